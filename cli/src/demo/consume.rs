@@ -1,0 +1,181 @@
+//! The consumers' parts: receive, check, keep books, report.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use hdrhistogram::Histogram;
+use quoit::{Consumer, Event, Inspector, Observer, RecvError, Start};
+
+use super::ChildArgs;
+use super::cast::Role;
+use super::clock::now_ns;
+use super::ledger::{Journal, Ledger};
+use super::text::histogram;
+use super::tick::MAX_LEN;
+use super::wire::{Line, Order, Reading, orders, tell};
+
+const REPORT: Duration = Duration::from_millis(100);
+
+/// Wrong records are told one by one up to here, and counted beyond.
+const MOST_TOLD: u32 = 5;
+
+/// A consumer with or without a slot.
+enum Reader {
+    Slot(Consumer),
+    Bare(Observer),
+}
+
+impl Reader {
+    fn open(role: Role, ring: &Path) -> Result<Self, quoit::Error> {
+        match role.attach() {
+            Some(attach) => Consumer::open(ring, &attach.start(Start::Newest)).map(Self::Slot),
+            None => Observer::open(ring, Start::Newest).map(Self::Bare),
+        }
+    }
+
+    fn next_sequence(&self) -> u64 {
+        match self {
+            Self::Slot(consumer) => consumer.next_sequence(),
+            Self::Bare(observer) => observer.next_sequence(),
+        }
+    }
+
+    fn resumed(&self) -> Option<u64> {
+        match self {
+            Self::Slot(consumer) => consumer.resumed().map(|resumed| resumed.sequence),
+            Self::Bare(_) => None,
+        }
+    }
+
+    fn recv_deadline(&mut self, until: Instant) -> Result<Option<Event<'_>>, RecvError> {
+        match self {
+            Self::Slot(consumer) => consumer.recv_deadline(until),
+            Self::Bare(observer) => observer.recv_deadline(until),
+        }
+    }
+}
+
+/// Keeps a consumer down to so many ticks a second.
+struct Throttle {
+    per_second: u64,
+    since_ns: u64,
+    taken: u64,
+}
+
+impl Throttle {
+    fn new(per_second: u64) -> Self {
+        Self { per_second, since_ns: now_ns(), taken: 0 }
+    }
+
+    fn due(&self, now: u64) -> bool {
+        let due = u128::from(now.saturating_sub(self.since_ns)) * u128::from(self.per_second) / 1_000_000_000;
+        u128::from(self.taken) < due
+    }
+}
+
+/// Tells of the first few things that went wrong.
+struct Complaints(u32);
+
+impl Complaints {
+    fn note<T>(&mut self, result: Result<T, String>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(what) => {
+                self.0 += 1;
+                if self.0 <= MOST_TOLD {
+                    tell(&Line::Broken { what })?;
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Plays a consumer until told to end, and then until there is nothing left.
+pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
+    let orders = orders();
+    let journal = args.journal.as_deref().map(Journal::create).transpose()?;
+    let mut reader = Reader::open(role, &args.ring)?;
+    let watch = Inspector::open(&args.ring)?;
+    let mut ledger = Ledger::starting_at(reader.next_sequence());
+    tell(&Line::Attached { next: ledger.first, resumed: reader.resumed() })?;
+
+    let mut throttle = role.pace(args.rate).map(Throttle::new);
+    let mut ages = histogram();
+    let mut complaints = Complaints(0);
+    let mut buffer = [0; MAX_LEN];
+    let mut ending = false;
+    let mut now = now_ns();
+    let (mut report_ns, mut until) = (now, Instant::now());
+    loop {
+        if now >= report_ns {
+            for order in orders.try_iter() {
+                match order {
+                    Order::Slow => throttle = Some(Throttle::new(role.slow_pace(args.rate))),
+                    Order::End => ending = true,
+                    Order::FlatOut => {}
+                }
+            }
+            if ending {
+                throttle = None;
+            }
+            let lag = watch.snapshot()?.next_sequence.wrapping_sub(reader.next_sequence());
+            tell(&Line::Reading(reading(lag, ledger, &mut ages, false)))?;
+            report_ns = now + REPORT.as_nanos() as u64;
+            until = Instant::now() + REPORT;
+        }
+        if throttle.as_ref().is_some_and(|throttle| !throttle.due(now)) {
+            thread::sleep(Duration::from_millis(2));
+            now = now_ns();
+            continue;
+        }
+        match reader.recv_deadline(until) {
+            Ok(Some(Event::Record(record))) => {
+                let sequence = record.sequence();
+                // One that is too long is cut, and must not pass for a whole one.
+                let len = if record.len() > MAX_LEN { 0 } else { record.copy_to(&mut buffer) };
+                now = now_ns();
+                if let Some(tick) = complaints.note(ledger.record(sequence, &buffer[..len]))?
+                    && !tick.flat_out
+                {
+                    ages.saturating_record(now.saturating_sub(tick.published_ns));
+                }
+                if let Some(throttle) = &mut throttle {
+                    throttle.taken += 1;
+                }
+                // Before the next receive: that one gives the record back.
+                if let Some(journal) = &journal {
+                    journal.write(&ledger)?;
+                }
+            }
+            Ok(Some(Event::Lost(loss))) => {
+                complaints.note(ledger.loss(&loss))?;
+            }
+            Ok(Some(Event::Evicted)) => {
+                tell(&Line::Evicted { next: ledger.next })?;
+                throttle = role.pace(args.rate).map(Throttle::new);
+            }
+            Ok(Some(Event::ProducerChanged { epoch })) => {
+                tell(&Line::Changed { epoch, next: ledger.next })?;
+            }
+            Ok(None) => now = now_ns(),
+            Err(RecvError::Closed | RecvError::ProducerGone) if ending => break,
+            // No producer yet, or none any more: somebody will come.
+            Err(RecvError::Closed | RecvError::ProducerGone) => {
+                thread::sleep(Duration::from_millis(1));
+                now = now_ns();
+            }
+            Err(error) => bail!(error),
+        }
+    }
+    tell(&Line::Reading(reading(0, ledger, &mut ages, true)))?;
+    Ok(())
+}
+
+fn reading(lag: u64, ledger: Ledger, ages: &mut Histogram<u64>, done: bool) -> Reading {
+    let told = ages.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect();
+    ages.reset();
+    Reading { at_ns: now_ns(), lag, ledger, ages: told, done }
+}

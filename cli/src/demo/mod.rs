@@ -1,0 +1,109 @@
+//! `quoit demo`: real processes on one ring, some of them killed in the middle, and a verdict.
+//!
+//! The parent makes a ring and has children enter that publish and receive ([`produce`], [`consume`]); it follows
+//! a [`script`], kills two of them, and listens to what they tell over their pipes ([`wire`]). Every consumer keeps
+//! its own books ([`ledger`]) of ticks that can prove themselves ([`tick`]), so the [`verdict`] does not rest on
+//! what the ring says of itself.
+
+mod board;
+mod cast;
+mod clock;
+mod closing;
+mod consume;
+mod evidence;
+mod ledger;
+mod live;
+mod play;
+mod produce;
+mod script;
+mod stage;
+mod table;
+mod text;
+mod tick;
+mod verdict;
+mod view;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use self::cast::Role;
+use self::play::{Ending, Show};
+use self::script::Script;
+use self::stage::Stage;
+use self::verdict::Kept;
+use self::view::View;
+use crate::exit::Exit;
+use crate::output;
+use crate::signals::Signals;
+use crate::units;
+
+/// See it work: real processes on one ring, some of them killed in the middle, and a verdict.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How long the show takes
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(4..=3600))]
+    seconds: u64,
+    /// Size of the ring, a power of two; fitted to the rate if not given
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    capacity: Option<u64>,
+    /// Ticks a second
+    #[arg(long, value_name = "N", default_value_t = 250_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
+    rate: u64,
+    /// Lines instead of a screen, also on a terminal
+    #[arg(long)]
+    plain: bool,
+}
+
+/// One of the demo's own processes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChildArgs {
+    role: Role,
+    #[arg(long)]
+    ring: PathBuf,
+    #[arg(long)]
+    rate: u64,
+    #[arg(long)]
+    journal: Option<PathBuf>,
+}
+
+/// Runs the show and answers with an exit code: 0 if every promise was kept.
+pub(crate) fn run(args: Args) -> Result<u8> {
+    let signals = Signals::install()?;
+    let total = Duration::from_secs(args.seconds);
+    let capacity = args.capacity.unwrap_or_else(|| script::capacity(total, args.rate));
+    let stage = Stage::new(capacity, args.rate)?;
+    let script = Script::new(total, script::ring_time(capacity, args.rate));
+    let mut show = Show::new(stage, script, total, View::choose(args.plain))?;
+    let ending = show.play(&signals)?;
+    if matches!(ending, Ending::Interrupted) {
+        drop(show);
+        output::say("stopped before the end; no process and no file is left");
+        return Ok(if signals.caught() { signals.exit() } else { Exit::Interrupted } as u8);
+    }
+    let events = show.view.forgets();
+    let (board, evidence) = show.close()?;
+    let promises = verdict::judge(&evidence);
+    let colours = view::colours();
+    let mut page = String::new();
+    for line in closing::lines(&board, &evidence, &promises, events) {
+        page.push_str(&text::paint(&line, colours));
+        page.push('\n');
+    }
+    output::print(&page)?;
+    let broken = promises.iter().any(|promise| promise.kept == Kept::No);
+    Ok(if broken { Exit::Failed } else { Exit::Done } as u8)
+}
+
+/// Plays one part. It ends with its parent, whatever happens to that one.
+pub(crate) fn run_child(args: ChildArgs) -> Result<u8> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    match args.role {
+        Role::Producer => produce::produce(&args)?,
+        role => consume::consume(role, &args)?,
+    }
+    Ok(Exit::Done as u8)
+}

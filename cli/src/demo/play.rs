@@ -1,0 +1,261 @@
+//! The parent: has the children enter, follows the script, listens, and lets the view draw.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use quoit::Inspector;
+
+use super::board::{Board, Presence};
+use super::cast::Role;
+use super::clock::now_ns;
+use super::evidence::Evidence;
+use super::script::{Cue, Script};
+use super::stage::{ActorId, Heard, Stage};
+use super::text::Tone;
+use super::view::View;
+use super::wire::{Line, Order};
+use crate::signals::Signals;
+
+/// Between two pictures.
+const FRAME: Duration = Duration::from_millis(200);
+
+/// Longest single wait, so that a signal or a key is noticed.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long the children may take to come, and to go.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How it went.
+pub(crate) enum Ending {
+    Played,
+    Interrupted,
+}
+
+/// The show while it runs.
+pub(crate) struct Show {
+    stage: Stage,
+    inspector: Inspector,
+    script: Script,
+    pub(crate) board: Board,
+    pub(crate) view: View,
+    origin: u64,
+    started: Instant,
+    drawn: Instant,
+    /// Who plays each part now.
+    cast: Vec<(Role, ActorId)>,
+    left: Option<Instant>,
+    away: Duration,
+    successor_ns: u64,
+}
+
+impl Show {
+    pub(crate) fn new(stage: Stage, script: Script, total: Duration, view: View) -> Result<Self> {
+        let inspector = Inspector::open(stage.ring())?;
+        let snapshot = inspector.snapshot()?;
+        let origin = snapshot.next_sequence;
+        let board = Board::new(stage.ring(), total, snapshot);
+        let now = Instant::now();
+        Ok(Self {
+            stage,
+            inspector,
+            script,
+            board,
+            view,
+            origin,
+            started: now,
+            drawn: now,
+            cast: Vec::new(),
+            left: None,
+            away: Duration::ZERO,
+            successor_ns: 0,
+        })
+    }
+
+    /// Plays it through.
+    pub(crate) fn play(&mut self, signals: &Signals) -> Result<Ending> {
+        for role in Role::CONSUMERS {
+            self.enter(role)?;
+        }
+        // The producer comes last, so that everybody sees the first tick.
+        if !self.until(signals, |show| show.board.rows.iter().all(|row| row.presence == Presence::Here))? {
+            return Ok(Ending::Interrupted);
+        }
+        self.enter(Role::Producer)?;
+        if !self.until(signals, |show| show.board.complete())? {
+            return Ok(Ending::Interrupted);
+        }
+        self.started = Instant::now();
+        self.board.note(Tone::Plain, "all attached, the producer starts");
+        loop {
+            self.board.elapsed = self.started.elapsed();
+            match self.script.due(self.board.elapsed) {
+                Some(Cue::End) => break,
+                Some(cue) => self.act(cue)?,
+                None => {
+                    let idle = self.script.idle(self.board.elapsed).unwrap_or(LOOK);
+                    if !self.step(signals, idle)? {
+                        return Ok(Ending::Interrupted);
+                    }
+                }
+            }
+        }
+        self.board.note(Tone::Plain, "the producer closes the ring, everybody reads to the end");
+        self.order(Role::Producer, Order::End);
+        if !self.until(signals, |show| show.board.producer != Presence::Here)? {
+            return Ok(Ending::Interrupted);
+        }
+        for role in Role::CONSUMERS {
+            self.order(role, Order::End);
+        }
+        let gone = |show: &Self| show.board.rows.iter().all(|row| row.presence != Presence::Here);
+        if !self.until(signals, gone)? {
+            return Ok(Ending::Interrupted);
+        }
+        self.draw()?;
+        Ok(Ending::Played)
+    }
+
+    /// What the verdict is to rest on. The ring and the children go with it.
+    pub(crate) fn close(self) -> Result<(Board, Evidence)> {
+        let Self { stage, inspector, mut board, view, origin, away, successor_ns, .. } = self;
+        drop(view);
+        board.snapshot = inspector.snapshot()?;
+        drop(stage);
+        let first_tick = board.reigns.get(1).and_then(|reign| reign.first_tick_ns);
+        let evidence = Evidence {
+            origin,
+            ring_records: board.snapshot.records,
+            ring_bytes: board.snapshot.bytes,
+            reigns: board.reigns.clone(),
+            witnesses: board.rows.iter().map(|row| row.witness.clone()).collect(),
+            away,
+            takeover: first_tick.map(|first| Duration::from_nanos(first.saturating_sub(successor_ns))),
+            mishaps: board.mishaps.clone(),
+        };
+        Ok((board, evidence))
+    }
+
+    fn enter(&mut self, role: Role) -> Result<()> {
+        let id = self.stage.enter(role)?;
+        self.cast.retain(|(other, _)| *other != role);
+        self.cast.push((role, id));
+        Ok(())
+    }
+
+    fn player(&self, role: Role) -> Option<ActorId> {
+        self.cast.iter().find(|(other, _)| *other == role).map(|(_, id)| *id)
+    }
+
+    fn order(&mut self, role: Role, order: Order) {
+        if let Some(id) = self.player(role) {
+            self.stage.order(id, order);
+        }
+    }
+
+    fn act(&mut self, cue: Cue) -> Result<()> {
+        match cue {
+            Cue::SlowDeadline => {
+                self.order(Role::Deadline, Order::Slow);
+                let name = Role::Deadline.name();
+                self.board.note(Tone::Plain, format!("{name} is made slow, and the ring fills behind it"));
+            }
+            Cue::KillGated => self.kill(Role::Gated)?,
+            Cue::ResumeGated => self.enter(Role::Gated)?,
+            Cue::FlatOut => {
+                self.order(Role::Producer, Order::FlatOut);
+                self.board.note(Tone::Plain, "the producer goes flat out");
+            }
+            Cue::KillProducer => self.kill(Role::Producer)?,
+            Cue::Successor => {
+                self.successor_ns = now_ns();
+                self.enter(Role::Producer)?;
+            }
+            Cue::End => {}
+        }
+        Ok(())
+    }
+
+    /// Kills a child, and listens to what it had said before it is taken for dead.
+    fn kill(&mut self, role: Role) -> Result<()> {
+        let Some(id) = self.player(role) else {
+            return Ok(());
+        };
+        let pid = self.stage.pid(id);
+        self.stage.kill(id)?;
+        let dead = Instant::now();
+        while dead.elapsed() < PATIENCE {
+            match self.stage.hear(LOOK) {
+                Some((other, Heard::Ended)) if other == id => break,
+                Some((other, heard)) => self.heard(other, heard),
+                None => {}
+            }
+        }
+        if role == Role::Producer {
+            self.board.producer_killed(pid);
+        } else {
+            self.left = Some(dead);
+            self.board.consumer_killed(role, self.stage.journal(id), pid);
+        }
+        Ok(())
+    }
+
+    /// Goes on until it is so. False: somebody wants the end now.
+    fn until(&mut self, signals: &Signals, done: impl Fn(&Self) -> bool) -> Result<bool> {
+        let began = Instant::now();
+        while !done(self) {
+            if began.elapsed() > PATIENCE {
+                bail!("the demo's processes took longer than {} s to come or go", PATIENCE.as_secs());
+            }
+            if !self.step(signals, LOOK)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Listens for a while at most, and draws when it is time. False: somebody wants the end now.
+    fn step(&mut self, signals: &Signals, idle: Duration) -> Result<bool> {
+        if signals.caught() || self.view.quit()? {
+            return Ok(false);
+        }
+        if let Some((id, heard)) = self.stage.hear(idle.min(LOOK)) {
+            self.heard(id, heard);
+        }
+        if self.drawn.elapsed() >= FRAME {
+            self.draw()?;
+        }
+        Ok(true)
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        self.drawn = Instant::now();
+        self.board.snapshot = self.inspector.snapshot()?;
+        self.view.draw(&self.board)?;
+        Ok(())
+    }
+
+    fn heard(&mut self, id: ActorId, heard: Heard) {
+        let role = self.stage.role(id);
+        match heard {
+            Heard::Line(line) => {
+                let attached = matches!(line, Line::Attached { .. });
+                self.board.hear(role, line);
+                if attached && let Some(left) = self.left.take() {
+                    self.away = left.elapsed();
+                }
+            }
+            Heard::Complaint(text) => self.board.note(Tone::Dim, format!("{}: {text}", role.name())),
+            Heard::Ended => {
+                let well = self.stage.farewell(id);
+                let said_so = match role {
+                    Role::Producer => self.board.producer == Presence::Ended,
+                    _ => self.board.row(role).is_some_and(|row| row.presence == Presence::Ended),
+                };
+                if !well || !said_so {
+                    self.board.mishap(format!("{} ended by itself", role.name()));
+                    self.board.gone(role);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The private directory with the ring in it, and the child processes on it. Both go when the stage goes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::ValueEnum;
+use quoit::{Error, Options};
+use tempfile::TempDir;
+
+use super::cast::Role;
+use super::ledger::{Journal, Ledger};
+use super::wire::{Line, Order};
+
+/// Where shared memory is a file system.
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Names one child: its place in the order of entering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ActorId(usize);
+
+/// Something heard from a child.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Line(Line),
+    /// A line of its standard error.
+    Complaint(String),
+    /// Its output ended: it is gone, or about to go.
+    Ended,
+}
+
+struct Actor {
+    role: Role,
+    child: Child,
+    orders: Option<ChildStdin>,
+    journal: PathBuf,
+}
+
+/// Children first, then the directory.
+pub(crate) struct Stage {
+    actors: Vec<Actor>,
+    directory: TempDir,
+    rate: u64,
+    heard: Receiver<(ActorId, Heard)>,
+    sender: Sender<(ActorId, Heard)>,
+}
+
+impl Stage {
+    /// Makes the directory and the ring: in shared memory if there is any, and room in it.
+    pub(crate) fn new(capacity: u64, rate: u64) -> Result<Self> {
+        let mut refusal = anyhow!("there is no directory for temporary files");
+        for place in [PathBuf::from(SHARED_MEMORY), std::env::temp_dir()] {
+            if !place.is_dir() {
+                continue;
+            }
+            match Self::make(&place, capacity) {
+                Ok(directory) => {
+                    let (sender, heard) = mpsc::channel();
+                    return Ok(Self { actors: Vec::new(), directory, rate, heard, sender });
+                }
+                // A capacity that makes no sense makes none elsewhere.
+                Err(error @ (Error::Capacity { .. } | Error::BadOption { .. })) => return Err(error.into()),
+                Err(error) => refusal = error.into(),
+            }
+        }
+        Err(refusal.context("could not make the demo's ring"))
+    }
+
+    fn make(place: &Path, capacity: u64) -> Result<TempDir, Error> {
+        let directory = tempfile::Builder::new().prefix("quoit-demo-").tempdir_in(place).map_err(|source| {
+            Error::Io { path: place.to_owned(), action: "make a directory for the demo", source }
+        })?;
+        Options::new().capacity(capacity).create(directory.path().join(RING))?;
+        Ok(directory)
+    }
+
+    pub(crate) fn ring(&self) -> PathBuf {
+        self.directory.path().join(RING)
+    }
+
+    /// Starts a child of this binary in the role.
+    pub(crate) fn enter(&mut self, role: Role) -> Result<ActorId> {
+        let id = ActorId(self.actors.len());
+        let journal = self.directory.path().join(format!("journal-{}", id.0));
+        let value = role.to_possible_value().context("the role has no name")?;
+        let exe = std::env::current_exe().context("could not find this program's own file")?;
+        let mut command = Command::new(exe);
+        command.args(["demo-child", value.get_name(), "--rate", &self.rate.to_string(), "--ring"]);
+        command.arg(self.ring());
+        if role == Role::Gated {
+            command.arg("--journal").arg(&journal);
+        }
+        // A group of its own keeps the terminal's Ctrl-C for the parent, which ends the show in order.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("could not start a child process")?;
+        let (orders, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        self.actors.push(Actor { role, child, orders, journal });
+        if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
+            self.listen(id, stdout, stderr);
+        }
+        Ok(id)
+    }
+
+    fn listen(&self, id: ActorId, stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) {
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let heard = serde_json::from_str(&line).map_or_else(|_| Heard::Complaint(line), Heard::Line);
+                let _ = sender.send((id, heard));
+            }
+            let _ = sender.send((id, Heard::Ended));
+        });
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = sender.send((id, Heard::Complaint(line)));
+            }
+        });
+    }
+
+    /// What a child told, if one tells anything in that time.
+    pub(crate) fn hear(&self, time: Duration) -> Option<(ActorId, Heard)> {
+        match self.heard.recv_timeout(time) {
+            Ok(heard) => Some(heard),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    pub(crate) fn role(&self, id: ActorId) -> Role {
+        self.actors[id.0].role
+    }
+
+    pub(crate) fn pid(&self, id: ActorId) -> u32 {
+        self.actors[id.0].child.id()
+    }
+
+    /// Sends an order. A child that is gone does not mind; its end is noticed elsewhere.
+    pub(crate) fn order(&mut self, id: ActorId, order: Order) {
+        if let Some(orders) = &mut self.actors[id.0].orders {
+            let _ = writeln!(orders, "{}", order.text());
+        }
+    }
+
+    /// `kill -9`, and the wait until the process is no more.
+    pub(crate) fn kill(&mut self, id: ActorId) -> Result<()> {
+        let child = &mut self.actors[id.0].child;
+        child.kill().context("could not kill a child")?;
+        child.wait().context("could not wait for a child")?;
+        Ok(())
+    }
+
+    /// Waits for a child that has said its last word; answers whether it ended well.
+    pub(crate) fn farewell(&mut self, id: ActorId) -> bool {
+        self.actors[id.0].child.wait().is_ok_and(|status| status.success())
+    }
+
+    /// What the child had written into its journal.
+    pub(crate) fn journal(&self, id: ActorId) -> Option<Ledger> {
+        Journal::read(&self.actors[id.0].journal)
+    }
+}
+
+const RING: &str = "ticks.ring";
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for actor in &mut self.actors {
+            let _ = actor.child.kill();
+            let _ = actor.child.wait();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What is seen while the show runs: a screen on a terminal, lines elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use super::board::Board;
+use super::live::Live;
+use super::table;
+use super::text::{Tone, moment, paint};
+
+/// One of the two views.
+pub(crate) enum View {
+    Live(Live),
+    Plain(Plain),
+}
+
+impl View {
+    pub(crate) fn choose(plain: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let live = if plain || dumb || !io::stdout().is_terminal() { None } else { Live::new(colours()).ok() };
+        live.map_or_else(|| Self::Plain(Plain::default()), Self::Live)
+    }
+
+    pub(crate) fn draw(&mut self, board: &Board) -> io::Result<()> {
+        match self {
+            Self::Live(live) => live.draw(board),
+            Self::Plain(plain) => plain.draw(board),
+        }
+    }
+
+    /// Did somebody ask for the end at the keyboard?
+    pub(crate) fn quit(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Live(live) => live.quit(),
+            Self::Plain(_) => Ok(false),
+        }
+    }
+
+    /// Are the events still to be told, since their screen goes?
+    pub(crate) fn forgets(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+}
+
+/// Is standard output a terminal that wants colours?
+pub(crate) fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Events as they come, and the table once a second.
+#[derive(Debug, Default)]
+pub(crate) struct Plain {
+    told: usize,
+    blocks: u64,
+}
+
+impl Plain {
+    fn draw(&mut self, board: &Board) -> io::Result<()> {
+        let colours = colours();
+        let mut text = String::new();
+        for entry in &board.log[self.told..] {
+            text.push_str(&paint(&vec![(entry.tone, format!("{}  {}", moment(entry.at), entry.text))], colours));
+            text.push('\n');
+        }
+        self.told = board.log.len();
+        if board.elapsed >= Duration::from_secs(self.blocks + 1) {
+            self.blocks = board.elapsed.as_secs();
+            let mut lines = vec![table::running_header(&moment(board.elapsed), ""), table::producer(board)];
+            lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks())));
+            for mut line in lines {
+                if line[0].1.trim_start().starts_with("t+") {
+                    line[0].0 = Tone::Strong;
+                }
+                text.push_str(&paint(&line, colours));
+                text.push('\n');
+            }
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+}

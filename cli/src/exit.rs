@@ -1,0 +1,157 @@
+//! What the exit code of the command says.
+
+use std::io;
+
+use quoit::{Error, RecvError, SendError};
+
+/// Exit codes. They are part of the interface: scripts branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// What was asked for was done. Also when the reader of our output went away.
+    Done = 0,
+    /// Any failure without a code of its own.
+    Failed = 1,
+    /// The command line makes no sense. Clap uses the same code.
+    Usage = 2,
+    /// The path, or the name, is not there, or what is there is no ring.
+    NotFound = 3,
+    /// A ring, but one that this build or this machine cannot use.
+    Mismatch = 4,
+    /// Records were lost and `--fail-on-loss` was given.
+    Loss = 5,
+    /// A time limit passed, or the ring was full and `--wait` was not given.
+    Timeout = 6,
+    /// The producer died, or the ring's file went away, and `sub` was told to read to a clean end.
+    ProducerGone = 7,
+    /// Ended by SIGINT (Ctrl-C) before the work was done.
+    Interrupted = 130,
+    /// Ended by SIGTERM before the work was done.
+    Terminated = 143,
+}
+
+/// The table for `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+    0  done; also when the reader of the output has gone (a closed pipe)
+    1  any failure without a code of its own
+    2  the command line makes no sense
+    3  no such file or name, or not a ring
+    4  a ring of another version, layout, machine or boot, or a damaged one
+    5  records were lost, with --fail-on-loss
+    6  a time limit passed, or the ring was full without --wait
+    7  the producer died before a clean end, with sub --until-closed, or
+       the ring's file is gone and its producer dead
+  130  ended by Ctrl-C before the work was done
+  143  ended by SIGTERM before the work was done
+
+Sizes are bytes or 64k, 64MiB, 1GiB; durations 500us, 50ms, 1.5s, 2m.
+Standard output carries data only; everything else goes to standard error.";
+
+/// A failure with a message and a code of its own.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Exit {
+    /// The code for an error that made its way up to `main`.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        for cause in error.chain() {
+            if let Some(failure) = cause.downcast_ref::<Failure>() {
+                return failure.exit;
+            }
+            if let Some(error) = cause.downcast_ref::<Error>() {
+                return Self::of_ring(error);
+            }
+            if let Some(error) = cause.downcast_ref::<SendError>() {
+                return match error {
+                    SendError::Full | SendError::TimedOut => Self::Timeout,
+                    _ => Self::Failed,
+                };
+            }
+            if let Some(error) = cause.downcast_ref::<RecvError>() {
+                return match error {
+                    RecvError::ProducerGone => Self::ProducerGone,
+                    _ => Self::Failed,
+                };
+            }
+            if let Some(error) = cause.downcast_ref::<io::Error>()
+                && error.kind() == io::ErrorKind::BrokenPipe
+            {
+                return Self::Done;
+            }
+        }
+        Self::Failed
+    }
+
+    fn of_ring(error: &Error) -> Self {
+        match error {
+            Error::NotFound { .. }
+            | Error::NotRegular { .. }
+            | Error::NotARing { .. }
+            | Error::TooShort { .. }
+            | Error::NameUnknown { .. } => Self::NotFound,
+            Error::Version { .. }
+            | Error::Foreign { .. }
+            | Error::Damaged { .. }
+            | Error::WrongSize { .. }
+            | Error::Sparse { .. }
+            | Error::EarlierBoot { .. } => Self::Mismatch,
+            Error::Capacity { .. } | Error::BadOption { .. } | Error::BadName { .. } => Self::Usage,
+            _ => Self::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn every_code_is_in_the_help() {
+        for exit in [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Mismatch,
+            Exit::Loss,
+            Exit::Timeout,
+            Exit::ProducerGone,
+            Exit::Interrupted,
+            Exit::Terminated,
+        ] {
+            let line = format!("{:>5}  ", exit as u8);
+            assert!(HELP.lines().any(|l| l.starts_with(&line)), "{exit:?} is not in the help");
+        }
+    }
+
+    #[test]
+    fn errors_are_found_under_their_context() {
+        let error = anyhow::Error::new(Error::NotFound { path: PathBuf::from("x") }).context("sub");
+        assert_eq!(Exit::of(&error), Exit::NotFound);
+        let error = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert_eq!(Exit::of(&error), Exit::Done);
+        assert_eq!(Exit::of(&anyhow::anyhow!("anything")), Exit::Failed);
+        assert_eq!(Exit::of(&anyhow::Error::new(SendError::Full)), Exit::Timeout);
+        assert_eq!(Exit::of(&anyhow::Error::new(RecvError::ProducerGone)), Exit::ProducerGone);
+        assert_eq!(Exit::of(&anyhow::Error::new(Failure::new(Exit::Loss, "x"))), Exit::Loss);
+    }
+}

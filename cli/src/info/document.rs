@@ -1,0 +1,207 @@
+//! The snapshot of a ring as JSON. Additions keep the schema number; anything else raises it.
+
+use std::path::Path;
+
+use quoit::{ConsumerInfo, ConsumerState, Hold, LossAccount, Snapshot, WaitMode};
+use serde::Serialize;
+
+use super::{Rates, table};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    schema: u32,
+    path: String,
+    ring_id: String,
+    created_unix_ns: u64,
+    geometry: Geometry,
+    options: Options,
+    producer: Producer,
+    position: Position,
+    counters: Counters,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rates: Option<PerSecond>,
+    consumers: Vec<Consumer>,
+}
+
+#[derive(Debug, Serialize)]
+struct Geometry {
+    capacity: u64,
+    file_bytes: u64,
+    slots: u32,
+    segments: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Options {
+    express: bool,
+    gated_only: bool,
+    hard_limit_ns: Option<u64>,
+    wait: &'static str,
+    wait_in_use: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Producer {
+    state: &'static str,
+    alive: bool,
+    pid: u32,
+    epoch: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Position {
+    published: u64,
+    reserve: u64,
+    oldest_sequence: u64,
+    next_sequence: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Counters {
+    records: u64,
+    bytes: u64,
+    full: u64,
+    stall_ns: u64,
+    wakes: u64,
+    evictions: u64,
+    reclaims: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct PerSecond {
+    records_per_second: f64,
+    bytes_per_second: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Consumer {
+    slot: u32,
+    name: Option<String>,
+    state: &'static str,
+    alive: bool,
+    pid: u32,
+    attached_unix_ns: u64,
+    deadline_ns: Option<u64>,
+    /// `null`, nanoseconds, or `"forever"`.
+    hold: Option<HoldFor>,
+    next_sequence: u64,
+    lag_records: u64,
+    lag_bytes: u64,
+    lost: Loss,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum HoldFor {
+    Nanos(u64),
+    Word(&'static str),
+}
+
+#[derive(Debug, Serialize)]
+struct Loss {
+    records: u64,
+    bytes: u64,
+    gaps: u64,
+    largest_gap: u64,
+    first: u64,
+    last: u64,
+    overrun: u64,
+    evicted: u64,
+    away: u64,
+}
+
+impl Document {
+    pub(super) fn of(path: &Path, snapshot: &Snapshot, rates: Option<Rates>) -> Self {
+        let s = snapshot;
+        Self {
+            schema: 1,
+            path: path.display().to_string(),
+            ring_id: format!("{:032x}", s.ring_id),
+            created_unix_ns: s.created_ns,
+            geometry: Geometry {
+                capacity: s.capacity,
+                file_bytes: s.file_bytes,
+                slots: s.slots,
+                segments: s.segments,
+            },
+            options: Options {
+                express: s.express,
+                gated_only: s.gated_only,
+                hard_limit_ns: s.hard_limit.map(|limit| limit.as_nanos() as u64),
+                wait: wait(s.wait),
+                wait_in_use: wait(s.mode),
+            },
+            producer: Producer {
+                state: table::producer_state(s).0,
+                alive: s.producer_alive,
+                pid: s.producer_pid,
+                epoch: s.epoch,
+            },
+            position: Position {
+                published: s.published,
+                reserve: s.reserve,
+                oldest_sequence: s.oldest_sequence,
+                next_sequence: s.next_sequence,
+            },
+            counters: Counters {
+                records: s.records,
+                bytes: s.bytes,
+                full: s.full,
+                stall_ns: s.stall.as_nanos() as u64,
+                wakes: s.wakes,
+                evictions: s.evictions,
+                reclaims: s.reclaims,
+            },
+            rates: rates
+                .map(|rates| PerSecond { records_per_second: rates.records, bytes_per_second: rates.bytes }),
+            consumers: s.consumers.iter().map(Consumer::of).collect(),
+        }
+    }
+}
+
+impl Consumer {
+    fn of(info: &ConsumerInfo) -> Self {
+        Self {
+            slot: info.slot,
+            name: info.name.clone(),
+            state: state(info.state),
+            alive: info.alive,
+            pid: info.pid,
+            attached_unix_ns: info.attached_ns,
+            deadline_ns: info.deadline.map(|deadline| deadline.as_nanos() as u64),
+            hold: info.hold.map(|hold| match hold {
+                Hold::For(time) => HoldFor::Nanos(time.as_nanos() as u64),
+                Hold::Forever => HoldFor::Word("forever"),
+            }),
+            next_sequence: info.next_sequence,
+            lag_records: info.lag_records,
+            lag_bytes: info.lag_bytes,
+            lost: Loss::of(&info.lost),
+        }
+    }
+}
+
+impl Loss {
+    fn of(account: &LossAccount) -> Self {
+        let LossAccount { records, bytes, gaps, largest_gap, first, last, overrun, evicted, away, .. } =
+            *account;
+        Self { records, bytes, gaps, largest_gap, first, last, overrun, evicted, away }
+    }
+}
+
+pub(super) fn wait(mode: WaitMode) -> &'static str {
+    match mode {
+        WaitMode::Membarrier => "membarrier",
+        WaitMode::Fence => "fence",
+        WaitMode::Spin => "spin",
+    }
+}
+
+pub(super) fn state(state: ConsumerState) -> &'static str {
+    match state {
+        ConsumerState::Lossy => "lossy",
+        ConsumerState::Gated => "gated",
+        ConsumerState::Evicted => "evicted",
+        ConsumerState::Away => "away",
+    }
+}

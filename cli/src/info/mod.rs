@@ -1,0 +1,99 @@
+//! `quoit info`: what a ring looks like from outside. It maps the file read-only.
+
+mod document;
+mod table;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use quoit::{Inspector, Snapshot};
+
+use crate::exit::Exit;
+use crate::output;
+use crate::signals::{Signals, Woken};
+use crate::units;
+
+/// Show a ring's geometry, cursors, producer and consumers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The ring
+    path: PathBuf,
+    /// One document of JSON; with --watch one a line
+    #[arg(long)]
+    json: bool,
+    /// Show rates, every so often, until Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    watch: Option<Duration>,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    let inspector = Inspector::open(&args.path)?;
+    let snapshot = inspector.snapshot()?;
+    if let Some(every) = args.watch {
+        return watch(&args, &inspector, every.max(Duration::from_millis(10)));
+    }
+    if args.json {
+        let mut text = serde_json::to_string_pretty(&document::Document::of(&args.path, &snapshot, None))?;
+        text.push('\n');
+        output::print(&text)?;
+    } else {
+        output::print(&table::table(&args.path, &snapshot))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What went through per second between two looks.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    records: f64,
+    bytes: f64,
+}
+
+impl Rates {
+    fn between(before: &Snapshot, after: &Snapshot, time: Duration) -> Self {
+        let seconds = time.as_secs_f64();
+        Self {
+            records: after.records.wrapping_sub(before.records) as f64 / seconds,
+            bytes: after.bytes.wrapping_sub(before.bytes) as f64 / seconds,
+        }
+    }
+}
+
+fn watch(args: &Args, inspector: &Inspector, every: Duration) -> anyhow::Result<Exit> {
+    let signals = Signals::install()?;
+    let mut before = inspector.snapshot()?;
+    let mut looked = Instant::now();
+    loop {
+        if signals.sleep(every.saturating_sub(looked.elapsed()))? == Woken::Signal {
+            return Ok(Exit::Done);
+        }
+        let after = inspector.snapshot()?;
+        let now = Instant::now();
+        let rates = Rates::between(&before, &after, now - looked);
+        let line = if args.json {
+            serde_json::to_string(&document::Document::of(&args.path, &after, Some(rates)))?
+        } else {
+            line(&after, rates)
+        };
+        output::print(&format!("{line}\n"))?;
+        (before, looked) = (after, now);
+    }
+}
+
+fn line(snapshot: &Snapshot, rates: Rates) -> String {
+    let mut line = format!(
+        "{}  {} records/s  {}/s  next {}",
+        table::producer_state(snapshot).0,
+        units::count(rates.records as u64),
+        units::bytes(rates.bytes as u64),
+        snapshot.next_sequence
+    );
+    for consumer in &snapshot.consumers {
+        let name = consumer.name.clone().unwrap_or_else(|| format!("#{}", consumer.slot));
+        let (lag, lost) = (units::count(consumer.lag_records), units::count(consumer.lost.records));
+        // Writing to a string cannot fail.
+        let _ = write!(line, "  {name}: lag {lag} lost {lost}");
+    }
+    line
+}

@@ -1,0 +1,88 @@
+//! The command `quoit`: make, feed, read and inspect shared-memory rings.
+
+mod create;
+mod demo;
+mod exit;
+mod forget;
+mod framing;
+mod info;
+mod output;
+mod publish;
+mod signals;
+mod sub;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::exit::Exit;
+
+/// Shared-memory rings: one producer, many consumers, one memory-mapped file.
+#[derive(Debug, Parser)]
+#[command(name = "quoit", version, after_help = exit::HELP, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// See it work: real processes on one ring, some of them killed in the middle, and a verdict
+    Demo(demo::Args),
+    /// Make a ring
+    Create(create::Args),
+    Pub(publish::Args),
+    #[command(alias = "tail")]
+    Sub(sub::Args),
+    Info(info::Args),
+    /// Give up the place a named consumer left behind
+    Forget(forget::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    #[command(hide = true)]
+    DemoChild(demo::ChildArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Demo(args) => demo::run(args),
+        Verb::DemoChild(args) => demo::run_child(args),
+        Verb::Create(args) => create::run(args).map(|exit| exit as u8),
+        Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
+        Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
+        Verb::Info(args) => info::run(args).map(|exit| exit as u8),
+        Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
+        Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let exit = Exit::of(&error);
+            if exit != Exit::Done {
+                output::say(format_args!("{error:#}"));
+            }
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "quoit", &mut script);
+    output::print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,163 @@
+//! How a consumer attaches: what happens when it is slow, where it starts, under which name.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::error::{Corruption, Error};
+use crate::gate::HOLD_FOREVER;
+use crate::index::{self, Place, Walk, after};
+use crate::layout::{Areas, NAME_BYTES};
+
+/// Where a consumer that is not resuming under its name starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the next record to be published.
+    #[default]
+    Newest,
+    /// With the oldest record that is safely in the ring: to a 64th of the capacity, once the ring has lapped.
+    Oldest,
+    /// With the record of this sequence. One that is gone, or more than one ahead, is an error.
+    Sequence(u64),
+    /// With the last so many records, or as many of them as are safely in the ring.
+    Last(u64),
+}
+
+/// How a consumer attaches. Every consumer of a ring chooses for itself.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    pub(crate) gated: bool,
+    pub(crate) deadline_ns: u64,
+    pub(crate) start: Start,
+    pub(crate) name: Option<String>,
+    pub(crate) hold_ns: u64,
+}
+
+impl Attach {
+    fn new(gated: bool, deadline_ns: u64) -> Self {
+        Self { gated, deadline_ns, start: Start::Newest, name: None, hold_ns: 0 }
+    }
+
+    /// Never holds the producer back. When it is lapped it is told exactly what it lost and goes on.
+    pub fn lossy() -> Self {
+        Self::new(false, 0)
+    }
+
+    /// The producer may not overwrite what this consumer has not released: it loses nothing, and a producer that
+    /// finds the ring full waits for it, or is told so.
+    pub fn gated() -> Self {
+        Self::new(true, 0)
+    }
+
+    /// Gated until it has held the producer up for `patience` in one piece, then lossy for the rest of its
+    /// attachment. The producer measures, on its own monotonic clock, from its first refused claim to its next
+    /// successful one.
+    pub fn gated_for(patience: Duration) -> Self {
+        Self::new(true, clock::duration_ns(patience).max(1))
+    }
+
+    /// Where to start.
+    #[must_use]
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Under a name of 1 to 32 bytes. The ring keeps the named consumer's place and loss account when it goes or
+    /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
+    /// keeps its slot until [`forget`](crate::forget).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// While away, this named gated consumer goes on holding the producer back, as if it lived, for `hold` from
+    /// the moment the producer is held up by it and notices.
+    #[must_use]
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.hold_ns = clock::duration_ns(hold);
+        self
+    }
+
+    /// As [`hold`](Self::hold), with no end: the producer waits until the consumer comes back or is forgotten.
+    #[must_use]
+    pub fn hold_forever(mut self) -> Self {
+        self.hold_ns = HOLD_FOREVER;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<[u8; NAME_BYTES], Error> {
+        if self.hold_ns > 0 && (self.name.is_none() || !self.gated) {
+            return Err(Error::BadOption { what: "only a named, gated consumer can be held while it is away" });
+        }
+        self.name.as_deref().map_or(Ok([0; NAME_BYTES]), name_bytes)
+    }
+}
+
+/// A name as it stands in a slot: padded with zeros.
+pub(crate) fn name_bytes(name: &str) -> Result<[u8; NAME_BYTES], Error> {
+    let mut bytes = [0; NAME_BYTES];
+    if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
+        return Err(Error::BadName { name: name.to_owned() });
+    }
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    Ok(bytes)
+}
+
+/// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt.
+/// An honest producer cannot do that twice in a row to a search that starts at the newest entry.
+const ATTEMPTS: u32 = if cfg!(loom) { 20 } else { 10_000 };
+
+/// Runs `attempt` until it yields.
+pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Error>) -> Result<T, Error> {
+    for _ in 0..ATTEMPTS {
+        if let Some(found) = attempt()? {
+            return Ok(found);
+        }
+        crate::sync::spin();
+    }
+    Err(Error::Corrupt(Corruption { position: 0, what: "no index entry that leads to a record" }))
+}
+
+/// The place at exactly `published`; `None`: overwritten on the way.
+pub(crate) fn walk_to(areas: Areas<'_>, from: Place, published: u64) -> Result<Option<Place>, Error> {
+    match index::walk(areas, from, published, |_| false, |_| {}) {
+        Walk::At(place) => Ok(Some(place)),
+        Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
+/// The place where `start` is, given what is published; `None`: overwritten on the way.
+pub(crate) fn find(areas: Areas<'_>, start: Start, published: u64) -> Result<Option<Place>, Error> {
+    let Some(oldest) = index::oldest(areas, 0) else { return Ok(None) };
+    let next = |areas| match index::newest(areas) {
+        Some(newest) => walk_to(areas, newest, published),
+        None => Ok(None),
+    };
+    let wanted = match start {
+        Start::Newest => return next(areas),
+        Start::Oldest => return Ok(Some(oldest)),
+        Start::Sequence(sequence) => sequence,
+        Start::Last(records) => {
+            let Some(next) = next(areas)? else { return Ok(None) };
+            let held = next.sequence.wrapping_sub(oldest.sequence);
+            next.sequence.wrapping_sub(records.min(held))
+        }
+    };
+    let from = match index::at_or_before(areas, wanted) {
+        Some(place) => place,
+        None => {
+            let Some(next) = next(areas)? else { return Ok(None) };
+            return Err(Error::StartGone { asked: wanted, oldest: oldest.sequence, next: next.sequence });
+        }
+    };
+    match index::walk(areas, from, published, |place| place.sequence == wanted, |_| {}) {
+        Walk::At(place) if place.sequence == wanted => Ok(Some(place)),
+        Walk::At(place) if after(wanted, place.sequence) => {
+            Err(Error::StartGone { asked: wanted, oldest: oldest.sequence, next: place.sequence })
+        }
+        Walk::At(_) | Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}

@@ -1,0 +1,47 @@
+//! The two clocks. Nothing that is stored in a ring decides anything by them: stored times are for people, and
+//! deadlines are measured by one process on its own monotonic clock.
+
+#[cfg(not(loom))]
+mod imp {
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    fn ns(time: Timespec) -> u64 {
+        (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+    }
+
+    /// Time since the machine started, ns. Never steps; differs between time namespaces.
+    pub(crate) fn monotonic_ns() -> u64 {
+        ns(clock_gettime(ClockId::Monotonic))
+    }
+
+    /// Time since 1970, ns.
+    pub(crate) fn wall_ns() -> u64 {
+        ns(clock_gettime(ClockId::Realtime))
+    }
+}
+
+/// Models know no time.
+#[cfg(loom)]
+mod imp {
+    pub(crate) fn monotonic_ns() -> u64 {
+        0
+    }
+
+    pub(crate) fn wall_ns() -> u64 {
+        0
+    }
+}
+
+pub(crate) use imp::{monotonic_ns, wall_ns};
+
+use std::time::{Duration, Instant};
+
+/// The point on the monotonic clock at which `deadline` falls, ns.
+pub(crate) fn deadline_ns(deadline: Instant) -> u64 {
+    monotonic_ns().saturating_add(duration_ns(deadline.saturating_duration_since(Instant::now())))
+}
+
+/// A duration in ns; what does not fit 64 bits (584 years) is as good as for ever.
+pub(crate) fn duration_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,289 @@
+//! The consumer: a reading handle with a slot of its own.
+
+use std::fmt;
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::attach::{self, Attach, Start, until_found};
+use crate::clock;
+use crate::error::{Error, RecvError};
+use crate::gate::{self, Seat, Terms};
+use crate::index::{self, Place, after};
+use crate::layout::{Areas, NAME_BYTES, SlotState};
+use crate::lock::{Lock, name_hash};
+use crate::receive::Receiver;
+use crate::record::{Event, LossAccount, Resumed};
+#[cfg(not(loom))]
+use crate::region::Access;
+use crate::region::Region;
+use crate::ring::{Guard, Reader};
+use crate::sync::at;
+
+/// Reads every record once, in order, from its own place in the stream.
+///
+/// Each consumer takes one of the ring's slots and holds its lock while it lives. One thread at a time may use a
+/// handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
+pub struct Consumer {
+    receiver: Receiver,
+    name: Option<u64>,
+    resumed: Option<Resumed>,
+    /// `Send`, not `Sync`.
+    _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
+}
+
+impl Consumer {
+    /// Attaches to the ring at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the file from being opened as a ring; [`Error::SlotsTaken`], [`Error::NameInUse`],
+    /// [`Error::BadName`], [`Error::StartGone`], [`Error::GatedOnly`]; [`Error::BadOption`] for a hold without a
+    /// name and a gate.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
+        Self::attach(Region::open(path.as_ref(), Access::Consumer)?, attach)
+    }
+
+    pub(crate) fn attach(region: Region, attach: &Attach) -> Result<Self, Error> {
+        let name = attach.check()?;
+        let overwritten = !attach.gated || attach.deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        if region.geometry().gated_only && overwritten {
+            return Err(Error::GatedOnly);
+        }
+        let hash = attach.name.as_ref().map(|_| name_hash(&name));
+        if let Some(hash) = hash
+            && !region.lock(Lock::Name(hash))?
+        {
+            return Err(in_use(&name));
+        }
+        let terms = Terms {
+            gated: attach.gated,
+            deadline_ns: attach.deadline_ns,
+            hold_ns: attach.hold_ns,
+            name,
+            pid: std::process::id(),
+            now_ns: clock::wall_ns(),
+        };
+        let areas = region.areas();
+        let (mut seat, saved) = sit_down(&region, &terms)?;
+        let placed = match saved {
+            Some(place) => resume_at(areas, &seat, attach, place),
+            None => start_at(areas, &mut seat, attach),
+        };
+        let (place, published) = placed.inspect_err(|_| match saved {
+            // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
+            Some(_) => seat.leave(areas),
+            None => gate::forget(&areas.slots[seat.number as usize]),
+        })?;
+        let guard = if overwritten { Guard::Always } else { Guard::Until(published) };
+        let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        let reader = Reader::new(place, guard, epoch);
+        let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
+        let resumed = match saved {
+            Some(_) => {
+                let lost = receiver.resume(published)?;
+                Some(Resumed { sequence: receiver.next_sequence(), lost })
+            }
+            None => None,
+        };
+        Ok(Self { receiver, name: hash, resumed, _not_sync: std::marker::PhantomData })
+    }
+
+    /// Waits for the next event. The record received before is released by this.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received: calling again waits for
+    /// another producer, and says the same again if none came within a tenth of a second.
+    /// [`RecvError::Corrupt`] and [`RecvError::Forked`] are final.
+    pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
+        self.receiver.recv()
+    }
+
+    /// The next event, if there is one: never waits, and makes no system call unless a producer sleeps.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.try_recv()
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`; `None`: it passed with nothing new.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.recv_deadline(deadline)
+    }
+
+    /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv). Events handed over before the error stay received.
+    pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
+        self.receiver.drain(max, each)
+    }
+
+    /// Releases everything received so far, at once: the producer may overwrite it, and a consumer that resumes
+    /// under this name does not see it again.
+    pub fn release(&mut self) {
+        self.receiver.release();
+    }
+
+    /// With `true`, receiving releases nothing any more: only [`release`](Self::release) does. So a consumer that
+    /// hands records on in batches loses none of them if it is killed in between. A gated consumer that keeps the
+    /// whole ring holds the producer up until it releases.
+    pub fn keep(&mut self, keep: bool) {
+        self.receiver.set_keep(keep);
+    }
+
+    /// How often to look before going to sleep. 0 sleeps at once; the default is some tens of microseconds' worth.
+    pub fn set_spins(&mut self, spins: u32) {
+        self.receiver.set_spins(spins);
+    }
+
+    /// How this consumer found its place again, if it had been here before under its name.
+    pub fn resumed(&self) -> Option<Resumed> {
+        self.resumed
+    }
+
+    /// What this consumer has lost so far, earlier attachments under its name included.
+    pub fn account(&self) -> LossAccount {
+        self.receiver.seat().map(Seat::account).unwrap_or_default()
+    }
+
+    /// Sequence of the next record to be received.
+    pub fn next_sequence(&self) -> u64 {
+        self.receiver.next_sequence()
+    }
+
+    /// Number of the slot that this consumer holds.
+    pub fn slot(&self) -> u32 {
+        self.receiver.seat().map_or(0, |seat| seat.number)
+    }
+
+    /// Does a producer hold the ring? One system call.
+    pub fn producer_alive(&self) -> bool {
+        self.receiver.producer_alive()
+    }
+
+    /// Was the file removed or replaced? Then newcomers at its path meet another ring. Two system calls.
+    pub fn is_stale(&self) -> bool {
+        self.receiver.region().is_stale()
+    }
+}
+
+/// Where to go on under a name. Returns the place, and what is published now that the gate is open.
+fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, u64), Error> {
+    let published = seat.open(areas, attach.gated);
+    if after(place.position, published) {
+        let what = "a saved cursor beyond everything published";
+        return Err(crate::error::Corruption { position: place.position, what }.into());
+    }
+    Ok((place, published))
+}
+
+/// Where to start afresh. Returns the place, and what is published now that the gate is open there.
+fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, u64), Error> {
+    if attach.start != Start::Newest {
+        let place = until_found(|| attach::find(areas, attach.start, published(areas)))?;
+        seat.store_cursor(areas, place);
+        return Ok((place, seat.open(areas, attach.gated)));
+    }
+    until_found(|| {
+        // The gate opens at a place not after `published`, so that what lies between can be walked.
+        let Some(newest) = index::newest(areas) else { return Ok(None) };
+        seat.store_cursor(areas, newest);
+        let published = seat.open(areas, attach.gated);
+        let Some(place) = attach::walk_to(areas, newest, published)? else { return Ok(None) };
+        seat.store_cursor(areas, place);
+        Ok(Some((place, published)))
+    })
+}
+
+pub(crate) fn published(areas: Areas<'_>) -> u64 {
+    let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
+    // [R4] Acquire. Pairs with [W4].
+    crate::sync::fence_at!(R4_FENCE, Acquire);
+    published
+}
+
+/// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.
+fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Error> {
+    let areas = region.areas();
+    let named = terms.name != [0; NAME_BYTES];
+    if named && let Some(number) = find_name(areas, &terms.name) {
+        if !region.lock(Lock::Slot(number))? {
+            return Err(in_use(&terms.name));
+        }
+        // The name's lock keeps everybody else from this slot but `forget`, which needs that lock too.
+        let (seat, place) = Seat::resume(areas, number, terms);
+        return Ok((seat, place));
+    }
+    for (number, slot) in (0..).zip(areas.slots) {
+        if gate::is_vacant(slot) && region.lock(Lock::Slot(number))? {
+            if gate::is_vacant(slot) {
+                return Ok((Seat::take(areas, number, terms), None));
+            }
+            region.unlock(Lock::Slot(number));
+        }
+    }
+    let is_saved = |(number, slot)| {
+        gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number))
+    };
+    let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
+    Err(Error::SlotsTaken { slots: region.geometry().slots, saved })
+}
+
+/// The slot that is kept under a name.
+pub(crate) fn find_name(areas: Areas<'_>, name: &[u8; NAME_BYTES]) -> Option<u32> {
+    let kept = |slot| gate::state(slot) != Some(SlotState::Free) && gate::name(slot) == *name;
+    areas.slots.iter().position(kept).map(|number| number as u32)
+}
+
+fn in_use(name: &[u8; NAME_BYTES]) -> Error {
+    Error::NameInUse { name: name_text(name) }
+}
+
+/// A slot's name as text; garbage shows as replacement characters.
+pub(crate) fn name_text(name: &[u8; NAME_BYTES]) -> String {
+    let len = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
+    String::from_utf8_lossy(&name[..len]).into_owned()
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if self.receiver.region().forked() {
+            return;
+        }
+        let slot = self.slot();
+        self.receiver.leave();
+        self.receiver.region().unlock(Lock::Slot(slot));
+        if let Some(hash) = self.name {
+            self.receiver.region().unlock(Lock::Name(hash));
+        }
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("slot", &self.slot())
+            .field("next_sequence", &self.next_sequence())
+            .finish_non_exhaustive()
+    }
+}

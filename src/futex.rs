@@ -1,0 +1,73 @@
+//! The system calls of sleeping: futex and membarrier, and what stands for them in the models.
+
+#[cfg(not(loom))]
+mod imp {
+    use core::num::NonZeroU32;
+
+    use rustix::io::Errno;
+    use rustix::thread::{MembarrierCommand, futex, membarrier};
+    use rustix::time::Timespec;
+
+    use crate::sync::FutexWord;
+
+    const ANY: NonZeroU32 = NonZeroU32::MAX;
+
+    /// Sleeps until the word is woken, if it still holds `expected`, or until `until_ns` on the monotonic clock.
+    /// May return early: the caller looks again. Never the private flag: keys would be per process.
+    pub(crate) fn wait(word: &FutexWord, expected: u32, until_ns: u64) {
+        let until = Timespec {
+            tv_sec: (until_ns / 1_000_000_000) as i64,
+            tv_nsec: (until_ns % 1_000_000_000) as i64,
+        };
+        // An absolute time, so a signal handler that interrupts the sleep does not lengthen it.
+        match futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&until), ANY) {
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+            // No futex here (a system-call filter): a short plain sleep keeps the caller from burning a core.
+            Err(_) => std::thread::sleep(core::time::Duration::from_micros(200)),
+        }
+    }
+
+    /// Wakes everybody who sleeps on the word.
+    pub(crate) fn wake_all(word: &FutexWord) {
+        // It fails only where waiting fails too, and there sleeps are short.
+        let _ = futex::wake(&word.0, futex::Flags::empty(), i32::MAX as u32);
+    }
+
+    /// Lets `heavy_barrier` of any process reach this one. False: this kernel or its filters will not.
+    pub(crate) fn accept_barriers() -> bool {
+        membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
+    }
+
+    /// A full fence on every processor that runs a process which accepts barriers. False: none happened.
+    pub(crate) fn heavy_barrier() -> bool {
+        membarrier(MembarrierCommand::GlobalExpedited).is_ok()
+    }
+}
+
+#[cfg(loom)]
+mod imp {
+    use crate::sync::{FutexWord, Ordering, fence_site};
+
+    pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
+        let guard = word.1.lock().unwrap();
+        if word.0.load(Ordering::Relaxed) == expected {
+            drop(word.2.wait(guard).unwrap());
+        }
+    }
+
+    pub(crate) fn wake_all(word: &FutexWord) {
+        let _guard = word.1.lock().unwrap();
+        word.2.notify_all();
+    }
+
+    pub(crate) fn accept_barriers() -> bool {
+        true
+    }
+
+    pub(crate) fn heavy_barrier() -> bool {
+        fence_site("S2_HEAVY", Ordering::SeqCst);
+        true
+    }
+}
+
+pub(crate) use imp::{accept_barriers, heavy_barrier, wait, wake_all};

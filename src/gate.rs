@@ -1,0 +1,414 @@
+//! Gates: how consumers hold the producer back, and how it gets past those that are dead or too slow.
+//!
+//! The producer keeps a private limit and scans the slots only when a claim would pass it. A consumer that
+//! attaches may be missed by a scan, and its gate must hold all the same:
+//!
+//! ```text
+//! producer (scan)                           consumer (attach)
+//! published = ...            [W4]           cursor = a place not after `published`
+//! fence SeqCst               [G1]           state = gated                          [G3]
+//! limit = least gated cursor, but           fence SeqCst                           [G2]
+//!         at most published, + capacity     p = published; cursor = the place at p
+//! ```
+//!
+//! Of the two fences one comes first. If the attach's, the scan sees the gate at its conservative cursor. If the
+//! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
+//! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
+//! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
+//! [`Guard::Until`](crate::ring::Guard) `p`.
+//!
+//! States of a slot. A lock proves its consumer alive; the state is only what it last said of itself.
+//!
+//! ```text
+//! Free ──attach──> Attaching ──open──> Lossy | Gated ──detach──> Free, or Saved under a name
+//!                                      Gated ──too slow──> Evicted ──detach──> Free, or Saved
+//!                                      Gated ──dead──> Free, or Saved; or held Gated for a while
+//! ```
+
+use crate::index::{Place, after};
+use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
+use crate::record::{Loss, LossAccount, LossCause};
+use crate::sync::{at, fence_at};
+
+/// A cursor word that belongs to no account.
+const CURSOR_NONE: u64 = 4;
+
+/// `hold_ns` of a consumer that is held for ever.
+pub(crate) const HOLD_FOREVER: u64 = u64::MAX;
+
+/// The producer's scan: how far it may claim, given what it has published.
+pub(crate) fn scan(areas: Areas<'_>, published: u64) -> u64 {
+    // [G1] SeqCst. Pairs with [G2].
+    // Orders: `published` before the look at the slots.
+    // Without it: scan and attach may miss each other, and the limit passes a gate.
+    fence_at!(G1_FENCE, SeqCst);
+    let least = areas.slots.iter().filter_map(gated_at).fold(published, |least, cursor| {
+        // A cursor ahead of everything published is garbage, and gates nothing.
+        if after(least, cursor) { cursor } else { least }
+    });
+    least.wrapping_add(areas.geometry.capacity)
+}
+
+/// The cursor of a slot that gates.
+#[inline]
+fn gated_at(slot: &Slot) -> Option<u64> {
+    // [G3'] Acquire. Pairs with [G3] and with the detach's Release [G4].
+    // Orders: the state before the cursor; a leaving consumer's reads before the writes they no longer hold up.
+    // Without it: an open gate is judged by the slot's last owner's cursor, or the last record is torn.
+    let state = slot.gate.state.load(at!(G3_STATE, Acquire));
+    if SlotState::from_word(state) != Some(SlotState::Gated) {
+        return None;
+    }
+    // [W5] Acquire. Pairs with [R5].
+    // Orders: the consumer's reads below its cursor before the next lap's writes there.
+    // Without it: a gated consumer reads the next lap.
+    Some(slot.gate.cursor.load(at!(W5_CURSOR, Acquire)) & !7)
+}
+
+/// What the producer knows of the consumers that hold it up, since a claim was first refused.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    /// When each slot was first seen in the way, ns on the producer's monotonic clock; 0: it is not.
+    since: Vec<u64>,
+    /// When each slot's consumer was first seen to be away; 0: it is not.
+    away: Vec<u64>,
+    probed_ns: u64,
+}
+
+/// What became of the slots in the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Relief {
+    pub(crate) evicted: u64,
+    pub(crate) reclaimed: u64,
+}
+
+/// How often the locks of blocking consumers are looked at, ns.
+const PROBE_EVERY_NS: u64 = 1_000_000;
+
+impl Pressure {
+    /// A claim succeeded: nobody is in the way any more.
+    pub(crate) fn lift(&mut self) {
+        self.since.clear();
+        self.away.clear();
+    }
+
+    /// Looks at each consumer that keeps `end` from being written, at time `now`: takes the gate from those over
+    /// their deadline, and from the dead that are not, or no longer, held.
+    pub(crate) fn relieve(
+        &mut self,
+        areas: Areas<'_>,
+        end: u64,
+        now: u64,
+        alive: impl Fn(u32) -> bool,
+    ) -> Relief {
+        let now = now.max(1);
+        self.since.resize(areas.slots.len(), 0);
+        self.away.resize(areas.slots.len(), 0);
+        let probe = cfg!(loom) || now.saturating_sub(self.probed_ns) >= PROBE_EVERY_NS;
+        if probe {
+            self.probed_ns = now;
+        }
+        let mut relief = Relief::default();
+        for (number, slot) in areas.slots.iter().enumerate() {
+            let in_the_way =
+                gated_at(slot).is_some_and(|cursor| after(end, cursor.wrapping_add(areas.geometry.capacity)));
+            if !in_the_way {
+                self.since[number] = 0;
+                self.away[number] = 0;
+                continue;
+            }
+            let state = slot.gate.state.load(at!(G_STATE, Relaxed));
+            if self.since[number] == 0 {
+                self.since[number] = now;
+            }
+            let patience = patience_ns(areas, slot);
+            let overdue = patience.is_some_and(|patience| now - self.since[number] >= patience);
+            if probe && !alive(number as u32) {
+                if self.away[number] == 0 {
+                    self.away[number] = now;
+                }
+                let hold = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
+                let held = hold == HOLD_FOREVER || (hold > 0 && now - self.away[number] < hold);
+                if (!held || overdue) && take_gate(slot, state, resting_state(slot)) {
+                    relief.reclaimed += 1;
+                }
+            } else if overdue && take_gate(slot, state, SlotState::Evicted) {
+                relief.evicted += 1;
+            }
+        }
+        relief
+    }
+}
+
+/// How long a consumer may hold the producer up, ns; `None`: for ever.
+fn patience_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
+    let own = slot.gate.deadline_ns.load(at!(G_FIELDS, Relaxed));
+    [own, areas.geometry.hard_limit_ns].into_iter().filter(|limit| *limit > 0).min()
+}
+
+/// The generation in the state word makes this fail if the slot has changed hands since `state` was read.
+fn take_gate(slot: &Slot, state: u64, next: SlotState) -> bool {
+    let next = next.after(state);
+    slot.gate.state.compare_exchange(state, next, at!(G_TAKE, Relaxed), at!(G_TAKE_FAILED, Relaxed)).is_ok()
+}
+
+/// What a slot becomes when its consumer has gone.
+fn resting_state(slot: &Slot) -> SlotState {
+    if name(slot) == [0; NAME_BYTES] { SlotState::Free } else { SlotState::Saved }
+}
+
+/// The name in a slot, padded with zeros.
+pub(crate) fn name(slot: &Slot) -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(&slot.who.name) {
+        chunk.copy_from_slice(&word.load(at!(G_FIELDS, Relaxed)).to_le_bytes());
+    }
+    bytes
+}
+
+pub(crate) fn state(slot: &Slot) -> Option<SlotState> {
+    SlotState::from_word(slot.gate.state.load(at!(G_STATE, Relaxed)))
+}
+
+/// May a newcomer who holds the slot's lock have it? Names keep their slots; a consumer that died before it had
+/// a place left nothing worth keeping.
+pub(crate) fn is_vacant(slot: &Slot) -> bool {
+    let never_attached = state(slot) == Some(SlotState::Attaching)
+        && slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) == CURSOR_NONE;
+    never_attached || name(slot) == [0; NAME_BYTES]
+}
+
+/// What a slot's accounts say, for whoever holds its lock or only looks: the one its cursor selects, if both
+/// stayed as they were while it was read.
+pub(crate) fn saved(slot: &Slot) -> Option<(Place, LossAccount)> {
+    let cursor = slot.gate.cursor.load(at!(A_CURSOR, Relaxed));
+    // [A1] Acquire. Pairs with [R5].
+    // Orders: the cursor before the account it selects.
+    // Without it: an inspector may show an account half way between two cursors.
+    fence_at!(A1_FENCE, Acquire);
+    let (place, account) = read_account(&slot.accounts[(cursor & 1) as usize]);
+    fence_at!(A2_FENCE, Acquire);
+    let again = slot.gate.cursor.load(at!(A_CURSOR_AGAIN, Relaxed));
+    (cursor == again && cursor & !1 == place.position).then_some((place, account))
+}
+
+fn read_account(account: &Account) -> (Place, LossAccount) {
+    let read = |word: &crate::sync::AtomicU64| word.load(at!(A_READ_FIELDS, Relaxed));
+    let place = Place {
+        position: read(&account.position),
+        sequence: read(&account.sequence),
+        bytes: read(&account.bytes),
+    };
+    let loss = LossAccount {
+        records: read(&account.lost_records),
+        bytes: read(&account.lost_bytes),
+        gaps: read(&account.gaps),
+        largest_gap: read(&account.largest_gap),
+        first: read(&account.first_lost),
+        last: read(&account.last_lost),
+        overrun: read(&account.by_cause[0]),
+        evicted: read(&account.by_cause[1]),
+        away: read(&account.by_cause[2]),
+    };
+    (place, loss)
+}
+
+/// A consumer's own half of its slot. Its holder has the slot's lock.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) number: u32,
+    /// The place that the shared cursor tells.
+    stored: Place,
+    account: LossAccount,
+    /// Which account the cursor selects, and which of them are behind in their losses.
+    selected: usize,
+    stale: [bool; 2],
+    told_eviction: bool,
+}
+
+/// What a consumer writes into its slot when it attaches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) gated: bool,
+    pub(crate) deadline_ns: u64,
+    pub(crate) hold_ns: u64,
+    pub(crate) name: [u8; NAME_BYTES],
+    pub(crate) pid: u32,
+    pub(crate) now_ns: u64,
+}
+
+impl Seat {
+    /// Takes a vacant slot.
+    pub(crate) fn take(areas: Areas<'_>, number: u32, terms: &Terms) -> Self {
+        let slot = &areas.slots[number as usize];
+        Self::set_state(slot, SlotState::Attaching);
+        // In this order: whoever is killed in here leaves a slot without a place, which anybody may have.
+        slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
+        Self::write_terms(slot, terms);
+        Self {
+            number,
+            stored: Place::default(),
+            account: LossAccount::default(),
+            selected: 0,
+            stale: [true; 2],
+            told_eviction: false,
+        }
+    }
+
+    /// Takes the slot kept under a name, its gate with it if that was held. Returns the place to resume at; none:
+    /// its last owner died before it had one.
+    pub(crate) fn resume(areas: Areas<'_>, number: u32, terms: &Terms) -> (Self, Option<Place>) {
+        let slot = &areas.slots[number as usize];
+        let Some((place, account)) = saved(slot) else {
+            return (Self::take(areas, number, terms), None);
+        };
+        let word = slot.gate.state.load(at!(G_STATE, Relaxed));
+        let held = terms.gated
+            && SlotState::from_word(word) == Some(SlotState::Gated)
+            && take_gate(slot, word, SlotState::Gated);
+        if !held {
+            Self::set_state(slot, SlotState::Attaching);
+        }
+        Self::write_terms(slot, terms);
+        let selected = (slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & 1) as usize;
+        let mut stale = [true; 2];
+        stale[selected] = false;
+        (Self { number, stored: place, account, selected, stale, told_eviction: false }, Some(place))
+    }
+
+    fn write_terms(slot: &Slot, terms: &Terms) {
+        let write = |word: &crate::sync::AtomicU64, value| word.store(value, at!(G_FIELDS_WRITE, Relaxed));
+        write(&slot.gate.deadline_ns, terms.deadline_ns);
+        write(&slot.gate.hold_ns, terms.hold_ns);
+        write(&slot.who.pid, u64::from(terms.pid));
+        write(&slot.who.attached_ns, terms.now_ns);
+        for (word, bytes) in slot.who.name.iter().zip(terms.name.chunks_exact(8)) {
+            write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        }
+    }
+
+    /// One generation on. Only the producer changes the state besides, and only of a gated slot.
+    fn set_state(slot: &Slot, next: SlotState) {
+        let word = slot.gate.state.load(at!(G_STATE, Relaxed));
+        // [G3], [G4] Release. Pairs with [G3'].
+        // Orders: the cursor before the open gate; every read of the consumer before it leaves.
+        // Without it: see [G3'].
+        slot.gate.state.store(next.after(word), at!(G3_SET_STATE, Release));
+    }
+
+    /// Opens for business at the stored cursor. Returns what is published, seen after the gate was open.
+    pub(crate) fn open(&self, areas: Areas<'_>, gated: bool) -> u64 {
+        let slot = &areas.slots[self.number as usize];
+        let state = if gated { SlotState::Gated } else { SlotState::Lossy };
+        if gate_is(slot, state) {
+            return self.fenced_published(areas);
+        }
+        Self::set_state(slot, state);
+        self.fenced_published(areas)
+    }
+
+    fn fenced_published(&self, areas: Areas<'_>) -> u64 {
+        // [G2] SeqCst. Pairs with [G1].
+        // Orders: the open gate before the look at `published`.
+        // Without it: see [G1].
+        fence_at!(G2_FENCE, SeqCst);
+        let published = areas.head.express.published.load(at!(G2_PUBLISHED, Relaxed));
+        // [G5] Acquire. Pairs with [W4].
+        // Orders: `published` before the records below it, which the attach may walk.
+        // Without it: the walk reads what the last lap left.
+        fence_at!(G5_FENCE, Acquire);
+        published
+    }
+
+    pub(crate) fn stored(&self) -> Place {
+        self.stored
+    }
+
+    pub(crate) fn account(&self) -> LossAccount {
+        self.account
+    }
+
+    /// Stores the cursor: everything below `place` is released. The account goes first, into the copy that the
+    /// old cursor does not select, so that a kill at any point leaves one whole.
+    pub(crate) fn store_cursor(&mut self, areas: Areas<'_>, place: Place) {
+        let slot = &areas.slots[self.number as usize];
+        let next = 1 - self.selected;
+        let copy = &slot.accounts[next];
+        let write = |word: &crate::sync::AtomicU64, value| word.store(value, at!(A_FIELDS, Relaxed));
+        write(&copy.position, place.position);
+        write(&copy.sequence, place.sequence);
+        write(&copy.bytes, place.bytes);
+        if self.stale[next] {
+            self.stale[next] = false;
+            let account = &self.account;
+            write(&copy.lost_records, account.records);
+            write(&copy.lost_bytes, account.bytes);
+            write(&copy.gaps, account.gaps);
+            write(&copy.largest_gap, account.largest_gap);
+            write(&copy.first_lost, account.first);
+            write(&copy.last_lost, account.last);
+            for (word, value) in copy.by_cause.iter().zip([account.overrun, account.evicted, account.away]) {
+                write(word, value);
+            }
+        }
+        // [R5] Release. Pairs with [W5] in the scan and [A1] in `saved`.
+        // Orders: all reads below the cursor, and the account, before it.
+        // Without it: the producer overwrites a record that is still being read.
+        slot.gate.cursor.store(place.position | next as u64, at!(R5_CURSOR, Release));
+        self.selected = next;
+        self.stored = place;
+    }
+
+    /// Books a loss; the next cursor store shows it.
+    pub(crate) fn book(&mut self, loss: &Loss) {
+        let account = &mut self.account;
+        if account.gaps == 0 {
+            account.first = loss.first;
+        }
+        account.records = account.records.wrapping_add(loss.records);
+        account.bytes = account.bytes.wrapping_add(loss.bytes);
+        account.gaps += 1;
+        account.largest_gap = account.largest_gap.max(loss.records);
+        account.last = loss.next.wrapping_sub(1);
+        let by_cause = match loss.cause {
+            LossCause::Overrun => &mut account.overrun,
+            LossCause::Evicted => &mut account.evicted,
+            LossCause::Away => &mut account.away,
+        };
+        *by_cause = by_cause.wrapping_add(loss.records);
+        self.stale = [true; 2];
+    }
+
+    /// True once after the producer took the gate away.
+    pub(crate) fn newly_evicted(&mut self, areas: Areas<'_>) -> bool {
+        let newly = !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted);
+        self.told_eviction |= newly;
+        newly
+    }
+
+    pub(crate) fn was_evicted(&self) -> bool {
+        self.told_eviction
+    }
+
+    /// Leaves. A name keeps its place; a held one its gate as well.
+    pub(crate) fn leave(&self, areas: Areas<'_>) {
+        let slot = &areas.slots[self.number as usize];
+        let held = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed)) > 0 && gate_is(slot, SlotState::Gated);
+        if !held {
+            Self::set_state(slot, resting_state(slot));
+        }
+    }
+}
+
+fn gate_is(slot: &Slot, wanted: SlotState) -> bool {
+    state(slot) == Some(wanted)
+}
+
+/// Frees the slot of a name whose consumer is away. The caller holds its lock.
+pub(crate) fn forget(slot: &Slot) {
+    slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
+    for word in &slot.who.name {
+        word.store(0, at!(G_FIELDS_WRITE, Relaxed));
+    }
+    Seat::set_state(slot, SlotState::Free);
+}

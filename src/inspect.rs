@@ -1,0 +1,292 @@
+//! Looking at a ring without touching it, for people and tools.
+
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::Duration;
+
+use crate::attach::{self, until_found};
+use crate::consumer::{find_name, name_text, published};
+use crate::error::Error;
+use crate::gate::{self, HOLD_FOREVER};
+use crate::index::{self, after};
+use crate::layout::{Areas, NAME_BYTES, Slot, SlotState, WaitMode};
+use crate::lock::{Lock, name_hash};
+use crate::record::LossAccount;
+#[cfg(not(loom))]
+use crate::region::Access;
+use crate::region::Region;
+use crate::sync::{AtomicU64, at};
+
+/// Reads a ring's state through a read-only mapping. Participants do not notice.
+#[derive(Debug)]
+pub struct Inspector {
+    region: Region,
+}
+
+/// A ring at one moment. The parts are read one after another, so on a busy ring they may differ by a moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Bytes of the data area.
+    pub capacity: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Consumer slots.
+    pub slots: u32,
+    /// Segments of the index.
+    pub segments: u64,
+    /// The ring's own random number.
+    pub ring_id: u128,
+    /// When it was created, wall clock, ns since 1970.
+    pub created_ns: u64,
+    /// Do single sends keep an express copy?
+    pub express: bool,
+    /// Does it refuse consumers that can be overwritten?
+    pub gated_only: bool,
+    /// The longest any consumer may hold the producer up.
+    pub hard_limit: Option<Duration>,
+    /// The wait mode asked for when it was created.
+    pub wait: WaitMode,
+    /// The wait mode of the present or last producer.
+    pub mode: WaitMode,
+    /// Byte position below which everything is published.
+    pub published: u64,
+    /// Byte position up to which the producer may be writing.
+    pub reserve: u64,
+    /// Sequence of the next record to be published.
+    pub next_sequence: u64,
+    /// Sequence of the oldest record that a newcomer can start at.
+    pub oldest_sequence: u64,
+    /// Records published since it was created.
+    pub records: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// How many producers have opened it.
+    pub epoch: u64,
+    /// Does a producer hold it?
+    pub producer_alive: bool,
+    /// Did the last producer end cleanly?
+    pub closed: bool,
+    /// Process id of the present or last producer, as it wrote it.
+    pub producer_pid: u32,
+    /// Claims that found no space at first.
+    pub full: u64,
+    /// Time that producers waited for space.
+    pub stall: Duration,
+    /// Publishes that had to wake somebody.
+    pub wakes: u64,
+    /// Gates taken from consumers over their deadline.
+    pub evictions: u64,
+    /// Gates taken from dead consumers.
+    pub reclaims: u64,
+    /// Every slot in use, or kept by a name.
+    pub consumers: Vec<ConsumerInfo>,
+}
+
+/// One consumer of a [`Snapshot`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConsumerInfo {
+    /// Number of its slot.
+    pub slot: u32,
+    /// The name it attached under.
+    pub name: Option<String>,
+    /// What it last was.
+    pub state: ConsumerState,
+    /// Does it hold its slot's lock? A stopped process does.
+    pub alive: bool,
+    /// Its process id, as it wrote it.
+    pub pid: u32,
+    /// When it attached, wall clock, ns since 1970.
+    pub attached_ns: u64,
+    /// How long it may hold the producer up.
+    pub deadline: Option<Duration>,
+    /// How long its gate outlives it.
+    pub hold: Option<Hold>,
+    /// Sequence of the first record that it has not released, as of its last cursor store.
+    pub next_sequence: u64,
+    /// Records published and not released.
+    pub lag_records: u64,
+    /// Bytes of the ring published and not released.
+    pub lag_bytes: u64,
+    /// What it has lost.
+    pub lost: LossAccount,
+}
+
+/// What a slot says of its consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerState {
+    /// On its way in.
+    Attaching,
+    /// Never holds the producer back.
+    Lossy,
+    /// Holds the producer back.
+    Gated,
+    /// Lost its gate by holding the producer up for too long.
+    Evicted,
+    /// A name that nobody is attached under; holds nobody back.
+    Away,
+}
+
+/// How long a named consumer's gate outlives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// For so long after the producer noticed.
+    For(Duration),
+    /// Until it comes back or is forgotten.
+    Forever,
+}
+
+impl Inspector {
+    /// Opens the ring at `path` read-only.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the file from being opened as a ring.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Ok(Self::attach(Region::open(path.as_ref(), Access::Observer)?))
+    }
+
+    pub(crate) fn attach(region: Region) -> Self {
+        Self { region }
+    }
+
+    /// Reads everything once. Walks at most a batch and a 64th of the ring, and asks the kernel about every slot in
+    /// use.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`], [`Error::Forked`].
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        if self.region.forked() {
+            return Err(Error::Forked);
+        }
+        let areas = self.region.areas();
+        let geometry = self.region.geometry();
+        let newest = until_found(|| match index::newest(areas) {
+            Some(newest) => attach::walk_to(areas, newest, published(areas)),
+            None => Ok(None),
+        })?;
+        let oldest = until_found(|| Ok(index::oldest(areas, 0)))?;
+        let reserve = &areas.head.reserve;
+        let counters = &areas.head.counters;
+        let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
+        Ok(Snapshot {
+            capacity: geometry.capacity,
+            file_bytes: geometry.file_bytes(),
+            slots: geometry.slots,
+            segments: geometry.segments,
+            ring_id: self.region.ring_id(),
+            created_ns: self.region.created_ns(),
+            express: geometry.express,
+            gated_only: geometry.gated_only,
+            hard_limit: limit(geometry.hard_limit_ns),
+            wait: geometry.wait,
+            mode: WaitMode::from_bits(read(&reserve.mode)).unwrap_or(geometry.wait),
+            published: newest.position,
+            reserve: read(&reserve.reserve),
+            next_sequence: newest.sequence,
+            oldest_sequence: oldest.sequence,
+            records: newest.sequence.wrapping_sub(geometry.origin_sequence),
+            bytes: newest.bytes,
+            epoch: read(&reserve.epoch),
+            producer_alive: self.region.locked(Lock::Producer),
+            closed: read(&reserve.closed) == 1,
+            producer_pid: read(&reserve.pid) as u32,
+            full: read(&counters.full),
+            stall: Duration::from_nanos(read(&counters.stall_ns)),
+            wakes: read(&counters.wakes),
+            evictions: read(&counters.evictions),
+            reclaims: read(&counters.reclaims),
+            consumers: (0..)
+                .zip(areas.slots)
+                .filter_map(|(number, slot)| self.consumer(areas, number, slot, newest))
+                .collect(),
+        })
+    }
+
+    fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: index::Place) -> Option<ConsumerInfo> {
+        let state = match gate::state(slot)? {
+            SlotState::Free => return None,
+            SlotState::Attaching => ConsumerState::Attaching,
+            SlotState::Lossy => ConsumerState::Lossy,
+            SlotState::Gated => ConsumerState::Gated,
+            SlotState::Evicted => ConsumerState::Evicted,
+            SlotState::Saved => ConsumerState::Away,
+        };
+        let alive = self.region.locked(Lock::Slot(number));
+        let name = gate::name(slot);
+        let named = name != [0; NAME_BYTES];
+        if !alive && !named && state != ConsumerState::Gated {
+            // Whoever it was left nothing behind that concerns anybody.
+            return None;
+        }
+        let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
+        let hold_ns = read(&slot.gate.hold_ns);
+        // A busy consumer may store its cursor again and again while it is read; a few tries are enough.
+        let (place, lost) = (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
+        let ahead = after(place.position, newest.position);
+        let lag = |newest: u64, own: u64| if ahead { 0 } else { newest.wrapping_sub(own) };
+        Some(ConsumerInfo {
+            slot: number,
+            name: named.then(|| name_text(&name)),
+            state,
+            alive,
+            pid: read(&slot.who.pid) as u32,
+            attached_ns: read(&slot.who.attached_ns),
+            deadline: limit(patience(read(&slot.gate.deadline_ns), areas.geometry.hard_limit_ns)),
+            hold: match hold_ns {
+                0 => None,
+                HOLD_FOREVER => Some(Hold::Forever),
+                ns => Some(Hold::For(Duration::from_nanos(ns))),
+            },
+            next_sequence: place.sequence,
+            lag_records: lag(newest.sequence, place.sequence),
+            lag_bytes: lag(newest.position, place.position),
+            lost,
+        })
+    }
+}
+
+fn limit(ns: u64) -> Option<Duration> {
+    (ns > 0).then(|| Duration::from_nanos(ns))
+}
+
+/// The shorter of two limits, of which 0 is none.
+fn patience(own: u64, hard: u64) -> u64 {
+    if own == 0 || hard == 0 { own.max(hard) } else { own.min(hard) }
+}
+
+/// Frees the slot that the ring at `path` keeps for a name: its place and loss account go, and a producer that
+/// waits for it is freed.
+///
+/// # Errors
+///
+/// [`Error::NameInUse`] while a consumer lives under it, [`Error::NameUnknown`], [`Error::BadName`], and whatever
+/// keeps the file from being opened as a ring.
+#[cfg(not(loom))]
+pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
+    forget_name(&Region::open(path.as_ref(), Access::Consumer)?, name)
+}
+
+pub(crate) fn forget_name(region: &Region, name: &str) -> Result<(), Error> {
+    let bytes = attach::name_bytes(name)?;
+    let lock = Lock::Name(name_hash(&bytes));
+    if !region.lock(lock)? {
+        return Err(Error::NameInUse { name: name.to_owned() });
+    }
+    let areas = region.areas();
+    let result = match find_name(areas, &bytes) {
+        None => Err(Error::NameUnknown { name: name.to_owned() }),
+        Some(number) if !region.lock(Lock::Slot(number))? => Err(Error::NameInUse { name: name.to_owned() }),
+        Some(number) => {
+            gate::forget(&areas.slots[number as usize]);
+            crate::wait::notify(&areas.control.space.word, WaitMode::Fence);
+            region.unlock(Lock::Slot(number));
+            Ok(())
+        }
+    };
+    region.unlock(lock);
+    result
+}

@@ -1,0 +1,58 @@
+//! A ring in shared memory: one producer, many consumers, one memory-mapped file.
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_endian = "little",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 only");
+
+mod attach;
+mod claim;
+mod clock;
+mod consumer;
+mod copy;
+mod error;
+#[cfg(not(loom))]
+mod file;
+#[cfg(not(loom))]
+mod fork;
+mod futex;
+mod gate;
+mod identity;
+mod index;
+mod inspect;
+mod layout;
+mod local;
+mod lock;
+mod observer;
+mod options;
+mod producer;
+mod receive;
+mod record;
+#[cfg(not(loom))]
+mod region;
+#[cfg(loom)]
+#[path = "region_loom.rs"]
+mod region;
+mod ring;
+mod sync;
+mod wait;
+
+pub use attach::{Attach, Start};
+pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
+pub use consumer::Consumer;
+pub use error::{Corruption, Error, RecvError, SendError};
+#[cfg(not(loom))]
+pub use inspect::forget;
+pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
+pub use layout::WaitMode;
+pub use local::Local;
+pub use observer::Observer;
+pub use options::Options;
+pub use producer::Producer;
+pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed};
+#[cfg(loom)]
+#[doc(hidden)]
+pub use sync::{Crash, crash_after};

@@ -1,0 +1,173 @@
+//! Who is alive: one lock per participant. The lock is the truth, whatever the ring's memory says.
+//!
+//! In a file these are byte-range locks of the open file description (`F_OFD_SETLK`), far beyond the end of the
+//! file. The kernel drops them when the description goes, however its process ended; they work across PID and
+//! time namespaces and between two handles of one process. On the heap a table stands in for the kernel.
+//!
+//! The byte numbers and the hash are part of the file format.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+#[cfg(loom)]
+use loom::sync::Mutex;
+#[cfg(not(loom))]
+use std::sync::Mutex;
+
+use crate::layout::NAME_BYTES;
+
+#[cfg(not(loom))]
+pub(crate) use ofd::{locked_by_other, try_lock, unlock, unlock_all};
+
+/// What a handle can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lock {
+    /// The right to write the ring.
+    Producer,
+    /// The consumer slot of this number.
+    Slot(u32),
+    /// The consumer name of this hash.
+    Name(u64),
+}
+
+/// Byte that the producer locks.
+pub(crate) const PRODUCER_BYTE: u64 = 1 << 62;
+/// Byte that the consumer in slot 0 locks; the other slots follow one by one.
+pub(crate) const FIRST_SLOT_BYTE: u64 = PRODUCER_BYTE + 4096;
+/// Names lock one byte of the `NAME_RANGE` from here on, up to the largest offset there is.
+pub(crate) const FIRST_NAME_BYTE: u64 = PRODUCER_BYTE + NAME_RANGE;
+/// How many bytes names are spread over, a power of two.
+pub(crate) const NAME_RANGE: u64 = 1 << 61;
+
+impl Lock {
+    /// The byte of the file that stands for it.
+    pub(crate) fn byte(self) -> u64 {
+        match self {
+            Self::Producer => PRODUCER_BYTE,
+            Self::Slot(slot) => FIRST_SLOT_BYTE + u64::from(slot),
+            Self::Name(hash) => FIRST_NAME_BYTE + ((hash ^ (hash >> 61)) & (NAME_RANGE - 1)),
+        }
+    }
+}
+
+/// FNV-1a, 64 bits, over a name as it stands in a slot: all its bytes, the zeros it is padded with included.
+pub(crate) fn name_hash(name: &[u8; NAME_BYTES]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The locks of a ring on the heap. Like the kernel's, they order what holders did: whoever finds a lock free
+/// sees everything its holder wrote before letting go.
+#[derive(Debug)]
+pub(crate) struct Table {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    owners: u64,
+    by: BTreeMap<Lock, u64>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self { held: Mutex::new(Held::default()) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Held) -> T) -> T {
+        work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The number of one more handle.
+    pub(crate) fn join(&self) -> u64 {
+        self.with(|held| {
+            held.owners += 1;
+            held.owners
+        })
+    }
+
+    /// True: `owner` has the lock now, or had it already.
+    pub(crate) fn try_lock(&self, owner: u64, lock: Lock) -> bool {
+        self.with(|held| *held.by.entry(lock).or_insert(owner) == owner)
+    }
+
+    pub(crate) fn unlock(&self, owner: u64, lock: Lock) {
+        self.with(|held| {
+            if held.by.get(&lock) == Some(&owner) {
+                held.by.remove(&lock);
+            }
+        });
+    }
+
+    pub(crate) fn unlock_all(&self, owner: u64) {
+        self.with(|held| held.by.retain(|_, holder| *holder != owner));
+    }
+
+    pub(crate) fn locked_by_other(&self, owner: u64, lock: Lock) -> bool {
+        self.with(|held| held.by.get(&lock).is_some_and(|holder| *holder != owner))
+    }
+}
+
+#[cfg(not(loom))]
+mod ofd {
+    use std::io;
+    use std::os::fd::BorrowedFd;
+
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+
+    use super::Lock;
+
+    /// A lock of `bytes` from `start` on; 0 bytes: all the rest of the file.
+    fn range(kind: libc::c_int, start: u64, bytes: u64) -> libc::flock {
+        libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: start as libc::off_t,
+            l_len: bytes as libc::off_t,
+            // The kernel refuses anything else: an open file description is no process.
+            l_pid: 0,
+        }
+    }
+
+    fn set(file: BorrowedFd<'_>, range: &libc::flock) -> Result<(), Errno> {
+        loop {
+            match fcntl(file, FcntlArg::F_OFD_SETLK(range)) {
+                Err(Errno::EINTR) => {}
+                result => return result.map(drop),
+            }
+        }
+    }
+
+    /// True: this description has the lock now, or had it already. False: another one has it.
+    pub(crate) fn try_lock(file: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
+        match set(file, &range(libc::F_WRLCK, lock.byte(), 1)) {
+            Ok(()) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    pub(crate) fn unlock(file: BorrowedFd<'_>, lock: Lock) {
+        // Nothing to be done about a refusal: the lock goes with the descriptor then.
+        let _ = set(file, &range(libc::F_UNLCK, lock.byte(), 1));
+    }
+
+    pub(crate) fn unlock_all(file: BorrowedFd<'_>) {
+        let _ = set(file, &range(libc::F_UNLCK, 0, 0));
+    }
+
+    /// Whether another description has the lock. Asked through the one that has it, the kernel says "free".
+    pub(crate) fn locked_by_other(file: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
+        let mut found = range(libc::F_WRLCK, lock.byte(), 1);
+        loop {
+            match fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(_) => return Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK),
+            }
+        }
+    }
+}

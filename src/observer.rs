@@ -1,0 +1,125 @@
+//! The observer: reads along without a slot, without write access, unseen.
+
+use std::fmt;
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::attach::{self, Start, until_found};
+use crate::consumer::published;
+use crate::error::{Error, RecvError};
+use crate::receive::Receiver;
+use crate::record::Event;
+#[cfg(not(loom))]
+use crate::region::Access;
+use crate::region::Region;
+use crate::ring::{Guard, Reader};
+use crate::sync::at;
+
+/// Reads records as a lossy consumer does, from a mapping it cannot write.
+///
+/// The producer does not know of it and never wakes it: waiting is a series of naps of up to 1 ms. One thread at a
+/// time may use a handle; it may move between threads. After a `fork` only the parent may use it.
+pub struct Observer {
+    receiver: Receiver,
+    /// `Send`, not `Sync`.
+    _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
+}
+
+impl Observer {
+    /// Opens the ring at `path` read-only. The file may be read-only for this process.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the file from being opened as a ring; [`Error::StartGone`]; [`Error::GatedOnly`].
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>, start: Start) -> Result<Self, Error> {
+        Self::attach(Region::open(path.as_ref(), Access::Observer)?, start)
+    }
+
+    pub(crate) fn attach(region: Region, start: Start) -> Result<Self, Error> {
+        if region.geometry().gated_only {
+            return Err(Error::GatedOnly);
+        }
+        let areas = region.areas();
+        let place = until_found(|| attach::find(areas, start, published(areas)))?;
+        let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        let reader = Reader::new(place, Guard::Always, epoch);
+        Ok(Self {
+            receiver: Receiver::new(region, reader, None, false),
+            _not_sync: std::marker::PhantomData,
+        })
+    }
+
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv`](crate::Consumer::recv).
+    pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
+        self.receiver.recv()
+    }
+
+    /// The next event, if there is one. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::try_recv`](crate::Consumer::try_recv).
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.try_recv()
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`; `None`: it passed with nothing new.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.recv_deadline(deadline)
+    }
+
+    /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv).
+    pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
+        self.receiver.drain(max, each)
+    }
+
+    /// How often to look before taking a nap.
+    pub fn set_spins(&mut self, spins: u32) {
+        self.receiver.set_spins(spins);
+    }
+
+    /// Sequence of the next record to be received.
+    pub fn next_sequence(&self) -> u64 {
+        self.receiver.next_sequence()
+    }
+
+    /// Does a producer hold the ring? One system call.
+    pub fn producer_alive(&self) -> bool {
+        self.receiver.producer_alive()
+    }
+
+    /// Was the file removed or replaced? Two system calls.
+    pub fn is_stale(&self) -> bool {
+        self.receiver.region().is_stale()
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").field("next_sequence", &self.next_sequence()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,546 @@
+//! The producer: the one handle that writes.
+
+use std::fmt;
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::Instant;
+
+use crate::attach::until_found;
+use crate::claim::{Batch, Claim};
+use crate::clock;
+use crate::copy;
+use crate::error::{Corruption, Error, SendError};
+use crate::futex;
+use crate::gate::{self, Pressure};
+use crate::index::{self, Place, Walk, after};
+use crate::layout::{Areas, STAMP_NONE, WaitMode};
+use crate::lock::Lock;
+#[cfg(not(loom))]
+use crate::options::Options;
+#[cfg(not(loom))]
+use crate::region::Access;
+use crate::region::Region;
+use crate::ring::{Claimed, Refused, Writer};
+use crate::sync::{at, spin};
+use crate::wait;
+
+/// Publishes records. A ring has one producer at a time: this handle holds its lock while it lives.
+///
+/// Dropping it ends the stream cleanly: consumers receive what is left, then `Closed`. If its process dies they
+/// receive what is left, then `ProducerGone`. Either way another producer may open the ring and go on.
+/// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). It must not be used
+/// from a signal handler that may have interrupted it. After a `fork` only the parent may use it.
+pub struct Producer {
+    region: Region,
+    writer: Writer,
+    mode: WaitMode,
+    epoch: u64,
+    pressure: Pressure,
+    /// A claim was refused and none has succeeded since.
+    pressed: bool,
+    totals: Totals,
+    spins: u32,
+    /// `Send`, not `Sync`.
+    _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
+}
+
+/// The counters of the ring, kept here and shown there.
+#[derive(Clone, Copy, Debug)]
+struct Totals {
+    full: u64,
+    stall_ns: u64,
+    wakes: u64,
+    evictions: u64,
+    reclaims: u64,
+}
+
+/// How long a send may wait for space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    None,
+    Until(Instant),
+    Forever,
+}
+
+/// Looks for space before going to sleep.
+const SPINS: u32 = if cfg!(loom) { 0 } else { 500 };
+
+impl Producer {
+    /// Creates a ring at `path` and becomes its producer. Nobody ever sees the file half made; every block of it
+    /// is allocated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::Permission`], [`Error::Filesystem`], [`Error::Capacity`],
+    /// [`Error::BadOption`], [`Error::Io`]. Nothing is left behind.
+    #[cfg(not(loom))]
+    pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
+        let geometry = options.geometry()?;
+        Self::take_over(Region::create(path.as_ref(), &geometry, options.file_mode(), Some(Lock::Producer))?)
+    }
+
+    /// Opens the ring at `path` as its next producer. Sequences go on where the last producer left off, whether it
+    /// ended or died, and consumers stay attached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProducerAlive`] while another lives, running or stopped; whatever keeps the file from being opened
+    /// as a ring; [`Error::Corrupt`] if its cursors contradict each other.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::take_over(Region::open(path.as_ref(), Access::Producer)?)
+    }
+
+    /// Opens the ring at `path`, or creates it if there is none. Of several processes that do so at once, one
+    /// becomes the producer.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`].
+    #[cfg(not(loom))]
+    pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        // The file may come and go between the two steps, but hardly a hundred times.
+        for _ in 0..100 {
+            match Self::open(path) {
+                Err(Error::NotFound { .. }) => {}
+                other => return other,
+            }
+            match Self::create(path, options) {
+                Err(Error::Exists { .. }) => {}
+                other => return other,
+            }
+        }
+        Self::open(path)
+    }
+
+    /// Becomes the producer of a ring. Every step may be the last: a successor finds the ring as good as this one
+    /// did.
+    pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
+        let areas = region.areas();
+        if !region.lock(Lock::Producer)? {
+            return Err(Error::ProducerAlive { pid: areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32 });
+        }
+        let published = check_cursors(areas)?;
+        // The dead producer may have been writing the express copy; its stamp must not come to match.
+        areas.head.express.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
+        let place = recover(areas, published)?;
+        let writer = Writer::resume(areas, place, clock::wall_ns);
+        let mode = negotiate(region.geometry().wait);
+        let epoch = begin_epoch(areas, published, mode);
+        let counters = &areas.head.counters;
+        let totals = Totals {
+            full: counters.full.load(at!(C_READ, Relaxed)),
+            stall_ns: counters.stall_ns.load(at!(C_READ, Relaxed)),
+            wakes: counters.wakes.load(at!(C_READ, Relaxed)),
+            evictions: counters.evictions.load(at!(C_READ, Relaxed)),
+            reclaims: counters.reclaims.load(at!(C_READ, Relaxed)),
+        };
+        Ok(Self {
+            region,
+            writer,
+            mode,
+            epoch,
+            pressure: Pressure::default(),
+            pressed: false,
+            totals,
+            spins: SPINS,
+            _not_sync: std::marker::PhantomData,
+        })
+    }
+
+    /// Publishes a copy of `payload` and returns its sequence. Waits while a gated consumer holds the space.
+    ///
+    /// A record sent alone is meant to arrive early; many at once go through [`batch`](Self::batch) faster.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLarge`], [`SendError::Forked`].
+    #[inline]
+    pub fn send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
+        self.transmit(payload, Patience::Forever)
+    }
+
+    /// As [`send`](Self::send), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] while a gated consumer holds the space; [`SendError::TooLarge`], [`SendError::Forked`].
+    #[inline]
+    pub fn try_send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
+        self.transmit(payload, Patience::None)
+    }
+
+    /// As [`send`](Self::send), waiting until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TimedOut`]; [`SendError::TooLarge`], [`SendError::Forked`].
+    pub fn send_deadline(&mut self, payload: &[u8], deadline: Instant) -> Result<u64, SendError> {
+        self.transmit(payload, Patience::Until(deadline))
+    }
+
+    /// Publishes `value` as a record of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[cfg(feature = "zerocopy")]
+    pub fn send_typed<T>(&mut self, value: &T) -> Result<u64, SendError>
+    where
+        T: zerocopy::IntoBytes + zerocopy::Immutable + ?Sized,
+    {
+        self.send(value.as_bytes())
+    }
+
+    #[inline]
+    fn transmit(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
+        let claimed = self.obtain(payload.len(), patience)?;
+        let areas = self.region.areas();
+        copy::write(self.writer.payload(areas, claimed), payload);
+        let sequence = self.writer.stage(areas, claimed);
+        self.writer.express(areas, claimed, |words| copy::write(words, payload));
+        self.make_visible();
+        Ok(sequence)
+    }
+
+    /// Claims room for a record of `len` payload bytes, to be filled in place and published. Waits while a gated
+    /// consumer holds the space.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
+        self.claim_with(len, Patience::Forever)
+    }
+
+    /// As [`claim`](Self::claim), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
+        self.claim_with(len, Patience::None)
+    }
+
+    /// As [`claim`](Self::claim), waiting until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_deadline`](Self::send_deadline).
+    pub fn claim_deadline(&mut self, len: usize, deadline: Instant) -> Result<Claim<'_>, SendError> {
+        self.claim_with(len, Patience::Until(deadline))
+    }
+
+    fn claim_with(&mut self, len: usize, patience: Patience) -> Result<Claim<'_>, SendError> {
+        let claimed = self.obtain(len, patience)?;
+        Ok(Claim::new(self, claimed))
+    }
+
+    /// Begins a batch: records that become visible together.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// Room for a record, waiting for it as long as `patience` lasts.
+    #[inline]
+    pub(crate) fn obtain(&mut self, len: usize, patience: Patience) -> Result<Claimed, SendError> {
+        if self.region.forked() {
+            return Err(SendError::Forked);
+        }
+        let max = self.region.geometry().max_len();
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        // At most 2^31 - 8, so it fits.
+        let len = len as u32;
+        match self.writer.claim(self.region.areas(), len) {
+            Ok(claimed) => {
+                if self.pressed {
+                    self.lift();
+                }
+                Ok(claimed)
+            }
+            Err(refused) => self.obtain_refused(len, refused, patience),
+        }
+    }
+
+    /// The limit is in the way: scan the gates; if one of them is, see to it; then wait.
+    #[cold]
+    fn obtain_refused(
+        &mut self,
+        len: u32,
+        mut refused: Refused,
+        patience: Patience,
+    ) -> Result<Claimed, SendError> {
+        let mut waiting_since = 0;
+        let result = loop {
+            let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
+            let areas = self.region.areas();
+            self.writer.set_limit(gate::scan(areas, self.writer.published().position));
+            refused = match self.writer.claim(areas, len) {
+                Ok(claimed) => break Ok(claimed),
+                Err(Refused::Full { end: now }) if now == end => Refused::Full { end },
+                Err(other) => {
+                    // Padding went out meanwhile: the claim is another one now.
+                    refused = other;
+                    continue;
+                }
+            };
+            let now = clock::monotonic_ns();
+            if waiting_since == 0 {
+                waiting_since = now.max(1);
+                self.totals.full += 1;
+                self.pressed = true;
+                self.show_totals();
+            }
+            if self.relieve(end, now) {
+                continue;
+            }
+            match patience {
+                Patience::None => break Err(SendError::Full),
+                Patience::Until(deadline) if Instant::now() >= deadline => break Err(SendError::TimedOut),
+                Patience::Until(deadline) => self.wait_for_space(end, clock::deadline_ns(deadline)),
+                Patience::Forever => self.wait_for_space(end, u64::MAX),
+            }
+        };
+        if waiting_since != 0 && !matches!(patience, Patience::None) {
+            self.totals.stall_ns += clock::monotonic_ns().saturating_sub(waiting_since);
+            self.show_totals();
+        }
+        if result.is_ok() && self.pressed {
+            self.lift();
+        }
+        result
+    }
+
+    /// A claim succeeded: whoever held the producer up no longer does.
+    #[cold]
+    fn lift(&mut self) {
+        self.pressed = false;
+        self.pressure.lift();
+    }
+
+    /// Takes the gate from consumers that are dead or over their deadline. True: scan again.
+    fn relieve(&mut self, end: u64, now: u64) -> bool {
+        let areas = self.region.areas();
+        let alive = |slot| self.region.locked(Lock::Slot(slot));
+        let relief = self.pressure.relieve(areas, end, now, alive);
+        if relief.evicted + relief.reclaimed == 0 {
+            return false;
+        }
+        self.totals.evictions += relief.evicted;
+        self.totals.reclaims += relief.reclaimed;
+        self.show_totals();
+        // An evicted consumer may be asleep, with nothing but this to be told.
+        wait::announce(&areas.control.data.word);
+        true
+    }
+
+    /// One slice of waiting for everything before `end` to be writable.
+    fn wait_for_space(&self, end: u64, until_ns: u64) {
+        let areas = self.region.areas();
+        let published = self.writer.published().position;
+        let is_free = || !after(end, gate::scan(areas, published));
+        for turn in 0..self.spins {
+            if turn % 16 == 0 && is_free() {
+                return;
+            }
+            spin();
+        }
+        let until_ns = until_ns.min(clock::monotonic_ns().saturating_add(wait::NAP_NS));
+        let word = &areas.control.space.word;
+        if self.region.geometry().wait == WaitMode::Spin {
+            wait::nap(word, is_free, until_ns);
+        } else {
+            let heavy = || {
+                wait::full_fence();
+                true
+            };
+            wait::sleep(word, heavy, is_free, until_ns);
+        }
+    }
+
+    /// Staged records become visible, and whoever sleeps for them is woken.
+    #[inline]
+    pub(crate) fn make_visible(&mut self) {
+        let areas = self.region.areas();
+        self.writer.publish(areas);
+        if wait::notify(&areas.control.data.word, self.mode) {
+            self.totals.wakes += 1;
+            areas.head.counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
+        }
+    }
+
+    #[cold]
+    fn show_totals(&self) {
+        let counters = &self.region.areas().head.counters;
+        counters.full.store(self.totals.full, at!(C_WRITE, Relaxed));
+        counters.stall_ns.store(self.totals.stall_ns, at!(C_WRITE, Relaxed));
+        counters.evictions.store(self.totals.evictions, at!(C_WRITE, Relaxed));
+        counters.reclaims.store(self.totals.reclaims, at!(C_WRITE, Relaxed));
+    }
+
+    pub(crate) fn areas(&self) -> Areas<'_> {
+        self.region.areas()
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    pub(crate) fn stage(&mut self, claimed: Claimed) -> u64 {
+        self.writer.stage(self.region.areas(), claimed)
+    }
+
+    /// The express copy of a record that was filled in place.
+    pub(crate) fn express_claimed(&self, claimed: Claimed) {
+        let areas = self.region.areas();
+        self.writer.express(areas, claimed, |words| {
+            for (word, filled) in words.iter().zip(self.writer.payload(areas, claimed)) {
+                // The producer's own word: nobody else writes it.
+                word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
+            }
+        });
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.writer.discard();
+    }
+
+    pub(crate) fn gated_only(&self) -> bool {
+        self.region.geometry().gated_only
+    }
+
+    /// How often to look for space before going to sleep. 0 sleeps at once.
+    pub fn set_spins(&mut self, spins: u32) {
+        self.spins = spins;
+    }
+
+    /// Sequence of the next record to be published.
+    pub fn next_sequence(&self) -> u64 {
+        self.writer.published().sequence
+    }
+
+    /// The number of this producer: 1 for the first that opened the ring.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Bytes of the data area.
+    pub fn capacity(&self) -> u64 {
+        self.region.geometry().capacity
+    }
+
+    /// Most payload bytes of one record.
+    pub fn max_len(&self) -> usize {
+        self.region.geometry().max_len()
+    }
+
+    /// How this producer lets consumers sleep: as the ring was created, or `Fence` where the kernel has no
+    /// `membarrier` for it.
+    pub fn wait_mode(&self) -> WaitMode {
+        self.mode
+    }
+
+    /// Was the file removed or replaced? Then newcomers at its path meet another ring. Two system calls.
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
+    /// For the models: the process is killed. Its lock goes, nothing else happens.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    pub fn die(self) {
+        let producer = std::mem::ManuallyDrop::new(self);
+        producer.region.die();
+    }
+}
+
+/// `published`, if it and `reserve` can be an honest producer's.
+fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
+    let published = areas.head.express.published.load(at!(T_PUBLISHED, Relaxed));
+    let reserve = areas.head.reserve.reserve.load(at!(T_RESERVE, Relaxed));
+    let corrupt = |what| Err(Corruption { position: published, what }.into());
+    if !published.is_multiple_of(8) {
+        return corrupt("a published cursor that is no multiple of 8");
+    }
+    if reserve.wrapping_sub(published) > areas.geometry.capacity {
+        return corrupt("the reserve and published cursors are further apart than the ring is long");
+    }
+    Ok(published)
+}
+
+/// The place at `published`, and the index entries that a dead producer did not come to write.
+fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
+    let shift = areas.geometry.stride().trailing_zeros();
+    until_found(|| {
+        let Some(newest) = index::newest(areas) else { return Ok(None) };
+        let mut indexed = newest.position >> shift;
+        let mut missing = Vec::new();
+        let walk = index::walk(areas, newest, published, |_| false, |place| {
+            if place.position >> shift != indexed {
+                indexed = place.position >> shift;
+                missing.push(place);
+            }
+        });
+        match walk {
+            Walk::At(place) => {
+                for place in missing {
+                    index::write(areas, place, clock::wall_ns());
+                }
+                Ok(Some(place))
+            }
+            Walk::Lapped => Ok(None),
+            Walk::Corrupt(corruption) => Err(corruption.into()),
+        }
+    })
+}
+
+/// The mode this producer can really keep up.
+fn negotiate(asked: WaitMode) -> WaitMode {
+    match asked {
+        WaitMode::Membarrier if !futex::accept_barriers() => WaitMode::Fence,
+        asked => asked,
+    }
+}
+
+fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
+    let reserve = &areas.head.reserve;
+    let epoch = reserve.epoch.load(at!(T_EPOCH_READ, Relaxed)).wrapping_add(1);
+    reserve.pid.store(u64::from(std::process::id()), at!(T_HINTS_WRITE, Relaxed));
+    reserve.opened_ns.store(clock::wall_ns(), at!(T_HINTS_WRITE, Relaxed));
+    reserve.mode.store(mode.to_bits(), at!(T_MODE, Relaxed));
+    reserve.closed.store(0, at!(T_CLOSED, Relaxed));
+    reserve.epoch_position.store(published, at!(T_EPOCH_POSITION, Relaxed));
+    // [T2] Release. Pairs with [R4], through the first `published` of this epoch as well.
+    // Orders: the epoch's position before the epoch.
+    // Without it: a consumer tells of the new producer at the old one's position.
+    reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
+    wait::announce(&areas.control.data.word);
+    epoch
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if self.region.forked() {
+            return;
+        }
+        let areas = self.region.areas();
+        // [T3] Release. Pairs with the consumers' look at the flag.
+        // Orders: the last `published` before the flag.
+        // Without it: a consumer takes the stream for ended with a record still to come.
+        areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
+        wait::announce(&areas.control.data.word);
+        self.region.unlock(Lock::Producer);
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("epoch", &self.epoch)
+            .field("next_sequence", &self.next_sequence())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,363 @@
+//! Receiving: what consumers and observers have in common.
+
+use std::time::{Duration, Instant};
+
+use crate::attach::until_found;
+use crate::clock;
+use crate::error::{Corruption, Error, RecvError};
+use crate::gate::{self, Seat};
+use crate::index::{Place, after};
+use crate::layout::{Areas, SlotState, WaitMode};
+use crate::record::{Event, Loss, LossCause, Record};
+use crate::lock::Lock;
+use crate::region::Region;
+use crate::ring::{Found, Guard, Reader};
+use crate::sync::{at, spin};
+use crate::wait;
+
+/// Looks at `published` before going to sleep.
+pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
+
+/// A reading handle. With a seat: a consumer. Without: an observer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    region: Region,
+    reader: Reader,
+    /// The last record, where it had to be copied out of the ring.
+    buffer: Vec<u8>,
+    seat: Option<Seat>,
+    gated: bool,
+    /// What is below was read; the cursor may say so.
+    released: Place,
+    /// Records are released by `release` alone.
+    keep: bool,
+    /// Losses that begin before this position happened while the consumer was away.
+    attached_at: Option<u64>,
+    /// A loss found on attaching, not told yet.
+    untold: Option<Loss>,
+    corrupt: Option<Corruption>,
+    spins: u32,
+}
+
+/// An event before it is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Record { sequence: u64, len: u32, lent: Option<usize> },
+    Lost(Loss),
+    Evicted,
+    Changed { epoch: u64 },
+}
+
+impl Receiver {
+    pub(crate) fn new(region: Region, reader: Reader, seat: Option<Seat>, gated: bool) -> Self {
+        let released = reader.next();
+        Self {
+            region,
+            reader,
+            buffer: Vec::new(),
+            seat,
+            gated,
+            released,
+            keep: false,
+            attached_at: None,
+            untold: None,
+            corrupt: None,
+            spins: SPINS,
+        }
+    }
+
+    /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
+    /// such, and if there are any already the first is returned.
+    pub(crate) fn resume(&mut self, published: u64) -> Result<Option<Loss>, Error> {
+        self.attached_at = Some(published);
+        if after(crate::index::floor(self.region.areas()), self.reader.next().position) {
+            let loss = until_found(|| Ok(self.resync()))?;
+            self.untold = Some(loss);
+        }
+        Ok(self.untold)
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.reader.next().sequence
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_ref()
+    }
+
+    pub(crate) fn set_spins(&mut self, spins: u32) {
+        self.spins = spins;
+    }
+
+    pub(crate) fn set_keep(&mut self, keep: bool) {
+        self.keep = keep;
+    }
+
+    pub(crate) fn producer_alive(&self) -> bool {
+        self.region.locked(Lock::Producer)
+    }
+
+    /// Releases everything received so far, and says so at once.
+    pub(crate) fn release(&mut self) {
+        if !self.region.forked() {
+            self.released = self.reader.next();
+            self.settle();
+        }
+    }
+
+    /// One look at the ring. `None`: nothing new.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<Option<Step>, RecvError> {
+        if self.region.forked() {
+            return Err(RecvError::Forked);
+        }
+        if let Some(trouble) = self.before_looking() {
+            return trouble;
+        }
+        let areas = self.region.areas();
+        match self.reader.poll(areas, &mut self.buffer) {
+            Found::Record { sequence, len, lent } => Ok(Some(Step::Record { sequence, len, lent })),
+            Found::Nothing => {
+                // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
+                self.settle();
+                Ok(self.newly_evicted().then_some(Step::Evicted))
+            }
+            Found::Changed { epoch } => Ok(Some(Step::Changed { epoch })),
+            Found::Lapped => self.lapped().map(Some),
+            Found::Corrupt(corruption) => {
+                self.corrupt = Some(corruption);
+                Err(corruption.into())
+            }
+        }
+    }
+
+    /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
+    #[inline(always)]
+    fn before_looking(&mut self) -> Option<Result<Option<Step>, RecvError>> {
+        if !self.keep {
+            self.released = self.reader.next();
+        }
+        if let Some(seat) = &self.seat {
+            let behind = self.released.position.wrapping_sub(seat.stored().position);
+            if behind != 0 && (behind >= self.region.geometry().capacity / 8 || self.producer_waits()) {
+                self.settle();
+            }
+        }
+        if self.corrupt.is_none() && self.untold.is_none() {
+            return None;
+        }
+        if let Some(corruption) = self.corrupt {
+            return Some(Err(corruption.into()));
+        }
+        self.untold.take().map(|loss| Ok(Some(Step::Lost(loss))))
+    }
+
+    #[inline(always)]
+    fn producer_waits(&self) -> bool {
+        self.gated && wait::is_armed(&self.region.areas().control.space.word)
+    }
+
+    /// Stores the cursor if it is behind, and wakes a producer that waits for it.
+    fn settle(&mut self) {
+        let Some(seat) = &mut self.seat else { return };
+        if self.released.position == seat.stored().position {
+            return;
+        }
+        let areas = self.region.areas();
+        seat.store_cursor(areas, self.released);
+        if self.gated {
+            wait::notify(&areas.control.space.word, WaitMode::Fence);
+        }
+    }
+
+    #[inline]
+    fn newly_evicted(&mut self) -> bool {
+        let areas = self.region.areas();
+        self.gated
+            && self.reader.guard() == Guard::Always
+            && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
+    }
+
+    #[cold]
+    fn lapped(&mut self) -> Result<Step, RecvError> {
+        if self.newly_evicted() {
+            return Ok(Step::Evicted);
+        }
+        match until_found(|| Ok(self.resync())) {
+            Ok(loss) => Ok(Step::Lost(loss)),
+            Err(_) => {
+                let corruption = Corruption {
+                    position: self.reader.next().position,
+                    what: "no index entry that leads to a record",
+                };
+                self.corrupt = Some(corruption);
+                Err(corruption.into())
+            }
+        }
+    }
+
+    fn resync(&mut self) -> Option<Loss> {
+        let (left, place) = self.reader.resync(self.region.areas())?;
+        let away = self.attached_at.is_some_and(|published| after(published, left.position));
+        let cause = match &self.seat {
+            Some(seat) if seat.was_evicted() => LossCause::Evicted,
+            _ if away => LossCause::Away,
+            _ => LossCause::Overrun,
+        };
+        let loss = Loss {
+            records: place.sequence.wrapping_sub(left.sequence),
+            bytes: place.bytes.wrapping_sub(left.bytes),
+            cause,
+            first: left.sequence,
+            next: place.sequence,
+        };
+        if let Some(seat) = &mut self.seat {
+            seat.book(&loss);
+        }
+        Some(loss)
+    }
+
+    /// Waits for the next event. `None`: `until_ns` on the monotonic clock has passed.
+    pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Step>, RecvError> {
+        loop {
+            if let Some(step) = self.step()? {
+                return Ok(Some(step));
+            }
+            if !self.spin() {
+                if until_ns != u64::MAX && clock::monotonic_ns() >= until_ns {
+                    return Ok(None);
+                }
+                self.sleep(until_ns)?;
+            }
+        }
+    }
+
+    /// True: there is something.
+    #[inline]
+    fn spin(&self) -> bool {
+        let areas = self.region.areas();
+        for _ in 0..self.spins {
+            if self.reader.is_behind(areas) {
+                return true;
+            }
+            spin();
+        }
+        false
+    }
+
+    /// One slice of sleep; then, if there is still nothing, a look at whether anything can come at all.
+    #[cold]
+    fn sleep(&self, until_ns: u64) -> Result<(), RecvError> {
+        let areas = self.region.areas();
+        let word = &areas.control.data.word;
+        let is_true = || self.reader.is_behind(areas) || is_closed(areas);
+        if self.seat.is_some() && self.region.geometry().wait != WaitMode::Spin {
+            wait::sleep(word, || wait::heavy_for(mode(areas)), is_true, until_ns);
+        } else if self.region.geometry().wait == WaitMode::Spin {
+            // The producer never wakes anybody: give the core away for a moment, not for a nap.
+            std::thread::yield_now();
+        } else {
+            wait::nap(word, is_true, until_ns);
+        }
+        if self.reader.is_behind(areas) {
+            return Ok(());
+        }
+        // In this order: what the producer published before it ended is still to be received.
+        let closed = is_closed(areas);
+        let gone = !closed && had_producer(areas) && !self.producer_alive();
+        if self.reader.is_behind(areas) || !(closed || gone) {
+            return Ok(());
+        }
+        // A producer that closes unlocks afterwards, so the flag is looked at once more.
+        Err(if closed || is_closed(areas) { RecvError::Closed } else { RecvError::ProducerGone })
+    }
+
+    /// Lends what `step` found.
+    #[inline]
+    pub(crate) fn lend(&self, step: Step) -> Event<'_> {
+        match step {
+            Step::Record { sequence, lent: None, .. } => {
+                Event::Record(Record::copied(sequence, &self.buffer))
+            }
+            Step::Record { sequence, len, lent: Some(word) } => {
+                let words = &self.region.areas().data[word..word + (len as usize).div_ceil(8)];
+                Event::Record(Record::lent(sequence, len as usize, words))
+            }
+            Step::Lost(loss) => Event::Lost(loss),
+            Step::Evicted => Event::Evicted,
+            Step::Changed { epoch } => Event::ProducerChanged { epoch },
+        }
+    }
+
+    pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        Ok(self.step()?.map(|step| self.lend(step)))
+    }
+
+    pub(crate) fn recv(&mut self) -> Result<Event<'_>, RecvError> {
+        loop {
+            if let Some(step) = self.wait(u64::MAX)? {
+                return Ok(self.lend(step));
+            }
+        }
+    }
+
+    pub(crate) fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
+        if let Some(step) = self.step()? {
+            return Ok(Some(self.lend(step)));
+        }
+        let until_ns = clock::deadline_ns(deadline);
+        Ok(self.wait(until_ns)?.map(|step| self.lend(step)))
+    }
+
+    pub(crate) fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
+        // Some thirty years stand for what no clock can add.
+        let now = Instant::now();
+        let far = now + Duration::from_secs(1 << 30);
+        self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
+    }
+
+    pub(crate) fn drain(&mut self, max: usize, mut each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
+        for count in 0..max {
+            match self.step()? {
+                Some(step) => each(self.lend(step)),
+                None => return Ok(count),
+            }
+        }
+        Ok(max)
+    }
+
+    /// Gives the seat up: cursor, slot, then the caller's lock.
+    pub(crate) fn leave(&mut self) {
+        self.settle();
+        let areas = self.region.areas();
+        if let Some(seat) = self.seat.take() {
+            let slot = &areas.slots[seat.number as usize];
+            let gated = gate::state(slot) == Some(SlotState::Gated);
+            seat.leave(areas);
+            if gated {
+                wait::notify(&areas.control.space.word, WaitMode::Fence);
+            }
+        }
+    }
+}
+
+fn mode(areas: Areas<'_>) -> Option<WaitMode> {
+    WaitMode::from_bits(areas.head.reserve.mode.load(at!(S5_MODE, Relaxed)))
+}
+
+/// Has the producer ended cleanly?
+fn is_closed(areas: Areas<'_>) -> bool {
+    // [T3] Acquire. Pairs with the close's Release.
+    // Orders: the flag before the look at `published` that follows.
+    // Without it: a consumer takes the stream for ended with a record still to come.
+    areas.head.reserve.closed.load(at!(T3_IS_CLOSED, Acquire)) == 1
+}
+
+/// Has any producer opened the ring?
+fn had_producer(areas: Areas<'_>) -> bool {
+    areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed)) != 0
+}

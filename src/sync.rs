@@ -1,0 +1,243 @@
+//! The only door to atomics: `core`'s in a normal build, loom's in the models.
+//!
+//! Every atomic access names its site with [`at!`] and every fence with [`fence_at!`]. In a normal build a
+//! site is the constant ordering and nothing else. Under loom a site can be weakened at run time (one build
+//! runs every mutant), and every store is a point where the models can crash the thread.
+//!
+//! `docs/ordering.md` lists the sites; a test holds that list to the source.
+
+/// The ordering of the named site.
+macro_rules! at {
+    ($site:ident, $ordering:ident) => {{
+        #[cfg(not(loom))]
+        let ordering = $crate::sync::Ordering::$ordering;
+        #[cfg(loom)]
+        let ordering = $crate::sync::site(stringify!($site), $crate::sync::Ordering::$ordering);
+        ordering
+    }};
+}
+
+/// The fence of the named site.
+macro_rules! fence_at {
+    ($site:ident, $ordering:ident) => {{
+        #[cfg(not(loom))]
+        $crate::sync::fence($crate::sync::Ordering::$ordering);
+        #[cfg(loom)]
+        $crate::sync::fence_site(stringify!($site), $crate::sync::Ordering::$ordering);
+    }};
+}
+
+pub(crate) use {at, fence_at};
+
+pub(crate) use self::imp::*;
+
+#[cfg(not(loom))]
+#[allow(clippy::disallowed_types, reason = "this file is the door")]
+mod imp {
+    pub(crate) use core::sync::atomic::{
+        AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
+    };
+
+    /// One 8-byte word of the data area. Always accessed whole, always atomically: a length word of one lap
+    /// is a payload word of the next, so any other access size would be a mixed-size race.
+    #[repr(transparent)]
+    #[derive(Debug)]
+    pub(crate) struct Word(AtomicU64);
+
+    impl Word {
+        #[inline(always)]
+        pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+            self.0.load(ordering)
+        }
+
+        /// A load by a reader whom nobody may overwrite; under loom it is checked for exactly that.
+        #[inline(always)]
+        pub(crate) fn load_gated(&self, ordering: Ordering) -> u64 {
+            self.0.load(ordering)
+        }
+
+        #[inline(always)]
+        pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+            self.0.store(value, ordering);
+        }
+    }
+
+    /// A 32-bit word that processes sleep on. Never half of a 64-bit cursor: that would be a mixed-size access.
+    #[repr(transparent)]
+    #[derive(Debug)]
+    pub(crate) struct FutexWord(pub(crate) AtomicU32);
+
+    /// The light side of the `Membarrier` pair: keeps the compiler from moving the look at the sleep word above
+    /// the publishing store. The processor's share is forced by the heavy side.
+    #[inline(always)]
+    pub(crate) fn light_barrier() {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// One turn of a busy wait.
+    #[inline(always)]
+    pub(crate) fn spin() {
+        core::hint::spin_loop();
+    }
+}
+
+#[cfg(loom)]
+mod imp {
+    pub(crate) use loom::sync::atomic::Ordering;
+
+    use std::cell::Cell;
+
+    /// Loom's integer with a crash point before every store: a killed process has done a prefix of its stores.
+    macro_rules! crashable {
+        ($name:ident, $inner:ty, $int:ty) => {
+            #[derive(Debug)]
+            pub(crate) struct $name($inner);
+
+            #[allow(dead_code, reason = "one wrapper serves both widths")]
+            impl $name {
+                pub(crate) fn new(value: $int) -> Self {
+                    Self(<$inner>::new(value))
+                }
+
+                pub(crate) fn load(&self, ordering: Ordering) -> $int {
+                    self.0.load(ordering)
+                }
+
+                pub(crate) fn store(&self, value: $int, ordering: Ordering) {
+                    crash_point();
+                    self.0.store(value, ordering);
+                }
+
+                pub(crate) fn fetch_or(&self, value: $int, ordering: Ordering) -> $int {
+                    crash_point();
+                    self.0.fetch_or(value, ordering)
+                }
+
+                pub(crate) fn fetch_add(&self, value: $int, ordering: Ordering) -> $int {
+                    crash_point();
+                    self.0.fetch_add(value, ordering)
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $int,
+                    new: $int,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$int, $int> {
+                    crash_point();
+                    self.0.compare_exchange(current, new, success, failure)
+                }
+            }
+        };
+    }
+
+    crashable!(AtomicU32, loom::sync::atomic::AtomicU32, u32);
+    crashable!(AtomicU64, loom::sync::atomic::AtomicU64, u64);
+
+    /// One word of the data area, with a tracked cell: the writer and gated readers touch it, so a missing
+    /// edge between them is a reported race even where every value happens to come out right.
+    #[derive(Debug)]
+    pub(crate) struct Word {
+        value: AtomicU64,
+        owned: loom::cell::UnsafeCell<()>,
+    }
+
+    impl Word {
+        pub(crate) fn new() -> Self {
+            Self { value: AtomicU64::new(0), owned: loom::cell::UnsafeCell::new(()) }
+        }
+
+        pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+            self.value.load(ordering)
+        }
+
+        pub(crate) fn load_gated(&self, ordering: Ordering) -> u64 {
+            self.owned.with(|_| self.value.load(ordering))
+        }
+
+        pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+            self.owned.with_mut(|_| self.value.store(value, ordering));
+        }
+    }
+
+    /// A futex word with what it takes to sleep on it in a model.
+    #[derive(Debug)]
+    pub(crate) struct FutexWord(
+        pub(crate) AtomicU32,
+        pub(crate) loom::sync::Mutex<()>,
+        pub(crate) loom::sync::Condvar,
+    );
+
+    impl FutexWord {
+        pub(crate) fn new() -> Self {
+            Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new())
+        }
+    }
+
+    pub(crate) fn light_barrier() {
+        fence_site("S_LIGHT", Ordering::SeqCst);
+    }
+
+    pub(crate) fn spin() {
+        loom::thread::yield_now();
+    }
+
+    /// The weakened site, from the environment: one build runs every mutant.
+    fn weakened(name: &str) -> bool {
+        static SITE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+        SITE.get_or_init(|| std::env::var("QUOIT_WEAKEN").ok()).as_deref() == Some(name)
+    }
+
+    pub(crate) fn site(name: &'static str, ordering: Ordering) -> Ordering {
+        if !weakened(name) {
+            return ordering;
+        }
+        match ordering {
+            Ordering::SeqCst => Ordering::AcqRel,
+            _ => Ordering::Relaxed,
+        }
+    }
+
+    pub(crate) fn fence_site(name: &'static str, ordering: Ordering) {
+        if !weakened(name) {
+            loom::sync::atomic::fence(ordering);
+        }
+    }
+
+    loom::thread_local! {
+        static CRASH_IN: Cell<Option<usize>> = Cell::new(None);
+    }
+
+    /// What [`crash_after`] unwinds with.
+    #[derive(Debug)]
+    pub struct Crash;
+
+    /// Runs `work` on this thread and kills it just before its `stores`-th store (from 0). Says whether it died.
+    #[doc(hidden)]
+    pub fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
+        CRASH_IN.with(|left| left.set(Some(stores)));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        CRASH_IN.with(|left| left.set(None));
+        match result {
+            Ok(value) => Some(value),
+            Err(cause) if cause.is::<Crash>() => None,
+            Err(cause) => std::panic::resume_unwind(cause),
+        }
+    }
+
+    fn crash_point() {
+        let dies = CRASH_IN.with(|left| match left.get() {
+            Some(0) => true,
+            Some(stores) => {
+                left.set(Some(stores - 1));
+                false
+            }
+            None => false,
+        });
+        if dies {
+            CRASH_IN.with(|left| left.set(None));
+            std::panic::resume_unwind(Box::new(Crash));
+        }
+    }
+}
