@@ -20,18 +20,35 @@ mod imp {
     }
 }
 
-/// Models know no time.
+/// In the models time passes by being looked at, so that it depends on nothing but the interleaving.
 #[cfg(loom)]
 mod imp {
+    use std::cell::Cell;
+
+    // All threads of a model are coroutines of one thread.
+    std::thread_local! {
+        static NOW: Cell<u64> = const { Cell::new(0) };
+    }
+
     pub(crate) fn monotonic_ns() -> u64 {
-        0
+        NOW.with(|now| {
+            now.set(now.get() + 1);
+            now.get()
+        })
     }
 
     pub(crate) fn wall_ns() -> u64 {
         0
     }
+
+    /// A new run of a model begins.
+    pub(crate) fn restart() {
+        NOW.with(|now| now.set(0));
+    }
 }
 
+#[cfg(loom)]
+pub(crate) use imp::restart;
 pub(crate) use imp::{monotonic_ns, wall_ns};
 
 use std::time::{Duration, Instant};

@@ -6,12 +6,11 @@
 //! volatile bytes, or `rep movsb` (no promise above one byte) would be data races.
 //!
 //! Compilers do not merge such accesses, so long payloads are moved by inline assembly. Assembly has to do what
-//! some Rust program could have done; this one does a sequence of relaxed 8-byte loads or stores in some order.
-//! Two rules keep it to that story. On the ring's side every vector is aligned to its own width, so that no word
-//! is ever split: vendors document 16 aligned bytes as one access on processors with AVX; 32 have no such
-//! statement, yet every known processor moves them as whole words, at once or in halves. And the ring's side is
-//! touched exactly once per word. Private bytes are nobody else's: there vectors are unaligned, and a last
-//! partial word may overlap the one before.
+//! some Rust program could have done; this one does relaxed 8-byte loads or stores, each word once, in some order.
+//! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
+//! moves as whole words is documented for 16 bytes on processors with AVX, and only observed for 32 bytes, and
+//! for 16 on older processors; nobody is known to have seen otherwise. Private bytes are nobody else's: there
+//! vectors are unaligned, and a last partial word may overlap the one before.
 //!
 //! Miri, loom and other processors take the word loop; a test compares all of them with the plainest copy.
 #![allow(unsafe_code)]
@@ -24,22 +23,25 @@ use crate::sync::{Word, at};
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
 
-/// Copies of this many bytes and more go through vector registers. Below, their set-up costs more than it saves.
-const LONG: usize = 192;
+/// Copies of this many bytes and more go through vector registers. Measured: they begin to pay at about 200 bytes
+/// where lengths repeat, at about 500 where they follow no pattern (more branches to guess wrong). At most 256:
+/// `unrolled` counts to 31 words.
+const LONG: usize = 256;
 
 /// Stores `bytes` into `words` from the first; the rest of the last word touched becomes zero. Copies what fits.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(words: &[Word], bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(bytes_in(words))];
     if bytes.len() < LONG {
-        write_short(words, bytes);
+        // SAFETY: `bytes` has just been cut to what `words` holds.
+        unsafe { write_short(words, bytes) };
     } else {
         write_long(words, bytes);
     }
 }
 
 /// Copies the first bytes of `words` into `out`; cut to what `words` holds. `gated`: nobody may overwrite them.
-#[inline]
+#[inline(always)]
 pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
     let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
     // SAFETY: the same bytes, borrowed for as long; `fill` stores initialised bytes only.
@@ -61,7 +63,6 @@ pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: boo
 /// Overwrites the bytes at `offset` and leaves those around them alone. Copies what fits. Only for words that are
 /// the caller's to write: the partial words at both ends are loaded, changed and stored.
 pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
-    let bytes = &bytes[..bytes.len().min(bytes_in(words).saturating_sub(offset))];
     let words = words.get(offset / WORD..).unwrap_or_default();
     let inside = offset % WORD;
     let (words, bytes) = if inside == 0 {
@@ -134,134 +135,133 @@ fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
     store(word, u64::from_le_bytes(value));
 }
 
-/// The word loop. `bytes` fit into `words`.
+/// Calls `copy` for each number below `count`, in order; `count` is less than 32. By powers of two: straight code
+/// and five branches, which go the same way for records of the same length.
 #[inline(always)]
-fn write_short(words: &[Word], bytes: &[u8]) {
-    let (chunks, tail) = bytes.as_chunks();
-    let (whole, rest) = words.split_at(chunks.len());
-    let (eights, few) = whole.as_chunks::<8>();
-    let (eight_chunks, few_chunks) = chunks.as_chunks::<8>();
-    for (to, from) in eights.iter().zip(eight_chunks) {
-        write_words(to, from);
-    }
-    let (four, few) = few.as_chunks::<4>();
-    let (four_chunks, few_chunks) = few_chunks.as_chunks::<4>();
-    if let (Some(to), Some(from)) = (four.first(), four_chunks.first()) {
-        write_words(to, from);
-    }
-    write_few(few, few_chunks);
-    write_tail(rest, bytes, tail);
+fn unrolled(count: usize, mut copy: impl FnMut(usize)) {
+    let at = step::<16>(count, 0, &mut copy);
+    let at = step::<8>(count, at, &mut copy);
+    let at = step::<4>(count, at, &mut copy);
+    let at = step::<2>(count, at, &mut copy);
+    step::<1>(count, at, &mut copy);
 }
 
-/// Stores fewer than four words; as many of each.
 #[inline(always)]
-fn write_few(words: &[Word], chunks: &[[u8; WORD]]) {
-    let (two, one) = words.as_chunks::<2>();
-    let (two_chunks, one_chunk) = chunks.as_chunks::<2>();
-    if let (Some(to), Some(from)) = (two.first(), two_chunks.first()) {
-        write_words(to, from);
+fn step<const N: usize>(count: usize, at: usize, copy: &mut impl FnMut(usize)) -> usize {
+    if count & N == 0 {
+        return at;
     }
-    if let (Some(to), Some(from)) = (one.first(), one_chunk.first()) {
-        store(to, u64::from_le_bytes(*from));
+    for i in 0..N {
+        copy(at + i);
     }
+    at + N
 }
 
-/// Unrolled.
+/// The plain word loop.
 #[inline(always)]
-fn write_words<const N: usize>(words: &[Word; N], chunks: &[[u8; WORD]; N]) {
+fn write_plain(words: &[Word], bytes: &[u8]) {
+    let (chunks, _) = bytes.as_chunks();
     for (word, chunk) in words.iter().zip(chunks) {
         store(word, u64::from_le_bytes(*chunk));
     }
+    write_tail(words.get(chunks.len()..).unwrap_or_default(), bytes);
 }
 
-/// Stores `tail`, the last 0 to 7 of `bytes`, into the first of `words`.
-#[inline(always)]
-fn write_tail(words: &[Word], bytes: &[u8], tail: &[u8]) {
-    if !tail.is_empty()
-        && let Some(word) = words.first()
-    {
-        store(word, partial(bytes, tail));
-    }
+/// The word loop for fewer than `LONG` bytes.
+///
+/// # Safety
+///
+/// `words` holds at least `bytes.len()` bytes.
+#[inline]
+unsafe fn write_short(words: &[Word], bytes: &[u8]) {
+    let (chunks, _) = bytes.as_chunks();
+    unrolled(chunks.len(), |at| {
+        // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+        let word = unsafe { words.get_unchecked(at) };
+        // SAFETY: as above.
+        let chunk = unsafe { chunks.get_unchecked(at) };
+        store(word, u64::from_le_bytes(*chunk));
+    });
+    // SAFETY: there are as many words as chunks, says the caller.
+    let rest = unsafe { words.get_unchecked(chunks.len()..) };
+    write_tail(rest, bytes);
 }
 
-/// The word that starts with `tail`, the 1 to 7 last of `bytes`, and goes on with zeros. No loop over bytes.
+/// Stores the 0 to 7 bytes after the last whole word of `bytes` into the first of `words`, with zeros after them.
+/// No loop over bytes.
 #[inline(always)]
-fn partial(bytes: &[u8], tail: &[u8]) -> u64 {
+fn write_tail(words: &[Word], bytes: &[u8]) {
+    let tail = bytes.as_chunks::<WORD>().1;
     let len = tail.len();
-    if let Some(last) = bytes.last_chunk::<WORD>() {
+    if len == 0 {
+        return;
+    }
+    let Some(word) = words.first() else { return };
+    let value = if let Some(last) = bytes.last_chunk() {
         // Loads the bytes before the tail along with it, and shifts them out.
         u64::from_le_bytes(*last) >> (8 * (WORD - len))
-    } else if let (Some(low), Some(high)) = (tail.first_chunk::<4>(), tail.last_chunk::<4>()) {
+    } else if let (Some(low), Some(high)) = (tail.first_chunk(), tail.last_chunk()) {
         // Two halves, which overlap in the same values.
         u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << (8 * (len - 4))
     } else {
         // One to three bytes: the first, the middle one and the last are all there are.
         let byte = |at: usize| u64::from(tail[at]) << (8 * at);
         byte(0) | byte(len / 2) | byte(len - 1)
-    }
+    };
+    store(word, value);
 }
 
 /// Fills `out`, cut to what `words` holds. Returns how many bytes that were.
-#[inline]
+#[inline(always)]
 fn fill(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) -> usize {
     let len = out.len().min(bytes_in(words));
     let out = &mut out[..len];
     if len < LONG {
-        read_short(words, out, gated);
+        // SAFETY: `out` has just been cut to what `words` holds.
+        unsafe { read_short(words, out, gated) };
     } else {
         read_long(words, out, gated);
     }
     len
 }
 
-/// The word loop, as in `write_short`. `words` holds as much as `out`.
+/// The plain word loop.
 #[inline(always)]
-fn read_short(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
-    let (chunks, _) = out.as_chunks_mut();
-    let (whole, rest) = words.split_at(chunks.len());
-    let (eights, few) = whole.as_chunks::<8>();
-    let (eight_chunks, few_chunks) = chunks.as_chunks_mut::<8>();
+fn read_plain(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
+    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    let rest = words.get(chunks.len()..).unwrap_or_default();
     let mut last = 0;
-    for (from, to) in eights.iter().zip(eight_chunks) {
-        last = read_words(from, to, gated);
+    for (word, chunk) in words.iter().zip(chunks) {
+        last = load(word, gated);
+        chunk.write_copy_of_slice(&last.to_le_bytes());
     }
-    let (four, few) = few.as_chunks::<4>();
-    let (four_chunks, few_chunks) = few_chunks.as_chunks_mut::<4>();
-    if let (Some(from), Some(to)) = (four.first(), four_chunks.first_mut()) {
-        last = read_words(from, to, gated);
-    }
-    last = read_few(few, few_chunks, gated).unwrap_or(last);
     read_tail(rest, out, last, gated);
 }
 
-/// Loads fewer than four words; as many of each. Returns the last one.
-#[inline(always)]
-fn read_few(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], gated: bool) -> Option<u64> {
-    let (two, one) = words.as_chunks::<2>();
-    let (two_chunks, one_chunk) = chunks.as_chunks_mut::<2>();
-    let mut last = None;
-    if let (Some(from), Some(to)) = (two.first(), two_chunks.first_mut()) {
-        last = Some(read_words(from, to, gated));
-    }
-    if let (Some(from), Some(to)) = (one.first(), one_chunk.first_mut()) {
-        last = Some(read_words(core::array::from_ref(from), core::array::from_mut(to), gated));
-    }
-    last
+/// The word loop for fewer than `LONG` bytes.
+///
+/// # Safety
+///
+/// `words` holds at least `out.len()` bytes.
+#[inline]
+unsafe fn read_short(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
+    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    let mut last = 0;
+    unrolled(chunks.len(), |at| {
+        // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+        let word = unsafe { words.get_unchecked(at) };
+        // SAFETY: as above.
+        let chunk = unsafe { chunks.get_unchecked_mut(at) };
+        last = load(word, gated);
+        chunk.write_copy_of_slice(&last.to_le_bytes());
+    });
+    // SAFETY: there are as many words as chunks, says the caller.
+    let rest = unsafe { words.get_unchecked(chunks.len()..) };
+    read_tail(rest, out, last, gated);
 }
 
-/// Unrolled. Returns the last one.
-#[inline(always)]
-fn read_words<const N: usize>(words: &[Word; N], chunks: &mut [[MaybeUninit<u8>; WORD]; N], gated: bool) -> u64 {
-    let mut value = 0;
-    for (word, chunk) in words.iter().zip(chunks) {
-        value = load(word, gated);
-        chunk.write_copy_of_slice(&value.to_le_bytes());
-    }
-    value
-}
-
-/// Fills the last 0 to 7 bytes of `out`, those after its last whole word, from the first of `words`. `before`: the
-/// value of the word before, if `out` has one.
+/// Fills the 0 to 7 bytes after the last whole word of `out` from the first of `words`. `before`: the value of the
+/// word before, if `out` has one.
 #[inline(always)]
 fn read_tail(words: &[Word], out: &mut [MaybeUninit<u8>], before: u64, gated: bool) {
     let len = out.len() % WORD;
@@ -286,10 +286,10 @@ fn read_tail(words: &[Word], out: &mut [MaybeUninit<u8>], before: u64, gated: bo
     }
 }
 
-/// Without vectors a long copy is a short one.
+/// Without vectors a long copy is a plain one.
 #[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
 mod vector {
-    pub(super) use super::{read_short as read_long, write_short as write_long};
+    pub(super) use super::{read_plain as read_long, write_plain as write_long};
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
@@ -297,61 +297,64 @@ mod vector {
     use core::arch::asm;
     use core::mem::MaybeUninit;
 
-    use super::{WORD, read_few, read_tail, write_few, write_tail};
+    use super::{WORD, read_plain, write_plain};
     use crate::sync::Word;
 
-    /// Defines a copy of `bytes` bytes through four vector registers, 16 or 32 bytes each.
+    /// Widths of a vector in bytes. Every processor has SSE.
+    pub(super) const AVX: usize = 32;
+    pub(super) const SSE: usize = 16;
+
+    /// Defines a copy of `bytes` bytes through four vector registers.
     ///
-    /// `clobber_abi` says that no vector register keeps its value: `vzeroupper` ends with zeros in all of them,
-    /// so that SSE code after it need not wait for their upper halves.
+    /// All vector registers count as changed: `vzeroupper` clears the upper halves of every one, so that SSE code
+    /// after it need not wait for them.
     macro_rules! define_moves {
         ($name:ident, $load:literal, $store:literal, $register:literal, $width:literal, $end:literal) => {
             /// # Safety
             ///
-            /// `from` can be read and `to` written for `bytes` bytes, a multiple of the vector's width; the
-            /// ring's side of the two is aligned to that width.
+            /// `from` can be read and `to` written for `bytes` bytes, a multiple of the vector's width; the ring's
+            /// side of the two is aligned to that width.
             #[inline(always)]
             unsafe fn $name(from: *const u8, to: *mut u8, bytes: usize) {
-                // SAFETY: touches the `bytes` bytes at both ends, each once, as the caller allows; keeps the
-                // stack as it is and leaves with the direction flag as it was.
+                // SAFETY: touches the `bytes` bytes at both ends, each once, as the caller allows; no stack.
                 unsafe {
                     asm!(
-                        concat!("sub rcx, 4*", $width),
+                        concat!("sub {n}, 4*", $width),
                         "jb 3f",
                         ".p2align 4",
                         "2:",
-                        concat!($load, " ", $register, "0, [rsi]"),
-                        concat!($load, " ", $register, "1, [rsi + ", $width, "]"),
-                        concat!($load, " ", $register, "2, [rsi + 2*", $width, "]"),
-                        concat!($load, " ", $register, "3, [rsi + 3*", $width, "]"),
-                        concat!($store, " [rdi], ", $register, "0"),
-                        concat!($store, " [rdi + ", $width, "], ", $register, "1"),
-                        concat!($store, " [rdi + 2*", $width, "], ", $register, "2"),
-                        concat!($store, " [rdi + 3*", $width, "], ", $register, "3"),
-                        concat!("add rsi, 4*", $width),
-                        concat!("add rdi, 4*", $width),
-                        concat!("sub rcx, 4*", $width),
+                        concat!($load, " ", $register, "0, [{from}]"),
+                        concat!($load, " ", $register, "1, [{from} + ", $width, "]"),
+                        concat!($load, " ", $register, "2, [{from} + 2*", $width, "]"),
+                        concat!($load, " ", $register, "3, [{from} + 3*", $width, "]"),
+                        concat!($store, " [{to}], ", $register, "0"),
+                        concat!($store, " [{to} + ", $width, "], ", $register, "1"),
+                        concat!($store, " [{to} + 2*", $width, "], ", $register, "2"),
+                        concat!($store, " [{to} + 3*", $width, "], ", $register, "3"),
+                        concat!("add {from}, 4*", $width),
+                        concat!("add {to}, 4*", $width),
+                        concat!("sub {n}, 4*", $width),
                         "jae 2b",
-                        // The lower bits of rcx still say what is left: two vectors or not, one or not.
+                        // The lower bits of n still tell what is left: two vectors or none, then one or none.
                         "3:",
-                        concat!("test ecx, 2*", $width),
+                        concat!("test {n:e}, 2*", $width),
                         "jz 4f",
-                        concat!($load, " ", $register, "0, [rsi]"),
-                        concat!($load, " ", $register, "1, [rsi + ", $width, "]"),
-                        concat!($store, " [rdi], ", $register, "0"),
-                        concat!($store, " [rdi + ", $width, "], ", $register, "1"),
-                        concat!("add rsi, 2*", $width),
-                        concat!("add rdi, 2*", $width),
+                        concat!($load, " ", $register, "0, [{from}]"),
+                        concat!($load, " ", $register, "1, [{from} + ", $width, "]"),
+                        concat!($store, " [{to}], ", $register, "0"),
+                        concat!($store, " [{to} + ", $width, "], ", $register, "1"),
+                        concat!("add {from}, 2*", $width),
+                        concat!("add {to}, 2*", $width),
                         "4:",
-                        concat!("test ecx, ", $width),
+                        concat!("test {n:e}, ", $width),
                         "jz 5f",
-                        concat!($load, " ", $register, "0, [rsi]"),
-                        concat!($store, " [rdi], ", $register, "0"),
+                        concat!($load, " ", $register, "0, [{from}]"),
+                        concat!($store, " [{to}], ", $register, "0"),
                         "5:",
                         $end,
-                        inout("rsi") from => _,
-                        inout("rdi") to => _,
-                        inout("rcx") bytes => _,
+                        n = inout(reg) bytes => _,
+                        from = inout(reg) from => _,
+                        to = inout(reg) to => _,
                         out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
                         out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
                         out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
@@ -368,11 +371,8 @@ mod vector {
     define_moves!(load_avx, "vmovdqa", "vmovdqu", "ymm", "32", "vzeroupper");
     define_moves!(load_sse, "movdqa", "movdqu", "xmm", "16", "");
 
-    const AVX: usize = 32;
-    const SSE: usize = 16;
-
-    /// Divides a copy of `len` bytes, at least 32: the bytes up to the ring's first aligned vector, and those in
-    /// whole vectors.
+    /// Divides a copy of `len` bytes, at least one vector: the bytes before the ring's first boundary of a vector,
+    /// and those in whole vectors from there.
     #[inline(always)]
     fn divide<const WIDTH: usize>(words: &[Word], len: usize) -> (usize, usize) {
         let before = words.as_ptr().addr().wrapping_neg() & (WIDTH - WORD);
@@ -388,15 +388,15 @@ mod vector {
         }
     }
 
-    /// `bytes` fit into `words` and are at least 32.
+    /// `bytes` fit into `words` and fill a vector; the processor has vectors of this width.
     #[inline(always)]
-    pub(super) fn write<const WIDTH: usize>(words: &[Word], all: &[u8]) {
-        let (before, moved) = divide::<WIDTH>(words, all.len());
-        let (first, bytes) = all.split_at(before);
+    pub(super) fn write<const WIDTH: usize>(words: &[Word], bytes: &[u8]) {
+        let (before, moved) = divide::<WIDTH>(words, bytes.len());
+        let (first, bytes) = bytes.split_at(before);
         let (bytes, last) = bytes.split_at(moved);
         let (ring_first, words) = words.split_at(before / WORD);
         let (words, ring_last) = words.split_at(moved / WORD);
-        write_few(ring_first, first.as_chunks().0);
+        write_plain(ring_first, first);
         let to = words.as_ptr().cast_mut().cast();
         if WIDTH == AVX {
             // SAFETY: `bytes` and `words` are `moved` bytes each, in whole vectors, and `words` starts at a
@@ -406,10 +406,7 @@ mod vector {
             // SAFETY: as above.
             unsafe { store_sse(bytes.as_ptr(), to, moved) };
         }
-        let (last, tail) = last.as_chunks();
-        let (few, rest) = ring_last.split_at(last.len());
-        write_few(few, last);
-        write_tail(rest, all, tail);
+        write_plain(ring_last, last);
     }
 
     #[inline(never)]
@@ -421,7 +418,7 @@ mod vector {
         }
     }
 
-    /// `words` holds as much as `out`, at least 32 bytes.
+    /// `words` holds as much as `out`, which takes a vector; the processor has vectors of this width.
     #[inline(always)]
     pub(super) fn read<const WIDTH: usize>(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
         let (before, moved) = divide::<WIDTH>(words, out.len());
@@ -429,7 +426,7 @@ mod vector {
         let (out, last) = out.split_at_mut(moved);
         let (ring_first, words) = words.split_at(before / WORD);
         let (words, ring_last) = words.split_at(moved / WORD);
-        read_few(ring_first, first.as_chunks_mut().0, gated);
+        read_plain(ring_first, first, gated);
         let from = words.as_ptr().cast();
         if WIDTH == AVX {
             // SAFETY: `out` and `words` are `moved` bytes each, in whole vectors, and `words` starts at a boundary.
@@ -438,9 +435,133 @@ mod vector {
             // SAFETY: as above.
             unsafe { load_sse(from, out.as_mut_ptr().cast(), moved) };
         }
-        let (chunks, _) = last.as_chunks_mut();
-        let (few, rest) = ring_last.split_at(chunks.len());
-        let before = read_few(few, chunks, gated).unwrap_or(0);
-        read_tail(rest, last, before, gated);
+        read_plain(ring_last, last, gated);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    type Write = fn(&[Word], &[u8]);
+    type Read = fn(&[Word], &mut [MaybeUninit<u8>]);
+
+    const WRITES: &[(Write, core::ops::Range<usize>)] = &[
+        (|words, bytes| write(words, bytes), 0..usize::MAX),
+        (|words, bytes| write_plain(words, bytes), 0..usize::MAX),
+        (|words, bytes| write_long(words, bytes), 32..usize::MAX),
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        (vector::write::<{ vector::SSE }>, 32..usize::MAX),
+    ];
+
+    const READS: &[(Read, core::ops::Range<usize>)] = &[
+        (|words, out| assert_eq!(fill(words, out, false), out.len()), 0..usize::MAX),
+        (|words, out| assert_eq!(fill(words, out, true), out.len()), 0..usize::MAX),
+        (|words, out| read_plain(words, out, false), 0..usize::MAX),
+        (|words, out| read_long(words, out, false), 32..usize::MAX),
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        (|words, out| vector::read::<{ vector::SSE }>(words, out, false), 32..usize::MAX),
+    ];
+
+    fn random(len: usize, seed: usize) -> Vec<u8> {
+        let mut state = seed as u64;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        core::iter::repeat_with(next).take(len).collect()
+    }
+
+    fn ring(words: usize) -> Box<[Word]> {
+        let bytes = random(words * WORD, 99);
+        let values: Box<[u64]> = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
+        // SAFETY: a word has the layout of the integer in it, and nothing else points to the box.
+        unsafe { Box::from_raw(Box::into_raw(values) as *mut [Word]) }
+    }
+
+    fn contents(words: &[Word]) -> Vec<u8> {
+        words.iter().flat_map(|word| load(word, true).to_le_bytes()).collect()
+    }
+
+    /// Every length up to 600 and a few long ones, each at every place a word can have in a vector.
+    fn cases() -> impl Iterator<Item = (usize, usize)> {
+        let (step, longest) = if cfg!(miri) { (37, 2000) } else { (1, 65_537) };
+        let lengths = (0..=600).step_by(step).chain([1000, 1024, longest - 1, longest]);
+        lengths.flat_map(|len| (4..8).map(move |first| (len, first)))
+    }
+
+    #[test]
+    fn every_way_to_write_stores_the_same() {
+        for (len, first) in cases() {
+            let bytes = &random(len + 3, len)[len % 4..][..len];
+            for (write, lengths) in WRITES.iter().filter(|(_, lengths)| lengths.contains(&len)) {
+                let words = ring(len / WORD + 12);
+                let mut expected = contents(&words);
+                let end = first * WORD + len;
+                expected[first * WORD..end].copy_from_slice(bytes);
+                expected[end..end.next_multiple_of(WORD)].fill(0);
+                write(&words[first..], bytes);
+                assert_eq!(contents(&words), expected, "{len} bytes at word {first}, {lengths:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_read_loads_the_same() {
+        for (len, first) in cases() {
+            let words = ring(len / WORD + 12);
+            let before = random(len + 20, 7);
+            for (read, lengths) in READS.iter().filter(|(_, lengths)| lengths.contains(&len)) {
+                let mut out: Vec<MaybeUninit<u8>> = before.iter().copied().map(MaybeUninit::new).collect();
+                let at = 3 + len % 9;
+                read(&words[first..], &mut out[at..at + len]);
+                // SAFETY: all of them were made from initialised bytes.
+                let out: Vec<u8> = out.iter().map(|byte| unsafe { byte.assume_init() }).collect();
+                let mut expected = before.clone();
+                expected[at..at + len].copy_from_slice(&contents(&words)[first * WORD..][..len]);
+                assert_eq!(out, expected, "{len} bytes at word {first}, {lengths:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn write_at_changes_its_bytes_only() {
+        let longest = if cfg!(miri) { 20 } else { 60 };
+        for (offset, len) in (0..=longest).flat_map(|offset| (0..=longest).map(move |len| (offset, len))) {
+            let (words, bytes) = (ring(10), random(len, offset));
+            let mut expected = contents(&words);
+            let end = (offset + len).min(80);
+            expected[offset..end].copy_from_slice(&bytes[..end - offset]);
+            write_at(&words, offset, &bytes);
+            assert_eq!(contents(&words), expected, "{len} bytes at {offset}");
+        }
+        write_at(&ring(10), usize::MAX, &[1]);
+    }
+
+    #[test]
+    fn copies_what_fits() {
+        for count in [0, 1, 2, 31, 32, 33, 200] {
+            let (words, bytes) = (ring(count + 1), random(count * WORD + 5, count));
+            let after = contents(&words[count..]);
+            write(&words[..count], &bytes);
+            assert_eq!(contents(&words), [&bytes[..count * WORD], &after].concat());
+            let mut out = vec![7; count * WORD + 5];
+            read(&words[..count], &mut out, false);
+            assert_eq!(out, [&bytes[..count * WORD], &[7; 5]].concat());
+            let mut out = vec![1, 2, 3];
+            read_vec(&words[..count], usize::MAX, &mut out, true);
+            assert_eq!(out, [&[1, 2, 3], &bytes[..count * WORD]].concat());
+        }
+    }
+
+    #[test]
+    fn slices_show_the_words() {
+        let words = ring(4);
+        // SAFETY: nobody else has the words, and the slice is gone with the line.
+        unsafe { slice_mut(&words, 13) }.fill(9);
+        let expected = contents(&words);
+        assert_eq!(expected[..13], [9; 13]);
+        // SAFETY: nobody writes.
+        assert_eq!(unsafe { slice(&words, 99) }, expected);
     }
 }

@@ -33,8 +33,8 @@ pub(crate) struct Draft {
     bytes: u64,
 }
 
-/// Makes a nameless file for `geometry` in the directory of `path`, every block allocated: a full disk is an error
-/// now, not a SIGBUS later. The geometry comes back with the alignment that the file system needs.
+/// Makes a nameless file for `geometry` in the directory of `path`, every block allocated: a full disk is an
+/// error now, not a SIGBUS later. The geometry comes back with the alignment that the file system needs.
 pub(crate) fn draft(
     path: &Path,
     geometry: &Geometry,
@@ -70,8 +70,8 @@ pub(crate) fn draft(
 impl Draft {
     /// Gives the finished file its name. Of several that do so at once, one wins.
     pub(crate) fn publish(self, file: BorrowedFd<'_>) -> Result<(), Error> {
-        // Through /proc, since linking a bare descriptor takes a capability on most kernels; through the thread's
-        // own directory, since a thread may have its descriptors to itself.
+        // Through /proc, since linking a bare descriptor takes a capability on most kernels; through the
+        // thread's own directory, since a thread may have its descriptors to itself.
         let source = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
         let linked =
             retry_on_intr(|| fs::linkat(CWD, &source, &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW));
@@ -201,8 +201,8 @@ fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; I
     Ok(page)
 }
 
-/// Refuses file systems that do not keep memory, locks and futexes coherent between processes. Returns the least
-/// alignment that maps of its files need.
+/// Refuses file systems that do not keep memory, locks and futexes coherent between processes. Returns the
+/// least alignment that maps of its files need.
 fn check_filesystem(file: BorrowedFd<'_>, path: &Path) -> Result<u64, Error> {
     let found = retry_on_intr(|| fs::fstatfs(file))
         .map_err(|errno| refusal(path, "ask for the file system's type", errno))?;

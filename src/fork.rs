@@ -1,8 +1,9 @@
 //! What a `fork` must not hand on: ring descriptors. A lock lives as long as any descriptor of its open file
 //! description, so a child that inherits one would keep a dead parent "alive".
 //!
-//! `O_CLOEXEC` covers `exec`. For the time before it, every ring descriptor of the process stands in a table, and
-//! the child closes what it finds there before its `fork` returns. Not covered: a raw `clone`, which runs no hooks.
+//! `O_CLOEXEC` covers `exec`. For the time before it, every ring descriptor of the process stands in a table,
+//! and the child closes what it finds there before its `fork` returns. Not covered: a raw `clone`, which runs
+//! no hooks.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -16,9 +17,9 @@ const NONE: i32 = -1;
 
 static DESCRIPTORS: [AtomicI32; MOST] = [const { AtomicI32::new(NONE) }; MOST];
 
-/// Held while a descriptor is opened and entered in the table, while one leaves it and is closed, and while a fork
-/// is under way: no child can inherit a descriptor that the table does not show, nor close a stranger's. A lock of
-/// the standard library cannot be held from one hook to the next.
+/// Held while a descriptor is opened and entered in the table, while one leaves it and is closed, and while a
+/// fork is under way: no child can inherit a descriptor that the table does not show, nor close a stranger's.
+/// A lock of the standard library cannot be held from one hook to the next.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 fn acquire() {
@@ -55,8 +56,8 @@ pub(crate) extern "C" fn child() {
     release();
 }
 
-/// A descriptor that no fork hands on. Its fields drop in this order, so it leaves the table and is closed as one
-/// step to any fork.
+/// A descriptor that no fork hands on. Its fields drop in this order, so it leaves the table and is closed as
+/// one step to any fork.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     _place: Place,

@@ -1,5 +1,5 @@
-//! What a ring says about itself, once, when it is made: encoded, decoded, checked; and the first state of every
-//! other word.
+//! What a ring says about itself, once, when it is made: encoded, decoded, checked; and the first state of
+//! every other word.
 
 #[cfg(not(loom))]
 use std::path::Path;

@@ -53,6 +53,23 @@ pub use observer::Observer;
 pub use options::Options;
 pub use producer::Producer;
 pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed};
+
+/// What the models can do that processes do to each other.
 #[cfg(loom)]
 #[doc(hidden)]
-pub use sync::{Crash, crash_after};
+pub mod fate {
+    /// Runs `work`, killed just before its `stores`-th store (from 0). `None`: it died.
+    pub fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
+        crate::sync::crash_after(stores, work)
+    }
+
+    /// Begins a run of a model at time 0.
+    pub fn restart_clock() {
+        crate::clock::restart();
+    }
+
+    /// Kills the owner of a handle: its locks go, and nothing else happens.
+    pub fn kill<T>(handle: T) {
+        crate::sync::crash_after(0, move || drop(handle));
+    }
+}

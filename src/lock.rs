@@ -1,8 +1,8 @@
 //! Who is alive: one lock per participant. The lock is the truth, whatever the ring's memory says.
 //!
-//! In a file these are byte-range locks of the open file description (`F_OFD_SETLK`), far beyond the end of the
-//! file. The kernel drops them when the description goes, however its process ended; they work across PID and
-//! time namespaces and between two handles of one process. On the heap a table stands in for the kernel.
+//! In a file these are byte-range locks of the open file description (`F_OFD_SETLK`), far beyond the end of
+//! the file. The kernel drops them when the description goes, however its process ended; they work across PID
+//! and time namespaces and between two handles of one process. On the heap a table stands in for the kernel.
 //!
 //! The byte numbers and the hash are part of the file format.
 

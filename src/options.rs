@@ -55,8 +55,8 @@ impl Options {
         Self::default()
     }
 
-    /// Bytes that the ring holds, a power of two from 4 KiB to 1 TiB; 16 MiB unless set. Every record takes its
-    /// length rounded up to 8, and 8 bytes more; the largest takes half the capacity.
+    /// Bytes that the ring holds, a power of two from 4 KiB to 1 TiB; 16 MiB unless set. Every record takes
+    /// its length rounded up to 8, and 8 bytes more; the largest takes half the capacity.
     pub fn capacity(self, bytes: u64) -> Self {
         Self { capacity: bytes, ..self }
     }
@@ -67,9 +67,9 @@ impl Options {
         Self { slots, ..self }
     }
 
-    /// Whether a record that is sent singly and fits 104 bytes is also copied beside the cursor. Readers that keep
-    /// up then get it with one cache miss in place of two. On unless set; off gives more throughput where single
-    /// sends stream faster than they are read.
+    /// Whether a record that is sent singly and fits 104 bytes is also copied beside the cursor. Readers that
+    /// keep up then get it with one cache miss in place of two. On unless set; off gives more throughput
+    /// where single sends stream faster than they are read.
     pub fn express(self, on: bool) -> Self {
         Self { express: on, ..self }
     }
@@ -85,19 +85,20 @@ impl Options {
         Self { hard_limit: Some(limit), ..self }
     }
 
-    /// Refuses every consumer that could be overwritten, so that the producer may fill its claims in place. Goes
-    /// with no hard limit. Off unless set.
+    /// Refuses every consumer that could be overwritten, so that the producer may fill its claims in place.
+    /// Goes with no hard limit. Off unless set.
     pub fn gated_only(self, on: bool) -> Self {
         Self { gated_only: on, ..self }
     }
 
-    /// Permission bits of the file, whatever the umask: read and write for user, group and others. Consumers need
-    /// both, observers only need to read. 0600 unless set; the owner always has both.
+    /// Permission bits of the file, whatever the umask: read and write for user, group and others. Consumers
+    /// need both, observers only need to read. 0600 unless set; the owner always has both.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }
 
-    /// Where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at 2^64.
+    /// Where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at
+    /// 2^64.
     #[doc(hidden)]
     pub fn origin(self, position: u64, sequence: u64) -> Self {
         Self { origin_position: position, origin_sequence: sequence, ..self }
@@ -107,8 +108,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if the file system has no room for
-    /// the whole ring, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
+    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if the file system has no room
+    /// for the whole ring, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
     /// processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
     /// behind on an error.
     #[cfg(not(loom))]
@@ -136,7 +137,7 @@ impl Options {
         }
         if self.gated_only && self.hard_limit.is_some() {
             return Err(Error::BadOption {
-                what: "a hard limit lets every consumer be overwritten, which gated-only rings refuse; choose one",
+                what: "a hard limit lets consumers be overwritten, which gated-only rings refuse; choose one",
             });
         }
         let geometry = Geometry {

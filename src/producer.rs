@@ -447,14 +447,6 @@ impl Producer {
     pub fn is_stale(&self) -> bool {
         self.region.is_stale()
     }
-
-    /// For the models: the process is killed. Its lock goes, nothing else happens.
-    #[cfg(loom)]
-    #[doc(hidden)]
-    pub fn die(self) {
-        let producer = std::mem::ManuallyDrop::new(self);
-        producer.region.die();
-    }
 }
 
 /// `published`, if it and `reserve` can be an honest producer's.

@@ -3,11 +3,13 @@
 //! All `unsafe` of the library is here and in `copy.rs`. It rests on three things:
 //!
 //! * every length and offset comes from a [`Geometry`] that was checked, and is private to this process;
-//! * every byte of shared memory is only ever reached through atomics, so it does not matter who else writes it:
-//!   all bit patterns are valid, and no reference claims that anything stays the same;
-//! * a [`Region`] owns its maps or its share of the heap block, and lends references only for its own lifetime.
+//! * every byte of shared memory is only ever reached through atomics, so it does not matter who else writes
+//!   it: all bit patterns are valid, and no reference claims that anything stays the same;
+//! * a [`Region`] owns its maps or its share of the heap block, and lends references only for its own
+//!   lifetime.
 //!
-//! What remains is a process with write permission that cuts the file short: touching what is gone raises SIGBUS.
+//! What remains is a process with write permission that cuts the file short: touching what is gone raises
+//! SIGBUS.
 
 #![allow(unsafe_code)]
 
@@ -82,8 +84,8 @@ impl Region {
         let control_area = unsafe { block.memory.add(head) };
         // SAFETY: likewise the control area.
         let data_area = unsafe { block.memory.add(control) };
-        // SAFETY: a block is aligned for all types and zeroed, the areas lie in it one after the other as in a
-        // file, and the region keeps the block alive.
+        // SAFETY: a block is aligned for all types and zeroed, the areas lie in it one after the other as in
+        // a file, and the region keeps the block alive.
         let views = unsafe { Views::new(block.memory, control_area, data_area, geometry) };
         let tripwire = Tripwire::new()?;
         let owner = block.locks.join();
@@ -191,7 +193,8 @@ impl Region {
         }
     }
 
-    /// Whether another handle holds the lock. When the kernel does not say, it does: death is proved, not guessed.
+    /// Whether another handle holds the lock. When the kernel does not say, it does: death is proved, not
+    /// guessed.
     pub(crate) fn locked(&self, lock: Lock) -> bool {
         if self.forked() {
             return true;
@@ -223,8 +226,8 @@ impl Drop for Region {
     fn drop(&mut self) {
         let forked = self.forked();
         match &mut self.backing {
-            // In a child the maps are not there, and their addresses and the descriptor's number may be something
-            // else's by now: leave all of it alone.
+            // In a child the maps are not there, and their addresses and the descriptor's number may be
+            // something else's by now: leave all of it alone.
             Backing::File(mapped) if forked => {
                 // SAFETY: taken once, here, and `self` is not used after its drop.
                 let Mapped { file, _areas: areas, .. } = unsafe { ManuallyDrop::take(mapped) };
@@ -260,15 +263,15 @@ struct View<T: ?Sized>(NonNull<T>);
 impl<T: ?Sized> View<T> {
     #[inline(always)]
     fn get(&self) -> &T {
-        // SAFETY: views are made by `Views::new` and `Tripwire::new` alone, whose callers keep the target where it
-        // is for as long as the view is used.
+        // SAFETY: views are made by `Views::new` and `Tripwire::new` alone, whose callers keep the target
+        // where it is for as long as the view is used.
         unsafe { self.0.as_ref() }
     }
 }
 
-// SAFETY: a view is a `&T`, and those may go to another thread if `T` may be used from several. That makes `Region`
-// `Send`: its maps, its descriptor and its share of a block belong to no thread. It is not `Sync`, since a handle
-// is one participant, and its lock tells it from others but not its threads from each other.
+// SAFETY: a view is a `&T`, and those may go to another thread if `T` may be used from several. That makes
+// `Region` `Send`: its maps, its descriptor and its share of a block belong to no thread. It is not `Sync`,
+// since a handle is one participant, and its lock tells it from others but not its threads from each other.
 unsafe impl<T: ?Sized + Sync> Send for View<T> {}
 
 /// Where the parts of the areas are.
@@ -283,9 +286,9 @@ struct Views {
 impl Views {
     /// # Safety
     ///
-    /// `geometry` passed its check. The pointers are aligned to 128 bytes and lead to as many bytes as it gives
-    /// the head, control and data areas, initialised ones that nobody accesses but atomically; all of that for
-    /// as long as the views are used.
+    /// `geometry` passed its check. The pointers are aligned to 128 bytes and lead to as many bytes as it
+    /// gives the head, control and data areas, initialised ones that nobody accesses but atomically; all of
+    /// that for as long as the views are used.
     unsafe fn new(head: NonNull<u8>, control: NonNull<u8>, data: NonNull<u8>, geometry: &Geometry) -> Self {
         // SAFETY: the head area has room for the head and the index behind it.
         let index = unsafe { head.add(size_of::<Head>()) };

@@ -88,6 +88,8 @@ mod imp {
     use std::cell::Cell;
 
     /// Loom's integer with a crash point before every store: a killed process has done a prefix of its stores.
+    /// Past that point the thread runs on as a ghost, whose stores nobody sees: so a crash needs no unwinding, and
+    /// whatever the code would do next is exercised as well.
     macro_rules! crashable {
         ($name:ident, $inner:ty, $int:ty) => {
             #[derive(Debug)]
@@ -104,17 +106,22 @@ mod imp {
                 }
 
                 pub(crate) fn store(&self, value: $int, ordering: Ordering) {
-                    crash_point();
-                    self.0.store(value, ordering);
+                    if still_alive() {
+                        self.0.store(value, ordering);
+                    }
                 }
 
                 pub(crate) fn fetch_or(&self, value: $int, ordering: Ordering) -> $int {
-                    crash_point();
+                    if !still_alive() {
+                        return self.0.load(Ordering::Relaxed);
+                    }
                     self.0.fetch_or(value, ordering)
                 }
 
                 pub(crate) fn fetch_add(&self, value: $int, ordering: Ordering) -> $int {
-                    crash_point();
+                    if !still_alive() {
+                        return self.0.load(Ordering::Relaxed);
+                    }
                     self.0.fetch_add(value, ordering)
                 }
 
@@ -125,7 +132,9 @@ mod imp {
                     success: Ordering,
                     failure: Ordering,
                 ) -> Result<$int, $int> {
-                    crash_point();
+                    if !still_alive() {
+                        return Ok(current);
+                    }
                     self.0.compare_exchange(current, new, success, failure)
                 }
             }
@@ -153,11 +162,16 @@ mod imp {
         }
 
         pub(crate) fn load_gated(&self, ordering: Ordering) -> u64 {
+            if is_ghost() {
+                return self.value.load(ordering);
+            }
             self.owned.with(|_| self.value.load(ordering))
         }
 
         pub(crate) fn store(&self, value: u64, ordering: Ordering) {
-            self.owned.with_mut(|_| self.value.store(value, ordering));
+            if still_alive() {
+                self.owned.with_mut(|_| self.value.0.store(value, ordering));
+            }
         }
     }
 
@@ -206,38 +220,40 @@ mod imp {
     }
 
     loom::thread_local! {
-        static CRASH_IN: Cell<Option<usize>> = Cell::new(None);
+        /// Stores that this thread has left before it crashes.
+        static STORES_LEFT: Cell<Option<usize>> = Cell::new(None);
     }
 
-    /// What [`crash_after`] unwinds with.
-    #[derive(Debug)]
-    pub struct Crash;
-
-    /// Runs `work` on this thread and kills it just before its `stores`-th store (from 0). Says whether it died.
+    /// Runs `work` on this thread, killed just before its `stores`-th store (from 0). `None`: it died, and what it
+    /// would have returned was dropped without a trace but the release of its locks.
     #[doc(hidden)]
-    pub fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
-        CRASH_IN.with(|left| left.set(Some(stores)));
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        CRASH_IN.with(|left| left.set(None));
-        match result {
-            Ok(value) => Some(value),
-            Err(cause) if cause.is::<Crash>() => None,
-            Err(cause) => std::panic::resume_unwind(cause),
+    pub(crate) fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
+        STORES_LEFT.with(|left| left.set(Some(stores)));
+        let result = work();
+        let alive = !is_ghost();
+        if !alive {
+            drop(result);
+            STORES_LEFT.with(|left| left.set(None));
+            return None;
         }
+        STORES_LEFT.with(|left| left.set(None));
+        Some(result)
     }
 
-    fn crash_point() {
-        let dies = CRASH_IN.with(|left| match left.get() {
-            Some(0) => true,
+    /// Has this thread crashed?
+    pub(crate) fn is_ghost() -> bool {
+        STORES_LEFT.with(|left| left.get() == Some(0))
+    }
+
+    /// A crash point: counts the store that is about to be done. False: the thread died before it.
+    fn still_alive() -> bool {
+        STORES_LEFT.with(|left| match left.get() {
+            Some(0) => false,
             Some(stores) => {
                 left.set(Some(stores - 1));
-                false
+                true
             }
-            None => false,
-        });
-        if dies {
-            CRASH_IN.with(|left| left.set(None));
-            std::panic::resume_unwind(Box::new(Crash));
-        }
+            None => true,
+        })
     }
 }

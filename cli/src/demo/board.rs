@@ -48,6 +48,12 @@ impl Meter {
         (u128::from(to.saturating_sub(*from)) * 1_000_000_000).checked_div(nanos).unwrap_or(0) as u64
     }
 
+    /// The same over the last two reports.
+    fn latest(&self) -> u64 {
+        let marks = self.marks.iter().rev().take(2).rev().copied().collect();
+        Self { marks }.per_second()
+    }
+
     fn clear(&mut self) {
         self.marks.clear();
     }
@@ -127,6 +133,8 @@ pub(crate) struct Entry {
 pub(crate) struct Board {
     pub(crate) ring: PathBuf,
     pub(crate) total: Duration,
+    /// Ticks a second that the producer is asked for.
+    pub(crate) asked_rate: u64,
     pub(crate) elapsed: Duration,
     pub(crate) snapshot: Snapshot,
     pub(crate) producer: Presence,
@@ -141,10 +149,11 @@ impl Board {
     /// Children at a time.
     pub(crate) const PROCESSES: usize = 5;
 
-    pub(crate) fn new(ring: PathBuf, total: Duration, snapshot: Snapshot) -> Self {
+    pub(crate) fn new(ring: PathBuf, total: Duration, asked_rate: u64, snapshot: Snapshot) -> Self {
         Self {
             ring,
             total,
+            asked_rate,
             elapsed: Duration::ZERO,
             snapshot,
             producer: Presence::Coming,
@@ -199,22 +208,25 @@ impl Board {
                     row.read(reading);
                 }
             }
-            Line::Evicted { .. } => {
+            Line::Evicted { lost } => {
                 if let Some(row) = self.row(role) {
                     row.gate_lost = true;
                     if let Some(life) = row.witness.lives.last_mut() {
                         life.evictions += 1;
                     }
                 }
-                let held = DEADLINE.as_millis();
                 self.note(
                     Tone::Warn,
-                    format!("{} lost its gate: it held the producer up for {held} ms. Told so", role.name()),
+                    format!(
+                        "{} goes on and is told: its gate is lost, and {} ticks",
+                        role.name(),
+                        count(lost)
+                    ),
                 );
             }
-            Line::Changed { epoch, next } => {
+            Line::Changed(change) => {
                 if let Some(life) = self.row(role).and_then(|row| row.witness.lives.last_mut()) {
-                    life.changes.push((epoch, next));
+                    life.changes.push(change);
                 }
             }
             Line::Broken { what } => self.mishap(format!("{}: {what}", role.name())),
@@ -260,6 +272,20 @@ impl Board {
         self.snapshot.capacity / tick::mean_footprint()
     }
 
+    /// Takes in how the ring looks now. True: the deadline consumer has lost its gate.
+    pub(crate) fn look(&mut self, snapshot: Snapshot) -> bool {
+        let gate_lost = snapshot.evictions > self.snapshot.evictions;
+        if gate_lost {
+            let (held, name) = (DEADLINE.as_millis(), Role::Deadline.name());
+            self.note(
+                Tone::Warn,
+                format!("{name} had held the producer up for {held} ms: it went on without {name}"),
+            );
+        }
+        self.snapshot = snapshot;
+        gate_lost
+    }
+
     /// Somebody is no more, and nobody had killed it.
     pub(crate) fn gone(&mut self, role: Role) {
         match self.row(role) {
@@ -278,14 +304,20 @@ impl Board {
             life.ledger = ledger;
         }
         let seen = row.witness.lives.last().map_or(0, |life| life.ledger.next);
-        self.note(Tone::Bad, format!("kill -9 {pid}: {}, the gated one, having seen up to {}", role.name(), count(seen)));
+        self.note(
+            Tone::Bad,
+            format!("kill -9 {pid}: {}, the gated one, having seen up to {}", role.name(), count(seen)),
+        );
     }
 
     /// Takes note of the killed producer.
     pub(crate) fn producer_killed(&mut self, pid: u32) {
-        let rate = self.rate.per_second();
+        let rate = self.rate.latest();
         self.producer = Presence::Killed;
         self.rate.clear();
-        self.note(Tone::Bad, format!("kill -9 {pid}: the producer, in the middle of {} ticks/s", count(rate)));
+        self.note(
+            Tone::Bad,
+            format!("kill -9 {pid}: the producer, in the middle of {} ticks/s", count(rate)),
+        );
     }
 }

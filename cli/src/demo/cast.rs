@@ -15,7 +15,7 @@ pub(crate) enum Role {
     Producer,
     /// Gated, named and held while away. Killed and resumed: it must miss nothing.
     Gated,
-    /// Gated for a time only. Made slow: it must lose its gate and be told.
+    /// Gated for a time only. Made to stand still: it must lose its gate and be told.
     Deadline,
     /// Too slow for good. It must be told exactly what it missed.
     Lossy,
@@ -58,12 +58,7 @@ impl Role {
 
     /// Ticks a second it makes itself content with. `None`: as fast as it can.
     pub(crate) fn pace(self, rate: u64) -> Option<u64> {
-        (self == Self::Lossy).then_some(rate / 3)
-    }
-
-    /// The same after it was told to be slow.
-    pub(crate) fn slow_pace(self, rate: u64) -> u64 {
-        rate / 20
+        (self == Self::Lossy).then_some(rate / 4)
     }
 }
 

@@ -12,20 +12,34 @@ pub(crate) fn lines(board: &Board, evidence: &Evidence, promises: &[Promise], ev
     let mut lines: Vec<Pieces> = Vec::new();
     if events {
         for entry in &board.log {
-            lines.push(vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())]);
+            lines.push(vec![
+                (Tone::Dim, format!(" {}  ", moment(entry.at))),
+                (entry.tone, entry.text.clone()),
+            ]);
         }
     }
     lines.push(Vec::new());
     let megabytes = tick::span_bytes(evidence.origin, evidence.end()) as f64 / 1e6;
     lines.push(vec![
         (Tone::Strong, format!(" {} ticks published", count(evidence.published()))),
-        (Tone::Plain, format!(", {megabytes:.1} MB, in {:.1} s, by {} producers", board.total.as_secs_f64(), evidence.reigns.len())),
+        (
+            Tone::Plain,
+            format!(
+                ", {megabytes:.1} MB, in {:.1} s, by {} producers",
+                board.total.as_secs_f64(),
+                evidence.reigns.len()
+            ),
+        ),
     ]);
     lines.push(table::closing_header());
     lines.extend(board.rows.iter().map(table::closing));
     lines.push(vec![(
         Tone::Dim,
-        format!(" Ages from publish to receipt, of paced ticks; {} processes on {} cores.", Board::PROCESSES, cores()),
+        format!(
+            " Ages from publish to receipt, of paced ticks; {} processes on {} cores.",
+            Board::PROCESSES,
+            cores()
+        ),
     )]);
     lines.push(Vec::new());
     lines.extend(promises.iter().map(promise));

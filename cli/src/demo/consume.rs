@@ -14,9 +14,12 @@ use super::clock::now_ns;
 use super::ledger::{Journal, Ledger};
 use super::text::histogram;
 use super::tick::MAX_LEN;
-use super::wire::{Line, Order, Reading, orders, tell};
+use super::wire::{Change, Line, Order, Reading, orders, tell};
 
 const REPORT: Duration = Duration::from_millis(100);
+
+/// Most records that a consumer with a journal keeps before it writes them down and gives them back.
+const BATCH: u32 = 64;
 
 /// Wrong records are told one by one up to here, and counted beyond.
 const MOST_TOLD: u32 = 5;
@@ -49,6 +52,34 @@ impl Reader {
         }
     }
 
+    /// Records and bytes that the ring has on its account as lost.
+    fn account(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Slot(consumer) => Some(consumer.account()).map(|account| (account.records, account.bytes)),
+            Self::Bare(_) => None,
+        }
+    }
+
+    /// With this, records are given back by [`release`](Self::release) alone.
+    fn keep(&mut self) {
+        if let Self::Slot(consumer) = self {
+            consumer.keep(true);
+        }
+    }
+
+    fn release(&mut self) {
+        if let Self::Slot(consumer) = self {
+            consumer.release();
+        }
+    }
+
+    fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        match self {
+            Self::Slot(consumer) => consumer.try_recv(),
+            Self::Bare(observer) => observer.try_recv(),
+        }
+    }
+
     fn recv_deadline(&mut self, until: Instant) -> Result<Option<Event<'_>>, RecvError> {
         match self {
             Self::Slot(consumer) => consumer.recv_deadline(until),
@@ -57,7 +88,7 @@ impl Reader {
     }
 }
 
-/// Keeps a consumer down to so many ticks a second.
+/// Keeps a consumer down to so many ticks a second. With 0 it stands still.
 struct Throttle {
     per_second: u64,
     since_ns: u64,
@@ -102,18 +133,25 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
     let mut ledger = Ledger::starting_at(reader.next_sequence());
     tell(&Line::Attached { next: ledger.first, resumed: reader.resumed() })?;
 
-    let mut throttle = role.pace(args.rate).map(Throttle::new);
+    if journal.is_some() {
+        reader.keep();
+    }
+    let pace = || role.pace(args.rate).map(Throttle::new);
+    let mut throttle = pace();
     let mut ages = histogram();
     let mut complaints = Complaints(0);
     let mut buffer = [0; MAX_LEN];
-    let mut ending = false;
+    let (mut ending, mut evicted) = (false, false);
+    // Records received and not yet in the journal.
+    let mut pending = 0;
     let mut now = now_ns();
     let (mut report_ns, mut until) = (now, Instant::now());
     loop {
         if now >= report_ns {
             for order in orders.try_iter() {
                 match order {
-                    Order::Slow => throttle = Some(Throttle::new(role.slow_pace(args.rate))),
+                    Order::Stall => throttle = Some(Throttle::new(0)),
+                    Order::GoOn => throttle = pace(),
                     Order::End => ending = true,
                     Order::FlatOut => {}
                 }
@@ -131,7 +169,23 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
             now = now_ns();
             continue;
         }
-        match reader.recv_deadline(until) {
+        if let Some(journal) = &journal
+            && pending >= BATCH
+        {
+            journal.write(&ledger)?;
+            reader.release();
+            pending = 0;
+        }
+        let event = if pending == 0 { reader.recv_deadline(until) } else { reader.try_recv() };
+        let told_loss = match &event {
+            Ok(Some(Event::Lost(loss))) => loss.records,
+            _ => 0,
+        };
+        if evicted && !matches!(event, Ok(Some(Event::Evicted))) {
+            tell(&Line::Evicted { lost: told_loss })?;
+            evicted = false;
+        }
+        match event {
             Ok(Some(Event::Record(record))) => {
                 let sequence = record.sequence();
                 // One that is too long is cut, and must not pass for a whole one.
@@ -145,22 +199,19 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
                 if let Some(throttle) = &mut throttle {
                     throttle.taken += 1;
                 }
-                // Before the next receive: that one gives the record back.
-                if let Some(journal) = &journal {
-                    journal.write(&ledger)?;
-                }
+                pending += u32::from(journal.is_some());
             }
             Ok(Some(Event::Lost(loss))) => {
                 complaints.note(ledger.loss(&loss))?;
             }
-            Ok(Some(Event::Evicted)) => {
-                tell(&Line::Evicted { next: ledger.next })?;
-                throttle = role.pace(args.rate).map(Throttle::new);
-            }
+            Ok(Some(Event::Evicted)) => evicted = true,
             Ok(Some(Event::ProducerChanged { epoch })) => {
-                tell(&Line::Changed { epoch, next: ledger.next })?;
+                tell(&Line::Changed(Change { epoch, from: ledger.from(), next: ledger.next }))?;
             }
-            Ok(None) => now = now_ns(),
+            Ok(None) => {
+                pending = if pending > 0 { BATCH } else { 0 };
+                now = now_ns();
+            }
             Err(RecvError::Closed | RecvError::ProducerGone) if ending => break,
             // No producer yet, or none any more: somebody will come.
             Err(RecvError::Closed | RecvError::ProducerGone) => {
@@ -169,6 +220,12 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
             }
             Err(error) => bail!(error),
         }
+    }
+    if let Some(account) = reader.account()
+        && account != (ledger.lost, ledger.lost_bytes)
+    {
+        let what = format!("its slot tells of {account:?} lost records and bytes, and its own books do not");
+        tell(&Line::Broken { what })?;
     }
     tell(&Line::Reading(reading(0, ledger, &mut ages, true)))?;
     Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::cast::Role;
 use super::ledger::Ledger;
+use super::wire::Change;
 
 /// One life of a consumer.
 #[derive(Clone, Debug)]
@@ -14,8 +15,8 @@ pub(crate) struct Life {
     pub(crate) resumed: Option<u64>,
     /// It was told that it lost its gate, so many times.
     pub(crate) evictions: u32,
-    /// New producers it was told of: epoch, and the sequence that was due then.
-    pub(crate) changes: Vec<(u64, u64)>,
+    /// New producers it was told of.
+    pub(crate) changes: Vec<Change>,
     /// It read to the end and said so.
     pub(crate) finished: bool,
 }

@@ -22,6 +22,10 @@ pub(crate) struct Ledger {
     pub(crate) lost: u64,
     pub(crate) lost_bytes: u64,
     pub(crate) gaps: u64,
+    /// Where the last gap began.
+    pub(crate) gap_first: u64,
+    /// Where it ended.
+    pub(crate) gap_next: u64,
     /// Of the lost: overrun, evicted, away.
     pub(crate) overrun: u64,
     pub(crate) evicted: u64,
@@ -32,7 +36,7 @@ pub(crate) struct Ledger {
     pub(crate) disorder: u64,
 }
 
-const WORDS: usize = 12;
+const WORDS: usize = 14;
 
 impl Ledger {
     pub(crate) fn starting_at(next: u64) -> Self {
@@ -62,6 +66,7 @@ impl Ledger {
         self.lost += loss.records;
         self.lost_bytes += loss.bytes;
         self.gaps += 1;
+        (self.gap_first, self.gap_next) = (loss.first, loss.next);
         match loss.cause {
             LossCause::Overrun => self.overrun += loss.records,
             LossCause::Evicted => self.evicted += loss.records,
@@ -88,6 +93,11 @@ impl Ledger {
             && self.overrun + self.evicted + self.away == self.lost
     }
 
+    /// What was last received before `next`, with a gap in between or without.
+    pub(crate) fn from(&self) -> u64 {
+        if self.gaps > 0 && self.gap_next == self.next { self.gap_first } else { self.next }
+    }
+
     fn words(&self) -> [u64; WORDS] {
         [
             self.first,
@@ -97,6 +107,8 @@ impl Ledger {
             self.lost,
             self.lost_bytes,
             self.gaps,
+            self.gap_first,
+            self.gap_next,
             self.overrun,
             self.evicted,
             self.away,
@@ -106,8 +118,8 @@ impl Ledger {
     }
 
     fn from_words(words: [u64; WORDS]) -> Self {
-        let [first, next, delivered, delivered_bytes, lost, lost_bytes, gaps, rest @ ..] = words;
-        let [overrun, evicted, away, torn, disorder] = rest;
+        let [first, next, delivered, delivered_bytes, lost, lost_bytes, rest @ ..] = words;
+        let [gaps, gap_first, gap_next, overrun, evicted, away, torn, disorder] = rest;
         Self {
             first,
             next,
@@ -116,6 +128,8 @@ impl Ledger {
             lost,
             lost_bytes,
             gaps,
+            gap_first,
+            gap_next,
             overrun,
             evicted,
             away,
@@ -125,7 +139,7 @@ impl Ledger {
     }
 }
 
-/// A small file with the ledger as of the last record, written before that record is given back.
+/// A small file with the ledger as of the last batch, written before that batch is given back.
 ///
 /// It tells what a killed consumer had seen to the very record. One small write is not cut by a kill.
 #[derive(Debug)]

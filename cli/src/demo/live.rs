@@ -36,7 +36,8 @@ impl Live {
     pub(crate) fn quit(&mut self) -> io::Result<bool> {
         while event::poll(Duration::ZERO)? {
             if let Event::Key(key) = event::read()? {
-                let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+                let control_c =
+                    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
                 if control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
                     return Ok(true);
                 }
@@ -56,12 +57,17 @@ impl Live {
         let slice = board.total / HISTORY as u32;
         let (since, before) = self.counted;
         let time = board.elapsed.saturating_sub(since);
+        if board.elapsed.is_zero() {
+            self.counted.1 = board.snapshot.records;
+        }
         if time < slice || self.history.len() >= HISTORY {
             return;
         }
         let ticks = board.snapshot.records.saturating_sub(before);
         let rate = (ticks as f64 / time.as_secs_f64()) as u64;
-        while self.history.len() < ((board.elapsed.as_nanos() / slice.as_nanos().max(1)) as usize).min(HISTORY) {
+        while self.history.len()
+            < ((board.elapsed.as_nanos() / slice.as_nanos().max(1)) as usize).min(HISTORY)
+        {
             self.history.push(rate);
         }
         self.counted = (board.elapsed, board.snapshot.records);
@@ -84,10 +90,26 @@ fn draw(frame: &mut Frame<'_>, board: &Board, history: &[u64], colours: bool) {
     .areas(frame.area());
     frame.render_widget(Paragraph::new(title_lines(board, colours)), title);
     let inner = Rect { x: stream.x + 1, width: stream.width.saturating_sub(2), height: 3, ..stream };
-    let bars = Sparkline::default().data(history).style(style(Tone::Good, colours));
+    // Flat out would press the steady rate to the ground, so it may run out at the top.
+    let bars =
+        Sparkline::default().data(history).max(board.asked_rate * 5 / 2).style(style(Tone::Good, colours));
     frame.render_widget(bars, inner.intersection(frame.area()));
+    let below = Rect { y: stream.y + 3, height: 1, ..stream };
+    frame.render_widget(Paragraph::new(marks(board, colours)), below.intersection(frame.area()));
     frame.render_widget(Paragraph::new(table_lines(board, colours)), table);
     frame.render_widget(Paragraph::new(log_lines(board, log.height as usize, colours)), log);
+}
+
+/// One line with a mark under every moment that something happened to somebody.
+fn marks(board: &Board, colours: bool) -> Line<'static> {
+    let mut cells = vec![(Tone::Plain, " ".to_owned()); HISTORY + 1];
+    for entry in board.log.iter().filter(|entry| !matches!(entry.tone, Tone::Plain | Tone::Dim)) {
+        let place = entry.at.as_secs_f64() / board.total.as_secs_f64() * HISTORY as f64;
+        if let Some(cell) = cells.get_mut(place as usize + 1) {
+            *cell = (entry.tone, "▴".to_owned());
+        }
+    }
+    styled(cells, colours)
 }
 
 fn title_lines(board: &Board, colours: bool) -> Vec<Line<'static>> {
@@ -121,7 +143,7 @@ fn title_lines(board: &Board, colours: bool) -> Vec<Line<'static>> {
 }
 
 fn table_lines(board: &Board, colours: bool) -> Vec<Line<'static>> {
-    let mut lines = vec![table::running_header("", ""), table::producer(board)];
+    let mut lines = vec![table::running_header(""), table::producer(board)];
     lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks())));
     lines.into_iter().map(|line| styled(line, colours)).collect()
 }

@@ -17,7 +17,7 @@ use super::wire::{Line, Order};
 use crate::signals::Signals;
 
 /// Between two pictures.
-const FRAME: Duration = Duration::from_millis(200);
+const FRAME: Duration = Duration::from_millis(100);
 
 /// Longest single wait, so that a signal or a key is noticed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -53,7 +53,7 @@ impl Show {
         let inspector = Inspector::open(stage.ring())?;
         let snapshot = inspector.snapshot()?;
         let origin = snapshot.next_sequence;
-        let board = Board::new(stage.ring(), total, snapshot);
+        let board = Board::new(stage.ring(), total, stage.rate(), snapshot);
         let now = Instant::now();
         Ok(Self {
             stage,
@@ -154,11 +154,15 @@ impl Show {
 
     fn act(&mut self, cue: Cue) -> Result<()> {
         match cue {
-            Cue::SlowDeadline => {
-                self.order(Role::Deadline, Order::Slow);
+            Cue::StallDeadline => {
+                self.order(Role::Deadline, Order::Stall);
                 let name = Role::Deadline.name();
-                self.board.note(Tone::Plain, format!("{name} is made slow, and the ring fills behind it"));
+                self.board.note(
+                    Tone::Plain,
+                    format!("{name} is made to stand still, and the ring fills up behind it"),
+                );
             }
+            Cue::DeadlineGoesOn => self.order(Role::Deadline, Order::GoOn),
             Cue::KillGated => self.kill(Role::Gated)?,
             Cue::ResumeGated => self.enter(Role::Gated)?,
             Cue::FlatOut => {
@@ -229,7 +233,9 @@ impl Show {
 
     fn draw(&mut self) -> Result<()> {
         self.drawn = Instant::now();
-        self.board.snapshot = self.inspector.snapshot()?;
+        if self.board.look(self.inspector.snapshot()?) {
+            self.script.gate_lost(self.board.elapsed, self.board.total);
+        }
         self.view.draw(&self.board)?;
         Ok(())
     }

@@ -45,7 +45,7 @@ pub(crate) fn produce(args: &ChildArgs) -> Result<()> {
             match order {
                 Order::FlatOut => flat_out = true,
                 Order::End => return feed.end(),
-                Order::Slow => {}
+                Order::Stall | Order::GoOn => {}
             }
         }
         let now = now_ns();
@@ -53,7 +53,8 @@ pub(crate) fn produce(args: &ChildArgs) -> Result<()> {
             feed.report(false)?;
             report_ns = now + REPORT.as_nanos() as u64;
         }
-        let burst = if flat_out { FLAT_OUT_BURST } else { due(now - since_ns, args.rate).saturating_sub(sent) };
+        let burst =
+            if flat_out { FLAT_OUT_BURST } else { due(now - since_ns, args.rate).saturating_sub(sent) };
         if !flat_out && burst > due(LATE.as_nanos() as u64, args.rate).max(1) {
             (since_ns, sent) = (now, 0);
             continue;

@@ -8,7 +8,9 @@ use super::tick;
 /// Something that the parent does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cue {
-    SlowDeadline,
+    StallDeadline,
+    /// Comes when it has lost its gate, and not before.
+    DeadlineGoesOn,
     KillGated,
     ResumeGated,
     FlatOut,
@@ -30,7 +32,7 @@ impl Script {
         let kill_gated = total.mul_f64(0.32);
         let kill_producer = total.mul_f64(0.63);
         let cues = [
-            (total.mul_f64(0.12), Cue::SlowDeadline),
+            (total.mul_f64(0.12), Cue::StallDeadline),
             (kill_gated, Cue::KillGated),
             (kill_gated + away, Cue::ResumeGated),
             (total.mul_f64(0.6), Cue::FlatOut),
@@ -39,6 +41,13 @@ impl Script {
             (total, Cue::End),
         ];
         Self { cues: cues.into() }
+    }
+
+    /// The deadline consumer lost its gate: it may go on after a while, in which it misses something.
+    pub(crate) fn gate_lost(&mut self, elapsed: Duration, total: Duration) {
+        let at = elapsed + total.mul_f64(0.03).min(Duration::from_secs(1));
+        let place = self.cues.partition_point(|(other, _)| *other <= at);
+        self.cues.insert(place, (at, Cue::DeadlineGoesOn));
     }
 
     /// The next cue, if its time has come.
@@ -62,12 +71,13 @@ pub(crate) fn capacity(total: Duration, rate: u64) -> u64 {
     let wanted = total.mul_f64(0.08).min(Duration::from_secs(1));
     let bytes = (rate * tick::mean_footprint()) as f64 * wanted.as_secs_f64();
     // The next lower power of two, within reason.
-    1 << (bytes as u64).clamp(1 << 16, 1 << 30).ilog2()
+    1 << (bytes as u64).clamp(1 << 16, 1 << 26).ilog2()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::cast::DEADLINE;
 
     #[test]
     fn every_cue_comes_once_and_in_order() {
@@ -81,11 +91,15 @@ mod tests {
             while let Some(idle) = script.idle(before) {
                 before += idle;
                 seen.push(script.due(before).expect("its time has come"));
+                if seen == [Cue::StallDeadline] {
+                    script.gate_lost(before + ring_time + DEADLINE, total);
+                }
             }
             assert_eq!(
                 seen,
                 [
-                    Cue::SlowDeadline,
+                    Cue::StallDeadline,
+                    Cue::DeadlineGoesOn,
                     Cue::KillGated,
                     Cue::ResumeGated,
                     Cue::FlatOut,
@@ -95,8 +109,6 @@ mod tests {
                 ]
             );
             assert_eq!(before, total);
-            // Slow at a twentieth, it must have lost its gate before the next thing happens.
-            assert!(ring_time.mul_f64(1.06) + Duration::from_millis(50) < total.mul_f64(0.2), "{seconds} s");
         }
     }
 
@@ -104,6 +116,6 @@ mod tests {
     fn the_capacity_fits_the_rate() {
         assert_eq!(capacity(Duration::from_secs(20), 250_000), 16 << 20);
         assert_eq!(capacity(Duration::from_secs(20), 1), 1 << 16);
-        assert_eq!(capacity(Duration::from_secs(20), 1_000_000_000), 1 << 30);
+        assert_eq!(capacity(Duration::from_secs(20), 20_000_000), 64 << 20);
     }
 }

@@ -1,6 +1,7 @@
 //! The private directory with the ring in it, and the child processes on it. Both go when the stage goes.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -45,23 +46,26 @@ struct Actor {
 pub(crate) struct Stage {
     actors: Vec<Actor>,
     directory: TempDir,
+    /// Its lock says that the directory is in use.
+    _alive: File,
     rate: u64,
     heard: Receiver<(ActorId, Heard)>,
     sender: Sender<(ActorId, Heard)>,
 }
 
 impl Stage {
-    /// Makes the directory and the ring: in shared memory if there is any, and room in it.
+    /// Makes the directory and the ring, and removes what killed demos have left: in shared memory if there is any, and room in it.
     pub(crate) fn new(capacity: u64, rate: u64) -> Result<Self> {
         let mut refusal = anyhow!("there is no directory for temporary files");
         for place in [PathBuf::from(SHARED_MEMORY), std::env::temp_dir()] {
             if !place.is_dir() {
                 continue;
             }
+            sweep(&place);
             match Self::make(&place, capacity) {
-                Ok(directory) => {
+                Ok((directory, alive)) => {
                     let (sender, heard) = mpsc::channel();
-                    return Ok(Self { actors: Vec::new(), directory, rate, heard, sender });
+                    return Ok(Self { actors: Vec::new(), directory, _alive: alive, rate, heard, sender });
                 }
                 // A capacity that makes no sense makes none elsewhere.
                 Err(error @ (Error::Capacity { .. } | Error::BadOption { .. })) => return Err(error.into()),
@@ -71,16 +75,25 @@ impl Stage {
         Err(refusal.context("could not make the demo's ring"))
     }
 
-    fn make(place: &Path, capacity: u64) -> Result<TempDir, Error> {
-        let directory = tempfile::Builder::new().prefix("quoit-demo-").tempdir_in(place).map_err(|source| {
+    fn make(place: &Path, capacity: u64) -> Result<(TempDir, File), Error> {
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place).map_err(|source| {
             Error::Io { path: place.to_owned(), action: "make a directory for the demo", source }
         })?;
+        let alive = mark(directory.path()).map_err(|source| Error::Io {
+            path: directory.path().to_owned(),
+            action: "mark the demo's directory",
+            source,
+        })?;
         Options::new().capacity(capacity).create(directory.path().join(RING))?;
-        Ok(directory)
+        Ok((directory, alive))
     }
 
     pub(crate) fn ring(&self) -> PathBuf {
         self.directory.path().join(RING)
+    }
+
+    pub(crate) fn rate(&self) -> u64 {
+        self.rate
     }
 
     /// Starts a child of this binary in the role.
@@ -166,6 +179,27 @@ impl Stage {
 }
 
 const RING: &str = "ticks.ring";
+const PREFIX: &str = "quoit-demo-";
+const ALIVE: &str = "alive";
+
+/// Puts a locked file into the directory. It is locked before it gets its name: seen and unlocked means dead.
+fn mark(directory: &Path) -> io::Result<File> {
+    let unnamed = directory.join("new");
+    let alive = File::create(&unnamed)?;
+    alive.lock()?;
+    fs::rename(unnamed, directory.join(ALIVE))?;
+    Ok(alive)
+}
+
+/// Removes the directories of demos that were killed and could not do it themselves.
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let dead = |path: &Path| File::open(path.join(ALIVE)).is_ok_and(|alive| alive.try_lock().is_ok());
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && dead(&entry.path()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 impl Drop for Stage {
     fn drop(&mut self) {

@@ -81,7 +81,8 @@ pub(crate) fn percentiles(ages: &Histogram<u64>) -> [String; 4] {
     if ages.is_empty() {
         return std::array::from_fn(|_| "–".to_owned());
     }
-    [ages.value_at_quantile(0.5), ages.value_at_quantile(0.99), ages.value_at_quantile(0.999), ages.max()].map(nanos)
+    [ages.value_at_quantile(0.5), ages.value_at_quantile(0.99), ages.value_at_quantile(0.999), ages.max()]
+        .map(nanos)
 }
 
 #[cfg(test)]
@@ -91,10 +92,7 @@ mod tests {
     #[test]
     fn counts() {
         let shown = [0, 7, 999, 1000, 65_536, 1_234_567, u64::MAX].map(count);
-        assert_eq!(
-            shown,
-            ["0", "7", "999", "1,000", "65,536", "1,234,567", "18,446,744,073,709,551,615"]
-        );
+        assert_eq!(shown, ["0", "7", "999", "1,000", "65,536", "1,234,567", "18,446,744,073,709,551,615"]);
     }
 
     #[test]

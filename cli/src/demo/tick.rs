@@ -22,16 +22,8 @@ const TRADES: [u8; 8] = [0, 0, 1, 0, 0, 0, 2, 0];
 /// The producer was not pacing itself: the age of such a tick tells of the queue, not of the ring.
 const FLAT_OUT: u32 = 1;
 
-const SYMBOLS: [&[u8; 8]; 8] = [
-    b"ACME    ",
-    b"BOLT    ",
-    b"CRANE   ",
-    b"DELFT   ",
-    b"EMBER   ",
-    b"FJORD   ",
-    b"GROVE   ",
-    b"HELIX   ",
-];
+const SYMBOLS: [&[u8; 8]; 8] =
+    [b"ACME    ", b"BOLT    ", b"CRANE   ", b"DELFT   ", b"EMBER   ", b"FJORD   ", b"GROVE   ", b"HELIX   "];
 
 /// One quote of one instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +209,10 @@ mod tests {
         market.quote(16, 1, false).encode(&mut two);
         for cut in (8..len).step_by(8) {
             let mixed = [&one[..cut], &two[cut..len]].concat();
-            assert!(Tick::decode(&mixed).is_none() || mixed == one[..len] || mixed == two[..len], "cut at {cut}");
+            assert!(
+                Tick::decode(&mixed).is_none() || mixed == one[..len] || mixed == two[..len],
+                "cut at {cut}"
+            );
         }
     }
 
@@ -225,7 +220,7 @@ mod tests {
     fn spans_weigh_what_their_ticks_weigh() {
         for first in 0..20 {
             for next in first..40 {
-                assert_eq!(span_bytes(first, next), (first..next).map(|n| len(n) as u64).sum());
+                assert_eq!(span_bytes(first, next), (first..next).map(|n| len(n) as u64).sum::<u64>());
             }
         }
     }

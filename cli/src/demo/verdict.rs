@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::cast::{DEADLINE, Role};
-use super::evidence::{Evidence, Witness};
+use super::evidence::{Evidence, Reign, Witness};
 use super::text::{count, nanos};
 use super::tick;
+use super::wire::Change;
 
 /// What a busy machine may add to a wait that was promised to be short: this is a check for being stuck.
 const SLACK: Duration = Duration::from_secs(1);
@@ -77,14 +78,21 @@ fn gated(evidence: &Evidence) -> Promise {
             format!("life {} began at {}, {} was due", which + 1, count(ledger.first), count(due))
         });
         doubts.unless(ledger.delivered == ledger.next.wrapping_sub(ledger.first), || {
-            format!("life {} saw {} of {}", which + 1, count(ledger.delivered), count(ledger.next - ledger.first))
+            format!(
+                "life {} saw {} of {}",
+                which + 1,
+                count(ledger.delivered),
+                count(ledger.next - ledger.first)
+            )
         });
         let named = (which > 0).then_some(ledger.first);
         doubts.unless(life.resumed == named, || format!("life {} resumed at {:?}", which + 1, life.resumed));
         due = ledger.next;
     }
-    doubts.unless(due == evidence.end(), || format!("read up to {} of {}", count(due), count(evidence.end())));
-    let detail = format!("{}: {} seen, {} of them twice", Role::Gated.name(), count(risk.delivered()), risk.repeats());
+    doubts
+        .unless(due == evidence.end(), || format!("read up to {} of {}", count(due), count(evidence.end())));
+    let detail =
+        format!("{}: {} seen, {} twice", Role::Gated.name(), count(risk.delivered()), count(risk.repeats()));
     doubts.settle("gated: nothing lost, all in order", detail)
 }
 
@@ -128,14 +136,17 @@ fn deadline(evidence: &Evidence) -> Promise {
         let detail = "it never held the ring up".to_owned();
         return Promise { kept: Kept::Untried, text: TEXT, detail };
     }
-    let detail = format!("{}: {} ms, {} lost", alerts.role.name(), DEADLINE.as_millis(), count(alerts.lost()));
+    let detail =
+        format!("{}: {} ms, {} lost", alerts.role.name(), DEADLINE.as_millis(), count(alerts.lost()));
     doubts.settle(TEXT, detail)
 }
 
 fn untorn(evidence: &Evidence) -> Promise {
     let mut doubts = Doubts::default();
     for witness in &evidence.witnesses {
-        doubts.unless(witness.torn() == 0, || format!("{}: {} torn", witness.role.name(), count(witness.torn())));
+        doubts.unless(witness.torn() == 0, || {
+            format!("{}: {} torn", witness.role.name(), count(witness.torn()))
+        });
     }
     let checked = evidence.witnesses.iter().map(Witness::delivered).sum();
     doubts.unless(checked > 0, || "nothing was received".to_owned());
@@ -150,19 +161,31 @@ fn takeover(evidence: &Evidence) -> Promise {
         return Promise { kept: Kept::No, text: TEXT, detail };
     };
     doubts.unless(before.first == evidence.origin, || format!("the first began at {}", count(before.first)));
-    doubts.unless(after.epoch == before.epoch + 1, || format!("epoch {} after {}", after.epoch, before.epoch));
+    doubts
+        .unless(after.epoch == before.epoch + 1, || format!("epoch {} after {}", after.epoch, before.epoch));
     doubts.unless(after.first >= before.next, || {
         format!("the new one began at {}, the old one had reached {}", count(after.first), count(before.next))
     });
     doubts.unless(after.next > after.first, || "the new one published nothing".to_owned());
     for witness in &evidence.witnesses {
-        let told: Vec<_> = witness.lives.last().map_or(&[][..], |life| &life.changes[..]).to_vec();
-        doubts.unless(told == [(after.epoch, after.first)], || {
-            format!("{} was told of it as {told:?}", witness.role.name())
+        // Those who came before the first producer were told of that one too.
+        let told: Vec<_> = witness.lives.iter().flat_map(|life| life.changes.clone()).collect();
+        let (started, took_over): (Vec<_>, Vec<_>) = told.iter().partition(|told| told.epoch == before.epoch);
+        doubts.unless(started.iter().all(|told| is_told(told, before)) && started.len() <= 1, || {
+            format!("{} was told of the first as {started:?}", witness.role.name())
+        });
+        doubts.unless(took_over.iter().all(|told| is_told(told, after)) && took_over.len() == 1, || {
+            format!("{} was told of it as {took_over:?}", witness.role.name())
         });
     }
-    let opening = evidence.takeover.map_or(String::new(), |time| format!(", in {}", nanos(time.as_nanos() as u64)));
+    let opening =
+        evidence.takeover.map_or(String::new(), |time| format!(", in {}", nanos(time.as_nanos() as u64)));
     doubts.settle(TEXT, format!("epoch {} from {}{opening}", after.epoch, count(after.first)))
+}
+
+/// Told at the very place, or behind a gap with the place in it.
+fn is_told(told: &Change, reign: &Reign) -> bool {
+    told.epoch == reign.epoch && (told.from..=told.next).contains(&reign.first)
 }
 
 fn unblocked(evidence: &Evidence) -> Promise {

@@ -1,7 +1,7 @@
 //! Every promise can be broken, and the verdict notices.
 
 use super::*;
-use crate::demo::evidence::{Life, Reign};
+use crate::demo::evidence::Life;
 use crate::demo::ledger::Ledger;
 
 const ORIGIN: u64 = 0;
@@ -16,7 +16,9 @@ fn life(first: u64, next: u64) -> Life {
         delivered_bytes: tick::span_bytes(first, next),
         ..life.ledger
     };
-    life.changes = if (first..next).contains(&CHANGE) { vec![(2, CHANGE)] } else { Vec::new() };
+    if (first..next).contains(&CHANGE) {
+        life.changes.push(Change { epoch: 2, from: CHANGE, next: CHANGE });
+    }
     life.finished = next == END;
     life
 }
@@ -82,7 +84,7 @@ fn breaks(change: impl FnOnce(&mut Evidence), promise: &str) {
 fn a_good_show_keeps_every_promise() {
     let promises = judge(&good());
     assert!(promises.iter().all(|promise| promise.kept == Kept::Yes), "{promises:#?}");
-    assert!(promises[0].detail.contains("10 of them twice"), "{}", promises[0].detail);
+    assert!(promises[0].detail.contains("seen, 10 twice"), "{}", promises[0].detail);
     for promise in promises {
         assert!(promise.text.chars().count() <= 42, "too wide: {}", promise.text);
     }
@@ -159,10 +161,28 @@ fn a_takeover_must_go_on_where_the_dead_one_stopped() {
     breaks(|e| e.reigns[1].next = CHANGE, "takeover");
     breaks(|e| drop(e.reigns.pop()), "takeover");
     for which in 0..4 {
-        breaks(|e| e.witnesses[which].lives.last_mut().expect("a life").changes.clear(), "takeover");
-        breaks(|e| e.witnesses[which].lives.last_mut().expect("a life").changes[0].1 += 1, "takeover");
-        breaks(|e| e.witnesses[which].lives.last_mut().expect("a life").changes.push((3, 700)), "takeover");
+        let told = |e: &mut Evidence, change: fn(&mut Vec<Change>)| {
+            change(&mut e.witnesses[which].lives.last_mut().expect("a life").changes);
+        };
+        breaks(|e| told(e, Vec::clear), "takeover");
+        breaks(|e| told(e, |changes| changes[0] = Change { epoch: 2, from: 601, next: 601 }), "takeover");
+        breaks(|e| told(e, |changes| changes[0].epoch = 3), "takeover");
+        breaks(|e| told(e, |changes| changes.push(changes[0])), "takeover");
     }
+}
+
+#[test]
+fn the_first_producer_may_be_told_of_too() {
+    let mut evidence = good();
+    evidence.witnesses[2].lives[0].changes.insert(0, Change { epoch: 1, from: ORIGIN, next: ORIGIN });
+    assert_eq!(broken(&evidence), [""; 0]);
+}
+
+#[test]
+fn who_lost_the_place_of_the_takeover_is_told_behind_the_gap() {
+    let mut evidence = good();
+    evidence.witnesses[2].lives[0].changes[0] = Change { epoch: 2, from: 500, next: 700 };
+    assert_eq!(broken(&evidence), [""; 0]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::board::Board;
 use super::live::Live;
 use super::table;
-use super::text::{Tone, moment, paint};
+use super::text::{Tone, count, moment, paint};
 
 /// One of the two views.
 pub(crate) enum View {
@@ -17,7 +17,8 @@ pub(crate) enum View {
 impl View {
     pub(crate) fn choose(plain: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        let live = if plain || dumb || !io::stdout().is_terminal() { None } else { Live::new(colours()).ok() };
+        let live =
+            if plain || dumb || !io::stdout().is_terminal() { None } else { Live::new(colours()).ok() };
         live.map_or_else(|| Self::Plain(Plain::default()), Self::Live)
     }
 
@@ -50,6 +51,7 @@ pub(crate) fn colours() -> bool {
 /// Events as they come, and the table once a second.
 #[derive(Debug, Default)]
 pub(crate) struct Plain {
+    opened: bool,
     told: usize,
     blocks: u64,
 }
@@ -58,14 +60,26 @@ impl Plain {
     fn draw(&mut self, board: &Board) -> io::Result<()> {
         let colours = colours();
         let mut text = String::new();
+        if !self.opened {
+            self.opened = true;
+            text.push_str(&format!(
+                " quoit demo: {} ticks/s for {} s over {}\n",
+                count(board.asked_rate),
+                board.total.as_secs(),
+                board.place()
+            ));
+        }
         for entry in &board.log[self.told..] {
-            text.push_str(&paint(&vec![(entry.tone, format!("{}  {}", moment(entry.at), entry.text))], colours));
+            text.push_str(&paint(
+                &vec![(entry.tone, format!(" {}  {}", moment(entry.at), entry.text))],
+                colours,
+            ));
             text.push('\n');
         }
         self.told = board.log.len();
         if board.elapsed >= Duration::from_secs(self.blocks + 1) {
             self.blocks = board.elapsed.as_secs();
-            let mut lines = vec![table::running_header(&moment(board.elapsed), ""), table::producer(board)];
+            let mut lines = vec![table::running_header(&moment(board.elapsed)), table::producer(board)];
             lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks())));
             for mut line in lines {
                 if line[0].1.trim_start().starts_with("t+") {

@@ -15,16 +15,25 @@ pub(crate) enum Line {
     Attached { next: u64, resumed: Option<u64> },
     /// How far a consumer is, several times a second and once at its end.
     Reading(Reading),
-    /// A consumer was told that it lost its gate.
-    Evicted { next: u64 },
-    /// A consumer was told of a new producer, before it read `next`.
-    Changed { epoch: u64, next: u64 },
+    /// A consumer was told that it lost its gate, and so many records with it.
+    Evicted { lost: u64 },
+    /// A consumer was told of a new producer.
+    Changed(Change),
     /// A producer has the ring and goes on at `next`.
     Opened { next: u64, epoch: u64 },
     /// How far a producer is, several times a second and once at its end.
     Writing(Writing),
     /// Something that must not happen, told at once.
     Broken { what: String },
+}
+
+/// Where in the stream a consumer was told of a new producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Change {
+    pub(crate) epoch: u64,
+    /// What it had last before: the same as `next`, or the start of a gap that it had just been told of.
+    pub(crate) from: u64,
+    pub(crate) next: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,15 +60,18 @@ pub(crate) struct Writing {
 /// What a child is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Consumer: be slow.
-    Slow,
+    /// Consumer: stand still.
+    Stall,
+    /// Consumer: go on.
+    GoOn,
     /// Producer: no pacing.
     FlatOut,
     /// Producer: close the ring. Consumer: end when there is nothing left.
     End,
 }
 
-const ORDERS: [(Order, &str); 3] = [(Order::Slow, "slow"), (Order::FlatOut, "flat out"), (Order::End, "end")];
+const ORDERS: [(Order, &str); 4] =
+    [(Order::Stall, "stall"), (Order::GoOn, "go on"), (Order::FlatOut, "flat out"), (Order::End, "end")];
 
 impl Order {
     pub(crate) fn text(self) -> &'static str {

@@ -199,6 +199,7 @@ pub(super) fn wait(mode: WaitMode) -> &'static str {
 
 pub(super) fn state(state: ConsumerState) -> &'static str {
     match state {
+        ConsumerState::Attaching => "attaching",
         ConsumerState::Lossy => "lossy",
         ConsumerState::Gated => "gated",
         ConsumerState::Evicted => "evicted",

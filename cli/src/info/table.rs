@@ -106,7 +106,12 @@ fn consumers(consumers: &[ConsumerInfo]) -> String {
             c.slot.to_string(),
             c.name.clone().unwrap_or_else(|| "-".into()),
             policy(c),
-            if c.alive { "alive" } else { "away" }.into(),
+            match (c.alive, &c.name) {
+                (true, _) => "alive",
+                (false, Some(_)) => "away",
+                (false, None) => "dead",
+            }
+            .into(),
             if c.alive { c.pid.to_string() } else { "-".into() },
             c.next_sequence.to_string(),
             units::count(c.lag_records),

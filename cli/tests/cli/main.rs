@@ -1,0 +1,8 @@
+//! The command as a user meets it: real processes, exit codes, what is on standard output and what is not.
+
+mod bad_input;
+mod policies;
+mod round_trip;
+mod streams;
+mod support;
+mod verbs;

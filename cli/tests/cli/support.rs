@@ -1,0 +1,223 @@
+//! A ring in a directory of its own, and processes that never outlive their test.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nothing in these tests takes so long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command, to be run to its end.
+pub(crate) fn quoit() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_quoit"));
+    command.timeout(PATIENCE);
+    command
+}
+
+/// A place for a ring on a tmpfs.
+pub(crate) struct Place {
+    dir: TempDir,
+    pub(crate) ring: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("quoit-cli-").tempdir_in("/dev/shm").unwrap();
+        let ring = dir.path().join("ring");
+        Self { dir, ring }
+    }
+
+    /// With a ring made by `quoit create`.
+    pub(crate) fn with(options: &str) -> Self {
+        let place = Self::new();
+        place.run(&format!("create RING --quiet {options}"), b"").assert_code(0);
+        place
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Splits a command line at spaces; RING stands for the ring's path.
+    pub(crate) fn arguments(&self, line: &str) -> Vec<PathBuf> {
+        let word = |word| if word == "RING" { self.ring.clone() } else { PathBuf::from(word) };
+        line.split_whitespace().map(word).collect()
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, line: &str, stdin: &[u8]) -> Ran {
+        let output = quoit().args(self.arguments(line)).write_stdin(stdin).output().unwrap();
+        Ran {
+            line: line.into(),
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts the command in the background.
+    pub(crate) fn spawn(&self, line: &str, stdin: Stdio, stdout: Stdio) -> Process {
+        let child = Command::new(env!("CARGO_BIN_EXE_quoit"))
+            .args(self.arguments(line))
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Process { child, line: line.into() }
+    }
+
+    pub(crate) fn info(&self) -> Value {
+        serde_json::from_slice(&self.run("info RING --json", b"").assert_code(0).stdout).unwrap()
+    }
+
+    /// Waits until a snapshot of the ring pleases.
+    pub(crate) fn wait_for(&self, what: &str, pleases: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let info = self.info();
+            if pleases(&info) {
+                return info;
+            }
+            assert!(started.elapsed() < PATIENCE, "waited in vain until {what}: {info:#}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn wait_for_consumers(&self, count: usize) {
+        self.wait_for("the consumers are there", |info| {
+            let alive = |c: &&Value| c["alive"] == true && c["state"] != "attaching";
+            info["consumers"].as_array().unwrap().iter().filter(alive).count() == count
+        });
+    }
+
+    pub(crate) fn wait_for_records(&self, records: u64) {
+        self.wait_for("the records are there", |info| info["counters"]["records"] == records);
+    }
+}
+
+/// What a command left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    line: String,
+    code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn assert_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "quoit {}: {}", self.line, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_stdout(self, stdout: impl AsRef<[u8]>) -> Self {
+        let wanted = String::from_utf8_lossy(stdout.as_ref());
+        assert_eq!(String::from_utf8_lossy(&self.stdout), wanted, "quoit {}: {}", self.line, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "quoit {} does not say {text:?}: {}", self.line, self.stderr);
+        self
+    }
+
+    /// Failures of ours are one line that says whose they are.
+    #[track_caller]
+    pub(crate) fn assert_one_line(self) -> Self {
+        let says = &self.stderr;
+        assert!(says.starts_with("quoit: ") && says.trim_end().lines().count() == 1, "{}: {says}", self.line);
+        self
+    }
+
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let text = str::from_utf8(&self.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A command in the background; killed if the test ends before it does.
+pub(crate) struct Process {
+    child: Child,
+    line: String,
+}
+
+impl Process {
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// `kill -9`, and reaped.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for the end and collects what was said.
+    pub(crate) fn end(mut self) -> Ran {
+        let reader = self.child.stdout.take().map(|mut out| {
+            std::thread::spawn(move || {
+                let mut stdout = Vec::new();
+                out.read_to_end(&mut stdout).unwrap();
+                stdout
+            })
+        });
+        let status = self.wait();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let stdout = reader.map(|reader| reader.join().unwrap()).unwrap_or_default();
+        Ran { line: self.line.clone(), code: status.code(), stdout, stderr }
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "quoit {} does not end", self.line);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until the file has so many bytes.
+pub(crate) fn wait_for_size(path: &Path, bytes: u64) {
+    let started = Instant::now();
+    while std::fs::metadata(path).map_or(0, |meta| meta.len()) < bytes {
+        assert!(started.elapsed() < PATIENCE, "{} does not grow to {bytes} bytes", path.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Numbered lines.
+pub(crate) fn lines(numbers: std::ops::Range<u32>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for number in numbers {
+        writeln!(text, "line {number}").unwrap();
+    }
+    text
+}

@@ -1,0 +1,177 @@
+//! Each verb at its plainest.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Place, lines, quoit};
+
+#[test]
+fn create_makes_what_was_asked_for() {
+    let place = Place::new();
+    place
+        .run("create RING --capacity 64k --slots 4 --wait fence --no-express --hard-limit 5ms --mode 0640", b"")
+        .assert_code(0)
+        .assert_stdout("")
+        .assert_says("64 KiB, 4 slots");
+    let info = place.info();
+    assert_eq!(info["schema"], 1);
+    assert_eq!(info["geometry"]["capacity"], 65_536);
+    assert_eq!(info["geometry"]["slots"], 4);
+    assert_eq!(info["options"]["express"], false);
+    assert_eq!(info["options"]["wait"], "fence");
+    assert_eq!(info["options"]["hard_limit_ns"], 5_000_000);
+    assert_eq!(info["options"]["gated_only"], false);
+    assert_eq!(info["producer"]["state"], "none");
+    let meta = std::fs::metadata(&place.ring).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o640);
+    assert_eq!(info["geometry"]["file_bytes"], meta.len());
+    place.run("create RING", b"").assert_code(1).assert_one_line().assert_says("there is a file already");
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let place = Place::new();
+    for line in ["create RING --quiet", "pub RING --quiet", "sub RING --quiet", "sub RING --quiet --gated"] {
+        assert_eq!(place.run(line, b"x\n").assert_code(0).stderr, "", "{line}");
+    }
+}
+
+#[test]
+fn info_for_people() {
+    let place = Place::with("--capacity 64KiB");
+    place.run("pub RING", &lines(0..10)).assert_code(0);
+    place.run("sub RING --gated --name archive --hold forever --count 4", b"").assert_code(0);
+    let text = String::from_utf8(place.run("info RING", b"").assert_code(0).stdout).unwrap();
+    for part in ["64 KiB in 64 segments", "closed, epoch 1", "10 records", "archive", "held forever", "away"] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let info = place.info();
+    let consumer = &info["consumers"][0];
+    assert_eq!(consumer["name"], "archive");
+    assert_eq!(consumer["hold"], "forever");
+    assert_eq!(consumer["alive"], false);
+    assert_eq!(consumer["next_sequence"], 4);
+    assert_eq!(consumer["lag_records"], 6);
+}
+
+#[test]
+fn lines_go_in_and_come_out() {
+    let place = Place::new();
+    place
+        .run("pub RING --create 64KiB", b"one\n\ntwo words\nlast")
+        .assert_code(0)
+        .assert_stdout("")
+        .assert_says("published 4 records, 16 bytes")
+        .assert_says("sequences 0 to 3");
+    place.run("sub RING", b"").assert_code(0).assert_stdout("one\n\ntwo words\nlast\n").assert_says(
+        "received 4 records, 16 bytes",
+    );
+    for policy in ["--gated", "--gated-for 50ms", "--lossy", "--observe", "--name x"] {
+        let ran = place.run(&format!("sub RING {policy}"), b"").assert_code(0);
+        ran.assert_stdout("one\n\ntwo words\nlast\n");
+    }
+    place.run("tail RING --raw", b"").assert_code(0).assert_stdout("onetwo wordslast");
+    // A ring that is there is used as it is.
+    place.run("pub RING --create 1GiB", b"more").assert_code(0).assert_says("sequences 4 to 4");
+    place.run("sub RING --from 4", b"").assert_code(0).assert_stdout("more\n");
+    assert_eq!(place.info()["geometry"]["capacity"], 65_536);
+    place.run("pub RING", b"").assert_code(0).assert_says("published 0 records");
+}
+
+#[test]
+fn where_to_start_and_to_end() {
+    let place = Place::with("--capacity 64KiB");
+    place.run("pub RING", &lines(0..100)).assert_code(0);
+    for policy in ["", "--gated", "--lossy"] {
+        let sub = |options: &str| place.run(&format!("sub RING {policy} {options}"), b"").assert_code(0);
+        sub("").assert_stdout(lines(0..100));
+        sub("--from oldest").assert_stdout(lines(0..100));
+        sub("--from newest").assert_stdout("");
+        sub("--from 42 --count 3").assert_stdout(lines(42..45));
+        sub("--from -2").assert_stdout(lines(98..100));
+        sub("--from -1000").assert_stdout(lines(0..100));
+        sub("--from 100").assert_stdout("");
+        sub("--count 0").assert_stdout("");
+    }
+    place.run("sub RING --from 999", b"").assert_code(1).assert_one_line().assert_says("sequence 999");
+}
+
+#[test]
+fn json_has_every_byte() {
+    let place = Place::with("");
+    place.run("pub RING --chunk 4", b"text\xff\x00\x01\x02").assert_code(0);
+    let records = place.run("sub RING --json", b"").assert_code(0);
+    let records = records.assert_stdout(
+        "{\"sequence\":0,\"payload\":\"text\"}\n{\"sequence\":1,\"payload\":\"/wABAg==\",\"encoding\":\"base64\"}\n",
+    );
+    assert_eq!(records.json()[1]["encoding"], "base64");
+}
+
+#[test]
+fn length_prefixed_is_its_own_inverse() {
+    let place = Place::with("");
+    let mut input = Vec::new();
+    for record in [&b"one"[..], b"", b"\n\0\xff", &[7; 300_000]] {
+        input.extend((record.len() as u32).to_le_bytes());
+        input.extend(record);
+    }
+    place.run("pub RING --length-prefixed", &input).assert_code(0).assert_says("published 4 records");
+    let ran = place.run("sub RING --length-prefixed --gated", b"").assert_code(0);
+    assert!(ran.stdout == input);
+}
+
+#[test]
+fn chunks_need_no_structure() {
+    let place = Place::with("");
+    let input: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    place.run("pub RING --chunk 4096", &input).assert_code(0).assert_says("published 25 records, 100000 bytes");
+    let ran = place.run("sub RING --raw", b"").assert_code(0);
+    assert!(ran.stdout == input);
+}
+
+#[test]
+fn an_empty_ring_has_nothing() {
+    let place = Place::with("");
+    for policy in ["", "--gated", "--name x --lossy"] {
+        place.run(&format!("sub RING {policy}"), b"").assert_code(0).assert_stdout("");
+    }
+}
+
+#[test]
+fn names_resume_and_are_forgotten() {
+    let place = Place::with("");
+    place.run("pub RING", &lines(0..10)).assert_code(0);
+    place.run("sub RING --gated --name archive --count 3", b"").assert_code(0).assert_stdout(lines(0..3));
+    let ran = place.run("sub RING --gated --name archive --count 3", b"").assert_code(0);
+    ran.assert_stdout(lines(3..6)).assert_says("quoit: resumed at sequence 3\n");
+    let json = place.run("sub RING --name archive --json --from newest", b"").assert_code(0).json();
+    assert_eq!(json[0]["resumed"]["sequence"], 6);
+    assert_eq!((json.len(), &json[1]["sequence"]), (5, &6.into()));
+    place.run("forget RING archive", b"").assert_code(0).assert_stdout("");
+    place.run("forget RING archive", b"").assert_code(3).assert_one_line().assert_says("archive");
+    place.run("sub RING --name archive --gated", b"").assert_code(0).assert_stdout(lines(0..10));
+}
+
+#[test]
+fn usage() {
+    for line in [
+        "",
+        "sub",
+        "nonsense",
+        "sub x --gated --lossy",
+        "sub x --hold 10s",
+        "sub x --timeout 5",
+        "pub x --chunk 0",
+        "pub x --chunk 4 --length-prefixed",
+        "create x --capacity lots",
+        "create x --mode 999",
+        "create x --gated-only --hard-limit 1s",
+    ] {
+        quoit().args(line.split_whitespace()).assert().code(2);
+    }
+    let help = quoit().arg("--help").assert().code(0).get_output().stdout.clone();
+    assert!(String::from_utf8(help).unwrap().contains("Exit codes:"));
+    for verb in ["create", "pub", "sub", "info", "forget", "demo"] {
+        quoit().args([verb, "--help"]).assert().code(0);
+    }
+    quoit().args(["completions", "bash"]).assert().code(0);
+}

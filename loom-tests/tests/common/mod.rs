@@ -1,0 +1,84 @@
+//! Small rings, contents that tell torn from whole, and a count of what was explored.
+#![allow(dead_code, reason = "each model uses its share")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quoit::{Event, Local, Options};
+
+/// Explores `body` with at most `preemptions` involuntary switches per run, and prints how many runs that took.
+pub(crate) fn model(name: &str, preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
+    let runs = std::sync::Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        quoit::fate::restart_clock();
+        body();
+    });
+    println!("model {name}: {} runs", runs.load(Ordering::Relaxed));
+}
+
+/// The smallest ring: 64 bytes, four records of 8 bytes. The stream begins `before_end` bytes before the end of
+/// the ring, and of the 64-bit positions and sequences as well.
+pub(crate) fn options(before_end: u64) -> Options {
+    Options::new()
+        .capacity(64)
+        .slots(1)
+        .origin(0u64.wrapping_sub(before_end), 0u64.wrapping_sub(before_end / 16))
+}
+
+pub(crate) fn first_sequence(before_end: u64) -> u64 {
+    0u64.wrapping_sub(before_end / 16)
+}
+
+pub(crate) fn ring(before_end: u64) -> Local {
+    options(before_end).local().unwrap()
+}
+
+/// Every word of the payload is a function of the sequence.
+pub(crate) fn payload(sequence: u64, words: usize) -> Vec<u8> {
+    (0..words as u64).flat_map(|word| (sequence.wrapping_mul(31) ^ (word << 60) ^ 0x5a).to_le_bytes()).collect()
+}
+
+/// Follows a stream and holds every event against what must have been sent.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    pub next: u64,
+    pub words: usize,
+    pub received: u64,
+    pub lost: u64,
+    pub evicted: bool,
+    pub changes: Vec<u64>,
+}
+
+impl Oracle {
+    pub(crate) fn new(next: u64, words: usize) -> Self {
+        Self { next, words, received: 0, lost: 0, evicted: false, changes: Vec::new() }
+    }
+
+    pub(crate) fn feed(&mut self, event: Event<'_>) {
+        match event {
+            Event::Record(record) => {
+                assert_eq!(record.sequence(), self.next, "record out of sequence");
+                assert_eq!(record.to_vec(), payload(self.next, self.words), "torn or foreign payload");
+                self.next = self.next.wrapping_add(1);
+                self.received += 1;
+            }
+            Event::Lost(loss) => {
+                assert_eq!(loss.first, self.next, "loss does not begin where reading stopped");
+                assert_eq!(loss.next, loss.first.wrapping_add(loss.records), "loss miscounted");
+                assert_eq!(loss.bytes, loss.records * 8 * self.words as u64, "lost bytes miscounted");
+                assert_ne!(loss.records, 0, "an empty loss");
+                self.next = loss.next;
+                self.lost += loss.records;
+            }
+            Event::Evicted => {
+                assert!(!self.evicted, "told twice");
+                self.evicted = true;
+            }
+            Event::ProducerChanged { epoch } => self.changes.push(epoch),
+        }
+    }
+}

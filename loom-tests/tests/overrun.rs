@@ -1,0 +1,119 @@
+//! Readers that can be overwritten: never torn, and every loss counted exactly: [W1] with [R1], [I1], [I2].
+mod common;
+
+use common::{Oracle, first_sequence, model, options, payload};
+use quoit::{Attach, Start};
+
+/// A producer that never waits, and a reader that looks now and then.
+fn lapped(name: &'static str, express: bool, before_end: u64, records: u64, words: usize, looks: usize) {
+    model(name, 2, move || {
+        let ring = options(before_end).express(express).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
+        let first = first_sequence(before_end);
+        let writer = loom::thread::spawn(move || {
+            for sent in 0..records {
+                let sequence = first.wrapping_add(sent);
+                assert_eq!(producer.try_send(&payload(sequence, words)), Ok(sequence));
+            }
+            producer
+        });
+        let mut oracle = Oracle::new(first, words);
+        for _ in 0..looks {
+            if let Some(event) = consumer.try_recv().unwrap() {
+                oracle.feed(event);
+            }
+        }
+        let _producer = writer.join().unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(oracle.received + oracle.lost, records, "records unaccounted for");
+        assert_eq!(consumer.account().records, oracle.lost);
+        assert_eq!(consumer.account().overrun, oracle.lost);
+    });
+}
+
+#[test]
+fn small_records() {
+    lapped("lapped_small", false, 0, 5, 1, 2);
+}
+
+#[test]
+fn express_copies() {
+    lapped("lapped_express", true, 0, 3, 1, 2);
+}
+
+#[test]
+fn large_records() {
+    lapped("lapped_large", false, 0, 4, 3, 2);
+}
+
+#[test]
+fn across_the_end() {
+    lapped("lapped_across_the_end", false, 16, 4, 3, 2);
+}
+
+#[test]
+fn a_batch_overruns() {
+    model("lapped_batch", 2, || {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut observer = ring.observer(Start::Newest).unwrap();
+        let writer = loom::thread::spawn(move || {
+            for first in [0, 2, 4] {
+                let mut batch = producer.batch();
+                batch.try_send(&payload(first, 1)).unwrap();
+                batch.try_send(&payload(first + 1, 1)).unwrap();
+                assert_eq!(batch.publish(), Some(first + 1));
+            }
+            producer
+        });
+        let mut oracle = Oracle::new(0, 1);
+        for _ in 0..2 {
+            if let Some(event) = observer.try_recv().unwrap() {
+                oracle.feed(event);
+            }
+        }
+        let _producer = writer.join().unwrap();
+        while let Some(event) = observer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(oracle.received + oracle.lost, 6);
+    });
+}
+
+/// A newcomer finds its place, sequence and bytes, while the producer runs.
+fn newcomer(name: &'static str, start: Start) {
+    model(name, 2, move || {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        for sequence in 0..2 {
+            producer.try_send(&payload(sequence, 1)).unwrap();
+        }
+        let writer = loom::thread::spawn(move || {
+            for sequence in 2..5 {
+                producer.try_send(&payload(sequence, 1)).unwrap();
+            }
+            producer
+        });
+        let mut observer = ring.observer(start).unwrap();
+        let began = observer.next_sequence();
+        let mut oracle = Oracle::new(began, 1);
+        let _producer = writer.join().unwrap();
+        while let Some(event) = observer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(began + oracle.received + oracle.lost, 5);
+    });
+}
+
+#[test]
+fn newcomer_at_the_newest() {
+    newcomer("newcomer_newest", Start::Newest);
+}
+
+#[test]
+fn newcomer_at_the_oldest() {
+    newcomer("newcomer_oldest", Start::Oldest);
+}

@@ -1,0 +1,179 @@
+//! A producer that dies before any of its stores, and a successor that goes on: nothing published is lost, nothing
+//! unpublished is seen, and the sequences go on.
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{Oracle, first_sequence, model, options, payload};
+use quoit::{Attach, Consumer, Local, Producer};
+
+/// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
+fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync + 'static) {
+    for stores in 0.. {
+        let finished = Arc::new(AtomicBool::new(false));
+        let (done, run) = (finished.clone(), run.clone());
+        model(&format!("{name}_after_{stores}_stores"), 2, move || {
+            done.store(run(stores), Ordering::Relaxed);
+        });
+        if finished.load(Ordering::Relaxed) {
+            return;
+        }
+        assert!(stores < 100, "the work never ends");
+    }
+}
+
+/// A second producer sends one record; the consumer must then have seen every sequence before it.
+fn go_on(ring: &Local, before: Option<Producer>, words: usize) -> (Producer, u64) {
+    if let Some(before) = before {
+        quoit::fate::kill(before);
+    }
+    let mut producer = ring.producer().unwrap();
+    let sequence = producer.next_sequence();
+    producer.try_send(&payload(sequence, words)).unwrap();
+    (producer, sequence)
+}
+
+fn look(consumer: &mut Consumer, oracle: &mut Oracle, looks: usize) {
+    for _ in 0..looks {
+        if let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+    }
+}
+
+fn drain(consumer: &mut Consumer, oracle: &mut Oracle) {
+    while let Some(event) = consumer.try_recv().unwrap() {
+        oracle.feed(event);
+    }
+}
+
+/// The first producer dies in the second of two sends; a reader looks on all the while.
+fn dies_sending(name: &'static str, attach: &Attach, express: bool, before_end: u64, words: usize) {
+    let attach = attach.clone();
+    for_each_crash(name, move |stores| {
+        let ring = options(before_end).express(express).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&attach).unwrap();
+        let first = first_sequence(before_end);
+        producer.try_send(&payload(first, words)).unwrap();
+        let successor = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            let second = first.wrapping_add(1);
+            let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(second, words)).unwrap());
+            let (producer, sequence) = go_on(&successor, Some(producer), words);
+            if sent.is_some() {
+                assert_eq!(sequence, second.wrapping_add(1), "a sent record was forgotten");
+            }
+            (producer, sequence, sent.is_some())
+        });
+        let mut oracle = Oracle::new(first, words);
+        look(&mut consumer, &mut oracle, 2);
+        let (_producer, last, finished) = writer.join().unwrap();
+        drain(&mut consumer, &mut oracle);
+        assert_eq!(oracle.next, last.wrapping_add(1), "the stream does not reach the successor's record");
+        assert_eq!(oracle.lost, 0);
+        assert_eq!(oracle.changes, [2]);
+        finished
+    });
+}
+
+#[test]
+fn in_an_express_send() {
+    dies_sending("dies_express", &Attach::gated(), true, 0, 1);
+}
+
+#[test]
+fn in_a_plain_send() {
+    dies_sending("dies_plain", &Attach::gated(), false, 0, 1);
+}
+
+#[test]
+fn before_a_lossy_reader() {
+    dies_sending("dies_lossy", &Attach::lossy(), false, 0, 1);
+}
+
+#[test]
+fn at_the_end_of_the_ring() {
+    dies_sending("dies_at_the_end", &Attach::gated(), false, 24, 1);
+}
+
+/// It dies while it laps a lossy reader: what it dirtied must not come to look whole under its successor.
+#[test]
+fn while_it_laps_a_reader() {
+    for_each_crash("dies_lapping", |stores| {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
+        for sequence in 0..2 {
+            producer.try_send(&payload(sequence, 3)).unwrap();
+        }
+        let successor = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(2, 3)).unwrap());
+            let (producer, last) = go_on(&successor, Some(producer), 3);
+            (producer, last, sent.is_some())
+        });
+        let mut oracle = Oracle::new(0, 3);
+        look(&mut consumer, &mut oracle, 2);
+        let (_producer, last, finished) = writer.join().unwrap();
+        drain(&mut consumer, &mut oracle);
+        assert_eq!(oracle.next, last + 1);
+        finished
+    });
+}
+
+#[test]
+fn in_a_batch() {
+    for_each_crash("dies_in_a_batch", |stores| {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let successor = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            let sent = quoit::fate::crash_after(stores, || {
+                let mut batch = producer.batch();
+                batch.try_send(&payload(0, 1)).unwrap();
+                batch.try_send(&payload(1, 1)).unwrap();
+                batch.publish()
+            });
+            let (producer, last) = go_on(&successor, Some(producer), 1);
+            assert!(last == 0 || last == 2, "half a batch");
+            (producer, last, sent.is_some())
+        });
+        let mut oracle = Oracle::new(0, 1);
+        look(&mut consumer, &mut oracle, 2);
+        let (_producer, last, finished) = writer.join().unwrap();
+        drain(&mut consumer, &mut oracle);
+        assert_eq!((oracle.next, oracle.lost), (last + 1, 0));
+        finished
+    });
+}
+
+/// The successor dies in its takeover, and another succeeds it.
+#[test]
+fn in_the_takeover_itself() {
+    for_each_crash("dies_taking_over", |stores| {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.try_send(&payload(0, 1)).unwrap();
+        // Dies itself with its record published, its index entry not yet written.
+        quoit::fate::crash_after(8, || producer.try_send(&payload(1, 1)).unwrap());
+        quoit::fate::kill(producer);
+        let successor = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            let taken = quoit::fate::crash_after(stores, || successor.producer().unwrap());
+            let finished = taken.is_some();
+            let (producer, last) = go_on(&successor, taken, 1);
+            (producer, last, finished)
+        });
+        let mut oracle = Oracle::new(0, 1);
+        look(&mut consumer, &mut oracle, 2);
+        let (_producer, last, finished) = writer.join().unwrap();
+        drain(&mut consumer, &mut oracle);
+        assert_eq!((oracle.next, oracle.lost), (last + 1, 0));
+        assert!(!oracle.changes.is_empty());
+        finished
+    });
+}

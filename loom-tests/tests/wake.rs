@@ -1,0 +1,121 @@
+//! Nobody sleeps through what it waits for: [S1] with [S2], [S5] with [S2]. Sleeps in the models have no end, so a
+//! lost wake is a deadlock, which loom reports.
+mod common;
+
+use common::{Oracle, model, options, payload};
+use quoit::{Attach, RecvError, WaitMode};
+
+/// The consumer sleeps for each record.
+fn asleep(name: &'static str, mode: WaitMode, records: u64) {
+    model(name, 3, move || {
+        let ring = options(0).wait(mode).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let writer = loom::thread::spawn(move || {
+            for sequence in 0..records {
+                producer.send(&payload(sequence, 1)).unwrap();
+            }
+            producer
+        });
+        let mut oracle = Oracle::new(0, 1);
+        for _ in 0..records {
+            oracle.feed(consumer.recv().unwrap());
+        }
+        let _producer = writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeper_is_woken_by_a_fencing_producer() {
+    asleep("wake_fence", WaitMode::Fence, 2);
+}
+
+#[test]
+fn a_sleeper_is_woken_through_its_own_barrier() {
+    asleep("wake_membarrier", WaitMode::Membarrier, 2);
+}
+
+/// The producer sleeps for space, the consumer for records.
+#[test]
+fn both_sides_sleep() {
+    model("wake_both", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let writer = loom::thread::spawn(move || {
+            for sequence in 0..3 {
+                producer.send(&payload(sequence, 3)).unwrap();
+            }
+            producer
+        });
+        let mut oracle = Oracle::new(0, 3);
+        for _ in 0..3 {
+            oracle.feed(consumer.recv().unwrap());
+        }
+        let _producer = writer.join().unwrap();
+    });
+}
+
+/// The end of the stream wakes, and comes after its last record.
+#[test]
+fn closing_wakes() {
+    model("wake_close", 2, || {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let writer = loom::thread::spawn(move || {
+            producer.send(&payload(0, 1)).unwrap();
+        });
+        let mut oracle = Oracle::new(0, 1);
+        let end = loop {
+            match consumer.recv() {
+                Ok(event) => oracle.feed(event),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!(end, RecvError::Closed);
+        assert_eq!(oracle.received, 1, "the end came before the last record");
+        writer.join().unwrap();
+    });
+}
+
+/// A consumer that was about to sleep by the mode of a producer that died is woken by the next one's.
+#[test]
+fn a_new_producer_reaches_sleepers_of_the_old() {
+    model("wake_takeover", 2, || {
+        let ring = options(0).wait(WaitMode::Membarrier).local().unwrap();
+        quoit::fate::kill(ring.producer().unwrap());
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let successor = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            let mut producer = successor.producer().unwrap();
+            producer.send(&payload(0, 1)).unwrap();
+            producer
+        });
+        let mut oracle = Oracle::new(0, 1);
+        while oracle.received == 0 {
+            match consumer.recv() {
+                Ok(event) => oracle.feed(event),
+                Err(RecvError::ProducerGone) => loom::thread::yield_now(),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(oracle.changes, [2]);
+        let _producer = writer.join().unwrap();
+    });
+}
+
+/// A detaching consumer wakes the producer that waited for it.
+#[test]
+fn leaving_wakes() {
+    model("wake_leave", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.send(&payload(0, 3)).unwrap();
+        producer.send(&payload(1, 3)).unwrap();
+        let leaver = loom::thread::spawn(move || drop(consumer));
+        producer.send(&payload(2, 3)).unwrap();
+        leaver.join().unwrap();
+    });
+}
