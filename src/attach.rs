@@ -147,6 +147,8 @@ pub(crate) fn find(areas: Areas<'_>, start: Start, published: u64) -> Result<Opt
     };
     let from = match index::at_or_before(areas, wanted) {
         Some(place) => place,
+        // It was there a moment ago: the last few are looked for anew, and an error tells what there is now.
+        None if !after(oldest.sequence, wanted) => return Ok(None),
         None => {
             let Some(next) = next(areas)? else { return Ok(None) };
             return Err(Error::StartGone { asked: wanted, oldest: oldest.sequence, next: next.sequence });

@@ -53,6 +53,9 @@ pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
 
 fn read(entry: &IndexEntry) -> Option<Place> {
     let position = entry.position.load(at!(I2_READ, Relaxed));
+    if !position.is_multiple_of(8) {
+        return None;
+    }
     // [I2'] Acquire. Pairs with [I2].
     fence_at!(I2_READ_FENCE, Acquire);
     let sequence = entry.sequence.load(at!(I_READ_FIELDS, Relaxed));
@@ -60,7 +63,7 @@ fn read(entry: &IndexEntry) -> Option<Place> {
     // [I1'] Acquire. Pairs with [I1].
     fence_at!(I1_READ_FENCE, Acquire);
     let again = entry.position.load(at!(I1_READ, Relaxed));
-    (position == again && position.is_multiple_of(8)).then_some(Place { position, sequence, bytes })
+    (position == again).then_some(Place { position, sequence, bytes })
 }
 
 /// Byte position below which nothing in the ring is whole any more.

@@ -389,9 +389,9 @@ impl Geometry {
         Ok(())
     }
 
-    /// Segments of the index: 64, fewer only where a segment would be smaller than 64 bytes.
+    /// Segments of the index: 64, or four in the rings of a few words that the models explore.
     pub(crate) fn segments_for(capacity: u64) -> u64 {
-        (capacity / 64).clamp(8, 64)
+        if capacity < 4096 { 4 } else { 64 }
     }
 
     /// Bytes of one segment: how far `reserve` is raised at a time.

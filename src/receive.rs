@@ -12,7 +12,7 @@ use crate::record::{Event, Loss, LossCause, Record};
 use crate::lock::Lock;
 use crate::region::Region;
 use crate::ring::{Found, Guard, Reader};
-use crate::sync::{at, spin};
+use crate::sync::{at, fence_at, spin};
 use crate::wait;
 
 /// Looks at `published` before going to sleep.
@@ -36,6 +36,8 @@ pub(crate) struct Receiver {
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
     corrupt: Option<Corruption>,
+    /// The end of the stream was told: the next wait is for another producer.
+    told_end: bool,
     spins: u32,
 }
 
@@ -62,6 +64,7 @@ impl Receiver {
             attached_at: None,
             untold: None,
             corrupt: None,
+            told_end: false,
             spins: SPINS,
         }
     }
@@ -72,7 +75,7 @@ impl Receiver {
         self.attached_at = Some(published);
         if after(crate::index::floor(self.region.areas()), self.reader.next().position) {
             let loss = until_found(|| Ok(self.resync()))?;
-            self.untold = Some(loss);
+            self.untold = (loss.records > 0).then_some(loss);
         }
         Ok(self.untold)
     }
@@ -103,7 +106,8 @@ impl Receiver {
 
     /// Releases everything received so far, and says so at once.
     pub(crate) fn release(&mut self) {
-        if !self.region.forked() {
+        // A loss found on attaching counts as received once it was told: until then a name stays before it.
+        if !self.region.forked() && self.untold.is_none() {
             self.released = self.reader.next();
             self.settle();
         }
@@ -118,19 +122,24 @@ impl Receiver {
         if let Some(trouble) = self.before_looking() {
             return trouble;
         }
-        let areas = self.region.areas();
-        match self.reader.poll(areas, &mut self.buffer) {
-            Found::Record { sequence, len, lent } => Ok(Some(Step::Record { sequence, len, lent })),
-            Found::Nothing => {
-                // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
-                self.settle();
-                Ok(self.newly_evicted().then_some(Step::Evicted))
-            }
-            Found::Changed { epoch } => Ok(Some(Step::Changed { epoch })),
-            Found::Lapped => self.lapped().map(Some),
-            Found::Corrupt(corruption) => {
-                self.corrupt = Some(corruption);
-                Err(corruption.into())
+        loop {
+            match self.reader.poll(self.region.areas(), &mut self.buffer) {
+                Found::Record { sequence, len, lent } => return Ok(Some(Step::Record { sequence, len, lent })),
+                Found::Nothing => {
+                    // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
+                    self.settle();
+                    return Ok(self.newly_evicted().then_some(Step::Evicted));
+                }
+                Found::Changed { epoch } => return Ok(Some(Step::Changed { epoch })),
+                Found::Lapped => {
+                    if let Some(step) = self.lapped()? {
+                        return Ok(Some(step));
+                    }
+                }
+                Found::Corrupt(corruption) => {
+                    self.corrupt = Some(corruption);
+                    return Err(corruption.into());
+                }
             }
         }
     }
@@ -138,7 +147,7 @@ impl Receiver {
     /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
     #[inline(always)]
     fn before_looking(&mut self) -> Option<Result<Option<Step>, RecvError>> {
-        if !self.keep {
+        if !self.keep && self.untold.is_none() {
             self.released = self.reader.next();
         }
         if let Some(seat) = &self.seat {
@@ -182,13 +191,18 @@ impl Receiver {
             && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
     }
 
+    /// `None`: only padding was overwritten; reading goes on behind it.
     #[cold]
-    fn lapped(&mut self) -> Result<Step, RecvError> {
+    fn lapped(&mut self) -> Result<Option<Step>, RecvError> {
+        // [R6] Acquire. Pairs with [G1], the producer's fence between an eviction and the next `reserve`.
+        // Orders: the look at `reserve` that showed the lap before the look at our own state.
+        // Without it: a consumer is told of the loss, but not that it was evicted.
+        fence_at!(R6_FENCE, Acquire);
         if self.newly_evicted() {
-            return Ok(Step::Evicted);
+            return Ok(Some(Step::Evicted));
         }
         match until_found(|| Ok(self.resync())) {
-            Ok(loss) => Ok(Step::Lost(loss)),
+            Ok(loss) => Ok((loss.records > 0).then_some(Step::Lost(loss))),
             Err(_) => {
                 let corruption = Corruption {
                     position: self.reader.next().position,
@@ -215,7 +229,9 @@ impl Receiver {
             first: left.sequence,
             next: place.sequence,
         };
-        if let Some(seat) = &mut self.seat {
+        if loss.records > 0
+            && let Some(seat) = &mut self.seat
+        {
             seat.book(&loss);
         }
         Some(loss)
@@ -251,10 +267,11 @@ impl Receiver {
 
     /// One slice of sleep; then, if there is still nothing, a look at whether anything can come at all.
     #[cold]
-    fn sleep(&self, until_ns: u64) -> Result<(), RecvError> {
+    fn sleep(&mut self, until_ns: u64) -> Result<(), RecvError> {
         let areas = self.region.areas();
         let word = &areas.control.data.word;
-        let is_true = || self.reader.is_behind(areas) || is_closed(areas);
+        let told = self.told_end;
+        let is_true = || self.reader.is_behind(areas) || (!told && is_closed(areas));
         if self.seat.is_some() && self.region.geometry().wait != WaitMode::Spin {
             wait::sleep(word, || wait::heavy_for(mode(areas)), is_true, until_ns);
         } else if self.region.geometry().wait == WaitMode::Spin {
@@ -264,12 +281,14 @@ impl Receiver {
             wait::nap(word, is_true, until_ns);
         }
         if self.reader.is_behind(areas) {
+            self.told_end = false;
             return Ok(());
         }
         // In this order: what the producer published before it ended is still to be received.
         let closed = is_closed(areas);
         let gone = !closed && had_producer(areas) && !self.producer_alive();
-        if self.reader.is_behind(areas) || !(closed || gone) {
+        self.told_end = (closed || gone) && !self.reader.is_behind(areas);
+        if !self.told_end {
             return Ok(());
         }
         // A producer that closes unlocks afterwards, so the flag is looked at once more.

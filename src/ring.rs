@@ -326,40 +326,67 @@ impl Reader {
     /// Reads one record: into `buffer`, unless it can be lent.
     #[inline]
     pub(crate) fn poll(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {
-        let fresh = !after(self.seen, self.next.position);
-        if fresh {
-            let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
-            // By signed distance, not equality: after a resync this reader may be ahead of a `published` that it
-            // is still served stale.
-            if !after(published, self.next.position) {
-                return Found::Nothing;
+        loop {
+            let fresh = !after(self.seen, self.next.position);
+            if fresh {
+                match self.look(areas) {
+                    Ok(true) => {}
+                    Ok(false) => return Found::Nothing,
+                    Err(corruption) => return Found::Corrupt(corruption),
+                }
             }
-            // [R4] Acquire. Pairs with [W4].
-            // Orders: `published` before the record, the epoch and the express copy.
-            // Without it: a reader may read what the last lap left in place of the record.
-            fence_at!(R4_FENCE, Acquire);
-            self.seen = published;
-            let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-            if epoch != self.epoch {
+            if let Some((began, epoch)) = self.change
+                && !after(began, self.next.position)
+            {
+                self.change = None;
+                return Found::Changed { epoch };
+            }
+            if fresh
+                && areas.geometry.express
+                && self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES)
+                && let Some(found) = self.express(areas, buffer)
+            {
+                return found;
+            }
+            if let Some(found) = self.record(areas, buffer) {
+                return found;
+            }
+        }
+    }
+
+    /// [R4]: is there anything new?
+    #[inline(always)]
+    fn look(&mut self, areas: Areas<'_>) -> Result<bool, Corruption> {
+        let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
+        // By signed distance, not equality: after a resync this reader may be ahead of a `published` that it is
+        // still served stale.
+        if !after(published, self.next.position) {
+            return self.steady(published);
+        }
+        // [R4] Acquire. Pairs with [W4].
+        // Orders: `published` before the record, the epoch and the express copy.
+        // Without it: a reader may read what the last lap left in place of the record.
+        fence_at!(R4_FENCE, Acquire);
+        self.seen = published;
+        let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            // The first producer of all succeeds nobody.
+            if epoch > 1 {
                 let began = areas.head.reserve.epoch_position.load(at!(R4_EPOCH_POSITION, Relaxed));
                 self.change = Some((began, epoch));
-                self.epoch = epoch;
             }
         }
-        if let Some((began, epoch)) = self.change
-            && !after(began, self.next.position)
-        {
-            self.change = None;
-            return Found::Changed { epoch };
+        Ok(true)
+    }
+
+    /// Nothing new. But one word never goes back for one reader.
+    #[inline(always)]
+    fn steady(&self, published: u64) -> Result<bool, Corruption> {
+        if after(self.seen, published) {
+            return Err(Corruption { position: published, what: "a published cursor that went back" });
         }
-        if fresh
-            && areas.geometry.express
-            && self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES)
-            && let Some(found) = self.express(areas, buffer)
-        {
-            return found;
-        }
-        self.record(areas, buffer)
+        Ok(false)
     }
 
     /// [R3]: the copy beside `published`, if it is the one record that is missing.
@@ -382,35 +409,33 @@ impl Reader {
         whole.then(|| self.take(len, None))
     }
 
-    /// The record in the ring.
+    /// The record in the ring; `None`: it was padding, and reading goes on behind it.
     #[inline(always)]
-    fn record(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {
-        while after(self.seen, self.next.position) {
-            let guarded = self.guarded();
-            let word = areas.geometry.word(self.next.position);
-            let header = if guarded {
-                areas.data[word].load(at!(R2_HEADER, Relaxed))
-            } else {
-                areas.data[word].load_gated(at!(R2_HEADER, Relaxed))
-            };
-            let step = self.next.judge(areas, header, self.seen);
-            if guarded && let Step::Record(len) = step {
-                let end = word + 1 + (len as usize).div_ceil(8);
-                copy_out(&areas.data[word + 1..end], len, buffer, false);
-            }
-            // Judged first, checked then: a strange header is corruption only where it was not the next lap's.
-            if guarded && after(floor(areas), self.next.position) {
-                return Found::Lapped;
-            }
-            match step {
-                Step::Record(len) => return self.take(len, (!guarded).then_some(word + 1)),
-                Step::Padding(size) => self.next = self.next.past_padding(size),
-                Step::Bad(what) => {
-                    return Found::Corrupt(Corruption { position: self.next.position, what });
-                }
-            }
+    fn record(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<Found> {
+        let guarded = self.guarded();
+        let word = areas.geometry.word(self.next.position);
+        let header = if guarded {
+            areas.data[word].load(at!(R2_HEADER, Relaxed))
+        } else {
+            areas.data[word].load_gated(at!(R2_HEADER, Relaxed))
+        };
+        let step = self.next.judge(areas, header, self.seen);
+        if guarded && let Step::Record(len) = step {
+            let end = word + 1 + (len as usize).div_ceil(8);
+            copy_out(&areas.data[word + 1..end], len, buffer, false);
         }
-        Found::Nothing
+        // Judged first, checked then: a strange header is corruption only where it was not the next lap's.
+        if guarded && after(floor(areas), self.next.position) {
+            return Some(Found::Lapped);
+        }
+        match step {
+            Step::Record(len) => Some(self.take(len, (!guarded).then_some(word + 1))),
+            Step::Padding(size) => {
+                self.next = self.next.past_padding(size);
+                None
+            }
+            Step::Bad(what) => Some(Found::Corrupt(Corruption { position: self.next.position, what })),
+        }
     }
 
     #[inline(always)]

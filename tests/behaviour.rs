@@ -3,38 +3,24 @@
 
 mod common;
 
-#[path = "behaviour/attaching.rs"]
-mod attaching;
-#[path = "behaviour/batches.rs"]
-mod batches;
-#[path = "behaviour/gating.rs"]
-mod gating;
-#[path = "behaviour/names.rs"]
-mod names;
-#[path = "behaviour/overruns.rs"]
-mod overruns;
-#[path = "behaviour/receiving.rs"]
-mod receiving;
-#[path = "behaviour/sending.rs"]
-mod sending;
-#[path = "behaviour/takeover.rs"]
-mod takeover;
-#[path = "behaviour/waiting.rs"]
-mod waiting;
-
 use common::{Backing, Oracle, Ring, Sent};
 use quoit::Options;
 
+/// Origins of the stream: position and first sequence.
+const ZERO: (u64, u64) = (0, 0);
+const BEFORE_WRAP: (u64, u64) = (0u64.wrapping_sub(1024), 0u64.wrapping_sub(5));
+const MIDWAY: (u64, u64) = ((1 << 63) - 1024, (1 << 32) - 5);
+
 /// Where a behaviour is tried.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     backing: Backing,
     position: u64,
     first: u64,
 }
 
 impl Setup {
-    fn new(backing: Backing, position: u64, first: u64) -> Self {
+    fn new(backing: Backing, (position, first): (u64, u64)) -> Self {
         Self { backing, position, first }
     }
 
@@ -58,39 +44,62 @@ impl Setup {
     fn oracle(&self) -> Oracle {
         Oracle::new(self.first)
     }
-
-    fn on_file(&self) -> bool {
-        self.backing != Backing::Heap
-    }
 }
 
 /// One test for each behaviour in each setup, named after both.
 macro_rules! behaviours {
     ($($name:ident,)*) => {
-        behaviours! { @setup heap, Heap, 0, 0; $($name,)* }
-        behaviours! { @setup heap_before_wrap, Heap, 0u64.wrapping_sub(1024), 0u64.wrapping_sub(5); $($name,)* }
-        behaviours! { @setup heap_midway, Heap, (1 << 63) - 1024, (1 << 32) - 5; $($name,)* }
-        behaviours! { @files $($name,)* }
+        $crate::setup! { heap, Heap, $crate::ZERO; $($name,)* }
+        $crate::setup! { heap_before_wrap, Heap, $crate::BEFORE_WRAP; $($name,)* }
+        $crate::setup! { heap_midway, Heap, $crate::MIDWAY; $($name,)* }
+        $crate::setup! { tmpfs, Tmpfs, $crate::ZERO; $($name,)* }
+        $crate::setup! { tmpfs_before_wrap, Tmpfs, $crate::BEFORE_WRAP; $($name,)* }
+        $crate::setup! { disk, Disk, $crate::ZERO; $($name,)* }
+        $crate::setup! { disk_before_wrap, Disk, $crate::BEFORE_WRAP; $($name,)* }
     };
-    (files: $($name:ident,)*) => {
-        mod files {
-            behaviours! { @files $($name,)* }
-        }
+}
+
+/// As `behaviours`, for those that a ring on the heap cannot have: paths, and deaths.
+macro_rules! behaviours_of_files {
+    ($($name:ident,)*) => {
+        $crate::setup! { file_on_tmpfs, Tmpfs, $crate::ZERO; $($name,)* }
+        $crate::setup! { file_on_tmpfs_before_wrap, Tmpfs, $crate::BEFORE_WRAP; $($name,)* }
+        $crate::setup! { file_on_disk, Disk, $crate::ZERO; $($name,)* }
+        $crate::setup! { file_on_disk_before_wrap, Disk, $crate::BEFORE_WRAP; $($name,)* }
     };
-    (@files $($name:ident,)*) => {
-        behaviours! { @setup tmpfs, Tmpfs, 0, 0; $($name,)* }
-        behaviours! { @setup tmpfs_before_wrap, Tmpfs, 0u64.wrapping_sub(1024), 0u64.wrapping_sub(5); $($name,)* }
-        behaviours! { @setup disk, Disk, 0, 0; $($name,)* }
-        behaviours! { @setup disk_before_wrap, Disk, 0u64.wrapping_sub(1024), 0u64.wrapping_sub(5); $($name,)* }
-    };
-    (@setup $setup:ident, $backing:ident, $position:expr, $first:expr; $($name:ident,)*) => {
+}
+
+macro_rules! setup {
+    ($setup:ident, $backing:ident, $origin:expr; $($name:ident,)*) => {
         mod $setup {
             $(
                 #[test]
                 fn $name() {
-                    $crate::$setup::run(super::$name, $position, $first);
+                    super::$name($crate::Setup::new($crate::common::Backing::$backing, $origin));
                 }
             )*
         }
     };
 }
+
+use {behaviours, behaviours_of_files, setup};
+
+#[path = "behaviour/attaching.rs"]
+mod attaching;
+#[path = "behaviour/batches.rs"]
+mod batches;
+#[path = "behaviour/gating.rs"]
+mod gating;
+#[path = "behaviour/names.rs"]
+mod names;
+#[path = "behaviour/overruns.rs"]
+mod overruns;
+#[path = "behaviour/receiving.rs"]
+mod receiving;
+#[path = "behaviour/sending.rs"]
+mod sending;
+#[path = "behaviour/takeover.rs"]
+mod takeover;
+#[path = "behaviour/waiting.rs"]
+mod waiting;
+

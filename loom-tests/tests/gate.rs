@@ -17,13 +17,13 @@ fn send_halves(producer: &mut Producer, from: u64, records: u64) {
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
 fn attaching(name: &'static str, start: Start) {
-    model(name, 3, move || {
+    model(name, 2, move || {
         let ring = options(0).local().unwrap();
         let mut producer = ring.producer().unwrap();
         send_halves(&mut producer, 0, 1);
         let writer = loom::thread::spawn(move || {
             let mut sent = 1;
-            for _ in 0..4 {
+            for _ in 0..2 {
                 if producer.try_send(&payload(sent, 3)).is_ok() {
                     sent += 1;
                 }
@@ -130,7 +130,7 @@ fn evicted_while_it_releases() {
         send_halves(&mut producer, 0, 2);
         let writer = loom::thread::spawn(move || {
             let mut sent = 2;
-            for _ in 0..3 {
+            for _ in 0..2 {
                 if producer.try_send(&payload(sent, 3)).is_ok() {
                     sent += 1;
                 }

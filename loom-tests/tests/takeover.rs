@@ -115,7 +115,7 @@ fn while_it_laps_a_reader() {
             (producer, last, sent.is_some())
         });
         let mut oracle = Oracle::new(0, 3);
-        look(&mut consumer, &mut oracle, 2);
+        look(&mut consumer, &mut oracle, 1);
         let (_producer, last, finished) = writer.join().unwrap();
         drain(&mut consumer, &mut oracle);
         assert_eq!(oracle.next, last + 1);

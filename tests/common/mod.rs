@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// Where a ring lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backing {
+pub(crate) enum Backing {
     /// This process's memory.
     Heap,
     /// A file on tmpfs.
@@ -26,7 +26,7 @@ pub enum Backing {
 
 impl Backing {
     /// A fresh directory on this backing, removed with its last owner.
-    pub fn directory(self) -> TempDir {
+    pub(crate) fn directory(self) -> TempDir {
         let parent = match self {
             Self::Heap => panic!("a ring on the heap has no directory"),
             Self::Tmpfs => Path::new("/dev/shm"),
@@ -36,7 +36,7 @@ impl Backing {
     }
 
     /// A ring that has no producer yet.
-    pub fn ring(self, options: &Options) -> Ring {
+    pub(crate) fn ring(self, options: &Options) -> Ring {
         match self {
             Self::Heap => Ring { place: Place::Heap(options.local().unwrap()) },
             Self::Tmpfs | Self::Disk => {
@@ -51,7 +51,7 @@ impl Backing {
 
 /// A ring on some backing: a factory of handles. Files go with it.
 #[derive(Debug)]
-pub struct Ring {
+pub(crate) struct Ring {
     place: Place,
 }
 
@@ -63,63 +63,63 @@ enum Place {
 
 impl Ring {
     /// Where the file is; none on the heap.
-    pub fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Heap(_) => None,
             Place::File { path, .. } => Some(path),
         }
     }
 
-    pub fn try_producer(&self) -> Result<Producer, Error> {
+    pub(crate) fn try_producer(&self) -> Result<Producer, Error> {
         match &self.place {
             Place::Heap(local) => local.producer(),
             Place::File { path, .. } => Producer::open(path),
         }
     }
 
-    pub fn producer(&self) -> Producer {
+    pub(crate) fn producer(&self) -> Producer {
         self.try_producer().unwrap()
     }
 
-    pub fn try_consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
+    pub(crate) fn try_consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
         match &self.place {
             Place::Heap(local) => local.consumer(attach),
             Place::File { path, .. } => Consumer::open(path, attach),
         }
     }
 
-    pub fn consumer(&self, attach: &Attach) -> Consumer {
+    pub(crate) fn consumer(&self, attach: &Attach) -> Consumer {
         self.try_consumer(attach).unwrap()
     }
 
-    pub fn try_observer(&self, start: Start) -> Result<Observer, Error> {
+    pub(crate) fn try_observer(&self, start: Start) -> Result<Observer, Error> {
         match &self.place {
             Place::Heap(local) => local.observer(start),
             Place::File { path, .. } => Observer::open(path, start),
         }
     }
 
-    pub fn observer(&self, start: Start) -> Observer {
+    pub(crate) fn observer(&self, start: Start) -> Observer {
         self.try_observer(start).unwrap()
     }
 
-    pub fn inspector(&self) -> Inspector {
+    pub(crate) fn inspector(&self) -> Inspector {
         match &self.place {
             Place::Heap(local) => local.inspector().unwrap(),
             Place::File { path, .. } => Inspector::open(path).unwrap(),
         }
     }
 
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         self.inspector().snapshot().unwrap()
     }
 
     /// What the ring says of the consumer under `name`.
-    pub fn named(&self, name: &str) -> Option<ConsumerInfo> {
+    pub(crate) fn named(&self, name: &str) -> Option<ConsumerInfo> {
         self.snapshot().consumers.into_iter().find(|info| info.name.as_deref() == Some(name))
     }
 
-    pub fn forget(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn forget(&self, name: &str) -> Result<(), Error> {
         match &self.place {
             Place::Heap(local) => local.forget(name),
             Place::File { path, .. } => quoit::forget(path, name),
@@ -128,7 +128,7 @@ impl Ring {
 
     /// Leaves the slot of `consumer` exactly as `kill -9` would: its bytes stay what they are, its locks go. Files
     /// only.
-    pub fn kill_consumer(&self, consumer: Consumer) {
+    pub(crate) fn kill_consumer(&self, consumer: Consumer) {
         let file = self.file();
         let geometry = self.snapshot();
         let head = (4480 + 32 * geometry.segments).next_multiple_of(4096);
@@ -140,7 +140,7 @@ impl Ring {
     }
 
     /// Leaves the ring as if its producer had been killed between two records. Files only.
-    pub fn kill_producer(&self, producer: Producer) {
+    pub(crate) fn kill_producer(&self, producer: Producer) {
         drop(producer);
         self.file().write_all_at(&0u64.to_le_bytes(), 4256).unwrap();
     }
@@ -151,7 +151,7 @@ impl Ring {
 }
 
 /// A payload in which every byte depends on the sequence, the length and its place.
-pub fn payload(sequence: u64, len: usize) -> Vec<u8> {
+pub(crate) fn payload(sequence: u64, len: usize) -> Vec<u8> {
     let mut state = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (len as u64) << 17;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
@@ -164,18 +164,18 @@ pub fn payload(sequence: u64, len: usize) -> Vec<u8> {
 
 /// Everything ever published on one ring: lengths by sequence. The contents follow from them.
 #[derive(Clone, Debug)]
-pub struct Sent {
-    pub first: u64,
-    pub lens: Vec<usize>,
+pub(crate) struct Sent {
+    pub(crate) first: u64,
+    pub(crate) lens: Vec<usize>,
 }
 
 impl Sent {
-    pub fn new(first: u64) -> Self {
+    pub(crate) fn new(first: u64) -> Self {
         Self { first, lens: Vec::new() }
     }
 
     /// Sequence of the next record.
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.first.wrapping_add(self.lens.len() as u64)
     }
 
@@ -185,18 +185,18 @@ impl Sent {
     }
 
     /// The payload that the record of this sequence must have.
-    pub fn payload(&self, sequence: u64) -> Vec<u8> {
+    pub(crate) fn payload(&self, sequence: u64) -> Vec<u8> {
         let len = self.lens.get(self.index(sequence));
         payload(sequence, *len.unwrap_or_else(|| panic!("sequence {sequence} was never sent")))
     }
 
     /// Payload bytes of the records from `from` up to, but not including, `to`.
-    pub fn bytes(&self, from: u64, to: u64) -> u64 {
+    pub(crate) fn bytes(&self, from: u64, to: u64) -> u64 {
         self.lens[self.index(from)..self.index(to)].iter().map(|len| *len as u64).sum()
     }
 
     /// Sends one record of `len` bytes, which must find room at once.
-    pub fn send(&mut self, producer: &mut Producer, len: usize) -> u64 {
+    pub(crate) fn send(&mut self, producer: &mut Producer, len: usize) -> u64 {
         let next = self.next();
         let sequence = producer.try_send(&payload(next, len)).unwrap();
         assert_eq!(sequence, next, "the sequence sent");
@@ -204,14 +204,14 @@ impl Sent {
         sequence
     }
 
-    pub fn send_many(&mut self, producer: &mut Producer, lens: impl IntoIterator<Item = usize>) {
+    pub(crate) fn send_many(&mut self, producer: &mut Producer, lens: impl IntoIterator<Item = usize>) {
         for len in lens {
             self.send(producer, len);
         }
     }
 
     /// Sends records of `len` bytes until the ring is full; returns how many.
-    pub fn fill(&mut self, producer: &mut Producer, len: usize) -> usize {
+    pub(crate) fn fill(&mut self, producer: &mut Producer, len: usize) -> usize {
         for count in 0.. {
             assert!(count < 1 << 20, "the ring never fills: its gate does not hold");
             match producer.try_send(&payload(self.next(), len)) {
@@ -226,22 +226,22 @@ impl Sent {
 
 /// Follows one reader and holds each of its events against what was sent.
 #[derive(Clone, Debug)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     /// Sequence that must come next.
-    pub next: u64,
-    pub received: u64,
-    pub losses: Vec<Loss>,
-    pub evictions: u64,
+    pub(crate) next: u64,
+    pub(crate) received: u64,
+    pub(crate) losses: Vec<Loss>,
+    pub(crate) evictions: u64,
     /// Sequence before which each change of the producer was told, and its epoch.
-    pub changes: Vec<(u64, u64)>,
+    pub(crate) changes: Vec<(u64, u64)>,
 }
 
 impl Oracle {
-    pub fn new(next: u64) -> Self {
+    pub(crate) fn new(next: u64) -> Self {
         Self { next, received: 0, losses: Vec::new(), evictions: 0, changes: Vec::new() }
     }
 
-    pub fn feed(&mut self, sent: &Sent, event: Event<'_>) {
+    pub(crate) fn feed(&mut self, sent: &Sent, event: Event<'_>) {
         match event {
             Event::Record(record) => {
                 assert_eq!(record.sequence(), self.next, "a record out of sequence");
@@ -265,39 +265,45 @@ impl Oracle {
         }
     }
 
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.losses.iter().map(|loss| loss.records).sum()
     }
 
-    pub fn lost_bytes(&self) -> u64 {
+    pub(crate) fn lost_bytes(&self) -> u64 {
         self.losses.iter().map(|loss| loss.bytes).sum()
     }
 
-    pub fn lost_by(&self, cause: LossCause) -> u64 {
+    pub(crate) fn lost_by(&self, cause: LossCause) -> u64 {
         self.losses.iter().filter(|loss| loss.cause == cause).map(|loss| loss.records).sum()
     }
 
     /// Receives until there is nothing more.
-    pub fn catch_up(&mut self, sent: &Sent, reader: &mut impl Reader) {
+    pub(crate) fn catch_up(&mut self, sent: &Sent, reader: &mut impl Reader) {
         while reader.step(|event| self.feed(sent, event)) {}
     }
 
     /// Receives `events` events, which must be there.
-    pub fn take(&mut self, sent: &Sent, reader: &mut impl Reader, events: usize) {
+    pub(crate) fn take(&mut self, sent: &Sent, reader: &mut impl Reader, events: usize) {
         for count in 0..events {
             assert!(reader.step(|event| self.feed(sent, event)), "only {count} of {events} events there");
         }
     }
 
+    /// Receives all there is, which must be all that was sent. So a consumer releases everything.
+    pub(crate) fn keep_up(&mut self, sent: &Sent, reader: &mut impl Reader) {
+        self.catch_up(sent, reader);
+        assert_eq!(self.next, sent.next(), "reading stopped early");
+    }
+
     /// Everything sent was received or told as lost, and nothing else.
-    pub fn is_done(&self, sent: &Sent, from: u64) {
+    pub(crate) fn is_done(&self, sent: &Sent, from: u64) {
         assert_eq!(self.next, sent.next(), "reading stopped early");
         assert_eq!(self.received + self.lost(), sent.next().wrapping_sub(from), "received and lost");
     }
 }
 
 /// Consumers and observers alike.
-pub trait Reader {
+pub(crate) trait Reader {
     /// Hands the next event to `each`; false: there is none.
     fn step(&mut self, each: impl FnOnce(Event<'_>)) -> bool;
 }
@@ -315,15 +321,15 @@ impl Reader for Observer {
 }
 
 /// Long enough for anything that happens at all on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The moment by which everything has happened.
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
 /// Waits until it is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = soon();
     while !is_so() {
         assert!(Instant::now() < end, "never happened: {what}");

@@ -9,6 +9,7 @@ use quoit::Snapshot;
 
 use super::cast::{DEADLINE, Role};
 use super::evidence::{Life, Reign, Witness};
+use super::ledger::Ledger;
 use super::text::{Tone, count, histogram};
 use super::tick;
 use super::wire::{Line, Reading};
@@ -111,12 +112,6 @@ impl Row {
         if reading.done {
             self.presence = Presence::Ended;
         }
-    }
-
-    fn leave(&mut self) {
-        self.presence = Presence::Killed;
-        self.rate.clear();
-        self.recent.clear();
     }
 }
 
@@ -286,38 +281,31 @@ impl Board {
         gate_lost
     }
 
-    /// Somebody is no more, and nobody had killed it.
-    pub(crate) fn gone(&mut self, role: Role) {
-        match self.row(role) {
-            Some(row) => row.leave(),
-            None => self.producer = Presence::Killed,
-        }
-    }
-
-    /// Takes note of a killed consumer, and of what it had seen.
-    pub(crate) fn consumer_killed(&mut self, role: Role, journal: Option<super::ledger::Ledger>, pid: u32) {
+    /// Somebody is no more. A consumer's journal tells what it had seen.
+    pub(crate) fn gone(&mut self, role: Role, journal: Option<Ledger>) {
         let Some(row) = self.row(role) else {
+            self.producer = Presence::Killed;
+            self.rate.clear();
             return;
         };
-        row.leave();
+        row.presence = Presence::Killed;
+        row.rate.clear();
+        row.recent.clear();
         if let (Some(life), Some(ledger)) = (row.witness.lives.last_mut(), journal) {
             life.ledger = ledger;
         }
-        let seen = row.witness.lives.last().map_or(0, |life| life.ledger.next);
-        self.note(
-            Tone::Bad,
-            format!("kill -9 {pid}: {}, the gated one, having seen up to {}", role.name(), count(seen)),
-        );
     }
 
-    /// Takes note of the killed producer.
-    pub(crate) fn producer_killed(&mut self, pid: u32) {
-        let rate = self.rate.latest();
-        self.producer = Presence::Killed;
-        self.rate.clear();
-        self.note(
-            Tone::Bad,
-            format!("kill -9 {pid}: the producer, in the middle of {} ticks/s", count(rate)),
-        );
+    /// Tells of a kill that the script asked for.
+    pub(crate) fn killed(&mut self, role: Role, pid: u32, journal: Option<Ledger>) {
+        let what = match self.row(role).and_then(|row| row.witness.lives.last()) {
+            Some(life) => {
+                let seen = journal.map_or(life.ledger.next, |ledger| ledger.next);
+                format!("{}, the gated one; its journal ends at {}", role.name(), count(seen))
+            }
+            None => format!("the producer, in the middle of {} ticks/s", count(self.rate.latest())),
+        };
+        self.note(Tone::Bad, format!("kill -9 {pid}: {what}"));
+        self.gone(role, journal);
     }
 }

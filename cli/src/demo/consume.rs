@@ -11,15 +11,12 @@ use quoit::{Consumer, Event, Inspector, Observer, RecvError, Start};
 use super::ChildArgs;
 use super::cast::Role;
 use super::clock::now_ns;
-use super::ledger::{Journal, Ledger};
+use super::ledger::{BATCH, Journal, Ledger};
 use super::text::histogram;
 use super::tick::MAX_LEN;
 use super::wire::{Change, Line, Order, Reading, orders, tell};
 
 const REPORT: Duration = Duration::from_millis(100);
-
-/// Most records that a consumer with a journal keeps before it writes them down and gives them back.
-const BATCH: u32 = 64;
 
 /// Wrong records are told one by one up to here, and counted beyond.
 const MOST_TOLD: u32 = 5;
@@ -143,7 +140,7 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
     let mut buffer = [0; MAX_LEN];
     let (mut ending, mut evicted) = (false, false);
     // Records received and not yet in the journal.
-    let mut pending = 0;
+    let mut pending = 0_u64;
     let mut now = now_ns();
     let (mut report_ns, mut until) = (now, Instant::now());
     loop {
@@ -199,7 +196,7 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
                 if let Some(throttle) = &mut throttle {
                     throttle.taken += 1;
                 }
-                pending += u32::from(journal.is_some());
+                pending += u64::from(journal.is_some());
             }
             Ok(Some(Event::Lost(loss))) => {
                 complaints.note(ledger.loss(&loss))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cast::Role;
-use super::ledger::Ledger;
+use super::ledger::{BATCH, Ledger};
 use super::wire::Change;
 
 /// One life of a consumer.
@@ -61,9 +61,12 @@ impl Witness {
         self.sum(|ledger| ledger.disorder)
     }
 
-    /// Records seen again by a later life.
+    /// At most so many records were seen again by a later life: a journal ends up to a batch before a kill.
     pub(crate) fn repeats(&self) -> u64 {
-        self.lives.windows(2).map(|two| two[0].ledger.next.saturating_sub(two[1].ledger.first)).sum()
+        self.lives
+            .windows(2)
+            .map(|two| (two[0].ledger.next + BATCH).saturating_sub(two[1].ledger.first))
+            .sum()
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct Ledger {
     pub(crate) disorder: u64,
 }
 
+/// Most records that a consumer with a journal keeps before it writes them down and gives them back.
+pub(crate) const BATCH: u64 = 64;
+
 const WORDS: usize = 14;
 
 impl Ledger {

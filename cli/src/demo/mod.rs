@@ -31,7 +31,7 @@ use anyhow::Result;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::cast::Role;
-use self::play::{Ending, Show};
+use self::play::Show;
 use self::script::Script;
 use self::stage::Stage;
 use self::verdict::Kept;
@@ -78,12 +78,7 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let stage = Stage::new(capacity, args.rate)?;
     let script = Script::new(total, script::ring_time(capacity, args.rate));
     let mut show = Show::new(stage, script, total, View::choose(args.plain))?;
-    let ending = show.play(&signals)?;
-    if matches!(ending, Ending::Interrupted) {
-        drop(show);
-        output::say("stopped before the end; no process and no file is left");
-        return Ok(if signals.caught() { signals.exit() } else { Exit::Interrupted } as u8);
-    }
+    show.play(&signals)?;
     let events = show.view.forgets();
     let (board, evidence) = show.close()?;
     let promises = verdict::judge(&evidence);

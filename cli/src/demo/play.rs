@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use quoit::Inspector;
 
-use super::board::{Board, Presence};
+use super::board::{Board, Presence, Row};
 use super::cast::Role;
 use super::clock::now_ns;
 use super::evidence::Evidence;
@@ -14,6 +14,7 @@ use super::stage::{ActorId, Heard, Stage};
 use super::text::Tone;
 use super::view::View;
 use super::wire::{Line, Order};
+use crate::exit::{Exit, Failure};
 use crate::signals::Signals;
 
 /// Between two pictures.
@@ -24,12 +25,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long the children may take to come, and to go.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How it went.
-pub(crate) enum Ending {
-    Played,
-    Interrupted,
-}
 
 /// The show while it runs.
 pub(crate) struct Show {
@@ -71,19 +66,9 @@ impl Show {
         })
     }
 
-    /// Plays it through.
-    pub(crate) fn play(&mut self, signals: &Signals) -> Result<Ending> {
-        for role in Role::CONSUMERS {
-            self.enter(role)?;
-        }
-        // The producer comes last, so that everybody sees the first tick.
-        if !self.until(signals, |show| show.board.rows.iter().all(|row| row.presence == Presence::Here))? {
-            return Ok(Ending::Interrupted);
-        }
-        self.enter(Role::Producer)?;
-        if !self.until(signals, |show| show.board.complete())? {
-            return Ok(Ending::Interrupted);
-        }
+    /// Plays it through. A signal or a key ends it with a [`Failure`].
+    pub(crate) fn play(&mut self, signals: &Signals) -> Result<()> {
+        self.gather(signals)?;
         self.started = Instant::now();
         self.board.note(Tone::Plain, "all attached, the producer starts");
         loop {
@@ -93,26 +78,44 @@ impl Show {
                 Some(cue) => self.act(cue)?,
                 None => {
                     let idle = self.script.idle(self.board.elapsed).unwrap_or(LOOK);
-                    if !self.step(signals, idle)? {
-                        return Ok(Ending::Interrupted);
-                    }
+                    self.step(signals, idle)?;
                 }
             }
         }
+        self.finish(signals)?;
+        self.draw()
+    }
+
+    /// Has everybody enter. The producer comes last, so that all the others see its first tick.
+    fn gather(&mut self, signals: &Signals) -> Result<()> {
+        let unwell = |show: &Self| !show.board.mishaps.is_empty();
+        for role in Role::CONSUMERS {
+            self.enter(role)?;
+        }
+        let here = |row: &Row| row.presence == Presence::Here;
+        let seated = self.until(signals, |show| unwell(show) || show.board.rows.iter().all(here))?;
+        self.enter(Role::Producer)?;
+        let complete = self.until(signals, |show| unwell(show) || show.board.complete())?;
+        if !seated || !complete || unwell(self) {
+            let told: Vec<_> = self.board.log.iter().map(|entry| entry.text.as_str()).collect();
+            bail!("the demo's processes did not all come: {}", told.join("; "));
+        }
+        Ok(())
+    }
+
+    /// Has everybody read to the end and leave.
+    fn finish(&mut self, signals: &Signals) -> Result<()> {
         self.board.note(Tone::Plain, "the producer closes the ring, everybody reads to the end");
         self.order(Role::Producer, Order::End);
-        if !self.until(signals, |show| show.board.producer != Presence::Here)? {
-            return Ok(Ending::Interrupted);
-        }
+        let closed = self.until(signals, |show| show.board.producer != Presence::Here)?;
         for role in Role::CONSUMERS {
             self.order(role, Order::End);
         }
-        let gone = |show: &Self| show.board.rows.iter().all(|row| row.presence != Presence::Here);
-        if !self.until(signals, gone)? {
-            return Ok(Ending::Interrupted);
+        let gone = |row: &Row| row.presence != Presence::Here;
+        if !self.until(signals, |show| show.board.rows.iter().all(gone))? || !closed {
+            self.board.mishap(format!("somebody still ran {} s after the end", PATIENCE.as_secs()));
         }
-        self.draw()?;
-        Ok(Ending::Played)
+        Ok(())
     }
 
     /// What the verdict is to rest on. The ring and the children go with it.
@@ -181,7 +184,12 @@ impl Show {
 
     /// Kills a child, and listens to what it had said before it is taken for dead.
     fn kill(&mut self, role: Role) -> Result<()> {
-        let Some(id) = self.player(role) else {
+        let here = match role {
+            Role::Producer => self.board.producer == Presence::Here,
+            _ => self.board.row(role).is_some_and(|row| row.presence == Presence::Here),
+        };
+        // One that is gone already is a mishap, and noted as such.
+        let (true, Some(id)) = (here, self.player(role)) else {
             return Ok(());
         };
         let pid = self.stage.pid(id);
@@ -194,33 +202,30 @@ impl Show {
                 None => {}
             }
         }
-        if role == Role::Producer {
-            self.board.producer_killed(pid);
-        } else {
+        if role == Role::Gated {
             self.left = Some(dead);
-            self.board.consumer_killed(role, self.stage.journal(id), pid);
         }
+        self.board.killed(role, pid, self.stage.journal(id));
         Ok(())
     }
 
-    /// Goes on until it is so. False: somebody wants the end now.
+    /// Goes on until it is so. False: it was not so for too long.
     fn until(&mut self, signals: &Signals, done: impl Fn(&Self) -> bool) -> Result<bool> {
         let began = Instant::now();
         while !done(self) {
             if began.elapsed() > PATIENCE {
-                bail!("the demo's processes took longer than {} s to come or go", PATIENCE.as_secs());
-            }
-            if !self.step(signals, LOOK)? {
                 return Ok(false);
             }
+            self.step(signals, LOOK)?;
         }
         Ok(true)
     }
 
-    /// Listens for a while at most, and draws when it is time. False: somebody wants the end now.
-    fn step(&mut self, signals: &Signals, idle: Duration) -> Result<bool> {
+    /// Listens for a while at most, and draws when it is time.
+    fn step(&mut self, signals: &Signals, idle: Duration) -> Result<()> {
         if signals.caught() || self.view.quit()? {
-            return Ok(false);
+            let exit = if signals.caught() { signals.exit() } else { Exit::Interrupted };
+            bail!(Failure::new(exit, "stopped before the end; no process and no file is left"));
         }
         if let Some((id, heard)) = self.stage.hear(idle.min(LOOK)) {
             self.heard(id, heard);
@@ -228,7 +233,7 @@ impl Show {
         if self.drawn.elapsed() >= FRAME {
             self.draw()?;
         }
-        Ok(true)
+        Ok(())
     }
 
     fn draw(&mut self) -> Result<()> {
@@ -259,7 +264,8 @@ impl Show {
                 };
                 if !well || !said_so {
                     self.board.mishap(format!("{} ended by itself", role.name()));
-                    self.board.gone(role);
+                    self.left = (role == Role::Gated).then(Instant::now).or(self.left);
+                    self.board.gone(role, self.stage.journal(id));
                 }
             }
         }

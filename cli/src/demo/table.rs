@@ -56,7 +56,8 @@ pub(crate) fn consumer(row: &Row, capacity_ticks: u64) -> Pieces {
     let role = row.witness.role;
     let (tone, state) = match row.presence {
         Presence::Coming => (Tone::Dim, "starts"),
-        Presence::Killed => (Tone::Bad, "KILLED,held"),
+        Presence::Killed if role == Role::Gated => (Tone::Bad, "KILLED,held"),
+        Presence::Killed => (Tone::Bad, "GONE"),
         Presence::Here | Presence::Ended if row.gate_lost => (Tone::Warn, "gate lost"),
         Presence::Here | Presence::Ended => (Tone::Plain, role.policy()),
     };

@@ -82,7 +82,7 @@ fn gated(evidence: &Evidence) -> Promise {
                 "life {} saw {} of {}",
                 which + 1,
                 count(ledger.delivered),
-                count(ledger.next - ledger.first)
+                count(ledger.next.wrapping_sub(ledger.first))
             )
         });
         let named = (which > 0).then_some(ledger.first);
@@ -91,8 +91,12 @@ fn gated(evidence: &Evidence) -> Promise {
     }
     doubts
         .unless(due == evidence.end(), || format!("read up to {} of {}", count(due), count(evidence.end())));
-    let detail =
-        format!("{}: {} seen, {} twice", Role::Gated.name(), count(risk.delivered()), count(risk.repeats()));
+    let detail = format!(
+        "{}: {} seen, ≤ {} twice",
+        Role::Gated.name(),
+        count(risk.delivered()),
+        count(risk.repeats())
+    );
     doubts.settle("gated: nothing lost, all in order", detail)
 }
 
@@ -107,10 +111,10 @@ fn accounts(evidence: &Evidence) -> Promise {
                 format!("{name}: {} told out of order or with wrong figures", life.ledger.disorder)
             });
         }
-        let first = witness.lives.first().map(|life| life.ledger.first);
-        let last = witness.lives.last().map(|life| life.ledger.next);
-        doubts.unless((first, last) == (Some(origin), Some(end)), || {
-            format!("{name}: accounts for {first:?} to {last:?}, not for {origin} to {end}")
+        let first = witness.lives.first().map_or(end, |life| life.ledger.first);
+        let last = witness.lives.last().map_or(origin, |life| life.ledger.next);
+        doubts.unless((first, last) == (origin, end), || {
+            format!("{name} accounts for {} to {} of {}", count(first), count(last), count(end))
         });
     }
     let (records, bytes) = (evidence.published(), tick::span_bytes(origin, end));

@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// Go on with what is published later, by later producers too; Ctrl-C is the regular end
     #[arg(long, short, group = "onward", help_heading = "From where to where")]
     pub(crate) follow: bool,
-    /// Go on until the producer closes the ring; that it died is a failure (code 7)
+    /// Go on until the producer closes the ring, which it may have done already; that it died is a failure (code 7)
     #[arg(long, group = "onward", help_heading = "From where to where")]
     pub(crate) until_closed: bool,
     /// With either of these: fail (code 6) when nothing was received for so long

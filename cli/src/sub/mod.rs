@@ -8,7 +8,7 @@ mod tally;
 use std::io;
 use std::time::{Duration, Instant};
 
-use quoit::{Event, Inspector, RecvError};
+use quoit::{Error, Event, Inspector, RecvError};
 
 pub(crate) use self::args::Args;
 use self::format::{Format, Notice};
@@ -64,8 +64,8 @@ struct Sub<'a> {
     /// Write and release when so much is buffered.
     write_at: usize,
     /// Without `--follow` and its like: the end, the sequence that came next when we attached.
-    until: u64,
-    received_at: Instant,
+    until: Option<u64>,
+    idle_since: Instant,
     /// Whether the end of the producer was told already.
     told_end: bool,
     /// Nothing can come any more; one last look is to be taken.
@@ -77,8 +77,13 @@ impl<'a> Sub<'a> {
         let out = Output::stdout()?;
         let inspector = Inspector::open(&args.path)?;
         let source = Source::open(&args.path, args.attach().as_ref(), args.from)?;
-        let snapshot = inspector.snapshot()?;
-        if args.goes_on() && snapshot.epoch == 0 && !args.quiet {
+        // Where the ring contradicts itself there is no snapshot; what is intact before that place is received all
+        // the same.
+        let snapshot = match inspector.snapshot() {
+            Err(Error::Corrupt(_)) => None,
+            other => Some(other?),
+        };
+        if args.goes_on() && snapshot.as_ref().is_some_and(|snapshot| snapshot.epoch == 0) && !args.quiet {
             say("no producer has opened the ring yet; waiting for one");
         }
         Ok(Self {
@@ -89,9 +94,9 @@ impl<'a> Sub<'a> {
             format: Format::of(args),
             tally: Tally::new(),
             // What is buffered is not released: the producer must have the better part of the ring meanwhile.
-            write_at: WRITE.min(snapshot.capacity / 8) as usize,
-            until: snapshot.next_sequence,
-            received_at: Instant::now(),
+            write_at: snapshot.as_ref().map_or(0, |snapshot| WRITE.min(snapshot.capacity / 8)) as usize,
+            until: snapshot.map(|snapshot| snapshot.next_sequence),
+            idle_since: Instant::now(),
             told_end: false,
             last_look: false,
         })
@@ -105,7 +110,7 @@ impl<'a> Sub<'a> {
                 self.write()?;
                 return Ok(exit);
             }
-            flow = match self.receive(flow) {
+            let now = match self.receive(flow) {
                 Ok(true) => Flow::Streaming,
                 Ok(false) => Flow::Waiting,
                 Err(RecvError::Closed) => Flow::NoProducer { died: false },
@@ -115,24 +120,27 @@ impl<'a> Sub<'a> {
                     return Err(error.into());
                 }
             };
-            if flow != Flow::Streaming || self.out.buffered() >= self.write_at {
+            if now != Flow::Streaming || self.out.buffered() >= self.write_at {
                 self.write()?;
             }
+            if (flow, now) == (Flow::Streaming, Flow::Waiting) {
+                self.idle_since = Instant::now();
+            }
+            flow = now;
         }
     }
 
     /// Receives one event into the buffer; false when there is none.
     fn receive(&mut self, flow: Flow) -> Result<bool, RecvError> {
         let event = match flow {
-            Flow::Streaming | Flow::NoProducer { .. } => self.source.try_recv()?,
-            Flow::Waiting => self.source.recv_deadline(Instant::now() + SLICE)?,
+            Flow::Streaming => self.source.try_recv()?,
+            Flow::Waiting | Flow::NoProducer { .. } => self.source.recv_deadline(Instant::now() + SLICE)?,
         };
         let notice = match event {
             None => return Ok(false),
             Some(Event::Record(record)) => {
                 self.tally.record(record.len());
                 self.format.record(&record, self.out.buffer());
-                self.received_at = Instant::now();
                 return Ok(true);
             }
             Some(Event::Lost(loss)) => {
@@ -145,7 +153,8 @@ impl<'a> Sub<'a> {
             }
             Some(Event::ProducerChanged { epoch }) => {
                 if !self.args.quiet {
-                    say(format_args!("another producer goes on (epoch {epoch})"));
+                    let which = if epoch == 1 { "a" } else { "another" };
+                    say(format_args!("{which} producer has opened the ring (epoch {epoch})"));
                 }
                 self.told_end = false;
                 Notice::ProducerChanged { epoch }
@@ -176,7 +185,8 @@ impl<'a> Sub<'a> {
             return Ok(Some(Exit::Done));
         }
         if !self.args.goes_on() {
-            let caught_up = self.until.wrapping_sub(self.source.next_sequence()) as i64 <= 0;
+            let next = self.source.next_sequence();
+            let caught_up = self.until.is_some_and(|until| until.wrapping_sub(next) as i64 <= 0);
             return Ok((caught_up || flow != Flow::Streaming).then_some(Exit::Done));
         }
         if flow == Flow::Streaming {
@@ -187,7 +197,7 @@ impl<'a> Sub<'a> {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         }
         if let Some(limit) = self.args.timeout
-            && self.received_at.elapsed() >= limit
+            && self.idle_since.elapsed() >= limit
         {
             let message = format!("nothing was received for {}", crate::units::time(limit));
             return Err(Failure::new(Exit::Timeout, message).into());

@@ -17,7 +17,10 @@ fn a_full_ring_fails_unless_told_to_wait() {
     ran.assert_says(&format!("record {} of the input", published + 1));
     place.run("pub RING --wait=100ms", &lines(0..10)).assert_code(6).assert_says("waited in vain");
     // What was published before the failure is there.
-    place.run("sub RING --gated --name slow --hold forever", b"").assert_code(0).assert_stdout(lines(0..published));
+    place
+        .run("sub RING --gated --name slow --hold forever", b"")
+        .assert_code(0)
+        .assert_stdout(lines(0..published));
     place.run("pub RING", &lines(0..10)).assert_code(0);
     place.run("forget RING slow", b"").assert_code(0);
     place.run("pub RING", &lines(0..10_000)).assert_code(0);

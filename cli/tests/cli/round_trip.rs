@@ -5,10 +5,12 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
-use crate::support::{Place, wait_for_size};
+use crate::support::{Place, lines, wait_for_size};
 
 /// A file of at least 100 MB: the toolchain's own compiler library, or as many pseudo-random bytes.
 fn large_file(place: &Place) -> PathBuf {
@@ -67,12 +69,19 @@ fn a_large_file_through_two_gated_consumers_one_of_them_killed() {
     let killed = place.spawn(named, Stdio::null(), File::create(&first).unwrap().into());
     place.wait_for_consumers(2);
 
-    let publisher =
-        place.spawn(&format!("pub RING --chunk {CHUNK} --wait"), File::open(&input).unwrap().into(), Stdio::null());
+    let publisher = place.spawn(
+        &format!("pub RING --chunk {CHUNK} --wait"),
+        File::open(&input).unwrap().into(),
+        Stdio::null(),
+    );
     wait_for_size(&first, size / 3);
     killed.kill();
     let held = place.wait_for("the held name holds the producer up", |info| {
-        info["consumers"].as_array().unwrap().iter().any(|c| c["alive"] == false && c["lag_records"].as_u64() > Some(1000))
+        info["consumers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["alive"] == false && c["lag_records"].as_u64() > Some(1000))
     });
     assert_eq!(held["producer"]["state"], "alive");
     let resumed = place.spawn(named, Stdio::null(), File::create(&second).unwrap().into());
@@ -97,8 +106,10 @@ fn a_large_file_through_two_gated_consumers_one_of_them_killed() {
 
 #[test]
 fn a_log_line_by_line() {
-    let log = ["/var/log/dpkg.log", "/var/log/syslog", "/var/log/messages"].iter().find_map(|path| std::fs::read(path).ok());
-    let mut log = log.filter(|log| log.len() > 10_000).unwrap_or_else(|| crate::support::lines(0..20_000));
+    let log = ["/var/log/dpkg.log", "/var/log/syslog", "/var/log/messages"]
+        .iter()
+        .find_map(|path| std::fs::read(path).ok());
+    let mut log = log.filter(|log| log.len() > 10_000).unwrap_or_else(|| lines(0..20_000));
     if log.last() != Some(&b'\n') {
         log.push(b'\n');
     }
@@ -106,11 +117,57 @@ fn a_log_line_by_line() {
     let sub = place.spawn("sub RING --gated --until-closed", Stdio::null(), Stdio::piped());
     let json = place.spawn("sub RING --gated --until-closed --json", Stdio::null(), Stdio::piped());
     place.wait_for_consumers(2);
-    let reader = std::thread::spawn(move || json.end());
+    let (sub, json) = (sub.collect(), json.collect());
     let count = log.iter().filter(|byte| **byte == b'\n').count();
     let publisher = place.run("pub RING --wait", &log).assert_code(0);
     publisher.assert_says(&format!("published {count} records"));
-    let ran = sub.end().assert_code(0);
+    let ran = sub.join().unwrap().assert_code(0);
     assert!(ran.stdout == log, "what came out differs from the log");
-    assert_eq!(reader.join().unwrap().assert_code(0).json().len(), count);
+    let json = json.join().unwrap().assert_code(0).json();
+    assert_eq!(json[0]["producer_changed"]["epoch"], 1);
+    assert!((0..count).eq(json[1..].iter().map(|line| line["sequence"].as_u64().unwrap() as usize)));
+}
+
+#[test]
+fn killed_again_and_again_nothing_is_missing() {
+    const KILLS: u64 = 25;
+    let place = Place::with("--capacity 64KiB");
+    let named = "sub RING --gated --name archive --hold forever --json --until-closed";
+    place.run(named.trim_end_matches(" --until-closed"), b"").assert_code(0);
+    let mut publisher = place.spawn("pub RING --wait", Stdio::piped(), Stdio::null());
+    let mut stdin = publisher.stdin();
+    let feeder = std::thread::spawn(move || {
+        let mut block = 0;
+        while stdin.write_all(&lines(block * 100..(block + 1) * 100)).is_ok() {
+            block += 1;
+        }
+    });
+    let part = |number: u64| place.file(&format!("part{number}"));
+    for number in 0..KILLS {
+        let sub = place.spawn(named, Stdio::null(), File::create(part(number)).unwrap().into());
+        wait_for_size(&part(number), 1);
+        std::thread::sleep(Duration::from_micros(number * 397 % 5000));
+        sub.kill();
+    }
+    // The producer waits for whoever is held: it must be received from while it ends.
+    let last = place.spawn(named, Stdio::null(), File::create(part(KILLS)).unwrap().into());
+    publisher.signal(Signal::INT);
+    publisher.end().assert_code(130);
+    last.end().assert_code(0);
+    feeder.join().unwrap();
+
+    let total = place.info()["counters"]["records"].as_u64().unwrap();
+    let mut expected = 0;
+    for number in 0..=KILLS {
+        let text = std::fs::read_to_string(part(number)).unwrap();
+        // A kill may tear the last line; what it says was not released then.
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let Some(sequence) = line["sequence"].as_u64() else { continue };
+            assert_eq!(line["payload"], format!("line {sequence}"));
+            assert!(sequence <= expected, "part {number} goes on at {sequence} instead of {expected}");
+            expected = expected.max(sequence + 1);
+        }
+    }
+    assert_eq!(expected, total);
 }

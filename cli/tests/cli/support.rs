@@ -1,8 +1,10 @@
 //! A ring in a directory of its own, and processes that never outlive their test.
 
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,14 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Nothing in these tests takes so long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The command, to be run to its end.
-pub(crate) fn quoit() -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_quoit"));
-    command.timeout(PATIENCE);
-    command
-}
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A place for a ring on a tmpfs.
 pub(crate) struct Place {
@@ -51,13 +46,13 @@ impl Place {
 
     /// Runs the command to its end.
     pub(crate) fn run(&self, line: &str, stdin: &[u8]) -> Ran {
-        let output = quoit().args(self.arguments(line)).write_stdin(stdin).output().unwrap();
-        Ran {
-            line: line.into(),
-            code: output.status.code(),
-            stdout: output.stdout,
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        let mut process = self.spawn(line, Stdio::piped(), Stdio::piped());
+        let (mut pipe, stdin) = (process.stdin(), stdin.to_vec());
+        // Who fails before it has read everything closes the pipe.
+        let feeder = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+        let ran = process.end();
+        feeder.join().unwrap();
+        ran
     }
 
     /// Starts the command in the background.
@@ -105,7 +100,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Ran {
     line: String,
-    code: Option<i32>,
+    status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
@@ -113,8 +108,13 @@ pub(crate) struct Ran {
 impl Ran {
     #[track_caller]
     pub(crate) fn assert_code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "quoit {}: {}", self.line, self.stderr);
+        assert_eq!(self.status.code(), Some(code), "quoit {}: {}", self.line, self.stderr);
         self
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_killed_by(self, signal: Signal) {
+        assert_eq!(self.status.signal(), Some(signal.as_raw()), "quoit {}: {}", self.line, self.stderr);
     }
 
     #[track_caller]
@@ -169,6 +169,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Collects what is said from now on, while the test goes on with something else.
+    pub(crate) fn collect(self) -> JoinHandle<Ran> {
+        std::thread::spawn(|| self.end())
+    }
+
     /// Waits for the end and collects what was said.
     pub(crate) fn end(mut self) -> Ran {
         let reader = self.child.stdout.take().map(|mut out| {
@@ -182,7 +187,7 @@ impl Process {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let stdout = reader.map(|reader| reader.join().unwrap()).unwrap_or_default();
-        Ran { line: self.line.clone(), code: status.code(), stdout, stderr }
+        Ran { line: self.line.clone(), status, stdout, stderr }
     }
 
     fn wait(&mut self) -> ExitStatus {

@@ -1,0 +1,222 @@
+//! The forms of receiving, and what a record can do.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use quoit::{Attach, Event, Start};
+
+use crate::Setup;
+use crate::common::{PATIENCE, payload, soon};
+
+crate::behaviours! {
+    an_empty_ring_has_nothing,
+    deadlines_are_kept,
+    waiting_forms_find_what_is_there,
+    waiting_forms_wait,
+    drain_takes_as_many_as_asked,
+    a_record_is_copied_as_asked,
+    a_record_can_be_read_in_place,
+    handles_move_between_threads,
+}
+
+fn an_empty_ring_has_nothing(setup: Setup) {
+    let ring = setup.ring();
+    for with_producer in [false, true] {
+        let _producer = with_producer.then(|| ring.producer());
+        let mut gated = ring.consumer(&Attach::gated());
+        let mut lossy = ring.consumer(&Attach::lossy().start(Start::Oldest));
+        let mut observer = ring.observer(Start::Newest);
+        for _ in 0..3 {
+            assert!(gated.try_recv().unwrap().is_none());
+            assert!(lossy.try_recv().unwrap().is_none());
+            assert!(observer.try_recv().unwrap().is_none());
+        }
+        assert_eq!(gated.drain(10, |_| ()).unwrap(), 0);
+        assert_eq!(observer.drain(10, |_| ()).unwrap(), 0);
+        assert_eq!((gated.next_sequence(), observer.next_sequence()), (setup.first, setup.first));
+        assert_eq!((gated.producer_alive(), observer.producer_alive()), (with_producer, with_producer));
+        assert!(gated.resumed().is_none());
+    }
+}
+
+fn deadlines_are_kept(setup: Setup) {
+    let ring = setup.ring();
+    let _producer = ring.producer();
+    let mut gated = ring.consumer(&Attach::gated());
+    let mut lossy = ring.consumer(&Attach::lossy());
+    let mut observer = ring.observer(Start::Newest);
+    let past = Instant::now();
+    assert!(gated.recv_deadline(past).unwrap().is_none());
+    assert!(observer.recv_deadline(past).unwrap().is_none());
+    assert!(lossy.recv_timeout(Duration::ZERO).unwrap().is_none());
+    for spins in [0, 100] {
+        gated.set_spins(spins);
+        lossy.set_spins(spins);
+        observer.set_spins(spins);
+        let wait = Duration::from_millis(15);
+        let deadline = Instant::now() + wait;
+        assert!(gated.recv_deadline(deadline).unwrap().is_none());
+        assert!(Instant::now() >= deadline, "the consumer gave up early");
+        let deadline = Instant::now() + wait;
+        assert!(observer.recv_deadline(deadline).unwrap().is_none());
+        assert!(Instant::now() >= deadline, "the observer gave up early");
+        let begin = Instant::now();
+        assert!(lossy.recv_timeout(wait).unwrap().is_none());
+        assert!(begin.elapsed() >= wait, "the timeout ended early");
+        assert!(begin.elapsed() < PATIENCE, "the timeout was forgotten");
+    }
+}
+
+fn waiting_forms_find_what_is_there(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut observed = setup.oracle();
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    let mut observer = ring.observer(Start::Newest);
+    for _ in 0..30 {
+        sent.send_many(&mut producer, [10, 20, 200, 0]);
+        let past = Instant::now();
+        oracle.feed(&sent, consumer.recv().unwrap());
+        oracle.feed(&sent, consumer.recv_deadline(past).unwrap().expect("it is there, however late"));
+        oracle.feed(&sent, consumer.recv_timeout(Duration::ZERO).unwrap().expect("it is there"));
+        oracle.feed(&sent, consumer.recv_timeout(Duration::MAX).unwrap().expect("it is there"));
+        observed.feed(&sent, observer.recv().unwrap());
+        observed.feed(&sent, observer.recv_deadline(past).unwrap().expect("it is there, however late"));
+        observed.feed(&sent, observer.recv_timeout(Duration::ZERO).unwrap().expect("it is there"));
+        observed.feed(&sent, observer.recv_timeout(Duration::MAX).unwrap().expect("it is there"));
+        consumer.release();
+    }
+    oracle.is_done(&sent, setup.first);
+    observed.is_done(&sent, setup.first);
+}
+
+fn waiting_forms_wait(setup: Setup) {
+    let ring = setup.ring();
+    let mut sent = setup.sent();
+    sent.lens = (0..8).map(|n| n * 40).collect();
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    let mut observer = ring.observer(Start::Newest);
+    let (mut oracle, mut observed) = (setup.oracle(), setup.oracle());
+    std::thread::scope(|scope| {
+        let sent = &sent;
+        scope.spawn(move || {
+            for (sequence, len) in (0..).map(|n| sent.first.wrapping_add(n)).zip(&sent.lens) {
+                std::thread::sleep(Duration::from_millis(2));
+                producer.send(&payload(sequence, *len)).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+            producer
+        });
+        scope.spawn(move || {
+            for _ in 0..sent.lens.len() / 2 {
+                observed.feed(sent, observer.recv().unwrap());
+                observed.feed(sent, observer.recv_deadline(soon()).unwrap().expect("it came in time"));
+            }
+            observed.is_done(sent, setup.first);
+        });
+        for _ in 0..sent.lens.len() / 2 {
+            oracle.feed(sent, consumer.recv().unwrap());
+            oracle.feed(sent, consumer.recv_timeout(PATIENCE).unwrap().expect("it came in time"));
+        }
+        oracle.is_done(sent, setup.first);
+    });
+}
+
+fn drain_takes_as_many_as_asked(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    sent.send_many(&mut producer, [56; 10]);
+    assert_eq!(consumer.drain(0, |_| panic!("none was asked for")).unwrap(), 0);
+    assert_eq!(consumer.drain(4, |event| oracle.feed(&sent, event)).unwrap(), 4);
+    assert_eq!(oracle.received, 4);
+    assert_eq!(consumer.drain(6, |event| oracle.feed(&sent, event)).unwrap(), 6);
+    sent.send_many(&mut producer, [56; 3]);
+    assert_eq!(consumer.drain(usize::MAX, |event| oracle.feed(&sent, event)).unwrap(), 3);
+    assert_eq!(consumer.drain(usize::MAX, |_| panic!("there is none")).unwrap(), 0);
+    oracle.is_done(&sent, setup.first);
+    // Having found nothing more it has released everything.
+    assert_eq!(sent.fill(&mut producer, 56), 64);
+}
+
+fn a_record_is_copied_as_asked(setup: Setup) {
+    let ring = setup.ring();
+    let mut producer = ring.producer();
+    let mut gated = ring.consumer(&Attach::gated());
+    let mut lossy = ring.consumer(&Attach::lossy());
+    for len in [0, 1, 15, 100, 104, 105, 700] {
+        let bytes = payload(1, len);
+        producer.send(&bytes).unwrap();
+        producer.send(&bytes).unwrap();
+        for copied in [false, true] {
+            for _ in 0..2 {
+                let event = if copied { lossy.try_recv() } else { gated.try_recv() };
+                let Some(Event::Record(record)) = event.unwrap() else { panic!("no record") };
+                assert_eq!((record.len(), record.is_empty()), (len, len == 0));
+                let mut buffer = vec![0xaa; len + 3];
+                assert_eq!(record.copy_to(&mut buffer), len);
+                assert_eq!(buffer[..len], bytes);
+                assert_eq!(buffer[len..], [0xaa; 3], "wrote past the record");
+                let mut short = vec![0xaa; len / 2];
+                assert_eq!(record.copy_to(&mut short), len / 2);
+                assert_eq!(short, bytes[..len / 2]);
+                assert_eq!(record.copy_to(&mut []), 0);
+                let mut appended = b"before".to_vec();
+                record.append_to(&mut appended);
+                assert_eq!(appended[..6], *b"before");
+                assert_eq!(appended[6..], bytes);
+                assert_eq!(record.to_vec(), bytes);
+                assert_eq!(*record.bytes(), bytes);
+                if copied {
+                    assert!(matches!(record.bytes(), Cow::Borrowed(_)), "copied twice");
+                }
+            }
+        }
+        assert!(gated.try_recv().unwrap().is_none());
+        assert!(lossy.try_recv().unwrap().is_none());
+    }
+}
+
+#[allow(unsafe_code, reason = "the slice of a record is an unsafe fn")]
+fn a_record_can_be_read_in_place(setup: Setup) {
+    let ring = setup.ring();
+    let mut producer = ring.producer();
+    let mut gated = ring.consumer(&Attach::gated());
+    let mut lossy = ring.consumer(&Attach::lossy());
+    for len in [0, 1, 64, 105, 2040] {
+        let bytes = payload(7, len);
+        producer.send(&bytes).unwrap();
+        for consumer in [&mut gated, &mut lossy] {
+            let Event::Record(record) = consumer.recv().unwrap() else { panic!("no record") };
+            // SAFETY: this process has all handles of the ring, and its producer does nothing meanwhile.
+            assert_eq!(unsafe { record.as_slice() }, bytes);
+        }
+        gated.release();
+    }
+}
+
+fn handles_move_between_threads(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    for _ in 0..5 {
+        (producer, sent) = std::thread::spawn(move || {
+            sent.send_many(&mut producer, [30, 300]);
+            (producer, sent)
+        })
+        .join()
+        .unwrap();
+        let seen = sent.clone();
+        (consumer, oracle) = std::thread::spawn(move || {
+            oracle.keep_up(&seen, &mut consumer);
+            (consumer, oracle)
+        })
+        .join()
+        .unwrap();
+    }
+    oracle.is_done(&sent, setup.first);
+}

@@ -1,0 +1,48 @@
+//! The ring between real processes: load, `kill -9`, stops, forks, namespaces, rights.
+//!
+//! This binary plays all the parts. A test starts it again with the part to play in the environment; see
+//! `process.rs`. What the ring says is checked against what its participants noted elsewhere; see `oracle.rs`.
+//!
+//! `QUOIT_KILLS` scales the kill tests: 200 kills of each role unless set.
+
+mod forks;
+mod integrity;
+mod kills;
+mod load;
+mod namespaces;
+mod oracle;
+mod ownership;
+mod process;
+mod rights;
+mod signals;
+mod sleepers;
+mod stopped;
+
+use process::Part;
+
+/// Not a test of its own: the way into the processes that the tests start.
+#[test]
+fn child() {
+    let Some(part) = Part::of_this_process() else { return };
+    match part.name() {
+        "produce" => load::produce(&part),
+        "consume" => load::consume(&part),
+        "race to create" => ownership::race_to_create(&part),
+        "race to succeed" => ownership::race_to_succeed(&part),
+        "hold" => ownership::hold(&part),
+        "family" => forks::family(&part),
+        "forking storm" => forks::storm(&part),
+        "descriptors" => forks::descriptors(&part),
+        "idle consumer" => stopped::idle(&part),
+        "evicted consumer" => stopped::evicted(&part),
+        "signals" => signals::storm(&part),
+        "rights" => rights::show(&part),
+        "leaks" => rights::leaks(&part),
+        "no locked memory" => rights::without_locked_memory(&part),
+        "full disk" => namespaces::full_disk(&part),
+        "apart" => namespaces::apart(&part),
+        other => panic!("no such part: {other}"),
+    }
+    // Before the harness has anything to add on the standard output.
+    std::process::exit(0);
+}
