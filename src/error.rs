@@ -254,7 +254,8 @@ impl fmt::Display for Error {
             }
             Self::TooShort { path, bytes } => write!(
                 f,
-                "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring",
+                "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
+                 path, or remove it and create the ring anew",
                 path.display()
             ),
             Self::WrongSize { path, bytes, expected } => write!(
@@ -280,7 +281,8 @@ impl fmt::Display for Error {
             ),
             Self::Foreign { path, what } => write!(
                 f,
-                "{}: made on a machine with another {what}; rings cannot move between such machines",
+                "{}: made on a machine with another {what}; rings cannot move between such machines: create the \
+                 ring anew on this one",
                 path.display()
             ),
             Self::Damaged { path, what } => write!(
@@ -307,7 +309,9 @@ impl fmt::Display for Error {
             Self::NameInUse { name } => {
                 write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
             }
-            Self::NameUnknown { name } => write!(f, "the ring knows no consumer by the name {name:?}"),
+            Self::NameUnknown { name } => {
+                write!(f, "the ring knows no consumer by the name {name:?}; check the spelling, and the ring")
+            }
             Self::BadName { name } => {
                 write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
             }

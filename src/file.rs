@@ -49,15 +49,19 @@ pub(crate) fn draft(
     if retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)).is_ok() {
         return Err(Error::Exists { path: path.into() });
     }
+    let bytes = geometry.file_bytes();
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = Descriptor::open(|| {
-        retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR))
-            .map_err(|errno| refusal(path, "create a file in its directory", errno))
+        let made = retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR));
+        made.map_err(|errno| match errno {
+            // Not even for a file without contents: the inodes have run out.
+            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: path.into(), bytes },
+            _ => refusal(path, "create a file in its directory", errno),
+        })
     })?;
     // Not at the open: the umask would have a say there.
     retry_on_intr(|| fs::fchmod(&file, Mode::from_raw_mode(mode)))
         .map_err(|errno| refusal(path, "set the mode of the file", errno))?;
-    let bytes = geometry.file_bytes();
     allocate(file.as_fd(), bytes).map_err(|errno| match errno {
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM => {
             Error::NoSpace { path: path.into(), bytes }
@@ -100,6 +104,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 
 /// Allocates every block of a file.
 fn allocate(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
+    // Asked first: a request that cannot be met would otherwise take all the memory there is before it fails.
+    let space = fs::fstatvfs(file)?;
+    if space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < bytes {
+        return Err(Errno::NOSPC);
+    }
     // Bit by bit: a signal makes the kernel give back all of an unfinished request.
     let mut step = 64 << 20;
     let mut done = 0;
@@ -262,7 +271,7 @@ fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
 /// The error for a refusal of the operating system to do `action` at `path`.
 pub(crate) fn refusal(path: &Path, action: &'static str, errno: Errno) -> Error {
     match errno {
-        Errno::NOENT => Error::NotFound { path: path.into() },
+        Errno::NOENT | Errno::NOTDIR => Error::NotFound { path: path.into() },
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::Permission { path: path.into(), action },
         Errno::OPNOTSUPP => Error::Filesystem { path: path.into(), kind: "this file system".to_owned() },
         _ => Error::Io { path: path.into(), action, source: io::Error::from(errno) },

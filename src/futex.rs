@@ -39,14 +39,16 @@ mod imp {
     }
 
     /// A full fence on every processor that runs a process which accepts barriers. False: none happened.
-    pub(crate) fn heavy_barrier() -> bool {
+    pub(crate) fn heavy_barrier(_word: &FutexWord) -> bool {
         membarrier(MembarrierCommand::GlobalExpedited).is_ok()
     }
 }
 
 #[cfg(loom)]
 mod imp {
-    use crate::sync::{FutexWord, Ordering, fence_site, is_ghost};
+    use std::cell::Cell;
+
+    use crate::sync::{FutexWord, Ordering, is_ghost};
 
     pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
         let guard = word.1.lock().unwrap();
@@ -63,14 +65,26 @@ mod imp {
         word.2.notify_all();
     }
 
-    pub(crate) fn accept_barriers() -> bool {
-        true
+    // All threads of a model are coroutines of one thread.
+    std::thread_local! {
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
     }
 
-    pub(crate) fn heavy_barrier() -> bool {
-        fence_site("S2_HEAVY", Ordering::SeqCst);
+    /// Whether the kernel has `membarrier` from now on.
+    pub(crate) fn refuse_barriers(refused: bool) {
+        REFUSED.set(refused);
+    }
+
+    pub(crate) fn accept_barriers() -> bool {
+        !REFUSED.get()
+    }
+
+    pub(crate) fn heavy_barrier(word: &FutexWord) -> bool {
+        word.meet("S2_HEAVY");
         true
     }
 }
 
+#[cfg(loom)]
+pub(crate) use imp::refuse_barriers;
 pub(crate) use imp::{accept_barriers, heavy_barrier, wait, wake_all};

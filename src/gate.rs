@@ -128,7 +128,9 @@ impl Pressure {
                     self.away[number] = now;
                 }
                 let hold = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
-                let held = hold == HOLD_FOREVER || (hold > 0 && now - self.away[number] < hold);
+                let runs = hold == HOLD_FOREVER || (hold > 0 && now - self.away[number] < hold);
+                // Without a name nobody could come back to it, nor forget it.
+                let held = runs && name(slot) != [0; NAME_BYTES];
                 if (!held || overdue) && take_gate(slot, state, resting_state(slot)) {
                     relief.reclaimed += 1;
                 }
@@ -189,7 +191,9 @@ pub(crate) fn saved(slot: &Slot) -> Option<(Place, LossAccount)> {
     let (place, account) = read_account(&slot.accounts[(cursor & 1) as usize]);
     fence_at!(A2_FENCE, Acquire);
     let again = slot.gate.cursor.load(at!(A_CURSOR_AGAIN, Relaxed));
-    (cursor == again && cursor & !1 == place.position).then_some((place, account))
+    // The mark of a slot that has no place is no place either.
+    let whole = cursor == again && cursor & !1 == place.position && place.position.is_multiple_of(8);
+    whole.then_some((place, account))
 }
 
 fn read_account(account: &Account) -> (Place, LossAccount) {
@@ -219,7 +223,12 @@ pub(crate) struct Seat {
     pub(crate) number: u32,
     /// The place that the shared cursor tells.
     stored: Place,
+    /// All losses told so far, and those below what is released: only they go with a cursor, or a consumer that
+    /// resumes before a loss would book it twice.
     account: LossAccount,
+    released: LossAccount,
+    /// The two differ.
+    unreleased: bool,
     /// Which account the cursor selects, and which of them are behind in their losses.
     selected: usize,
     stale: [bool; 2],
@@ -249,6 +258,8 @@ impl Seat {
             number,
             stored: Place::default(),
             account: LossAccount::default(),
+            released: LossAccount::default(),
+            unreleased: false,
             selected: 0,
             stale: [true; 2],
             told_eviction: false,
@@ -273,7 +284,17 @@ impl Seat {
         let selected = (slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & 1) as usize;
         let mut stale = [true; 2];
         stale[selected] = false;
-        (Self { number, stored: place, account, selected, stale, told_eviction: false }, Some(place))
+        let seat = Self {
+            number,
+            stored: place,
+            account,
+            released: account,
+            unreleased: false,
+            selected,
+            stale,
+            told_eviction: false,
+        };
+        (seat, Some(place))
     }
 
     fn write_terms(slot: &Slot, terms: &Terms) {
@@ -340,7 +361,7 @@ impl Seat {
         write(&copy.bytes, place.bytes);
         if self.stale[next] {
             self.stale[next] = false;
-            let account = &self.account;
+            let account = &self.released;
             write(&copy.lost_records, account.records);
             write(&copy.lost_bytes, account.bytes);
             write(&copy.gaps, account.gaps);
@@ -359,7 +380,17 @@ impl Seat {
         self.stored = place;
     }
 
-    /// Books a loss; the next cursor store shows it.
+    /// What was told so far is released: the next cursor store shows the losses in it.
+    #[inline(always)]
+    pub(crate) fn release_losses(&mut self) {
+        if self.unreleased {
+            self.unreleased = false;
+            self.released = self.account;
+            self.stale = [true; 2];
+        }
+    }
+
+    /// Books a loss.
     pub(crate) fn book(&mut self, loss: &Loss) {
         let account = &mut self.account;
         if account.gaps == 0 {
@@ -367,7 +398,7 @@ impl Seat {
         }
         account.records = account.records.wrapping_add(loss.records);
         account.bytes = account.bytes.wrapping_add(loss.bytes);
-        account.gaps += 1;
+        account.gaps = account.gaps.wrapping_add(1);
         account.largest_gap = account.largest_gap.max(loss.records);
         account.last = loss.next.wrapping_sub(1);
         let by_cause = match loss.cause {
@@ -376,7 +407,7 @@ impl Seat {
             LossCause::Away => &mut account.away,
         };
         *by_cause = by_cause.wrapping_add(loss.records);
-        self.stale = [true; 2];
+        self.unreleased = true;
     }
 
     /// True once after the producer took the gate away.

@@ -80,6 +80,7 @@ pub(crate) mod option {
     /// Records carry a publish time in a 16-byte header. Reserved: version 1.0 writes 0 and refuses 1.
     pub(crate) const TIMED: u64 = 1 << 4;
     pub(crate) const KNOWN: u64 = EXPRESS | GATED_ONLY | WAIT_MASK;
+    const _: () = assert!(KNOWN & TIMED == 0);
 }
 
 /// How consumers and the producer sleep on a ring, fixed when it is created.

@@ -1,4 +1,163 @@
 //! A ring in shared memory: one producer, many consumers, one memory-mapped file.
+//!
+//! A process publishes records of any length into a file on tmpfs or a local disk; any number of other processes
+//! read them, each from its own place. Each consumer chooses, when it attaches, what happens if it is slow: it loses
+//! records and is told exactly which ([`Attach::lossy`]), the producer waits for it ([`Attach::gated`]), or the
+//! producer waits for so long and then goes on ([`Attach::gated_for`]). An [`Observer`] reads along unseen. No
+//! process can leave the ring broken by dying, whenever it dies: the next producer goes on with the same sequences,
+//! and everybody else stays attached. That holds for processes, not for power: nothing here outlives the machine.
+//!
+//! ```no_run
+//! use quoit::{Attach, Consumer, Event, Options, Producer};
+//!
+//! fn publish() -> Result<(), Box<dyn std::error::Error>> { // one process
+//!     let mut producer = Producer::open_or_create("/dev/shm/prices", &Options::new())?;
+//!     producer.send(b"EURUSD 10842")?;
+//!     Ok(())
+//! }
+//!
+//! fn follow() -> Result<(), Box<dyn std::error::Error>> { // any other
+//!     let mut consumer = Consumer::open("/dev/shm/prices", &Attach::gated())?;
+//!     loop {
+//!         match consumer.recv()? {
+//!             Event::Record(record) => println!("{}: {:?}", record.sequence(), record.bytes()),
+//!             other => println!("{other:?}"),
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The same ring serves threads of one process, without a file: [`Options::local`].
+//!
+//! ```
+//! use quoit::{Attach, Event, Options};
+//!
+//! let ring = Options::new().capacity(4096).local()?;
+//! let mut consumer = ring.consumer(&Attach::gated())?;
+//! let mut producer = ring.producer()?;
+//! assert_eq!(producer.send(b"first")?, 0);
+//! let mut batch = producer.batch();
+//! batch.send(b"second")?;
+//! batch.send(b"third")?;
+//! batch.publish();
+//! drop(producer);
+//!
+//! let mut received = Vec::new();
+//! let ended = loop {
+//!     match consumer.recv() {
+//!         Ok(Event::Record(record)) => received.push(record.to_vec()),
+//!         Ok(_) => {}
+//!         Err(end) => break end,
+//!     }
+//! };
+//! assert_eq!(received, [&b"first"[..], b"second", b"third"]);
+//! assert_eq!(ended, quoit::RecvError::Closed);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Threads, processes, forks
+//!
+//! * A handle is used by one thread at a time. It may move between threads: handles are `Send`, not `Sync`. It
+//!   must not be used in a signal handler that may have interrupted its own use.
+//! * A process may have several handles on a ring, each opened on its own; up to 1024 handles in all.
+//! * Dropping a handle is the clean end. If its process dies instead, the kernel frees its locks, and with them its
+//!   claim to the ring, its slot, its name. Nothing else tells dead from alive: a stopped process is alive, and
+//!   so is one whose core dump is still being written.
+//! * After a `fork` the handles belong to the parent. In the child every call on them answers with an error, and
+//!   dropping them does nothing. Their descriptors are closed before `fork` returns in the child. A child made by
+//!   a raw `clone` gets around that: until it calls `exec` or ends, a dead parent looks alive.
+//! * Another process with permission to write the file can write garbage into it. The answer is an error or wrong
+//!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS.
+//!
+//! ```
+//! fn is_send<T: Send>() {}
+//! is_send::<quoit::Producer>();
+//! is_send::<quoit::Consumer>();
+//! is_send::<quoit::Observer>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<quoit::Producer>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<quoit::Consumer>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<quoit::Observer>();
+//! ```
+//!
+//! # Features
+//!
+//! `zerocopy`: typed records through the crate of that name, `Producer::send_typed` and `Record::read`. Off unless
+//! asked for.
+//!
+//! # Terms
+//!
+//! Each means one thing, here, in the source and in `docs/`.
+//!
+//! | term | meaning |
+//! |---|---|
+//! | stream | everything published on a ring since it was made, in order |
+//! | record | one message: a payload of 0 bytes or more, and its sequence |
+//! | sequence | the number of a record in the stream, 64 bits; goes on from producer to producer, and wraps |
+//! | position | a byte offset in the stream, 64 bits, wrapping; `position mod capacity` is where it is in the ring |
+//! | place | position, sequence and payload bytes so far, at one boundary between records |
+//! | footprint | bytes a record takes up: 8 for its header, and its payload rounded up to 8 |
+//! | capacity | bytes of the ring that hold records, a power of two; the largest footprint is half of it |
+//! | padding | the rest of the ring before its end where the next record does not fit; it has no sequence |
+//! | lap | one trip of the producer round the ring; who is *lapped* finds its place overwritten |
+//! | claim | room for one record that nobody sees yet |
+//! | publish | make everything claimed so far visible, by one store |
+//! | batch | several records published together |
+//! | published | the position below which every record is visible |
+//! | reserve | the position up to which the producer may be writing already; what is more than a capacity below it is gone |
+//! | segment | one of 64 equal parts of the ring; an index knows the first record that starts in each |
+//! | stride | bytes of a segment; `reserve` moves in strides |
+//! | express copy | a second copy, beside `published`, of the newest record if it was sent singly and is short |
+//! | release | say that a received record is done with, so that its room may be overwritten |
+//! | cursor | the position below which a consumer has released everything |
+//! | gate | a cursor that the producer may not get more than the capacity ahead of |
+//! | limit | how far the producer may claim before it looks at the gates again |
+//! | deadline | of a gate: how long it may hold the producer up in one piece |
+//! | evict | take the gate from a consumer over its deadline; it goes on as a lossy one |
+//! | reclaim | take the gate from a consumer that is dead |
+//! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
+//! | account | what a consumer has lost over all its attachments, kept in its slot |
+//! | slot | a consumer's part of the file: cursor, policy, name, accounts |
+//! | seat | a consumer's private half of its slot |
+//! | name | what a consumer finds its slot by when it comes back |
+//! | hold | how long a name's gate outlives its consumer |
+//! | epoch | the number of a producer: how many have opened the ring, it included |
+//! | take over | open a ring as its next producer, after the last one closed it or died |
+//! | armed | the mark of a sleeper on the word it sleeps on; whoever wakes it clears it |
+//! | stale | said of a handle whose file was removed or replaced |
+//!
+//! # The source
+//!
+//! A file uses its own layer and those below it, never one above. `unsafe` is in `region.rs` and `copy.rs` alone.
+//!
+//! | layer | files |
+//! |---|---|
+//! | handles | `producer` `claim` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings without a file) · `options` |
+//! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
+//! | protocol | `ring` (publish and read) · `gate` (who holds the producer back) · `index` (segments) · `record` (what readers are told) |
+//! | mapping | `region` (maps, and all that is unsafe about them) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
+//! | format | `layout` (every byte) · `identity` (the first page) · `error` |
+//! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock` |
+//!
+//! Start with the head of `ring.rs`. `docs/format.md` is the file format in prose.
+
+#![cfg_attr(loom, allow(dead_code, reason = "the models have no files"))]
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(not(all(
     target_os = "linux",
@@ -66,6 +225,11 @@ pub mod fate {
     /// Begins a run of a model at time 0.
     pub fn restart_clock() {
         crate::clock::restart();
+    }
+
+    /// Whether `membarrier` is refused to producers that open a ring from now on.
+    pub fn refuse_barriers(refused: bool) {
+        crate::futex::refuse_barriers(refused);
     }
 
     /// Kills the owner of a handle: its locks go, and nothing else happens.

@@ -1,6 +1,6 @@
 //! A ring in this process's own memory: for threads, for tests, and for the models, which know no files.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
@@ -11,10 +11,11 @@ use crate::options::Options;
 use crate::producer::Producer;
 use crate::region::Region;
 
-/// A ring on the heap, in the same bytes as a file. Clones share it; it goes with its last handle.
+/// A ring on the heap, in the same bytes as a file. Clones share it; it goes with its last handle. It stays on one
+/// thread, and the handles that it makes may go to others.
 #[derive(Clone, Debug)]
 pub struct Local {
-    region: Arc<Region>,
+    region: Rc<Region>,
 }
 
 impl Options {
@@ -24,7 +25,7 @@ impl Options {
     ///
     /// [`Error::Capacity`], [`Error::BadOption`].
     pub fn local(&self) -> Result<Local, Error> {
-        Ok(Local { region: Arc::new(Region::heap(self.geometry()?)?) })
+        Ok(Local { region: Rc::new(Region::heap(self.geometry()?)?) })
     }
 }
 

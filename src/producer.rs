@@ -44,7 +44,7 @@ pub struct Producer {
     _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
 }
 
-/// The counters of the ring, kept here and shown there.
+/// The counters of the ring, kept here and shown there. Begun with what stood there, so they wrap.
 #[derive(Clone, Copy, Debug)]
 struct Totals {
     full: u64,
@@ -195,6 +195,7 @@ impl Producer {
 
     #[inline]
     fn transmit(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
+        self.drop_forgotten();
         let claimed = self.obtain(payload.len(), patience)?;
         let areas = self.region.areas();
         copy::write(self.writer.payload(areas, claimed), payload);
@@ -233,13 +234,23 @@ impl Producer {
     }
 
     fn claim_with(&mut self, len: usize, patience: Patience) -> Result<Claim<'_>, SendError> {
+        self.drop_forgotten();
         let claimed = self.obtain(len, patience)?;
         Ok(Claim::new(self, claimed))
     }
 
     /// Begins a batch: records that become visible together.
     pub fn batch(&mut self) -> Batch<'_> {
+        self.drop_forgotten();
         Batch::new(self)
+    }
+
+    /// What a batch staged that was passed to `mem::forget` must not come out with the next record.
+    #[inline]
+    fn drop_forgotten(&mut self) {
+        if self.writer.staged().position != self.writer.published().position {
+            self.discard();
+        }
     }
 
     /// Room for a record, waiting for it as long as `patience` lasts.
@@ -274,6 +285,7 @@ impl Producer {
         patience: Patience,
     ) -> Result<Claimed, SendError> {
         let mut waiting_since = 0;
+        let mut rounds = self.region.geometry().slots;
         let result = loop {
             let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
             let areas = self.region.areas();
@@ -290,11 +302,14 @@ impl Producer {
             let now = clock::monotonic_ns();
             if waiting_since == 0 {
                 waiting_since = now.max(1);
-                self.totals.full += 1;
+                self.totals.full = self.totals.full.wrapping_add(1);
                 self.pressed = true;
                 self.show_totals();
             }
-            if self.relieve(end, now) {
+            // No honest consumer needs more rounds than there are slots; gates that somebody scribbles anew each
+            // time must not keep a call that never waits.
+            if self.relieve(end, now) && rounds > 0 {
+                rounds -= 1;
                 continue;
             }
             match patience {
@@ -305,7 +320,8 @@ impl Producer {
             }
         };
         if waiting_since != 0 && !matches!(patience, Patience::None) {
-            self.totals.stall_ns += clock::monotonic_ns().saturating_sub(waiting_since);
+            let waited = clock::monotonic_ns().saturating_sub(waiting_since);
+            self.totals.stall_ns = self.totals.stall_ns.wrapping_add(waited);
             self.show_totals();
         }
         if result.is_ok() && self.pressed {
@@ -329,8 +345,8 @@ impl Producer {
         if relief.evicted + relief.reclaimed == 0 {
             return false;
         }
-        self.totals.evictions += relief.evicted;
-        self.totals.reclaims += relief.reclaimed;
+        self.totals.evictions = self.totals.evictions.wrapping_add(relief.evicted);
+        self.totals.reclaims = self.totals.reclaims.wrapping_add(relief.reclaimed);
         self.show_totals();
         // An evicted consumer may be asleep, with nothing but this to be told.
         wait::announce(&areas.control.data.word);
@@ -353,7 +369,7 @@ impl Producer {
         if self.region.geometry().wait == WaitMode::Spin {
             wait::nap(word, is_free, until_ns);
         } else {
-            let heavy = || {
+            let heavy = |_: &_| {
                 wait::full_fence();
                 true
             };
@@ -367,7 +383,7 @@ impl Producer {
         let areas = self.region.areas();
         self.writer.publish(areas);
         if wait::notify(&areas.control.data.word, self.mode) {
-            self.totals.wakes += 1;
+            self.totals.wakes = self.totals.wakes.wrapping_add(1);
             areas.head.counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
         }
     }

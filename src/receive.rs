@@ -108,8 +108,16 @@ impl Receiver {
     pub(crate) fn release(&mut self) {
         // A loss found on attaching counts as received once it was told: until then a name stays before it.
         if !self.region.forked() && self.untold.is_none() {
-            self.released = self.reader.next();
+            self.release_received();
             self.settle();
+        }
+    }
+
+    #[inline(always)]
+    fn release_received(&mut self) {
+        self.released = self.reader.next();
+        if let Some(seat) = &mut self.seat {
+            seat.release_losses();
         }
     }
 
@@ -148,7 +156,7 @@ impl Receiver {
     #[inline(always)]
     fn before_looking(&mut self) -> Option<Result<Option<Step>, RecvError>> {
         if !self.keep && self.untold.is_none() {
-            self.released = self.reader.next();
+            self.release_received();
         }
         if let Some(seat) = &self.seat {
             let behind = self.released.position.wrapping_sub(seat.stored().position);
@@ -273,7 +281,7 @@ impl Receiver {
         let told = self.told_end;
         let is_true = || self.reader.is_behind(areas) || (!told && is_closed(areas));
         if self.seat.is_some() && self.region.geometry().wait != WaitMode::Spin {
-            wait::sleep(word, || wait::heavy_for(mode(areas)), is_true, until_ns);
+            wait::sleep(word, |word| wait::heavy_for(word, mode(areas)), is_true, until_ns);
         } else if self.region.geometry().wait == WaitMode::Spin {
             // The producer never wakes anybody: give the core away for a moment, not for a nap.
             std::thread::yield_now();

@@ -32,6 +32,7 @@ struct Block {
 impl Region {
     pub(crate) fn heap(geometry: Geometry) -> Result<Self, Error> {
         geometry.check()?;
+        #[allow(clippy::arc_with_non_send_sync, reason = "loom's threads take turns on one")]
         let block = Arc::new(Block {
             head: head(),
             index: (0..geometry.segments).map(|_| index_entry()).collect(),

@@ -32,7 +32,6 @@ pub(crate) use {at, fence_at};
 pub(crate) use self::imp::*;
 
 #[cfg(not(loom))]
-#[allow(clippy::disallowed_types, reason = "this file is the door")]
 mod imp {
     pub(crate) use core::sync::atomic::{
         AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
@@ -70,7 +69,7 @@ mod imp {
     /// The light side of the `Membarrier` pair: keeps the compiler from moving the look at the sleep word above
     /// the publishing store. The processor's share is forced by the heavy side.
     #[inline(always)]
-    pub(crate) fn light_barrier() {
+    pub(crate) fn light_barrier(_word: &FutexWord) {
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -181,16 +180,28 @@ mod imp {
         pub(crate) AtomicU32,
         pub(crate) loom::sync::Mutex<()>,
         pub(crate) loom::sync::Condvar,
+        loom::sync::atomic::AtomicU32,
     );
 
     impl FutexWord {
         pub(crate) fn new() -> Self {
-            Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new())
+            let meeting = loom::sync::atomic::AtomicU32::new(0);
+            Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new(), meeting)
         }
     }
 
-    pub(crate) fn light_barrier() {
-        fence_site("S_LIGHT", Ordering::SeqCst);
+    impl FutexWord {
+        /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees what was
+        /// before it. Not a fence, so that a sleeper who takes the wrong one of the two is caught.
+        pub(crate) fn meet(&self, site: &'static str) {
+            if !weakened(site) && !is_ghost() {
+                self.3.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    pub(crate) fn light_barrier(word: &FutexWord) {
+        word.meet("S1_LIGHT");
     }
 
     pub(crate) fn spin() {
@@ -214,7 +225,7 @@ mod imp {
     }
 
     pub(crate) fn fence_site(name: &'static str, ordering: Ordering) {
-        if !weakened(name) {
+        if !weakened(name) && !is_ghost() {
             loom::sync::atomic::fence(ordering);
         }
     }

@@ -43,7 +43,7 @@ pub(crate) const NAP_NS: u64 = 1_000_000;
 pub(crate) fn notify(word: &FutexWord, mode: WaitMode) -> bool {
     match mode {
         // [S1] Pairs with [S2], which supplies the fence.
-        WaitMode::Membarrier => light_barrier(),
+        WaitMode::Membarrier => light_barrier(word),
         // [S1] SeqCst. Pairs with [S2].
         // Orders: what was made true before the look at the word.
         // Without it: waker and sleeper miss each other, and the sleeper sleeps a slice.
@@ -92,7 +92,7 @@ pub(crate) fn announce(word: &FutexWord) {
 /// Sleeper: one slice of sleep, unless it is true. `heavy` returns whether its barrier happened.
 pub(crate) fn sleep(
     word: &FutexWord,
-    heavy: impl FnOnce() -> bool,
+    heavy: impl FnOnce(&FutexWord) -> bool,
     is_true: impl FnOnce() -> bool,
     until_ns: u64,
 ) {
@@ -100,7 +100,7 @@ pub(crate) fn sleep(
     // Orders: the arming before the look at the producer's mode, inside `heavy`.
     // Without it: see [S5].
     let armed = word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1;
-    let slice = if heavy() { SLICE_NS } else { NAP_NS };
+    let slice = if heavy(word) { SLICE_NS } else { NAP_NS };
     if !is_true() {
         futex::wait(word, armed, until_ns.min(clock::monotonic_ns().saturating_add(slice)));
     }
@@ -115,10 +115,10 @@ pub(crate) fn nap(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u6
 }
 
 /// Sleeper's heavy side for what the producer makes true, given its mode word.
-pub(crate) fn heavy_for(mode: Option<WaitMode>) -> bool {
+pub(crate) fn heavy_for(word: &FutexWord, mode: Option<WaitMode>) -> bool {
     match mode {
         // [S2] Pairs with [S1].
-        Some(WaitMode::Membarrier) => futex::heavy_barrier(),
+        Some(WaitMode::Membarrier) => futex::heavy_barrier(word),
         Some(WaitMode::Fence) => {
             full_fence();
             true

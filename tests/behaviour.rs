@@ -88,6 +88,10 @@ use {behaviours, behaviours_of_files, setup};
 mod attaching;
 #[path = "behaviour/batches.rs"]
 mod batches;
+#[path = "behaviour/deaths.rs"]
+mod deaths;
+#[path = "behaviour/evictions.rs"]
+mod evictions;
 #[path = "behaviour/gating.rs"]
 mod gating;
 #[path = "behaviour/names.rs"]
@@ -102,4 +106,3 @@ mod sending;
 mod takeover;
 #[path = "behaviour/waiting.rs"]
 mod waiting;
-

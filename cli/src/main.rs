@@ -1,5 +1,6 @@
 //! The command `quoit`: make, feed, read and inspect shared-memory rings.
 
+mod bench;
 mod create;
 mod demo;
 mod exit;
@@ -30,6 +31,8 @@ struct Cli {
 enum Verb {
     /// See it work: real processes on one ring, some of them killed in the middle, and a verdict
     Demo(demo::Args),
+    /// Measure it on this machine, as ratios to what plain atomics and futexes do
+    Bench(bench::Args),
     /// Make a ring
     Create(create::Args),
     Pub(publish::Args),
@@ -45,12 +48,16 @@ enum Verb {
     },
     #[command(hide = true)]
     DemoChild(demo::ChildArgs),
+    #[command(hide = true)]
+    BenchChild(bench::ChildArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
+        Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),
+        Verb::BenchChild(args) => bench::run_child(args).map(|exit| exit as u8),
         Verb::Create(args) => create::run(args).map(|exit| exit as u8),
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),

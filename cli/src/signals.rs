@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-#[expect(clippy::disallowed_types, reason = "a flag set by a signal handler; no part of any ring")]
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use crate::exit::Exit;
 /// The first signal asks for a clean end, a second one ends the process as if nobody had caught it.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    #[expect(clippy::disallowed_types, reason = "as above")]
     caught: Arc<AtomicUsize>,
     /// Readable for good once a signal came: a handler restarts system calls, so a flag alone would not end a read.
     pipe: UnixStream,
@@ -34,7 +32,6 @@ pub(crate) enum Woken {
 }
 
 impl Signals {
-    #[expect(clippy::disallowed_types, reason = "as above")]
     pub(crate) fn install() -> io::Result<Self> {
         let caught = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));

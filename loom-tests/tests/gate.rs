@@ -2,7 +2,7 @@
 mod common;
 
 use common::{Oracle, model, options, payload};
-use quoit::{Attach, Event, Producer, Start};
+use quoit::{Attach, Event, Producer, Start, WaitMode};
 
 /// Sends `records` of half a ring each, yielding while the ring is full.
 fn send_halves(producer: &mut Producer, from: u64, records: u64) {
@@ -16,9 +16,9 @@ fn send_halves(producer: &mut Producer, from: u64, records: u64) {
 }
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
-fn attaching(name: &'static str, start: Start) {
-    model(name, 2, move || {
-        let ring = options(0).local().unwrap();
+fn attaching(name: &'static str, preemptions: usize, start: Start) {
+    model(name, preemptions, move || {
+        let ring = options(0).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
         send_halves(&mut producer, 0, 1);
         let writer = loom::thread::spawn(move || {
@@ -51,12 +51,60 @@ fn attaching(name: &'static str, start: Start) {
 
 #[test]
 fn attach_at_the_newest() {
-    attaching("attach_newest", Start::Newest);
+    attaching("attach_newest", 2, Start::Newest);
 }
 
 #[test]
 fn attach_at_the_oldest() {
-    attaching("attach_oldest", Start::Oldest);
+    attaching("attach_oldest", 1, Start::Oldest);
+}
+
+/// The gate opens just as the producer scans: either the scan sees it, or it opens at what the scan had seen
+/// published. The producer then fills the ring as far as it may: past a gate that was missed, it would write over
+/// the first of the two large records.
+#[test]
+fn opening_against_the_scan() {
+    model("open_against_scan", 2, || {
+        // `Spin`: the barriers of waking would order for the scan what it has to order itself.
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        producer.try_send(&payload(0, 1)).unwrap();
+        let writer = loom::thread::spawn(move || {
+            let sent = (1..3).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
+            (producer, sent as u64)
+        });
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let began = consumer.next_sequence();
+        let (_producer, sent) = writer.join().unwrap();
+        let mut oracle = Oracle::new(began, 3);
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!((began + oracle.received, oracle.lost), (1 + sent, 0), "a gate let its consumer be lapped");
+    });
+}
+
+/// Whoever looks at a consumer sees an account that belongs to its cursor.
+#[test]
+fn an_account_goes_with_its_cursor() {
+    model("account", 2, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        let inspector = ring.inspector().unwrap();
+        let reader = loom::thread::spawn(move || {
+            for _ in 0..2 {
+                assert!(consumer.try_recv().unwrap().is_some());
+                consumer.release();
+            }
+            consumer
+        });
+        let snapshot = inspector.snapshot().unwrap();
+        let lag = &snapshot.consumers[0];
+        assert_eq!(lag.lag_bytes, 32 * lag.lag_records, "an account half way between two cursors");
+        let _consumer = reader.join().unwrap();
+    });
 }
 
 /// A consumer reads a lent record to the end and leaves: the producer may write there only afterwards.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Consumer, Local, Producer};
+use quoit::{Attach, Consumer, Local, Producer, WaitMode};
 
 /// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
 fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync + 'static) {
@@ -98,11 +98,12 @@ fn at_the_end_of_the_ring() {
     dies_sending("dies_at_the_end", &Attach::gated(), false, 24, 1);
 }
 
-/// It dies while it laps a lossy reader: what it dirtied must not come to look whole under its successor.
+/// It dies while it laps a lossy reader: what it dirtied must not come to look whole under its successor, which is
+/// another thread, as it is another process.
 #[test]
 fn while_it_laps_a_reader() {
     for_each_crash("dies_lapping", |stores| {
-        let ring = options(0).local().unwrap();
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         for sequence in 0..2 {
@@ -110,9 +111,13 @@ fn while_it_laps_a_reader() {
         }
         let successor = ring.clone();
         let writer = loom::thread::spawn(move || {
-            let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(2, 3)).unwrap());
+            let first = loom::thread::spawn(move || {
+                let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(2, 3)).unwrap());
+                (producer, sent.is_some())
+            });
+            let (producer, finished) = first.join().unwrap();
             let (producer, last) = go_on(&successor, Some(producer), 3);
-            (producer, last, sent.is_some())
+            (producer, last, finished)
         });
         let mut oracle = Oracle::new(0, 3);
         look(&mut consumer, &mut oracle, 1);

@@ -79,16 +79,22 @@ fn closing_wakes() {
     });
 }
 
-/// A consumer that was about to sleep by the mode of a producer that died is woken by the next one's.
+/// A consumer that was about to sleep by the mode of a producer that died is woken by the next one's, which pays
+/// for no fence any more.
 #[test]
 fn a_new_producer_reaches_sleepers_of_the_old() {
     model("wake_takeover", 2, || {
         let ring = options(0).wait(WaitMode::Membarrier).local().unwrap();
-        quoit::fate::kill(ring.producer().unwrap());
+        quoit::fate::refuse_barriers(true);
+        let first = ring.producer().unwrap();
+        assert_eq!(first.wait_mode(), WaitMode::Fence);
+        quoit::fate::kill(first);
+        quoit::fate::refuse_barriers(false);
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let successor = ring.clone();
         let writer = loom::thread::spawn(move || {
             let mut producer = successor.producer().unwrap();
+            assert_eq!(producer.wait_mode(), WaitMode::Membarrier);
             producer.send(&payload(0, 1)).unwrap();
             producer
         });

@@ -185,7 +185,9 @@ fn a_refused_start_leaves_no_trace(setup: Setup) {
     let mut producer = ring.producer();
     sent.send_many(&mut producer, [56; 100]);
     let gone = Start::Sequence(setup.first);
-    for attach in [Attach::gated(), Attach::lossy(), Attach::gated().name("late"), Attach::gated().name("late")] {
+    for attach in
+        [Attach::gated(), Attach::lossy(), Attach::gated().name("late"), Attach::gated().name("late")]
+    {
         let refused = ring.try_consumer(&attach.start(gone));
         assert!(matches!(refused, Err(Error::StartGone { .. })));
         assert!(ring.snapshot().consumers.is_empty());
@@ -247,7 +249,10 @@ fn a_slot_is_used_again(setup: Setup) {
         let infos = ring.snapshot().consumers;
         assert_eq!(infos.len(), 2);
         let state = [ConsumerState::Gated, ConsumerState::Lossy][round % 2];
-        assert_eq!((infos[consumer.slot() as usize].state, infos[consumer.slot() as usize].alive), (state, true));
+        assert_eq!(
+            (infos[consumer.slot() as usize].state, infos[consumer.slot() as usize].alive),
+            (state, true)
+        );
         assert_eq!(infos[consumer.slot() as usize].pid, std::process::id());
     }
 }
@@ -301,7 +306,9 @@ fn while_streaming(ring: &Ring, setup: Setup, len: usize, work: impl FnOnce(&dyn
                 next = next.wrapping_add(1);
             }
         });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&|sequence| payload(sequence, len))));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            work(&|sequence| payload(sequence, len))
+        }));
         stop.store(true, atomic::Ordering::Relaxed);
         streaming.join().unwrap();
         if let Err(panic) = result {
@@ -326,7 +333,9 @@ fn comings_and_goings_under_load(setup: Setup) {
     let ring = setup.ring();
     while_streaming(&ring, setup, 40, |expected| {
         for round in 0..400 {
-            let attach = [Attach::gated(), Attach::lossy(), Attach::gated_for(Duration::from_micros(50))][round % 3].clone();
+            let attach = [Attach::gated(), Attach::lossy(), Attach::gated_for(Duration::from_micros(50))]
+                [round % 3]
+                .clone();
             let start = [Start::Newest, Start::Oldest, Start::Last(20)][round / 3 % 3];
             let attach = if round % 4 == 0 { attach.name("regular") } else { attach };
             let mut consumer = ring.consumer(&attach.start(start));
@@ -346,7 +355,10 @@ fn comings_and_goings_under_load(setup: Setup) {
                     Event::Lost(loss) => {
                         assert_eq!(loss.first, next);
                         assert_eq!(loss.bytes, loss.records * 40);
-                        assert!(!gated || start != Start::Newest || consumer.resumed().is_some(), "lost behind its gate");
+                        assert!(
+                            !gated || start != Start::Newest || consumer.resumed().is_some(),
+                            "lost behind its gate"
+                        );
                         next = loss.next;
                     }
                     Event::Evicted => assert_eq!(round % 3, 2),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, ConsumerState, Error, Event, LossCause, Options, SendError, Start};
+use quoit::{Attach, ConsumerState, Error, LossCause, Options, SendError, Start};
 
 use crate::Setup;
-use crate::common::{Oracle, PATIENCE, Reader, payload, soon, until};
+use crate::common::{Oracle, PATIENCE, payload, soon, until};
 
 crate::behaviours! {
     a_gate_holds_exactly_one_ring,
@@ -19,13 +19,6 @@ crate::behaviours! {
     leaving_frees_a_waiting_producer,
     releasing_frees_a_waiting_producer,
     a_patient_producer_loses_nothing,
-    an_overdue_consumer_loses_its_gate,
-    a_deadline_runs_through_refused_tries,
-    a_deadline_starts_anew_after_a_success,
-    an_eviction_is_told_without_a_loss,
-    an_eviction_wakes_a_sleeper,
-    others_stay_gated_when_one_is_evicted,
-    a_hard_limit_is_for_everybody,
     a_gated_only_ring_refuses_the_others,
     policies_live_side_by_side,
 }
@@ -259,7 +252,8 @@ fn a_patient_producer_loses_nothing(setup: Setup) {
     let mut sent = setup.sent();
     sent.lens = (0..4000).map(|n| n * 71 % 400).collect();
     let mut producer = ring.producer();
-    let consumers = [Attach::gated(), Attach::gated(), Attach::gated_for(PATIENCE * 3)].map(|it| ring.consumer(&it));
+    let consumers =
+        [Attach::gated(), Attach::gated(), Attach::gated_for(PATIENCE * 3)].map(|it| ring.consumer(&it));
     std::thread::scope(|scope| {
         let sent = &sent;
         for mut consumer in consumers {
@@ -278,166 +272,13 @@ fn a_patient_producer_loses_nothing(setup: Setup) {
     });
 }
 
-fn an_overdue_consumer_loses_its_gate(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
-    assert_eq!(ring.snapshot().consumers[0].deadline, Some(DEADLINE));
-    let begin = Instant::now();
-    sent.fill(&mut producer, 56);
-    producer.send_deadline(&payload(sent.next(), 56), soon()).unwrap();
-    assert!(begin.elapsed() >= DEADLINE, "evicted after {:?}", begin.elapsed());
-    sent.lens.push(56);
-    let after = ring.snapshot();
-    assert_eq!((after.evictions, after.reclaims), (1, 0));
-    assert_eq!(after.consumers[0].state, ConsumerState::Evicted);
-    assert!(after.consumers[0].alive);
-    // Lossy from here on, for good.
-    sent.send_many(&mut producer, [56; 500]);
-    let told = oracle.evictions;
-    assert!(consumer.step(|event| oracle.feed(&sent, event)));
-    assert_eq!((told, oracle.evictions), (0, 1), "told before anything else");
-    oracle.keep_up(&sent, &mut consumer);
-    sent.send_many(&mut producer, [56; 500]);
-    oracle.keep_up(&sent, &mut consumer);
-    assert_eq!(oracle.evictions, 1, "told once");
-    assert_eq!(oracle.losses.len(), 2);
-    assert_eq!(oracle.lost_by(LossCause::Evicted), oracle.lost());
-    oracle.is_done(&sent, setup.first);
-    assert_eq!(consumer.account().evicted, oracle.lost());
-    assert_eq!(ring.snapshot().evictions, 1);
-}
-
-fn a_deadline_runs_through_refused_tries(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
-    let _consumer = ring.consumer(&Attach::gated_for(DEADLINE));
-    let begin = Instant::now();
-    sent.fill(&mut producer, 56);
-    until("the tries evict it", || producer.try_send(&[0; 56]).is_ok());
-    assert!(begin.elapsed() >= DEADLINE, "evicted after {:?}", begin.elapsed());
-    assert_eq!(ring.snapshot().evictions, 1);
-}
-
-fn a_deadline_starts_anew_after_a_success(setup: Setup) {
-    let deadline = DEADLINE * 4;
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated_for(deadline));
-    for _ in 0..3 {
-        let begin = Instant::now();
-        sent.fill(&mut producer, 56);
-        std::thread::sleep(deadline / 2);
-        let refused = producer.try_send(&[]);
-        // A machine that is too slow for this has not shown anything.
-        if begin.elapsed() < deadline {
-            assert_eq!(refused, Err(SendError::Full));
-            assert_eq!(ring.snapshot().evictions, 0, "held up three times, but never for so long");
-        } else if refused.is_ok() {
-            return;
-        }
-        oracle.take(&sent, &mut consumer, 1);
-        consumer.release();
-    }
-}
-
-fn an_eviction_is_told_without_a_loss(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
-    consumer.keep(true);
-    sent.fill(&mut producer, 56);
-    oracle.keep_up(&sent, &mut consumer);
-    producer.send_deadline(&payload(sent.next(), 56), soon()).unwrap();
-    sent.lens.push(56);
-    oracle.keep_up(&sent, &mut consumer);
-    assert_eq!((oracle.evictions, oracle.lost()), (1, 0));
-    sent.send_many(&mut producer, [56; 10]);
-    oracle.keep_up(&sent, &mut consumer);
-    assert_eq!((oracle.evictions, oracle.lost()), (1, 0));
-}
-
-fn an_eviction_wakes_a_sleeper(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
-    consumer.keep(true);
-    consumer.set_spins(0);
-    sent.fill(&mut producer, 56);
-    oracle.keep_up(&sent, &mut consumer);
-    std::thread::scope(|scope| {
-        let asleep = scope.spawn(move || {
-            let mut evicted = false;
-            while !evicted {
-                evicted = matches!(consumer.recv_deadline(soon()).unwrap(), Some(Event::Evicted));
-            }
-        });
-        producer.send_deadline(&[1; 56], soon()).unwrap();
-        asleep.join().unwrap();
-    });
-}
-
-fn others_stay_gated_when_one_is_evicted(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let (mut steady, mut late) = (setup.oracle(), setup.oracle());
-    let mut producer = ring.producer();
-    let mut steady_consumer = ring.consumer(&Attach::gated());
-    let mut late_consumer = ring.consumer(&Attach::gated_for(DEADLINE));
-    sent.fill(&mut producer, 56);
-    std::thread::sleep(DEADLINE * 2);
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full), "one of two gates is still shut");
-    assert_eq!(ring.snapshot().evictions, 1);
-    for _ in 0..10 {
-        steady.keep_up(&sent, &mut steady_consumer);
-        assert_eq!(sent.fill(&mut producer, 56), 64);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full));
-    }
-    steady.keep_up(&sent, &mut steady_consumer);
-    late.keep_up(&sent, &mut late_consumer);
-    steady.is_done(&sent, setup.first);
-    late.is_done(&sent, setup.first);
-    assert_eq!((steady.lost(), steady.evictions), (0, 0));
-    assert_eq!((late.lost_by(LossCause::Evicted), late.evictions), (late.lost(), 1));
-    assert!(late.lost() > 0);
-}
-
-fn a_hard_limit_is_for_everybody(setup: Setup) {
-    let ring = setup.backing.ring(&setup.options().hard_limit(DEADLINE));
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
-    let attaches = [Attach::gated(), Attach::gated_for(PATIENCE * 10), Attach::gated_for(DEADLINE / 20)];
-    let mut consumers = attaches.map(|attach| ring.consumer(&attach));
-    let now = ring.snapshot();
-    assert_eq!(now.hard_limit, Some(DEADLINE));
-    let deadlines: Vec<_> = now.consumers.iter().map(|info| info.deadline.unwrap()).collect();
-    assert_eq!(deadlines, [DEADLINE, DEADLINE, DEADLINE / 20]);
-    let begin = Instant::now();
-    sent.fill(&mut producer, 56);
-    producer.send_deadline(&payload(sent.next(), 56), soon()).expect("nobody may be in the way for so long");
-    assert!(begin.elapsed() >= DEADLINE);
-    sent.lens.push(56);
-    sent.send_many(&mut producer, [56; 100]);
-    assert_eq!(ring.snapshot().evictions, 3);
-    for consumer in &mut consumers {
-        let mut oracle = setup.oracle();
-        oracle.keep_up(&sent, consumer);
-        oracle.is_done(&sent, setup.first);
-        assert_eq!((oracle.evictions, oracle.losses.len()), (1, 1));
-        assert_eq!(oracle.losses[0].cause, LossCause::Evicted);
-    }
-}
-
 fn a_gated_only_ring_refuses_the_others(setup: Setup) {
     let options = setup.options().gated_only(true);
     let ring = setup.backing.ring(&options);
     assert!(ring.snapshot().gated_only);
-    for attach in [Attach::lossy(), Attach::gated_for(PATIENCE), Attach::lossy().name("x").start(Start::Oldest)] {
+    for attach in
+        [Attach::lossy(), Attach::gated_for(PATIENCE), Attach::lossy().name("x").start(Start::Oldest)]
+    {
         assert!(matches!(ring.try_consumer(&attach), Err(Error::GatedOnly)));
     }
     assert!(matches!(ring.try_observer(Start::Newest), Err(Error::GatedOnly)));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, ConsumerState, Error, Event, Hold, LossCause, SendError, Start};
+use quoit::{Attach, ConsumerState, Error, Hold, LossCause, SendError, Start};
 
 use crate::Setup;
 use crate::common::{PATIENCE, Reader, payload, soon, until};
@@ -13,6 +13,8 @@ crate::behaviours! {
     a_name_is_not_held_unless_it_asks,
     what_was_missed_is_told,
     a_loss_found_on_return_is_told_until_it_is_received,
+    a_release_does_not_pass_a_loss_that_was_not_told,
+    a_loss_that_was_not_released_is_booked_once,
     a_hold_lasts_for_its_time,
     a_hold_for_ever_lasts,
     a_held_name_that_returns_is_told_of_no_loss,
@@ -25,14 +27,6 @@ crate::behaviours! {
     a_hold_needs_a_name_and_a_gate,
     names_do_not_mix,
     an_evicted_name_resumes,
-}
-
-crate::behaviours_of_files! {
-    a_dead_consumer_holds_nobody_up,
-    a_dead_name_resumes_at_its_last_release,
-    a_dead_held_name_is_waited_for,
-    a_dead_consumers_slot_is_taken,
-    a_death_half_way_in_costs_no_slot,
 }
 
 const HOLD: Duration = Duration::from_millis(20);
@@ -147,6 +141,60 @@ fn a_loss_found_on_return_is_told_until_it_is_received(setup: Setup) {
     oracle.is_done(&sent, setup.first);
     assert_eq!(oracle.losses.len(), 1);
     assert_eq!(consumer.account().records, oracle.lost(), "booked once");
+}
+
+fn a_release_does_not_pass_a_loss_that_was_not_told(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let attach = Attach::lossy().name("hasty");
+    drop(ring.consumer(&attach));
+    sent.send_many(&mut producer, [56; 300]);
+    for _ in 0..3 {
+        let mut consumer = ring.consumer(&attach);
+        assert_eq!(consumer.resumed().unwrap().lost.unwrap().first, setup.first);
+        consumer.release();
+        assert_eq!(ring.named("hasty").unwrap().next_sequence, setup.first);
+    }
+    let mut consumer = ring.consumer(&attach);
+    consumer.release();
+    oracle.take(&sent, &mut consumer, 1);
+    assert_eq!(oracle.losses.len(), 1);
+    consumer.release();
+    assert_eq!(ring.named("hasty").unwrap().next_sequence, oracle.next, "told, so it can be released");
+    oracle.keep_up(&sent, &mut consumer);
+    oracle.is_done(&sent, setup.first);
+}
+
+fn a_loss_that_was_not_released_is_booked_once(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let attach = Attach::lossy().name("interrupted");
+    for keep in [false, true, false] {
+        let mut consumer = ring.consumer(&attach);
+        consumer.keep(keep);
+        sent.send_many(&mut producer, [56; 3]);
+        oracle.take(&sent, &mut consumer, 3);
+        sent.send_many(&mut producer, [56; 200]);
+        // Told, and gone before a receive or a release: so it resumes before the loss, and is told again.
+        let before = oracle.clone();
+        oracle.take(&sent, &mut consumer, 1);
+        assert_eq!(oracle.losses.len(), before.losses.len() + 1);
+        drop(consumer);
+        let info = ring.named("interrupted").unwrap();
+        assert_eq!((info.lost.records, info.lost.bytes), (before.lost(), before.lost_bytes()));
+        // Kept, the three records before it come again, and have gone by now.
+        oracle = before;
+        oracle.next = info.next_sequence;
+        let mut consumer = ring.consumer(&attach);
+        oracle.keep_up(&sent, &mut consumer);
+        let account = consumer.account();
+        assert_eq!((account.records, account.bytes), (oracle.lost(), oracle.lost_bytes()));
+        assert_eq!(account.gaps, oracle.losses.len() as u64);
+        drop(consumer);
+        assert_eq!(ring.named("interrupted").unwrap().lost, account);
+    }
 }
 
 fn a_hold_lasts_for_its_time(setup: Setup) {
@@ -390,111 +438,4 @@ fn an_evicted_name_resumes(setup: Setup) {
     oracle.keep_up(&sent, &mut consumer);
     oracle.is_done(&sent, setup.first);
     assert_eq!(oracle.evictions, 1);
-}
-
-fn a_dead_consumer_holds_nobody_up(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
-    for (round, attach) in [Attach::gated(), Attach::gated().name("x")].into_iter().enumerate() {
-        let mut consumer = ring.consumer(&attach);
-        sent.fill(&mut producer, 56);
-        let Some(Event::Record(_)) = consumer.try_recv().unwrap() else { panic!("no record") };
-        ring.kill_consumer(consumer);
-        let dead = ring.snapshot().consumers;
-        assert_eq!((dead.len(), dead[0].state, dead[0].alive), (1, ConsumerState::Gated, false));
-        producer.send_deadline(&payload(sent.next(), 56), soon()).expect("the dead hold nobody up");
-        sent.lens.push(56);
-        let now = ring.snapshot();
-        assert_eq!((now.reclaims, now.evictions), (round as u64 + 1, 0));
-        assert_eq!(now.consumers.len(), round, "a name is kept");
-    }
-    assert_eq!(ring.named("x").unwrap().state, ConsumerState::Away);
-}
-
-fn a_dead_name_resumes_at_its_last_release(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
-    let attach = Attach::gated().name("x");
-    for round in 0..20 {
-        let mut consumer = ring.consumer(&attach);
-        sent.send_many(&mut producer, [56; 5]);
-        oracle.take(&sent, &mut consumer, 3 + round % 3);
-        consumer.release();
-        let released = oracle.clone();
-        oracle.take(&sent, &mut consumer, 1);
-        ring.kill_consumer(consumer);
-        oracle = released;
-    }
-    let mut consumer = ring.consumer(&attach);
-    oracle.keep_up(&sent, &mut consumer);
-    oracle.is_done(&sent, setup.first);
-}
-
-fn a_dead_held_name_is_waited_for(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
-    let attach = Attach::gated().name("x").hold_forever();
-    for _ in 0..3 {
-        let mut consumer = ring.consumer(&attach);
-        oracle.keep_up(&sent, &mut consumer);
-        ring.kill_consumer(consumer);
-        assert_eq!(sent.fill(&mut producer, 56), 64);
-        assert_eq!(producer.send_deadline(&[], Instant::now() + HOLD), Err(SendError::TimedOut));
-    }
-    let mut consumer = ring.consumer(&attach);
-    oracle.keep_up(&sent, &mut consumer);
-    oracle.is_done(&sent, setup.first);
-    assert_eq!(oracle.lost(), 0);
-}
-
-fn a_dead_consumers_slot_is_taken(setup: Setup) {
-    let ring = setup.backing.ring(&setup.options().slots(1));
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
-    for attach in [Attach::gated(), Attach::lossy(), Attach::gated_for(HOLD)].iter().cycle().take(9) {
-        let mut consumer = ring.consumer(attach);
-        let mut oracle = crate::common::Oracle::new(consumer.next_sequence());
-        sent.send_many(&mut producer, [5, 50]);
-        oracle.keep_up(&sent, &mut consumer);
-        assert_eq!(oracle.received, 2);
-        ring.kill_consumer(consumer);
-    }
-    let consumer = ring.consumer(&Attach::gated().name("x"));
-    ring.kill_consumer(consumer);
-    let refused = ring.try_consumer(&Attach::lossy());
-    assert!(matches!(refused, Err(Error::SlotsTaken { slots: 1, saved: 1 })));
-    ring.forget("x").unwrap();
-    drop(ring.consumer(&Attach::lossy()));
-}
-
-fn a_death_half_way_in_costs_no_slot(setup: Setup) {
-    use std::os::unix::fs::FileExt;
-
-    let ring = setup.backing.ring(&setup.options().slots(1));
-    let mut producer = ring.producer();
-    drop(ring.consumer(&Attach::gated().name("x")));
-    let file = std::fs::File::options().read(true).write(true).open(ring.path().unwrap()).unwrap();
-    let slot = (4480_u64 + 32 * 64).next_multiple_of(4096) + 256;
-    let mut state = [0; 8];
-    file.read_exact_at(&mut state, slot).unwrap();
-    // Attaching, with the name in place and no cursor: killed before it had a place.
-    state[0] = 1;
-    file.write_all_at(&state, slot).unwrap();
-    file.write_all_at(&4u64.to_le_bytes(), slot + 8).unwrap();
-    producer.send(&[1]).unwrap();
-    let consumer = ring.consumer(&Attach::lossy());
-    assert_eq!(consumer.resumed(), None);
-    drop(consumer);
-    assert!(ring.named("x").is_none());
-    // The same, and the same name comes again.
-    drop(ring.consumer(&Attach::gated().name("x")));
-    file.read_exact_at(&mut state, slot).unwrap();
-    state[0] = 1;
-    file.write_all_at(&state, slot).unwrap();
-    file.write_all_at(&4u64.to_le_bytes(), slot + 8).unwrap();
-    let consumer = ring.consumer(&Attach::lossy().name("x"));
-    assert_eq!((consumer.resumed(), consumer.next_sequence()), (None, producer.next_sequence()));
 }

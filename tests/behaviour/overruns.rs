@@ -8,6 +8,7 @@ use crate::common::{Oracle, Reader, payload};
 crate::behaviours! {
     a_lap_is_told_exactly,
     one_lap_behind_is_not_yet_lapped,
+    one_word_more_than_a_lap_is_lapped,
     reading_goes_on_with_a_margin,
     large_records_do_not_starve_a_slow_reader,
     an_observer_is_told_as_well,
@@ -66,6 +67,22 @@ fn one_lap_behind_is_not_yet_lapped(setup: Setup) {
                 assert_eq!(oracle.lost() > 0, over > 0, "{ahead} ahead, {over} over");
             }
         }
+    }
+}
+
+fn one_word_more_than_a_lap_is_lapped(setup: Setup) {
+    // Empty records, so that the reader stands at each word of a segment in turn.
+    for ahead in 0..17 {
+        let ring = setup.ring();
+        let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+        let mut producer = ring.producer();
+        let mut consumer = ring.consumer(&Attach::lossy());
+        sent.send_many(&mut producer, vec![0; ahead]);
+        oracle.keep_up(&sent, &mut consumer);
+        sent.send_many(&mut producer, [0; 513]);
+        oracle.keep_up(&sent, &mut consumer);
+        oracle.is_done(&sent, setup.first);
+        assert_eq!(oracle.losses.len(), 1, "{ahead} ahead");
     }
 }
 
@@ -161,17 +178,17 @@ fn losses_of_many_laps_add_up(setup: Setup) {
 /// The account that a consumer must have, all of whose losses are overruns.
 fn account_of(oracle: &Oracle) -> LossAccount {
     let losses = &oracle.losses;
-    let mut account = LossAccount::default();
-    account.records = oracle.lost();
-    account.bytes = oracle.lost_bytes();
-    account.gaps = losses.len() as u64;
-    account.largest_gap = losses.iter().map(|loss| loss.records).max().unwrap_or(0);
-    account.first = losses.first().map_or(0, |loss| loss.first);
-    account.last = losses.last().map_or(0, |loss| loss.next.wrapping_sub(1));
-    account.overrun = oracle.lost_by(LossCause::Overrun);
-    account.evicted = oracle.lost_by(LossCause::Evicted);
-    account.away = oracle.lost_by(LossCause::Away);
-    account
+    LossAccount {
+        records: oracle.lost(),
+        bytes: oracle.lost_bytes(),
+        gaps: losses.len() as u64,
+        largest_gap: losses.iter().map(|loss| loss.records).max().unwrap_or(0),
+        first: losses.first().map_or(0, |loss| loss.first),
+        last: losses.last().map_or(0, |loss| loss.next.wrapping_sub(1)),
+        overrun: oracle.lost_by(LossCause::Overrun),
+        evicted: oracle.lost_by(LossCause::Evicted),
+        away: oracle.lost_by(LossCause::Away),
+    }
 }
 
 fn the_account_stands_in_the_slot(setup: Setup) {

@@ -209,6 +209,7 @@ fn what_was_never_published_is_never_seen(setup: Setup) {
         if round % 2 == 0 {
             let mut claim = producer.claim(round * 20).unwrap();
             claim.write_at(0, &vec![0xff; round * 20]).unwrap();
+            #[allow(clippy::forget_non_drop, reason = "should claims ever come to have one")]
             std::mem::forget(claim);
         } else {
             let mut batch = producer.batch();
@@ -413,11 +414,14 @@ fn open_or_create_opens_or_creates(setup: Setup) {
     let winners = std::thread::scope(|scope| {
         let racers: Vec<_> =
             (0..4).map(|_| scope.spawn(|| Producer::open_or_create(&path, &setup.options()))).collect();
-        racers.into_iter().filter_map(|racer| match racer.join().unwrap() {
-            Ok(producer) => Some(producer),
-            Err(Error::ProducerAlive { .. }) => None,
-            Err(error) => panic!("{error}"),
-        }).collect::<Vec<_>>()
+        racers
+            .into_iter()
+            .filter_map(|racer| match racer.join().unwrap() {
+                Ok(producer) => Some(producer),
+                Err(Error::ProducerAlive { .. }) => None,
+                Err(error) => panic!("{error}"),
+            })
+            .collect::<Vec<_>>()
     });
     assert_eq!(winners.len(), 1);
     until("the ring is there", || path.exists());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use quoit::{Attach, Event, Start, WaitMode};
 
 use crate::Setup;
-use crate::common::{PATIENCE, Sent, payload, soon};
+use crate::common::{PATIENCE, Sent, payload, soon, until};
 
 crate::behaviours! {
     membarrier_streams_to_sleepers,
@@ -15,6 +15,10 @@ crate::behaviours! {
     a_fast_producer_meets_slow_readers,
     ping_pong_between_sleepers,
     sleepers_are_woken_and_counted,
+}
+
+crate::behaviours_of_files! {
+    a_sleeper_that_died_costs_one_wake,
 }
 
 const RECORDS: usize = 1500;
@@ -99,7 +103,8 @@ fn a_fast_producer_meets_slow_readers(setup: Setup) {
                 scope.spawn(move || {
                     let mut oracle = setup.oracle();
                     while oracle.next != sent.next() {
-                        oracle.feed(sent, consumer.recv_deadline(soon()).unwrap().expect("the stream goes on"));
+                        oracle
+                            .feed(sent, consumer.recv_deadline(soon()).unwrap().expect("the stream goes on"));
                         if oracle.received % 100 == 50 * reader {
                             std::thread::yield_now();
                         }
@@ -148,30 +153,62 @@ fn ping_pong_between_sleepers(setup: Setup) {
 fn sleepers_are_woken_and_counted(setup: Setup) {
     for mode in [WaitMode::Membarrier, WaitMode::Fence, WaitMode::Spin] {
         let ring = setup.backing.ring(&setup.options().wait(mode));
+        let inspector = ring.inspector();
         let mut producer = ring.producer();
         let mut consumer = ring.consumer(&Attach::gated());
         consumer.set_spins(0);
+        let mut records = 0;
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                for _ in 0..20 {
-                    assert!(consumer.recv_deadline(soon()).unwrap().is_some());
+                loop {
+                    let event = consumer.recv_deadline(soon()).unwrap();
+                    let Event::Record(record) = event.expect("the stream goes on") else {
+                        panic!("no record")
+                    };
+                    if record.is_empty() {
+                        break;
+                    }
                 }
             });
-            for n in 0..20 {
-                std::thread::sleep(Duration::from_millis(1));
-                producer.send(&payload(n, 8)).unwrap();
-            }
+            until("twenty records, and one that wakes", || {
+                producer.send_deadline(&payload(records, 8), soon()).unwrap();
+                records += 1;
+                records > 20 && (mode == WaitMode::Spin || inspector.snapshot().unwrap().wakes > 0)
+            });
+            producer.send_deadline(&[], soon()).unwrap();
         });
-        let wakes = ring.snapshot().wakes;
+        let wakes = inspector.snapshot().unwrap().wakes;
         if mode == WaitMode::Spin {
             assert_eq!(wakes, 0, "nobody announces sleep");
         } else {
-            assert!((1..=20).contains(&wakes), "{wakes} wakes for 20 records");
+            assert!((1..=records + 1).contains(&wakes), "{wakes} wakes for {records} records");
             // With nobody asleep a publish looks, and makes no call.
             for n in 0..50 {
                 producer.send(&payload(n, 8)).unwrap();
             }
-            assert!(ring.snapshot().wakes <= wakes + 1);
+            assert!(inspector.snapshot().unwrap().wakes <= wakes + 1);
         }
+    }
+}
+
+fn a_sleeper_that_died_costs_one_wake(setup: Setup) {
+    use std::os::unix::fs::FileExt;
+
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    let file = std::fs::File::options().read(true).write(true).open(ring.path().unwrap()).unwrap();
+    let data_word = (4480_u64 + 32 * 64).next_multiple_of(4096);
+    for round in 1..=3 {
+        // Armed, and then killed in its sleep.
+        let mut armed = [0; 4];
+        file.read_exact_at(&mut armed, data_word).unwrap();
+        assert_eq!(armed[0] & 1, 0);
+        armed[0] |= 1;
+        file.write_all_at(&armed, data_word).unwrap();
+        sent.send_many(&mut producer, [8; 50]);
+        assert_eq!(ring.snapshot().wakes, round, "one for each death");
+        oracle.keep_up(&sent, &mut consumer);
     }
 }

@@ -23,7 +23,7 @@ fn sums(process: &mut Process) -> Sums {
 fn every_policy(stage: &Stage, options: &Options, count: u64) {
     let ring = stage.file("ring");
     options.create(&ring).expect("create");
-    let slow = |policy| reader(stage, policy).with("nap_every", 100).with("nap_us", 25_000);
+    let slow = |policy| reader(stage, policy).with("nap_every", 100).with("nap_us", 100_000);
     let parts = [
         ("gated", reader(stage, "gated")),
         ("gated, asleep at once", reader(stage, "gated").with("spins", 0)),
@@ -138,4 +138,38 @@ fn a_producer_that_comes_back_by_create_or_open_meets_the_same_ring() {
         }
     }
     assert_eq!(seen, [b"one", b"two"]);
+}
+
+#[test]
+fn a_forgotten_batch_publishes_nothing() {
+    let stage = Stage::tmpfs(30);
+    let mut producer = Producer::create(stage.file("ring"), &Options::new().capacity(4096)).expect("create");
+    let mut consumer = Consumer::open(stage.file("ring"), &Attach::gated()).expect("attach");
+    for round in 0..20 {
+        let mut batch = producer.batch();
+        // Up to its limit: nor may it stand in the way of what comes next.
+        while batch.send(&[0xff; 200]).is_ok() {}
+        std::mem::forget(batch);
+        let sequence = match round % 3 {
+            0 => producer.send(b"sent").expect("room"),
+            1 => {
+                let mut claim = producer.claim(4).expect("room");
+                claim.write_at(0, b"sent").expect("fits");
+                claim.publish()
+            }
+            _ => {
+                let mut batch = producer.batch();
+                batch.send(b"sent").expect("room");
+                batch.publish().expect("a record")
+            }
+        };
+        assert_eq!(sequence, round);
+        match consumer.try_recv() {
+            Ok(Some(Event::Record(record))) => {
+                assert_eq!((record.sequence(), record.to_vec()), (round, b"sent".to_vec()))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(consumer.try_recv(), Ok(None)));
+    }
 }

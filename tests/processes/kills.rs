@@ -3,20 +3,22 @@
 //! Two consumers are never killed. Being gated they must see every record exactly once, in order and whole, across
 //! all producers. Everybody else dies again and again and has to find their place again.
 
+use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use quoit::{Inspector, Options};
+use quoit::{Inspector, Options, WaitMode};
 
+use self::Kind::{Gated, Held, Keeper, Lossy, Named};
 use crate::load::Notebook;
 use crate::oracle::{Sums, mix};
 use crate::process::{Part, Process, SOON, Stage, note, numbers};
 
 const MAX: usize = 3_000;
 
-/// How many kills of each role: `QUOIT_KILLS`, 200 unless set.
+/// How many kills of each role: `QUOIT_KILLS`, 400 unless set.
 fn kills_wanted() -> u64 {
-    std::env::var("QUOIT_KILLS").map_or(200, |text| text.parse().expect("QUOIT_KILLS is a number"))
+    std::env::var("QUOIT_KILLS").map_or(400, |text| text.parse().expect("QUOIT_KILLS is a number"))
 }
 
 #[derive(Debug)]
@@ -28,6 +30,51 @@ impl Dice {
         self.0 = mix(self.0);
         self.0 % limit
     }
+}
+
+/// The consumers that are killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Named and held; notes each record.
+    Held,
+    /// Named and held; releases many records at a time.
+    Keeper,
+    /// Named and gated, not held.
+    Named,
+    Gated,
+    Lossy,
+}
+
+impl Kind {
+    fn part(self, stage: &Stage) -> Part {
+        let part = reader(stage);
+        let notes = |name: &str| stage.file(name).display().to_string();
+        match self {
+            Held => part.with("held", true).with("name", "held").with("progress", notes("held")),
+            Keeper => {
+                let part = part.with("held", true).with("name", "keeper").with("progress", notes("keeper"));
+                part.with("keep", 30)
+            }
+            Named => part.with("name", "named").with("progress", notes("named")),
+            Gated => part.with("nap_every", 500).with("nap_us", 2_000),
+            Lossy => {
+                let part = part.with("policy", "lossy").with("start", "oldest");
+                part.with("nap_every", 50).with("nap_us", 1_000)
+            }
+        }
+    }
+
+    fn has_name(self) -> bool {
+        matches!(self, Held | Keeper | Named)
+    }
+
+    fn may_lose(self) -> bool {
+        matches!(self, Named | Lossy)
+    }
+}
+
+fn reader(stage: &Stage) -> Part {
+    Part::new("consume").on(&stage.file("ring")).with("max", MAX).with("policy", "gated")
 }
 
 /// A role that is killed and played again.
@@ -53,29 +100,23 @@ struct Scene<'a> {
     inspector: Inspector,
     producer: Victim,
     consumers: Vec<Victim>,
-    /// What was published when the last producer had died, and its epoch.
+    kinds: &'a [Kind],
+    /// What was published when the last producer had died.
     expected: u64,
-    epoch: u64,
+    /// Where each epoch began, for all that came to say so.
+    epochs: BTreeMap<u64, u64>,
+    start: Instant,
 }
 
 impl<'a> Scene<'a> {
-    fn set(stage: &'a Stage, seed: u64) -> (Self, [Process; 2]) {
+    fn set(stage: &'a Stage, seed: u64, mode: WaitMode, kinds: &'a [Kind]) -> (Self, [Process; 2]) {
         let ring = stage.file("ring");
-        Options::new().capacity(1 << 16).slots(8).create(&ring).expect("create");
-        let gated = Part::new("consume").on(&ring).with("max", MAX).with("policy", "gated");
-        let mut faithful = [gated.start(), gated.clone().with("spins", 0).start()];
+        Options::new().capacity(1 << 16).slots(8).wait(mode).create(&ring).expect("create");
+        let faithful = reader(stage).with("tell_changes", true);
+        let mut faithful = [faithful.start(), faithful.with("spins", 0).start()];
         for consumer in &mut faithful {
             assert_eq!(consumer.says("ready"), [0, 0]);
         }
-        let notes = |name: &str| stage.file(name).display().to_string();
-        let held = gated.clone().with("held", true);
-        let parts = [
-            held.clone().with("name", "held").with("progress", notes("held")),
-            held.with("name", "keeper").with("progress", notes("keeper")).with("keep", 30),
-            gated.clone().with("name", "named").with("progress", notes("named")),
-            gated.clone().with("nap_every", 500).with("nap_us", 2_000),
-            gated.with("policy", "lossy").with("start", "oldest").with("nap_every", 50).with("nap_us", 1_000),
-        ];
         let acks = stage.file("acks");
         let producer = Part::new("produce").on(&ring).with("max", MAX).with("acks", acks.display());
         let scene = Self {
@@ -83,14 +124,16 @@ impl<'a> Scene<'a> {
             dice: Dice(seed),
             inspector: Inspector::open(&ring).expect("inspect"),
             producer: Victim::new(producer.with("seed", seed)),
-            consumers: parts.map(Victim::new).into(),
+            consumers: kinds.iter().map(|kind| Victim::new(kind.part(stage))).collect(),
+            kinds,
             expected: 0,
-            epoch: 0,
+            epochs: BTreeMap::new(),
+            start: Instant::now(),
         };
         (scene, faithful)
     }
 
-    fn published(&self) -> u64 {
+    fn next_sequence(&self) -> u64 {
         self.inspector.snapshot().expect("snapshot").next_sequence
     }
 
@@ -111,8 +154,9 @@ impl<'a> Scene<'a> {
 
     fn check_successor(&mut self, said: &[u64]) {
         assert_eq!(said[0], self.expected, "a successor goes on exactly where the dead producer left off");
-        assert!(said[1] > self.epoch, "with an epoch of its own");
-        self.epoch = said[1];
+        let last = self.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
+        assert!(said[1] > last, "with an epoch of its own");
+        self.epochs.insert(said[1], said[0]);
         self.producer.ready = true;
     }
 
@@ -128,7 +172,7 @@ impl<'a> Scene<'a> {
                 self.check_successor(&said);
             }
             let acknowledged = Notebook::open(self.stage.file("acks")).read();
-            let published = self.published();
+            let published = self.next_sequence();
             assert!(published >= acknowledged, "{acknowledged} acknowledged, only {published} are there");
             assert!(published >= self.expected, "{published} published after {}", self.expected);
             self.expected = published;
@@ -172,7 +216,7 @@ impl<'a> Scene<'a> {
     }
 
     /// A last producer closes the ring; everybody accounts for what they saw.
-    fn close(mut self, faithful: [Process; 2]) -> (u64, [u64; 6]) {
+    fn close(mut self, faithful: [Process; 2], what: &str) {
         self.kill(true, &[]);
         let ring = self.stage.file("ring");
         let last = Part::new("produce").on(&ring).with("max", MAX).with("seed", 1).with("count", 2_000);
@@ -183,30 +227,44 @@ impl<'a> Scene<'a> {
         assert_eq!(end, self.expected + 2_000);
         last.finish();
         for mut consumer in faithful {
-            let sums = sums(&mut consumer);
+            let mut line = consumer.line(SOON * 2);
+            while let Some(changed) = numbers(&line, "changed") {
+                if let Some(began) = self.epochs.get(&changed[0]) {
+                    assert_eq!(changed[1], *began, "the place where epoch {} began", changed[0]);
+                }
+                line = consumer.line(SOON * 2);
+            }
+            let sums = Sums::from(numbers(&line, "done").expect("done")[..8].to_vec());
             consumer.finish();
             assert_eq!((sums.first, sums.next, sums.delivered, sums.lost), (0, end, end, 0), "{sums:?}");
             assert!(sums.changes > 0, "{sums:?}");
         }
-        for (number, victim) in self.consumers.iter_mut().enumerate() {
+        for (victim, kind) in self.consumers.iter_mut().zip(self.kinds) {
             if !victim.ready {
                 victim.process.says("ready");
             }
             let sums = sums(&mut victim.process);
-            assert_eq!(sums.next, end, "consumer {number}: {sums:?}");
-            assert_eq!(sums.delivered + sums.lost, end - sums.first, "consumer {number}: {sums:?}");
-            assert!(sums.lost == 0 || number == 2 || number == 4, "consumer {number} was held: {sums:?}");
+            assert_eq!(sums.next, end, "{kind:?}: {sums:?}");
+            assert_eq!(sums.delivered + sums.lost, end - sums.first, "{kind:?}: {sums:?}");
+            assert!(sums.lost == 0 || kind.may_lose(), "{kind:?}: {sums:?}");
         }
-        let mut kills = [self.producer.kills; 6];
-        self.consumers.iter().zip(&mut kills[1..]).for_each(|(victim, kills)| *kills = victim.kills);
+        let kills: Vec<_> = self.consumers.iter().map(|victim| victim.kills).collect();
         self.consumers.into_iter().for_each(|victim| victim.process.finish());
         let snapshot = self.inspector.snapshot().expect("snapshot");
         let names: Vec<_> =
             snapshot.consumers.iter().filter_map(|consumer| consumer.name.as_deref()).collect();
         assert_eq!(names.len(), snapshot.consumers.len(), "only names keep slots: {:?}", snapshot.consumers);
-        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names.len(), self.kinds.iter().filter(|kind| kind.has_name()).count(), "{names:?}");
         assert_eq!(snapshot.records, end, "records are counted right across all deaths");
-        (end, kills)
+        let each: Vec<_> =
+            self.kinds.iter().zip(&kills).map(|(kind, kills)| format!("{kind:?} {kills}")).collect();
+        note(format_args!(
+            "{what}: {} kills of producers, {} of consumers ({}); {end} records; {:.1} s",
+            self.producer.kills,
+            kills.iter().sum::<u64>(),
+            each.join(", "),
+            self.start.elapsed().as_secs_f64()
+        ));
     }
 }
 
@@ -216,51 +274,52 @@ fn sums(process: &mut Process) -> Sums {
     numbers.into()
 }
 
-fn report(what: &str, start: Instant, (records, kills): (u64, [u64; 6])) {
-    let [producer, held, keeper, named, anonymous, lossy] = kills;
-    let consumers = held + keeper + named + anonymous + lossy;
-    note(format_args!(
-        "{what}: {producer} kills of producers, {consumers} of consumers ({held} held, {keeper} held and releasing \
-         in batches, {named} named, {anonymous} gated, {lossy} lossy), {records} records, {:.1} s",
-        start.elapsed().as_secs_f64()
-    ));
-}
-
 #[test]
 fn producers_killed_under_load() {
-    let start = Instant::now();
     let wanted = kills_wanted();
     let stage = Stage::tmpfs(60 + wanted);
-    let (mut scene, faithful) = Scene::set(&stage, 1);
+    let (mut scene, faithful) = Scene::set(&stage, 1, WaitMode::Membarrier, &[Keeper, Lossy]);
     while scene.producer.kills < wanted {
         scene.round(true, &[]);
     }
-    report("producers killed", start, scene.close(faithful));
+    scene.close(faithful, "producers killed");
 }
 
 #[test]
 fn consumers_killed_under_load() {
-    let start = Instant::now();
     let wanted = kills_wanted();
     let stage = Stage::tmpfs(60 + wanted);
-    let (mut scene, faithful) = Scene::set(&stage, 2);
-    // The five kinds of them together.
+    let kinds = [Held, Keeper, Named, Gated, Lossy];
+    let (mut scene, faithful) = Scene::set(&stage, 2, WaitMode::Membarrier, &kinds);
     while scene.least_kills() < wanted.div_ceil(2) {
         let some = scene.some_consumers();
         scene.round(false, &some);
     }
-    report("consumers killed", start, scene.close(faithful));
+    scene.close(faithful, "consumers killed");
 }
 
 #[test]
-fn both_killed_at_once_on_disk() {
-    let start = Instant::now();
+fn both_killed_at_once_with_fences() {
     let wanted = kills_wanted();
-    let stage = Stage::disk(60 + wanted);
-    let (mut scene, faithful) = Scene::set(&stage, 3);
+    let stage = Stage::tmpfs(60 + wanted);
+    let kinds = [Held, Keeper, Gated, Lossy];
+    let (mut scene, faithful) = Scene::set(&stage, 3, WaitMode::Fence, &kinds);
     while scene.producer.kills < wanted.div_ceil(4) {
         let some = scene.some_consumers();
         scene.round(true, &some);
     }
-    report("both killed at once, on disk", start, scene.close(faithful));
+    scene.close(faithful, "both killed at once, with fences");
+}
+
+#[test]
+fn both_killed_at_once_on_disk() {
+    let wanted = kills_wanted();
+    let stage = Stage::disk(60 + wanted);
+    let kinds = [Held, Keeper, Named, Gated, Lossy];
+    let (mut scene, faithful) = Scene::set(&stage, 4, WaitMode::Membarrier, &kinds);
+    while scene.producer.kills < wanted.div_ceil(4) {
+        let some = scene.some_consumers();
+        scene.round(true, &some);
+    }
+    scene.close(faithful, "both killed at once, on disk");
 }

@@ -83,8 +83,8 @@ fn claim_and_fill(producer: &mut Producer, oracle: &Oracle) {
     let next = producer.next_sequence();
     let mut claim = producer.claim(oracle.len(next)).expect("room");
     assert_eq!(claim.sequence(), next);
-    let (head, rest) = oracle.parts(next);
-    claim.write_at(0, &head[..head.len().min(claim.len())]).expect("the sequence fits");
+    let (label, rest) = oracle.parts(next);
+    claim.write_at(0, &label[..label.len().min(claim.len())]).expect("the sequence fits");
     for (number, piece) in rest.chunks(100).enumerate() {
         claim.write_at(8 + number * 100, piece).expect("a piece fits");
     }
@@ -98,8 +98,8 @@ fn claim_and_drop(producer: &mut Producer, oracle: &Oracle, dice: u64) {
     claim.write_at(0, &garbage).expect("garbage fits");
     drop(claim);
     let mut batch = producer.batch();
-    let (head, _) = oracle.parts(dice);
-    match batch.send(&head) {
+    let (label, _) = oracle.parts(dice);
+    match batch.send(&label) {
         Ok(_) | Err(SendError::BatchFull) => drop(batch),
         Err(error) => panic!("{error}"),
     }
@@ -197,7 +197,8 @@ impl Reader {
 ///
 /// `ring`, `max`, `policy`, `patience_ms`, `start`, `name`, `held`, `spins`; `nap_every` so many records, for
 /// `nap_us`; `progress`: notebook for the sequence after the last one processed; `keep`: release after so many
-/// records, and note then, in place of noting each; `tell_gone`: say so when the producer is gone.
+/// records, and note then, in place of noting each; `tell_gone`: say so when the producer is gone;
+/// `tell_changes`: say `changed EPOCH NEXT` at each change of the producer.
 pub(crate) fn consume(part: &Part) {
     let progress = part.find("progress").map(Notebook::open);
     let keep = part.find::<u64>("keep");
@@ -226,14 +227,25 @@ pub(crate) fn consume(part: &Part) {
     }
     say(format_args!("ready {next} {}", u8::from(has_been_here)));
     let mut tally = Tally::new(oracle, next, has_been_here);
+    let tell_gone = part.find("tell_gone") == Some(true);
+    let tell_changes = part.find("tell_changes") == Some(true);
     let mut gone = 0;
     let mut unreleased = 0;
     loop {
         let got = match reader.recv(keep.is_some()) {
-            Ok(event) => event.map(|event| tally.take(&event)).is_some(),
+            Ok(Some(event)) => {
+                tally.take(&event);
+                if let Event::ProducerChanged { epoch } = event
+                    && tell_changes
+                {
+                    say(format_args!("changed {epoch} {}", tally.next));
+                }
+                true
+            }
+            Ok(None) => false,
             Err(RecvError::ProducerGone) => {
                 gone += 1;
-                if part.find("tell_gone") == Some(true) {
+                if tell_gone {
                     say("gone");
                 }
                 false

@@ -3,7 +3,7 @@
 //! This binary plays all the parts. A test starts it again with the part to play in the environment; see
 //! `process.rs`. What the ring says is checked against what its participants noted elsewhere; see `oracle.rs`.
 //!
-//! `QUOIT_KILLS` scales the kill tests: 200 kills of each role unless set.
+//! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
 
 mod forks;
 mod integrity;
@@ -29,6 +29,7 @@ fn child() {
         "consume" => load::consume(&part),
         "race to create" => ownership::race_to_create(&part),
         "race to succeed" => ownership::race_to_succeed(&part),
+        "create" => ownership::create(&part),
         "hold" => ownership::hold(&part),
         "family" => forks::family(&part),
         "forking storm" => forks::storm(&part),

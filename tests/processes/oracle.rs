@@ -12,12 +12,10 @@ pub(crate) fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Random bytes that payloads are cut from; a power of two.
-const POOL: usize = 1 << 20;
-
 /// Lengths and contents of all records of a stream.
 #[derive(Debug)]
 pub(crate) struct Oracle {
+    /// Random bytes that payloads are cut from.
     pool: Vec<u8>,
     max: usize,
 }
@@ -25,8 +23,8 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Records are `max` bytes at most, the great majority much shorter.
     pub(crate) fn new(max: usize) -> Self {
-        assert!(max < POOL / 2);
-        let words = (0..POOL as u64 / 8).map(|number| mix(!number).to_le_bytes());
+        let bytes = (4 * max).next_power_of_two();
+        let words = (0..bytes as u64 / 8).map(|number| mix(!number).to_le_bytes());
         Self { pool: words.flatten().collect(), max }
     }
 
@@ -50,25 +48,25 @@ impl Oracle {
 
     /// The content, in two parts: the sequence itself as far as it fits, and a stretch of the pool.
     pub(crate) fn parts(&self, sequence: u64) -> ([u8; 8], &[u8]) {
-        let start = mix(!sequence) as usize % (POOL / 2);
+        let start = mix(!sequence) as usize % (self.pool.len() / 2);
         let rest = self.len(sequence).saturating_sub(8);
         (sequence.to_le_bytes(), &self.pool[start..start + rest])
     }
 
     /// The content as one.
     pub(crate) fn fill(&self, sequence: u64, payload: &mut Vec<u8>) {
-        let (head, rest) = self.parts(sequence);
+        let (label, rest) = self.parts(sequence);
         payload.clear();
-        payload.extend_from_slice(&head);
+        payload.extend_from_slice(&label);
         payload.extend_from_slice(rest);
         payload.truncate(self.len(sequence));
     }
 
     pub(crate) fn check(&self, sequence: u64, payload: &[u8]) {
-        let (head, rest) = self.parts(sequence);
+        let (label, rest) = self.parts(sequence);
         let len = self.len(sequence);
         let cut = len.min(8);
-        let whole = payload.len() == len && payload[..cut] == head[..cut] && payload[cut..] == *rest;
+        let whole = payload.len() == len && payload[..cut] == label[..cut] && payload[cut..] == *rest;
         assert!(whole, "record {sequence} is not what was sent: {} bytes, {len} sent", payload.len());
     }
 }

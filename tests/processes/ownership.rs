@@ -7,10 +7,24 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, Start};
 
+use crate::oracle::mix;
 use crate::process::{Part, Process, SOON, Stage, hear, monotonic_ns, note, numbers, say};
 
 fn small() -> Options {
     Options::new().capacity(4096).slots(2)
+}
+
+/// What a reader finds, as text.
+macro_rules! all_of {
+    ($reader:expr) => {{
+        let mut seen = Vec::new();
+        while let Some(event) = $reader.try_recv().expect("receive") {
+            if let Event::Record(record) = event {
+                seen.push(String::from_utf8_lossy(&record.bytes()).into_owned());
+            }
+        }
+        seen
+    }};
 }
 
 /// Ring number `number` of a race.
@@ -152,6 +166,78 @@ fn of_racing_successors_one_wins() {
     });
 }
 
+/// Creates rings in `directory` for ever.
+pub(crate) fn create(part: &Part) {
+    say("ready");
+    for number in 0.. {
+        // Large enough for the kernel to be at it for a while.
+        let options = Options::new().capacity(1 << 20);
+        match number % 2 {
+            0 => options.create(lane(part, number)).expect("create"),
+            _ => drop(Producer::create(lane(part, number), &options).expect("create")),
+        }
+        if number >= 8 {
+            std::fs::remove_file(lane(part, number - 8)).expect("remove");
+        }
+    }
+}
+
+/// Nobody ever sees half a ring, nor finds anything else left behind.
+#[test]
+fn creators_killed_at_any_moment_leave_whole_rings_or_nothing() {
+    let stage = Stage::tmpfs(60);
+    let part = Part::new("create").with("directory", stage.path().display());
+    let mut rings = 0;
+    for round in 0..60 {
+        let mut creator = part.start();
+        creator.says("ready");
+        sleep(Duration::from_micros(mix(round) % 6_000));
+        creator.kill();
+        for entry in std::fs::read_dir(stage.path()).expect("list") {
+            let path = entry.expect("an entry").path();
+            let mut consumer = Consumer::open(&path, &Attach::gated()).expect("a whole ring");
+            let mut producer = Producer::open(&path).expect("a whole ring");
+            assert_eq!(producer.send(b"whole"), Ok(0));
+            assert_eq!(all_of!(consumer), ["whole"]);
+            std::fs::remove_file(path).expect("remove");
+            rings += 1;
+        }
+    }
+    note(format_args!("60 kills of creators, {rings} rings found, all whole"));
+}
+
+/// A rival's reader spins for ever on a file whose header is not written yet, and panics on one that was cut.
+#[test]
+fn half_a_file_is_refused_at_once() {
+    let stage = Stage::tmpfs(30);
+    let ring = stage.file("ring");
+    small().create(&ring).expect("create");
+    let whole = std::fs::read(&ring).expect("read");
+    for len in [0, 1, 8, 100, 4095, 4096, 4097, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+        for content in [&whole[..len], &vec![0; len]] {
+            let path = stage.file("half");
+            std::fs::write(&path, content).expect("write");
+            let start = Instant::now();
+            let refusals = [
+                Producer::open(&path).map(drop),
+                Producer::open_or_create(&path, &small()).map(drop),
+                Consumer::open(&path, &Attach::lossy()).map(drop),
+                Observer::open(&path, Start::Newest).map(drop),
+                Inspector::open(&path).map(drop),
+            ];
+            for refusal in refusals {
+                let expected = matches!(
+                    refusal,
+                    Err(Error::TooShort { .. } | Error::NotARing { .. } | Error::WrongSize { .. })
+                );
+                assert!(expected, "{len} bytes: {refusal:?}");
+            }
+            assert!(start.elapsed() < Duration::from_secs(2));
+            assert_eq!(std::fs::read(&path).expect("read"), content, "and left as it was");
+        }
+    }
+}
+
 fn refused(path: &Path) -> bool {
     let open = matches!(Producer::open(path), Err(Error::ProducerAlive { .. }));
     let either = matches!(Producer::open_or_create(path, &small()), Err(Error::ProducerAlive { .. }));
@@ -210,19 +296,6 @@ fn a_second_create_on_a_live_file_is_refused_and_harms_nothing() {
     }
     assert_eq!(seen, [&b"before"[..], b"after"]);
     assert_eq!(std::fs::read_dir(stage.path()).expect("list").count(), 1, "and leaves nothing behind");
-}
-
-/// What a reader finds, as text.
-macro_rules! all_of {
-    ($reader:expr) => {{
-        let mut seen = Vec::new();
-        while let Some(event) = $reader.try_recv().expect("receive") {
-            if let Event::Record(record) = event {
-                seen.push(String::from_utf8_lossy(&record.bytes()).into_owned());
-            }
-        }
-        seen
-    }};
 }
 
 #[test]

@@ -318,9 +318,19 @@ impl Stage {
         Self::within(Path::new("/dev/shm"), seconds)
     }
 
-    /// On the file system of the build directory, such as ext4.
+    /// On the file system of the build directory, such as ext4. On tmpfs, and saying so, if no ring can be there.
     pub(crate) fn disk(seconds: u64) -> Self {
-        Self::within(Path::new(env!("CARGO_TARGET_TMPDIR")), seconds)
+        let stage = Self::within(Path::new(env!("CARGO_TARGET_TMPDIR")), seconds);
+        let probe = stage.file("probe");
+        match quoit::Options::new().capacity(4096).create(&probe) {
+            Ok(()) => std::fs::remove_file(probe).expect("remove a ring"),
+            Err(quoit::Error::Filesystem { kind, .. }) => {
+                note(format_args!("SKIPPED on disk: the build directory is on {kind}; on tmpfs instead"));
+                return Self::tmpfs(seconds);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        stage
     }
 
     fn within(parent: &Path, seconds: u64) -> Self {

@@ -10,7 +10,6 @@ use quoit::{Attach, Consumer, Event, Observer, Options, Producer, SendError, Sta
 use crate::process::{Part, Stage, hear, say};
 
 /// A handler's own: signal handlers can touch little else.
-#[allow(clippy::disallowed_types, reason = "counts signals; nothing of the ring")]
 mod count {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -44,7 +43,7 @@ fn timed(limit: Duration, wait: impl FnOnce(Instant)) -> (Duration, u64) {
 fn check((took, signals): (Duration, u64), limit: Duration) {
     assert!(took >= limit, "{took:?} in place of {limit:?}: early");
     assert!(took < limit + Duration::from_secs(2), "{took:?} in place of {limit:?}: drifts");
-    assert!(signals >= 20, "only {signals} signals in {took:?}");
+    assert!(signals > 0, "no signal in {took:?}");
 }
 
 /// Waits with deadlines while this thread gets a signal every millisecond.
@@ -120,6 +119,7 @@ fn deadlines_hold_in_a_storm_of_signals() {
     let stage = Stage::tmpfs(80);
     let mut child = Part::new("signals").with("directory", stage.path().display()).start();
     let signals = child.says_within("done", Duration::from_secs(60))[0];
+    assert!(signals >= 300, "only {signals} signals");
     crate::process::note(format_args!("deadlines held under {signals} signals"));
     child.finish();
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -138,10 +138,7 @@ impl Stage {
 
     /// What a child told, if one tells anything in that time.
     pub(crate) fn hear(&self, time: Duration) -> Option<(ActorId, Heard)> {
-        match self.heard.recv_timeout(time) {
-            Ok(heard) => Some(heard),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.heard.recv_timeout(time).ok()
     }
 
     pub(crate) fn role(&self, id: ActorId) -> Role {

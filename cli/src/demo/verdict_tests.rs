@@ -159,7 +159,7 @@ fn a_takeover_must_go_on_where_the_dead_one_stopped() {
     breaks(|e| e.reigns[1].first = 589, "takeover");
     breaks(|e| e.reigns[1].epoch = 1, "takeover");
     breaks(|e| e.reigns[1].next = CHANGE, "takeover");
-    breaks(|e| drop(e.reigns.pop()), "takeover");
+    breaks(|e| e.reigns.truncate(1), "takeover");
     for which in 0..4 {
         let told = |e: &mut Evidence, change: fn(&mut Vec<Change>)| {
             change(&mut e.witnesses[which].lives.last_mut().expect("a life").changes);

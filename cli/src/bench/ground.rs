@@ -1,0 +1,116 @@
+//! Plain shared memory for the floors: what the hardware does when nothing stands between. All the unsafe code of
+//! the measurements is here.
+#![allow(unsafe_code, reason = "a mapping that two processes write can only be had from raw memory")]
+#![allow(clippy::disallowed_types, reason = "the floors are plain atomics, and no part of any ring")]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use quoit::Record;
+
+/// Words between two places that must not share a pair of cache lines.
+pub(crate) const APART: usize = 16;
+/// Where the two areas begin that messages are bounced between, and the words of one: 4 KiB and a sequence.
+pub(crate) const AREAS: usize = 512;
+pub(crate) const AREA: usize = 1024;
+/// Where the textbook rings begin.
+const ROOM: usize = AREAS + 2 * AREA;
+/// Bytes of the room for a textbook ring.
+pub(crate) const ROOM_BYTES: usize = 4 << 20;
+
+/// A word that two processes share.
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct Word(AtomicU64);
+
+impl Word {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn acquire(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    pub(crate) fn release(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+}
+
+/// A shared file, mapped whole.
+pub(crate) struct Ground {
+    map: MmapRaw,
+}
+
+impl Ground {
+    const WORDS: usize = ROOM + ROOM_BYTES / 8;
+
+    /// Makes the file, with zeros in it.
+    pub(crate) fn create(path: &Path) -> io::Result<()> {
+        File::create_new(path)?.set_len(8 * Self::WORDS as u64)
+    }
+
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let map = MmapOptions::new().len(8 * Self::WORDS).populate().map_raw(&file)?;
+        Ok(Self { map })
+    }
+
+    fn words(&self) -> &[Word] {
+        let words = self.map.as_mut_ptr().cast::<Word>();
+        // SAFETY: the mapping is page-aligned, has so many words and lives as long as the slice. Nobody shrinks
+        // the file, and both processes touch these words only as atomics of this size.
+        unsafe { std::slice::from_raw_parts(words, Self::WORDS) }
+    }
+
+    /// Where the two sides meet: one word each, far apart.
+    pub(crate) fn meeting(&self) -> (&Word, &Word) {
+        (&self.words()[0], &self.words()[APART])
+    }
+
+    /// A futex word for each side, on a page that is used for nothing else.
+    pub(crate) fn futexes(&self) -> (&AtomicU32, &AtomicU32) {
+        let (first, second) = (&self.words()[8 * APART].0, &self.words()[9 * APART].0);
+        // SAFETY: the first half of an aligned word that nobody touches otherwise, borrowed for as long.
+        let first = unsafe { AtomicU32::from_ptr(first.as_ptr().cast()) };
+        // SAFETY: as above.
+        let second = unsafe { AtomicU32::from_ptr(second.as_ptr().cast()) };
+        (first, second)
+    }
+
+    /// The area that one side writes and the other reads.
+    pub(crate) fn area(&self, number: usize) -> &[Word] {
+        &self.words()[AREAS + number * AREA..][..AREA]
+    }
+
+    /// Room for a textbook ring.
+    pub(crate) fn room(&self, bytes: usize) -> &[Word] {
+        &self.words()[ROOM..][..bytes / 8]
+    }
+}
+
+/// The sum of all words of a record, read where it is.
+#[inline]
+pub(crate) fn sum_in_place(record: &Record<'_>) -> u64 {
+    // SAFETY: the ring is this benchmark's own, and its producer is this library's.
+    let bytes = unsafe { record.as_slice() };
+    sum(bytes)
+}
+
+/// The sum of all words of these bytes.
+#[inline]
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)))
+}

@@ -1,0 +1,154 @@
+//! What it was measured on, and on which two CPUs.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Result, bail};
+use rustix::thread::{CpuSet, sched_getaffinity};
+use serde::Serialize;
+
+const CPUS: &str = "/sys/devices/system/cpu";
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) kernel: String,
+    pub(crate) cpu: String,
+    /// CPUs that this process may run on.
+    pub(crate) cpus: usize,
+    pub(crate) used: [usize; 2],
+    /// How the two are connected.
+    pub(crate) placement: String,
+    pub(crate) mitigations: String,
+    /// Load average over the last minute when the measurements began: others that want the same CPUs.
+    pub(crate) load: f64,
+}
+
+/// Where a CPU is. `None`: the kernel does not say.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seat {
+    core: Option<String>,
+    cache: Option<String>,
+    package: Option<String>,
+}
+
+impl Machine {
+    pub(crate) fn look(wanted: Option<[usize; 2]>) -> Result<Self> {
+        let allowed = sched_getaffinity(None)?;
+        let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+        let seats: BTreeMap<usize, Seat> = cpus.iter().map(|cpu| (*cpu, Seat::of(*cpu))).collect();
+        let used = match wanted {
+            Some([first, second]) if first == second => bail!("the two processes need a CPU each, not both CPU {first}"),
+            Some(wanted) => match wanted.iter().find(|cpu| !seats.contains_key(cpu)) {
+                Some(cpu) => bail!("this process may not run on CPU {cpu}"),
+                None => wanted,
+            },
+            None => match choose(&seats) {
+                Some(used) => used,
+                None => bail!("measuring takes two CPUs; this process may run on {} only", cpus.len()),
+            },
+        };
+        Ok(Self {
+            kernel: word("/proc/sys/kernel/osrelease").unwrap_or_default(),
+            cpu: cpu_model(),
+            cpus: cpus.len(),
+            used,
+            placement: placement(&seats[&used[0]], &seats[&used[1]]).0.to_owned(),
+            mitigations: mitigations(),
+            load: word("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0.0),
+        })
+    }
+}
+
+impl Seat {
+    fn of(cpu: usize) -> Self {
+        let of = |file: &str| word(&format!("{CPUS}/cpu{cpu}/{file}"));
+        Self {
+            core: of("topology/thread_siblings_list"),
+            cache: of("cache/index3/shared_cpu_list").or_else(|| of("cache/index2/shared_cpu_list")),
+            package: of("topology/physical_package_id"),
+        }
+    }
+}
+
+/// The best connected two, and of several such the highest: the lowest CPUs serve most interrupts.
+fn choose(seats: &BTreeMap<usize, Seat>) -> Option<[usize; 2]> {
+    let rank = |pair: &[usize; 2]| placement(&seats[&pair[0]], &seats[&pair[1]]).1;
+    // Neighbours first. Beyond the nearest 64 nothing better is to be expected.
+    let cpus: Vec<usize> = seats.keys().rev().copied().take(64).collect();
+    let pairs = cpus.iter().enumerate().flat_map(|(at, second)| cpus[at + 1..].iter().map(|first| [*first, *second]));
+    pairs.reduce(|best, pair| if rank(&pair) > rank(&best) { pair } else { best })
+}
+
+/// In words, and how much it is to be preferred.
+fn placement(a: &Seat, b: &Seat) -> (&'static str, u32) {
+    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    if same(&a.core, &b.core) {
+        ("hyper-thread siblings of one core", 0)
+    } else if same(&a.cache, &b.cache) {
+        ("two cores that share a last-level cache", 3)
+    } else if same(&a.package, &b.package) {
+        ("two cores of one socket, no cache shared", 2)
+    } else if a.package.is_some() && b.package.is_some() {
+        ("two sockets", 1)
+    } else {
+        ("two CPUs; the kernel does not say how they are connected", 2)
+    }
+}
+
+fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find(|line| line.starts_with("model name") || line.starts_with("CPU part"));
+    model.and_then(|line| line.split_once(':')).map_or_else(|| "unknown".into(), |(_, name)| name.trim().into())
+}
+
+/// One line; what does not concern this CPU is left out.
+fn mitigations() -> String {
+    let (mut mitigated, mut vulnerable) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(format!("{CPUS}/vulnerabilities")).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        if text.starts_with("Mitigation") {
+            mitigated.push(name);
+        } else if text.starts_with("Vulnerable") {
+            vulnerable.push(name);
+        }
+    }
+    let list = |mut names: Vec<String>| {
+        names.sort();
+        if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
+    };
+    format!("mitigated {}; vulnerable {}", list(mitigated), list(vulnerable))
+}
+
+fn word(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(core: &str, cache: &str, package: &str) -> Seat {
+        Seat { core: Some(core.into()), cache: Some(cache.into()), package: Some(package.into()) }
+    }
+
+    #[test]
+    fn cores_of_one_cache_are_preferred_to_siblings() {
+        let seats = [
+            (0, seat("0,4", "0-3", "0")),
+            (1, seat("1,5", "0-3", "0")),
+            (2, seat("2,6", "4-7", "0")),
+            (6, seat("2,6", "4-7", "0")),
+            (9, seat("9", "9", "1")),
+        ];
+        assert_eq!(choose(&seats.clone().into()), Some([0, 1]));
+        assert_eq!(choose(&seats[2..].to_vec().into_iter().collect()), Some([6, 9]));
+        assert_eq!(choose(&seats[2..4].to_vec().into_iter().collect()), Some([2, 6]));
+        assert_eq!(choose(&seats[..1].to_vec().into_iter().collect()), None);
+    }
+
+    #[test]
+    fn silence_is_no_kinship() {
+        assert_eq!(placement(&Seat::default(), &Seat::default()).1, 2);
+    }
+}

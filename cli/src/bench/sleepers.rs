@@ -1,0 +1,91 @@
+//! Round trips with both sides asleep whenever they wait: two futex words, and two rings.
+#![expect(clippy::disallowed_types, reason = "a floor of plain atomics, and no part of any ring")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+use quoit::{Consumer, Event, WaitMode};
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use super::bounce::CAPACITY;
+use super::figures::{Figures, partner, trips};
+use super::scene::{Scene, Side, options, unexpected};
+
+const WARM: u64 = 200;
+
+pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Figures> {
+    let (there, back) = scene.ground.futexes();
+    // Both words carry on from the measurement before; they only ever count up, by one per trip.
+    let (mut sent, mut heard) = (there.load(Ordering::Acquire), back.load(Ordering::Acquire));
+    scene.meet();
+    if scene.side == Side::Left {
+        return trips(WARM, count, || {
+            sent = sent.wrapping_add(1);
+            wake(there, sent)?;
+            sleep(back, &mut heard)
+        });
+    }
+    partner(|| {
+        for _ in 0..WARM + count {
+            sleep(there, &mut sent)?;
+            heard = heard.wrapping_add(1);
+            wake(back, heard)?;
+        }
+        Ok(())
+    })
+}
+
+fn wake(word: &AtomicU32, value: u32) -> Result<()> {
+    word.store(value, Ordering::Release);
+    futex::wake(word, futex::Flags::empty(), 1)?;
+    Ok(())
+}
+
+/// Sleeps until the word is no longer as it was known.
+fn sleep(word: &AtomicU32, known: &mut u32) -> Result<()> {
+    loop {
+        match futex::wait(word, futex::Flags::empty(), *known, None) {
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let value = word.load(Ordering::Acquire);
+        if value != *known {
+            *known = value;
+            return Ok(());
+        }
+    }
+}
+
+pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Figures> {
+    let (mut producer, mut consumer) = scene.both_ways(&options(CAPACITY, WaitMode::default()))?;
+    consumer.set_spins(0);
+    let mut payload = [0x5a_u8; 64];
+    scene.meet();
+    let figures = if scene.side == Side::Left {
+        trips(WARM, count, || {
+            producer.send(&payload)?;
+            receive(&mut consumer, &mut payload)
+        })?
+    } else {
+        partner(|| {
+            for _ in 0..WARM + count {
+                receive(&mut consumer, &mut payload)?;
+                producer.send(&payload)?;
+            }
+            Ok(())
+        })?
+    };
+    scene.meet();
+    Ok(figures)
+}
+
+fn receive(consumer: &mut Consumer, payload: &mut [u8]) -> Result<()> {
+    match consumer.recv()? {
+        Event::Record(record) => {
+            record.copy_to(payload);
+            Ok(())
+        }
+        event => Err(unexpected(&event)),
+    }
+}

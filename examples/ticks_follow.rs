@@ -1,0 +1,53 @@
+//! Follows the ticks of `ticks_publish` in another terminal, and tells of everything else that happens.
+//!
+//!     cargo run --example ticks_follow [PATH [gated|lossy]]
+//!
+//! Gated, it loses nothing: stop it with Ctrl-Z and the producer waits once the ring is full. Lossy, it is told
+//! what it lost.
+
+use std::error::Error;
+use std::thread;
+use std::time::Duration;
+
+use quoit::{Attach, Consumer, Event, RecvError, Start};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let path = args.next().unwrap_or_else(|| "/dev/shm/quoit-ticks".into());
+    let attach = match args.next().as_deref() {
+        None | Some("gated") => Attach::gated(),
+        Some("lossy") => Attach::lossy(),
+        Some(other) => return Err(format!("{other} is no policy: gated or lossy").into()),
+    };
+
+    let mut consumer = loop {
+        match Consumer::open(&path, &attach.clone().start(Start::Oldest)) {
+            Err(quoit::Error::NotFound { .. }) => thread::sleep(Duration::from_millis(100)),
+            result => break result?,
+        }
+    };
+    println!("{path}: slot {}, from sequence {}", consumer.slot(), consumer.next_sequence());
+
+    let mut orphaned = false;
+    loop {
+        match consumer.recv() {
+            Ok(Event::Record(tick)) => {
+                println!("{:6}  {}", tick.sequence(), String::from_utf8_lossy(&tick.bytes()));
+            }
+            Ok(Event::Lost(loss)) => println!("lost {} records, {} bytes", loss.records, loss.bytes),
+            Ok(Event::Evicted) => println!("no longer gated: held the producer up for too long"),
+            Ok(Event::ProducerChanged { epoch }) => {
+                orphaned = false;
+                println!("from here on by producer number {epoch}");
+            }
+            Err(RecvError::ProducerGone) if !orphaned => {
+                orphaned = true;
+                println!("the producer died; waiting for the next one");
+            }
+            Err(RecvError::ProducerGone) => {}
+            Err(RecvError::Closed) => break println!("the producer is done"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

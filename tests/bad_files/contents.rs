@@ -1,0 +1,323 @@
+//! Files that are rings no more, or never were.
+
+use quoit::{Event, WaitMode};
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::*;
+
+/// Words of the identity page.
+const FILE_SIZE: u64 = 4;
+const ALIGNMENT: u64 = 5;
+const CAPACITY: u64 = 6;
+const SEGMENTS: u64 = 7;
+const SLOTS: u64 = 8;
+const OPTIONS: u64 = 9;
+const HARD_LIMIT: u64 = 10;
+const ORIGIN_POSITION: u64 = 11;
+const ORIGIN_SEQUENCE: u64 = 12;
+const RING_ID: u64 = 13;
+const BOOT_ID: u64 = 15;
+const CREATED: u64 = 17;
+const END: u64 = 18;
+
+fn noise(len: usize) -> Vec<u8> {
+    common::payload(1, len)
+}
+
+#[test]
+fn what_is_no_ring() {
+    let ring = Spoilt::new();
+    let text = "All work and no play makes Jack a dull boy.\n".repeat(200).into_bytes();
+    for (name, bytes) in [("text", text), ("noise", noise(20_000)), ("zeros", vec![0; FILE_BYTES as usize])] {
+        refused!(ring.other(name, &bytes), Error::NotARing { .. });
+    }
+    let text = "quoit\r\n".repeat(1000);
+    refused!(ring.other("nearly", text.as_bytes()), Error::NotARing { .. });
+    // A creator that died before it stored the magic would leave this, had the file a name by then.
+    ring.set(0, 0);
+    refused!(ring.path, Error::NotARing { .. });
+}
+
+#[test]
+fn what_is_shorter_than_its_first_page() {
+    let ring = Spoilt::new();
+    let whole = ring.bytes();
+    for len in [0, 1, 7, 8, 9, 31, 32, 143, 144, 145, 512, 4088, 4095] {
+        let cut = ring.other("cut", &whole[..len]);
+        refused!(cut, Error::TooShort { bytes, .. } if *bytes == len as u64);
+        let noise = ring.other("noise", &noise(len));
+        refused!(noise, Error::TooShort { bytes, .. } if *bytes == len as u64);
+    }
+}
+
+#[test]
+fn a_size_unlike_its_geometry() {
+    for backing in [Backing::Tmpfs, Backing::Disk] {
+        let ring = Spoilt::on(backing);
+        let whole = ring.bytes();
+        let pages = (1..=7).flat_map(|page| [page * PAGE - 1, page * PAGE, page * PAGE + 1]);
+        for len in pages.chain([FILE_BYTES + PAGE, 2 * FILE_BYTES]).filter(|len| *len != FILE_BYTES) {
+            let mut bytes = whole.clone();
+            bytes.resize(len as usize, 0);
+            let path = ring.other("resized", &bytes);
+            if len < PAGE {
+                refused!(path, Error::TooShort { bytes, .. } if *bytes == len);
+            } else {
+                refused!(path, Error::WrongSize { bytes, expected: FILE_BYTES, .. } if *bytes == len);
+            }
+        }
+        // The bytes alone do make a ring.
+        harmless(&ring.other("copied", &whole), "a copy");
+    }
+}
+
+#[test]
+fn another_version() {
+    let ring = Spoilt::new();
+    for (major, minor) in
+        [(0, 0), (0, 9), (2, 0), (2, 1), (u32::MAX, 0), (1, 1), (1, u32::MAX), (u32::MAX, u32::MAX)]
+    {
+        ring.set(1, u64::from(major) << 32 | u64::from(minor));
+        refused!(ring.path, Error::Version { major: a, minor: b, .. } if (*a, *b) == (major, minor));
+    }
+    ring.set(1, 1 << 32);
+    harmless(&ring.path, "version 1.0");
+}
+
+#[test]
+fn another_byte_order() {
+    let ring = Spoilt::new();
+    let mark = ring.word(2);
+    ring.set(2, mark.swap_bytes());
+    refused!(ring.path, Error::Foreign { what: "byte order", .. });
+    // Such a machine's version reads as nonsense: that must not come first.
+    ring.set(1, (1u64 << 32).swap_bytes());
+    refused!(ring.path, Error::Foreign { what: "byte order", .. });
+    ring.set(1, 1 << 32);
+    for other in [0, 1, u64::MAX, mark ^ 1 << 63, mark.rotate_left(32)] {
+        ring.set(2, other);
+        refused!(ring.path, Error::Damaged { what: "byte order mark", .. });
+    }
+    ring.set(2, mark);
+    harmless(&ring.path, "the right mark");
+}
+
+#[test]
+fn every_single_bit_of_the_identity() {
+    let ring = Spoilt::new();
+    for bit in 0..64 * END {
+        let number = bit / 64;
+        let right = ring.word(number);
+        ring.set(number, right ^ 1 << (bit % 64));
+        match number {
+            0 => refused!(ring.path, Error::NotARing { .. }),
+            1 => refused!(ring.path, Error::Version { .. }),
+            2 => refused!(ring.path, Error::Damaged { what: "byte order mark", .. }),
+            _ => refused!(ring.path, Error::Damaged { what: "checksum", .. }),
+        }
+        ring.set(number, right);
+    }
+    harmless(&ring.path, "every bit back in place");
+}
+
+#[test]
+fn the_unused_rest_of_the_page() {
+    let ring = Spoilt::new();
+    let first = ring.bytes();
+    for number in (END..512).step_by(7).chain([511]) {
+        ring.set(number, u64::MAX);
+        harmless(&ring.path, number);
+        ring.set(number, 0);
+    }
+    assert_eq!(ring.bytes()[..4096], first[..4096], "somebody wrote to the identity page");
+}
+
+/// Garbage that somebody signed: word, value, and what it is refused as.
+#[test]
+fn garbage_with_a_good_checksum() {
+    let ring = Spoilt::new();
+    let ones = u64::MAX;
+    let cases: [(u64, &[u64], &str); 13] = [
+        (
+            CAPACITY,
+            &[0, 1, 7, 4095, 4097, 2048, 1 << 41, 1 << 63, (1 << 14) + 1, (1 << 14) - 8, ones],
+            "capacity",
+        ),
+        (CAPACITY, &[4096, 1 << 13, 1 << 15, 1 << 40], "file size"),
+        (
+            SEGMENTS,
+            &[0, 1, 4, 32, 63, 65, 128, 1 << 63, ones],
+            "the number of segments does not go with the capacity",
+        ),
+        (SLOTS, &[0, 1025, 1 << 31, (1 << 32) - 1], "a ring has 1 to 1024 consumer slots"),
+        (SLOTS, &[1 << 32, (1 << 32) + 4, ones], "number of slots"),
+        (SLOTS, &[1024, 9], "file size"),
+        (
+            ALIGNMENT,
+            &[0, 1, 7, 8, 2048, 4095, 4097, 12288, 1 << 22, 1 << 63, ones],
+            "the alignment is a power of two from 4 KiB to 2 MiB",
+        ),
+        (ALIGNMENT, &[1 << 13, 1 << 21], "file size"),
+        (FILE_SIZE, &[0, 1, PAGE, FILE_BYTES - 1, FILE_BYTES + 1, 2 * FILE_BYTES, ones], "file size"),
+        (OPTIONS, &[1 << 4, 1 << 5, 1 << 31, 1 << 63, ones], "unknown options"),
+        (OPTIONS, &[3 << 2, 3 << 2 | 1], "wait mode"),
+        (ORIGIN_POSITION, &[1, 4, 7, (1 << 63) + 1, ones], "the origin is a multiple of 8"),
+        (ORIGIN_POSITION, &[ones - 1, ones - 3], "the origin is a multiple of 8"),
+    ];
+    for (number, values, why) in cases {
+        let right = ring.word(number);
+        for value in values {
+            ring.set(number, *value);
+            ring.sign();
+            refused!(ring.path, Error::Damaged { what, .. } if *what == why);
+        }
+        ring.set(number, right);
+    }
+    ring.sign();
+    harmless(&ring.path, "the right words");
+}
+
+/// Words in which any value is as good as another.
+#[test]
+fn any_hard_limit_name_and_time() {
+    let ring = Spoilt::new();
+    let values = [0, 1, 7, 1 << 63, u64::MAX];
+    for number in [HARD_LIMIT, ORIGIN_SEQUENCE, RING_ID, RING_ID + 1, CREATED] {
+        let right = ring.word(number);
+        for value in values {
+            ring.set(number, value);
+            ring.sign();
+            harmless(&ring.path, (number, value));
+        }
+        ring.set(number, right);
+    }
+    for slots in 1..=7 {
+        ring.set(SLOTS, slots);
+        ring.sign();
+        harmless(&ring.path, ("slots", slots));
+        let all: Vec<_> = (0..slots).map(|_| Consumer::open(&ring.path, &Attach::gated()).unwrap()).collect();
+        let one_more = Consumer::open(&ring.path, &Attach::gated()).unwrap_err();
+        assert!(matches!(one_more, Error::SlotsTaken { saved: 0, .. }), "{one_more:?}");
+        assert_eq!(all.last().unwrap().slot(), slots as u32 - 1);
+    }
+}
+
+/// What its options could not ask for, somebody else's implementation may have written: every consumer of a ring
+/// that refuses all who can be overwritten can be overwritten.
+#[test]
+fn options_that_contradict_each_other() {
+    let ring = Spoilt::new();
+    ring.set(OPTIONS, ring.word(OPTIONS) | 2);
+    ring.set(HARD_LIMIT, 1000);
+    ring.sign();
+    for role in [Role::Gate, Role::Lose, Role::Observe] {
+        let error = role.open(&ring.path).unwrap_err();
+        assert!(matches!(error, Error::GatedOnly), "{role:?}: {error:?}");
+        is_helpful(&error);
+    }
+    for role in [Role::Produce, Role::Inspect, Role::Forget] {
+        role.open(&ring.path).unwrap();
+    }
+}
+
+/// Geometry that is right in itself, for a file that is not there.
+#[test]
+fn a_tebibyte_is_not_mapped_on_a_word() {
+    let ring = Spoilt::new();
+    let capacity = 1u64 << 40;
+    let bytes = 3 * PAGE + capacity;
+    ring.set(CAPACITY, capacity);
+    ring.set(FILE_SIZE, bytes);
+    ring.sign();
+    refused!(ring.path, Error::WrongSize { bytes: FILE_BYTES, expected, .. } if *expected == bytes);
+    ring.file.set_len(bytes).unwrap();
+    refused!(ring.path, Error::Sparse { .. });
+}
+
+/// Another alignment is not bad: machines and file systems with larger pages write it.
+#[test]
+fn a_larger_alignment() {
+    let ring = Spoilt::new();
+    ring.set(ALIGNMENT, 2 * PAGE);
+    ring.set(FILE_SIZE, FILE_BYTES + PAGE);
+    ring.sign();
+    refused!(ring.path, Error::WrongSize { bytes: FILE_BYTES, expected, .. } if *expected == FILE_BYTES + PAGE);
+    ring.write(FILE_BYTES, &[0; PAGE as usize]);
+    harmless(&ring.path, "8 KiB");
+    let mut consumer = Consumer::open(&ring.path, &Attach::gated()).unwrap();
+    let mut producer = Producer::open(&ring.path).unwrap();
+    assert_eq!(producer.wait_mode(), WaitMode::Membarrier);
+    for number in 0..1000u64 {
+        producer.send(&number.to_le_bytes()).unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            if let Event::Record(record) = event {
+                assert_eq!(record.to_vec(), number.to_le_bytes());
+            }
+        }
+    }
+    assert_eq!(consumer.next_sequence(), 1000);
+}
+
+#[test]
+fn holes() {
+    for backing in [Backing::Tmpfs, Backing::Disk] {
+        for page in 1..7 {
+            let ring = Spoilt::on(backing);
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(&ring.file, flags, page * PAGE, PAGE).unwrap();
+            refused!(ring.path, Error::Sparse { .. });
+        }
+        // The first page as well: then it is no ring.
+        let ring = Spoilt::on(backing);
+        fallocate(&ring.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, PAGE).unwrap();
+        refused!(ring.path, Error::NotARing { .. });
+        // As `cp --sparse` leaves it.
+        let copy = ring.directory.path().join("copy");
+        let ring = Spoilt::on(backing);
+        let file = File::create(&copy).unwrap();
+        file.set_len(FILE_BYTES).unwrap();
+        file.write_all_at(&ring.bytes()[..2 * PAGE as usize], 0).unwrap();
+        refused!(copy, Error::Sparse { .. });
+    }
+}
+
+#[test]
+fn left_over_from_an_earlier_boot() {
+    let ring = Spoilt::new();
+    let right = [ring.word(BOOT_ID), ring.word(BOOT_ID + 1)];
+    assert_ne!(right, [0, 0], "this machine does not say");
+    for (half, value) in [(0, right[0] ^ 1), (0, 0), (1, right[1] ^ 1 << 63), (1, 0), (1, u64::MAX)] {
+        ring.set(BOOT_ID + half, value);
+        ring.sign();
+        refused!(ring.path, Error::EarlierBoot { .. });
+        ring.set(BOOT_ID + half, right[half as usize]);
+    }
+    // Made where the machine did not say.
+    ring.set(BOOT_ID, 0);
+    ring.set(BOOT_ID + 1, 0);
+    ring.sign();
+    harmless(&ring.path, "unknown boot");
+}
+
+/// What is wrong is found in the order of the format's chapter 9: the first thing named is the one to see to.
+#[test]
+fn several_things_wrong_at_once() {
+    let ring = Spoilt::new();
+    ring.set(BOOT_ID, 1);
+    ring.file.set_len(FILE_BYTES + 1).unwrap();
+    ring.set(CAPACITY, 3);
+    refused!(ring.path, Error::Damaged { what: "checksum", .. });
+    ring.sign();
+    refused!(ring.path, Error::Damaged { what: "capacity", .. });
+    ring.set(CAPACITY, 1 << 14);
+    ring.sign();
+    refused!(ring.path, Error::WrongSize { .. });
+    ring.file.set_len(FILE_BYTES).unwrap();
+    refused!(ring.path, Error::EarlierBoot { .. });
+    ring.set(1, 2 << 32);
+    refused!(ring.path, Error::Version { .. });
+    ring.set(2, ring.word(2).swap_bytes());
+    refused!(ring.path, Error::Foreign { .. });
+    ring.set(0, 0);
+    refused!(ring.path, Error::NotARing { .. });
+}

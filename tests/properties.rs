@@ -1,0 +1,116 @@
+//! Random operations on a ring, held against a plain model of it: an endless list of records, and for each reader
+//! the sequence it is at. The model knows where each record stands, so it also knows when a send must find room,
+//! when it must not, and when a reader must be told of a loss.
+
+mod common;
+#[path = "properties/readers.rs"]
+mod readers;
+#[path = "properties/world.rs"]
+mod world;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use common::Backing;
+use world::World;
+
+pub(crate) const CAPACITY: u64 = 4096;
+pub(crate) const SLOTS: u32 = 4;
+/// Readers that the operations speak of; some find no slot.
+pub(crate) const READERS: usize = 5;
+/// Names that they attach under.
+pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
+
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Send(usize),
+    Claim { len: usize, publish: bool },
+    Batch { lens: Vec<usize>, claims: u8, publish: bool },
+    Reopen,
+    Attach { who: usize, policy: Policy, start: Where, name: Option<usize>, hold: bool, keep: bool },
+    Observe { who: usize, start: Where },
+    Receive { who: usize, events: usize },
+    Release { who: usize },
+    Detach { who: usize },
+    Forget { name: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Policy {
+    Gated,
+    /// Gated with a deadline that has passed at the second refusal.
+    Brief,
+    Lossy,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Where {
+    Newest,
+    Oldest,
+    Last(u64),
+    /// A sequence so far back from the next one; negative: ahead.
+    Back(i64),
+}
+
+fn len() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => 0..200usize, 2 => 0..900usize, 1 => 1500..=2040usize, 1 => Just(104usize), 1 => Just(0usize)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let who = 0..READERS;
+    let policy = prop_oneof![2 => Just(Policy::Gated), 1 => Just(Policy::Brief), 2 => Just(Policy::Lossy)];
+    let start = prop_oneof![
+        3 => Just(Where::Newest),
+        2 => Just(Where::Oldest),
+        1 => (0..80u64).prop_map(Where::Last),
+        1 => (-3..60i64).prop_map(Where::Back),
+    ];
+    prop_oneof![
+        12 => len().prop_map(Op::Send),
+        4 => (len(), any::<bool>()).prop_map(|(len, publish)| Op::Claim { len, publish }),
+        5 => (vec(len(), 0..12), any::<u8>(), prop::bool::weighted(0.7))
+            .prop_map(|(lens, claims, publish)| Op::Batch { lens, claims, publish }),
+        1 => Just(Op::Reopen),
+        3 => (who.clone(), policy, start.clone(), prop::option::of(0..NAMES.len()), any::<bool>(), any::<bool>())
+            .prop_map(|(who, policy, start, name, hold, keep)| Op::Attach { who, policy, start, name, hold, keep }),
+        1 => (who.clone(), start).prop_map(|(who, start)| Op::Observe { who, start }),
+        14 => (who.clone(), 1..40usize).prop_map(|(who, events)| Op::Receive { who, events }),
+        3 => who.clone().prop_map(|who| Op::Release { who }),
+        2 => who.prop_map(|who| Op::Detach { who }),
+        1 => (0..NAMES.len()).prop_map(|name| Op::Forget { name }),
+    ]
+}
+
+/// `PROPTEST_CASES` asks for another number of cases.
+fn run(backing: Backing, cases: u32, steps: usize) {
+    let cases = std::env::var("PROPTEST_CASES").map_or(cases, |cases| cases.parse().expect("a number"));
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let origin = prop_oneof![
+        1 => Just((0, 0)),
+        2 => (0..1024u64, 0..200u64).prop_map(|(words, records)| (0u64.wrapping_sub(words * 8), 0u64.wrapping_sub(records))),
+        1 => (0..1024u64, 0..200u64).prop_map(|(words, records)| ((1 << 63) - words * 8, (1 << 32) - records)),
+    ];
+    proptest!(config, |((position, first) in origin, express in any::<bool>(), ops in vec(op(), 1..steps))| {
+        let mut world = World::new(backing, position, first, express);
+        for op in &ops {
+            world.apply(op)?;
+        }
+        world.finish()?;
+    });
+}
+
+#[test]
+fn a_ring_on_the_heap_is_as_its_model() {
+    run(Backing::Heap, 400, 250);
+}
+
+#[test]
+fn a_ring_on_the_heap_is_as_its_model_for_long() {
+    run(Backing::Heap, 30, 2500);
+}
+
+#[test]
+fn a_ring_on_tmpfs_is_as_its_model() {
+    run(Backing::Tmpfs, 256, 200);
+}

@@ -1,0 +1,333 @@
+//! What readers do, and what the model expects of them.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use quoit::{Attach, Error, Event, Loss, LossAccount, LossCause, Start};
+
+use crate::common::Oracle;
+use crate::world::{Follower, Handle, Outcome, Saved, World};
+use crate::{CAPACITY, NAMES, Policy, READERS, SLOTS, Where};
+
+impl World {
+    pub(crate) fn start(&self, start: Where) -> Start {
+        match start {
+            Where::Newest => Start::Newest,
+            Where::Oldest => Start::Oldest,
+            Where::Last(records) => Start::Last(records),
+            Where::Back(back) => Start::Sequence(self.sent.next().wrapping_sub(back as u64)),
+        }
+    }
+
+    /// The sequence that `start` leads to; none: an error.
+    pub(crate) fn expected_start(&self, start: Start) -> Option<u64> {
+        let next = self.sent.next();
+        let oldest = self.ring.snapshot().oldest_sequence;
+        let held = next.wrapping_sub(oldest);
+        match start {
+            Start::Newest => Some(next),
+            Start::Oldest => Some(oldest),
+            Start::Last(records) => Some(next.wrapping_sub(records.min(held))),
+            Start::Sequence(asked) => (next.wrapping_sub(asked) <= held).then_some(asked),
+        }
+    }
+
+    pub(crate) fn attach(
+        &mut self,
+        who: usize,
+        policy: Policy,
+        start: Where,
+        name: Option<usize>,
+        hold: bool,
+        keep: bool,
+    ) -> Outcome {
+        if self.readers[who].is_some() {
+            return Ok(());
+        }
+        let hold = hold && name.is_some() && policy == Policy::Gated;
+        let start = self.start(start);
+        let mut attach = match policy {
+            Policy::Gated => Attach::gated(),
+            Policy::Brief => Attach::gated_for(std::time::Duration::from_nanos(1)),
+            Policy::Lossy => Attach::lossy(),
+        };
+        attach = attach.start(start);
+        if let Some(name) = name {
+            attach = attach.name(NAMES[name]);
+        }
+        if hold {
+            attach = attach.hold_forever();
+        }
+        let live =
+            self.readers.iter().flatten().filter(|it| matches!(it.handle, Handle::Consumer(_))).count();
+        let saved = name.and_then(|name| self.away.get(&name).cloned());
+        let in_use = name.is_some() && self.readers.iter().flatten().any(|it| it.name == name);
+        let taken = saved.is_none() && live + self.away.len() == SLOTS as usize;
+        let expected = if saved.is_some() { None } else { self.expected_start(start) };
+        let mut consumer = match self.ring.try_consumer(&attach) {
+            Ok(consumer) => consumer,
+            Err(Error::NameInUse { .. }) => {
+                prop_assert!(in_use, "nobody uses the name");
+                return Ok(());
+            }
+            Err(Error::SlotsTaken { slots, saved }) => {
+                prop_assert!(taken && !in_use, "slots are left");
+                prop_assert_eq!((slots, saved as usize), (SLOTS, self.away.len()));
+                return Ok(());
+            }
+            Err(Error::StartGone { .. }) => {
+                prop_assert!(saved.is_none() && expected.is_none() && !taken, "the start is there");
+                return Ok(());
+            }
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        prop_assert!(!in_use && !taken);
+        if keep {
+            consumer.keep(true);
+        }
+        let mut oracle = Oracle::new(consumer.next_sequence());
+        let (mut account, mut untold) = (LossAccount::default(), None);
+        match (&saved, consumer.resumed()) {
+            (None, None) => prop_assert_eq!(Some(oracle.next), expected),
+            (Some(saved), Some(resumed)) => {
+                account = saved.account;
+                prop_assert_eq!(resumed.sequence, oracle.next);
+                untold = resumed.lost;
+                oracle.next = untold.map_or(resumed.sequence, |loss| loss.first);
+                prop_assert_eq!(oracle.next, saved.released, "resumed elsewhere");
+            }
+            _ => return Err(TestCaseError::fail("resumed or not, it is the other way round")),
+        }
+        let account_released = account;
+        if let Some(loss) = &untold {
+            prop_assert_eq!(loss.cause, LossCause::Away);
+            book(&mut account, loss);
+        }
+        prop_assert_eq!(consumer.account(), account);
+        let held = saved.as_ref().and_then(|saved| saved.held).filter(|_| policy != Policy::Lossy);
+        let released = oracle.next;
+        self.readers[who] = Some(Follower {
+            handle: Handle::Consumer(consumer),
+            policy,
+            name,
+            hold,
+            keep,
+            // A gate that was never shut needs no guard.
+            guard: held.unwrap_or(self.published),
+            cursor: self.least(released),
+            released,
+            oracle,
+            account,
+            account_released,
+            untold,
+            resumed_at: saved.is_some().then_some(self.published),
+            epoch: self.epoch,
+        });
+        if let Some(name) = name {
+            self.away.remove(&name);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn observe(&mut self, who: usize, start: Where) -> Outcome {
+        if self.readers[who].is_some() {
+            return Ok(());
+        }
+        let start = self.start(start);
+        let expected = self.expected_start(start);
+        let observer = match self.ring.try_observer(start) {
+            Ok(observer) => observer,
+            Err(Error::StartGone { .. }) => {
+                prop_assert_eq!(expected, None);
+                return Ok(());
+            }
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        prop_assert_eq!(Some(observer.next_sequence()), expected);
+        let next = observer.next_sequence();
+        self.readers[who] = Some(Follower {
+            handle: Handle::Observer(observer),
+            policy: Policy::Lossy,
+            name: None,
+            hold: false,
+            keep: false,
+            oracle: Oracle::new(next),
+            guard: 0,
+            released: next,
+            cursor: 0,
+            account: LossAccount::default(),
+            account_released: LossAccount::default(),
+            untold: None,
+            resumed_at: None,
+            epoch: self.epoch,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn receive(&mut self, who: usize, events: usize) -> Outcome {
+        let Some(mut reader) = self.readers[who].take() else { return Ok(()) };
+        let floor = self.ring.snapshot().reserve.wrapping_sub(self.origin) as i64 - CAPACITY as i64;
+        let result = (0..events).try_for_each(|_| self.receive_one(&mut reader, floor));
+        self.readers[who] = Some(reader);
+        result
+    }
+
+    pub(crate) fn receive_one(&self, reader: &mut Follower, floor: i64) -> Outcome {
+        // Receiving releases what was received before, but for a loss that is still to be told.
+        if !reader.keep && reader.untold.is_none() {
+            reader.released = reader.oracle.next;
+            reader.account_released = reader.account;
+        }
+        let at = reader.oracle.next;
+        let lost_for_sure = (self.most(at) as i64) < floor && at != self.sent.next();
+        let intact = self.least(at) as i64 >= floor;
+        let oracle = &mut reader.oracle;
+        let event = match &mut reader.handle {
+            Handle::Consumer(consumer) => consumer.try_recv(),
+            Handle::Observer(observer) => observer.try_recv(),
+        };
+        let event = event.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        // At least once for every eighth of the ring the cursor is stored.
+        let lazy = self.least(reader.released).saturating_sub(CAPACITY / 8);
+        reader.cursor = reader.cursor.max(lazy);
+        let Some(event) = event else {
+            prop_assert_eq!(at, self.sent.next(), "nothing, and there is more");
+            prop_assert!(reader.untold.is_none());
+            reader.cursor = self.least(reader.released);
+            return Ok(());
+        };
+        match &event {
+            Event::Record(record) => {
+                prop_assert!(!lost_for_sure, "a record that was overwritten: {}", record.sequence());
+                prop_assert!(reader.untold.is_none(), "a loss was not told first");
+            }
+            Event::Lost(loss) => {
+                let before = |position: u64| {
+                    reader.untold.is_some() || reader.resumed_at.is_some_and(|at| position < at)
+                };
+                let cause = |away| match (oracle.evictions > 0, away) {
+                    (true, _) => LossCause::Evicted,
+                    (false, true) => LossCause::Away,
+                    (false, false) => LossCause::Overrun,
+                };
+                // The reader stood behind or before the padding.
+                let causes = [cause(before(self.least(at))), cause(before(self.most(at)))];
+                prop_assert!(causes.contains(&loss.cause), "lost by {:?}", loss.cause);
+                match reader.untold.take() {
+                    Some(untold) => prop_assert_eq!(*loss, untold),
+                    None => {
+                        prop_assert!(!intact, "a loss of what is still there");
+                        prop_assert!(self.most(loss.next) as i64 >= floor, "goes on at what is overwritten");
+                        let late = self.least(loss.first) < reader.guard;
+                        let evicted = reader.policy == Policy::Brief && oracle.evictions == 1;
+                        prop_assert!(
+                            reader.policy == Policy::Lossy || late || evicted,
+                            "a loss behind a gate"
+                        );
+                        book(&mut reader.account, loss);
+                    }
+                }
+            }
+            Event::Evicted => {
+                prop_assert!(reader.policy == Policy::Brief && oracle.evictions == 0, "evicted");
+            }
+            Event::ProducerChanged { epoch } => {
+                prop_assert!(
+                    *epoch > reader.epoch && *epoch <= self.epoch,
+                    "epoch {epoch} after {}",
+                    reader.epoch
+                );
+                reader.epoch = *epoch;
+                let began = self.began[*epoch as usize - 1];
+                // Before its first record; or after the loss that took it.
+                let by_loss = oracle.losses.last().is_some_and(|loss| loss.next == at && loss.first != at);
+                prop_assert!(
+                    began == at || (by_loss && self.least(began) < self.most(at)),
+                    "epoch {epoch} told at {at}"
+                );
+            }
+        }
+        oracle.feed(&self.sent, event);
+        if let Handle::Consumer(consumer) = &reader.handle {
+            prop_assert_eq!(consumer.account(), reader.account);
+            if reader.untold.is_none() {
+                prop_assert_eq!(consumer.next_sequence(), oracle.next);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, who: usize) -> Outcome {
+        let Some(reader) = &mut self.readers[who] else { return Ok(()) };
+        let Handle::Consumer(consumer) = &mut reader.handle else { return Ok(()) };
+        consumer.release();
+        if reader.untold.is_none() {
+            reader.released = reader.oracle.next;
+            reader.account_released = reader.account;
+        }
+        let released = reader.released;
+        let slot = consumer.slot();
+        let account = reader.account_released;
+        let least = self.least(released);
+        self.readers[who].as_mut().unwrap().cursor = least;
+        let now = self.ring.snapshot();
+        let info = now.consumers.iter().find(|info| info.slot == slot).expect("it is attached");
+        prop_assert_eq!((info.next_sequence, info.lost), (released, account));
+        prop_assert_eq!(info.lag_records, self.sent.next().wrapping_sub(released));
+        Ok(())
+    }
+
+    pub(crate) fn detach(&mut self, who: usize) -> Outcome {
+        let Some(reader) = self.readers[who].take() else { return Ok(()) };
+        let evicted = reader.oracle.evictions > 0;
+        drop(reader.handle);
+        let Some(name) = reader.name else { return Ok(()) };
+        let info = self.ring.named(NAMES[name]).expect("a name is kept");
+        prop_assert_eq!(info.next_sequence, reader.released);
+        prop_assert_eq!(info.lost, reader.account_released);
+        prop_assert!(!info.alive);
+        let held = (reader.hold && !evicted).then_some(reader.guard);
+        self.away.insert(name, Saved { released: reader.released, account: reader.account_released, held });
+        Ok(())
+    }
+
+    pub(crate) fn forget(&mut self, name: usize) -> Outcome {
+        let in_use = self.readers.iter().flatten().any(|it| it.name == Some(name));
+        let known = self.away.remove(&name).is_some();
+        match self.ring.forget(NAMES[name]) {
+            Ok(()) => prop_assert!(known),
+            Err(Error::NameInUse { .. }) => prop_assert!(in_use),
+            Err(Error::NameUnknown { .. }) => prop_assert!(!known && !in_use),
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Every reader catches up, and has everything.
+    pub(crate) fn finish(&mut self) -> Outcome {
+        for who in 0..READERS {
+            // Each record is one event; losses, evictions and changes are few.
+            self.receive(who, CAPACITY as usize / 8 + 200)?;
+            if let Some(reader) = &self.readers[who] {
+                prop_assert_eq!(reader.oracle.next, self.sent.next(), "reader {} stopped early", who);
+            }
+            self.detach(who)?;
+        }
+        Ok(())
+    }
+}
+
+fn book(account: &mut LossAccount, loss: &Loss) {
+    if account.gaps == 0 {
+        account.first = loss.first;
+    }
+    account.records += loss.records;
+    account.bytes += loss.bytes;
+    account.gaps += 1;
+    account.largest_gap = account.largest_gap.max(loss.records);
+    account.last = loss.next.wrapping_sub(1);
+    match loss.cause {
+        LossCause::Overrun => account.overrun += loss.records,
+        LossCause::Evicted => account.evicted += loss.records,
+        LossCause::Away => account.away += loss.records,
+    }
+}
