@@ -88,7 +88,9 @@ impl Attach {
 
     pub(crate) fn check(&self) -> Result<[u8; NAME_BYTES], Error> {
         if self.hold_ns > 0 && (self.name.is_none() || !self.gated) {
-            return Err(Error::BadOption { what: "only a named, gated consumer can be held while it is away" });
+            return Err(Error::BadOption {
+                what: "only a named, gated consumer can be held while it is away",
+            });
         }
         self.name.as_deref().map_or(Ok([0; NAME_BYTES]), name_bytes)
     }

@@ -218,7 +218,7 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
 pub(crate) fn published(areas: Areas<'_>) -> u64 {
     let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
     // [R4] Acquire. Pairs with [W4].
-    crate::sync::fence_at!(R4_FENCE, Acquire);
+    crate::sync::fence_at!(R4_START_FENCE, Acquire);
     published
 }
 
@@ -242,9 +242,7 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
             region.unlock(Lock::Slot(number));
         }
     }
-    let is_saved = |(number, slot)| {
-        gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number))
-    };
+    let is_saved = |(number, slot)| gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number));
     let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
     Err(Error::SlotsTaken { slots: region.geometry().slots, saved })
 }

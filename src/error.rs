@@ -342,7 +342,8 @@ impl fmt::Display for Error {
     }
 }
 
-const FORKED: &str = "this handle came over a fork and belongs to the parent; open the ring anew in the child";
+const FORKED: &str =
+    "this handle came over a fork and belongs to the parent; open the ring anew in the child";
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -385,7 +386,10 @@ impl fmt::Display for SendError {
             Self::TimedOut => f.write_str("the ring was still full when the deadline passed"),
             Self::BatchFull => f.write_str("the batch holds half the ring; publish it and start another"),
             Self::TooLarge { len, max } => {
-                write!(f, "a record of {len} bytes: this ring takes up to {max}; create it with a larger capacity")
+                write!(
+                    f,
+                    "a record of {len} bytes: this ring takes up to {max}; create it with a larger capacity"
+                )
             }
             Self::Forked => FORKED.fmt(f),
         }
@@ -401,7 +405,10 @@ impl fmt::Display for RecvError {
             Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
             Self::Corrupt(corruption) => corruption.fmt(f),
             Self::Short { len, buffer } => {
-                write!(f, "a record of {len} bytes does not fit the buffer of {buffer}; receive it with a larger one")
+                write!(
+                    f,
+                    "a record of {len} bytes does not fit the buffer of {buffer}; receive it with a larger one"
+                )
             }
             Self::Forked => FORKED.fmt(f),
         }

@@ -206,7 +206,13 @@ impl Inspector {
         })
     }
 
-    fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: index::Place) -> Option<ConsumerInfo> {
+    fn consumer(
+        &self,
+        areas: Areas<'_>,
+        number: u32,
+        slot: &Slot,
+        newest: index::Place,
+    ) -> Option<ConsumerInfo> {
         let state = match gate::state(slot)? {
             SlotState::Free => return None,
             SlotState::Attaching => ConsumerState::Attaching,
@@ -225,7 +231,8 @@ impl Inspector {
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         let hold_ns = read(&slot.gate.hold_ns);
         // A busy consumer may store its cursor again and again while it is read; a few tries are enough.
-        let (place, lost) = (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
+        let (place, lost) =
+            (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
         let ahead = after(place.position, newest.position);
         let lag = |newest: u64, own: u64| if ahead { 0 } else { newest.wrapping_sub(own) };
         Some(ConsumerInfo {

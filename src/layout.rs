@@ -370,8 +370,8 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// Checks every field against the others and against the limits of the format.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let capacity_fits = self.capacity.is_power_of_two()
-            && (MIN_CAPACITY..=MAX_CAPACITY).contains(&self.capacity);
+        let capacity_fits =
+            self.capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&self.capacity);
         if !capacity_fits {
             return Err(Error::Capacity { asked: self.capacity });
         }

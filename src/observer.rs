@@ -45,10 +45,7 @@ impl Observer {
         let place = until_found(|| attach::find(areas, start, published(areas)))?;
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let reader = Reader::new(place, Guard::Always, epoch);
-        Ok(Self {
-            receiver: Receiver::new(region, reader, None, false),
-            _not_sync: std::marker::PhantomData,
-        })
+        Ok(Self { receiver: Receiver::new(region, reader, None, false), _not_sync: std::marker::PhantomData })
     }
 
     /// Waits for the next event.

@@ -119,7 +119,9 @@ impl Producer {
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
         let areas = region.areas();
         if !region.lock(Lock::Producer)? {
-            return Err(Error::ProducerAlive { pid: areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32 });
+            return Err(Error::ProducerAlive {
+                pid: areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32,
+            });
         }
         let published = check_cursors(areas)?;
         // The dead producer may have been writing the express copy; its stamp must not come to match.
@@ -486,12 +488,18 @@ fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
         let Some(newest) = index::newest(areas) else { return Ok(None) };
         let mut indexed = newest.position >> shift;
         let mut missing = Vec::new();
-        let walk = index::walk(areas, newest, published, |_| false, |place| {
-            if place.position >> shift != indexed {
-                indexed = place.position >> shift;
-                missing.push(place);
-            }
-        });
+        let walk = index::walk(
+            areas,
+            newest,
+            published,
+            |_| false,
+            |place| {
+                if place.position >> shift != indexed {
+                    indexed = place.position >> shift;
+                    missing.push(place);
+                }
+            },
+        );
         match walk {
             Walk::At(place) => {
                 for place in missing {
@@ -521,7 +529,7 @@ fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     reserve.mode.store(mode.to_bits(), at!(T_MODE, Relaxed));
     reserve.closed.store(0, at!(T_CLOSED, Relaxed));
     reserve.epoch_position.store(published, at!(T_EPOCH_POSITION, Relaxed));
-    // [T2] Release. Pairs with [R4], through the first `published` of this epoch as well.
+    // [T2] Release. Pairs with [R7].
     // Orders: the epoch's position before the epoch.
     // Without it: a consumer tells of the new producer at the old one's position.
     reserve.epoch.store(epoch, at!(T2_EPOCH, Release));

@@ -8,8 +8,8 @@ use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
 use crate::index::{Place, after};
 use crate::layout::{Areas, SlotState, WaitMode};
-use crate::record::{Event, Loss, LossCause, Record};
 use crate::lock::Lock;
+use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
 use crate::ring::{Found, Guard, Reader};
 use crate::sync::{at, fence_at, spin};
@@ -132,7 +132,9 @@ impl Receiver {
         }
         loop {
             match self.reader.poll(self.region.areas(), &mut self.buffer) {
-                Found::Record { sequence, len, lent } => return Ok(Some(Step::Record { sequence, len, lent })),
+                Found::Record { sequence, len, lent } => {
+                    return Ok(Some(Step::Record { sequence, len, lent }));
+                }
                 Found::Nothing => {
                     // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
                     self.settle();

@@ -76,12 +76,10 @@ impl Writer {
     /// its index entry.
     pub(crate) fn resume(areas: Areas<'_>, published: Place, clock: fn() -> u64) -> Self {
         let segment_shift = areas.geometry.stride().trailing_zeros();
-        // The dead producer's `reserve` stays: what it dirtied must not come to look whole.
+        // The dead producer's `reserve` stays: what it dirtied must not come to look whole. The limit forces the
+        // first claim to scan the gates, and the fence of that scan [G1] orders this look at `reserve` before the
+        // first word dirtied below it without a [W1] of our own.
         let reserve = areas.head.reserve.reserve.load(at!(T1_RESERVE, Relaxed));
-        // [T1] Release. Pairs with [R1].
-        // Orders: the look at `reserve` before the first word dirtied below it without a [W1] of our own.
-        // Without it: a reader may copy our words, yet find the `reserve` before the dead producer's last.
-        fence_at!(T1_FENCE, Release);
         Self {
             published,
             staged: published,
@@ -157,7 +155,9 @@ impl Writer {
     fn pad(&mut self, areas: Areas<'_>, room: u64, size: u64) -> Result<(), Refused> {
         let alone = self.staged.position == self.published.position;
         let end = self.staged.position.wrapping_add(room);
-        if !alone && end.wrapping_add(size).wrapping_sub(self.published.position) > areas.geometry.capacity / 2 {
+        if !alone
+            && end.wrapping_add(size).wrapping_sub(self.published.position) > areas.geometry.capacity / 2
+        {
             return Err(Refused::BatchFull);
         }
         self.make_room(areas, end)?;
@@ -199,7 +199,12 @@ impl Writer {
     /// [W3]: the newest record once more, on the same two cache lines as `published`, for a reader that waits
     /// for it. Only for a record that is published alone; call it between `stage` and `publish`.
     #[inline]
-    pub(crate) fn express(&self, areas: Areas<'_>, claimed: Claimed, fill: impl FnOnce(&[crate::sync::Word])) {
+    pub(crate) fn express(
+        &self,
+        areas: Areas<'_>,
+        claimed: Claimed,
+        fill: impl FnOnce(&[crate::sync::Word]),
+    ) {
         if !areas.geometry.express || claimed.len as usize > EXPRESS_BYTES {
             return;
         }
@@ -371,6 +376,10 @@ impl Reader {
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         if epoch != self.epoch {
             self.epoch = epoch;
+            // [R7] Acquire. Pairs with [T2].
+            // Orders: the epoch before the position where it began.
+            // Without it: a consumer tells of the new producer where the one before it began.
+            fence_at!(R7_FENCE, Acquire);
             // The first producer of all succeeds nobody.
             if epoch > 1 {
                 let began = areas.head.reserve.epoch_position.load(at!(R4_EPOCH_POSITION, Relaxed));

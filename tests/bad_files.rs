@@ -6,6 +6,7 @@ mod common;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use common::Backing;
@@ -172,6 +173,21 @@ struct Spoilt {
     path: PathBuf,
     file: File,
     directory: TempDir,
+    // Dropped to call the watchdog off.
+    _called_off: Sender<()>,
+}
+
+/// Ends the whole run if the test is not done in time: an `open` that waits cannot be got rid of.
+fn watchdog() -> Sender<()> {
+    let (called_off, alarm) = channel::<()>();
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::spawn(move || {
+        if alarm.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
+            note(&format!("{test}: hangs; ending the whole run"));
+            std::process::exit(101);
+        }
+    });
+    called_off
 }
 
 impl Spoilt {
@@ -185,7 +201,7 @@ impl Spoilt {
         small().create(&path).unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
         assert_eq!(file.metadata().unwrap().len(), FILE_BYTES);
-        Self { path, file, directory }
+        Self { path, file, directory, _called_off: watchdog() }
     }
 
     fn bytes(&self) -> Vec<u8> {

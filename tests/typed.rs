@@ -16,7 +16,12 @@ struct Quote {
 }
 
 fn quote(number: u32) -> Quote {
-    Quote { time_ns: u64::MAX - u64::from(number), instrument: number, size: 7, price: f64::from(number) / 3.0 }
+    Quote {
+        time_ns: u64::MAX - u64::from(number),
+        instrument: number,
+        size: 7,
+        price: f64::from(number) / 3.0,
+    }
 }
 
 fn values_come_back(backing: Backing) {

@@ -70,7 +70,8 @@ fn opening_against_the_scan() {
         let mut producer = ring.producer().unwrap();
         producer.try_send(&payload(0, 1)).unwrap();
         let writer = loom::thread::spawn(move || {
-            let sent = (1..3).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
+            let sent =
+                (1..3).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
             (producer, sent as u64)
         });
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
@@ -80,7 +81,11 @@ fn opening_against_the_scan() {
         while let Some(event) = consumer.try_recv().unwrap() {
             oracle.feed(event);
         }
-        assert_eq!((began + oracle.received, oracle.lost), (1 + sent, 0), "a gate let its consumer be lapped");
+        assert_eq!(
+            (began + oracle.received, oracle.lost),
+            (1 + sent, 0),
+            "a gate let its consumer be lapped"
+        );
     });
 }
 

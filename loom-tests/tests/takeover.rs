@@ -60,7 +60,8 @@ fn dies_sending(name: &'static str, attach: &Attach, express: bool, before_end: 
         let successor = ring.clone();
         let writer = loom::thread::spawn(move || {
             let second = first.wrapping_add(1);
-            let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(second, words)).unwrap());
+            let sent =
+                quoit::fate::crash_after(stores, || producer.try_send(&payload(second, words)).unwrap());
             let (producer, sequence) = go_on(&successor, Some(producer), words);
             if sent.is_some() {
                 assert_eq!(sequence, second.wrapping_add(1), "a sent record was forgotten");
@@ -74,6 +75,7 @@ fn dies_sending(name: &'static str, attach: &Attach, express: bool, before_end: 
         assert_eq!(oracle.next, last.wrapping_add(1), "the stream does not reach the successor's record");
         assert_eq!(oracle.lost, 0);
         assert_eq!(oracle.changes, [2]);
+        assert_eq!(oracle.changed_at, [last], "the change was told at the wrong place");
         finished
     });
 }

@@ -11,6 +11,7 @@ crate::behaviours! {
     an_overdue_consumer_loses_its_gate,
     a_deadline_runs_through_refused_tries,
     a_deadline_starts_anew_after_a_success,
+    a_deadline_ends_when_its_consumer_is_out_of_the_way,
     an_eviction_is_told_without_a_loss,
     an_eviction_wakes_a_sleeper,
     others_stay_gated_when_one_is_evicted,
@@ -82,6 +83,29 @@ fn a_deadline_starts_anew_after_a_success(setup: Setup) {
         }
         oracle.take(&sent, &mut consumer, 1);
         consumer.release();
+    }
+}
+
+fn a_deadline_ends_when_its_consumer_is_out_of_the_way(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut brief = ring.consumer(&Attach::gated_for(DEADLINE));
+    let _other = ring.consumer(&Attach::gated());
+    sent.fill(&mut producer, 56);
+    oracle.take(&sent, &mut brief, 1);
+    brief.release();
+    // Refused all the same, by the other one alone.
+    let refused = producer.try_send(&[0; 56]);
+    if ring.snapshot().evictions == 0 {
+        assert_eq!(refused, Err(SendError::Full));
+        std::thread::sleep(DEADLINE);
+        // In the way again, but only from now on.
+        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full));
+        assert_eq!(ring.snapshot().evictions, 0);
+        std::thread::sleep(DEADLINE);
+        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full));
+        assert_eq!(ring.snapshot().evictions, 1);
     }
 }
 

@@ -29,11 +29,11 @@ struct Crew {
 
 impl Crew {
     fn new(victim: &Victim) -> Self {
-        Self {
-            producer: victim.producer(),
-            readers: victim.readers(),
-            inspector: Inspector::open(&victim.path).unwrap(),
-        }
+        let mut readers = victim.readers();
+        // One that may not hold anybody up for long.
+        let brief = victim.consumer(Attach::gated_for(Duration::from_micros(1)));
+        readers[1] = Reader::Consumer("brief", brief);
+        Self { producer: victim.producer(), readers, inspector: Inspector::open(&victim.path).unwrap() }
     }
 
     /// Sends up to three records.
@@ -204,7 +204,7 @@ fn in_the_index() {
 fn in_the_control_area() {
     let areas = [(at::DATA_WORD, at::SLOTS), (at::SLOTS, at::SLOTS_END)];
     let answers = scribble(0xbf58_476d, 400, &control(), &areas);
-    assert!(answers.records > 1000 && answers.full > 100 && answers.evicted > 0, "{answers:?}");
+    assert!(answers.records > 1000 && answers.full > 100 && answers.evicted > 10, "{answers:?}");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn everywhere() {
     let hot: Vec<_> = LINES.into_iter().chain(control()).chain([at::RECORDS; 4]).collect();
     let areas = [(at::PUBLISHED, at::INDEX_END), (at::DATA_WORD, at::SLOTS_END), (at::RECORDS, at::END)];
     let answers = scribble(0x1331_11eb, 600, &hot, &areas);
-    assert!(answers.records > 1000 && answers.corrupt > 1000 && answers.evicted > 0, "{answers:?}");
+    assert!(answers.records > 1000 && answers.corrupt > 1000 && answers.evicted > 10, "{answers:?}");
     assert!(answers.let_in > 10 && answers.turned_away > 10, "{answers:?}");
 }
 

@@ -37,7 +37,9 @@ impl Machine {
         let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
         let seats: BTreeMap<usize, Seat> = cpus.iter().map(|cpu| (*cpu, Seat::of(*cpu))).collect();
         let used = match wanted {
-            Some([first, second]) if first == second => bail!("the two processes need a CPU each, not both CPU {first}"),
+            Some([first, second]) if first == second => {
+                bail!("the two processes need a CPU each, not both CPU {first}")
+            }
             Some(wanted) => match wanted.iter().find(|cpu| !seats.contains_key(cpu)) {
                 Some(cpu) => bail!("this process may not run on CPU {cpu}"),
                 None => wanted,
@@ -75,7 +77,8 @@ fn choose(seats: &BTreeMap<usize, Seat>) -> Option<[usize; 2]> {
     let rank = |pair: &[usize; 2]| placement(&seats[&pair[0]], &seats[&pair[1]]).1;
     // Neighbours first. Beyond the nearest 64 nothing better is to be expected.
     let cpus: Vec<usize> = seats.keys().rev().copied().take(64).collect();
-    let pairs = cpus.iter().enumerate().flat_map(|(at, second)| cpus[at + 1..].iter().map(|first| [*first, *second]));
+    let pairs =
+        cpus.iter().enumerate().flat_map(|(at, second)| cpus[at + 1..].iter().map(|first| [*first, *second]));
     pairs.reduce(|best, pair| if rank(&pair) > rank(&best) { pair } else { best })
 }
 
@@ -98,7 +101,9 @@ fn placement(a: &Seat, b: &Seat) -> (&'static str, u32) {
 fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find(|line| line.starts_with("model name") || line.starts_with("CPU part"));
-    model.and_then(|line| line.split_once(':')).map_or_else(|| "unknown".into(), |(_, name)| name.trim().into())
+    model
+        .and_then(|line| line.split_once(':'))
+        .map_or_else(|| "unknown".into(), |(_, name)| name.trim().into())
 }
 
 /// One line; what does not concern this CPU is left out.

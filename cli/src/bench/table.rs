@@ -17,7 +17,9 @@ pub(crate) fn table(document: &Document) -> String {
     line(format_args!("placement   CPUs {first} and {second}: {}", machine.placement));
     line(format_args!("security    {}", machine.mitigations));
     line(format_args!("load        {:.2} at the start; 0 is a machine of one's own", machine.load));
-    line(format_args!("rounds      floor, quoit, floor; discarded if the floor moved or others took the CPU away"));
+    line(format_args!(
+        "rounds      floor, quoit, floor; discarded if the floor moved or others took the CPU away"
+    ));
     let mut workload = None;
     for outcome in &document.results {
         if workload != Some(outcome.workload) {
@@ -36,8 +38,7 @@ pub(crate) fn table(document: &Document) -> String {
 
 const TRIPS: &str =
     "                        p50       p99     p99.9       max   quartiles     target      rounds";
-const RECORDS: &str =
-    "                      floor     quoit     ratio   quartiles     target      rounds";
+const RECORDS: &str = "                      floor     quoit     ratio   quartiles     target      rounds";
 
 fn title(workload: Workload) -> &'static str {
     match workload {
@@ -49,7 +50,9 @@ fn title(workload: Workload) -> &'static str {
             "Stream, batches of 64, every byte read; ratio of throughputs. Floor: Lamport's ring, a cursor per batch"
         }
         Workload::Asleep => "Round trip, both sides asleep. Floor: two futex words",
-        Workload::Price => "What being able to sleep costs a stream of single sends. Floor: the same ring in mode spin",
+        Workload::Price => {
+            "What being able to sleep costs a stream of single sends. Floor: the same ring in mode spin"
+        }
         Workload::Flood => "A producer that never waits. Floor: a copy into hot memory",
     }
 }
@@ -61,7 +64,8 @@ fn has_tail(workload: Workload) -> bool {
 fn trip(line: &mut impl FnMut(std::fmt::Arguments<'_>), outcome: &Outcome) {
     let times = |times: Option<Times>| {
         let tail = times.and_then(|times| times.tail);
-        [times.map(|times| times.typical), tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)].map(nanos)
+        [times.map(|times| times.typical), tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)]
+            .map(nanos)
     };
     let [p50, p99, p999, max] = times(outcome.floor_ns);
     line(format_args!("{:>10}  floor {p50:>9} {p99:>9} {p999:>9} {max:>9}", outcome.label));
@@ -78,7 +82,11 @@ fn record(line: &mut impl FnMut(std::fmt::Arguments<'_>), outcome: &Outcome) {
     let quoit = nanos(outcome.quoit_ns.map(|times| times.typical));
     let ratio = number(outcome.ratio.map(|ratio| ratio.median));
     let share = outcome.share.map_or_else(String::new, |share| format!(", received {:.1} %", 100.0 * share));
-    line(format_args!("{:>10}        {floor:>9} {quoit:>9} {ratio:>9} {}{share}", outcome.label, verdict(outcome)));
+    line(format_args!(
+        "{:>10}        {floor:>9} {quoit:>9} {ratio:>9} {}{share}",
+        outcome.label,
+        verdict(outcome)
+    ));
 }
 
 /// Quartiles, target, rounds.

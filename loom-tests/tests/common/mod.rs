@@ -39,7 +39,9 @@ pub(crate) fn ring(before_end: u64) -> Local {
 
 /// Every word of the payload is a function of the sequence.
 pub(crate) fn payload(sequence: u64, words: usize) -> Vec<u8> {
-    (0..words as u64).flat_map(|word| (sequence.wrapping_mul(31) ^ (word << 60) ^ 0x5a).to_le_bytes()).collect()
+    (0..words as u64)
+        .flat_map(|word| (sequence.wrapping_mul(31) ^ (word << 60) ^ 0x5a).to_le_bytes())
+        .collect()
 }
 
 /// Follows a stream and holds every event against what must have been sent.
@@ -50,12 +52,22 @@ pub(crate) struct Oracle {
     pub received: u64,
     pub lost: u64,
     pub evicted: bool,
-    pub changes: Vec<u64>,
+    pub(crate) changes: Vec<u64>,
+    /// The sequence before which each change was told.
+    pub(crate) changed_at: Vec<u64>,
 }
 
 impl Oracle {
     pub(crate) fn new(next: u64, words: usize) -> Self {
-        Self { next, words, received: 0, lost: 0, evicted: false, changes: Vec::new() }
+        Self {
+            next,
+            words,
+            received: 0,
+            lost: 0,
+            evicted: false,
+            changes: Vec::new(),
+            changed_at: Vec::new(),
+        }
     }
 
     pub(crate) fn feed(&mut self, event: Event<'_>) {
@@ -78,7 +90,10 @@ impl Oracle {
                 assert!(!self.evicted, "told twice");
                 self.evicted = true;
             }
-            Event::ProducerChanged { epoch } => self.changes.push(epoch),
+            Event::ProducerChanged { epoch } => {
+                self.changes.push(epoch);
+                self.changed_at.push(self.next);
+            }
         }
     }
 }
