@@ -7,6 +7,7 @@ use crate::error::{Corruption, Error};
 use crate::gate::HOLD_FOREVER;
 use crate::index::{self, Place, Walk, after};
 use crate::layout::{Areas, NAME_BYTES};
+use crate::sync::{at, fence_at};
 
 /// Where a consumer that is not resuming under its name starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,37 +131,39 @@ pub(crate) fn walk_to(areas: Areas<'_>, from: Place, published: u64) -> Result<O
     }
 }
 
-/// The place where `start` is, given what is published; `None`: overwritten on the way.
-pub(crate) fn find(areas: Areas<'_>, start: Start, published: u64) -> Result<Option<Place>, Error> {
+/// The place behind the newest record; `None`: overwritten on the way.
+pub(crate) fn end(areas: Areas<'_>) -> Result<Option<Place>, Error> {
+    let Some(newest) = index::newest(areas) else { return Ok(None) };
+    let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
+    // [R8] Acquire. Pairs with [W4].
+    // Orders: `published` before the headers on the way to it.
+    // Without it: the walk reads what the last lap left there.
+    fence_at!(R8_FENCE, Acquire);
+    walk_to(areas, newest, published)
+}
+
+/// The place where `start` is; `None`: overwritten on the way.
+pub(crate) fn find(areas: Areas<'_>, start: Start) -> Result<Option<Place>, Error> {
     let Some(oldest) = index::oldest(areas, 0) else { return Ok(None) };
-    let next = |areas| match index::newest(areas) {
-        Some(newest) => walk_to(areas, newest, published),
-        None => Ok(None),
-    };
+    if start == Start::Oldest {
+        return Ok(Some(oldest));
+    }
+    let Some(end) = end(areas)? else { return Ok(None) };
     let wanted = match start {
-        Start::Newest => return next(areas),
-        Start::Oldest => return Ok(Some(oldest)),
+        Start::Newest | Start::Oldest => return Ok(Some(end)),
         Start::Sequence(sequence) => sequence,
         Start::Last(records) => {
-            let Some(next) = next(areas)? else { return Ok(None) };
-            let held = next.sequence.wrapping_sub(oldest.sequence);
-            next.sequence.wrapping_sub(records.min(held))
+            let held = end.sequence.wrapping_sub(oldest.sequence);
+            end.sequence.wrapping_sub(records.min(held))
         }
     };
-    let from = match index::at_or_before(areas, wanted) {
-        Some(place) => place,
-        // It was there a moment ago: the last few are looked for anew, and an error tells what there is now.
-        None if !after(oldest.sequence, wanted) => return Ok(None),
-        None => {
-            let Some(next) = next(areas)? else { return Ok(None) };
-            return Err(Error::StartGone { asked: wanted, oldest: oldest.sequence, next: next.sequence });
-        }
-    };
-    match index::walk(areas, from, published, |place| place.sequence == wanted, |_| {}) {
+    let gone = Error::StartGone { asked: wanted, oldest: oldest.sequence, next: end.sequence };
+    if after(wanted, end.sequence) {
+        return Err(gone);
+    }
+    let Some(from) = index::at_or_before(areas, wanted) else { return Err(gone) };
+    match index::walk(areas, from, end.position, |place| place.sequence == wanted, |_| {}) {
         Walk::At(place) if place.sequence == wanted => Ok(Some(place)),
-        Walk::At(place) if after(wanted, place.sequence) => {
-            Err(Error::StartGone { asked: wanted, oldest: oldest.sequence, next: place.sequence })
-        }
         Walk::At(_) | Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
     }

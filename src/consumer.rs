@@ -200,7 +200,7 @@ fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Re
 /// Where to start afresh. Returns the place, and what is published now that the gate is open there.
 fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, u64), Error> {
     if attach.start != Start::Newest {
-        let place = until_found(|| attach::find(areas, attach.start, published(areas)))?;
+        let place = until_found(|| attach::find(areas, attach.start))?;
         seat.store_cursor(areas, place);
         return Ok((place, seat.open(areas, attach.gated)));
     }
@@ -213,13 +213,6 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
         seat.store_cursor(areas, place);
         Ok(Some((place, published)))
     })
-}
-
-pub(crate) fn published(areas: Areas<'_>) -> u64 {
-    let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
-    // [R4] Acquire. Pairs with [W4].
-    crate::sync::fence_at!(R4_START_FENCE, Acquire);
-    published
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::attach::{self, until_found};
-use crate::consumer::{find_name, name_text, published};
+use crate::consumer::{find_name, name_text};
 use crate::error::Error;
 use crate::gate::{self, HOLD_FOREVER};
 use crate::index::{self, after};
@@ -164,10 +164,7 @@ impl Inspector {
         }
         let areas = self.region.areas();
         let geometry = self.region.geometry();
-        let newest = until_found(|| match index::newest(areas) {
-            Some(newest) => attach::walk_to(areas, newest, published(areas)),
-            None => Ok(None),
-        })?;
+        let newest = until_found(|| attach::end(areas))?;
         let oldest = until_found(|| Ok(index::oldest(areas, 0)))?;
         let reserve = &areas.head.reserve;
         let counters = &areas.head.counters;

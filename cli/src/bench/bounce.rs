@@ -3,9 +3,10 @@
 use anyhow::Result;
 use quoit::{Consumer, Event, WaitMode};
 
-use super::figures::{Figures, partner, trips};
+use super::figures::Figures;
 use super::ground::Word;
 use super::scene::{Scene, Side, options, unexpected};
+use super::windows::{partner, trips};
 
 /// The rings' size.
 pub(crate) const CAPACITY: usize = 1 << 20;
@@ -40,20 +41,26 @@ fn fixed<const N: usize>(scene: &Scene, count: u64) -> Result<Figures> {
     begin(scene);
     let (mut turn, mut payload) = (0, [0x5a5a_u64; N]);
     if scene.side == Side::Left {
-        return trips(WARM, count, || {
+        let mut trip = || {
             turn += 1;
             put(there, turn, &payload);
             get(back, turn, &mut payload);
             Ok(())
-        });
+        };
+        (0..WARM).try_for_each(|_| trip())?;
+        return trips(scene, count, trip);
     }
-    partner(|| {
-        while turn < WARM + count {
+    let mut answers = |count| {
+        for _ in 0..count {
             turn += 1;
             get(there, turn, &mut payload);
             put(back, turn, &payload);
         }
-        Ok(())
+    };
+    answers(WARM);
+    partner(scene, || {
+        answers(count);
+        Ok(None)
     })
 }
 
@@ -92,18 +99,20 @@ pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Figures> 
     let warm = WARM.max((CAPACITY / bytes) as u64);
     scene.meet();
     let figures = if scene.side == Side::Left {
-        trips(warm, count, || {
+        let mut trip = || {
             producer.send(&payload)?;
             receive(&mut consumer, &mut payload)
-        })?
+        };
+        (0..warm).try_for_each(|_| trip())?;
+        trips(scene, count, trip)?
     } else {
-        partner(|| {
-            for _ in 0..warm + count {
-                receive(&mut consumer, &mut payload)?;
-                producer.send(&payload)?;
-            }
-            Ok(())
-        })?
+        let mut answer = || {
+            receive(&mut consumer, &mut payload)?;
+            producer.send(&payload)?;
+            Ok(None)
+        };
+        (0..warm).try_for_each(|_| answer().map(drop))?;
+        partner(scene, || (0..count).try_fold(None, |_, _| answer()))?
     };
     // Nobody leaves before the other is done: what leaving does to a ring is no part of this.
     scene.meet();

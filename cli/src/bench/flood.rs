@@ -5,9 +5,10 @@ use std::hint::black_box;
 use anyhow::Result;
 use quoit::{Attach, Consumer, Event, WaitMode};
 
-use super::figures::{Figures, partner, records};
+use super::figures::Figures;
 use super::ground::sum;
 use super::scene::{End, Scene, Side, options};
+use super::windows::{partner, records};
 
 const BYTES: usize = 64;
 const CAPACITY: usize = 1 << 20;
@@ -15,9 +16,8 @@ const LAP: u64 = (CAPACITY / (BYTES + 8)) as u64;
 
 /// Floor: word by word, Relaxed, into 4 KiB that stay in the nearest cache.
 pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Figures> {
-    scene.meet();
     if scene.side == Side::Right {
-        return Ok(Figures::default());
+        return partner(scene, || Ok(None));
     }
     let room = scene.ground.room(4096);
     let copy = |count: u64| {
@@ -28,8 +28,7 @@ pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Figures> {
             }
         }
     };
-    copy(count / 10);
-    records(count, || {
+    records(scene, count, || {
         copy(count);
         Ok(())
     })
@@ -49,17 +48,13 @@ pub(crate) fn flood(scene: &Scene, count: u64, reader: bool) -> Result<Figures> 
                 Ok(())
             };
             send(LAP)?;
-            records(count, || send(count))?
+            records(scene, count, || send(count))?
         }
         End::Consumer(consumer) => {
-            let mut share = 0.0;
-            let figures = partner(|| {
-                share = follow(consumer, LAP + count)?;
-                Ok(())
-            })?;
-            Figures { share: Some(share), ..figures }
+            follow(consumer, LAP)?;
+            partner(scene, || follow(consumer, count).map(Some))?
         }
-        End::Nobody => Figures::default(),
+        End::Nobody => partner(scene, || Ok(None))?,
     };
     scene.meet();
     Ok(figures)

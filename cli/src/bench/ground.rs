@@ -1,7 +1,6 @@
 //! Plain shared memory for the floors: what the hardware does when nothing stands between. All the unsafe code of
 //! the measurements is here.
 #![allow(unsafe_code, reason = "a mapping that two processes write can only be had from raw memory")]
-#![allow(clippy::disallowed_types, reason = "the floors are plain atomics, and no part of any ring")]
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -79,7 +78,12 @@ impl Ground {
         (&self.words()[0], &self.words()[APART])
     }
 
-    /// A futex word for each side, on a page that is used for nothing else.
+    /// A word for each side to tell the other something.
+    pub(crate) fn told(&self) -> (&Word, &Word) {
+        (&self.words()[2 * APART], &self.words()[3 * APART])
+    }
+
+    /// A futex word for each side, far from everything else.
     pub(crate) fn futexes(&self) -> (&AtomicU32, &AtomicU32) {
         let (first, second) = (&self.words()[8 * APART].0, &self.words()[9 * APART].0);
         // SAFETY: the first half of an aligned word that nobody touches otherwise, borrowed for as long.

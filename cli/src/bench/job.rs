@@ -9,7 +9,7 @@ use super::figures::Figures;
 use super::scene::Scene;
 use super::{bounce, flood, sleepers, stream};
 
-/// One measurement. `count`: round trips or records.
+/// One measurement. `count`: round trips or records in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// Floor: bytes between two fixed areas.

@@ -147,9 +147,9 @@ mod tests {
             (9, seat("9", "9", "1")),
         ];
         assert_eq!(choose(&seats.clone().into()), Some([0, 1]));
-        assert_eq!(choose(&seats[2..].to_vec().into_iter().collect()), Some([6, 9]));
-        assert_eq!(choose(&seats[2..4].to_vec().into_iter().collect()), Some([2, 6]));
-        assert_eq!(choose(&seats[..1].to_vec().into_iter().collect()), None);
+        assert_eq!(choose(&seats[2..].iter().cloned().collect()), Some([6, 9]));
+        assert_eq!(choose(&seats[2..4].iter().cloned().collect()), Some([2, 6]));
+        assert_eq!(choose(&seats[..1].iter().cloned().collect()), None);
     }
 
     #[test]

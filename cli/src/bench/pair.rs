@@ -13,12 +13,9 @@ use clap::ValueEnum;
 use super::figures::Figures;
 use super::job::Job;
 use super::scene::Side;
-use super::stats::disturbed;
 use crate::exit::Failure;
 use crate::signals::Signals;
 
-/// How often a measurement is begun anew if other processes disturbed it.
-const TRIES: u32 = 5;
 /// No measurement takes so long unless one side hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,20 +46,8 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Measures until nobody disturbs it, or for so many times.
-    pub(crate) fn measure(&mut self, job: Job, signals: &Signals) -> Result<Figures> {
-        let mut figures = self.once(job, signals)?;
-        for _ in 1..TRIES {
-            if !disturbed(figures) {
-                break;
-            }
-            figures = self.once(job, signals)?;
-        }
-        Ok(figures)
-    }
-
     /// Has both sides do their part, and returns the figures of the two together.
-    fn once(&mut self, job: Job, signals: &Signals) -> Result<Figures> {
+    pub(crate) fn measure(&mut self, job: Job, signals: &Signals) -> Result<Figures> {
         let order = serde_json::to_string(&job)?;
         for process in &mut self.processes {
             // A child that is gone is heard of below.
@@ -93,7 +78,7 @@ fn joined(left: Figures, right: Figures) -> Figures {
         typical: left.typical.max(right.typical),
         tail: left.tail.or(right.tail),
         share: left.share.or(right.share),
-        preempted: left.preempted + right.preempted,
+        disturbed: left.disturbed || right.disturbed,
     }
 }
 
@@ -141,9 +126,9 @@ mod tests {
 
     #[test]
     fn both_sides_make_one_figure() {
-        let left = Figures { typical: 20.0, preempted: 1, ..Figures::default() };
-        let right = Figures { share: Some(0.5), preempted: 2, ..Figures::default() };
-        let both = Figures { typical: 20.0, tail: None, share: Some(0.5), preempted: 3 };
+        let left = Figures { typical: 20.0, ..Figures::default() };
+        let right = Figures { share: Some(0.5), disturbed: true, ..Figures::default() };
+        let both = Figures { typical: 20.0, tail: None, share: Some(0.5), disturbed: true };
         assert_eq!(joined(left, right), both);
         assert_eq!(joined(right, left), joined(left, right));
     }

@@ -72,17 +72,17 @@ pub(crate) const TAIL_TARGET: f64 = 1.5;
 pub(crate) const SHARE_TARGET: f64 = 0.99;
 const BATCH: usize = 64;
 
-/// Everything, in the order in which it is shown. `scale`: all counts are multiplied by it.
+/// Everything, in the order in which it is shown. Counts are those of a window, a millisecond or so, times `scale`.
 pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
     let scaled = |count: u64| ((count as f64 * scale) as u64).max(100);
     let mut groups = Vec::new();
     for (bytes, target, count) in [
-        (8, 1.25, 16_000),
-        (64, 1.25, 16_000),
-        (104, 1.25, 16_000),
-        (256, 1.15, 12_000),
-        (1024, 1.0, 10_000),
-        (4096, 1.0, 6_000),
+        (8, 1.25, 4_000),
+        (64, 1.25, 4_000),
+        (104, 1.25, 4_000),
+        (256, 1.15, 3_000),
+        (1024, 1.0, 2_000),
+        (4096, 1.0, 1_000),
     ] {
         let count = scaled(count);
         groups.push(group(
@@ -115,7 +115,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
             vec![row(size(bytes), ring(bytes, count, BATCH, Wait::Membarrier), (bytes > 8).then_some(1.1))],
         ));
     }
-    let count = scaled(3_000);
+    let count = scaled(200);
     groups.push(group(
         Workload::Asleep,
         64,
@@ -123,7 +123,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         Job::BounceFutexes { count },
         vec![row("64 B", Job::BounceAsleep { count }, Some(1.1))],
     ));
-    let count = scaled(100_000);
+    let count = scaled(40_000);
     groups.push(group(
         Workload::Price,
         64,
@@ -134,7 +134,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
             row("fence", ring(64, count, 1, Wait::Fence), None),
         ],
     ));
-    let count = scaled(200_000);
+    let count = scaled(60_000);
     groups.push(group(
         Workload::Flood,
         64,
@@ -151,12 +151,12 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
 
 /// Bytes of a record, target of single sends, records.
 const STREAMS: [(usize, f64, u64); 6] = [
-    (8, 0.6, 150_000),
-    (64, 1.3, 100_000),
-    (256, 1.3, 50_000),
-    (1024, 1.0, 20_000),
-    (4096, 1.0, 8_000),
-    (65_536, 1.0, 600),
+    (8, 0.6, 60_000),
+    (64, 1.3, 40_000),
+    (256, 1.3, 20_000),
+    (1024, 1.0, 10_000),
+    (4096, 1.0, 4_000),
+    (65_536, 1.0, 300),
 ];
 
 fn group(workload: Workload, bytes: usize, ratio: Ratio, floor: Job, rows: Vec<Row>) -> Group {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::figures::Figures;
 use super::pair::Pair;
 use super::plan::{Group, Ratio};
-use super::stats::{Spread, disturbed, settled};
+use super::stats::{Spread, settled};
 use crate::signals::Signals;
 
 /// What the rounds of one row have yielded.
@@ -24,7 +24,7 @@ pub(crate) struct Series {
 impl Series {
     fn add(&mut self, before: Figures, row: Figures, after: Figures) {
         match settled(before, after) {
-            Some(floor) if !disturbed(floor) && !disturbed(row) => self.kept.push((floor, row)),
+            Some(floor) if !row.disturbed => self.kept.push((floor, row)),
             _ => self.discarded += 1,
         }
     }
@@ -111,7 +111,7 @@ mod tests {
         series.add(typical(200.0), typical(240.0), typical(200.0));
         series.add(typical(300.0), typical(390.0), typical(300.0));
         series.add(typical(100.0), typical(999.0), typical(150.0));
-        series.add(typical(100.0), Figures { preempted: 1, ..typical(999.0) }, typical(100.0));
+        series.add(typical(100.0), Figures { disturbed: true, ..typical(999.0) }, typical(100.0));
         let ratio = series.ratio(Ratio::Time).unwrap();
         assert!((ratio.median - 1.2).abs() < 1e-9, "{ratio:?}");
         assert_eq!((series.kept.len(), series.discarded), (3, 2));

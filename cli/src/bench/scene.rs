@@ -1,5 +1,7 @@
 //! What a measuring process has: its side, its CPU, the ground it shares with the other one.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -22,6 +24,8 @@ pub(crate) struct Scene {
     pub(crate) side: Side,
     pub(crate) ground: Ground,
     directory: PathBuf,
+    /// Where the kernel tells how often it took the CPU away; `None` where it does not.
+    status: Option<File>,
 }
 
 impl Scene {
@@ -30,7 +34,16 @@ impl Scene {
         cpus.set(cpu);
         sched_setaffinity(None, &cpus).with_context(|| format!("could not pin a process to CPU {cpu}"))?;
         let ground = Ground::open(&directory.join(GROUND)).context("could not map the floors' memory")?;
-        Ok(Self { side, ground, directory })
+        Ok(Self { side, ground, directory, status: File::open("/proc/thread-self/status").ok() })
+    }
+
+    /// How often the kernel took the CPU away from this thread for others.
+    pub(crate) fn preemptions(&self) -> u64 {
+        let mut text = [0; 4096];
+        let len = self.status.as_ref().and_then(|status| status.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let text = String::from_utf8_lossy(&text[..len]);
+        let count = text.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+        count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
     /// Waits until both sides are here.
@@ -42,6 +55,18 @@ impl Scene {
         while other.acquire() < turn {
             std::hint::spin_loop();
         }
+    }
+
+    /// Tells the other side something, and returns what both have told: the left side's first.
+    pub(crate) fn tell(&self, word: u64) -> [u64; 2] {
+        let (left, right) = self.ground.told();
+        let mine = if self.side == Side::Left { left } else { right };
+        mine.set(word);
+        self.meet();
+        let both = [left.get(), right.get()];
+        // Nobody tells the next before both have read this.
+        self.meet();
+        both
     }
 
     /// A ring for each direction, and this side's two ends of them. Nothing is left of their files.
@@ -86,6 +111,7 @@ impl Scene {
 }
 
 /// One side's end of a ring.
+#[allow(clippy::large_enum_variant, reason = "a side has one")]
 pub(crate) enum End {
     Producer(Producer),
     Consumer(Consumer),

@@ -1,5 +1,4 @@
 //! Round trips with both sides asleep whenever they wait: two futex words, and two rings.
-#![expect(clippy::disallowed_types, reason = "a floor of plain atomics, and no part of any ring")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,10 +8,9 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 
 use super::bounce::CAPACITY;
-use super::figures::{Figures, partner, trips};
+use super::figures::Figures;
 use super::scene::{Scene, Side, options, unexpected};
-
-const WARM: u64 = 200;
+use super::windows::{partner, trips};
 
 pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Figures> {
     let (there, back) = scene.ground.futexes();
@@ -20,19 +18,19 @@ pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Figures> {
     let (mut sent, mut heard) = (there.load(Ordering::Acquire), back.load(Ordering::Acquire));
     scene.meet();
     if scene.side == Side::Left {
-        return trips(WARM, count, || {
+        return trips(scene, count, || {
             sent = sent.wrapping_add(1);
             wake(there, sent)?;
             sleep(back, &mut heard)
         });
     }
-    partner(|| {
-        for _ in 0..WARM + count {
+    partner(scene, || {
+        for _ in 0..count {
             sleep(there, &mut sent)?;
             heard = heard.wrapping_add(1);
             wake(back, heard)?;
         }
-        Ok(())
+        Ok(None)
     })
 }
 
@@ -63,17 +61,17 @@ pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Figures> {
     let mut payload = [0x5a_u8; 64];
     scene.meet();
     let figures = if scene.side == Side::Left {
-        trips(WARM, count, || {
+        trips(scene, count, || {
             producer.send(&payload)?;
             receive(&mut consumer, &mut payload)
         })?
     } else {
-        partner(|| {
-            for _ in 0..WARM + count {
+        partner(scene, || {
+            for _ in 0..count {
                 receive(&mut consumer, &mut payload)?;
                 producer.send(&payload)?;
             }
-            Ok(())
+            Ok(None)
         })?
     };
     scene.meet();

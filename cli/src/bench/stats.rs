@@ -34,15 +34,10 @@ impl Spread {
     }
 }
 
-/// Is this a mean that other processes are part of? Medians do not mind them.
-pub(crate) fn disturbed(figures: Figures) -> bool {
-    figures.tail.is_none() && figures.preempted > 0
-}
-
-/// The floor of a round, measured before and after: `None` if it moved in between.
+/// The floor of a round, measured before and after: `None` if it moved in between, or others disturbed it.
 pub(crate) fn settled(before: Figures, after: Figures) -> Option<Figures> {
     let (low, high) = (before.typical.min(after.typical), before.typical.max(after.typical));
-    if high > low * (1.0 + MOVED) {
+    if high > low * (1.0 + MOVED) || before.disturbed || after.disturbed {
         return None;
     }
     let mean = |a: f64, b: f64| f64::midpoint(a, b);
@@ -52,7 +47,7 @@ pub(crate) fn settled(before: Figures, after: Figures) -> Option<Figures> {
         max: a.max.max(b.max),
     });
     let typical = mean(before.typical, after.typical);
-    Some(Figures { typical, tail, preempted: before.preempted + after.preempted, ..Figures::default() })
+    Some(Figures { typical, tail, ..Figures::default() })
 }
 
 #[cfg(test)]
@@ -91,10 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn means_mind_other_processes() {
-        let mean = Figures { typical: 1.0, preempted: 1, ..Figures::default() };
-        assert!(disturbed(mean) && !disturbed(typical(1.0)));
-        assert!(!disturbed(Figures { tail: Some(Tail::default()), ..mean }));
+    fn a_disturbed_floor_is_none_either() {
+        let disturbed = Figures { disturbed: true, ..typical(100.0) };
+        assert_eq!(settled(typical(100.0), disturbed), None);
+        assert_eq!(settled(disturbed, typical(100.0)), None);
     }
 
     #[test]

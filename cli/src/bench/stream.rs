@@ -6,9 +6,10 @@ use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, Producer, WaitMode};
 
 use super::bounce::by_words;
-use super::figures::{Figures, partner, records};
+use super::figures::Figures;
 use super::ground::{APART, Word, sum_in_place};
 use super::scene::{End, Scene, Side, options, unexpected};
+use super::windows::{partner, records};
 
 /// Bytes of every ring of this file, textbook or not, by the bytes of a record.
 pub(crate) fn capacity(bytes: usize) -> usize {
@@ -30,20 +31,24 @@ fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<F
     let slots = || room.chunks_exact(N + 1).cycle();
     clear(scene, room);
     let warm = warm(bytes, 1);
+    let mut slots = slots();
     if scene.side == Side::Left {
         let (mut sequence, payload) = (0, vec![0x5a5a_u64; N]);
-        return partner(|| {
-            for slot in slots().take((warm + count) as usize) {
+        let mut give = |count: u64| {
+            for slot in slots.by_ref().take(count as usize) {
                 let Some((stamp, words)) = slot.split_first() else { break };
                 while stamp.acquire() != 0 {}
                 sequence += 1;
                 put::<N>(words, &payload);
                 stamp.release(sequence);
             }
-            Ok(())
+        };
+        give(warm);
+        return partner(scene, || {
+            give(count);
+            Ok(None)
         });
     }
-    let mut slots = slots();
     let mut take = |count: u64| {
         let mut total = 0;
         for slot in slots.by_ref().take(count as usize) {
@@ -55,7 +60,7 @@ fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<F
         black_box(total);
     };
     take(warm);
-    records(count, || {
+    records(scene, count, || {
         take(count);
         Ok(())
     })
@@ -75,11 +80,12 @@ fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: us
     let places = ring.len() / N / batch * batch;
     let batches = |count: u64| count / batch as u64;
     let warm = warm(bytes, batch);
+    let (mut end, mut seen) = (0, 0);
+    let mut all = ring[..places * N].chunks_exact(N * batch).cycle();
     if scene.side == Side::Left {
-        let (mut end, mut seen, payload) = (0, 0, vec![0x5a5a_u64; N]);
-        let mut all = ring[..places * N].chunks_exact(N * batch).cycle();
-        return partner(|| {
-            for _ in 0..batches(warm) + batches(count) {
+        let payload = vec![0x5a5a_u64; N];
+        let mut give = |count: u64| {
+            for _ in 0..batches(count) {
                 let Some(chunk) = all.next() else { break };
                 end += batch as u64;
                 while end - seen > places as u64 {
@@ -90,11 +96,13 @@ fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: us
                 }
                 written.release(end);
             }
-            Ok(())
+        };
+        give(warm);
+        return partner(scene, || {
+            give(count);
+            Ok(None)
         });
     }
-    let (mut end, mut seen) = (0, 0);
-    let mut all = ring[..places * N].chunks_exact(N * batch).cycle();
     let mut take = |count: u64| {
         let mut total = 0;
         for _ in 0..batches(count) {
@@ -111,7 +119,7 @@ fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: us
         black_box(total);
     };
     take(warm);
-    records(batches(count) * batch as u64, || {
+    records(scene, batches(count) * batch as u64, || {
         take(count);
         Ok(())
     })
@@ -147,15 +155,16 @@ pub(crate) fn ring(scene: &Scene, bytes: usize, count: u64, batch: usize, wait: 
     let figures = match &mut end {
         End::Producer(producer) => {
             let payload = vec![0x5a_u8; bytes];
-            let count = warm + count;
-            partner(|| match batch {
+            let mut give = |count| match batch {
                 1 => singly(producer, &payload, count),
                 _ => batched(producer, &payload, count, batch),
-            })?
+            };
+            give(warm)?;
+            partner(scene, || give(count).map(|()| None))?
         }
         End::Consumer(consumer) => {
             take(consumer, warm)?;
-            records(count, || take(consumer, count))?
+            records(scene, count, || take(consumer, count))?
         }
         End::Nobody => bail!("a stream needs a reader"),
     };
