@@ -161,7 +161,10 @@ pub(crate) fn find(areas: Areas<'_>, start: Start) -> Result<Option<Place>, Erro
     if after(wanted, end.sequence) {
         return Err(gone);
     }
-    let Some(from) = index::at_or_before(areas, wanted) else { return Err(gone) };
+    let Some(from) = index::at_or_before(areas, wanted) else {
+        // What was held a moment ago was overwritten meanwhile: the last few are others now.
+        return if matches!(start, Start::Last(_)) { Ok(None) } else { Err(gone) };
+    };
     match index::walk(areas, from, end.position, |place| place.sequence == wanted, |_| {}) {
         Walk::At(place) if place.sequence == wanted => Ok(Some(place)),
         Walk::At(_) | Walk::Lapped => Ok(None),

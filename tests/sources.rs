@@ -247,11 +247,11 @@ fn all_sites() -> BTreeMap<String, BTreeSet<String>> {
                 all.entry(site).or_default().insert(kind);
             }
         }
-        // Barriers that only the models have as fences: named by a string.
-        for (at, call) in source.text.match_indices("fence_site(\"") {
+        // Barriers of the system, which the models stand in for: named by a string.
+        for (at, call) in source.text.match_indices(".meet(\"") {
             let name = &source.text[at + call.len()..];
             let name = &name[..name.find('"').unwrap()];
-            all.entry(name.to_owned()).or_default().insert("fence_site".to_owned());
+            all.entry(name.to_owned()).or_default().insert("barrier".to_owned());
         }
     }
     assert!(all.len() > 50, "only {} sites: the scan is blind", all.len());

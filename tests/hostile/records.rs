@@ -120,6 +120,33 @@ fn padding_at_the_end_of_the_ring() {
     }
 }
 
+/// No record runs past the end of the ring, not even one that is published to beyond it.
+#[test]
+fn a_header_across_the_end_of_the_ring() {
+    let victim = Victim::with(&options().express(false));
+    for len in [505, 512, 520, 1000, MOST as u64] {
+        victim.restore();
+        let mut producer = victim.producer();
+        let mut readers = victim.readers();
+        for number in 0..12 {
+            let sequence = send(&mut producer, 504);
+            for reader in readers.iter_mut().filter(|_| number < 7) {
+                reader.receives(sequence, &payload(sequence, 504));
+            }
+        }
+        victim.set(at::RECORDS + 7 * 512, word(len, 7));
+        for mut reader in readers {
+            let corruption = reader.finds_corruption();
+            assert_eq!(
+                (corruption.position, corruption.what),
+                (7 * 512, RUNS_PAST),
+                "{len}, {}",
+                reader.name()
+            );
+        }
+    }
+}
+
 /// A takeover walks records that nobody vouches for.
 #[test]
 fn headers_that_a_new_producer_finds() {
@@ -179,6 +206,18 @@ fn express_copies() {
             for reader in &mut readers {
                 reader.receives(sequence, &payload(sequence, len));
             }
+        }
+    }
+    // The header is right, but not of the record that it belongs to.
+    for stamp in [0, 1, 8, 24, 33, 40, u64::MAX] {
+        victim.restore();
+        let mut producer = victim.producer();
+        let mut readers = victim.readers();
+        send(&mut producer, 24);
+        victim.set(at::STAMP, stamp);
+        victim.set_all(at::EXPRESS_PAYLOAD..at::RESERVE, u64::MAX);
+        for reader in &mut readers {
+            reader.receives(0, &payload(0, 24));
         }
     }
     // The other way round, so that the above means something: a copy that fits is taken.
