@@ -384,6 +384,11 @@ impl Geometry {
         if !self.alignment.is_power_of_two() || !(4096..=1 << 21).contains(&self.alignment) {
             return Err(Error::BadOption { what: "the alignment is a power of two from 4 KiB to 2 MiB" });
         }
+        if self.gated_only && self.hard_limit_ns > 0 {
+            return Err(Error::BadOption {
+                what: "a ring for gated consumers only has no hard limit: it would refuse them all",
+            });
+        }
         if !self.origin_position.is_multiple_of(8) {
             return Err(Error::BadOption { what: "the origin is a multiple of 8" });
         }

@@ -46,6 +46,19 @@ impl Setup {
     }
 }
 
+/// Runs a test that fails, instead of hanging, where a wait never ends.
+fn bounded(test: fn()) {
+    let (done, finished) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    match finished.recv_timeout(common::PATIENCE * 4) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
 /// One test for each behaviour in each setup, named after both.
 macro_rules! behaviours {
     ($($name:ident,)*) => {
@@ -75,7 +88,9 @@ macro_rules! setup {
             $(
                 #[test]
                 fn $name() {
-                    super::$name($crate::Setup::new($crate::common::Backing::$backing, $origin));
+                    $crate::bounded(|| {
+                        super::$name($crate::Setup::new($crate::common::Backing::$backing, $origin));
+                    });
                 }
             )*
         }

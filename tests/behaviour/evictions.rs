@@ -139,7 +139,8 @@ fn an_eviction_wakes_a_sleeper(setup: Setup) {
         let asleep = scope.spawn(move || {
             let mut evicted = false;
             while !evicted {
-                evicted = matches!(consumer.recv_deadline(soon()).unwrap(), Some(Event::Evicted));
+                let event = consumer.recv_deadline(soon()).unwrap();
+                evicted = matches!(event.expect("it is told"), Event::Evicted);
             }
         });
         producer.send_deadline(&[1; 56], soon()).unwrap();
