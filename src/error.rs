@@ -208,13 +208,6 @@ pub enum RecvError {
     ProducerGone,
     /// Another process wrote garbage into the ring. Final for this handle.
     Corrupt(Corruption),
-    /// The buffer is smaller than the record, which is still there to be received.
-    Short {
-        /// Bytes of the record.
-        len: usize,
-        /// Bytes of the buffer.
-        buffer: usize,
-    },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
 }
@@ -404,12 +397,6 @@ impl fmt::Display for RecvError {
             Self::Closed => f.write_str("the producer closed the ring and everything was received"),
             Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
             Self::Corrupt(corruption) => corruption.fmt(f),
-            Self::Short { len, buffer } => {
-                write!(
-                    f,
-                    "a record of {len} bytes does not fit the buffer of {buffer}; receive it with a larger one"
-                )
-            }
             Self::Forked => FORKED.fmt(f),
         }
     }

@@ -123,7 +123,7 @@ impl Pressure {
             }
             let patience = patience_ns(areas, slot);
             let overdue = patience.is_some_and(|patience| now - self.since[number] >= patience);
-            if probe && !alive(number as u32) {
+            if (probe || overdue) && !alive(number as u32) {
                 if self.away[number] == 0 {
                     self.away[number] = now;
                 }

@@ -92,7 +92,7 @@ pub(crate) fn newest(areas: Areas<'_>) -> Option<Place> {
 
 /// The oldest place at least `margin` bytes clear of being overwritten; if there is none, the newest.
 pub(crate) fn oldest(areas: Areas<'_>, margin: u64) -> Option<Place> {
-    let clear = |place: &Place| place.position.wrapping_sub(floor(areas)) >= margin;
+    let clear = |place: &Place| !after(floor(areas).wrapping_add(margin), place.position);
     intact(areas)
         .filter(clear)
         .reduce(|a, b| if after(a.position, b.position) { b } else { a })

@@ -252,7 +252,6 @@ fn answers_of_an_open_ring() {
         (SendError::Forked.to_string(), "open the ring anew"),
         (RecvError::Closed.to_string(), "closed"),
         (RecvError::ProducerGone.to_string(), "died"),
-        (RecvError::Short { len: 9, buffer: 8 }.to_string(), "larger"),
         (RecvError::Forked.to_string(), "open the ring anew"),
         (RecvError::Corrupt(corruption).to_string(), "remove the file"),
         (Error::Corrupt(corruption).to_string(), "remove the file"),

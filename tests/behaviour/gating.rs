@@ -16,6 +16,7 @@ crate::behaviours! {
     finding_nothing_releases_everything,
     the_slowest_gate_counts,
     a_gate_opens_where_it_starts,
+    a_gate_that_opens_during_a_batch_holds,
     leaving_frees_a_waiting_producer,
     releasing_frees_a_waiting_producer,
     a_patient_producer_loses_nothing,
@@ -201,6 +202,28 @@ fn a_gate_opens_where_it_starts(setup: Setup) {
     assert_eq!(sent.fill(&mut producer, 56), 64);
     oracle.keep_up(&sent, &mut consumer);
     assert_eq!((oracle.received, oracle.lost()), (64, 0));
+}
+
+fn a_gate_that_opens_during_a_batch_holds(setup: Setup) {
+    // The batch meets the limit of the first scan, and scans again, when so many of its records are staged.
+    for singles in 33..64 {
+        let ring = setup.ring();
+        let mut sent = setup.sent();
+        let mut producer = ring.producer();
+        sent.send_many(&mut producer, vec![56; singles]);
+        let mut oracle = Oracle::new(sent.next());
+        let mut batch = producer.batch();
+        for already in 0..32 {
+            batch.try_send(&payload(sent.next().wrapping_add(already), 56)).unwrap();
+        }
+        let mut consumer = ring.consumer(&Attach::gated());
+        assert_eq!(consumer.next_sequence(), sent.next());
+        batch.publish();
+        sent.lens.extend([56; 32]);
+        assert_eq!(sent.fill(&mut producer, 56), 32, "a ring from the gate on, after {singles} singles");
+        oracle.keep_up(&sent, &mut consumer);
+        assert_eq!((oracle.received, oracle.lost()), (64, 0));
+    }
 }
 
 fn leaving_frees_a_waiting_producer(setup: Setup) {
