@@ -95,10 +95,10 @@ impl<'a> Claim<'a> {
     /// Makes the record visible. Returns its sequence.
     pub fn publish(self) -> u64 {
         let Self { producer, claimed } = self;
-        let sequence = producer.stage(claimed);
-        producer.express_claimed(claimed);
-        producer.make_visible();
-        sequence
+        let staged = producer.stage(claimed);
+        producer.express_claimed(claimed, staged);
+        producer.make_visible(staged);
+        staged.sequence.wrapping_sub(1)
     }
 }
 
@@ -157,7 +157,7 @@ impl<'a> Batch<'a> {
         let claimed = self.producer.obtain(payload.len(), patience)?;
         copy::write(self.producer.writer().payload(self.producer.areas(), claimed), payload);
         self.records += 1;
-        Ok(self.producer.stage(claimed))
+        Ok(self.producer.stage(claimed).sequence.wrapping_sub(1))
     }
 
     /// Claims room for a record of `len` payload bytes within the batch.
@@ -193,7 +193,7 @@ impl<'a> Batch<'a> {
         if core::mem::take(&mut self.records) == 0 {
             return None;
         }
-        self.producer.make_visible();
+        self.producer.make_visible(self.producer.writer().staged());
         Some(self.producer.next_sequence().wrapping_sub(1))
     }
 }
@@ -243,6 +243,6 @@ impl BatchClaim<'_> {
     /// The record is complete and joins the batch. Returns the sequence it will have.
     pub fn add(self) -> u64 {
         *self.records += 1;
-        self.claim.producer.stage(self.claim.claimed)
+        self.claim.producer.stage(self.claim.claimed).sequence.wrapping_sub(1)
     }
 }

@@ -153,6 +153,15 @@ impl Place {
         }
     }
 
+    /// The place before a record of `len` payload bytes that ends here.
+    pub(crate) fn before_record(&self, len: u32) -> Self {
+        Self {
+            position: self.position.wrapping_sub(footprint(len as usize)),
+            sequence: self.sequence.wrapping_sub(1),
+            bytes: self.bytes.wrapping_sub(u64::from(len)),
+        }
+    }
+
     /// The place behind `size` bytes of padding.
     #[inline(always)]
     pub(crate) fn past_padding(&self, size: u64) -> Self {

@@ -425,6 +425,7 @@ impl Geometry {
     }
 
     /// Largest payload in bytes: its footprint is half the capacity, and its length leaves the padding bit free.
+    #[inline(always)]
     pub(crate) fn max_len(&self) -> usize {
         (self.capacity / 2 - HEADER_BYTES).min(u64::from(PADDING_BIT) - 8) as usize
     }

@@ -187,6 +187,7 @@ mod local;
 mod lock;
 mod observer;
 mod options;
+mod patience;
 mod producer;
 mod receive;
 mod record;

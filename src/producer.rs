@@ -201,10 +201,10 @@ impl Producer {
         let claimed = self.obtain(payload.len(), patience)?;
         let areas = self.region.areas();
         copy::write(self.writer.payload(areas, claimed), payload);
-        let sequence = self.writer.stage(areas, claimed);
-        self.writer.express(areas, claimed, |words| copy::write(words, payload));
-        self.make_visible();
-        Ok(sequence)
+        let staged = self.writer.stage(areas, claimed);
+        self.writer.express(areas, claimed, staged, |words| copy::write(words, payload));
+        self.make_visible(staged);
+        Ok(staged.sequence.wrapping_sub(1))
     }
 
     /// Claims room for a record of `len` payload bytes, to be filled in place and published. Waits while a gated
@@ -267,6 +267,17 @@ impl Producer {
         }
         // At most 2^31 - 8, so it fits.
         let len = len as u32;
+        if let Some(claimed) = self.writer.claim_near(self.region.geometry(), len)
+            && !self.pressed
+        {
+            return Ok(claimed);
+        }
+        self.obtain_checked(len, patience)
+    }
+
+    /// The claim begins a segment, or more is the matter.
+    #[cold]
+    fn obtain_checked(&mut self, len: u32, patience: Patience) -> Result<Claimed, SendError> {
         match self.writer.claim(self.region.areas(), len) {
             Ok(claimed) => {
                 if self.pressed {
@@ -381,13 +392,21 @@ impl Producer {
 
     /// Staged records become visible, and whoever sleeps for them is woken.
     #[inline]
-    pub(crate) fn make_visible(&mut self) {
+    pub(crate) fn make_visible(&mut self, staged: Place) {
+        self.writer.publish(self.region.areas(), staged);
+        if self.writer.has_notes() {
+            self.write_notes();
+        }
         let areas = self.region.areas();
-        self.writer.publish(areas);
         if wait::notify(&areas.control.data.word, self.mode) {
             self.totals.wakes = self.totals.wakes.wrapping_add(1);
             areas.head.counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
         }
+    }
+
+    #[cold]
+    fn write_notes(&mut self) {
+        self.writer.write_notes(self.region.areas());
     }
 
     #[cold]
@@ -407,14 +426,16 @@ impl Producer {
         &self.writer
     }
 
-    pub(crate) fn stage(&mut self, claimed: Claimed) -> u64 {
+    /// The claimed record is complete. Returns the place behind it.
+    #[inline]
+    pub(crate) fn stage(&mut self, claimed: Claimed) -> Place {
         self.writer.stage(self.region.areas(), claimed)
     }
 
     /// The express copy of a record that was filled in place.
-    pub(crate) fn express_claimed(&self, claimed: Claimed) {
+    pub(crate) fn express_claimed(&self, claimed: Claimed, staged: Place) {
         let areas = self.region.areas();
-        self.writer.express(areas, claimed, |words| {
+        self.writer.express(areas, claimed, staged, |words| {
             for (word, filled) in words.iter().zip(self.writer.payload(areas, claimed)) {
                 // The producer's own word: nobody else writes it.
                 word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));

@@ -11,7 +11,7 @@ use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
-use crate::ring::{Found, Guard, Reader};
+use crate::ring::{Found, Guard, Lent, Reader};
 use crate::sync::{at, fence_at, spin};
 use crate::wait;
 
@@ -27,8 +27,10 @@ pub(crate) struct Receiver {
     buffer: Vec<u8>,
     seat: Option<Seat>,
     gated: bool,
-    /// What is below was read; the cursor may say so.
+    /// What is below was read; the cursor may say so. Behind the times while `lent` is some: see `catch_up`.
     released: Place,
+    /// Payload bytes of the last record, if everything before it is released and `released` does not say so.
+    lent: Option<u32>,
     /// Records are released by `release` alone.
     keep: bool,
     /// Losses that begin before this position happened while the consumer was away.
@@ -60,6 +62,7 @@ impl Receiver {
             seat,
             gated,
             released,
+            lent: None,
             keep: false,
             attached_at: None,
             untold: None,
@@ -97,6 +100,7 @@ impl Receiver {
     }
 
     pub(crate) fn set_keep(&mut self, keep: bool) {
+        self.catch_up();
         self.keep = keep;
     }
 
@@ -115,15 +119,50 @@ impl Receiver {
 
     #[inline(always)]
     fn release_received(&mut self) {
+        self.lent = None;
         self.released = self.reader.next();
         if let Some(seat) = &mut self.seat {
             seat.release_losses();
         }
     }
 
+    /// Moves `released` to where it belongs: the record before the last is released, but copying a place that was
+    /// stored a moment ago, for every record, would wait for that store.
+    fn catch_up(&mut self) {
+        if let Some(len) = self.lent.take() {
+            self.released = self.reader.next().before_record(len);
+        }
+    }
+
     /// One look at the ring. `None`: nothing new.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step(&mut self) -> Result<Option<Step>, RecvError> {
+        match self.step_near() {
+            Some(Lent { sequence, len, word }) => Ok(Some(Step::Record { sequence, len, lent: Some(word) })),
+            None => self.step_checked(),
+        }
+    }
+
+    /// The next of many records, for a gated consumer. `None`: there is none, or more is to be done.
+    #[inline(always)]
+    fn step_near(&mut self) -> Option<Lent> {
+        // First of all: after a fork there is no memory behind the areas.
+        if self.region.forked() {
+            return None;
+        }
+        let (seat, areas) = (self.seat.as_ref()?, self.region.areas());
+        let behind = self.reader.next().position.wrapping_sub(seat.stored().position);
+        let due = behind >= areas.geometry.capacity / 8 || wait::is_armed(&areas.control.space.word);
+        if due || self.keep {
+            return None;
+        }
+        let record = self.reader.poll_near(areas)?;
+        self.lent = Some(record.len);
+        Some(record)
+    }
+
+    #[inline(never)]
+    fn step_checked(&mut self) -> Result<Option<Step>, RecvError> {
         if self.region.forked() {
             return Err(RecvError::Forked);
         }
@@ -322,6 +361,7 @@ impl Receiver {
         }
     }
 
+    #[inline]
     pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
         Ok(self.step()?.map(|step| self.lend(step)))
     }
@@ -361,6 +401,7 @@ impl Receiver {
 
     /// Gives the seat up: cursor, slot, then the caller's lock.
     pub(crate) fn leave(&mut self) {
+        self.catch_up();
         self.settle();
         let areas = self.region.areas();
         if let Some(seat) = self.seat.take() {

@@ -32,7 +32,8 @@
 use crate::copy;
 use crate::error::Corruption;
 use crate::index::{self, Place, Step, after, floor};
-use crate::layout::{Areas, EXPRESS_BYTES, PADDING_BIT, footprint, header, unpack};
+use crate::layout::{Areas, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header, unpack};
+use crate::patience::Patience;
 use crate::sync::{at, fence_at};
 
 /// The producer's private half: what it needs to know without asking shared memory.
@@ -46,6 +47,9 @@ pub(crate) struct Writer {
     reserve: u64,
     /// No claim may pass this until the gates are scanned again.
     limit: u64,
+    /// A claim that ends before this needs no other check: not after the limit, `reserve`, the end of the segment
+    /// and so of the ring, nor the most that a batch may span.
+    near: u64,
     /// The segment, counted over all laps, of the newest index entry written or noted.
     noted: u64,
     /// Places to be written to the index once they are published.
@@ -85,6 +89,7 @@ impl Writer {
             staged: published,
             reserve,
             limit: published.position,
+            near: published.position,
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
             segment_shift,
@@ -102,10 +107,18 @@ impl Writer {
 
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
+        self.near = self.published.position;
+    }
+
+    /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
+    #[inline(always)]
+    pub(crate) fn claim_near(&self, geometry: &Geometry, len: u32) -> Option<Claimed> {
+        let position = self.staged.position;
+        let end = position.wrapping_add(footprint(len as usize));
+        after(self.near, end).then(|| Claimed { word: geometry.word(position) + 1, len })
     }
 
     /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
-    #[inline]
     pub(crate) fn claim(&mut self, areas: Areas<'_>, len: u32) -> Result<Claimed, Refused> {
         let size = footprint(len as usize);
         let room = areas.geometry.room(self.staged.position);
@@ -115,11 +128,15 @@ impl Writer {
         let position = self.staged.position;
         let end = position.wrapping_add(size);
         self.make_room(areas, end)?;
+        let stride = areas.geometry.stride();
+        let segment_end = (position & !(stride - 1)).wrapping_add(stride);
+        let batch_end = self.published.position.wrapping_add(areas.geometry.capacity / 2);
+        let first = |a, b| if after(a, b) { b } else { a };
+        self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
         Ok(Claimed { word: areas.geometry.word(position) + 1, len })
     }
 
     /// Makes everything up to `end` writable.
-    #[inline(always)]
     fn make_room(&mut self, areas: Areas<'_>, end: u64) -> Result<(), Refused> {
         if end.wrapping_sub(self.published.position) > areas.geometry.capacity / 2
             && self.staged.position != self.published.position
@@ -138,7 +155,6 @@ impl Writer {
     /// [W1]: tells readers what is about to be dirtied, a stride at a time, so that their copy of that line
     /// changes once per stride and not once per record. The limit caps it: what a gated consumer still has to
     /// read never looks lost, and the first write past an evicted consumer's cursor always comes through here.
-    #[cold]
     fn raise_reserve(&mut self, areas: Areas<'_>, end: u64) {
         let stride = areas.geometry.stride();
         let rounded = end.wrapping_add(stride - 1) & !(stride - 1);
@@ -151,7 +167,6 @@ impl Writer {
     }
 
     /// Fills the ring up to its end, so that a record of footprint `size` starts at its beginning.
-    #[cold]
     fn pad(&mut self, areas: Areas<'_>, room: u64, size: u64) -> Result<(), Refused> {
         let alone = self.staged.position == self.published.position;
         let end = self.staged.position.wrapping_add(room);
@@ -166,7 +181,8 @@ impl Writer {
         self.staged = self.staged.past_padding(room);
         self.note();
         if alone {
-            self.publish(areas);
+            self.publish(areas, self.staged);
+            self.write_notes(areas);
         }
         Ok(())
     }
@@ -177,16 +193,17 @@ impl Writer {
         &areas.data[claimed.word..claimed.word + (claimed.len as usize).div_ceil(8)]
     }
 
-    /// The claim's record is complete: it joins what the next `publish` makes visible. Returns its sequence.
-    #[inline]
-    pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> u64 {
+    /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
+    #[inline(always)]
+    pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
         let sequence = self.staged.sequence;
         areas.data[claimed.word - 1].store(header(claimed.len, sequence), at!(W2_HEADER, Relaxed));
-        self.staged = self.staged.past_record(claimed.len);
-        if self.staged.position >> self.segment_shift != self.noted {
+        let staged = self.staged.past_record(claimed.len);
+        self.staged = staged;
+        if staged.position >> self.segment_shift != self.noted {
             self.note();
         }
-        sequence
+        staged
     }
 
     /// The staged place is the first boundary of its segment.
@@ -198,42 +215,46 @@ impl Writer {
 
     /// [W3]: the newest record once more, on the same two cache lines as `published`, for a reader that waits
     /// for it. Only for a record that is published alone; call it between `stage` and `publish`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn express(
         &self,
         areas: Areas<'_>,
         claimed: Claimed,
+        staged: Place,
         fill: impl FnOnce(&[crate::sync::Word]),
     ) {
         if !areas.geometry.express || claimed.len as usize > EXPRESS_BYTES {
             return;
         }
         let express = &areas.head.express;
-        express.stamp.store(self.staged.position, at!(W3_STAMP, Relaxed));
+        express.stamp.store(staged.position, at!(W3_STAMP, Relaxed));
         // [W3] Release. Pairs with [R3].
         // Orders: the new stamp before the new words.
         // Without it: a reader may copy new words and still find the old stamp.
         fence_at!(W3_FENCE, Release);
-        let sequence = self.staged.sequence.wrapping_sub(1);
+        let sequence = staged.sequence.wrapping_sub(1);
         express.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
         fill(&express.payload[..(claimed.len as usize).div_ceil(8)]);
     }
 
-    /// [W4]: everything staged becomes visible at once.
-    #[inline]
-    pub(crate) fn publish(&mut self, areas: Areas<'_>) {
+    /// [W4]: everything staged becomes visible at once. `staged` is what `stage` has returned last: read back from
+    /// here, it would have to wait for the stores before it.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
         // Orders: header, payload and express copy before `published`.
         // Without it: a reader may see `published` and read what the last lap left there.
-        areas.head.express.published.store(self.staged.position, at!(W4_PUBLISHED, Release));
-        self.published = self.staged;
-        if !self.notes.is_empty() {
-            self.write_notes(areas);
-        }
+        areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
+        self.published = staged;
     }
 
-    #[cold]
-    fn write_notes(&mut self, areas: Areas<'_>) {
+    /// Has `publish` made places visible that the index does not have yet? Then `write_notes` comes next.
+    #[inline(always)]
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    pub(crate) fn write_notes(&mut self, areas: Areas<'_>) {
         let now = (self.clock)();
         for place in self.notes.drain(..) {
             index::write(areas, place, now);
@@ -243,6 +264,7 @@ impl Writer {
     /// Forgets what is staged and not published.
     pub(crate) fn discard(&mut self) {
         self.staged = self.published;
+        self.near = self.published.position;
         self.noted = self.published.position >> self.segment_shift;
         self.notes.clear();
     }
@@ -265,6 +287,8 @@ pub(crate) struct Reader {
     next: Place,
     /// The newest `published` seen.
     seen: u64,
+    /// Records that begin before this have nothing before them to be told, and nobody overwrites them.
+    near: u64,
     guard: Guard,
     /// The producer's epoch, and the place where a newer one began that was not told yet.
     epoch: u64,
@@ -272,6 +296,7 @@ pub(crate) struct Reader {
     /// Laps in short succession, and where the last one ended: the margin grows with them.
     laps: u32,
     resynced: u64,
+    patience: Patience,
 }
 
 /// What a reader found.
@@ -293,9 +318,27 @@ pub(crate) enum Found {
     Corrupt(Corruption),
 }
 
+/// A record that stays where it is: its payload begins at `word` of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent {
+    pub(crate) sequence: u64,
+    pub(crate) len: u32,
+    pub(crate) word: usize,
+}
+
 impl Reader {
     pub(crate) fn new(next: Place, guard: Guard, epoch: u64) -> Self {
-        Self { next, seen: next.position, guard, epoch, change: None, laps: 0, resynced: next.position }
+        Self {
+            next,
+            seen: next.position,
+            near: next.position,
+            guard,
+            epoch,
+            change: None,
+            laps: 0,
+            resynced: next.position,
+            patience: Patience::new(next),
+        }
     }
 
     /// The place of the next record to be read.
@@ -328,16 +371,34 @@ impl Reader {
         }
     }
 
+    /// The next record, where that takes one look at its header. `None`: ask `poll`.
+    #[inline(always)]
+    pub(crate) fn poll_near(&mut self, areas: Areas<'_>) -> Option<Lent> {
+        if !after(self.near, self.next.position) {
+            return None;
+        }
+        let word = areas.geometry.word(self.next.position);
+        let header = areas.data[word].load_gated(at!(R2_HEADER, Relaxed));
+        let Step::Record(len) = self.next.judge(areas, header, self.seen) else { return None };
+        let sequence = self.next.sequence;
+        self.next = self.next.past_record(len);
+        Some(Lent { sequence, len, word: word + 1 })
+    }
+
     /// Reads one record: into `buffer`, unless it can be lent.
     #[inline]
     pub(crate) fn poll(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {
         loop {
             let fresh = !after(self.seen, self.next.position);
             if fresh {
+                self.patience.before_look(self.next);
                 match self.look(areas) {
                     Ok(true) => {}
                     Ok(false) => return Found::Nothing,
                     Err(corruption) => return Found::Corrupt(corruption),
+                }
+                if self.guard == Guard::Never && self.change.is_none() {
+                    self.near = self.seen;
                 }
             }
             if let Some((began, epoch)) = self.change

@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     let signals = Signals::install()?;
     let wanted = args.cpus.as_deref().and_then(|cpus| <[usize; 2]>::try_from(cpus).ok());
     let machine = Machine::look(wanted)?;
-    let (scale, most, seconds) = if args.quick { (0.5, 9, 14) } else { (1.0, 31, 75) };
+    let (scale, most, seconds) = if args.quick { (0.5, 9, 18) } else { (1.0, 31, 80) };
     let rounds = match args.rounds {
         Some(most) => Rounds { most, time: Duration::MAX },
         None => Rounds { most, time: Duration::from_secs(seconds) },

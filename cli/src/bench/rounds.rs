@@ -65,8 +65,11 @@ pub(crate) fn play(
     let mut series: Vec<Vec<Series>> =
         groups.iter().map(|group| vec![Series::default(); group.rows.len()]).collect();
     let began = Instant::now();
+    let mut longest = Duration::ZERO;
     for round in 1..=rounds.most {
-        if round > 1 && began.elapsed() > rounds.time {
+        // The first round is played in any case, and none that would not be over in time.
+        let before = began.elapsed();
+        if round > 1 && before + longest > rounds.time {
             break;
         }
         let mut pair = Pair::start(place, cpus)?;
@@ -82,6 +85,7 @@ pub(crate) fn play(
                 series.add(before, row, after);
             }
         }
+        longest = longest.max(began.elapsed() - before);
     }
     progress("");
     Ok(series)
