@@ -101,7 +101,8 @@ impl Consumer {
         self.receiver.recv()
     }
 
-    /// The next event, if there is one: never waits, and makes no system call unless a producer sleeps.
+    /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps. While
+    /// records stream, a look after the last of them may be put off by a microsecond, so that it finds several.
     ///
     /// # Errors
     ///

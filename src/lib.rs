@@ -145,7 +145,7 @@
 //! |---|---|
 //! | handles | `producer` `claim` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings without a file) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
-//! | protocol | `ring` (publish and read) · `gate` (who holds the producer back) · `index` (segments) · `record` (what readers are told) |
+//! | protocol | `ring` (publish and read) · `gate` (who holds the producer back) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
 //! | mapping | `region` (maps, and all that is unsafe about them) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock` |
