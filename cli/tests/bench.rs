@@ -1,6 +1,8 @@
 //! `quoit bench`: that it measures and tells, not what. Times are nothing to test on a machine that others use.
 
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,30 +41,39 @@ fn tells_its_figures_in_json() {
     }
 }
 
+/// Command lines of the processes that measure for `parent`, or in `directory`.
+fn measuring(parent: Option<u32>, directory: &Path) -> Vec<String> {
+    let line = |process: &Path| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ")
+    };
+    let is_child = |process: &Path| {
+        let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        parent.is_none_or(|parent| rest.split(' ').nth(1) == Some(&parent.to_string()))
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let lines = processes.filter(|process| is_child(process)).map(|process| line(&process));
+    lines.filter(|line| line.contains("bench-child") && line.contains(directory.to_str().unwrap())).collect()
+}
+
 #[test]
-fn ctrl_c_ends_it_at_once_and_leaves_nothing() {
+fn ctrl_c_ends_it_and_leaves_nothing() {
     if is_alone() {
         return;
     }
-    let places = || {
-        let entries = std::fs::read_dir("/dev/shm").unwrap().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.starts_with("quoit-bench-")).collect::<Vec<_>>()
-    };
-    let mut child = bench(&["--only", "stream"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = bench(&["--only", "stream"]).stderr(Stdio::null()).spawn().unwrap();
     let began = Instant::now();
-    while places().is_empty() {
+    let directory = loop {
+        if let Some(line) = measuring(Some(child.id()), Path::new("")).first() {
+            break PathBuf::from(line.trim_end().rsplit(' ').next().unwrap());
+        }
         assert!(began.elapsed() < Duration::from_secs(10), "it does not begin");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    std::thread::sleep(Duration::from_millis(100));
-    let pid = Pid::from_child(&child);
-    kill_process(pid, Signal::INT).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(directory.is_dir(), "{}", directory.display());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let children = std::fs::read_dir("/proc").unwrap().flatten().filter(|process| {
-        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let parent = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("bench-child") && parent.contains(&format!(" {} ", pid))
-    });
-    assert_eq!(children.count(), 0);
+    assert!(!directory.exists());
+    assert!(measuring(None, &directory).is_empty());
 }

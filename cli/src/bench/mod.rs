@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// These workloads only
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
     only: Vec<Workload>,
-    /// How many rounds, however long they take; otherwise 31, or 9 with --quick, or fewer if time runs out
+    /// How many rounds, however long they take; otherwise 101, or 25 with --quick, or fewer if time runs out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
     /// The two CPUs to run on; otherwise two cores that share a cache
@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     let signals = Signals::install()?;
     let wanted = args.cpus.as_deref().and_then(|cpus| <[usize; 2]>::try_from(cpus).ok());
     let machine = Machine::look(wanted)?;
-    let (scale, most, seconds) = if args.quick { (0.5, 9, 18) } else { (1.0, 31, 80) };
+    let (scale, most, seconds) = if args.quick { (0.5, 25, 18) } else { (1.0, 101, 80) };
     let rounds = match args.rounds {
         Some(most) => Rounds { most, time: Duration::MAX },
         None => Rounds { most, time: Duration::from_secs(seconds) },
