@@ -188,9 +188,7 @@ mod imp {
             let meeting = loom::sync::atomic::AtomicU32::new(0);
             Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new(), meeting)
         }
-    }
 
-    impl FutexWord {
         /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees what was
         /// before it. Not a fence, so that a sleeper who takes the wrong one of the two is caught.
         pub(crate) fn meet(&self, site: &'static str) {
@@ -237,18 +235,13 @@ mod imp {
 
     /// Runs `work` on this thread, killed just before its `stores`-th store (from 0). `None`: it died, and what it
     /// would have returned was dropped without a trace but the release of its locks.
-    #[doc(hidden)]
     pub(crate) fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
         STORES_LEFT.with(|left| left.set(Some(stores)));
         let result = work();
-        let alive = !is_ghost();
-        if !alive {
-            drop(result);
-            STORES_LEFT.with(|left| left.set(None));
-            return None;
-        }
+        // What a ghost would return is dropped here, while it still is one.
+        let survived = (!is_ghost()).then_some(result);
         STORES_LEFT.with(|left| left.set(None));
-        Some(result)
+        survived
     }
 
     /// Has this thread crashed?
