@@ -1,0 +1,107 @@
+//! What quoit's claims rest on. Each check prints its counts and ends with an error if anything failed;
+//! `docs/verification.md` has what each count means.
+
+mod burial;
+mod fuzz;
+mod kills;
+mod litmus;
+mod orderings;
+mod outcome;
+mod sanitizers;
+mod sleeps;
+mod steps;
+mod syscalls;
+mod tracee;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::outcome::{Form, Outcome};
+
+/// Checks what quoit claims, and counts.
+#[derive(Debug, Parser)]
+#[command(name = "cargo verify")]
+struct Command {
+    #[command(subcommand)]
+    check: Check,
+    /// The short form, which every CI run includes
+    #[arg(long, global = true)]
+    quick: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Check {
+    /// Every ordering and every step of the protocol, weakened: a model must fail for each
+    Orderings(orderings::Args),
+    /// The shapes around full fences under the axioms of C11, exhaustively: a second opinion on what loom cannot show
+    Litmus(litmus::Args),
+    /// Kills, and stops, at every instruction of every operation, in a grid of ring states
+    Steps(steps::Args),
+    /// Kills at random moments under load
+    Kills(kills::Args),
+    /// Every system call failed once at every call site, with every documented error
+    Syscalls(syscalls::Args),
+    /// Sleeps and wakes without a time limit, with random delays at every site
+    Sleeps(sleeps::Args),
+    /// How long a dead consumer holds up its producer, by its size
+    Burial(burial::Args),
+    /// The fuzz targets
+    Fuzz(fuzz::Args),
+    /// Thread tests under ThreadSanitizer and AddressSanitizer, and what Miri can run
+    Sanitizers(sanitizers::Args),
+    /// All of them, one after the other
+    All,
+}
+
+impl Check {
+    fn each() -> Vec<Self> {
+        vec![
+            Self::Orderings(orderings::Args::default()),
+            Self::Litmus(litmus::Args::default()),
+            Self::Steps(steps::Args::default()),
+            Self::Kills(kills::Args::default()),
+            Self::Syscalls(syscalls::Args::default()),
+            Self::Sleeps(sleeps::Args::default()),
+            Self::Burial(burial::Args::default()),
+            Self::Fuzz(fuzz::Args::default()),
+            Self::Sanitizers(sanitizers::Args::default()),
+        ]
+    }
+
+    fn run(&self, form: Form) -> Result<Outcome> {
+        match self {
+            Self::Orderings(args) => orderings::run(args, form),
+            Self::Litmus(args) => litmus::run(args, form),
+            Self::Steps(args) => steps::run(args, form),
+            Self::Kills(args) => kills::run(args, form),
+            Self::Syscalls(args) => syscalls::run(args, form),
+            Self::Sleeps(args) => sleeps::run(args, form),
+            Self::Burial(args) => burial::run(args, form),
+            Self::Fuzz(args) => fuzz::run(args, form),
+            Self::Sanitizers(args) => sanitizers::run(args, form),
+            Self::All => unreachable!("replaced by its parts"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let form = if command.quick { Form::Quick } else { Form::Full };
+    let checks = match command.check {
+        Check::All => Check::each(),
+        check => vec![check],
+    };
+    let mut good = true;
+    for check in checks {
+        match check.run(form).and_then(Outcome::finish) {
+            Ok(passed) => good &= passed,
+            Err(error) => {
+                eprintln!("cannot check: {error:#}");
+                good = false;
+            }
+        }
+    }
+    ExitCode::from(u8::from(!good))
+}

@@ -1,0 +1,133 @@
+//! What a check found: counts under their names, and failures. Printed, and kept for the report.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// How much of a check is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// What fits into every CI run.
+    Quick,
+    /// What the report's figures come from.
+    Full,
+}
+
+/// One figure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Count {
+    pub(crate) what: String,
+    pub(crate) count: u64,
+}
+
+/// What one run of a check found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) check: String,
+    pub(crate) form: Form,
+    pub(crate) seconds: f64,
+    pub(crate) counts: Vec<Count>,
+    /// Findings that need no action: a part that was skipped, and why.
+    pub(crate) notes: Vec<String>,
+    /// A table for the report, in Markdown, if the check has more to show than counts.
+    pub(crate) table: Option<String>,
+    /// Each says what failed, and how to see it again.
+    pub(crate) failures: Vec<String>,
+    #[serde(skip, default = "Instant::now")]
+    began: Instant,
+}
+
+impl Outcome {
+    pub(crate) fn begin(check: &str, form: Form) -> Self {
+        Self {
+            check: check.to_owned(),
+            form,
+            seconds: 0.0,
+            counts: Vec::new(),
+            notes: Vec::new(),
+            table: None,
+            failures: Vec::new(),
+            began: Instant::now(),
+        }
+    }
+
+    pub(crate) fn count(&mut self, what: impl Into<String>, count: u64) {
+        self.counts.push(Count { what: what.into(), count });
+    }
+
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    pub(crate) fn fail(&mut self, failure: impl Into<String>) {
+        self.failures.push(failure.into());
+    }
+
+    /// The check is over: prints what it found and keeps it. True: nothing failed.
+    pub(crate) fn finish(mut self) -> Result<bool> {
+        self.seconds = self.began.elapsed().as_secs_f64();
+        println!("{self}");
+        let path = kept(&self.check, self.form);
+        let folder = path.parent().expect("a kept outcome is in a folder");
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let text = serde_json::to_string_pretty(&self)?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(self.failures.is_empty())
+    }
+
+    /// What the last run of a check found, if it was run here.
+    pub(crate) fn read(check: &str, form: Form) -> Option<Self> {
+        let text = std::fs::read_to_string(kept(check, form)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { check, form, counts, notes, failures, .. } = self;
+        let took = Duration::from_secs_f64(self.seconds);
+        writeln!(f, "{check} ({form:?}, {took:.0?})")?;
+        for Count { what, count } in counts {
+            writeln!(f, "  {:>14}  {what}", grouped(*count))?;
+        }
+        for note in notes {
+            writeln!(f, "  note: {note}")?;
+        }
+        for failure in failures {
+            writeln!(f, "  FAILED: {failure}")?;
+        }
+        match failures.len() {
+            0 => write!(f, "  nothing failed"),
+            failed => write!(f, "  {failed} failed"),
+        }
+    }
+}
+
+/// 1234567 as 1,234,567.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn kept(check: &str, form: Form) -> PathBuf {
+    let form = match form {
+        Form::Quick => "quick",
+        Form::Full => "full",
+    };
+    root().join("target/verify").join(format!("{check}.{form}.json"))
+}
+
+/// The root of the checkout.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
