@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::clock;
 use crate::error::{Corruption, Error};
 use crate::gate::HOLD_FOREVER;
-use crate::index::{self, Place, Walk, after};
+use crate::index::{self, Walk};
 use crate::layout::{Areas, NAME_BYTES};
+use crate::ring::{Place, after};
 use crate::sync::{at, fence_at};
 
 /// Where a consumer that is not resuming under its name starts.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::copy;
 use crate::error::SendError;
 use crate::producer::{Patience, Producer};
-use crate::ring::Claimed;
 use crate::sync::Word;
+use crate::writer::Claimed;
 
 /// Room for one record, to be filled and published. Dropping it publishes nothing and gives the room back.
 #[must_use = "a claim that is dropped publishes nothing"]

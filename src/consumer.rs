@@ -9,15 +9,16 @@ use crate::attach::{self, Attach, Start, until_found};
 use crate::clock;
 use crate::error::{Error, RecvError};
 use crate::gate::{self, Seat, Terms};
-use crate::index::{self, Place, after};
+use crate::index;
 use crate::layout::{Areas, NAME_BYTES, SlotState};
 use crate::lock::{Lock, name_hash};
+use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
 use crate::record::{Event, LossAccount, Resumed};
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
-use crate::ring::{Guard, Reader};
+use crate::ring::{Place, after};
 use crate::sync::at;
 
 /// Reads every record once, in order, from its own place in the stream.

@@ -15,7 +15,7 @@
 //! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
 //! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
 //! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
-//! [`Guard::Until`](crate::ring::Guard) `p`.
+//! [`Guard::Until`](crate::reader::Guard) `p`.
 //!
 //! States of a slot. A lock proves its consumer alive; the state is only what it last said of itself.
 //!
@@ -25,9 +25,9 @@
 //!                                      Gated ──dead──> Free, or Saved; or held Gated for a while
 //! ```
 
-use crate::index::{Place, after};
 use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
 use crate::record::{Loss, LossAccount, LossCause};
+use crate::ring::{Place, after};
 use crate::sync::{at, fence_at};
 
 /// A cursor word that belongs to no account.

@@ -14,25 +14,9 @@
 //! before it could write the next one left that entry at most half a ring and a stride behind.
 
 use crate::error::Corruption;
-use crate::layout::{Areas, IndexEntry, PADDING_BIT, footprint, unpack};
+use crate::layout::{Areas, IndexEntry};
+use crate::ring::{Place, Step, after, floor};
 use crate::sync::{at, fence_at};
-
-/// A record boundary, in the three measures of the stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Byte position in the stream.
-    pub(crate) position: u64,
-    /// Sequence of the record that starts there.
-    pub(crate) sequence: u64,
-    /// Payload bytes published before it.
-    pub(crate) bytes: u64,
-}
-
-/// Is `a` after `b`? Positions and sequences wrap, so they are compared by their signed distance.
-#[inline(always)]
-pub(crate) fn after(a: u64, b: u64) -> bool {
-    (a.wrapping_sub(b) as i64) > 0
-}
 
 /// Producer only: the entry of `place`'s segment becomes `place`.
 pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
@@ -66,16 +50,6 @@ fn read(entry: &IndexEntry) -> Option<Place> {
     (position == again).then_some(Place { position, sequence, bytes })
 }
 
-/// Byte position below which nothing in the ring is whole any more.
-#[inline(always)]
-pub(crate) fn floor(areas: Areas<'_>) -> u64 {
-    // [R1] Acquire. Pairs with [W1] in `ring.rs`.
-    // Orders: the words just read before the look at `reserve`.
-    // Without it: a reader may copy the next lap's words and still find them below `reserve`.
-    fence_at!(R1_FENCE, Acquire);
-    areas.head.reserve.reserve.load(at!(R1_RESERVE, Relaxed)).wrapping_sub(areas.geometry.capacity)
-}
-
 /// The places that can still be read from, in no order.
 fn intact(areas: Areas<'_>) -> impl Iterator<Item = Place> + '_ {
     areas.index.iter().filter_map(move |entry| {
@@ -104,69 +78,6 @@ pub(crate) fn at_or_before(areas: Areas<'_>, sequence: u64) -> Option<Place> {
     intact(areas)
         .filter(|place| !after(place.sequence, sequence))
         .reduce(|a, b| if after(b.position, a.position) { b } else { a })
-}
-
-/// What stands at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// A record of so many payload bytes.
-    Record(u32),
-    /// So many bytes of padding up to the end of the ring.
-    Padding(u64),
-    /// Nothing an honest producer writes.
-    Bad(&'static str),
-}
-
-impl Place {
-    /// Judges the header word found here, given that everything below `published` is committed. Depends on the
-    /// word and on private geometry alone, so a hostile word can do no more than be `Bad`.
-    #[inline(always)]
-    pub(crate) fn judge(&self, areas: Areas<'_>, header: u64, published: u64) -> Step {
-        let (len, sequence) = unpack(header);
-        let room = areas.geometry.room(self.position);
-        let available = published.wrapping_sub(self.position).min(room);
-        if len & PADDING_BIT == 0 {
-            let size = footprint(len as usize);
-            if size > available {
-                Step::Bad("a record that runs past what is published")
-            } else if size > areas.geometry.capacity / 2 {
-                Step::Bad("a record larger than half the ring")
-            } else if sequence != self.sequence as u32 {
-                Step::Bad("a record out of sequence")
-            } else {
-                Step::Record(len)
-            }
-        } else if available < room || room > areas.geometry.capacity / 2 {
-            Step::Bad("padding where none can be")
-        } else {
-            Step::Padding(room)
-        }
-    }
-
-    /// The place behind a record of `len` payload bytes.
-    #[inline(always)]
-    pub(crate) fn past_record(&self, len: u32) -> Self {
-        Self {
-            position: self.position.wrapping_add(footprint(len as usize)),
-            sequence: self.sequence.wrapping_add(1),
-            bytes: self.bytes.wrapping_add(u64::from(len)),
-        }
-    }
-
-    /// The place before a record of `len` payload bytes that ends here.
-    pub(crate) fn before_record(&self, len: u32) -> Self {
-        Self {
-            position: self.position.wrapping_sub(footprint(len as usize)),
-            sequence: self.sequence.wrapping_sub(1),
-            bytes: self.bytes.wrapping_sub(u64::from(len)),
-        }
-    }
-
-    /// The place behind `size` bytes of padding.
-    #[inline(always)]
-    pub(crate) fn past_padding(&self, size: u64) -> Self {
-        Self { position: self.position.wrapping_add(size), ..*self }
-    }
 }
 
 /// How a walk ended.

@@ -8,13 +8,14 @@ use crate::attach::{self, until_found};
 use crate::consumer::{find_name, name_text};
 use crate::error::Error;
 use crate::gate::{self, HOLD_FOREVER};
-use crate::index::{self, after};
+use crate::index;
 use crate::layout::{Areas, NAME_BYTES, Slot, SlotState, WaitMode};
 use crate::lock::{Lock, name_hash};
 use crate::record::LossAccount;
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
+use crate::ring::{Place, after};
 use crate::sync::{AtomicU64, at};
 
 /// Reads a ring's state through a read-only mapping. Participants do not notice.
@@ -203,13 +204,7 @@ impl Inspector {
         })
     }
 
-    fn consumer(
-        &self,
-        areas: Areas<'_>,
-        number: u32,
-        slot: &Slot,
-        newest: index::Place,
-    ) -> Option<ConsumerInfo> {
+    fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: Place) -> Option<ConsumerInfo> {
         let state = match gate::state(slot)? {
             SlotState::Free => return None,
             SlotState::Attaching => ConsumerState::Attaching,

@@ -143,9 +143,9 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings without a file) · `options` |
+//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings without a file) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
-//! | protocol | `ring` (publish and read) · `gate` (who holds the producer back) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
+//! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
 //! | mapping | `region` (maps, and all that is unsafe about them) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock` |
@@ -189,6 +189,7 @@ mod observer;
 mod options;
 mod patience;
 mod producer;
+mod reader;
 mod receive;
 mod record;
 #[cfg(not(loom))]
@@ -198,7 +199,9 @@ mod region;
 mod region;
 mod ring;
 mod sync;
+mod takeover;
 mod wait;
+mod writer;
 
 pub use attach::{Attach, Start};
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::attach::{self, Start, until_found};
 use crate::error::{Error, RecvError};
+use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
 use crate::record::Event;
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
-use crate::ring::{Guard, Reader};
 use crate::sync::at;
 
 /// Reads records as a lossy consumer does, from a mapping it cannot write.

@@ -10,7 +10,7 @@
 //!
 //! All of this is private to the reader: no shared word changes, and no look is left out, only delayed.
 
-use crate::index::Place;
+use crate::ring::Place;
 use crate::sync::spin;
 
 /// Drains between two experiments: at first, and once many have failed.

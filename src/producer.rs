@@ -5,24 +5,23 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::attach::until_found;
 use crate::claim::{Batch, Claim};
 use crate::clock;
 use crate::copy;
-use crate::error::{Corruption, Error, SendError};
-use crate::futex;
+use crate::error::{Error, SendError};
 use crate::gate::{self, Pressure};
-use crate::index::{self, Place, Walk, after};
-use crate::layout::{Areas, STAMP_NONE, WaitMode};
+use crate::layout::{Areas, WaitMode};
 use crate::lock::Lock;
 #[cfg(not(loom))]
 use crate::options::Options;
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
-use crate::ring::{Claimed, Refused, Writer};
+use crate::ring::{Place, after};
 use crate::sync::{at, spin};
+use crate::takeover::{self, Succession};
 use crate::wait;
+use crate::writer::{Claimed, Refused, Writer};
 
 /// Publishes records. A ring has one producer at a time: this handle holds its lock while it lives.
 ///
@@ -52,6 +51,19 @@ struct Totals {
     wakes: u64,
     evictions: u64,
     reclaims: u64,
+}
+
+impl Totals {
+    fn shown(areas: Areas<'_>) -> Self {
+        let counters = &areas.head.counters;
+        Self {
+            full: counters.full.load(at!(C_READ, Relaxed)),
+            stall_ns: counters.stall_ns.load(at!(C_READ, Relaxed)),
+            wakes: counters.wakes.load(at!(C_READ, Relaxed)),
+            evictions: counters.evictions.load(at!(C_READ, Relaxed)),
+            reclaims: counters.reclaims.load(at!(C_READ, Relaxed)),
+        }
+    }
 }
 
 /// How long a send may wait for space.
@@ -114,30 +126,9 @@ impl Producer {
         Self::open(path)
     }
 
-    /// Becomes the producer of a ring. Every step may be the last: a successor finds the ring as good as this one
-    /// did.
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
-        let areas = region.areas();
-        if !region.lock(Lock::Producer)? {
-            return Err(Error::ProducerAlive {
-                pid: areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32,
-            });
-        }
-        let published = check_cursors(areas)?;
-        // The dead producer may have been writing the express copy; its stamp must not come to match.
-        areas.head.express.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
-        let place = recover(areas, published)?;
-        let writer = Writer::resume(areas, place, clock::wall_ns);
-        let mode = negotiate(region.geometry().wait);
-        let epoch = begin_epoch(areas, published, mode);
-        let counters = &areas.head.counters;
-        let totals = Totals {
-            full: counters.full.load(at!(C_READ, Relaxed)),
-            stall_ns: counters.stall_ns.load(at!(C_READ, Relaxed)),
-            wakes: counters.wakes.load(at!(C_READ, Relaxed)),
-            evictions: counters.evictions.load(at!(C_READ, Relaxed)),
-            reclaims: counters.reclaims.load(at!(C_READ, Relaxed)),
-        };
+        let Succession { writer, mode, epoch } = takeover::take_over(&region)?;
+        let totals = Totals::shown(region.areas());
         Ok(Self {
             region,
             writer,
@@ -486,76 +477,6 @@ impl Producer {
     pub fn is_stale(&self) -> bool {
         self.region.is_stale()
     }
-}
-
-/// `published`, if it and `reserve` can be an honest producer's.
-fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
-    let published = areas.head.express.published.load(at!(T_PUBLISHED, Relaxed));
-    let reserve = areas.head.reserve.reserve.load(at!(T_RESERVE, Relaxed));
-    let corrupt = |what| Err(Corruption { position: published, what }.into());
-    if !published.is_multiple_of(8) {
-        return corrupt("a published cursor that is no multiple of 8");
-    }
-    if reserve.wrapping_sub(published) > areas.geometry.capacity {
-        return corrupt("the reserve and published cursors are further apart than the ring is long");
-    }
-    Ok(published)
-}
-
-/// The place at `published`, and the index entries that a dead producer did not come to write.
-fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
-    let shift = areas.geometry.stride().trailing_zeros();
-    until_found(|| {
-        let Some(newest) = index::newest(areas) else { return Ok(None) };
-        let mut indexed = newest.position >> shift;
-        let mut missing = Vec::new();
-        let walk = index::walk(
-            areas,
-            newest,
-            published,
-            |_| false,
-            |place| {
-                if place.position >> shift != indexed {
-                    indexed = place.position >> shift;
-                    missing.push(place);
-                }
-            },
-        );
-        match walk {
-            Walk::At(place) => {
-                for place in missing {
-                    index::write(areas, place, clock::wall_ns());
-                }
-                Ok(Some(place))
-            }
-            Walk::Lapped => Ok(None),
-            Walk::Corrupt(corruption) => Err(corruption.into()),
-        }
-    })
-}
-
-/// The mode this producer can really keep up.
-fn negotiate(asked: WaitMode) -> WaitMode {
-    match asked {
-        WaitMode::Membarrier if !futex::accept_barriers() => WaitMode::Fence,
-        asked => asked,
-    }
-}
-
-fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
-    let reserve = &areas.head.reserve;
-    let epoch = reserve.epoch.load(at!(T_EPOCH_READ, Relaxed)).wrapping_add(1);
-    reserve.pid.store(u64::from(std::process::id()), at!(T_HINTS_WRITE, Relaxed));
-    reserve.opened_ns.store(clock::wall_ns(), at!(T_HINTS_WRITE, Relaxed));
-    reserve.mode.store(mode.to_bits(), at!(T_MODE, Relaxed));
-    reserve.closed.store(0, at!(T_CLOSED, Relaxed));
-    reserve.epoch_position.store(published, at!(T_EPOCH_POSITION, Relaxed));
-    // [T2] Release. Pairs with [R7].
-    // Orders: the epoch's position before the epoch.
-    // Without it: a consumer tells of the new producer at the old one's position.
-    reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
-    wait::announce(&areas.control.data.word);
-    epoch
 }
 
 impl Drop for Producer {

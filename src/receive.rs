@@ -6,12 +6,12 @@ use crate::attach::until_found;
 use crate::clock;
 use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
-use crate::index::{Place, after};
 use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
+use crate::reader::{Found, Guard, Lent, Reader};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
-use crate::ring::{Found, Guard, Lent, Reader};
+use crate::ring::{Place, after, floor};
 use crate::sync::{at, fence_at, spin};
 use crate::wait;
 
@@ -76,7 +76,7 @@ impl Receiver {
     /// such, and if there are any already the first is returned.
     pub(crate) fn resume(&mut self, published: u64) -> Result<Option<Loss>, Error> {
         self.attached_at = Some(published);
-        if after(crate::index::floor(self.region.areas()), self.reader.next().position) {
+        if after(floor(self.region.areas()), self.reader.next().position) {
             let loss = until_found(|| Ok(self.resync()))?;
             self.untold = (loss.records > 0).then_some(loss);
         }

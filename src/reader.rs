@@ -1,0 +1,280 @@
+//! A reader's side of the ring: look, take, check; and where to go on after a lap. The right column of the table
+//! in `ring.rs`.
+
+use crate::copy;
+use crate::error::Corruption;
+use crate::index;
+use crate::layout::{Areas, EXPRESS_BYTES, footprint, unpack};
+use crate::patience::Patience;
+use crate::ring::{Place, Step, after, floor};
+use crate::sync::{at, fence_at};
+
+/// Who can be overwritten while reading, and so has to check [R1] after every copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Lossy, observer, deadline: at any time.
+    Always,
+    /// Gated, but below this position the producer may have been let past before the gate was seen.
+    Until(u64),
+    /// Gated: never.
+    Never,
+}
+
+/// A reader's private half.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    next: Place,
+    /// The newest `published` seen.
+    seen: u64,
+    /// Records that begin before this have nothing before them to be told, and nobody overwrites them.
+    near: u64,
+    guard: Guard,
+    /// The producer's epoch, and the place where a newer one began that was not told yet.
+    epoch: u64,
+    change: Option<(u64, u64)>,
+    /// Laps in short succession, and where the last one ended: the margin grows with them.
+    laps: u32,
+    resynced: u64,
+    patience: Patience,
+}
+
+/// What a reader found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// A record. Its payload is in the buffer, or, for a reader nobody overwrites, at this word of the ring.
+    Record {
+        sequence: u64,
+        len: u32,
+        lent: Option<usize>,
+    },
+    /// The producer overwrote the place to be read: resync.
+    Lapped,
+    /// The records from here on are another producer's.
+    Changed {
+        epoch: u64,
+    },
+    Corrupt(Corruption),
+}
+
+/// A record that stays where it is: its payload begins at `word` of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent {
+    pub(crate) sequence: u64,
+    pub(crate) len: u32,
+    pub(crate) word: usize,
+}
+
+impl Reader {
+    pub(crate) fn new(next: Place, guard: Guard, epoch: u64) -> Self {
+        Self {
+            next,
+            seen: next.position,
+            near: next.position,
+            guard,
+            epoch,
+            change: None,
+            laps: 0,
+            resynced: next.position,
+            patience: Patience::new(next),
+        }
+    }
+
+    /// The place of the next record to be read.
+    pub(crate) fn next(&self) -> Place {
+        self.next
+    }
+
+    pub(crate) fn guard(&self) -> Guard {
+        self.guard
+    }
+
+    /// Has something been published that this reader has not read?
+    #[inline]
+    pub(crate) fn is_behind(&self, areas: Areas<'_>) -> bool {
+        after(areas.head.express.published.load(at!(R4_PEEK, Relaxed)), self.next.position)
+    }
+
+    #[inline(always)]
+    fn guarded(&mut self) -> bool {
+        match self.guard {
+            Guard::Never => false,
+            Guard::Always => true,
+            Guard::Until(position) => {
+                let below = after(position, self.next.position);
+                if !below {
+                    self.guard = Guard::Never;
+                }
+                below
+            }
+        }
+    }
+
+    /// The next record, where that takes one look at its header. `None`: ask `poll`.
+    #[inline(always)]
+    pub(crate) fn poll_near(&mut self, areas: Areas<'_>) -> Option<Lent> {
+        if !after(self.near, self.next.position) {
+            return None;
+        }
+        let word = areas.geometry.word(self.next.position);
+        let header = areas.data[word].load_gated(at!(R2_HEADER, Relaxed));
+        let Step::Record(len) = self.next.judge(areas, header, self.seen) else { return None };
+        let sequence = self.next.sequence;
+        self.next = self.next.past_record(len);
+        Some(Lent { sequence, len, word: word + 1 })
+    }
+
+    /// Reads one record: into `buffer`, unless it can be lent.
+    #[inline]
+    pub(crate) fn poll(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {
+        loop {
+            let fresh = !after(self.seen, self.next.position);
+            if fresh {
+                self.patience.before_look(self.next);
+                match self.look(areas) {
+                    Ok(true) => {}
+                    Ok(false) => return Found::Nothing,
+                    Err(corruption) => return Found::Corrupt(corruption),
+                }
+                if self.guard == Guard::Never && self.change.is_none() {
+                    self.near = self.seen;
+                }
+            }
+            if let Some((began, epoch)) = self.change
+                && !after(began, self.next.position)
+            {
+                self.change = None;
+                return Found::Changed { epoch };
+            }
+            if fresh
+                && areas.geometry.express
+                && self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES)
+                && let Some(found) = self.express(areas, buffer)
+            {
+                return found;
+            }
+            if let Some(found) = self.record(areas, buffer) {
+                return found;
+            }
+        }
+    }
+
+    /// [R4]: is there anything new?
+    #[inline(always)]
+    fn look(&mut self, areas: Areas<'_>) -> Result<bool, Corruption> {
+        let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
+        // By signed distance, not equality: after a resync this reader may be ahead of a `published` that it is
+        // still served stale.
+        if !after(published, self.next.position) {
+            return self.steady(published);
+        }
+        // [R4] Acquire. Pairs with [W4].
+        // Orders: `published` before the record, the epoch and the express copy.
+        // Without it: a reader may read what the last lap left in place of the record.
+        fence_at!(R4_FENCE, Acquire);
+        self.seen = published;
+        let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            // [R7] Acquire. Pairs with [T2].
+            // Orders: the epoch before the position where it began.
+            // Without it: a consumer tells of the new producer where the one before it began.
+            fence_at!(R7_FENCE, Acquire);
+            // The first producer of all succeeds nobody.
+            if epoch > 1 {
+                let began = areas.head.reserve.epoch_position.load(at!(R4_EPOCH_POSITION, Relaxed));
+                self.change = Some((began, epoch));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Nothing new. But one word never goes back for one reader.
+    #[inline(always)]
+    fn steady(&self, published: u64) -> Result<bool, Corruption> {
+        if after(self.seen, published) {
+            return Err(Corruption { position: published, what: "a published cursor that went back" });
+        }
+        Ok(false)
+    }
+
+    /// [R3]: the copy beside `published`, if it is the one record that is missing.
+    #[inline(always)]
+    fn express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<Found> {
+        let express = &areas.head.express;
+        let (len, sequence) = unpack(express.header.load(at!(R3_HEADER, Relaxed)));
+        let fits = len as usize <= EXPRESS_BYTES
+            && self.seen.wrapping_sub(self.next.position) == footprint(len as usize)
+            && sequence == self.next.sequence as u32;
+        if !fits {
+            return None;
+        }
+        copy_out(&express.payload, len, buffer, false);
+        // [R3] Acquire. Pairs with [W3].
+        // Orders: the copied words before the look at the stamp.
+        // Without it: a reader may copy the next record's words and still find its own stamp.
+        fence_at!(R3_FENCE, Acquire);
+        let whole = express.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
+        whole.then(|| self.take(len, None))
+    }
+
+    /// The record in the ring; `None`: it was padding, and reading goes on behind it.
+    #[inline(always)]
+    fn record(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<Found> {
+        let guarded = self.guarded();
+        let word = areas.geometry.word(self.next.position);
+        let header = if guarded {
+            areas.data[word].load(at!(R2_HEADER, Relaxed))
+        } else {
+            areas.data[word].load_gated(at!(R2_HEADER, Relaxed))
+        };
+        let step = self.next.judge(areas, header, self.seen);
+        if guarded && let Step::Record(len) = step {
+            let end = word + 1 + (len as usize).div_ceil(8);
+            copy_out(&areas.data[word + 1..end], len, buffer, false);
+        }
+        // Judged first, checked then: a strange header is corruption only where it was not the next lap's.
+        if guarded && after(floor(areas), self.next.position) {
+            return Some(Found::Lapped);
+        }
+        match step {
+            Step::Record(len) => Some(self.take(len, (!guarded).then_some(word + 1))),
+            Step::Padding(size) => {
+                self.next = self.next.past_padding(size);
+                None
+            }
+            Step::Bad(what) => Some(Found::Corrupt(Corruption { position: self.next.position, what })),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, len: u32, lent: Option<usize>) -> Found {
+        let sequence = self.next.sequence;
+        self.next = self.next.past_record(len);
+        Found::Record { sequence, len, lent }
+    }
+
+    /// After a lap: goes on at the oldest intact place with a margin, which grows while laps follow each other.
+    /// The very oldest would be overwritten again at once, the newest would throw away up to a whole ring.
+    /// Returns the place left and the place gone to; `None`: the index was being rewritten, try again.
+    #[cold]
+    pub(crate) fn resync(&mut self, areas: Areas<'_>) -> Option<(Place, Place)> {
+        let capacity = areas.geometry.capacity;
+        let far = self.next.position.wrapping_sub(self.resynced) >= capacity / 2;
+        self.laps = if far { 0 } else { (self.laps + 1).min(2) };
+        let place = index::oldest(areas, (capacity / 8) << self.laps)?;
+        if !after(place.position, self.next.position) {
+            return None;
+        }
+        let left = core::mem::replace(&mut self.next, place);
+        self.resynced = place.position;
+        Some((left, place))
+    }
+}
+
+/// The first `len` bytes of `words` into `buffer`, which keeps its allocation from record to record.
+#[inline(always)]
+fn copy_out(words: &[crate::sync::Word], len: u32, buffer: &mut Vec<u8>, gated: bool) {
+    buffer.clear();
+    copy::read_vec(words, len as usize, buffer, gated);
+}

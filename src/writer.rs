@@ -1,0 +1,240 @@
+//! The producer's side of the ring: claim, fill, publish. The left column of the table in `ring.rs`.
+
+use crate::index;
+use crate::layout::{Areas, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header};
+use crate::ring::{Place, after};
+use crate::sync::{at, fence_at};
+
+/// The producer's private half: what it needs to know without asking shared memory.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Everything below is visible.
+    published: Place,
+    /// Where the next claim begins: ahead of `published` only inside a batch.
+    staged: Place,
+    /// The shared `reserve`.
+    reserve: u64,
+    /// No claim may pass this until the gates are scanned again.
+    limit: u64,
+    /// A claim that ends before this needs no other check: not after the limit, `reserve`, the end of the segment
+    /// and so of the ring, nor the most that a batch may span.
+    near: u64,
+    /// The segment, counted over all laps, of the newest index entry written or noted.
+    noted: u64,
+    /// Places to be written to the index once they are published.
+    notes: Vec<Place>,
+    segment_shift: u32,
+    clock: fn() -> u64,
+}
+
+/// Room for one record, not yet visible.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    /// Word number of the payload in the data area.
+    word: usize,
+    pub(crate) len: u32,
+}
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A gate is in the way: the claim needs everything below this position minus the capacity released.
+    Full { end: u64 },
+    /// The batch would span more than half the ring.
+    BatchFull,
+}
+
+impl Writer {
+    /// Goes on where the ring stands. The caller holds the producer's lock, and the segment of `published` has
+    /// its index entry.
+    pub(crate) fn resume(areas: Areas<'_>, published: Place, clock: fn() -> u64) -> Self {
+        let segment_shift = areas.geometry.stride().trailing_zeros();
+        // The dead producer's `reserve` stays: what it dirtied must not come to look whole. The limit forces the
+        // first claim to scan the gates, and the fence of that scan [G1] orders this look at `reserve` before the
+        // first word dirtied below it without a [W1] of our own.
+        let reserve = areas.head.reserve.reserve.load(at!(T1_RESERVE, Relaxed));
+        Self {
+            published,
+            staged: published,
+            reserve,
+            limit: published.position,
+            near: published.position,
+            noted: published.position >> segment_shift,
+            notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
+            segment_shift,
+            clock,
+        }
+    }
+
+    pub(crate) fn published(&self) -> Place {
+        self.published
+    }
+
+    pub(crate) fn staged(&self) -> Place {
+        self.staged
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+        self.near = self.published.position;
+    }
+
+    /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
+    #[inline(always)]
+    pub(crate) fn claim_near(&self, geometry: &Geometry, len: u32) -> Option<Claimed> {
+        let position = self.staged.position;
+        let end = position.wrapping_add(footprint(len as usize));
+        after(self.near, end).then(|| Claimed { word: geometry.word(position) + 1, len })
+    }
+
+    /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
+    pub(crate) fn claim(&mut self, areas: Areas<'_>, len: u32) -> Result<Claimed, Refused> {
+        let size = footprint(len as usize);
+        let room = areas.geometry.room(self.staged.position);
+        if size > room {
+            self.pad(areas, room, size)?;
+        }
+        let position = self.staged.position;
+        let end = position.wrapping_add(size);
+        self.make_room(areas, end)?;
+        let stride = areas.geometry.stride();
+        let segment_end = (position & !(stride - 1)).wrapping_add(stride);
+        let batch_end = self.published.position.wrapping_add(areas.geometry.capacity / 2);
+        let first = |a, b| if after(a, b) { b } else { a };
+        self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+        Ok(Claimed { word: areas.geometry.word(position) + 1, len })
+    }
+
+    /// Makes everything up to `end` writable.
+    fn make_room(&mut self, areas: Areas<'_>, end: u64) -> Result<(), Refused> {
+        if end.wrapping_sub(self.published.position) > areas.geometry.capacity / 2
+            && self.staged.position != self.published.position
+        {
+            return Err(Refused::BatchFull);
+        }
+        if after(end, self.limit) {
+            return Err(Refused::Full { end });
+        }
+        if after(end, self.reserve) {
+            self.raise_reserve(areas, end);
+        }
+        Ok(())
+    }
+
+    /// [W1]: tells readers what is about to be dirtied, a stride at a time, so that their copy of that line
+    /// changes once per stride and not once per record. The limit caps it: what a gated consumer still has to
+    /// read never looks lost, and the first write past an evicted consumer's cursor always comes through here.
+    fn raise_reserve(&mut self, areas: Areas<'_>, end: u64) {
+        let stride = areas.geometry.stride();
+        let rounded = end.wrapping_add(stride - 1) & !(stride - 1);
+        self.reserve = if after(rounded, self.limit) { self.limit } else { rounded };
+        areas.head.reserve.reserve.store(self.reserve, at!(W1_RESERVE, Relaxed));
+        // [W1] Release. Pairs with [R1] in `ring::floor`.
+        // Orders: `reserve` before every word dirtied below it.
+        // Without it: a reader may copy those words and still find its record below `reserve`.
+        fence_at!(W1_FENCE, Release);
+    }
+
+    /// Fills the ring up to its end, so that a record of footprint `size` starts at its beginning.
+    fn pad(&mut self, areas: Areas<'_>, room: u64, size: u64) -> Result<(), Refused> {
+        let alone = self.staged.position == self.published.position;
+        let end = self.staged.position.wrapping_add(room);
+        if !alone
+            && end.wrapping_add(size).wrapping_sub(self.published.position) > areas.geometry.capacity / 2
+        {
+            return Err(Refused::BatchFull);
+        }
+        self.make_room(areas, end)?;
+        let word = areas.geometry.word(self.staged.position);
+        areas.data[word].store(header(PADDING_BIT, 0), at!(W2_PADDING, Relaxed));
+        self.staged = self.staged.past_padding(room);
+        self.note();
+        if alone {
+            self.publish(areas, self.staged);
+            self.write_notes(areas);
+        }
+        Ok(())
+    }
+
+    /// Where the payload of `claimed` goes.
+    #[inline(always)]
+    pub(crate) fn payload<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [crate::sync::Word] {
+        &areas.data[claimed.word..claimed.word + (claimed.len as usize).div_ceil(8)]
+    }
+
+    /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
+    #[inline(always)]
+    pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
+        let sequence = self.staged.sequence;
+        areas.data[claimed.word - 1].store(header(claimed.len, sequence), at!(W2_HEADER, Relaxed));
+        let staged = self.staged.past_record(claimed.len);
+        self.staged = staged;
+        if staged.position >> self.segment_shift != self.noted {
+            self.note();
+        }
+        staged
+    }
+
+    /// The staged place is the first boundary of its segment.
+    #[cold]
+    fn note(&mut self) {
+        self.noted = self.staged.position >> self.segment_shift;
+        self.notes.push(self.staged);
+    }
+
+    /// [W3]: the newest record once more, on the same two cache lines as `published`, for a reader that waits
+    /// for it. Only for a record that is published alone; call it between `stage` and `publish`.
+    #[inline(always)]
+    pub(crate) fn express(
+        &self,
+        areas: Areas<'_>,
+        claimed: Claimed,
+        staged: Place,
+        fill: impl FnOnce(&[crate::sync::Word]),
+    ) {
+        if !areas.geometry.express || claimed.len as usize > EXPRESS_BYTES {
+            return;
+        }
+        let express = &areas.head.express;
+        express.stamp.store(staged.position, at!(W3_STAMP, Relaxed));
+        // [W3] Release. Pairs with [R3].
+        // Orders: the new stamp before the new words.
+        // Without it: a reader may copy new words and still find the old stamp.
+        fence_at!(W3_FENCE, Release);
+        let sequence = staged.sequence.wrapping_sub(1);
+        express.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
+        fill(&express.payload[..(claimed.len as usize).div_ceil(8)]);
+    }
+
+    /// [W4]: everything staged becomes visible at once. `staged` is what `stage` has returned last: read back from
+    /// here, it would have to wait for the stores before it.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
+        // [W4] Release. Pairs with [R4].
+        // Orders: header, payload and express copy before `published`.
+        // Without it: a reader may see `published` and read what the last lap left there.
+        areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
+        self.published = staged;
+    }
+
+    /// Has `publish` made places visible that the index does not have yet? Then `write_notes` comes next.
+    #[inline(always)]
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    pub(crate) fn write_notes(&mut self, areas: Areas<'_>) {
+        let now = (self.clock)();
+        for place in self.notes.drain(..) {
+            index::write(areas, place, now);
+        }
+    }
+
+    /// Forgets what is staged and not published.
+    pub(crate) fn discard(&mut self) {
+        self.staged = self.published;
+        self.near = self.published.position;
+        self.noted = self.published.position >> self.segment_shift;
+        self.notes.clear();
+    }
+}
