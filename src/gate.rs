@@ -189,6 +189,9 @@ pub(crate) fn saved(slot: &Slot) -> Option<(Place, LossAccount)> {
     // Without it: an inspector may show an account half way between two cursors.
     fence_at!(A1_FENCE, Acquire);
     let (place, account) = read_account(&slot.accounts[(cursor & 1) as usize]);
+    // [A2] Acquire. Pairs with [A3].
+    // Orders: the account before the second look at the cursor.
+    // Without it: see [A3].
     fence_at!(A2_FENCE, Acquire);
     let again = slot.gate.cursor.load(at!(A_CURSOR_AGAIN, Relaxed));
     // The mark of a slot that has no place is no place either.
@@ -355,6 +358,10 @@ impl Seat {
         let slot = &areas.slots[self.number as usize];
         let next = 1 - self.selected;
         let copy = &slot.accounts[next];
+        // [A3] Release. Pairs with [A2].
+        // Orders: the last cursor before the copy that it no longer selects is written.
+        // Without it: an inspector mixes that copy's old and new words, and still finds the cursor before.
+        fence_at!(A3_FENCE, Release);
         let write = |word: &crate::sync::AtomicU64, value| word.store(value, at!(A_FIELDS, Relaxed));
         write(&copy.position, place.position);
         write(&copy.sequence, place.sequence);

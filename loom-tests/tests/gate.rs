@@ -92,10 +92,21 @@ fn opening_against_the_scan() {
 /// Whoever looks at a consumer sees an account that belongs to its cursor.
 #[test]
 fn an_account_goes_with_its_cursor() {
-    model("account", 2, || {
+    an_account_goes_with_the_cursor_of("account", &Attach::gated());
+}
+
+/// Also of one that has nobody to wake, and so no full fence between its cursor and the next account.
+#[test]
+fn an_account_goes_with_a_lossy_cursor() {
+    an_account_goes_with_the_cursor_of("lossy_account", &Attach::lossy());
+}
+
+fn an_account_goes_with_the_cursor_of(name: &str, attach: &Attach) {
+    let attach = attach.clone();
+    model(name, 2, move || {
         let ring = options(0).express(false).local().unwrap();
         let mut producer = ring.producer().unwrap();
-        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let mut consumer = ring.consumer(&attach).unwrap();
         send_halves(&mut producer, 0, 2);
         let inspector = ring.inspector().unwrap();
         let reader = loom::thread::spawn(move || {
