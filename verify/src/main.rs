@@ -7,6 +7,7 @@ mod kills;
 mod litmus;
 mod orderings;
 mod outcome;
+mod report;
 mod sanitizers;
 mod sleeps;
 mod steps;
@@ -51,11 +52,17 @@ enum Check {
     Fuzz(fuzz::Args),
     /// Thread tests under ThreadSanitizer and AddressSanitizer, and what Miri can run
     Sanitizers(sanitizers::Args),
-    /// All of them, one after the other
+    /// All of them, one after the other; the full form then writes the report
     All,
+    /// Writes the figures of the last full runs into docs/verification.md
+    Report,
 }
 
 impl Check {
+    /// Their names, as they are kept and reported.
+    const NAMES: [&'static str; 9] =
+        ["orderings", "litmus", "steps", "kills", "syscalls", "sleeps", "burial", "fuzz", "sanitizers"];
+
     fn each() -> Vec<Self> {
         vec![
             Self::Orderings(orderings::Args::default()),
@@ -81,7 +88,7 @@ impl Check {
             Self::Burial(args) => burial::run(args, form),
             Self::Fuzz(args) => fuzz::run(args, form),
             Self::Sanitizers(args) => sanitizers::run(args, form),
-            Self::All => unreachable!("replaced by its parts"),
+            Self::All | Self::Report => unreachable!("not checks of their own"),
         }
     }
 }
@@ -89,8 +96,14 @@ impl Check {
 fn main() -> ExitCode {
     let command = Command::parse();
     let form = if command.quick { Form::Quick } else { Form::Full };
+    let report = match command.check {
+        Check::Report => true,
+        Check::All => !command.quick,
+        _ => false,
+    };
     let checks = match command.check {
         Check::All => Check::each(),
+        Check::Report => Vec::new(),
         check => vec![check],
     };
     let mut good = true;
@@ -102,6 +115,13 @@ fn main() -> ExitCode {
                 good = false;
             }
         }
+    }
+    if report
+        && good
+        && let Err(error) = report::write(&Check::NAMES)
+    {
+        eprintln!("cannot report: {error:#}");
+        good = false;
     }
     ExitCode::from(u8::from(!good))
 }

@@ -29,6 +29,11 @@ pub(crate) struct Outcome {
     pub(crate) check: String,
     pub(crate) form: Form,
     pub(crate) seconds: f64,
+    /// Day, commit, kernel and processor of the run.
+    pub(crate) when: String,
+    pub(crate) commit: String,
+    pub(crate) kernel: String,
+    pub(crate) processor: String,
     pub(crate) counts: Vec<Count>,
     /// Findings that need no action: a part that was skipped, and why.
     pub(crate) notes: Vec<String>,
@@ -46,6 +51,10 @@ impl Outcome {
             check: check.to_owned(),
             form,
             seconds: 0.0,
+            when: first_line("date", &["-u", "+%Y-%m-%d"]),
+            commit: commit(),
+            kernel: kernel(),
+            processor: processor(),
             counts: Vec::new(),
             notes: Vec::new(),
             table: None,
@@ -125,6 +134,33 @@ fn kept(check: &str, form: Form) -> PathBuf {
         Form::Full => "full",
     };
     root().join("target/verify").join(format!("{check}.{form}.json"))
+}
+
+/// What a command says in its first line; nothing if it cannot be run.
+fn first_line(program: &str, args: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(args).current_dir(root()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The commit that was checked; a plus: with changes.
+fn commit() -> String {
+    let commit = first_line("git", &["rev-parse", "--short", "HEAD"]);
+    let changed = !first_line("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
+    if changed { format!("{commit}+") } else { commit }
+}
+
+fn kernel() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let name = name.map_or("unknown processor", |(_, name)| name);
+    let guest = text.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+    format!("{name}, {cpus} processors{}", if guest { ", virtual machine" } else { "" })
 }
 
 /// The root of the checkout.
