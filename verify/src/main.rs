@@ -8,6 +8,7 @@ mod litmus;
 mod orderings;
 mod outcome;
 mod report;
+mod sabotage;
 mod sanitizers;
 mod sleeps;
 mod steps;
@@ -52,6 +53,8 @@ enum Check {
     Fuzz(fuzz::Args),
     /// Thread tests under ThreadSanitizer and AddressSanitizer, and what Miri can run
     Sanitizers(sanitizers::Args),
+    /// The source spoiled on purpose: the quick check named for each way has to notice
+    Sabotage(sabotage::Args),
     /// All of them, one after the other; the full form then writes the report
     All,
     /// Writes the figures of the last full runs into docs/verification.md
@@ -60,8 +63,18 @@ enum Check {
 
 impl Check {
     /// Their names, as they are kept and reported.
-    const NAMES: [&'static str; 9] =
-        ["orderings", "litmus", "steps", "kills", "syscalls", "sleeps", "burial", "fuzz", "sanitizers"];
+    const NAMES: [&'static str; 10] = [
+        "orderings",
+        "litmus",
+        "steps",
+        "kills",
+        "syscalls",
+        "sleeps",
+        "burial",
+        "fuzz",
+        "sanitizers",
+        "sabotage",
+    ];
 
     fn each() -> Vec<Self> {
         vec![
@@ -74,6 +87,7 @@ impl Check {
             Self::Burial(burial::Args::default()),
             Self::Fuzz(fuzz::Args::default()),
             Self::Sanitizers(sanitizers::Args::default()),
+            Self::Sabotage(sabotage::Args::default()),
         ]
     }
 
@@ -88,6 +102,7 @@ impl Check {
             Self::Burial(args) => burial::run(args, form),
             Self::Fuzz(args) => fuzz::run(args, form),
             Self::Sanitizers(args) => sanitizers::run(args, form),
+            Self::Sabotage(args) => sabotage::run(args, form),
             Self::All | Self::Report => unreachable!("not checks of their own"),
         }
     }
