@@ -358,10 +358,6 @@ impl Seat {
         let slot = &areas.slots[self.number as usize];
         let next = 1 - self.selected;
         let copy = &slot.accounts[next];
-        // [A3] Release. Pairs with [A2].
-        // Orders: the last cursor before the copy that it no longer selects is written.
-        // Without it: an inspector mixes that copy's old and new words, and still finds the cursor before.
-        fence_at!(A3_FENCE, Release);
         let write = |word: &crate::sync::AtomicU64, value| word.store(value, at!(A_FIELDS, Relaxed));
         write(&copy.position, place.position);
         write(&copy.sequence, place.sequence);
@@ -383,6 +379,10 @@ impl Seat {
         // Orders: all reads below the cursor, and the account, before it.
         // Without it: the producer overwrites a record that is still being read.
         slot.gate.cursor.store(place.position | next as u64, at!(R5_CURSOR, Release));
+        // [A3] Release. Pairs with [A2].
+        // Orders: this cursor before the copy that it no longer selects is written anew.
+        // Without it: an inspector mixes that copy's old and new words, and still finds the cursor before.
+        fence_at!(A3_FENCE, Release);
         self.selected = next;
         self.stored = place;
     }
