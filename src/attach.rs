@@ -50,9 +50,13 @@ impl Attach {
         Self::new(true, 0)
     }
 
-    /// Gated until it has held the producer up for `patience` in one piece, then lossy for the rest of its
-    /// attachment. The producer measures, on its own monotonic clock, from its first refused claim to its next
-    /// successful one.
+    /// Gated until it has held the producer up for `patience`, then lossy for the rest of its attachment.
+    ///
+    /// The time counts in all: while the producer publishes one capacity of records, every time that this consumer
+    /// holds it up is added, and with the first hold after that the count starts anew. So whoever takes a whole
+    /// ring of records in less than `patience` keeps its gate however often it is in the way, and letting through
+    /// a record now and then does not help. The producer measures on its own monotonic clock, from a refused claim
+    /// to the next successful one; where it did not wait in between, to the last refused one.
     pub fn gated_for(patience: Duration) -> Self {
         Self::new(true, clock::duration_ns(patience).max(1))
     }
@@ -125,7 +129,16 @@ pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Erro
 
 /// The place at exactly `published`; `None`: overwritten on the way.
 pub(crate) fn walk_to(areas: Areas<'_>, from: Place, published: u64) -> Result<Option<Place>, Error> {
-    match index::walk(areas, from, published, |_| false, |_| {}) {
+    walk_through(areas, from, published, |_| {})
+}
+
+fn walk_through(
+    areas: Areas<'_>,
+    from: Place,
+    published: u64,
+    visit: impl FnMut(Place),
+) -> Result<Option<Place>, Error> {
+    match index::walk(areas, from, published, |_| false, visit) {
         Walk::At(place) => Ok(Some(place)),
         Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
@@ -134,13 +147,19 @@ pub(crate) fn walk_to(areas: Areas<'_>, from: Place, published: u64) -> Result<O
 
 /// The place behind the newest record; `None`: overwritten on the way.
 pub(crate) fn end(areas: Areas<'_>) -> Result<Option<Place>, Error> {
+    end_through(areas, |_| {})
+}
+
+/// The same; `visit` sees every place on the way.
+pub(crate) fn end_through(areas: Areas<'_>, mut visit: impl FnMut(Place)) -> Result<Option<Place>, Error> {
     let Some(newest) = index::newest(areas) else { return Ok(None) };
+    visit(newest);
     let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].
     // Orders: `published` before the headers on the way to it.
     // Without it: the walk reads what the last lap left there.
     fence_at!(R8_FENCE, Acquire);
-    walk_to(areas, newest, published)
+    walk_through(areas, newest, published, visit)
 }
 
 /// The place where `start` is; `None`: overwritten on the way.

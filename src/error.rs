@@ -18,6 +18,11 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+    /// There is no such directory, so no ring can be created in it.
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The path names something that is not a regular file.
     NotRegular {
         /// Where.
@@ -124,6 +129,11 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The ring keeps no name in the slot of this number, or has no such slot.
+    SlotUnknown {
+        /// The number.
+        slot: u32,
+    },
     /// Names are 1 to 32 bytes of UTF-8 without NUL.
     BadName {
         /// What was asked for.
@@ -221,6 +231,9 @@ impl fmt::Display for Error {
             Self::NotFound { path } => {
                 write!(f, "{}: no such file; create the ring first, or check the path", path.display())
             }
+            Self::NoDirectory { path } => {
+                write!(f, "{}: no such directory; make it first, or check the path", path.display())
+            }
             Self::NotRegular { path, kind } => {
                 write!(f, "{}: this is a {kind}, and a ring is a regular file; use another path", path.display())
             }
@@ -304,6 +317,9 @@ impl fmt::Display for Error {
             }
             Self::NameUnknown { name } => {
                 write!(f, "the ring knows no consumer by the name {name:?}; check the spelling, and the ring")
+            }
+            Self::SlotUnknown { slot } => {
+                write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
             Self::BadName { name } => {
                 write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")

@@ -98,6 +98,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
         Errno::NOTDIR => {
             Error::NotRegular { path: directory.into(), kind: "file where a directory should be" }
         }
+        Errno::NOENT => Error::NoDirectory { path: directory.into() },
         _ => refusal(directory, "open the directory", errno),
     })
 }

@@ -1,4 +1,4 @@
-//! Gates: how consumers hold the producer back, and how it gets past those that are dead or too slow.
+//! Gates: how consumers hold the producer back. `pressure.rs` has how it gets past those that are dead or too slow.
 //!
 //! The producer keeps a private limit and scans the slots only when a claim would pass it. A consumer that
 //! attaches may be missed by a scan, and its gate must hold all the same:
@@ -51,7 +51,7 @@ pub(crate) fn scan(areas: Areas<'_>, published: u64) -> u64 {
 
 /// The cursor of a slot that gates.
 #[inline]
-fn gated_at(slot: &Slot) -> Option<u64> {
+pub(crate) fn gated_at(slot: &Slot) -> Option<u64> {
     // [G3'] Acquire. Pairs with [G3] and with the detach's Release [G4].
     // Orders: the state before the cursor; a leaving consumer's reads before the writes they no longer hold up.
     // Without it: an open gate is judged by the slot's last owner's cursor, or the last record is torn.
@@ -65,97 +65,14 @@ fn gated_at(slot: &Slot) -> Option<u64> {
     Some(slot.gate.cursor.load(at!(W5_CURSOR, Acquire)) & !7)
 }
 
-/// What the producer knows of the consumers that hold it up, since a claim was first refused.
-#[derive(Debug, Default)]
-pub(crate) struct Pressure {
-    /// When each slot was first seen in the way, ns on the producer's monotonic clock; 0: it is not.
-    since: Vec<u64>,
-    /// When each slot's consumer was first seen to be away; 0: it is not.
-    away: Vec<u64>,
-    probed_ns: u64,
-}
-
-/// What became of the slots in the way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Relief {
-    pub(crate) evicted: u64,
-    pub(crate) reclaimed: u64,
-}
-
-/// How often the locks of blocking consumers are looked at, ns.
-const PROBE_EVERY_NS: u64 = 1_000_000;
-
-impl Pressure {
-    /// A claim succeeded: nobody is in the way any more.
-    pub(crate) fn lift(&mut self) {
-        self.since.clear();
-        self.away.clear();
-    }
-
-    /// Looks at each consumer that keeps `end` from being written, at time `now`: takes the gate from those over
-    /// their deadline, and from the dead that are not, or no longer, held.
-    pub(crate) fn relieve(
-        &mut self,
-        areas: Areas<'_>,
-        end: u64,
-        now: u64,
-        alive: impl Fn(u32) -> bool,
-    ) -> Relief {
-        let now = now.max(1);
-        self.since.resize(areas.slots.len(), 0);
-        self.away.resize(areas.slots.len(), 0);
-        let probe = cfg!(loom) || now.saturating_sub(self.probed_ns) >= PROBE_EVERY_NS;
-        if probe {
-            self.probed_ns = now;
-        }
-        let mut relief = Relief::default();
-        for (number, slot) in areas.slots.iter().enumerate() {
-            let in_the_way =
-                gated_at(slot).is_some_and(|cursor| after(end, cursor.wrapping_add(areas.geometry.capacity)));
-            if !in_the_way {
-                self.since[number] = 0;
-                self.away[number] = 0;
-                continue;
-            }
-            let state = slot.gate.state.load(at!(G_STATE, Relaxed));
-            if self.since[number] == 0 {
-                self.since[number] = now;
-            }
-            let patience = patience_ns(areas, slot);
-            let overdue = patience.is_some_and(|patience| now - self.since[number] >= patience);
-            if (probe || overdue) && !alive(number as u32) {
-                if self.away[number] == 0 {
-                    self.away[number] = now;
-                }
-                let hold = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
-                let runs = hold == HOLD_FOREVER || (hold > 0 && now - self.away[number] < hold);
-                // Without a name nobody could come back to it, nor forget it.
-                let held = runs && name(slot) != [0; NAME_BYTES];
-                if (!held || overdue) && take_gate(slot, state, resting_state(slot)) {
-                    relief.reclaimed += 1;
-                }
-            } else if overdue && take_gate(slot, state, SlotState::Evicted) {
-                relief.evicted += 1;
-            }
-        }
-        relief
-    }
-}
-
-/// How long a consumer may hold the producer up, ns; `None`: for ever.
-fn patience_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
-    let own = slot.gate.deadline_ns.load(at!(G_FIELDS, Relaxed));
-    [own, areas.geometry.hard_limit_ns].into_iter().filter(|limit| *limit > 0).min()
-}
-
 /// The generation in the state word makes this fail if the slot has changed hands since `state` was read.
-fn take_gate(slot: &Slot, state: u64, next: SlotState) -> bool {
+pub(crate) fn take_gate(slot: &Slot, state: u64, next: SlotState) -> bool {
     let next = next.after(state);
     slot.gate.state.compare_exchange(state, next, at!(G_TAKE, Relaxed), at!(G_TAKE_FAILED, Relaxed)).is_ok()
 }
 
 /// What a slot becomes when its consumer has gone.
-fn resting_state(slot: &Slot) -> SlotState {
+pub(crate) fn resting_state(slot: &Slot) -> SlotState {
     if name(slot) == [0; NAME_BYTES] { SlotState::Free } else { SlotState::Saved }
 }
 
@@ -346,6 +263,13 @@ impl Seat {
 
     pub(crate) fn stored(&self) -> Place {
         self.stored
+    }
+
+    /// Whether the shared cursor is still the one that was stored. Another process may have written over it, and a
+    /// cursor that went back would hold the producer up until it moves again.
+    pub(crate) fn is_shown(&self, areas: Areas<'_>) -> bool {
+        let cursor = areas.slots[self.number as usize].gate.cursor.load(at!(G_FIELDS, Relaxed));
+        cursor == self.stored.position | self.selected as u64
     }
 
     pub(crate) fn account(&self) -> LossAccount {

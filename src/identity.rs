@@ -56,7 +56,7 @@ pub(crate) fn initialise(areas: &Areas<'_>, identity: &Identity) {
     set(&head.express.published, origin_position);
     set(&head.express.stamp, STAMP_NONE);
     set(&head.reserve.reserve, origin_position);
-    set(&head.reserve.epoch_position, origin_position);
+    set(&head.reserve.odd_began, origin_position);
     set(&head.reserve.mode, wait.to_bits());
     for entry in *index {
         // Odd: no record starts in the segment yet.

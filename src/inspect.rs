@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::attach::{self, until_found};
 use crate::consumer::{find_name, name_text};
-use crate::error::Error;
+use crate::error::{Corruption, Error};
 use crate::gate::{self, HOLD_FOREVER};
 use crate::index;
 use crate::layout::{Areas, NAME_BYTES, Slot, SlotState, WaitMode};
@@ -54,6 +54,10 @@ pub struct Snapshot {
     pub published: u64,
     /// Byte position up to which the producer may be writing.
     pub reserve: u64,
+    /// Where the ring contradicts itself on the way to the newest record; `None`: nowhere. Everything else here is
+    /// told all the same, but `next_sequence`, `records`, `bytes` and the lags of consumers count only as far as the
+    /// ring could be followed, and say 0 if it could not be at all.
+    pub corruption: Option<Corruption>,
     /// Sequence of the next record to be published.
     pub next_sequence: u64,
     /// Sequence of the oldest record that a newcomer can start at.
@@ -154,19 +158,25 @@ impl Inspector {
     }
 
     /// Reads everything once. Walks at most a batch and a 64th of the ring, and asks the kernel about every slot in
-    /// use.
+    /// use. Garbage in the ring is no error here: see [`Snapshot::corruption`].
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`], [`Error::Forked`].
+    /// [`Error::Forked`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         if self.region.forked() {
             return Err(Error::Forked);
         }
         let areas = self.region.areas();
         let geometry = self.region.geometry();
-        let newest = until_found(|| attach::end(areas))?;
-        let oldest = until_found(|| Ok(index::oldest(areas, 0)))?;
+        let origin = Place { sequence: geometry.origin_sequence, ..Place::default() };
+        let (newest, corruption) = match follow(areas) {
+            Ok(newest) => (newest, None),
+            Err((reached, corruption)) => (reached.unwrap_or(origin), Some(corruption)),
+        };
+        let oldest = until_found(|| Ok(index::oldest(areas, 0))).unwrap_or(newest);
+        let shown = areas.head.express.published.load(at!(C_INSPECT, Relaxed));
+        let published = if corruption.is_some() { shown } else { newest.position };
         let reserve = &areas.head.reserve;
         let counters = &areas.head.counters;
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
@@ -182,7 +192,8 @@ impl Inspector {
             hard_limit: limit(geometry.hard_limit_ns),
             wait: geometry.wait,
             mode: WaitMode::from_bits(read(&reserve.mode)).unwrap_or(geometry.wait),
-            published: newest.position,
+            published,
+            corruption,
             reserve: read(&reserve.reserve),
             next_sequence: newest.sequence,
             oldest_sequence: oldest.sequence,
@@ -248,6 +259,15 @@ impl Inspector {
     }
 }
 
+/// The place behind the newest record; or how far the way there can be followed, and why no further.
+fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
+    let mut reached = None;
+    until_found(|| attach::end_through(areas, |place| reached = Some(place))).map_err(|error| match error {
+        Error::Corrupt(corruption) => (reached, corruption),
+        _ => (reached, Corruption { position: 0, what: "no way to the newest record" }),
+    })
+}
+
 fn limit(ns: u64) -> Option<Duration> {
     (ns > 0).then(|| Duration::from_nanos(ns))
 }
@@ -269,17 +289,55 @@ pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
     forget_name(&Region::open(path.as_ref(), Access::Consumer)?, name)
 }
 
+/// As [`forget`], whatever name the slot of this number is kept for: also one that is no text, which only garbage
+/// written into the ring leaves behind.
+///
+/// # Errors
+///
+/// [`Error::NameInUse`] while a consumer lives in the slot, [`Error::SlotUnknown`] if it keeps no name, and whatever
+/// keeps the file from being opened as a ring.
+#[cfg(not(loom))]
+pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
+    forget_number(&Region::open(path.as_ref(), Access::Consumer)?, slot)
+}
+
 pub(crate) fn forget_name(region: &Region, name: &str) -> Result<(), Error> {
     let bytes = attach::name_bytes(name)?;
-    let lock = Lock::Name(name_hash(&bytes));
+    let unknown = || Error::NameUnknown { name: name.to_owned() };
+    forget_kept(region, &bytes, |areas| find_name(areas, &bytes).ok_or_else(unknown))
+}
+
+pub(crate) fn forget_number(region: &Region, number: u32) -> Result<(), Error> {
+    let unknown = || Error::SlotUnknown { slot: number };
+    let slot = region.areas().slots.get(number as usize).ok_or_else(unknown)?;
+    let bytes = gate::name(slot);
+    if !is_kept(slot, &bytes) {
+        return Err(unknown());
+    }
+    forget_kept(region, &bytes, |_| is_kept(slot, &bytes).then_some(number).ok_or_else(unknown))
+}
+
+/// Is the slot kept for this name?
+fn is_kept(slot: &Slot, name: &[u8; NAME_BYTES]) -> bool {
+    *name != [0; NAME_BYTES] && gate::name(slot) == *name && gate::state(slot) != Some(SlotState::Free)
+}
+
+/// Frees the slot that `find` finds under the name's lock.
+fn forget_kept(
+    region: &Region,
+    name: &[u8; NAME_BYTES],
+    find: impl FnOnce(Areas<'_>) -> Result<u32, Error>,
+) -> Result<(), Error> {
+    let in_use = || Error::NameInUse { name: name_text(name) };
+    let lock = Lock::Name(name_hash(name));
     if !region.lock(lock)? {
-        return Err(Error::NameInUse { name: name.to_owned() });
+        return Err(in_use());
     }
     let areas = region.areas();
-    let result = match find_name(areas, &bytes) {
-        None => Err(Error::NameUnknown { name: name.to_owned() }),
-        Some(number) if !region.lock(Lock::Slot(number))? => Err(Error::NameInUse { name: name.to_owned() }),
-        Some(number) => {
+    let result = match find(areas) {
+        Err(error) => Err(error),
+        Ok(number) if !region.lock(Lock::Slot(number))? => Err(in_use()),
+        Ok(number) => {
             gate::forget(&areas.slots[number as usize]);
             crate::wait::notify(&areas.control.space.word, WaitMode::Fence);
             region.unlock(Lock::Slot(number));

@@ -135,8 +135,8 @@ pub(crate) struct Reserve {
     pub(crate) reserve: AtomicU64,
     /// Number of the producer: raised by each one that opens the ring.
     pub(crate) epoch: AtomicU64,
-    /// Position at which this epoch began.
-    pub(crate) epoch_position: AtomicU64,
+    /// Position at which the epoch began, if its number is odd: see `began`.
+    pub(crate) odd_began: AtomicU64,
     /// The `WaitMode` this producer really uses.
     pub(crate) mode: AtomicU64,
     /// 1: the producer ended cleanly, nothing more will come until another opens the ring.
@@ -144,6 +144,16 @@ pub(crate) struct Reserve {
     /// Hints for people: process id of the producer and when it opened the ring (wall clock, ns).
     pub(crate) pid: AtomicU64,
     pub(crate) opened_ns: AtomicU64,
+    /// Position at which the epoch began, if its number is even.
+    pub(crate) even_began: AtomicU64,
+}
+
+impl Reserve {
+    /// Where an epoch began. Two words, used in turn: a successor that dies before its epoch counts has not touched
+    /// where the one before it began.
+    pub(crate) fn began(&self, epoch: u64) -> &AtomicU64 {
+        if epoch & 1 == 1 { &self.odd_began } else { &self.even_began }
+    }
 }
 
 /// Totals since creation, for people and tools. Nothing depends on them.
@@ -297,11 +307,12 @@ const _: () = {
     assert!(size_of::<Reserve>() == 128);
     assert!(offset_of!(Reserve, reserve) == 0);
     assert!(offset_of!(Reserve, epoch) == 8);
-    assert!(offset_of!(Reserve, epoch_position) == 16);
+    assert!(offset_of!(Reserve, odd_began) == 16);
     assert!(offset_of!(Reserve, mode) == 24);
     assert!(offset_of!(Reserve, closed) == 32);
     assert!(offset_of!(Reserve, pid) == 40);
     assert!(offset_of!(Reserve, opened_ns) == 48);
+    assert!(offset_of!(Reserve, even_began) == 56);
     assert!(size_of::<Counters>() == 128);
     assert!(offset_of!(Counters, full) == 0);
     assert!(offset_of!(Counters, stall_ns) == 8);

@@ -64,7 +64,9 @@
 //!   claim to the ring, its slot, its name. Nothing else tells dead from alive: a stopped process is alive, and
 //!   so is one whose core dump is still being written.
 //! * After a `fork` the handles belong to the parent. In the child every call on them answers with an error, and
-//!   dropping them does nothing. Their descriptors are closed before `fork` returns in the child. A child made by
+//!   dropping them does nothing. What was taken from a handle before the fork and lives on in the child (a claim, a
+//!   batch, a record) leads to memory that is not there: using it ends the child with SIGSEGV, so drop it unused.
+//!   Their descriptors are closed before `fork` returns in the child. A child made by
 //!   a raw `clone` gets around that: until it calls `exec` or ends, a dead parent looks alive.
 //! * Another process with permission to write the file can write garbage into it. The answer is an error or wrong
 //!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS.
@@ -74,6 +76,8 @@
 //! is_send::<quoit::Producer>();
 //! is_send::<quoit::Consumer>();
 //! is_send::<quoit::Observer>();
+//! fn is_sync<T: Send + Sync>() {}
+//! is_sync::<quoit::Local>();
 //! ```
 //!
 //! ```compile_fail,E0277
@@ -123,7 +127,7 @@
 //! | cursor | the position below which a consumer has released everything |
 //! | gate | a cursor that the producer may not get more than the capacity ahead of |
 //! | limit | how far the producer may claim before it looks at the gates again |
-//! | deadline | of a gate: how long it may hold the producer up in one piece |
+//! | deadline | of a gate: how long it may hold the producer up, in all, while the producer goes once round the ring |
 //! | evict | take the gate from a consumer over its deadline; it goes on as a lossy one |
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
@@ -145,7 +149,7 @@
 //! |---|---|
 //! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings without a file) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
-//! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
+//! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
 //! | mapping | `region` (maps, and all that is unsafe about them) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock` |
@@ -188,6 +192,7 @@ mod lock;
 mod observer;
 mod options;
 mod patience;
+mod pressure;
 mod producer;
 mod reader;
 mod receive;
@@ -207,9 +212,9 @@ pub use attach::{Attach, Start};
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use consumer::Consumer;
 pub use error::{Corruption, Error, RecvError, SendError};
-#[cfg(not(loom))]
-pub use inspect::forget;
 pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
+#[cfg(not(loom))]
+pub use inspect::{forget, forget_slot};
 pub use layout::WaitMode;
 pub use local::Local;
 pub use observer::Observer;

@@ -1,6 +1,6 @@
 //! A ring in this process's own memory: for threads, for tests, and for the models, which know no files.
 
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
@@ -11,11 +11,11 @@ use crate::options::Options;
 use crate::producer::Producer;
 use crate::region::Region;
 
-/// A ring on the heap, in the same bytes as a file. Clones share it; it goes with its last handle. It stays on one
-/// thread, and the handles that it makes may go to others.
+/// A ring on the heap, in the same bytes as a file. Clones share it; it goes with its last handle. Handles may be made
+/// from it in any thread (`Send` and `Sync`).
 #[derive(Clone, Debug)]
 pub struct Local {
-    region: Rc<Region>,
+    region: Arc<Mutex<Region>>,
 }
 
 impl Options {
@@ -25,18 +25,24 @@ impl Options {
     ///
     /// [`Error::Capacity`], [`Error::BadOption`].
     pub fn local(&self) -> Result<Local, Error> {
-        Ok(Local { region: Rc::new(Region::heap(self.geometry()?)?) })
+        #[cfg_attr(loom, allow(clippy::arc_with_non_send_sync, reason = "loom's threads take turns on one"))]
+        Ok(Local { region: Arc::new(Mutex::new(Region::heap(self.geometry()?)?)) })
     }
 }
 
 impl Local {
+    /// One more handle's hold on the ring. Making it touches nothing that a panic could leave half done.
+    fn share(&self) -> Result<Region, Error> {
+        self.region.lock().unwrap_or_else(PoisonError::into_inner).share()
+    }
+
     /// As [`Producer::open`].
     ///
     /// # Errors
     ///
     /// [`Error::ProducerAlive`] while there is one.
     pub fn producer(&self) -> Result<Producer, Error> {
-        Producer::take_over(self.region.share()?)
+        Producer::take_over(self.share()?)
     }
 
     /// As [`Consumer::open`].
@@ -45,7 +51,7 @@ impl Local {
     ///
     /// As [`Consumer::open`], without those of files.
     pub fn consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
-        Consumer::attach(self.region.share()?, attach)
+        Consumer::attach(self.share()?, attach)
     }
 
     /// As [`Observer::open`].
@@ -54,7 +60,7 @@ impl Local {
     ///
     /// As [`Observer::open`], without those of files.
     pub fn observer(&self, start: Start) -> Result<Observer, Error> {
-        Observer::attach(self.region.share()?, start)
+        Observer::attach(self.share()?, start)
     }
 
     /// As [`Inspector::open`].
@@ -63,7 +69,7 @@ impl Local {
     ///
     /// As [`Inspector::open`], without those of files.
     pub fn inspector(&self) -> Result<Inspector, Error> {
-        Ok(Inspector::attach(self.region.share()?))
+        Ok(Inspector::attach(self.share()?))
     }
 
     /// As [`forget`](crate::forget).
@@ -72,6 +78,15 @@ impl Local {
     ///
     /// As [`forget`](crate::forget), without those of files.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
-        crate::inspect::forget_name(&self.region.share()?, name)
+        crate::inspect::forget_name(&self.share()?, name)
+    }
+
+    /// As [`forget_slot`](crate::forget_slot).
+    ///
+    /// # Errors
+    ///
+    /// As [`forget_slot`](crate::forget_slot), without those of files.
+    pub fn forget_slot(&self, slot: u32) -> Result<(), Error> {
+        crate::inspect::forget_number(&self.share()?, slot)
     }
 }

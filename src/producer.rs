@@ -9,11 +9,12 @@ use crate::claim::{Batch, Claim};
 use crate::clock;
 use crate::copy;
 use crate::error::{Error, SendError};
-use crate::gate::{self, Pressure};
+use crate::gate;
 use crate::layout::{Areas, WaitMode};
 use crate::lock::Lock;
 #[cfg(not(loom))]
 use crate::options::Options;
+use crate::pressure::Pressure;
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
@@ -272,7 +273,7 @@ impl Producer {
         match self.writer.claim(self.region.areas(), len) {
             Ok(claimed) => {
                 if self.pressed {
-                    self.lift();
+                    self.lift(None);
                 }
                 Ok(claimed)
             }
@@ -323,29 +324,32 @@ impl Producer {
                 Patience::Forever => self.wait_for_space(end, u64::MAX),
             }
         };
-        if waiting_since != 0 && !matches!(patience, Patience::None) {
-            let waited = clock::monotonic_ns().saturating_sub(waiting_since);
-            self.totals.stall_ns = self.totals.stall_ns.wrapping_add(waited);
+        let waited = (waiting_since != 0).then(clock::monotonic_ns);
+        if let Some(now) = waited
+            && !matches!(patience, Patience::None)
+        {
+            let stalled = now.saturating_sub(waiting_since);
+            self.totals.stall_ns = self.totals.stall_ns.wrapping_add(stalled);
             self.show_totals();
         }
         if result.is_ok() && self.pressed {
-            self.lift();
+            self.lift(waited);
         }
         result
     }
 
     /// A claim succeeded: whoever held the producer up no longer does.
     #[cold]
-    fn lift(&mut self) {
+    fn lift(&mut self, waited: Option<u64>) {
         self.pressed = false;
-        self.pressure.lift();
+        self.pressure.lift(waited);
     }
 
     /// Takes the gate from consumers that are dead or over their deadline. True: scan again.
     fn relieve(&mut self, end: u64, now: u64) -> bool {
         let areas = self.region.areas();
         let alive = |slot| self.region.locked(Lock::Slot(slot));
-        let relief = self.pressure.relieve(areas, end, now, alive);
+        let relief = self.pressure.relieve(areas, self.writer.published().position, end, now, alive);
         if relief.evicted + relief.reclaimed == 0 {
             return false;
         }

@@ -178,11 +178,11 @@ impl Reader {
             self.epoch = epoch;
             // [R7] Acquire. Pairs with [T2].
             // Orders: the epoch before the position where it began.
-            // Without it: a consumer tells of the new producer where the one before it began.
+            // Without it: a consumer tells of the new producer where the one before the last began.
             fence_at!(R7_FENCE, Acquire);
             // The first producer of all succeeds nobody.
             if epoch > 1 {
-                let began = areas.head.reserve.epoch_position.load(at!(R4_EPOCH_POSITION, Relaxed));
+                let began = areas.head.reserve.began(epoch).load(at!(R4_EPOCH_POSITION, Relaxed));
                 self.change = Some((began, epoch));
             }
         }

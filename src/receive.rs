@@ -33,10 +33,13 @@ pub(crate) struct Receiver {
     lent: Option<u32>,
     /// Records are released by `release` alone.
     keep: bool,
-    /// Losses that begin before this position happened while the consumer was away.
-    attached_at: Option<u64>,
+    /// What was overwritten before this position was lost while the consumer was away: either on attaching, or, with
+    /// a gate, because the producer had been let past it before.
+    away_until: Option<u64>,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
+    /// Nothing but that loss was received: what is before it is gone, so releasing it keeps nothing from anybody.
+    only_lost: bool,
     corrupt: Option<Corruption>,
     /// The end of the stream was told: the next wait is for another producer.
     told_end: bool,
@@ -64,8 +67,9 @@ impl Receiver {
             released,
             lent: None,
             keep: false,
-            attached_at: None,
+            away_until: None,
             untold: None,
+            only_lost: false,
             corrupt: None,
             told_end: false,
             spins: SPINS,
@@ -75,10 +79,14 @@ impl Receiver {
     /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
     /// such, and if there are any already the first is returned.
     pub(crate) fn resume(&mut self, published: u64) -> Result<Option<Loss>, Error> {
-        self.attached_at = Some(published);
+        self.away_until = Some(published);
         if after(floor(self.region.areas()), self.reader.next().position) {
             let loss = until_found(|| Ok(self.resync()))?;
             self.untold = (loss.records > 0).then_some(loss);
+            self.only_lost = true;
+        }
+        if !self.gated {
+            self.away_until = None;
         }
         Ok(self.untold)
     }
@@ -196,7 +204,10 @@ impl Receiver {
     /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
     #[inline(always)]
     fn before_looking(&mut self) -> Option<Result<Option<Step>, RecvError>> {
-        if !self.keep && self.untold.is_none() {
+        // Who keeps its records does not keep a place that was overwritten: a gate there would hold the producer up
+        // for nothing.
+        if self.untold.is_none() && (!self.keep || self.only_lost) {
+            self.only_lost = false;
             self.release_received();
         }
         if let Some(seat) = &self.seat {
@@ -219,13 +230,13 @@ impl Receiver {
         self.gated && wait::is_armed(&self.region.areas().control.space.word)
     }
 
-    /// Stores the cursor if it is behind, and wakes a producer that waits for it.
+    /// Stores the cursor if it is behind, or not what was stored there, and wakes a producer that waits for it.
     fn settle(&mut self) {
         let Some(seat) = &mut self.seat else { return };
-        if self.released.position == seat.stored().position {
+        let areas = self.region.areas();
+        if self.released.position == seat.stored().position && seat.is_shown(areas) {
             return;
         }
-        let areas = self.region.areas();
         seat.store_cursor(areas, self.released);
         if self.gated {
             wait::notify(&areas.control.space.word, WaitMode::Fence);
@@ -265,7 +276,7 @@ impl Receiver {
 
     fn resync(&mut self) -> Option<Loss> {
         let (left, place) = self.reader.resync(self.region.areas())?;
-        let away = self.attached_at.is_some_and(|published| after(published, left.position));
+        let away = self.away_until.is_some_and(|published| after(published, left.position));
         let cause = match &self.seat {
             Some(seat) if seat.was_evicted() => LossCause::Evicted,
             _ if away => LossCause::Away,

@@ -128,11 +128,12 @@ fn head() -> Head {
         reserve: Reserve {
             reserve: zero(),
             epoch: zero(),
-            epoch_position: zero(),
+            odd_began: zero(),
             mode: zero(),
             closed: zero(),
             pid: zero(),
             opened_ns: zero(),
+            even_began: zero(),
         },
         counters: Counters {
             full: zero(),

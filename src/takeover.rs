@@ -99,10 +99,10 @@ fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     reserve.opened_ns.store(clock::wall_ns(), at!(T_HINTS_WRITE, Relaxed));
     reserve.mode.store(mode.to_bits(), at!(T_MODE, Relaxed));
     reserve.closed.store(0, at!(T_CLOSED, Relaxed));
-    reserve.epoch_position.store(published, at!(T_EPOCH_POSITION, Relaxed));
+    reserve.began(epoch).store(published, at!(T_EPOCH_POSITION, Relaxed));
     // [T2] Release. Pairs with [R7].
     // Orders: the epoch's position before the epoch.
-    // Without it: a consumer tells of the new producer at the old one's position.
+    // Without it: a consumer tells of the new producer where the one before the last began.
     reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
     wait::announce(&areas.control.data.word);
     epoch

@@ -102,6 +102,7 @@ fn path_of(error: &Error) -> Option<&Path> {
     match error {
         Error::Exists { path }
         | Error::NotFound { path }
+        | Error::NoDirectory { path }
         | Error::NotRegular { path, .. }
         | Error::Permission { path, .. }
         | Error::Filesystem { path, .. }
@@ -124,6 +125,7 @@ fn advice(error: &Error) -> &'static str {
     match error {
         Error::Exists { .. } => "open it, or remove it",
         Error::NotFound { .. } => "create",
+        Error::NoDirectory { .. } => "no such directory; make it first",
         Error::NotRegular { .. } => "use another path",
         Error::Permission { .. } => "ask the owner",
         Error::Filesystem { .. } => "put the ring on",
@@ -140,6 +142,7 @@ fn advice(error: &Error) -> &'static str {
         Error::SlotsTaken { .. } => "forget a name, end a consumer, or create the ring with more slots",
         Error::NameInUse { .. } => "end it first, or take another name",
         Error::NameUnknown { .. } => "check",
+        Error::SlotUnknown { .. } => "shows which slots do",
         Error::BadName { .. } => "1 to 32 bytes",
         Error::StartGone { .. } => "start at oldest or newest",
         Error::GatedOnly => "attach gated without a deadline",

@@ -34,7 +34,8 @@ mod at {
     pub(crate) const EXPRESS_PAYLOAD: u64 = 4120;
     pub(crate) const RESERVE: u64 = 4224;
     pub(crate) const EPOCH: u64 = 4232;
-    pub(crate) const EPOCH_POSITION: u64 = 4240;
+    pub(crate) const ODD_BEGAN: u64 = 4240;
+    pub(crate) const EVEN_BEGAN: u64 = 4280;
     pub(crate) const MODE: u64 = 4248;
     pub(crate) const CLOSED: u64 = 4256;
     pub(crate) const COUNTERS: u64 = 4352;
@@ -184,7 +185,9 @@ impl Victim {
             at_once("observe the last", || observe(Start::Last(u64::MAX))),
             at_once("observe a sequence", || observe(Start::Sequence(sequence))),
             at_once("inspect", || {
-                quoit::Inspector::open(&self.path).and_then(|inspector| inspector.snapshot().map(drop))
+                let snapshot =
+                    quoit::Inspector::open(&self.path).and_then(|inspector| inspector.snapshot())?;
+                snapshot.corruption.map_or(Ok(()), |corruption| Err(Error::Corrupt(corruption)))
             }),
             at_once("forget", || quoit::forget(&self.path, "late")),
             at_once("produce", || Producer::open(&self.path).map(drop)),

@@ -106,7 +106,9 @@ impl Exit {
             | Error::NotRegular { .. }
             | Error::NotARing { .. }
             | Error::TooShort { .. }
-            | Error::NameUnknown { .. } => Self::NotFound,
+            | Error::NoDirectory { .. }
+            | Error::NameUnknown { .. }
+            | Error::SlotUnknown { .. } => Self::NotFound,
             Error::Version { .. }
             | Error::Foreign { .. }
             | Error::Damaged { .. }

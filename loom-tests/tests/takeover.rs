@@ -184,3 +184,31 @@ fn in_the_takeover_itself() {
         finished
     });
 }
+
+/// A successor dies in its takeover while a reader has still to be told of the producer before it: that one is told
+/// where it began, and not where the dead one would have.
+#[test]
+fn before_its_epoch_counts() {
+    for_each_crash("dies_before_its_epoch", |stores| {
+        let ring = options(0).local().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        for sequence in 0..2 {
+            let mut producer = ring.producer().unwrap();
+            producer.try_send(&payload(sequence, 1)).unwrap();
+            quoit::fate::kill(producer);
+        }
+        let taken = quoit::fate::crash_after(stores, || ring.producer().unwrap());
+        let finished = taken.is_some();
+        let mut oracle = Oracle::new(0, 1);
+        drain(&mut consumer, &mut oracle);
+        assert_eq!((oracle.next, oracle.lost), (2, 0));
+        let (_producer, _) = go_on(&ring, taken, 1);
+        drain(&mut consumer, &mut oracle);
+        for (epoch, at) in oracle.changes.iter().zip(&oracle.changed_at) {
+            assert_eq!(*at, if *epoch == 2 { 1 } else { 2 }, "epoch {epoch} was told at the wrong place");
+        }
+        let last = oracle.changes.last();
+        assert!(matches!(last, Some(3 | 4)), "the last producer was not told: {last:?}");
+        finished
+    });
+}

@@ -118,7 +118,7 @@ fn nowhere_to_create_it() {
     let missing = ring.directory.path().join("no directory");
     for created in creators(&missing.join("ring"), &small()) {
         let error = created.unwrap_err();
-        assert!(matches!(&error, Error::NotFound { path } if *path == missing), "{error:?}");
+        assert!(matches!(&error, Error::NoDirectory { path } if *path == missing), "{error:?}");
         is_helpful(&error);
     }
     for created in creators(&ring.path.join("ring"), &small()) {

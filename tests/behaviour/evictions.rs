@@ -10,7 +10,8 @@ use crate::common::{PATIENCE, Reader, payload, soon, until};
 crate::behaviours! {
     an_overdue_consumer_loses_its_gate,
     a_deadline_runs_through_refused_tries,
-    a_deadline_starts_anew_after_a_success,
+    a_deadline_starts_anew_after_a_lap,
+    letting_a_record_through_now_and_then_does_not_help,
     a_deadline_ends_when_its_consumer_is_out_of_the_way,
     an_eviction_is_told_without_a_loss,
     an_eviction_wakes_a_sleeper,
@@ -63,7 +64,7 @@ fn a_deadline_runs_through_refused_tries(setup: Setup) {
     assert_eq!(ring.snapshot().evictions, 1);
 }
 
-fn a_deadline_starts_anew_after_a_success(setup: Setup) {
+fn a_deadline_starts_anew_after_a_lap(setup: Setup) {
     let deadline = DEADLINE * 4;
     let ring = setup.ring();
     let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
@@ -81,9 +82,33 @@ fn a_deadline_starts_anew_after_a_success(setup: Setup) {
         } else if refused.is_ok() {
             return;
         }
+        oracle.keep_up(&sent, &mut consumer);
+    }
+}
+
+/// Each time it holds the producer up for a part of its deadline only, and then lets one record through.
+fn letting_a_record_through_now_and_then_does_not_help(setup: Setup) {
+    let deadline = DEADLINE * 4;
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated_for(deadline));
+    sent.fill(&mut producer, 56);
+    for held_up in 0.. {
+        assert!(deadline / 4 * held_up <= deadline, "it goes on and on");
+        let _ = producer.try_send(&payload(sent.next(), 56)).map(|_| sent.lens.push(56));
+        std::thread::sleep(deadline / 4);
+        if producer.try_send(&payload(sent.next(), 56)).is_ok() {
+            sent.lens.push(56);
+            break;
+        }
         oracle.take(&sent, &mut consumer, 1);
         consumer.release();
+        sent.send(&mut producer, 56);
     }
+    assert_eq!(ring.snapshot().evictions, 1);
+    oracle.keep_up(&sent, &mut consumer);
+    assert_eq!(oracle.evictions, 1);
 }
 
 fn a_deadline_ends_when_its_consumer_is_out_of_the_way(setup: Setup) {

@@ -12,6 +12,8 @@ crate::behaviours! {
     what_was_not_released_comes_again,
     a_name_is_not_held_unless_it_asks,
     what_was_missed_is_told,
+    what_is_overwritten_later_was_not_missed_away,
+    keeping_records_keeps_no_place_that_was_overwritten,
     a_loss_found_on_return_is_told_until_it_is_received,
     a_release_does_not_pass_a_loss_that_was_not_told,
     a_loss_that_was_not_released_is_booked_once,
@@ -122,6 +124,51 @@ fn what_was_missed_is_told(setup: Setup) {
     assert_eq!(oracle.lost_by(LossCause::Away), oracle.lost());
     let info = ring.named("away").unwrap();
     assert_eq!((info.lost.away, info.lost.bytes), (oracle.lost(), oracle.lost_bytes()));
+}
+
+/// It came back in time, and was lapped then: away has nothing to do with it.
+fn what_is_overwritten_later_was_not_missed_away(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let attach = Attach::lossy().name("back in time");
+    drop(ring.consumer(&attach));
+    sent.send_many(&mut producer, [56; 20]);
+    let mut consumer = ring.consumer(&attach);
+    assert_eq!(consumer.resumed().unwrap().lost, None);
+    sent.send_many(&mut producer, [56; 200]);
+    oracle.keep_up(&sent, &mut consumer);
+    oracle.is_done(&sent, setup.first);
+    assert!(oracle.lost() > 0);
+    assert_eq!(oracle.lost_by(LossCause::Overrun), oracle.lost());
+    assert_eq!((consumer.account().overrun, consumer.account().away), (oracle.lost(), 0));
+}
+
+/// A gate at a place that has gone would hold the producer up for nothing.
+fn keeping_records_keeps_no_place_that_was_overwritten(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let attach = Attach::gated().name("keeper");
+    drop(ring.consumer(&attach));
+    sent.send_many(&mut producer, [56; 300]);
+    let mut consumer = ring.consumer(&attach);
+    consumer.keep(true);
+    oracle.take(&sent, &mut consumer, 1);
+    assert_eq!(oracle.losses.len(), 1);
+    oracle.take(&sent, &mut consumer, 1);
+    let kept = oracle.next.wrapping_sub(1);
+    assert_eq!(ring.named("keeper").unwrap().next_sequence, kept, "the loss is released, the record is not");
+    sent.send(&mut producer, 56);
+    drop(consumer);
+    // The kept record comes again, the loss does not.
+    oracle.next = kept;
+    oracle.received -= 1;
+    let mut consumer = ring.consumer(&attach);
+    assert_eq!(consumer.resumed().unwrap().lost, None);
+    oracle.keep_up(&sent, &mut consumer);
+    oracle.is_done(&sent, setup.first);
+    assert_eq!(consumer.account().records, oracle.lost(), "booked once");
 }
 
 fn a_loss_found_on_return_is_told_until_it_is_received(setup: Setup) {

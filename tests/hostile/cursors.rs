@@ -145,7 +145,8 @@ fn epochs() {
             assert_eq!(reader.look(), Ok(None), "{}", reader.name());
         }
         // It is told where the records of the new producer begin, so never if that is nowhere.
-        victim.set(at::EPOCH_POSITION, u64::MAX >> 1);
+        victim.set(at::ODD_BEGAN, u64::MAX >> 1);
+        victim.set(at::EVEN_BEGAN, u64::MAX >> 1);
         victim.set(at::EPOCH, garbage ^ 1);
         let sequence = send(&mut producer, 8);
         for reader in &mut readers {

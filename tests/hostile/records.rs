@@ -230,3 +230,34 @@ fn express_copies() {
         reader.receives(0, &[0xff; 24]);
     }
 }
+
+/// Somebody is called for a ring that is corrupt, and wants to see the rest of it.
+#[test]
+fn an_inspector_shows_what_it_can() {
+    let victim = Victim::new();
+    for everything in [false, true] {
+        victim.restore();
+        let mut producer = victim.producer();
+        let _consumer = victim.consumer(Attach::gated().name("kin"));
+        let position = (0..3).map(|_| (victim.get(at::PUBLISHED), send(&mut producer, 24)).0).last().unwrap();
+        let whole = quoit::Inspector::open(&victim.path).unwrap().snapshot().unwrap();
+        assert_eq!((whole.corruption, whole.records, whole.bytes), (None, 3, 72));
+        victim.set(at::RECORDS + position, word(24, 7));
+        if everything {
+            victim.set_all(at::INDEX..at::INDEX_END, u64::MAX);
+        }
+        let snapshot = quoit::Inspector::open(&victim.path).unwrap().snapshot().unwrap();
+        let corruption = snapshot.corruption.expect("it is told");
+        if everything {
+            assert_eq!(corruption.what, "no index entry that leads to a record");
+            assert_eq!((snapshot.records, snapshot.bytes), (0, 0));
+        } else {
+            assert_eq!((corruption.position, corruption.what), (position, OUT_OF_SEQUENCE));
+            assert_eq!((snapshot.records, snapshot.bytes, snapshot.next_sequence), (2, 48, 2));
+        }
+        assert_eq!((snapshot.published, snapshot.reserve), (whole.published, whole.reserve));
+        assert!(snapshot.producer_alive && snapshot.epoch == 1);
+        let names: Vec<_> = snapshot.consumers.iter().map(|consumer| consumer.name.as_deref()).collect();
+        assert_eq!(names, [Some("kin")]);
+    }
+}

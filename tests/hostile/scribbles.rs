@@ -108,8 +108,7 @@ impl Crew {
             Err(other) => panic!("{other}"),
         }
         match at_once("snapshot", || self.inspector.snapshot()) {
-            Ok(_) => {}
-            Err(Error::Corrupt(_)) => answers.corrupt += 1,
+            Ok(snapshot) => answers.corrupt += u64::from(snapshot.corruption.is_some()),
             Err(other) => panic!("{other}"),
         }
     }
@@ -169,13 +168,14 @@ fn scribble(seed: u64, rounds: u64, hot: &[u64], areas: &[(u64, u64)]) -> Answer
     answers
 }
 
-const LINES: [u64; 8] = [
+const LINES: [u64; 9] = [
     at::PUBLISHED,
     at::STAMP,
     at::EXPRESS_HEADER,
     at::RESERVE,
     at::EPOCH,
-    at::EPOCH_POSITION,
+    at::ODD_BEGAN,
+    at::EVEN_BEGAN,
     at::MODE,
     at::CLOSED,
 ];

@@ -281,6 +281,62 @@ fn names() {
         let error = Consumer::open(&victim.path, &Attach::lossy()).map(drop).unwrap_err();
         assert!(matches!(error, Error::SlotsTaken { slots: 4, saved: 3 }), "{error:?}");
         assert!(matches!(quoit::forget(&victim.path, "kin"), Err(Error::NameUnknown { .. })));
+        assert!(matches!(quoit::forget_slot(&victim.path, 3), Err(Error::SlotUnknown { slot: 3 })));
+        assert!(matches!(quoit::forget_slot(&victim.path, 4), Err(Error::SlotUnknown { slot: 4 })));
+        // No text leads to these names, their numbers do.
+        for number in 0..3 {
+            quoit::forget_slot(&victim.path, number).unwrap();
+            assert!(matches!(quoit::forget_slot(&victim.path, number), Err(Error::SlotUnknown { .. })));
+        }
+        assert_eq!(inspect(&victim).consumers.len(), 1, "the last one");
+    }
+}
+
+/// A name that is held for ever, and is no text any more: its number frees the producer all the same.
+#[test]
+fn a_held_slot_without_a_name_to_forget_it_by() {
+    let victim = Victim::new();
+    let mut producer = victim.producer();
+    let consumer = victim.consumer(Attach::gated().name("kin").hold_forever());
+    let number = consumer.slot();
+    assert!(matches!(quoit::forget_slot(&victim.path, number), Err(Error::NameInUse { .. })));
+    drop(consumer);
+    victim.set(at::slot(u64::from(number)) + at::NAME, u64::MAX);
+    while producer.try_send(&[0; 300]).is_ok() {}
+    let soon = Instant::now() + Duration::from_millis(5);
+    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut), "it is held");
+    quoit::forget_slot(&victim.path, number).unwrap();
+    sends_in_time(&mut producer);
+    is_healthy(&victim, &mut producer);
+}
+
+/// The cursor of a consumer that has received everything is written over with an older one. It sees to that the next
+/// time it finds nothing, be it awake or asleep.
+#[test]
+fn cursors_that_went_back() {
+    let victim = Victim::new();
+    for asleep in [false, true] {
+        victim.restore();
+        let mut producer = victim.producer();
+        let mut reader = Reader::Consumer("gated", victim.consumer(Attach::gated()));
+        for _ in 0..40 {
+            let sequence = send(&mut producer, 300);
+            reader.receives(sequence, &payload(sequence, 300));
+            assert_eq!(reader.look(), Ok(None));
+        }
+        let cursor = slot_of(&reader) + at::CURSOR;
+        let honest = victim.get(cursor);
+        victim.set(cursor, honest - CAPACITY);
+        while producer.try_send(&[]).is_ok() {}
+        victim.set(cursor, (honest - CAPACITY) ^ 1);
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+        while matches!(reader.look(), Ok(Some(_))) {}
+        if asleep {
+            assert_eq!(reader.wait(Duration::from_millis(1)), Ok(None));
+        }
+        sends_in_time(&mut producer);
+        while matches!(reader.look(), Ok(Some(_))) {}
+        is_healthy(&victim, &mut producer);
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Document {
     options: Options,
     producer: Producer,
     position: Position,
+    /// Where the ring contradicts itself; sequences, lags and counts of records end there.
+    corruption: Option<Corruption>,
     counters: Counters,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<PerSecond>,
@@ -54,6 +56,12 @@ struct Position {
     reserve: u64,
     oldest_sequence: u64,
     next_sequence: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Corruption {
+    position: u64,
+    what: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,6 +151,9 @@ impl Document {
                 oldest_sequence: s.oldest_sequence,
                 next_sequence: s.next_sequence,
             },
+            corruption: s
+                .corruption
+                .map(|corruption| Corruption { position: corruption.position, what: corruption.what }),
             counters: Counters {
                 records: s.records,
                 bytes: s.bytes,

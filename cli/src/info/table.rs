@@ -54,6 +54,15 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
     let pid = if s.producer_alive { format!(" (process {})", s.producer_pid) } else { String::new() };
     let more = if more.is_empty() { String::new() } else { format!("; {more}") };
     row("producer", format!("{word}{pid}, epoch {}{more}", s.epoch));
+    if let Some(corruption) = s.corruption {
+        row(
+            "corrupt",
+            format!(
+                "{} at position {}; records are counted up to there",
+                corruption.what, corruption.position
+            ),
+        );
+    }
     row("published", format!("{} records, {} of payload", units::count(s.records), units::bytes(s.bytes)));
     row(
         "sequences",

@@ -1,6 +1,6 @@
 //! Each verb at its plainest.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use crate::support::{Place, lines};
 
@@ -157,6 +157,15 @@ fn names_resume_and_are_forgotten() {
     assert_eq!((json.len(), &json[1]["sequence"]), (5, &6.into()));
     place.run("forget RING archive", b"").assert_code(0).assert_stdout("");
     place.run("forget RING archive", b"").assert_code(3).assert_one_line().assert_says("archive");
+    place.run("sub RING --gated --name archive --count 3", b"").assert_code(0).assert_stdout(lines(0..3));
+    place.run("forget RING", b"").assert_code(2);
+    place.run("forget RING archive --slot 0", b"").assert_code(2);
+    place
+        .run("forget RING --slot 1", b"")
+        .assert_code(3)
+        .assert_one_line()
+        .assert_says("slot 1 keeps no name");
+    place.run("forget RING --slot 0", b"").assert_code(0).assert_stdout("");
     place.run("sub RING --name archive --gated", b"").assert_code(0).assert_stdout(lines(0..10));
 }
 
@@ -185,4 +194,21 @@ fn usage() {
     }
     let script = place.run("completions bash", b"").assert_code(0).stdout;
     assert!(String::from_utf8(script).unwrap().contains("--until-closed"));
+}
+
+#[test]
+fn info_shows_what_it_can_of_a_corrupt_ring() {
+    let place = Place::with("");
+    place.run("pub RING", &lines(0..10)).assert_code(0);
+    let info = place.info();
+    assert!(info["corruption"].is_null());
+    let number = |key: &str| info["geometry"][key].as_u64().unwrap();
+    let file = std::fs::File::options().write(true).open(&place.ring).unwrap();
+    file.write_all_at(&[0xff; 8], number("file_bytes") - number("capacity")).unwrap();
+    let info = place.info();
+    assert_eq!(info["corruption"]["position"], 0);
+    assert_eq!((&info["counters"]["records"], &info["producer"]["state"]), (&0.into(), &"closed".into()));
+    let ran = place.run("info RING", b"").assert_code(0);
+    let text = String::from_utf8(ran.stdout).unwrap();
+    assert!(text.contains("corrupt    padding where none can be at position 0"), "{text}");
 }
