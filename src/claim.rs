@@ -92,12 +92,14 @@ impl<'a> Claim<'a> {
         Some(unsafe { copy::slice_mut(self.words(), self.claimed.len as usize) })
     }
 
-    /// Makes the record visible. Returns its sequence.
+    /// Makes the record visible. Returns its sequence. If memory of the ring is gone
+    /// ([`SendError::Truncated`](crate::SendError::Truncated)), it is not visible, and the next call says so.
     pub fn publish(self) -> u64 {
         let Self { producer, claimed } = self;
         let staged = producer.stage(claimed);
         producer.express_claimed(claimed, staged);
-        producer.make_visible(staged);
+        // A failure is final, and told by the next call.
+        let _ = producer.make_visible(staged);
         staged.sequence.wrapping_sub(1)
     }
 }
@@ -188,12 +190,13 @@ impl<'a> Batch<'a> {
         self.records
     }
 
-    /// Makes every record of the batch visible at once. Returns the last one's sequence; `None`: it was empty.
+    /// Makes every record of the batch visible at once. Returns the last one's sequence; `None`: it was empty, or memory
+    /// of the ring is gone and nothing is visible, as the next call says.
     pub fn publish(mut self) -> Option<u64> {
         if core::mem::take(&mut self.records) == 0 {
             return None;
         }
-        self.producer.make_visible(self.producer.writer().staged());
+        self.producer.make_visible(self.producer.writer().staged()).ok()?;
         Some(self.producer.next_sequence().wrapping_sub(1))
     }
 }

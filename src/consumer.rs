@@ -48,7 +48,14 @@ impl Consumer {
 
     pub(crate) fn attach(region: Region, attach: &Attach) -> Result<Self, Error> {
         let name = attach.check()?;
-        let overwritten = !attach.gated || attach.deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        if region.is_sealed() && attach.name.is_some() {
+            return Err(Error::BadOption {
+                what: "a sealed ring has no names: what it would keep under one, every consumer can write",
+            });
+        }
+        let limited = attach.deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        // On a sealed ring every consumer can write this one's cursor, and so have it overwritten.
+        let overwritten = !attach.gated || limited || region.is_sealed();
         if region.geometry().gated_only && overwritten {
             return Err(Error::GatedOnly);
         }
@@ -66,27 +73,18 @@ impl Consumer {
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
-        let areas = region.areas();
-        let (mut seat, saved) = sit_down(&region, &terms)?;
-        let placed = match saved {
-            Some(place) => resume_at(areas, &seat, attach, place),
-            None => start_at(areas, &mut seat, attach),
-        };
-        let (place, published) = placed.inspect_err(|_| match saved {
-            // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
-            Some(_) => seat.leave(areas),
-            None => gate::forget(&areas.slots[seat.number as usize]),
-        })?;
+        let Seated { seat, resumes, place, published } = region.vet(sit(&region, &terms, attach))?;
         let guard = if overwritten { Guard::Always } else { Guard::Until(published) };
-        let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let reader = Reader::new(place, guard, epoch);
         let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
-        let resumed = match saved {
-            Some(_) => {
-                let lost = receiver.resume(published)?;
+        let resumed = match resumes {
+            true => {
+                let lost = receiver.resume(published);
+                let lost = receiver.region().vet(lost)?;
                 Some(Resumed { sequence: receiver.next_sequence(), lost })
             }
-            None => None,
+            false => None,
         };
         Ok(Self { receiver, name: hash, resumed, _not_sync: std::marker::PhantomData })
     }
@@ -189,6 +187,31 @@ impl Consumer {
     }
 }
 
+/// A consumer with a slot and a place.
+struct Seated {
+    seat: Seat,
+    /// It was here before under its name.
+    resumes: bool,
+    place: Place,
+    /// What was published when its gate was open.
+    published: u64,
+}
+
+fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error> {
+    let areas = region.areas();
+    let (mut seat, saved) = sit_down(region, terms)?;
+    let placed = match saved {
+        Some(place) => resume_at(areas, &seat, attach, place),
+        None => start_at(areas, &mut seat, attach),
+    };
+    let (place, published) = placed.inspect_err(|_| match saved {
+        // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
+        Some(_) => seat.leave(areas),
+        None => gate::forget(&areas.slots[seat.number as usize]),
+    })?;
+    Ok(Seated { seat, resumes: saved.is_some(), place, published })
+}
+
 /// Where to go on under a name. Returns the place, and what is published now that the gate is open.
 fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, u64), Error> {
     let published = seat.open(areas, attach.gated);
@@ -260,7 +283,7 @@ pub(crate) fn name_text(name: &[u8; NAME_BYTES]) -> String {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if self.receiver.region().forked() {
+        if self.receiver.region().broken() {
             return;
         }
         let slot = self.slot();

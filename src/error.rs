@@ -162,6 +162,14 @@ pub enum Error {
     },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
+    /// Part of the handle's memory is gone: its file was cut short, or a page of it could not be had. Told only after
+    /// [`guard_against_truncation`](crate::guard_against_truncation); without it the process dies by SIGBUS.
+    Truncated,
+    /// The descriptors handed over are not those of a sealed ring.
+    NotSealed {
+        /// What is wrong with them.
+        what: &'static str,
+    },
     /// This process has as many open handles as can be guarded against `fork`.
     TooManyHandles {
         /// The limit.
@@ -206,6 +214,8 @@ pub enum SendError {
     },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
+    /// Part of the ring's memory is gone, and the record with it. Final for this handle; see [`Error::Truncated`].
+    Truncated,
 }
 
 /// Why nothing more is received.
@@ -220,6 +230,42 @@ pub enum RecvError {
     Corrupt(Corruption),
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
+    /// Part of the ring's memory is gone. Final for this handle; see [`Error::Truncated`].
+    Truncated,
+}
+
+/// What makes a handle useless for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Forked,
+    Truncated,
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Forked => Self::Forked,
+            Fault::Truncated => Self::Truncated,
+        }
+    }
+}
+
+impl From<Fault> for SendError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Forked => Self::Forked,
+            Fault::Truncated => Self::Truncated,
+        }
+    }
+}
+
+impl From<Fault> for RecvError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Forked => Self::Forked,
+            Fault::Truncated => Self::Truncated,
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -338,6 +384,12 @@ impl fmt::Display for Error {
             }
             Self::BadOption { what } => f.write_str(what),
             Self::Forked => FORKED.fmt(f),
+            Self::Truncated => TRUNCATED.fmt(f),
+            Self::NotSealed { what } => write!(
+                f,
+                "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
+                 through them: take no ring from this peer, or ask it for one made with Options::sealed"
+            ),
             Self::TooManyHandles { limit } => {
                 write!(f, "this process has {limit} open ring handles, the most it can guard; drop some")
             }
@@ -353,6 +405,9 @@ impl fmt::Display for Error {
 
 const FORKED: &str =
     "this handle came over a fork and belongs to the parent; open the ring anew in the child";
+
+const TRUNCATED: &str = "memory of the ring is gone: its file was cut short, or the file system had no page to give; drop \
+                         the handle, see who writes to the file, and create the ring anew";
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -401,6 +456,7 @@ impl fmt::Display for SendError {
                 )
             }
             Self::Forked => FORKED.fmt(f),
+            Self::Truncated => TRUNCATED.fmt(f),
         }
     }
 }
@@ -414,6 +470,7 @@ impl fmt::Display for RecvError {
             Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
             Self::Corrupt(corruption) => corruption.fmt(f),
             Self::Forked => FORKED.fmt(f),
+            Self::Truncated => TRUNCATED.fmt(f),
         }
     }
 }

@@ -11,7 +11,7 @@ use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use crate::error::Error;
 use crate::fork::Descriptor;
 use crate::identity::Identity;
-use crate::layout::{Geometry, IDENTITY_BYTES};
+use crate::layout::{Geometry, IDENTITY_BYTES, identity};
 
 /// How a handle maps a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 /// Allocates every block of a file.
-fn allocate(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
+pub(crate) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
     // Asked first: a request that cannot be met would otherwise take all the memory there is before it fails.
     let space = fs::fstatvfs(file)?;
     if space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < bytes {
@@ -209,6 +209,23 @@ fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; I
         done += read;
     }
     Ok(page)
+}
+
+/// The identity in the records of a sealed ring, and the device and inode of the file that it names as its control
+/// area. No descriptor of memory is left over from before the machine was last started.
+pub(crate) fn sealed_identity(
+    file: BorrowedFd<'_>,
+    path: &Path,
+    bytes: u64,
+) -> Result<(Identity, [u64; 2]), Error> {
+    let page = read_identity(file, path, bytes)?;
+    let identity = Identity::decode(&page, path)?;
+    if !identity.geometry.alignment.is_multiple_of(rustix::param::page_size() as u64) {
+        return Err(Error::Foreign { path: path.into(), what: "page size" });
+    }
+    let (words, _) = page.as_chunks::<8>();
+    let control = [0, 1].map(|number| u64::from_le_bytes(words[identity::CONTROL_FILE + number]));
+    Ok((identity, control))
 }
 
 /// Refuses file systems that do not keep memory, locks and futexes coherent between processes. Returns the

@@ -162,11 +162,15 @@ impl Inspector {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`].
+    /// [`Error::Forked`], [`Error::Truncated`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        if self.region.forked() {
-            return Err(Error::Forked);
+        if self.region.broken() {
+            return Err(self.region.fault().into());
         }
+        self.region.vet(self.read())
+    }
+
+    fn read(&self) -> Result<Snapshot, Error> {
         let areas = self.region.areas();
         let geometry = self.region.geometry();
         let origin = Place { sequence: geometry.origin_sequence, ..Place::default() };

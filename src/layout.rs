@@ -66,6 +66,9 @@ pub(crate) mod identity {
     pub(crate) const BOOT_ID: usize = 15;
     pub(crate) const CREATED_NS: usize = 17;
     pub(crate) const END: usize = 18;
+
+    /// On a sealed ring, behind the checked words: device and inode of the file with its control area.
+    pub(crate) const CONTROL_FILE: usize = 32;
 }
 
 /// Bits of `identity::OPTIONS`.
@@ -464,9 +467,14 @@ impl Geometry {
         self.head_bytes() + self.control_bytes()
     }
 
+    /// Bytes of the data area.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.capacity.next_multiple_of(self.alignment)
+    }
+
     /// Bytes of the file.
     pub(crate) fn file_bytes(&self) -> u64 {
-        self.data_offset() + self.capacity.next_multiple_of(self.alignment)
+        self.data_offset() + self.data_bytes()
     }
 }
 

@@ -69,7 +69,9 @@
 //!   Their descriptors are closed before `fork` returns in the child. A child made by
 //!   a raw `clone` gets around that: until it calls `exec` or ends, a dead parent looks alive.
 //! * Another process with permission to write the file can write garbage into it. The answer is an error or wrong
-//!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS.
+//!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS, unless
+//!   the process asked for an error instead: [`guard_against_truncation`].
+//! * Peers that are not trusted with that get a ring without a file: [`Options::sealed`].
 //!
 //! ```
 //! fn is_send<T: Send>() {}
@@ -147,10 +149,10 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings without a file) · `options` |
+//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
-//! | mapping | `region` (maps, and all that is unsafe about them) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
+//! | mapping | `region` (maps, and all that is unsafe about them) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock` |
 //!
@@ -172,6 +174,8 @@ struct Readme;
 compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 only");
 
 mod attach;
+#[cfg(not(loom))]
+mod bus;
 mod claim;
 mod clock;
 mod consumer;
@@ -203,12 +207,16 @@ mod region;
 #[path = "region_loom.rs"]
 mod region;
 mod ring;
+#[cfg(not(loom))]
+mod sealed;
 mod sync;
 mod takeover;
 mod wait;
 mod writer;
 
 pub use attach::{Attach, Start};
+#[cfg(not(loom))]
+pub use bus::guard_against_truncation;
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use consumer::Consumer;
 pub use error::{Corruption, Error, RecvError, SendError};
@@ -221,6 +229,8 @@ pub use observer::Observer;
 pub use options::Options;
 pub use producer::Producer;
 pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed};
+#[cfg(not(loom))]
+pub use sealed::Sealed;
 
 /// What the models can do that processes do to each other.
 #[cfg(loom)]

@@ -159,9 +159,10 @@ mod ofd {
         let _ = set(file, &range(libc::F_UNLCK, 0, 0));
     }
 
-    /// Whether another description has the lock. Asked through the one that has it, the kernel says "free".
+    /// Whether another description has the lock. Asked through the one that has it, the kernel says "free". Asked for
+    /// reading: participants lock for writing, and whoever may only read the file cannot pass for one of them.
     pub(crate) fn locked_by_other(file: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
-        let mut found = range(libc::F_WRLCK, lock.byte(), 1);
+        let mut found = range(libc::F_RDLCK, lock.byte(), 1);
         loop {
             match fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)) {
                 Err(Errno::EINTR) => {}

@@ -128,7 +128,7 @@ impl Producer {
     }
 
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
-        let Succession { writer, mode, epoch } = takeover::take_over(&region)?;
+        let Succession { writer, mode, epoch } = region.vet(takeover::take_over(&region))?;
         let totals = Totals::shown(region.areas());
         Ok(Self {
             region,
@@ -195,7 +195,7 @@ impl Producer {
         copy::write(self.writer.payload(areas, claimed), payload);
         let staged = self.writer.stage(areas, claimed);
         self.writer.express(areas, claimed, staged, |words| copy::write(words, payload));
-        self.make_visible(staged);
+        self.make_visible(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
 
@@ -250,8 +250,8 @@ impl Producer {
     /// Room for a record, waiting for it as long as `patience` lasts.
     #[inline]
     pub(crate) fn obtain(&mut self, len: usize, patience: Patience) -> Result<Claimed, SendError> {
-        if self.region.forked() {
-            return Err(SendError::Forked);
+        if self.region.broken() {
+            return Err(self.region.fault().into());
         }
         let max = self.region.geometry().max_len();
         if len > max {
@@ -293,6 +293,9 @@ impl Producer {
         let mut rounds = self.region.geometry().slots;
         let result = loop {
             let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
+            if self.region.spoilt() {
+                break Err(self.region.fault().into());
+            }
             let areas = self.region.areas();
             self.writer.set_limit(gate::scan(areas, self.writer.published().position));
             refused = match self.writer.claim(areas, len) {
@@ -387,7 +390,11 @@ impl Producer {
 
     /// Staged records become visible, and whoever sleeps for them is woken.
     #[inline]
-    pub(crate) fn make_visible(&mut self, staged: Place) {
+    pub(crate) fn make_visible(&mut self, staged: Place) -> Result<(), SendError> {
+        // What was written to memory that is gone is in no file: nobody may be led there.
+        if self.region.spoilt() {
+            return Err(self.region.fault().into());
+        }
         self.writer.publish(self.region.areas(), staged);
         if self.writer.has_notes() {
             self.write_notes();
@@ -397,6 +404,11 @@ impl Producer {
             self.totals.wakes = self.totals.wakes.wrapping_add(1);
             areas.head.counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
         }
+        // Nor did anybody see it if that memory is gone.
+        if self.region.spoilt() {
+            return Err(self.region.fault().into());
+        }
+        Ok(())
     }
 
     #[cold]
@@ -485,7 +497,8 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.region.forked() {
+        // Where memory is gone nobody is told: the lock goes with the region, and says that this producer has.
+        if self.region.broken() {
             return;
         }
         let areas = self.region.areas();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::attach::until_found;
 use crate::clock;
+use crate::copy;
 use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
 use crate::layout::{Areas, SlotState, WaitMode};
@@ -36,6 +37,10 @@ pub(crate) struct Receiver {
     /// What was overwritten before this position was lost while the consumer was away: either on attaching, or, with
     /// a gate, because the producer had been let past it before.
     away_until: Option<u64>,
+    /// Nothing is lent without a look at whether it is still there.
+    guarded: bool,
+    /// Either of the two: records do not come the short way.
+    checked: bool,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
     /// Nothing but that loss was received: what is before it is gone, so releasing it keeps nothing from anybody.
@@ -58,6 +63,7 @@ pub(crate) enum Step {
 impl Receiver {
     pub(crate) fn new(region: Region, reader: Reader, seat: Option<Seat>, gated: bool) -> Self {
         let released = reader.next();
+        let guarded = region.is_guarded();
         Self {
             region,
             reader,
@@ -68,6 +74,8 @@ impl Receiver {
             lent: None,
             keep: false,
             away_until: None,
+            guarded,
+            checked: guarded,
             untold: None,
             only_lost: false,
             corrupt: None,
@@ -110,6 +118,7 @@ impl Receiver {
     pub(crate) fn set_keep(&mut self, keep: bool) {
         self.catch_up();
         self.keep = keep;
+        self.checked = keep || self.guarded;
     }
 
     pub(crate) fn producer_alive(&self) -> bool {
@@ -119,7 +128,7 @@ impl Receiver {
     /// Releases everything received so far, and says so at once.
     pub(crate) fn release(&mut self) {
         // A loss found on attaching counts as received once it was told: until then a name stays before it.
-        if !self.region.forked() && self.untold.is_none() {
+        if !self.region.broken() && self.untold.is_none() {
             self.release_received();
             self.settle();
         }
@@ -155,13 +164,13 @@ impl Receiver {
     #[inline(always)]
     fn step_near(&mut self) -> Option<Lent> {
         // First of all: after a fork there is no memory behind the areas.
-        if self.region.forked() {
+        if self.region.broken() {
             return None;
         }
         let (seat, areas) = (self.seat.as_ref()?, self.region.areas());
         let behind = self.reader.next().position.wrapping_sub(seat.stored().position);
         let due = behind >= areas.geometry.capacity / 8 || wait::is_armed(&areas.control.space.word);
-        if due || self.keep {
+        if due || self.checked {
             return None;
         }
         let record = self.reader.poll_near(areas)?;
@@ -171,15 +180,26 @@ impl Receiver {
 
     #[inline(never)]
     fn step_checked(&mut self) -> Result<Option<Step>, RecvError> {
-        if self.region.forked() {
-            return Err(RecvError::Forked);
+        if self.region.broken() {
+            return Err(self.region.fault().into());
         }
+        let step = self.step_anew();
+        // What was read where memory is gone was never sent.
+        if self.region.spoilt() {
+            return Err(self.region.fault().into());
+        }
+        step
+    }
+
+    #[inline(always)]
+    fn step_anew(&mut self) -> Result<Option<Step>, RecvError> {
         if let Some(trouble) = self.before_looking() {
             return trouble;
         }
         loop {
             match self.reader.poll(self.region.areas(), &mut self.buffer) {
                 Found::Record { sequence, len, lent } => {
+                    let lent = lent.filter(|word| !self.copied_out(*word, len));
                     return Ok(Some(Step::Record { sequence, len, lent }));
                 }
                 Found::Nothing => {
@@ -199,6 +219,17 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// Copies a record that could be lent, if its memory may be gone by the time it is looked at. True: it did.
+    #[inline(always)]
+    fn copied_out(&mut self, word: usize, len: u32) -> bool {
+        if self.guarded {
+            let words = &self.region.areas().data[word..word + (len as usize).div_ceil(8)];
+            self.buffer.clear();
+            copy::read_vec(words, len as usize, &mut self.buffer, true);
+        }
+        self.guarded
     }
 
     /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
@@ -331,7 +362,7 @@ impl Receiver {
         let areas = self.region.areas();
         let word = &areas.control.data.word;
         let told = self.told_end;
-        let is_true = || self.reader.is_behind(areas) || (!told && is_closed(areas));
+        let is_true = || self.reader.is_behind(areas) || (!told && is_closed(areas)) || self.region.spoilt();
         if self.seat.is_some() && self.region.geometry().wait != WaitMode::Spin {
             wait::sleep(word, |word| wait::heavy_for(word, mode(areas)), is_true, until_ns);
         } else if self.region.geometry().wait == WaitMode::Spin {
@@ -348,7 +379,7 @@ impl Receiver {
         let closed = is_closed(areas);
         let gone = !closed && had_producer(areas) && !self.producer_alive();
         self.told_end = (closed || gone) && !self.reader.is_behind(areas);
-        if !self.told_end {
+        if !self.told_end || self.region.spoilt() {
             return Ok(());
         }
         // A producer that closes unlocks afterwards, so the flag is looked at once more.

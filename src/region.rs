@@ -9,7 +9,7 @@
 //!   lifetime.
 //!
 //! What remains is a process with write permission that cuts the file short: touching what is gone raises
-//! SIGBUS.
+//! SIGBUS. A process that asked for it has a handler for that here; `bus.rs` tells how it works.
 
 #![allow(unsafe_code)]
 
@@ -18,19 +18,24 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::raw::{c_int, c_void};
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+use nix::libc;
+use rustix::fs::SealFlags;
+use rustix::io::Errno;
 
-use crate::error::Error;
+use crate::bus::{self, Guarded};
+use crate::error::{Error, Fault};
 use crate::file;
 use crate::fork::{self, Descriptor};
 use crate::identity::{Identity, initialise};
-use crate::layout::{Areas, Control, Geometry, Head, IndexEntry, Slot};
+use crate::layout::{Areas, Control, Geometry, Head, IndexEntry, Slot, identity};
 use crate::lock::{self, Lock, Table};
-use crate::sync::{AtomicU64, Word, at};
+use crate::sync::{AtomicU64, Word, at, signal_barrier};
 
 pub(crate) use crate::file::Access;
 
@@ -50,10 +55,24 @@ enum Backing {
 struct Mapped {
     /// Dropped first: closing is quick while the maps hold the file, and forks of other threads wait for it.
     file: Descriptor,
+    /// Of a sealed ring: the descriptor of the control area, which has a file of its own.
+    control: Option<Descriptor>,
+    // Held for its drop, before that of the maps.
+    guard: Option<Guarded>,
     // Held for their drop: the views point into them.
     _areas: [MmapRaw; 3],
     /// Absolute, for `is_stale`.
     path: PathBuf,
+}
+
+impl Mapped {
+    /// The descriptor whose description holds a lock. On a sealed ring consumers cannot write the producer's.
+    fn holder(&self, lock: Lock) -> BorrowedFd<'_> {
+        match &self.control {
+            Some(control) if lock != Lock::Producer => control.as_fd(),
+            _ => self.file.as_fd(),
+        }
+    }
 }
 
 impl Region {
@@ -101,7 +120,8 @@ impl Region {
     ) -> Result<Self, Error> {
         guard_forks()?;
         let (draft, file, geometry) = file::draft(path, geometry, mode)?;
-        let region = Self::map(file, path, Identity::new(geometry, file::boot_id()), Access::Producer)?;
+        let identity = Identity::new(geometry, file::boot_id());
+        let region = Self::map(file, None, path, identity, Access::Producer)?;
         initialise(&region.areas(), &region.identity);
         if let Some(lock) = lock {
             region.lock(lock)?;
@@ -116,25 +136,73 @@ impl Region {
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self, Error> {
         guard_forks()?;
         let (file, identity) = file::open(path, access)?;
-        Self::map(file, path, identity, access)
+        Self::map(file, None, path, identity, access)
     }
 
-    /// `identity` was checked against `file`.
-    fn map(file: Descriptor, path: &Path, identity: Identity, access: Access) -> Result<Self, Error> {
+    /// Makes a ring in two nameless files that are as long as its parts, all zeros, and takes the producer's lock.
+    /// Nobody else can see them yet.
+    pub(crate) fn create_sealed(
+        records: Descriptor,
+        control: Descriptor,
+        identity: Identity,
+        control_file: [u64; 2],
+    ) -> Result<Self, Error> {
+        guard_forks()?;
+        let region = Self::map(records, Some(control), EMPTY.as_ref(), identity, Access::Producer)?;
+        initialise(&region.areas(), &region.identity);
+        for (word, value) in region.areas().head.identity[identity::CONTROL_FILE..].iter().zip(control_file) {
+            word.store(value, at!(INIT_WORD, Relaxed));
+        }
+        region.lock(Lock::Producer)?;
+        Ok(region)
+    }
+
+    /// Seals the files of a sealed ring, for good.
+    pub(crate) fn seal(&self, records: SealFlags, control: SealFlags) -> Result<(), Errno> {
+        if let Backing::File(mapped) = &self.backing {
+            rustix::fs::fcntl_add_seals(&mapped.file, records)?;
+            rustix::fs::fcntl_add_seals(mapped.holder(Lock::Slot(0)), control)?;
+        }
+        Ok(())
+    }
+
+    /// Maps a sealed ring that was checked.
+    pub(crate) fn open_sealed(
+        records: Descriptor,
+        control: Descriptor,
+        identity: Identity,
+        access: Access,
+    ) -> Result<Self, Error> {
+        guard_forks()?;
+        Self::map(records, Some(control), EMPTY.as_ref(), identity, access)
+    }
+
+    /// `identity` was checked against `file`, and `control` if that is apart.
+    fn map(
+        file: Descriptor,
+        control: Option<Descriptor>,
+        path: &Path,
+        identity: Identity,
+        access: Access,
+    ) -> Result<Self, Error> {
         let geometry = &identity.geometry;
-        let (head, data) = (geometry.head_bytes(), geometry.data_offset());
+        let head = geometry.head_bytes();
+        let (control_at, data_at) =
+            if control.is_some() { (0, head) } else { (head, geometry.data_offset()) };
         let (head_write, control_write) = match access {
             Access::Producer => (true, true),
             Access::Consumer => (false, true),
             Access::Observer => (false, false),
         };
         let fd = file.as_fd();
-        let map =
-            |range, write| map_area(fd, range, write).map_err(|error| io_error(path, "map the ring", error));
+        let map = |fd, at, bytes, write| {
+            map_area(fd, at..at + bytes, write).map_err(|error| io_error(path, "map the ring", error))
+        };
+        let control_fd = control.as_ref().map_or(fd, AsFd::as_fd);
         let areas = [
-            map(0..head, head_write)?,
-            map(head..data, control_write)?,
-            map(data..geometry.file_bytes(), head_write)?,
+            map(fd, 0, head, head_write)?,
+            map(control_fd, control_at, geometry.control_bytes(), control_write)?,
+            map(fd, data_at, geometry.data_bytes(), head_write)?,
         ];
         let [head_area, control_area, data_area] = areas.each_ref().map(pointer);
         // SAFETY: the maps start at page boundaries, have the lengths that the geometry gives the areas, and
@@ -143,7 +211,21 @@ impl Region {
         let views = unsafe { Views::new(head_area, control_area, data_area, geometry) };
         let tripwire = Tripwire::new()?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        let mapped = Mapped { file, _areas: areas, path };
+        let guard = if bus::is_on() {
+            let tripwire = tripwire.word.0.as_ptr().expose_provenance() as u64;
+            let range = |area: &MmapRaw, write| bus::Range {
+                start: area.as_ptr().expose_provenance() as u64,
+                bytes: area.len() as u64,
+                write,
+                tripwire,
+            };
+            let [head, control, data] = &areas;
+            let ranges = [range(head, head_write), range(control, control_write), range(data, head_write)];
+            Some(Guarded::enter(ranges)?)
+        } else {
+            None
+        };
+        let mapped = Mapped { file, control, guard, _areas: areas, path };
         Ok(Self { views, tripwire, identity, backing: Backing::File(ManuallyDrop::new(mapped)) })
     }
 
@@ -165,10 +247,43 @@ impl Region {
         &self.identity.geometry
     }
 
-    /// Whether this is a child's copy of its parent's handle. Such a handle has no memory and no descriptor.
+    /// Whether the handle is of no use any more; `fault` says why.
     #[inline(always)]
-    pub(crate) fn forked(&self) -> bool {
+    pub(crate) fn broken(&self) -> bool {
         self.tripwire.broken()
+    }
+
+    /// As `broken`, after accesses to the ring: whether one of them met memory that is gone.
+    #[inline(always)]
+    pub(crate) fn spoilt(&self) -> bool {
+        signal_barrier();
+        self.tripwire.broken()
+    }
+
+    /// What is wrong with a broken handle.
+    #[cold]
+    pub(crate) fn fault(&self) -> Fault {
+        if self.forked() { Fault::Forked } else { Fault::Truncated }
+    }
+
+    /// A result that was found in the ring, unless the ring's memory went meanwhile: then that is what is wrong.
+    pub(crate) fn vet<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if self.spoilt() { Err(self.fault().into()) } else { result }
+    }
+
+    /// Whether this is a child's copy of its parent's handle. Such a handle has no memory and no descriptor.
+    fn forked(&self) -> bool {
+        self.tripwire.wiped()
+    }
+
+    /// Whether the handler of SIGBUS knows this handle.
+    pub(crate) fn is_guarded(&self) -> bool {
+        matches!(&self.backing, Backing::File(mapped) if mapped.guard.is_some())
+    }
+
+    /// Whether peers that are not trusted can write the control area, and only that.
+    pub(crate) fn is_sealed(&self) -> bool {
+        matches!(&self.backing, Backing::File(mapped) if mapped.control.is_some())
     }
 
     /// True: this handle holds the lock now, or held it already. False: another one holds it.
@@ -177,7 +292,7 @@ impl Region {
             return Err(Error::Forked);
         }
         match &self.backing {
-            Backing::File(mapped) => lock::try_lock(mapped.file.as_fd(), lock)
+            Backing::File(mapped) => lock::try_lock(mapped.holder(lock), lock)
                 .map_err(|error| io_error(&mapped.path, "lock a byte of the ring", error)),
             Backing::Heap { block, owner } => Ok(block.locks.try_lock(*owner, lock)),
         }
@@ -188,7 +303,7 @@ impl Region {
             return;
         }
         match &self.backing {
-            Backing::File(mapped) => lock::unlock(mapped.file.as_fd(), lock),
+            Backing::File(mapped) => lock::unlock(mapped.holder(lock), lock),
             Backing::Heap { block, owner } => block.locks.unlock(*owner, lock),
         }
     }
@@ -200,7 +315,7 @@ impl Region {
             return true;
         }
         match &self.backing {
-            Backing::File(mapped) => lock::locked_by_other(mapped.file.as_fd(), lock).unwrap_or(true),
+            Backing::File(mapped) => lock::locked_by_other(mapped.holder(lock), lock).unwrap_or(true),
             Backing::Heap { block, owner } => block.locks.locked_by_other(*owner, lock),
         }
     }
@@ -208,6 +323,7 @@ impl Region {
     /// Whether whoever opens the path now does not come to this ring: the file was removed or replaced.
     pub(crate) fn is_stale(&self) -> bool {
         match &self.backing {
+            Backing::File(mapped) if mapped.control.is_some() => self.forked(),
             Backing::File(mapped) => self.forked() || file::is_stale(mapped.file.as_fd(), &mapped.path),
             Backing::Heap { .. } => false,
         }
@@ -230,13 +346,19 @@ impl Drop for Region {
             // something else's by now: leave all of it alone.
             Backing::File(mapped) if forked => {
                 // SAFETY: taken once, here, and `self` is not used after its drop.
-                let Mapped { file, _areas: areas, .. } = unsafe { ManuallyDrop::take(mapped) };
+                let Mapped { file, control, _areas: areas, .. } = unsafe { ManuallyDrop::take(mapped) };
                 std::mem::forget(areas);
                 file.abandon();
+                if let Some(control) = control {
+                    control.abandon();
+                }
             }
             Backing::File(mapped) => {
                 // A child that has the descriptor in spite of all shares the lock, and loses it here.
                 lock::unlock_all(mapped.file.as_fd());
+                if let Some(control) = &mapped.control {
+                    lock::unlock_all(control.as_fd());
+                }
                 // SAFETY: dropped once, here, and the views are not used after it.
                 unsafe { ManuallyDrop::drop(mapped) };
             }
@@ -321,14 +443,16 @@ fn pointer(map: &MmapRaw) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked(map.as_mut_ptr()) }
 }
 
-/// A word that a fork wipes: zero means that this is the child.
+/// A word that a fork wipes: zero means that this is the child. The handler of SIGBUS cuts it, too.
 struct Tripwire {
     word: View<AtomicU64>,
     // Held for its drop: the view points into it.
     _page: Option<MmapRaw>,
 }
 
-const INTACT: u64 = 0x7175_6f69_745f_6f6b;
+const INTACT: u64 = 1;
+/// Memory of the handle's ring is gone.
+const CUT: u64 = 2;
 
 impl Tripwire {
     fn new() -> Result<Self, Error> {
@@ -353,6 +477,10 @@ impl Tripwire {
     #[inline(always)]
     fn broken(&self) -> bool {
         self.word.get().load(at!(TRIPWIRE_LOOK, Relaxed)) != INTACT
+    }
+
+    fn wiped(&self) -> bool {
+        self.word.get().load(at!(TRIPWIRE_LOOK, Relaxed)) == 0
     }
 }
 
@@ -397,6 +525,116 @@ fn guard_forks() -> Result<(), Error> {
     match errno {
         0 => Ok(()),
         _ => Err(io_error(EMPTY, "guard the process's forks", io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// Has `on_sigbus` handle SIGBUS from now on.
+pub(crate) fn handle_sigbus() -> Result<(), Error> {
+    static HANDLED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let handled = HANDLED.get_or_init(|| {
+        let before = sigbus_action(None)?;
+        bus::set_previous(before.sa_sigaction as u64, before.sa_flags);
+        // Where the handler before this one ran, and with the same signals held back: it is called from this one.
+        let kept = libc::SA_NODEFER | libc::SA_RESTART;
+        let action = libc::sigaction {
+            sa_sigaction: on_sigbus as *const () as usize,
+            sa_flags: libc::SA_SIGINFO | libc::SA_ONSTACK | (before.sa_flags & kept),
+            ..before
+        };
+        sigbus_action(Some(&action)).map(drop)
+    });
+    (*handled)
+        .map_err(|errno| io_error(EMPTY, "install a handler for SIGBUS", io::Error::from_raw_os_error(errno)))
+}
+
+/// Sets what handles SIGBUS, if told; returns what did.
+fn sigbus_action(action: Option<&libc::sigaction>) -> Result<libc::sigaction, i32> {
+    let mut before = std::mem::MaybeUninit::uninit();
+    let action = action.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: both pointers are null or lead to an action. The handler is `on_sigbus`, or nobody's: the default.
+    let refused = unsafe { libc::sigaction(libc::SIGBUS, action, before.as_mut_ptr()) };
+    if refused != 0 {
+        return Err(nix::errno::Errno::last_raw());
+    }
+    // SAFETY: the call succeeded, so it was filled in.
+    Ok(unsafe { before.assume_init() })
+}
+
+/// Handles SIGBUS. Takes no lock, allocates nothing, and leaves `errno` as it was.
+extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let errno = nix::errno::Errno::last_raw();
+    // SAFETY: the handler was installed with SA_SIGINFO, so the kernel passes this.
+    let told = unsafe { &*info };
+    // SAFETY: the field is there for every signal; it means something for those that a fault raised.
+    let address = unsafe { told.si_addr() }.expose_provenance() as u64;
+    let ours = told.si_code == libc::BUS_ADRERR
+        && bus::find(address).filter(is_of_this_process).take(1).any(|range| replace(&range));
+    if !ours {
+        pass_on(signal, told.si_code, info, context);
+    }
+    nix::errno::Errno::set_raw(errno);
+}
+
+fn tripwire_of(range: &bus::Range) -> &AtomicU64 {
+    // SAFETY: a range leaves the table before its handle's tripwire is unmapped; this one is of a handle that the
+    // interrupted thread is using, or, in a child, of its copy.
+    unsafe { &*ptr::with_exposed_provenance(range.tripwire as usize) }
+}
+
+/// Not so in a child, of its parent's handles: their maps are not there, and something else may be.
+fn is_of_this_process(range: &bus::Range) -> bool {
+    tripwire_of(range).load(at!(TRIPWIRE_LOOK, Relaxed)) != 0
+}
+
+/// Puts private zeros in the place of a map, all of it, so that neither huge pages nor the limit of maps are in the
+/// way, and cuts the handle's tripwire.
+fn replace(range: &bus::Range) -> bool {
+    use rustix::mm::{self, MapFlags, ProtFlags};
+
+    let start: *mut c_void = ptr::with_exposed_provenance_mut(range.start as usize);
+    let write = if range.write { ProtFlags::WRITE } else { ProtFlags::empty() };
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+    // SAFETY: the range is one of our own maps, of a handle that the interrupted thread is using. It is reached
+    // through atomics alone, so its bytes may change at any time, and it is unmapped as it would have been.
+    let zeros = unsafe { mm::mmap_anonymous(start, range.bytes as usize, ProtFlags::READ | write, flags) };
+    if zeros.is_err() {
+        return false;
+    }
+    // SAFETY: the map that was just made; as for the one before it.
+    let _ = unsafe { mm::madvise(start, range.bytes as usize, mm::Advice::LinuxDontFork) };
+    tripwire_of(range).store(CUT, at!(TRIPWIRE_CUT, Relaxed));
+    true
+}
+
+/// Does with a foreign SIGBUS what would have been done without this handler.
+fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let (handler, flags) = bus::previous();
+    let is_sent = code <= 0;
+    match handler as libc::sighandler_t {
+        libc::SIG_IGN if is_sent => {}
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: all zeros is a value of it: the default, nothing held back.
+            let default = unsafe { std::mem::zeroed() };
+            let _ = sigbus_action(Some(&default));
+            // A fault recurs as soon as the handler returns. What was sent must be sent again; it arrives then.
+            if is_sent || code == libc::BUS_MCEERR_AO {
+                // SAFETY: signals the thread itself.
+                let _ = unsafe { libc::raise(signal) };
+            }
+        }
+        handler => {
+            let handler: *const () = ptr::with_exposed_provenance(handler);
+            if flags & libc::SA_SIGINFO != 0 {
+                type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+                // SAFETY: what somebody installed as a handler of this kind.
+                let handler: Handler = unsafe { std::mem::transmute(handler) };
+                handler(signal, info, context);
+            } else {
+                // SAFETY: likewise.
+                let handler: extern "C" fn(c_int) = unsafe { std::mem::transmute(handler) };
+                handler(signal);
+            }
+        }
     }
 }
 

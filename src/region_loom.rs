@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::identity::{Identity, initialise};
 use crate::layout::{
     Account, Areas, Control, Counters, Express, Gate, Geometry, Head, IndexEntry, Reserve, Sleepers, Slot,
@@ -62,7 +62,27 @@ impl Region {
         &self.identity.geometry
     }
 
-    pub(crate) fn forked(&self) -> bool {
+    pub(crate) fn broken(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn spoilt(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        Fault::Forked
+    }
+
+    pub(crate) fn vet<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
         false
     }
 

@@ -73,6 +73,13 @@ mod imp {
         compiler_fence(Ordering::SeqCst);
     }
 
+    /// Between accesses that may raise a signal and a look at what its handler left: keeps the compiler from moving
+    /// the look up. A fault is precise, and its handler runs on the same thread, so the processor needs no telling.
+    #[inline(always)]
+    pub(crate) fn signal_barrier() {
+        compiler_fence(Ordering::SeqCst);
+    }
+
     /// One turn of a busy wait.
     #[inline(always)]
     pub(crate) fn spin() {

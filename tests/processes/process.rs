@@ -231,7 +231,7 @@ impl Process {
         assert!(status.success(), "{}: {status:?}", self.part);
     }
 
-    fn status_within(&mut self, limit: Duration) -> ExitStatus {
+    pub(crate) fn status_within(&mut self, limit: Duration) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("wait for a child") {
