@@ -116,6 +116,12 @@ impl Tracee {
         Ok(())
     }
 
+    /// As [`kill`](Self::kill), where the child still is in somebody's hands.
+    pub(crate) fn slay(&mut self) -> Stop {
+        self.end();
+        Stop::Killed(Signal::SIGKILL)
+    }
+
     fn end(&mut self) {
         if !self.over {
             self.over = true;
