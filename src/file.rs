@@ -79,10 +79,15 @@ impl Draft {
         let source = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
         let linked =
             retry_on_intr(|| fs::linkat(CWD, &source, &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW));
+        let action = "give the finished file its name (is /proc mounted?)";
         linked.map_err(|errno| match errno {
             Errno::EXIST => Error::Exists { path: self.path.clone() },
             Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: self.path.clone(), bytes: self.bytes },
-            _ => refusal(&self.path, "give the finished file its name (is /proc mounted?)", errno),
+            // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
+            Errno::NOENT | Errno::NOTDIR => {
+                Error::Io { path: self.path.clone(), action, source: errno.into() }
+            }
+            _ => refusal(&self.path, action, errno),
         })
     }
 }
@@ -106,7 +111,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 /// Allocates every block of a file.
 pub(crate) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
     // Asked first: a request that cannot be met would otherwise take all the memory there is before it fails.
-    let space = fs::fstatvfs(file)?;
+    let space = retry_on_intr(|| fs::fstatvfs(file))?;
     if space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < bytes {
         return Err(Errno::NOSPC);
     }
@@ -266,7 +271,9 @@ fn filesystem_name(magic: u32) -> String {
 /// The kernel's random number for the time since the machine was started; 0: it does not say.
 pub(crate) fn boot_id() -> u128 {
     let Ok(text) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return 0 };
-    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or(0)
+    let digits = text.trim().replace('-', "");
+    // Half a number would be another boot's.
+    if digits.len() == 32 { u128::from_str_radix(&digits, 16).unwrap_or(0) } else { 0 }
 }
 
 /// Whether no name leads to the open file any more.

@@ -5,7 +5,7 @@ mod imp {
     use core::num::NonZeroU32;
 
     use rustix::io::Errno;
-    use rustix::thread::{MembarrierCommand, futex, membarrier};
+    use rustix::thread::{MembarrierCommand, futex, membarrier, nanosleep};
     use rustix::time::Timespec;
 
     use crate::sync::FutexWord;
@@ -22,8 +22,11 @@ mod imp {
         // An absolute time, so a signal handler that interrupts the sleep does not lengthen it.
         match futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&until), ANY) {
             Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
-            // No futex here (a system-call filter): a short plain sleep keeps the caller from burning a core.
-            Err(_) => std::thread::sleep(core::time::Duration::from_micros(200)),
+            // No futex here (a system-call filter): a short plain sleep keeps the caller from burning a core. Not
+            // the standard library's, which panics where sleeping is refused as well.
+            Err(_) => {
+                let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 200_000 });
+            }
         }
     }
 

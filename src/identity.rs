@@ -36,7 +36,8 @@ fn random() -> u128 {
     let mut bytes = [0; 16];
     // All sixteen come at once: only requests of more than 256 bytes are ever cut short. Where the kernel has
     // none to give, rings are told apart by their creation time alone.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    let random = || rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    let _ = rustix::io::retry_on_intr(random);
     u128::from_le_bytes(bytes)
 }
 

@@ -114,7 +114,8 @@ impl Options {
     /// behind on an error.
     #[cfg(not(loom))]
     pub fn create(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        Region::create(path.as_ref(), &self.geometry()?, self.file_mode(), None).map(drop)
+        let (region, draft) = Region::create(path.as_ref(), &self.geometry()?, self.file_mode())?;
+        region.publish(draft)
     }
 
     /// Permission bits of the file.

@@ -89,7 +89,12 @@ impl Producer {
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let geometry = options.geometry()?;
-        Self::take_over(Region::create(path.as_ref(), &geometry, options.file_mode(), Some(Lock::Producer))?)
+        let (region, draft) = Region::create(path.as_ref(), &geometry, options.file_mode())?;
+        // First the producer, then the name: whatever fails leaves nothing behind, and whoever sees the ring finds
+        // its producer there.
+        let producer = Self::take_over(region)?;
+        producer.region.publish(draft)?;
+        Ok(producer)
     }
 
     /// Opens the ring at `path` as its next producer. Sequences go on where the last producer left off, whether it

@@ -30,7 +30,7 @@ use rustix::io::Errno;
 
 use crate::bus::{self, Guarded};
 use crate::error::{Error, Fault};
-use crate::file;
+use crate::file::{self, Draft};
 use crate::fork::{self, Descriptor};
 use crate::identity::{Identity, initialise};
 use crate::layout::{Areas, Control, Geometry, Head, IndexEntry, Slot, identity};
@@ -111,25 +111,23 @@ impl Region {
         Ok(Self { views, tripwire, identity, backing: Backing::Heap { block, owner } })
     }
 
-    /// Makes a ring in a new file at `path`, mapped read-write. With `lock` held before anybody can see it.
-    pub(crate) fn create(
-        path: &Path,
-        geometry: &Geometry,
-        mode: u32,
-        lock: Option<Lock>,
-    ) -> Result<Self, Error> {
+    /// Makes a ring in a new file for `path`, mapped read-write. Nobody sees it before it is published, and it is
+    /// gone without a trace if it never is.
+    pub(crate) fn create(path: &Path, geometry: &Geometry, mode: u32) -> Result<(Self, Draft), Error> {
         guard_forks()?;
         let (draft, file, geometry) = file::draft(path, geometry, mode)?;
         let identity = Identity::new(geometry, file::boot_id());
         let region = Self::map(file, None, path, identity, Access::Producer)?;
         initialise(&region.areas(), &region.identity);
-        if let Some(lock) = lock {
-            region.lock(lock)?;
+        Ok((region, draft))
+    }
+
+    /// Gives the file that was made for this region its name.
+    pub(crate) fn publish(&self, draft: Draft) -> Result<(), Error> {
+        match &self.backing {
+            Backing::File(mapped) => draft.publish(mapped.file.as_fd()),
+            Backing::Heap { .. } => Ok(()),
         }
-        if let Backing::File(mapped) = &region.backing {
-            draft.publish(mapped.file.as_fd())?;
-        }
-        Ok(region)
     }
 
     /// Opens the ring at `path` and maps it with the least rights for `access`.

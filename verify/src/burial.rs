@@ -1,13 +1,281 @@
 //! How long a dead consumer holds up its producer, by its size.
+//!
+//! The victim is a gated consumer, the only one, with so much anonymous memory touched in pages of 4 KiB. The
+//! producer has filled the ring and is blocked in `send` when SIGKILL is sent. Measured from just before the `kill`
+//! until: the send has returned; an independent watcher, blocked in `F_OFD_SETLKW`, has got a lock on another file
+//! that the victim held; another one sees the victim's pidfd readable. A lock ends with the victim's descriptors,
+//! which the kernel closes after it has freed the memory: that time is the kernel's, and the difference is ours.
 
-use anyhow::{Result, bail};
+#![allow(unsafe_code, reason = "fork, touching memory")]
 
-use crate::outcome::{Form, Outcome};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe};
+use quoit::{Attach, Consumer, Inspector, Options, Producer, SendError};
+
+use crate::outcome::{Form, Outcome, grouped};
 
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Kills per size, in place of the usual number
+    #[arg(long)]
+    kills: Option<u32>,
+}
 
-pub(crate) fn run(_args: &Args, _form: Form) -> Result<Outcome> {
-    bail!("not built yet")
+/// Sizes in MiB, and kills of each.
+const FULL: [(u64, u32); 6] = [(1, 100), (16, 100), (64, 100), (256, 50), (1024, 20), (4096, 20)];
+const QUICK: [(u64, u32); 2] = [(1, 5), (64, 5)];
+
+/// Times of one kill, from just before it.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    unblocked: Duration,
+    lock_free: Duration,
+    pidfd: Duration,
+}
+
+pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
+    let mut outcome = Outcome::begin("burial", form);
+    let sizes = match form {
+        Form::Quick => &QUICK[..],
+        Form::Full => &FULL[..],
+    };
+    let folder = tempfile::Builder::new().prefix("quoit-burial-").tempdir_in("/dev/shm")?;
+    let mut table =
+        "| touched | kills | send returns (ms) | lock free (ms) | pidfd readable (ms) | send after the \
+                     lock (ms) |\n|---:|---:|---:|---:|---:|---:|\n"
+            .to_owned();
+    let mut killed = 0;
+    for &(mib, kills) in sizes {
+        if free_mib()? < mib + mib / 4 + 512 {
+            outcome.note(format!(
+                "SKIPPED: {} MiB: the machine has not that much memory to spare",
+                grouped(mib)
+            ));
+            continue;
+        }
+        let kills = args.kills.unwrap_or(kills);
+        let mut all = Vec::new();
+        for number in 0..kills {
+            match bury(folder.path(), mib, number) {
+                Ok(times) => all.push(times),
+                Err(error) => {
+                    outcome.fail(format!("{mib} MiB, kill {number}: {error:#} [cargo verify burial]"));
+                    break;
+                }
+            }
+        }
+        killed += all.len() as u64;
+        let column = |what: fn(&Times) -> f64| spread(all.iter().map(what).collect());
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        table.push_str(&format!(
+            "| {} MiB | {} | {} | {} | {} | {} |\n",
+            grouped(mib),
+            all.len(),
+            column(|times| ms_of(times.unblocked)),
+            column(|times| ms_of(times.lock_free)),
+            column(|times| ms_of(times.pidfd)),
+            column(|times| ms_of(times.unblocked) - ms_of(times.lock_free)),
+        ));
+        if let Some(worst) = all.iter().map(|times| times.unblocked).max() {
+            eprintln!("burial: {mib} MiB, {kills} kills, the longest {:.1} ms", ms(worst));
+        }
+    }
+    outcome.count("gated consumers killed while their producer was blocked, which then went on", killed);
+    outcome.note("times are p50 / p99 / max by nearest rank; nothing is asserted of them");
+    outcome.note(format!("memory in pages of 4 KiB, {} processors", std::thread::available_parallelism()?));
+    outcome.table = Some(table);
+    Ok(outcome)
+}
+
+fn ms_of(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Median, 99th percentile and maximum.
+fn spread(mut values: Vec<f64>) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let rank = (values.len() as f64 * share).ceil() as usize;
+        values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    };
+    format!("{:.2} / {:.2} / {:.2}", at(0.5), at(0.99), at(1.0))
+}
+
+fn free_mib() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib =
+        line.and_then(|line| line.split_whitespace().next()).context("no MemAvailable in /proc/meminfo")?;
+    Ok(kib.parse::<u64>()? / 1024)
+}
+
+/// One victim: brought up, killed, and what came of it.
+fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
+    let path = folder.join("ring");
+    let scratch = folder.join("scratch");
+    std::fs::write(&scratch, b"")?;
+    Options::new().capacity(64 << 10).create(&path)?;
+    let victim = Victim::start(&path, &scratch, mib)?;
+    let mut producer = Producer::open(&path)?;
+    let payload = [0x5a; 1000];
+    let sent = loop {
+        match producer.try_send(&payload) {
+            Ok(_) => {}
+            Err(SendError::Full) => break producer.next_sequence(),
+            Err(error) => bail!("filling the ring: {error}"),
+        }
+    };
+    let inspector = Inspector::open(&path)?;
+    let refused = inspector.snapshot()?.full;
+    let pidfd = rustix::process::pidfd_open(
+        rustix::process::Pid::from_raw(victim.pid.as_raw()).context("a pid")?,
+        rustix::process::PidfdFlags::empty(),
+    )?;
+    let lock = File::options().read(true).write(true).open(&scratch)?;
+    if try_lock(&lock)? {
+        bail!("the victim does not hold its lock");
+    }
+    let times = std::thread::scope(|scope| -> Result<Times> {
+        let sending = scope.spawn(move || {
+            let sent = producer.send_deadline(&payload, Instant::now() + Duration::from_secs(60));
+            (Instant::now(), sent, producer)
+        });
+        let locking = scope.spawn(move || (wait_for_lock(&lock), Instant::now()));
+        let polling = scope.spawn(move || (wait_for_end(&pidfd), Instant::now()));
+        // Blocked, and at any point of its sleeps and probes.
+        while inspector.snapshot()?.full == refused {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        std::thread::sleep(Duration::from_micros(5000 + u64::from(number) * 397 % 2000));
+        let began = Instant::now();
+        kill(victim.pid, Signal::SIGKILL)?;
+        let (unblocked, result, producer) = sending.join().expect("no panic");
+        let (locked, lock_free) = locking.join().expect("no panic");
+        let (ended, readable) = polling.join().expect("no panic");
+        if result? != sent || producer.next_sequence() != sent + 1 {
+            bail!("the record came to another place");
+        }
+        locked?;
+        ended?;
+        Ok(Times { unblocked: unblocked - began, lock_free: lock_free - began, pidfd: readable - began })
+    });
+    drop(victim);
+    std::fs::remove_file(&path)?;
+    times
+}
+
+/// A child that attaches, takes a lock, touches memory and stays.
+struct Victim {
+    pid: Pid,
+}
+
+impl Victim {
+    fn start(path: &Path, scratch: &Path, mib: u64) -> Result<Self> {
+        let (ready, says) = pipe()?;
+        // SAFETY: this process has one thread now, so the child may do whatever the parent may.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+                let lived = live(path, scratch, mib, &says);
+                eprintln!("the victim: {lived:?}");
+                // SAFETY: `_exit` is always allowed.
+                unsafe { libc::_exit(1) }
+            }
+            ForkResult::Parent { child } => {
+                let victim = Self { pid: child };
+                drop(says);
+                match File::from(ready).read(&mut [0])? {
+                    1 => Ok(victim),
+                    _ => bail!("the victim did not come up"),
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+        let _ = waitpid(self.pid, None);
+    }
+}
+
+fn live(path: &Path, scratch: &Path, mib: u64, says: &OwnedFd) -> Result<()> {
+    let lock = File::options().read(true).write(true).open(scratch)?;
+    if !try_lock(&lock)? {
+        bail!("somebody else holds the lock");
+    }
+    let _memory = touch(usize::try_from(mib)? << 20)?;
+    let _consumer = Consumer::open(path, &Attach::gated())?;
+    nix::unistd::write(says, b"r")?;
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+/// Anonymous memory, every page of it touched; never a huge one.
+fn touch(bytes: usize) -> Result<&'static [u8]> {
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    // SAFETY: a new mapping, where nothing is.
+    let start = unsafe {
+        mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+    }?;
+    // SAFETY: advice on the mapping just made. A kernel without huge pages refuses it.
+    let _ = unsafe { madvise(start, bytes, Advice::LinuxNoHugepage) };
+    // SAFETY: the mapping is there, and nobody else's.
+    let memory = unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>(), bytes) };
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    Ok(memory)
+}
+
+fn whole(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+fn try_lock(file: &File) -> Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))) {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn wait_for_lock(file: &File) -> Result<()> {
+    loop {
+        match fcntl(file, FcntlArg::F_OFD_SETLKW(&whole(libc::F_WRLCK))) {
+            Err(nix::errno::Errno::EINTR) => {}
+            result => return result.map(drop).map_err(Into::into),
+        }
+    }
+}
+
+fn wait_for_end(pidfd: &OwnedFd) -> Result<()> {
+    let mut polled = libc::pollfd { fd: pidfd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    loop {
+        // SAFETY: one entry, which is there.
+        match unsafe { libc::poll(&raw mut polled, 1, -1) } {
+            1 => return Ok(()),
+            _ if nix::errno::Errno::last() == nix::errno::Errno::EINTR => {}
+            _ => bail!("poll: {}", nix::errno::Errno::last()),
+        }
+    }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Run {
     pub(crate) names: Vec<String>,
     /// What a process that came afterwards found: the sequence it went on with.
     pub(crate) next: Option<u64>,
+    /// The ring has its random number.
+    pub(crate) has_id: bool,
 }
 
 /// What a victim has open: descriptors, and mappings without those that grow by themselves.
@@ -200,14 +202,16 @@ pub(crate) fn run(scenario: &Scenario, stage: &Stage, fate: Fate) -> Result<Run>
     drop(neighbour);
     let names = stage.names()?;
     // The victim is still there: a lock it left behind is in the way.
-    let later =
-        elsewhere(|| afresh(stage).map(|next| next.to_string()).map_err(|problem| format!("{problem:?}")));
-    let next = match later {
-        Ok(next) => Some(next.parse()?),
-        Err(error) => {
-            let failed = Verdict::Failed(format!("a process that comes afterwards: {error:#}"));
+    let found = elsewhere(|| match afresh(stage) {
+        Ok((next, has_id)) => Ok(format!("{next} {has_id}")),
+        Err(problem) => Err(format!("{problem:?}")),
+    });
+    let (next, has_id) = match found.as_deref().map(|found| found.split_once(' ')) {
+        Ok(Some((next, has_id))) => (Some(next.parse()?), has_id == "true"),
+        other => {
+            let failed = Verdict::Failed(format!("a process that comes afterwards: {other:?}"));
             verdict = Some(verdict.filter(|verdict| matches!(verdict, Verdict::Failed(_))).unwrap_or(failed));
-            None
+            (None, false)
         }
     };
     let verdict = match verdict {
@@ -221,7 +225,7 @@ pub(crate) fn run(scenario: &Scenario, stage: &Stage, fate: Fate) -> Result<Run>
     };
     let missed = fate.site().is_some() && !trace.reached && !matches!(verdict, Verdict::Failed(_));
     let verdict = if missed { Verdict::NotReached } else { verdict };
-    Ok(Run { verdict, calls: trace.calls, names, next })
+    Ok(Run { verdict, calls: trace.calls, names, next, has_id })
 }
 
 /// On to its end; it has children of its own by then.
@@ -237,7 +241,7 @@ fn to_the_end(victim: &mut Tracee) -> Result<Stop> {
 /// The life of a victim.
 fn live(scenario: &Scenario, stage: &Stage, says: &File) {
     settle_allocator();
-    alarm::set(10);
+    alarm::set(stage::ALARM_SECONDS);
     stage::guard_disk();
     mark();
     let ended = catch(|| Ok((scenario.body)(stage)));
