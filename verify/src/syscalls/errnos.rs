@@ -31,8 +31,9 @@ const STAT: &[Errno] =
     &[EACCES, EBADF, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EOVERFLOW];
 const MAP: &[Errno] =
     &[ENOMEM, EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENFILE, ENODEV, EOVERFLOW, EPERM, ETXTBSY];
-const STATFS: &[Errno] =
-    &[EINTR, EACCES, EBADF, EFAULT, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EOVERFLOW];
+/// Of a descriptor: the manual's others are for paths.
+const FSTAT: &[Errno] = &[EBADF, EFAULT, ENOMEM, EOVERFLOW];
+const FSTATFS: &[Errno] = &[EINTR, EBADF, EFAULT, EIO, ENOMEM, EOVERFLOW];
 const READ: &[Errno] = &[EIO, EINTR, EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, ENXIO, EOVERFLOW, ESPIPE];
 const SLEEP: &[Errno] = &[EINTR, EFAULT, EINVAL, EOPNOTSUPP];
 const NEVER: &[Errno] = &[];
@@ -97,10 +98,10 @@ static CALLS: &[Call] = &[
         name: "fallocate",
         errnos: &[ENOSPC, EINTR, EOPNOTSUPP, EBADF, EFBIG, EINVAL, EIO, ENODEV, EPERM, ESPIPE, ETXTBSY],
     },
-    Call { number: libc::SYS_fstat, name: "fstat", errnos: STAT },
+    Call { number: libc::SYS_fstat, name: "fstat", errnos: FSTAT },
     Call { number: libc::SYS_newfstatat, name: "newfstatat", errnos: STAT },
     Call { number: libc::SYS_statx, name: "statx", errnos: STAT },
-    Call { number: libc::SYS_fstatfs, name: "fstatfs", errnos: STATFS },
+    Call { number: libc::SYS_fstatfs, name: "fstatfs", errnos: FSTATFS },
     Call {
         number: libc::SYS_fcntl,
         name: "fcntl (locks)",
