@@ -368,6 +368,9 @@ fn gate_is(slot: &Slot, wanted: SlotState) -> bool {
 
 /// Frees the slot of a name whose consumer is away. The caller holds its lock.
 pub(crate) fn forget(slot: &Slot) {
+    // In this order: whoever is killed in here leaves the name with its place, or a slot that anybody may have; never
+    // a part of a name that nobody could ask for, nor a gate without a place.
+    Seat::set_state(slot, SlotState::Attaching);
     slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
     for word in &slot.who.name {
         word.store(0, at!(G_FIELDS_WRITE, Relaxed));
