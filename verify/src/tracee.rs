@@ -5,8 +5,8 @@
 use anyhow::{Result, bail};
 use nix::libc::user_regs_struct;
 use nix::sys::ptrace;
-use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// A stopped child.
@@ -14,6 +14,53 @@ use nix::unistd::{ForkResult, Pid, fork};
 pub(crate) struct Tracee {
     pid: Pid,
     over: bool,
+}
+
+/// What a stopped child does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It stops at [`mark`].
+    Mark,
+    /// It calls the system.
+    Syscall,
+    Other,
+}
+
+/// A child under SIGSTOP, no longer traced.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pid: Pid,
+    over: bool,
+}
+
+impl Stopped {
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        Ok(nix::sys::signal::kill(self.pid, Signal::SIGCONT)?)
+    }
+
+    /// Waits for its end; an error unless it ends well.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        match waitpid(self.pid, None)? {
+            WaitStatus::Exited(_, 0) => {
+                self.over = true;
+                Ok(())
+            }
+            other => {
+                self.over = matches!(other, WaitStatus::Exited(..) | WaitStatus::Signaled(..));
+                bail!("after SIGCONT it was to end well: {other:?}")
+            }
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
+            let _ = waitpid(self.pid, None);
+        }
+    }
 }
 
 /// Why the child stopped.
@@ -31,12 +78,19 @@ pub(crate) enum Stop {
     Killed(Signal),
 }
 
-/// Stops the calling child for its tracer.
+/// Stops the calling child for its tracer; does nothing in a child that was let go. A barrier to the compiler: what
+/// stands before it in the source has been done when the child stops.
 #[inline(always)]
 pub(crate) fn mark() {
     // SAFETY: a breakpoint changes no state but the instruction pointer.
-    unsafe { core::arch::asm!("int3", options(nomem, nostack, preserves_flags)) };
+    unsafe { core::arch::asm!("int3", options(nostack, preserves_flags)) };
 }
+
+/// What a breakpoint does to a child that nobody traces any more.
+extern "C" fn pass(_signal: i32) {}
+
+/// Seconds after which a child that hangs gets SIGALRM.
+const LIFETIME: u32 = 120;
 
 impl Tracee {
     /// Forks a child that runs `body` and exits. Returns at its first [`mark`]. This process must have one
@@ -47,7 +101,11 @@ impl Tracee {
             ForkResult::Child => {
                 // A tracer that dies takes the child with it.
                 let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                let code = match ptrace::traceme() {
+                let traced = ptrace::traceme();
+                // SAFETY: the handler does nothing.
+                let _ = unsafe { signal(Signal::SIGTRAP, SigHandler::Handler(pass)) };
+                nix::unistd::alarm::set(LIFETIME);
+                let code = match traced {
                     Ok(()) => {
                         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err();
                         i32::from(panicked)
@@ -73,6 +131,20 @@ impl Tracee {
         }
     }
 
+    /// Forks a child that runs `body` untraced and exits; it dies with this process. The caller waits for it.
+    pub(crate) fn spawn(body: impl FnOnce()) -> Result<Pid> {
+        // SAFETY: this process has one thread, so the child may do whatever the parent may.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+                let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err();
+                // SAFETY: `_exit` is always allowed; destructors and buffers belong to the parent.
+                unsafe { nix::libc::_exit(i32::from(panicked)) }
+            }
+            ForkResult::Parent { child } => Ok(child),
+        }
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
@@ -93,6 +165,74 @@ impl Tracee {
     pub(crate) fn resume(&mut self) -> Result<Stop> {
         ptrace::cont(self.pid, None)?;
         self.wait()
+    }
+
+    /// So many instructions, without a look at where they lead.
+    pub(crate) fn steps(&mut self, instructions: u64) -> Result<()> {
+        for _ in 0..instructions {
+            ptrace::step(self.pid, None)?;
+            match waitpid(self.pid, None)? {
+                WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
+                other => {
+                    self.over = matches!(other, WaitStatus::Exited(..) | WaitStatus::Signaled(..));
+                    bail!("the child was to make a step: {other:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the child does next, and where in its code it is.
+    pub(crate) fn next(&self) -> Result<(Next, u64)> {
+        let at = ptrace::getregs(self.pid)?.rip;
+        let text = ptrace::read(self.pid, at as ptrace::AddressType)?.to_le_bytes();
+        let next = match text {
+            [0xcc, ..] => Next::Mark,
+            [0x0f, 0x05, ..] => Next::Syscall,
+            _ => Next::Other,
+        };
+        Ok((next, at))
+    }
+
+    /// On to where the instruction at `address` is about to be executed for the `time`th time, or to the next mark.
+    /// A breakpoint there stands for all the steps on the way.
+    pub(crate) fn run_to(&mut self, address: u64, time: u64) -> Result<()> {
+        let at = address as ptrace::AddressType;
+        let text = ptrace::read(self.pid, at)?;
+        let mut planted = text.to_le_bytes();
+        planted[0] = 0xcc;
+        let planted = i64::from_le_bytes(planted);
+        for count in 1..=time {
+            ptrace::write(self.pid, at, planted)?;
+            match self.resume()? {
+                Stop::Mark => {}
+                other => bail!("the child was to come to a breakpoint: {other:?}"),
+            }
+            let mut registers = ptrace::getregs(self.pid)?;
+            if registers.rip != address + 1 {
+                // A mark: the operation is over.
+                return Ok(());
+            }
+            ptrace::write(self.pid, at, text)?;
+            registers.rip = address;
+            ptrace::setregs(self.pid, registers)?;
+            if count < time {
+                self.steps(1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The child is let go in the middle of what it does, and stands still: by a real SIGSTOP, and untraced. It stays
+    /// this process's child, to be continued, killed and waited for.
+    pub(crate) fn leave_stopped(mut self) -> Result<Stopped> {
+        self.over = true;
+        let stopped = Stopped { pid: self.pid, over: false };
+        ptrace::detach(self.pid, Signal::SIGSTOP)?;
+        match waitpid(self.pid, Some(WaitPidFlag::WUNTRACED))? {
+            WaitStatus::Stopped(_, Signal::SIGSTOP) => Ok(stopped),
+            other => bail!("the child was to stop: {other:?}"),
+        }
     }
 
     pub(crate) fn registers(&self) -> Result<user_regs_struct> {
