@@ -1,13 +1,237 @@
 //! Kills at random moments under load.
+//!
+//! A kill counts if its victim was in its loop. A kill before that is counted apart: the victim was opening the
+//! ring (which `steps` kills at every instruction), or had not begun. What must hold after each kill:
+//!
+//! * no record is lost whose `send` had returned, and none is there whose `send` had not begun;
+//! * the next producer goes on exactly there;
+//! * readers that are never killed, and held names that are, receive every record whole, in order, with no gap;
+//! * a name comes back to a place not before what it had released and not after what it had processed, with an
+//!   account that has exactly the losses before that place;
+//! * losses of the others are told exactly, in records and in bytes;
+//! * a creator leaves nothing, or a ring that is whole;
+//! * nobody waits for ever.
 
-use anyhow::{Result, bail};
+#![allow(unsafe_code, reason = "fork, a page shared with children")]
 
-use crate::outcome::{Form, Outcome};
+mod page;
+mod scene;
+mod victims;
+
+/// The oracle of the process tests.
+#[path = "../../tests/processes/oracle.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod oracle;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use quoit::WaitMode;
+
+use self::page::NAMES;
+use self::scene::{Goal, Kills, Part, Plan, Scene};
+use self::victims::Kind;
+use crate::outcome::{Form, Outcome, grouped, root};
 
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Kills in all [default: a million; quick: as many as 20 seconds have room for]
+    #[arg(long)]
+    count: Option<u64>,
+    /// Where the dice begin
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only the scenes with this in their name
+    #[arg(long)]
+    only: Option<String>,
+}
 
-pub(crate) fn run(_args: &Args, _form: Form) -> Result<Outcome> {
-    bail!("not built yet")
+const FULL: u64 = 1_000_000;
+const QUICK: Duration = Duration::from_secs(20);
+
+const READER: Part = Part::Consume(Kind::Gated);
+const EVERY_READER: &[Part] = &[
+    READER,
+    Part::Consume(Kind::Held),
+    Part::Consume(Kind::Keeper),
+    Part::Consume(Kind::Named),
+    Part::Consume(Kind::Lossy),
+    Part::Consume(Kind::NamedLossy),
+    READER,
+];
+const EVERYBODY: &[Part] = &[
+    Part::Produce,
+    Part::Consume(Kind::Held),
+    Part::Consume(Kind::Keeper),
+    READER,
+    Part::Consume(Kind::NamedLossy),
+    Part::Visit,
+];
+const READERS: &[Part] = &[READER, Part::Consume(Kind::Lossy)];
+const WRITER_AND_READER: &[Part] = &[READER, Part::Produce];
+const TMPFS: Plan = Plan {
+    what: "",
+    disk: false,
+    mode: WaitMode::Membarrier,
+    victims: &[Part::Produce],
+    steady: READERS,
+    at_once: false,
+    share: 0,
+};
+
+const PLANS: &[Plan] = &[
+    Plan { what: "producers", share: 250, ..TMPFS },
+    Plan { what: "producers, with fences", mode: WaitMode::Fence, share: 50, ..TMPFS },
+    Plan { what: "producers on disk", disk: true, share: 50, ..TMPFS },
+    Plan { what: "consumers", victims: EVERY_READER, steady: WRITER_AND_READER, share: 280, ..TMPFS },
+    Plan {
+        what: "consumers on disk",
+        disk: true,
+        victims: EVERY_READER,
+        steady: WRITER_AND_READER,
+        share: 50,
+        ..TMPFS
+    },
+    Plan {
+        what: "visitors",
+        victims: &[Part::Visit, Part::Visit, Part::Visit],
+        steady: WRITER_AND_READER,
+        share: 90,
+        ..TMPFS
+    },
+    Plan { what: "creators", victims: &[Part::Create, Part::Create], steady: &[], share: 40, ..TMPFS },
+    Plan {
+        what: "creators on disk",
+        disk: true,
+        victims: &[Part::Create, Part::Create],
+        steady: &[],
+        share: 10,
+        ..TMPFS
+    },
+    Plan { what: "everybody at once", victims: EVERYBODY, steady: &[], at_once: true, share: 150, ..TMPFS },
+    Plan {
+        what: "everybody at once on disk",
+        disk: true,
+        victims: EVERYBODY,
+        steady: &[],
+        at_once: true,
+        share: 30,
+        ..TMPFS
+    },
+];
+
+pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
+    let mut outcome = Outcome::begin("kills", form);
+    let seed = args.seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
+        now.map_or(0, |now| now.as_nanos() as u64)
+    });
+    outcome.note(format!("dice begin at {seed}"));
+    let count = args.count.or((form == Form::Full).then_some(FULL));
+    let wanted = |plan: &&Plan| args.only.as_ref().is_none_or(|only| plan.what.contains(only.as_str()));
+    let plans: Vec<_> = PLANS.iter().filter(wanted).collect();
+    let shares: u64 = plans.iter().map(|plan| plan.share).sum();
+    let mut total = Kills::default();
+    let mut table = String::from(
+        "| scene | kills | of these inside a call | before its loop | records | kills/s |\n|---|---|---|---|---|---|\n",
+    );
+    let mut progress = Progress::new(count);
+    for plan in plans {
+        let goal = match count {
+            Some(count) => Goal::Kills((count * plan.share).div_ceil(shares)),
+            // Short scenes need a moment too.
+            None => Goal::Time((QUICK * plan.share as u32 / shares as u32).max(Duration::from_millis(800))),
+        };
+        let began = Instant::now();
+        match perform(plan, goal, seed, &mut progress, total.working) {
+            Ok(kills) => {
+                let inside = kills.working - kills.inside[0];
+                let rate = kills.working as f64 / began.elapsed().as_secs_f64();
+                writeln!(
+                    table,
+                    "| {} | {} | {} | {} | {} | {rate:.0} |",
+                    plan.what,
+                    grouped(kills.working),
+                    grouped(inside),
+                    grouped(kills.opening + kills.unborn),
+                    grouped(kills.records)
+                )?;
+                total.add(&kills);
+            }
+            Err(error) => {
+                let again = format!("cargo verify kills --only '{}' --seed {seed}", plan.what);
+                outcome.fail(format!("{}: {error:#}; see it again: {again}", plan.what));
+            }
+        }
+    }
+    progress.bar.finish_and_clear();
+    for (name, count) in [
+        ("kills of a process in its loop", total.working),
+        ("of these, of producers", total.producers),
+        ("of these, of consumers", total.consumers),
+        ("of these, of processes that attach and detach", total.visitors),
+        ("of these, of processes that create rings", total.creators),
+        ("of these, inside a call", total.working - total.inside[0]),
+    ] {
+        outcome.count(name, count);
+    }
+    for (name, count) in NAMES.iter().zip(total.inside).skip(1) {
+        outcome.count(format!("inside {name}"), count);
+    }
+    outcome.count("more kills, while opening the ring", total.opening);
+    outcome.count("more kills, before that", total.unborn);
+    outcome.count("records published", total.records);
+    outcome.count("events received and checked", total.events);
+    outcome.count("losses told and checked, to readers that may lose", total.gaps);
+    outcome.count("names resumed", total.resumed);
+    outcome.count("of these with the account checked to the record", total.accounts);
+    outcome.table = Some(table);
+    Ok(outcome)
+}
+
+/// One scene in a directory of its own.
+fn perform(plan: &Plan, goal: Goal, seed: u64, progress: &mut Progress, before: u64) -> Result<Kills> {
+    let disk = root().join("target/verify");
+    let parent = if plan.disk { disk.as_path() } else { Path::new("/dev/shm") };
+    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let directory = tempfile::Builder::new().prefix("quoit-kills-").tempdir_in(parent)?;
+    let scene = Scene::set(*plan, directory.path(), seed)?;
+    let kills = scene.run(goal, |kills| progress.show(plan.what, before + kills))?;
+    directory.close().context("remove the scene's directory")?;
+    Ok(kills)
+}
+
+/// A bar on a terminal; a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    of: Option<u64>,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(of: Option<u64>) -> Self {
+        let bar = of.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let style = ProgressStyle::with_template("{msg}: {human_pos} of {human_len} kills, {per_sec}, {eta}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Self { bar, of, told: Instant::now() }
+    }
+
+    fn show(&mut self, what: &'static str, kills: u64) {
+        if self.bar.is_hidden() {
+            if self.told.elapsed() >= Duration::from_secs(10) {
+                self.told = Instant::now();
+                let of = self.of.map(|of| format!(" of {}", grouped(of))).unwrap_or_default();
+                eprintln!("kills: {what}: {}{of}", grouped(kills));
+            }
+        } else if kills.is_multiple_of(64) {
+            self.bar.set_message(what);
+            self.bar.set_position(kills);
+        }
+    }
 }
