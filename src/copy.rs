@@ -12,7 +12,7 @@
 //! for 16 on older processors; nobody is known to have seen otherwise. Private bytes are nobody else's: there
 //! vectors are unaligned, and a last partial word may overlap the one before.
 //!
-//! Miri, loom and other processors take the word loop; a test compares all of them with the plainest copy.
+//! Miri, loom, ThreadSanitizer and other processors take the word loop; a test compares all of them with the plainest copy.
 #![allow(unsafe_code)]
 
 use core::mem::MaybeUninit;
@@ -287,12 +287,12 @@ fn read_tail(words: &[Word], out: &mut [MaybeUninit<u8>], before: u64, gated: bo
 }
 
 /// Without vectors a long copy is a plain one.
-#[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan)))))]
 mod vector {
     pub(super) use super::{read_plain as read_long, write_plain as write_long};
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan))))]
 mod vector {
     use core::arch::asm;
     use core::mem::MaybeUninit;
@@ -450,7 +450,7 @@ mod tests {
         (|words, bytes| write(words, bytes), 0..usize::MAX),
         (|words, bytes| write_plain(words, bytes), 0..usize::MAX),
         (|words, bytes| write_long(words, bytes), 32..usize::MAX),
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]
         (vector::write::<{ vector::SSE }>, 32..usize::MAX),
     ];
 
@@ -459,7 +459,7 @@ mod tests {
         (|words, out| assert_eq!(fill(words, out, true), out.len()), 0..usize::MAX),
         (|words, out| read_plain(words, out, false), 0..usize::MAX),
         (|words, out| read_long(words, out, false), 32..usize::MAX),
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]
         (|words, out| vector::read::<{ vector::SSE }>(words, out, false), 32..usize::MAX),
     ];
 

@@ -4,13 +4,17 @@
 //! site is the constant ordering and nothing else. Under loom a site can be weakened at run time (one build
 //! runs every mutant), and every store is a point where the models can crash the thread.
 //!
+//! Under `cfg(quoit_tsan)` the sites say what ThreadSanitizer, which does not understand fences, has to be told.
+//!
 //! `docs/ordering.md` lists the sites; a test holds that list to the source.
 
 /// The ordering of the named site.
 macro_rules! at {
     ($site:ident, $ordering:ident) => {{
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, quoit_tsan)))]
         let ordering = $crate::sync::Ordering::$ordering;
+        #[cfg(quoit_tsan)]
+        let ordering = const { $crate::sync::told(stringify!($site), $crate::sync::Ordering::$ordering) };
         #[cfg(loom)]
         let ordering = $crate::sync::site(stringify!($site), $crate::sync::Ordering::$ordering);
         ordering
@@ -84,6 +88,53 @@ mod imp {
     #[inline(always)]
     pub(crate) fn spin() {
         core::hint::spin_loop();
+    }
+
+    /// Loads that a fence behind them makes acquire loads, with the fence: ThreadSanitizer is told so at the load.
+    ///
+    /// It looks for non-atomic accesses that nothing orders: records lent and filled in place. The edges of a
+    /// seqlock (W1 and R1, W3 and R3, I1) order atomics among atomics and are left out: every word of the ring
+    /// would become an acquire load, and stand in for an edge that is missing elsewhere.
+    #[cfg(quoit_tsan)]
+    const ACQUIRED: [(&str, &str); 6] = [
+        ("R4_PUBLISHED", "R4_FENCE"),
+        ("R4_EPOCH", "R7_FENCE"),
+        ("R8_PUBLISHED", "R8_FENCE"),
+        ("G2_PUBLISHED", "G5_FENCE"),
+        ("I2_READ", "I2_READ_FENCE"),
+        ("A_CURSOR", "A1_FENCE"),
+    ];
+
+    /// The ordering of a site as ThreadSanitizer is told it. `QUOIT_WEAKEN`, when this is compiled, names a site
+    /// that is to order nothing, to see a test fail.
+    #[cfg(quoit_tsan)]
+    pub(crate) const fn told(site: &str, ordering: Ordering) -> Ordering {
+        let weakened = match option_env!("QUOIT_WEAKEN") {
+            Some(site) => site,
+            None => "",
+        };
+        if same(site, weakened) {
+            return Ordering::Relaxed;
+        }
+        let mut at = 0;
+        while at < ACQUIRED.len() {
+            let (load, fence) = ACQUIRED[at];
+            if same(site, load) && !same(fence, weakened) {
+                return Ordering::Acquire;
+            }
+            at += 1;
+        }
+        ordering
+    }
+
+    #[cfg(quoit_tsan)]
+    const fn same(a: &str, b: &str) -> bool {
+        let (a, b) = (a.as_bytes(), b.as_bytes());
+        let mut at = 0;
+        while at < a.len() && at < b.len() && a[at] == b[at] {
+            at += 1;
+        }
+        at == a.len() && at == b.len()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use quoit::{Inspector, Options, WaitMode};
 
@@ -109,6 +109,8 @@ pub(super) struct Scene {
     inspector: Inspector,
     members: Vec<Member>,
     victims: usize,
+    /// The dead that are zombies still: who succeeds them must not take them for alive.
+    corpses: Vec<Pid>,
     dice: u64,
     kills: Kills,
     /// Events of the steady ones when they were last seen to go on, and when that was.
@@ -129,6 +131,7 @@ impl Scene {
             ring,
             members: parts.enumerate().map(member).collect(),
             victims: plan.victims.len(),
+            corpses: Vec::new(),
             dice: seed,
             kills: Kills::default(),
             moved: (0, Instant::now()),
@@ -196,8 +199,11 @@ impl Scene {
         }
     }
 
-    /// Kills one or more victims: all of them struck before any is reaped. Then looks at what they left.
+    /// Kills one or more victims: all of them struck before the death of any is awaited. Then looks at what they left.
     fn strike(&mut self) -> Result<()> {
+        for corpse in self.corpses.drain(..) {
+            waitpid(corpse, None)?;
+        }
         let chosen = match self.victims {
             1 => 1,
             victims => self.roll((1 << victims) - 1) + 1,
@@ -213,7 +219,7 @@ impl Scene {
             }
         }
         for number in &struck {
-            self.reap(*number)?;
+            self.await_death(*number)?;
         }
         for number in struck {
             match self.members[number].part {
@@ -230,10 +236,12 @@ impl Scene {
         self.members[0].pid.context("a leader")
     }
 
-    fn reap(&mut self, number: usize) -> Result<()> {
-        let Some(pid) = self.members[number].pid.take() else { bail!("no victim to reap") };
+    /// Counts a kill once the victim is dead. It stays a zombie until the next strike.
+    fn await_death(&mut self, number: usize) -> Result<()> {
+        let Some(pid) = self.members[number].pid.take() else { bail!("no victim to wait for") };
         let part = self.members[number].part;
-        match waitpid(pid, None)? {
+        self.corpses.push(pid);
+        match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)? {
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => {}
             other => return Err(self.trouble(format_args!("{part:?} did not live until it was killed: {other:?}"))),
         }
@@ -366,7 +374,7 @@ impl Scene {
             if !matches!(self.members[number].part, Part::Consume(_)) {
                 let pid = self.members[number].pid.context("a victim that lives")?;
                 kill(pid, Signal::SIGKILL).context("kill")?;
-                self.reap(number)?;
+                self.await_death(number)?;
             }
         }
         self.page.stop.store(true, Relaxed);
@@ -430,7 +438,8 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        for pid in self.members.iter_mut().filter_map(|member| member.pid.take()) {
+        let living = self.members.iter_mut().filter_map(|member| member.pid.take());
+        for pid in living.chain(self.corpses.drain(..)) {
             let _ = kill(pid, Signal::SIGKILL);
             let _ = waitpid(pid, None);
         }
