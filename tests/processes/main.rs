@@ -5,6 +5,7 @@
 //!
 //! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
 
+mod alone;
 mod forks;
 mod integrity;
 mod kills;
@@ -42,6 +43,12 @@ fn child() {
         "no locked memory" => rights::without_locked_memory(&part),
         "full disk" => namespaces::full_disk(&part),
         "apart" => namespaces::apart(&part),
+        "alone" => alone::alone(&part),
+        "look" => alone::look(&part),
+        "send when told" => alone::send_when_told(&part),
+        "sleep and tell" => alone::sleep_and_tell(&part),
+        "ids come back" => alone::ids_come_back(&part),
+        "idle" => alone::idle(&part),
         other => panic!("no such part: {other}"),
     }
     // Before the harness has anything to add on the standard output.
