@@ -238,7 +238,8 @@ fn every_role_dies_and_is_succeeded_where_nothing_is_shared_but_the_file() {
     named.kill();
     eventually("it is seen to be dead", || inspect(&mut inspector).alive == 1);
     let snapshot = Inspector::open(&ring).expect("inspect").snapshot().expect("a snapshot");
-    let kept = snapshot.consumers.iter().find(|info| info.name.as_deref() == Some("kin")).expect("a held name");
+    let kept =
+        snapshot.consumers.iter().find(|info| info.name.as_deref() == Some("kin")).expect("a held name");
     let left_at = kept.next_sequence;
     assert!(left_at > 0);
     let mut named = cast.reader().with("name", "kin").with("held", true).start();

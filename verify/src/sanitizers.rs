@@ -21,7 +21,8 @@ pub(crate) struct Args {}
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Sites without which a record is read in place while it is written in place.
-const WEAKENED: [&str; 6] = ["W4_PUBLISHED", "R4_FENCE", "R5_CURSOR", "W5_CURSOR", "G3_SET_STATE", "G3_STATE"];
+const WEAKENED: [&str; 6] =
+    ["W4_PUBLISHED", "R4_FENCE", "R5_CURSOR", "W5_CURSOR", "G3_SET_STATE", "G3_STATE"];
 
 /// What a run of tests came to.
 struct Run {
@@ -117,7 +118,8 @@ fn words(command: &Command) -> String {
 fn passes(outcome: &mut Outcome, what: &str, command: &mut Command) -> Result<()> {
     let began = Instant::now();
     let run = finish(command)?;
-    outcome.count(format!("tests, {what} ({:.0} s with compiling)", began.elapsed().as_secs_f64()), run.passed);
+    outcome
+        .count(format!("tests, {what} ({:.0} s with compiling)", began.elapsed().as_secs_f64()), run.passed);
     if !run.good || run.reports > 0 || run.passed == 0 {
         let log = kept(what, &run.text)?;
         let again = words(command);
@@ -130,7 +132,8 @@ fn passes(outcome: &mut Outcome, what: &str, command: &mut Command) -> Result<()
 fn kept(what: &str, text: &str) -> Result<PathBuf> {
     let folder = root().join("target/verify");
     std::fs::create_dir_all(&folder)?;
-    let name: String = what.chars().map(|each| if each.is_ascii_alphanumeric() { each } else { '-' }).collect();
+    let name: String =
+        what.chars().map(|each| if each.is_ascii_alphanumeric() { each } else { '-' }).collect();
     let path = folder.join(format!("sanitizers.{name}.log"));
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
@@ -177,7 +180,11 @@ fn threads(outcome: &mut Outcome) -> Result<()> {
             seen += 1;
         } else {
             let log = kept(site, &run.text)?;
-            outcome.fail(format!("{site} weakened: no report, in {}; see it: {}", log.display(), words(&command)));
+            outcome.fail(format!(
+                "{site} weakened: no report, in {}; see it: {}",
+                log.display(),
+                words(&command)
+            ));
         }
     }
     outcome.count("sites weakened", WEAKENED.len() as u64);

@@ -243,11 +243,14 @@ impl Scene {
         self.corpses.push(pid);
         match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)? {
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => {}
-            other => return Err(self.trouble(format_args!("{part:?} did not live until it was killed: {other:?}"))),
+            other => {
+                return Err(self.trouble(format_args!("{part:?} did not live until it was killed: {other:?}")));
+            }
         }
         let role = self.role(number);
         if !role.reached(Phase::Working) {
-            let counted = if role.reached(Phase::Opening) { &mut self.kills.opening } else { &mut self.kills.unborn };
+            let counted =
+                if role.reached(Phase::Opening) { &mut self.kills.opening } else { &mut self.kills.unborn };
             *counted += 1;
             return Ok(());
         }
@@ -270,7 +273,10 @@ impl Scene {
         let (acknowledged, begun) = (role.acknowledged.load(Relaxed), role.begun.load(Relaxed));
         let published = snapshot.next_sequence;
         ensure!(!snapshot.producer_alive, "a dead producer looks alive");
-        ensure!(published >= acknowledged, "LOST: {acknowledged} records acknowledged, {published} are there");
+        ensure!(
+            published >= acknowledged,
+            "LOST: {acknowledged} records acknowledged, {published} are there"
+        );
         ensure!(published <= begun, "{published} records are there, {begun} were sent");
         role.expected.store(published, Relaxed);
         Ok(())
@@ -339,7 +345,8 @@ impl Scene {
                 let (pid, waited) = (pid, began.elapsed());
                 if waited > Duration::from_millis(5) {
                     let status = waitpid(pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT));
-                    if self.page.failure().is_some() || !matches!(status, Ok(WaitStatus::StillAlive) | Err(_)) {
+                    if self.page.failure().is_some() || !matches!(status, Ok(WaitStatus::StillAlive) | Err(_))
+                    {
                         return Err(self.trouble(format_args!("{:?} ended", member.part)));
                     }
                 }
@@ -355,8 +362,7 @@ impl Scene {
             return Err(self.trouble("a process failed"));
         }
         let readers = self.members[self.victims..].iter().filter(|member| member.part != Part::Produce);
-        let counts: Vec<_> =
-            readers.map(|member| self.role(member.number).events.load(Relaxed)).collect();
+        let counts: Vec<_> = readers.map(|member| self.role(member.number).events.load(Relaxed)).collect();
         let Some(least) = counts.into_iter().min() else { return Ok(()) };
         if least != self.moved.0 {
             self.moved = (least, Instant::now());

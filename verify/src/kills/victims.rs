@@ -186,7 +186,11 @@ fn resume(role: &Role, consumer: &Consumer, place: u64) {
         Some(_) => {
             let released = role.released.load(Relaxed);
             assert!(place >= released, "resumed at {place}, below what was released: {released}");
-            assert!(processed == 0 || place < processed, "resumed at {place}: a hole from {} on", processed - 1);
+            assert!(
+                processed == 0 || place < processed,
+                "resumed at {place}: a hole from {} on",
+                processed - 1
+            );
             if let Some(lost) = role.journals[was as usize].lost_below(place)
                 && processed > 0
             {
