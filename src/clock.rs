@@ -55,10 +55,28 @@ use std::time::{Duration, Instant};
 
 /// The point on the monotonic clock at which `deadline` falls, ns.
 pub(crate) fn deadline_ns(deadline: Instant) -> u64 {
-    monotonic_ns().saturating_add(duration_ns(deadline.saturating_duration_since(Instant::now())))
+    // In this order: whatever passes between the two looks makes a wait longer, and never ends it early.
+    let left = duration_ns(deadline.saturating_duration_since(Instant::now()));
+    monotonic_ns().saturating_add(left)
 }
 
 /// A duration in ns; what does not fit 64 bits (584 years) is as good as for ever.
 pub(crate) fn duration_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_early() {
+        for turn in 0..50_000 {
+            let deadline = Instant::now() + Duration::from_nanos(turn % 2_000);
+            let until = deadline_ns(deadline);
+            while monotonic_ns() < until {}
+            let now = Instant::now();
+            assert!(now >= deadline, "{:?} early", deadline - now);
+        }
+    }
 }
