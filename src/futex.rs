@@ -20,7 +20,10 @@ mod imp {
             tv_nsec: (until_ns % 1_000_000_000) as i64,
         };
         // An absolute time, so a signal handler that interrupts the sleep does not lengthen it.
-        match futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&until), ANY) {
+        let ended = futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&until), ANY);
+        #[cfg(quoit_delays)]
+        crate::delays::slept(&ended);
+        match ended {
             Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
             // No futex here (a system-call filter): a short plain sleep keeps the caller from burning a core. Not
             // the standard library's, which panics where sleeping is refused as well.
@@ -32,7 +35,7 @@ mod imp {
 
     /// Wakes everybody who sleeps on the word.
     pub(crate) fn wake_all(word: &FutexWord) {
-        // It fails only where waiting fails too, and there sleeps are short.
+        // Where a filter refuses it to this process alone, the others come back by themselves after their slice.
         let _ = futex::wake(&word.0, futex::Flags::empty(), i32::MAX as u32);
     }
 
@@ -44,6 +47,10 @@ mod imp {
 
     /// A full fence on every processor that runs a process which accepts barriers. False: none happened.
     pub(crate) fn heavy_barrier(_word: &FutexWord) -> bool {
+        #[cfg(quoit_delays)]
+        if crate::delays::is_weak("S2_HEAVY") {
+            return true;
+        }
         !cfg!(miri) && membarrier(MembarrierCommand::GlobalExpedited).is_ok()
     }
 }

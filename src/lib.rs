@@ -154,7 +154,7 @@
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
 //! | mapping | `region` (maps, and all that is unsafe about them) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
-//! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock` |
+//! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock`; `delays` in the build with delays |
 //!
 //! Start with the head of `ring.rs`. `docs/format.md` is the file format in prose.
 
@@ -180,6 +180,9 @@ mod claim;
 mod clock;
 mod consumer;
 mod copy;
+#[cfg(quoit_delays)]
+#[doc(hidden)]
+pub mod delays;
 mod error;
 #[cfg(not(loom))]
 mod file;

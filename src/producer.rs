@@ -380,7 +380,8 @@ impl Producer {
             }
             spin();
         }
-        let until_ns = until_ns.min(clock::monotonic_ns().saturating_add(wait::NAP_NS));
+        let probe_ns = wait::armed_ns(wait::PROBE_NS);
+        let until_ns = until_ns.min(clock::monotonic_ns().saturating_add(probe_ns));
         let word = &areas.control.space.word;
         if self.region.geometry().wait == WaitMode::Spin {
             wait::nap(word, is_free, until_ns);

@@ -2,7 +2,8 @@
 //!
 //! Every atomic access names its site with [`at!`] and every fence with [`fence_at!`]. In a normal build a
 //! site is the constant ordering and nothing else. Under loom a site can be weakened at run time (one build
-//! runs every mutant), and every store is a point where the models can crash the thread.
+//! runs every mutant), and every store is a point where the models can crash the thread. In the build with delays
+//! a thread may be held up before any site.
 //!
 //! Under `cfg(quoit_tsan)` the sites say what ThreadSanitizer, which does not understand fences, has to be told.
 //!
@@ -11,6 +12,8 @@
 /// The ordering of the named site.
 macro_rules! at {
     ($site:ident, $ordering:ident) => {{
+        #[cfg(quoit_delays)]
+        $crate::delays::point();
         #[cfg(not(any(loom, quoit_tsan)))]
         let ordering = $crate::sync::Ordering::$ordering;
         #[cfg(quoit_tsan)]
@@ -24,8 +27,16 @@ macro_rules! at {
 /// The fence of the named site.
 macro_rules! fence_at {
     ($site:ident, $ordering:ident) => {{
+        #[cfg(quoit_delays)]
+        $crate::delays::point();
+        #[cfg(quoit_delays)]
+        let wanted = !$crate::delays::is_weak(stringify!($site));
+        #[cfg(all(not(loom), not(quoit_delays)))]
+        let wanted = true;
         #[cfg(not(loom))]
-        $crate::sync::fence($crate::sync::Ordering::$ordering);
+        if wanted {
+            $crate::sync::fence($crate::sync::Ordering::$ordering);
+        }
         #[cfg(loom)]
         $crate::sync::fence_site(stringify!($site), $crate::sync::Ordering::$ordering);
     }};

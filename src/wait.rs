@@ -37,6 +37,18 @@ use crate::sync::{FutexWord, at, fence_at, light_barrier};
 pub(crate) const SLICE_NS: u64 = 100_000_000;
 /// Longest sleep of somebody who is not armed, or whose barrier failed, ns.
 pub(crate) const NAP_NS: u64 = 1_000_000;
+/// Longest sleep of a producer that waits for space: so often it looks whether those in the way live.
+pub(crate) const PROBE_NS: u64 = NAP_NS;
+
+/// How long an armed sleep lasts at most. In the build with delays it may be for ever, so that a lost wake hangs.
+#[inline(always)]
+pub(crate) fn armed_ns(longest: u64) -> u64 {
+    #[cfg(quoit_delays)]
+    if crate::delays::for_ever() {
+        return u64::MAX;
+    }
+    longest
+}
 
 /// Waker, after making it true: wakes whoever is armed. Returns whether somebody was.
 #[inline(always)]
@@ -100,15 +112,23 @@ pub(crate) fn sleep(
     // Orders: the arming before the look at the producer's mode, inside `heavy`.
     // Without it: see [S5].
     let armed = word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1;
-    let slice = if heavy(word) { SLICE_NS } else { NAP_NS };
+    let happened = heavy(word);
+    let slice = if happened { armed_ns(SLICE_NS) } else { NAP_NS };
+    #[cfg(quoit_delays)]
+    crate::delays::count(|sleeps| sleeps.unbarriered += u64::from(!happened));
     if !is_true() {
         futex::wait(word, armed, until_ns.min(clock::monotonic_ns().saturating_add(slice)));
+    } else {
+        #[cfg(quoit_delays)]
+        crate::delays::count(|sleeps| sleeps.found += 1);
     }
 }
 
 /// A short sleep of somebody the waker does not know of: an observer, or anybody under `Spin`.
 pub(crate) fn nap(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
     let seen = word.0.load(at!(S_NAP, Relaxed));
+    #[cfg(quoit_delays)]
+    crate::delays::count(|sleeps| sleeps.naps += 1);
     if !is_true() {
         futex::wait(word, seen, until_ns.min(clock::monotonic_ns().saturating_add(NAP_NS)));
     }
