@@ -6,6 +6,7 @@
 //! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
 
 mod alone;
+mod filters;
 mod forks;
 mod integrity;
 mod kills;
@@ -38,6 +39,9 @@ fn child() {
         "idle consumer" => stopped::idle(&part),
         "evicted consumer" => stopped::evicted(&part),
         "signals" => signals::storm(&part),
+        "in a storm" => signals::in_a_storm(&part),
+        "meddle" => signals::meddle(&part),
+        "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),
         "leaks" => rights::leaks(&part),
         "no locked memory" => rights::without_locked_memory(&part),

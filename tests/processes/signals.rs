@@ -1,13 +1,18 @@
 //! A storm of signals whose handler does not restart system calls: nothing returns early, nothing drifts.
 
+use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use quoit::{Attach, Consumer, Event, Observer, Options, Producer, SendError, Start, WaitMode};
 
-use crate::process::{Part, Stage, hear, say};
+use crate::oracle::{Sums, mix};
+use crate::process::{Part, Stage, hear, note, say};
 
 /// A handler's own: signal handlers can touch little else.
 mod count {
@@ -46,13 +51,13 @@ fn check((took, signals): (Duration, u64), limit: Duration) {
     assert!(signals > 0, "no signal in {took:?}");
 }
 
-/// Waits with deadlines while this thread gets a signal every millisecond.
+/// Waits with deadlines while this thread gets a signal every 100 µs or so.
 pub(crate) fn storm(part: &Part) {
     install();
     let target = pthread_self();
     std::thread::spawn(move || {
         while pthread_kill(target, Signal::SIGALRM).is_ok() {
-            sleep(Duration::from_micros(900));
+            sleep(Duration::from_micros(40));
         }
     });
     let limit = Duration::from_millis(250);
@@ -120,6 +125,113 @@ fn deadlines_hold_in_a_storm_of_signals() {
     let mut child = Part::new("signals").with("directory", stage.path().display()).start();
     let signals = child.says_within("done", Duration::from_secs(60))[0];
     assert!(signals >= 300, "only {signals} signals");
-    crate::process::note(format_args!("deadlines held under {signals} signals"));
+    note(format_args!("deadlines held under {signals} signals"));
     child.finish();
+}
+
+/// Plays the part of name `play` with a signal every 100 µs, from a timer that counts real time.
+#[allow(unsafe_code, reason = "sets a timer")]
+pub(crate) fn in_a_storm(part: &Part) {
+    install();
+    let every = libc::timeval { tv_sec: 0, tv_usec: 100 };
+    let timer = libc::itimerval { it_interval: every, it_value: every };
+    // SAFETY: `timer` is whole, and the old one is not asked for.
+    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+    assert_eq!(set, 0, "set a timer");
+    let play: String = part.get("play");
+    let part = part.clone().renamed(&play);
+    match &play[..] {
+        "produce" => crate::load::produce(&part),
+        _ => crate::load::consume(&part),
+    }
+    say(format_args!("signals {}", count::seen()));
+}
+
+/// Bytes before the sleep words of a ring with 64 segments: data, and 128 bytes behind it space.
+pub(crate) const CONTROL: u64 = (4480_u64 + 32 * 64).next_multiple_of(4096);
+
+/// A stranger with write permission: wakes everybody on both sleep words, and flips their armed bits and counts, until
+/// it is told to end.
+#[allow(unsafe_code, reason = "maps the words of somebody else's ring")]
+pub(crate) fn meddle(part: &Part) {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    use rustix::thread::futex;
+
+    let file = std::fs::File::options().read(true).write(true).open(part.ring()).expect("open the file");
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at an address that the kernel chooses; it stays until this process ends.
+    let page = unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), CONTROL) };
+    let page: *mut u8 = page.expect("map the control area").cast();
+    let words = [0, 128].map(|offset| {
+        // SAFETY: both words are in the page and aligned, and everybody accesses them atomically.
+        unsafe { &*page.add(offset).cast::<AtomicU32>() }
+    });
+    let flips = part.get::<String>("flips") == "true";
+    say("ready");
+    let over = std::thread::spawn(hear);
+    let (mut wakes, mut dice) = (0, 1);
+    while !over.is_finished() {
+        for word in words {
+            let _ = futex::wake(word, futex::Flags::empty(), i32::MAX as u32);
+            wakes += 1;
+        }
+        dice = mix(dice);
+        let word = words[(dice >> 8) as usize % 2];
+        match dice % 8 {
+            _ if !flips => {}
+            0 => drop(word.fetch_xor(1, Relaxed)),
+            1 => drop(word.fetch_or(1, Relaxed)),
+            2 => drop(word.fetch_add((dice >> 32) as u32, Relaxed)),
+            _ => drop(word.fetch_add(2, Relaxed)),
+        }
+        if dice % 64 < 8 {
+            sleep(Duration::from_micros(20));
+        }
+    }
+    say(format_args!("meddled {wakes}"));
+}
+
+/// A stream whose both sides sleep, under signals, with strangers at the words.
+fn a_stream_in_a_storm(mode: WaitMode, flips: bool) {
+    let stage = Stage::tmpfs(80);
+    let ring = stage.file("ring");
+    let count = if flips { 300 } else { 3_000 };
+    Options::new().capacity(4096).slots(4).wait(mode).create(&ring).expect("create");
+    let part = Part::new("in a storm").on(&ring).with("max", 300);
+    let reader = part.clone().with("play", "consume").with("policy", "gated").with("spins", 0);
+    let mut consumer = reader.with("nap_every", 50).with("nap_us", 300).start();
+    consumer.says("ready");
+    let mut meddler = Part::new("meddle").on(&ring).with("flips", flips).start();
+    meddler.says("ready");
+    let mut producer =
+        part.with("play", "produce").with("seed", 9).with("count", count).with("pause_us", 30).start();
+    producer.says("ready");
+    let limit = Duration::from_secs(60);
+    assert_eq!(producer.says_within("done", limit), [count]);
+    let mut numbers = consumer.says_within("done", limit);
+    numbers.pop();
+    let sums = Sums::from(numbers);
+    assert_eq!((sums.first, sums.next, sums.delivered, sums.lost), (0, count, count, 0), "{sums:?}");
+    let signals = [producer.says("signals")[0], consumer.says("signals")[0]];
+    assert!(signals.iter().all(|signals| *signals > 0), "{signals:?}");
+    meddler.tell("enough");
+    let wakes = meddler.says("meddled")[0];
+    note(format_args!("{mode:?}: {count} records under {signals:?} signals and {wakes} stray wakes"));
+    for child in [producer, consumer, meddler] {
+        child.finish();
+    }
+}
+
+#[test]
+fn stray_wakes_and_signals_are_invisible() {
+    for mode in [WaitMode::Membarrier, WaitMode::Fence, WaitMode::Spin] {
+        a_stream_in_a_storm(mode, false);
+    }
+}
+
+#[test]
+fn flipped_armed_bits_and_counts_cost_time_and_nothing_else() {
+    for mode in [WaitMode::Membarrier, WaitMode::Fence, WaitMode::Spin] {
+        a_stream_in_a_storm(mode, true);
+    }
 }

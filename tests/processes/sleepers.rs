@@ -1,11 +1,15 @@
 //! Asleep when somebody dies: a dead sleeper costs nothing lasting, and the death of a producer wakes the living.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Event, Inspector, Options, Producer, RecvError, WaitMode};
 
 use crate::process::{Part, SOON, Stage, eventually, note};
+use crate::signals::CONTROL;
 
 /// A rival counts its sleepers; one that is killed is never counted out, and every later publish makes a system call.
 fn a_dead_sleeper_costs_one_wake(mode: WaitMode) {
@@ -150,4 +154,127 @@ fn a_sleeper_outlasts_a_time_without_any_producer() {
     }
     let done = crate::process::numbers(&line, "done").expect("done");
     assert_eq!(done[..3], [0, first + 100, first + 100]);
+}
+
+/// The two sleep words in a ring's file.
+struct Words(File);
+
+impl Words {
+    const DATA: u64 = CONTROL;
+    const SPACE: u64 = CONTROL + 128;
+
+    fn open(ring: &Path) -> Self {
+        Self(File::options().read(true).write(true).open(ring).expect("open the file"))
+    }
+
+    fn get(&self, word: u64) -> u32 {
+        let mut bytes = [0; 4];
+        self.0.read_exact_at(&mut bytes, word).expect("read a word");
+        u32::from_le_bytes(bytes)
+    }
+
+    fn set(&self, word: u64, value: u32) {
+        self.0.write_all_at(&value.to_le_bytes(), word).expect("write a word");
+    }
+}
+
+/// Twenty wakes before its end, as a ring that has seen four thousand million of them.
+const NEARLY_WRAPPED: u32 = 0_u32.wrapping_sub(40);
+
+#[test]
+fn a_consumer_sleeps_across_the_wrap_of_its_word() {
+    for mode in [WaitMode::Membarrier, WaitMode::Fence] {
+        let stage = Stage::tmpfs(60);
+        let ring = stage.file("ring");
+        let options = Options::new().capacity(1 << 14).wait(mode);
+        let mut producer = Producer::create(&ring, &options).expect("create");
+        let words = Words::open(&ring);
+        words.set(Words::DATA, NEARLY_WRAPPED);
+        let inspector = Inspector::open(&ring).expect("inspect");
+        let part = Part::new("consume").on(&ring).with("max", 5).with("policy", "gated").with("spins", 0);
+        let mut consumer = part.start();
+        consumer.says("ready");
+        let (oracle, mut payload) = (crate::oracle::Oracle::new(5), Vec::new());
+        let mut sent = 0;
+        eventually("the word wraps, and goes on from there", || {
+            consumer.falls_asleep();
+            oracle.fill(sent, &mut payload);
+            assert_eq!(producer.send(&payload), Ok(sent));
+            sent += 1;
+            (16..1 << 30).contains(&words.get(Words::DATA))
+        });
+        let wakes = inspector.snapshot().expect("snapshot").wakes;
+        assert!((20..=sent).contains(&wakes), "{wakes} wakes for {sent} records");
+        drop(producer);
+        let done = consumer.says("done");
+        assert_eq!(done[..3], [0, sent, sent]);
+        consumer.finish();
+    }
+}
+
+#[test]
+fn a_producer_sleeps_across_the_wrap_of_its_word() {
+    for mode in [WaitMode::Membarrier, WaitMode::Fence] {
+        let stage = Stage::tmpfs(60);
+        let ring = stage.file("ring");
+        Options::new().capacity(4096).wait(mode).create(&ring).expect("create");
+        let words = Words::open(&ring);
+        words.set(Words::SPACE, NEARLY_WRAPPED);
+        let mut consumer = Consumer::open(&ring, &Attach::gated()).expect("attach");
+        let mut producer = Part::new("produce").on(&ring).with("max", 300).with("seed", 7).start();
+        producer.says("ready");
+        let (oracle, mut expected) = (crate::oracle::Oracle::new(300), 0);
+        eventually("the word wraps, and goes on from there", || {
+            sleep(Duration::from_millis(1));
+            if let Some(Event::Record(record)) = consumer.try_recv().expect("receive") {
+                assert_eq!(record.sequence(), expected);
+                oracle.check(expected, &record.bytes());
+                expected += 1;
+            }
+            consumer.release();
+            (16..1 << 30).contains(&words.get(Words::SPACE))
+        });
+        // And it still sends.
+        for _ in 0..100 {
+            assert_eq!(next(&mut consumer), Ok(expected));
+            expected += 1;
+        }
+        producer.kill();
+    }
+}
+
+/// As after exactly 2^32 wakes between a sleeper's look and its sleep: what it waits for is there, its word is what it
+/// was, and nobody will wake it. Every sleep is a slice, so it comes back: that it does is the test.
+#[test]
+fn a_sleeper_that_nobody_wakes_comes_back_by_itself() {
+    for mode in [WaitMode::Membarrier, WaitMode::Fence] {
+        let stage = Stage::tmpfs(60);
+        let ring = stage.file("ring");
+        let options = Options::new().capacity(4096).wait(mode);
+        let mut producer = Producer::create(&ring, &options).expect("create");
+        let words = Words::open(&ring);
+        let inspector = Inspector::open(&ring).expect("inspect");
+        let part = Part::new("consume").on(&ring).with("max", 5).with("policy", "gated").with("spins", 0);
+        let mut consumer = part.with("progress", stage.file("progress").display()).start();
+        consumer.says("ready");
+        let (oracle, mut payload) = (crate::oracle::Oracle::new(5), Vec::new());
+        for sequence in 0..20 {
+            consumer.falls_asleep();
+            let before = inspector.snapshot().expect("snapshot").wakes;
+            // Out of the producer's sight for the moment of the send.
+            let armed = words.get(Words::DATA);
+            words.set(Words::DATA, armed & !1);
+            oracle.fill(sequence, &mut payload);
+            assert_eq!(producer.send(&payload), Ok(sequence));
+            words.set(Words::DATA, armed);
+            let woken = inspector.snapshot().expect("snapshot").wakes - before;
+            // Now and then it is awake between two slices, and arms anew.
+            assert!(woken <= 1);
+            let progress = crate::load::Notebook::open(stage.file("progress"));
+            eventually("the record is received all the same", || progress.read() == sequence + 2);
+        }
+        drop(producer);
+        assert_eq!(consumer.says("done")[..3], [0, 20, 20]);
+        consumer.finish();
+    }
 }
