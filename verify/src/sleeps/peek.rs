@@ -1,0 +1,82 @@
+//! A ring's words as they stand in the file, without taking part: for the watchdog, and for words that are put there.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Offsets as in `docs/format.md`.
+const ALIGNMENT: u64 = 5 * 8;
+const SEGMENTS: u64 = 7 * 8;
+const PUBLISHED: u64 = 4096;
+const RESERVE: u64 = 4096 + 128;
+const INDEX: u64 = 4096 + 384;
+const SLOTS: u64 = 256;
+
+/// Where somebody sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Data,
+    Space,
+}
+
+/// A ring's file.
+#[derive(Debug)]
+pub(crate) struct Peek {
+    file: File,
+    control: u64,
+}
+
+impl Peek {
+    pub(crate) fn open(ring: &Path) -> Result<Self> {
+        let file = File::options().read(true).write(true).open(ring).context("look into a ring")?;
+        let mut peek = Self { file, control: 0 };
+        peek.control = (INDEX + 32 * peek.long(SEGMENTS)?).next_multiple_of(peek.long(ALIGNMENT)?);
+        Ok(peek)
+    }
+
+    fn long(&self, offset: u64) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Offset of a sleep word in the file.
+    pub(crate) fn offset(&self, word: Word) -> u64 {
+        match word {
+            Word::Data => self.control,
+            Word::Space => self.control + 128,
+        }
+    }
+
+    pub(crate) fn word(&self, word: Word) -> Result<u32> {
+        let mut bytes = [0; 4];
+        self.file.read_exact_at(&mut bytes, self.offset(word))?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    pub(crate) fn set_word(&self, word: Word, value: u32) -> Result<()> {
+        Ok(self.file.write_all_at(&value.to_le_bytes(), self.offset(word))?)
+    }
+
+    /// Everything a lost wake shows in.
+    pub(crate) fn dump(&self) -> Result<String> {
+        let mut text = format!(
+            "published {}, reserve {}, data word {:#010x}, space word {:#010x}",
+            self.long(PUBLISHED)?,
+            self.long(RESERVE)?,
+            self.word(Word::Data)?,
+            self.word(Word::Space)?
+        );
+        for slot in 0..4 {
+            let at = self.control + SLOTS + slot * 512;
+            let (state, cursor) = (self.long(at)?, self.long(at + 8)?);
+            if state & 0xff != 0 {
+                write!(text, ", slot {slot} state {} cursor {}", state & 0xff, cursor & !7)?;
+            }
+        }
+        Ok(text)
+    }
+}
