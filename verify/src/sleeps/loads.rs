@@ -151,6 +151,10 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
         if turn.is_multiple_of(2_000) {
             std::thread::yield_now();
         }
+        // The other side has no processor: let it have this one.
+        if turn > 20_000 {
+            std::thread::sleep(Duration::from_micros(50));
+        }
         std::hint::spin_loop();
     }
 }

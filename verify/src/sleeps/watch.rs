@@ -148,7 +148,9 @@ fn starves(children: &[Child], times: &mut Vec<u64>) -> bool {
     if times.is_empty() {
         *times = now.iter().map(|(_, time)| *time).collect();
     }
-    now.iter().zip(times).any(|((state, time), before)| *state != 'S' && *state != 'Z' && *time < *before + TICKS)
+    now.iter()
+        .zip(times)
+        .any(|((state, time), before)| *state != 'S' && *state != 'Z' && *time < *before + TICKS)
 }
 
 /// Runs `processes` children that each `play` a number on the board, until `limits`, and then says `stop`.
