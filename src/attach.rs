@@ -114,7 +114,7 @@ pub(crate) fn name_bytes(name: &str) -> Result<[u8; NAME_BYTES], Error> {
 
 /// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt.
 /// An honest producer cannot do that twice in a row to a search that starts at the newest entry.
-const ATTEMPTS: u32 = if cfg!(loom) { 20 } else { 10_000 };
+const ATTEMPTS: u32 = if cfg!(any(loom, meddled)) { 20 } else { 10_000 };
 
 /// Runs `attempt` until it yields.
 pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Error>) -> Result<T, Error> {

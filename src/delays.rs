@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::sync::Ordering;
+
 /// What the sleeps of this thread came to. A sleep is entered by arming the word; each ends in one of five ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sleeps {
@@ -91,6 +93,15 @@ pub(crate) fn point() {
         0 => delay(injector),
         left => injector.left.set(left - 1),
     });
+}
+
+/// The fence of a site, if it is not left out.
+#[inline(always)]
+pub(crate) fn fence(site: &str, ordering: Ordering) {
+    point();
+    if !is_weak(site) {
+        crate::sync::fence(ordering);
+    }
 }
 
 #[cold]

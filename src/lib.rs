@@ -196,6 +196,8 @@ mod inspect;
 mod layout;
 mod local;
 mod lock;
+#[cfg(meddled)]
+pub mod meddle;
 mod observer;
 mod options;
 mod patience;

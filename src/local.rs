@@ -15,7 +15,7 @@ use crate::region::Region;
 /// from it in any thread (`Send` and `Sync`).
 #[derive(Clone, Debug)]
 pub struct Local {
-    region: Arc<Mutex<Region>>,
+    pub(crate) region: Arc<Mutex<Region>>,
 }
 
 impl Options {
@@ -32,7 +32,7 @@ impl Options {
 
 impl Local {
     /// One more handle's hold on the ring. Making it touches nothing that a panic could leave half done.
-    fn share(&self) -> Result<Region, Error> {
+    pub(crate) fn share(&self) -> Result<Region, Error> {
         self.region.lock().unwrap_or_else(PoisonError::into_inner).share()
     }
 

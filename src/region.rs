@@ -454,8 +454,8 @@ const CUT: u64 = 2;
 
 impl Tripwire {
     fn new() -> Result<Self, Error> {
-        if cfg!(miri) {
-            // Miri has no fork, and no advice to give about it.
+        if cfg!(miri) || cfg!(meddled) {
+            // Miri has no fork, and no advice to give about it; fuzz targets do not fork.
             static ALWAYS: AtomicU64 = AtomicU64::new(INTACT);
             return Ok(Self { word: View(NonNull::from(&ALWAYS)), _page: None });
         }
@@ -510,6 +510,57 @@ impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout, and nothing points here any more: regions hold the block.
         unsafe { dealloc(self.memory.as_ptr(), self.layout) };
+    }
+}
+
+/// What the fuzz targets do to a ring on the heap.
+#[cfg(meddled)]
+impl Region {
+    /// A ring on the heap with these bytes, as many as the geometry says.
+    pub(crate) fn image(identity: Identity, image: &[u8]) -> Result<Self, Error> {
+        let mut block = Block::new(&identity.geometry)?;
+        block.bytes().copy_from_slice(image);
+        Self::on(Arc::new(block), identity)
+    }
+
+    /// Writes all bytes anew, if there are as many and no other handle is there. The geometry stays what it is.
+    pub(crate) fn restore(&mut self, image: &[u8]) -> bool {
+        let Backing::Heap { block, .. } = &mut self.backing else { return false };
+        let Some(block) = Arc::get_mut(block) else { return false };
+        let bytes = block.bytes();
+        let is_same = bytes.len() == image.len();
+        if is_same {
+            bytes.copy_from_slice(image);
+        }
+        is_same
+    }
+
+    pub(crate) fn words(&self) -> usize {
+        match &self.backing {
+            Backing::Heap { block, .. } => block.layout.size() / 8,
+            Backing::File(_) => 0,
+        }
+    }
+
+    pub(crate) fn word(&self, number: usize) -> Option<&AtomicU64> {
+        let Backing::Heap { block, .. } = &self.backing else { return None };
+        if number >= self.words() {
+            return None;
+        }
+        // SAFETY: the block has this word.
+        let word = unsafe { block.memory.cast::<AtomicU64>().add(number) };
+        // SAFETY: aligned and initialised, only ever accessed atomically, and there for as long as the region is.
+        Some(unsafe { word.as_ref() })
+    }
+}
+
+#[cfg(meddled)]
+impl Block {
+    /// All of it, while nobody else has it.
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: allocated with this size and initialised; that nobody else has it says the borrow: views are
+        // used through regions, and each region owns a share.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.layout.size()) }
     }
 }
 

@@ -12,8 +12,8 @@
 /// The ordering of the named site.
 macro_rules! at {
     ($site:ident, $ordering:ident) => {{
-        #[cfg(quoit_delays)]
-        $crate::delays::point();
+        #[cfg(any(quoit_delays, meddled))]
+        $crate::sync::before_access();
         #[cfg(not(any(loom, quoit_tsan)))]
         let ordering = $crate::sync::Ordering::$ordering;
         #[cfg(quoit_tsan)]
@@ -28,15 +28,9 @@ macro_rules! at {
 macro_rules! fence_at {
     ($site:ident, $ordering:ident) => {{
         #[cfg(quoit_delays)]
-        $crate::delays::point();
-        #[cfg(quoit_delays)]
-        let wanted = !$crate::delays::is_weak(stringify!($site));
-        #[cfg(all(not(loom), not(quoit_delays)))]
-        let wanted = true;
-        #[cfg(not(loom))]
-        if wanted {
-            $crate::sync::fence($crate::sync::Ordering::$ordering);
-        }
+        $crate::delays::fence(stringify!($site), $crate::sync::Ordering::$ordering);
+        #[cfg(not(any(loom, quoit_delays)))]
+        $crate::sync::fence($crate::sync::Ordering::$ordering);
         #[cfg(loom)]
         $crate::sync::fence_site(stringify!($site), $crate::sync::Ordering::$ordering);
     }};
@@ -51,6 +45,11 @@ mod imp {
     pub(crate) use core::sync::atomic::{
         AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, compiler_fence, fence,
     };
+
+    #[cfg(quoit_delays)]
+    pub(crate) use crate::delays::point as before_access;
+    #[cfg(meddled)]
+    pub(crate) use crate::meddle::before_access;
 
     /// One 8-byte word of the data area. Always accessed whole, always atomically: a length word of one lap
     /// is a payload word of the next, so any other access size would be a mixed-size race.
@@ -146,6 +145,17 @@ mod imp {
             at += 1;
         }
         at == a.len() && at == b.len()
+    }
+
+    /// Somebody else's look at a word, and somebody else's garbage in it.
+    #[cfg(meddled)]
+    pub(crate) fn peek(word: &AtomicU64) -> u64 {
+        word.load(Ordering::Relaxed)
+    }
+
+    #[cfg(meddled)]
+    pub(crate) fn poke(word: &AtomicU64, value: u64) {
+        word.store(value, Ordering::Relaxed);
     }
 }
 

@@ -3,55 +3,16 @@
 //! when it must not, and when a reader must be told of a loss.
 
 mod common;
-#[path = "properties/readers.rs"]
-mod readers;
-#[path = "properties/world.rs"]
-mod world;
+#[path = "properties/model.rs"]
+mod model;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 use common::Backing;
-use world::World;
-
-pub(crate) const CAPACITY: u64 = 4096;
-pub(crate) const SLOTS: u32 = 4;
-/// Readers that the operations speak of; some find no slot.
-pub(crate) const READERS: usize = 5;
-/// Names that they attach under.
-pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
-
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    Send(usize),
-    Claim { len: usize, publish: bool },
-    Batch { lens: Vec<usize>, claims: u8, publish: bool },
-    Reopen,
-    Attach { who: usize, policy: Policy, start: Where, name: Option<usize>, hold: bool, keep: bool },
-    Observe { who: usize, start: Where },
-    Receive { who: usize, events: usize },
-    Release { who: usize },
-    Detach { who: usize },
-    Forget { name: usize },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Policy {
-    Gated,
-    /// Gated with a deadline that has passed at the second refusal.
-    Brief,
-    Lossy,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Where {
-    Newest,
-    Oldest,
-    Last(u64),
-    /// A sequence so far back from the next one; negative: ahead.
-    Back(i64),
-}
+use model::world::World;
+use model::{NAMES, Op, Policy, READERS, Where};
 
 fn len() -> impl Strategy<Value = usize> {
     prop_oneof![6 => 0..200usize, 2 => 0..900usize, 1 => 1500..=2040usize, 1 => Just(104usize), 1 => Just(0usize)]

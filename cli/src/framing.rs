@@ -28,6 +28,8 @@ pub(crate) struct Frames<R> {
     framing: Framing,
     /// Most bytes of a record.
     max: usize,
+    /// Bytes asked for at once.
+    at_once: usize,
     buffer: Vec<u8>,
     /// What of the buffer was read and not handed out yet.
     ready: Range<usize>,
@@ -73,10 +75,16 @@ impl std::error::Error for FrameError {}
 
 impl<R: Read> Frames<R> {
     pub(crate) fn new(input: R, framing: Framing, max: usize) -> Self {
+        Self::reading(input, framing, max, READ)
+    }
+
+    /// Asks for `at_once` bytes at a time, 2 or more.
+    pub(crate) fn reading(input: R, framing: Framing, max: usize, at_once: usize) -> Self {
         Self {
             input,
             framing,
             max,
+            at_once,
             buffer: Vec::new(),
             ready: 0..0,
             searched: 0,
@@ -124,7 +132,7 @@ impl<R: Read> Frames<R> {
             self.searched -= self.ready.start;
             self.ready = 0..self.ready.len();
         }
-        let wanted = (self.ready.len() + READ / 2).next_multiple_of(READ);
+        let wanted = (self.ready.len() + self.at_once / 2).next_multiple_of(self.at_once);
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }

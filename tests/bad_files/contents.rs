@@ -50,6 +50,63 @@ fn what_is_shorter_than_its_first_page() {
     }
 }
 
+/// Every length that ends inside the head area, and every page boundary behind it and its neighbours, in every role.
+#[test]
+fn every_truncation() {
+    let ring = Spoilt::new();
+    let mut refused = 0;
+    let pages = (3..7).flat_map(|page| [page * PAGE - 1, page * PAGE, page * PAGE + 1]);
+    let lens = (0..=2 * PAGE).chain(pages).chain([FILE_BYTES - 1]);
+    // From the longest to the shortest, so that the file only ever shrinks: what is left are its own bytes.
+    let mut lens: Vec<_> = lens.collect();
+    lens.sort_by(|a, b| b.cmp(a));
+    for len in lens {
+        ring.file.set_len(len).unwrap();
+        for role in ROLES {
+            let error = role.open(&ring.path).expect_err("opened a part of a ring");
+            match error {
+                Error::TooShort { bytes, .. } => assert!(bytes == len && len < PAGE, "{len}: {bytes}"),
+                Error::WrongSize { bytes, expected: FILE_BYTES, .. } => assert!(bytes == len && len >= PAGE),
+                other => panic!("{len}, {role:?}: {other:?}"),
+            }
+            refused += 1;
+        }
+    }
+    note(&format!("truncated to every length of the head and every page: {refused} times refused"));
+    assert_eq!(std::fs::metadata(&ring.path).unwrap().len(), 0, "somebody made it longer");
+}
+
+/// One bit in each word of the producer's lines, the index, the sleep words and the slots, in every role: a typed
+/// error or none. (`tests/flips.rs` has every bit, without a file.)
+#[test]
+fn a_bit_of_every_word_behind_the_identity() {
+    let ring = Spoilt::new();
+    let mut producer = Producer::open(&ring.path).unwrap();
+    let consumer = Consumer::open(&ring.path, &Attach::gated().name("kin")).unwrap();
+    for len in 0..300 {
+        producer.try_send(&noise(len)[..len % 70]).unwrap();
+    }
+    drop((producer, consumer));
+    let whole = ring.bytes();
+    let (mut refused, mut harmless) = (0, 0);
+    let words = (512..512 + 48 + 256).chain(1024..1024 + 32 + 4 * 64);
+    for word in words {
+        // Another bit from word to word: low ones, high ones, and those in between.
+        let spoilt = ring.word(word) ^ 1 << (word * 7 % 64);
+        for role in ROLES {
+            ring.set(word, spoilt);
+            match role.open(&ring.path) {
+                Ok(()) => harmless += 1,
+                Err(Error::Corrupt(_) | Error::SlotsTaken { .. }) => refused += 1,
+                Err(error) => panic!("word {word}, {role:?}: {error:?}"),
+            }
+            ring.write(4096, &whole[4096..]);
+        }
+    }
+    note(&format!("a bit of every word: {refused} refused, {harmless} harmless"));
+    assert!(refused > 0 && harmless > refused);
+}
+
 #[test]
 fn a_size_unlike_its_geometry() {
     for backing in [Backing::Tmpfs, Backing::Disk] {

@@ -2,6 +2,7 @@
 //! everything received against everything sent.
 #![allow(dead_code, reason = "each test crate uses its share")]
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ impl Backing {
         let parent = match self {
             Self::Heap => panic!("a ring on the heap has no directory"),
             Self::Tmpfs => Path::new("/dev/shm"),
-            Self::Disk => Path::new(env!("CARGO_TARGET_TMPDIR")),
+            // Cargo tells tests, and not the fuzz targets that share this file.
+            Self::Disk => Path::new(option_env!("CARGO_TARGET_TMPDIR").expect("only tests use the disk")),
         };
         tempfile::Builder::new().prefix("quoit-test-").tempdir_in(parent).unwrap()
     }
@@ -38,7 +40,7 @@ impl Backing {
     /// A ring that has no producer yet.
     pub(crate) fn ring(self, options: &Options) -> Ring {
         match self {
-            Self::Heap => Ring { place: Place::Heap(options.local().unwrap()) },
+            Self::Heap => Ring { place: Place::Heap(options.local().unwrap(), OnceCell::new()) },
             Self::Tmpfs | Self::Disk => {
                 let directory = self.directory();
                 let path = directory.path().join("ring");
@@ -57,22 +59,26 @@ pub(crate) struct Ring {
 
 #[derive(Debug)]
 enum Place {
-    Heap(Local),
-    File { path: PathBuf, _directory: TempDir },
+    /// With an inspector, once there was a need for one.
+    Heap(Local, OnceCell<Inspector>),
+    File {
+        path: PathBuf,
+        _directory: TempDir,
+    },
 }
 
 impl Ring {
     /// Where the file is; none on the heap.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {
-            Place::Heap(_) => None,
+            Place::Heap(..) => None,
             Place::File { path, .. } => Some(path),
         }
     }
 
     pub(crate) fn try_producer(&self) -> Result<Producer, Error> {
         match &self.place {
-            Place::Heap(local) => local.producer(),
+            Place::Heap(local, _) => local.producer(),
             Place::File { path, .. } => Producer::open(path),
         }
     }
@@ -83,7 +89,7 @@ impl Ring {
 
     pub(crate) fn try_consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
         match &self.place {
-            Place::Heap(local) => local.consumer(attach),
+            Place::Heap(local, _) => local.consumer(attach),
             Place::File { path, .. } => Consumer::open(path, attach),
         }
     }
@@ -94,7 +100,7 @@ impl Ring {
 
     pub(crate) fn try_observer(&self, start: Start) -> Result<Observer, Error> {
         match &self.place {
-            Place::Heap(local) => local.observer(start),
+            Place::Heap(local, _) => local.observer(start),
             Place::File { path, .. } => Observer::open(path, start),
         }
     }
@@ -105,13 +111,16 @@ impl Ring {
 
     pub(crate) fn inspector(&self) -> Inspector {
         match &self.place {
-            Place::Heap(local) => local.inspector().unwrap(),
+            Place::Heap(local, _) => local.inspector().unwrap(),
             Place::File { path, .. } => Inspector::open(path).unwrap(),
         }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.inspector().snapshot().unwrap()
+        match &self.place {
+            Place::Heap(_, inspector) => inspector.get_or_init(|| self.inspector()).snapshot().unwrap(),
+            Place::File { .. } => self.inspector().snapshot().unwrap(),
+        }
     }
 
     /// What the ring says of the consumer under `name`.
@@ -121,7 +130,7 @@ impl Ring {
 
     pub(crate) fn forget(&self, name: &str) -> Result<(), Error> {
         match &self.place {
-            Place::Heap(local) => local.forget(name),
+            Place::Heap(local, _) => local.forget(name),
             Place::File { path, .. } => quoit::forget(path, name),
         }
     }

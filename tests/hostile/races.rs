@@ -13,13 +13,17 @@ const RACE: Duration = Duration::from_millis(1000);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Somebody who writes garbage all the time, with a random seed of its own.
-struct Vandal {
+pub(super) struct Vandal {
     began: Instant,
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<u64>,
 }
 
-fn vandal(victim: &Victim, seed: u64, mut write: impl FnMut(&File, &mut Random) + Send + 'static) -> Vandal {
+pub(super) fn vandal(
+    victim: &Victim,
+    seed: u64,
+    mut write: impl FnMut(&File, &mut Random) + Send + 'static,
+) -> Vandal {
     let file = victim.file.try_clone().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
@@ -39,13 +43,13 @@ fn vandal(victim: &Victim, seed: u64, mut write: impl FnMut(&File, &mut Random) 
 
 impl Vandal {
     /// Goes the race on? Until its time is up and it has shown `enough`.
-    fn goes_on(&self, enough: bool) -> bool {
+    pub(super) fn goes_on(&self, enough: bool) -> bool {
         let time = self.began.elapsed();
         time < RACE || (!enough && time < LONGEST)
     }
 
     /// Ends it. Returns how often it wrote.
-    fn end(self) -> u64 {
+    pub(super) fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

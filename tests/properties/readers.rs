@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use quoit::{Attach, Error, Event, Loss, LossAccount, LossCause, Start};
 
-use crate::common::Oracle;
-use crate::world::{Follower, Handle, Outcome, Saved, World};
-use crate::{CAPACITY, NAMES, Policy, READERS, SLOTS, Where};
+use super::super::common::Oracle;
+use super::world::{Follower, Handle, Outcome, Saved, World};
+use super::{CAPACITY, NAMES, Policy, READERS, SLOTS, Where};
 
 impl World {
     pub(crate) fn start(&self, start: Where) -> Start {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use quoit::{Consumer, Loss, LossAccount, Observer, Producer, SendError};
 
-use crate::common::{Backing, Oracle, Ring, Sent, payload};
-use crate::{CAPACITY, Op, Policy, READERS, SLOTS};
+use super::super::common::{Backing, Oracle, Ring, Sent, payload};
+use super::{CAPACITY, Op, Policy, READERS, SLOTS};
 
 /// Positions are counted from the stream's origin here, so that they never wrap.
 pub(crate) struct World {

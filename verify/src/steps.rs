@@ -11,8 +11,8 @@
 
 mod births;
 mod chain;
-mod oracle;
 mod ops;
+mod oracle;
 mod scene;
 mod stage;
 mod states;

@@ -244,7 +244,9 @@ impl Scene {
         match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)? {
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => {}
             other => {
-                return Err(self.trouble(format_args!("{part:?} did not live until it was killed: {other:?}")));
+                return Err(
+                    self.trouble(format_args!("{part:?} did not live until it was killed: {other:?}"))
+                );
             }
         }
         let role = self.role(number);

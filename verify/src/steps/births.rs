@@ -100,7 +100,8 @@ impl Births<'_> {
         ensure!(producer.next_sequence() == first, "it begins with {:#x}", producer.next_sequence());
         let mut consumer = Consumer::open(&path, &Attach::gated())?;
         ensure!(producer.try_send(b"the first") == Ok(first), "the first record");
-        let received = matches!(consumer.try_recv()?, Some(Event::Record(record)) if record.to_vec() == b"the first");
+        let received =
+            matches!(consumer.try_recv()?, Some(Event::Record(record)) if record.to_vec() == b"the first");
         ensure!(received, "the first record comes out");
         drop(consumer);
         drop(producer);

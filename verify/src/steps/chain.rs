@@ -64,7 +64,9 @@ pub(crate) fn run(stage: &Stage, form: Form, totals: &mut Totals) -> Result<()> 
             scene.skip_epochs(before - begun);
             match scene.aftermath(false, true) {
                 Ok(checks) => totals.checks += checks,
-                Err(error) => totals.failures.push(format!("a chain from {first} in {}: {error:#}", state.name)),
+                Err(error) => {
+                    totals.failures.push(format!("a chain from {first} in {}: {error:#}", state.name))
+                }
             }
             totals.chains += 1;
         }

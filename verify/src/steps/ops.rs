@@ -515,10 +515,8 @@ impl Victim<'_> {
             self.sent.push(*len);
         }
         let first = self.sent.next();
-        let records: Vec<_> = (0..)
-            .zip(&self.plan.records)
-            .map(|(n, len)| payload(first.wrapping_add(n), *len))
-            .collect();
+        let records: Vec<_> =
+            (0..).zip(&self.plan.records).map(|(n, len)| payload(first.wrapping_add(n), *len)).collect();
         let last = first.wrapping_add(records.len() as u64).wrapping_sub(1);
         match self.op.act {
             Act::Send(_) | Act::SendNext | Act::Reclaim => {
@@ -693,10 +691,8 @@ impl Victim<'_> {
         while self.sent.next() != target {
             self.sent.push(if self.blocked { BLOCKED } else { tail(self.sent.next()) });
         }
-        let gated = matches!(
-            self.op.policy(),
-            Some(Policy::Gated | Policy::Named | Policy::Held | Policy::Resumed)
-        );
+        let gated =
+            matches!(self.op.policy(), Some(Policy::Gated | Policy::Named | Policy::Held | Policy::Resumed));
         let mut follower = Follower::new(next, gated && !self.sent.is_overwritten(next));
         let caught_up = until("everything, after SIGCONT", || {
             let drained = match &mut seat {

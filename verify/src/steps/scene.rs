@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use quoit::{Attach, Consumer, Error, Event, Observer, Producer, SendError, Start};
 use std::time::{Duration, Instant};
 
-use super::oracle::{Follower, Reader, Sent, payload};
 use super::ops::{Act, Look, Op, Plan, Role, tail};
+use super::oracle::{Follower, Reader, Sent, payload};
 use super::stage::{Board, PATIENCE, Process, Ring, Stage, Word, until};
 use super::states::{Live, Name, Notes, State};
 

@@ -498,10 +498,16 @@ fn kinds() -> Vec<State> {
             .shape(origin(1 << 32, (1 << 32) - 20))
             .live(&both)
             .producing(),
-        state("no-express", filled(CAPACITY / 2)).shape(|shape| shape.express = false).live(&both).producing(),
+        state("no-express", filled(CAPACITY / 2))
+            .shape(|shape| shape.express = false)
+            .live(&both)
+            .producing(),
         state("no-express-laps", filled(2 * CAPACITY + 400)).shape(|shape| shape.express = false),
         state("fence", filled(CAPACITY / 2)).shape(|shape| shape.wait = WaitMode::Fence).live(&both),
-        state("spin", filled(CAPACITY / 2)).shape(|shape| shape.wait = WaitMode::Spin).live(&both).producing(),
+        state("spin", filled(CAPACITY / 2))
+            .shape(|shape| shape.wait = WaitMode::Spin)
+            .live(&both)
+            .producing(),
         state("hard-limit", filled(CAPACITY + 800)).shape(|shape| shape.hard_limit = true),
         state("gated-only", filled(CAPACITY / 2)).shape(|shape| shape.gated_only = true).live(&[Live::Gated]),
         state("large", filled(5 * CAPACITY)).shape(|shape| {
