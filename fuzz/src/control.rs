@@ -50,7 +50,7 @@ pub(super) fn run(data: &[u8]) {
             let next = scene.producer.as_ref().map(|producer| producer.next_sequence());
             assert!(next.is_none_or(|next| next == sent.next()), "a sequence went astray");
             if let Some(witness) = &mut witness
-                && input.clone().byte() % 3 == 0
+                && input.clone().byte().is_multiple_of(3)
             {
                 watch(&mut scene, witness, &sent, 8);
             }

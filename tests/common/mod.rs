@@ -32,7 +32,10 @@ impl Backing {
             Self::Heap => panic!("a ring on the heap has no directory"),
             Self::Tmpfs => Path::new("/dev/shm"),
             // Cargo tells tests, and not the fuzz targets that share this file.
-            Self::Disk => Path::new(option_env!("CARGO_TARGET_TMPDIR").expect("only tests use the disk")),
+            Self::Disk => match option_env!("CARGO_TARGET_TMPDIR") {
+                Some(directory) => Path::new(directory),
+                None => panic!("only tests use the disk"),
+            },
         };
         tempfile::Builder::new().prefix("quoit-test-").tempdir_in(parent).unwrap()
     }
@@ -40,7 +43,7 @@ impl Backing {
     /// A ring that has no producer yet.
     pub(crate) fn ring(self, options: &Options) -> Ring {
         match self {
-            Self::Heap => Ring { place: Place::Heap(options.local().unwrap(), OnceCell::new()) },
+            Self::Heap => Ring { place: Place::Heap(options.local().unwrap(), Box::default()) },
             Self::Tmpfs | Self::Disk => {
                 let directory = self.directory();
                 let path = directory.path().join("ring");
@@ -60,7 +63,7 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 enum Place {
     /// With an inspector, once there was a need for one.
-    Heap(Local, OnceCell<Inspector>),
+    Heap(Local, Box<OnceCell<Inspector>>),
     File {
         path: PathBuf,
         _directory: TempDir,
