@@ -185,8 +185,8 @@ fn in_the_takeover_itself() {
     });
 }
 
-/// A successor dies in its takeover while a reader has still to be told of the producer before it: that one is told
-/// where it began, and not where the dead one would have.
+/// A successor dies in its takeover while a reader has still to be told of the producer before it: that one is told,
+/// and where it began, not where the dead one would have.
 #[test]
 fn before_its_epoch_counts() {
     for_each_crash("dies_before_its_epoch", |stores| {
@@ -202,6 +202,9 @@ fn before_its_epoch_counts() {
         let mut oracle = Oracle::new(0, 1);
         drain(&mut consumer, &mut oracle);
         assert_eq!((oracle.next, oracle.lost), (2, 0));
+        if ring.inspector().unwrap().snapshot().unwrap().epoch == 2 {
+            assert_eq!((&oracle.changes[..], &oracle.changed_at[..]), (&[2][..], &[1][..]));
+        }
         let (_producer, _) = go_on(&ring, taken, 1);
         drain(&mut consumer, &mut oracle);
         for (epoch, at) in oracle.changes.iter().zip(&oracle.changed_at) {

@@ -319,23 +319,31 @@ fn cursors_that_went_back() {
         victim.restore();
         let mut producer = victim.producer();
         let mut reader = Reader::Consumer("gated", victim.consumer(Attach::gated()));
+        let cursor = slot_of(&reader) + at::CURSOR;
         for _ in 0..40 {
             let sequence = send(&mut producer, 300);
             reader.receives(sequence, &payload(sequence, 300));
             assert_eq!(reader.look(), Ok(None));
         }
-        let cursor = slot_of(&reader) + at::CURSOR;
-        let honest = victim.get(cursor);
-        victim.set(cursor, honest - CAPACITY);
-        while producer.try_send(&[]).is_ok() {}
-        victim.set(cursor, (honest - CAPACITY) ^ 1);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full));
-        while matches!(reader.look(), Ok(Some(_))) {}
+        // Until the producer has to look at it.
+        loop {
+            victim.set(cursor, victim.get(cursor) - CAPACITY);
+            let sequence = producer.next_sequence();
+            if producer.try_send(&payload(sequence, 300)).is_err() {
+                break;
+            }
+            reader.receives(sequence, &payload(sequence, 300));
+            assert_eq!(reader.look(), Ok(None));
+        }
+        assert_eq!(producer.try_send(&payload(producer.next_sequence(), 300)), Err(SendError::Full));
         if asleep {
             assert_eq!(reader.wait(Duration::from_millis(1)), Ok(None));
+        } else {
+            assert_eq!(reader.look(), Ok(None));
         }
-        sends_in_time(&mut producer);
+        send(&mut producer, 300);
         while matches!(reader.look(), Ok(Some(_))) {}
+        drop(reader);
         is_healthy(&victim, &mut producer);
     }
 }
