@@ -114,7 +114,7 @@ impl Holdings {
     fn leaks(&self, before: &Self, excused: &[Kept]) -> Vec<String> {
         let mut leaks = Vec::new();
         for held in &self.descriptors {
-            let kept = excused.iter().any(|kept| *kept == Kept::Descriptor(held.0));
+            let kept = excused.contains(&Kept::Descriptor(held.0));
             if !before.descriptors.contains(held) && !kept {
                 leaks.push(format!("descriptor {} of {}", held.0, held.1));
             }
