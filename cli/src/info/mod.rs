@@ -40,7 +40,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     } else {
         output::print(&table::table(&args.path, &snapshot))?;
     }
-    Ok(Exit::Done)
+    // Shown as far as it goes; but whoever goes by the exit code has to know.
+    match snapshot.corruption {
+        Some(corruption) => Err(quoit::Error::Corrupt(corruption).into()),
+        None => Ok(Exit::Done),
+    }
 }
 
 /// What went through per second between two looks.

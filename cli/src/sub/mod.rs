@@ -8,7 +8,7 @@ mod tally;
 use std::io;
 use std::time::{Duration, Instant};
 
-use quoit::{Error, Event, Inspector, RecvError};
+use quoit::{Event, Inspector, RecvError};
 
 pub(crate) use self::args::Args;
 use self::format::{Format, Notice};
@@ -77,13 +77,8 @@ impl<'a> Sub<'a> {
         let out = Output::stdout()?;
         let inspector = Inspector::open(&args.path)?;
         let source = Source::open(&args.path, args.attach().as_ref(), args.from)?;
-        // Where the ring contradicts itself there is no snapshot; what is intact before that place is received all
-        // the same.
-        let snapshot = match inspector.snapshot() {
-            Err(Error::Corrupt(_)) => None,
-            other => Some(other?),
-        };
-        if args.goes_on() && snapshot.as_ref().is_some_and(|snapshot| snapshot.epoch == 0) && !args.quiet {
+        let snapshot = inspector.snapshot()?;
+        if args.goes_on() && snapshot.epoch == 0 && !args.quiet {
             say("no producer has opened the ring yet; waiting for one");
         }
         Ok(Self {
@@ -94,8 +89,10 @@ impl<'a> Sub<'a> {
             format: Format::of(args),
             tally: Tally::new(),
             // What is buffered is not released: the producer must have the better part of the ring meanwhile.
-            write_at: snapshot.as_ref().map_or(0, |snapshot| WRITE.min(snapshot.capacity / 8)) as usize,
-            until: snapshot.map(|snapshot| snapshot.next_sequence),
+            write_at: WRITE.min(snapshot.capacity / 8) as usize,
+            // Where the ring contradicts itself its end is not known; what is intact before that place is received
+            // all the same, and then it is told.
+            until: snapshot.corruption.is_none().then_some(snapshot.next_sequence),
             idle_since: Instant::now(),
             told_end: false,
             last_look: false,
