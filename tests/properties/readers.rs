@@ -119,7 +119,9 @@ impl World {
             account,
             account_released,
             untold,
-            resumed_at: saved.is_some().then_some(self.published),
+            only_lost: untold.is_some(),
+            // Without a gate, what was there when it came was lost by an overrun.
+            resumed_at: (saved.is_some() && policy != Policy::Lossy).then_some(self.published),
             epoch: self.epoch,
         });
         if let Some(name) = name {
@@ -157,6 +159,7 @@ impl World {
             account: LossAccount::default(),
             account_released: LossAccount::default(),
             untold: None,
+            only_lost: false,
             resumed_at: None,
             epoch: self.epoch,
         });
@@ -172,8 +175,10 @@ impl World {
     }
 
     pub(crate) fn receive_one(&self, reader: &mut Follower, floor: i64) -> Outcome {
-        // Receiving releases what was received before, but for a loss that is still to be told.
-        if !reader.keep && reader.untold.is_none() {
+        // Receiving releases what was received before, but for a loss that is still to be told. Who keeps what it
+        // receives does not keep what it lost before that.
+        if reader.untold.is_none() && (!reader.keep || reader.only_lost) {
+            reader.only_lost = false;
             reader.released = reader.oracle.next;
             reader.account_released = reader.account;
         }
