@@ -39,7 +39,7 @@ pub(crate) struct Receiver {
     away_until: Option<u64>,
     /// Nothing is lent without a look at whether it is still there.
     guarded: bool,
-    /// Either of the two: records do not come the short way.
+    /// Either of the two, or corrupt: records do not come the short way.
     checked: bool,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
@@ -118,7 +118,7 @@ impl Receiver {
     pub(crate) fn set_keep(&mut self, keep: bool) {
         self.catch_up();
         self.keep = keep;
-        self.checked = keep || self.guarded;
+        self.checked = keep || self.guarded || self.corrupt.is_some();
     }
 
     pub(crate) fn producer_alive(&self) -> bool {
@@ -214,8 +214,7 @@ impl Receiver {
                     }
                 }
                 Found::Corrupt(corruption) => {
-                    self.corrupt = Some(corruption);
-                    return Err(corruption.into());
+                    return Err(self.end_corrupt(corruption));
                 }
             }
         }
@@ -299,10 +298,16 @@ impl Receiver {
                     position: self.reader.next().position,
                     what: "no index entry that leads to a record",
                 };
-                self.corrupt = Some(corruption);
-                Err(corruption.into())
+                Err(self.end_corrupt(corruption))
             }
         }
+    }
+
+    /// Corruption is for good, also if somebody puts the words right again: no record comes the short way either.
+    fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
+        self.corrupt = Some(corruption);
+        self.checked = true;
+        corruption.into()
     }
 
     fn resync(&mut self) -> Option<Loss> {
