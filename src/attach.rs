@@ -71,6 +71,9 @@ impl Attach {
     /// Under a name of 1 to 32 bytes. The ring keeps the named consumer's place and loss account when it goes or
     /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
     /// keeps its slot until [`forget`](crate::forget).
+    ///
+    /// A consumer killed while it attaches for the first time may leave the name at a place somewhat before its
+    /// start, never after it.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());

@@ -370,7 +370,13 @@ impl<'a> Scene<'a> {
             let name = Name { name, sequence: 0, gated: true, held };
             let forgotten = self.op.act == Act::Forget && complete;
             let optional = self.plan.optional && !(complete && self.op.act != Act::Forget);
-            let resumed = self.resume(&name, self.plan.places, optional);
+            let (mut first, last) = self.plan.places;
+            // A first attach opens its gate before it knows where the newest record is, at a place not after it: cut
+            // short there, it leaves the name at that place.
+            if matches!(self.op.act, Act::Attach(_)) && !complete && self.plan.optional {
+                first = self.sent.first;
+            }
+            let resumed = self.resume(&name, (first, last), optional);
             if forgotten {
                 let watcher = self.watchers.last().filter(|watcher| watcher.consumer.resumed().is_some());
                 ensure!(resumed.is_ok() && watcher.is_none(), "a forgotten name is still there");
