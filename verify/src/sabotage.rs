@@ -29,11 +29,18 @@ struct List {
 struct Sabotage {
     name: String,
     file: String,
+    edit: Vec<Edit>,
+    /// The argument of `cargo verify --quick` or `cargo test` that has to fail.
+    caught_by: Catcher,
+}
+
+/// A change of the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
     /// Found exactly once in the file.
     find: String,
     replace: String,
-    /// The argument of `cargo verify --quick` or `cargo test` that has to fail.
-    caught_by: Catcher,
 }
 
 #[derive(Deserialize)]
@@ -101,10 +108,14 @@ impl Sabotage {
     /// The file's text, spoiled.
     fn spoiled(&self, root: &Path) -> Result<(PathBuf, String)> {
         let path = root.join(&self.file);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let places = text.matches(&self.find).count();
-        ensure!(places == 1, "its text stands {places} times in {}", self.file);
-        Ok((path, text.replace(&self.find, &self.replace)))
+        let mut spoiled =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for Edit { find, replace } in &self.edit {
+            let places = spoiled.matches(find).count();
+            ensure!(places == 1, "{find:?} stands {places} times in {}", self.file);
+            spoiled = spoiled.replace(find, replace);
+        }
+        Ok((path, spoiled))
     }
 }
 

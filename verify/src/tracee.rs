@@ -149,12 +149,6 @@ impl Tracee {
         self.pid
     }
 
-    /// One instruction. A system call counts as one.
-    pub(crate) fn step(&mut self) -> Result<Stop> {
-        ptrace::step(self.pid, None)?;
-        self.wait()
-    }
-
     /// On to the next entry or exit of a system call, or the next mark.
     pub(crate) fn to_syscall(&mut self) -> Result<Stop> {
         ptrace::syscall(self.pid, None)?;

@@ -39,10 +39,6 @@ impl Child {
         }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
-        self.pid
-    }
-
     /// Takes charge of a child that runs already.
     pub(crate) fn adopt(pid: Pid) -> Self {
         Self { pid, ended: None }

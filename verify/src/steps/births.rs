@@ -1,7 +1,11 @@
 //! Creators interrupted: either there is no ring, or a whole one; and never anything else in the directory.
 
-use anyhow::{Result, ensure};
-use quoit::{Attach, Consumer, Error, Event, Producer};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::Pid;
+use quoit::{Attach, Consumer, Error, Event, Inspector, Producer};
 
 use super::Points;
 use super::ops::{Act, Op, Plan, Victim};
@@ -17,9 +21,16 @@ pub(crate) fn sweep(stage: &Stage, state: &State, points: Points, totals: &mut T
     let births = Births { stage, state };
     let mut child = births.begin()?;
     let path = stage.nursery().join("ring");
-    let mut bytes = Vec::new();
+    let (pid, mut unborn, mut bytes) = (child.pid(), None, Vec::new());
     let track = Track::follow(&mut child, || {
-        let now = std::fs::read(&path).unwrap_or_default();
+        let mut now = std::fs::read(&path).unwrap_or_default();
+        // The file without a name is seen by nobody, but its first page tells how far it is.
+        unborn = unborn.take().or_else(|| births.unborn(pid));
+        let mut page = [0; 4096];
+        if let Some(file) = &unborn {
+            file.read_at(&mut page, 0)?;
+        }
+        now.extend_from_slice(&page);
         let changed = now != bytes;
         bytes = now;
         Ok(changed)
@@ -35,6 +46,7 @@ pub(crate) fn sweep(stage: &Stage, state: &State, points: Points, totals: &mut T
     for point in track.points(points) {
         let killed = births.begin().and_then(|mut child| {
             totals.steps += track.advance(&mut child, point)?;
+            births.half_made(child.pid(), totals)?;
             child.kill()?;
             births.aftermath(totals)
         });
@@ -84,6 +96,35 @@ impl Births<'_> {
         Tracee::start(move || {
             Victim { op, plan: &plan, notes: &notes, shape, sent, blocked: false, path, board }.play();
         })
+    }
+
+    /// The file that the victim has made and not named, opened through its descriptor.
+    fn unborn(&self, pid: Pid) -> Option<File> {
+        let nursery = self.stage.nursery();
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        descriptors
+            .flatten()
+            .filter(|entry| {
+                let target = std::fs::read_link(entry.path()).unwrap_or_default();
+                target.starts_with(&nursery) && target.to_string_lossy().ends_with("(deleted)")
+            })
+            .find_map(|entry| File::open(entry.path()).ok())
+    }
+
+    /// Whoever came upon a file that has no name yet would take it for a ring only if it is one, whole: the magic
+    /// number comes last.
+    fn half_made(&self, pid: Pid, totals: &mut Totals) -> Result<()> {
+        let Some(file) = self.unborn(pid) else { return Ok(()) };
+        let mut magic = [0; 8];
+        if file.read_at(&mut magic, 0)? < magic.len() || magic == [0; 8] {
+            return Ok(());
+        }
+        let copy = self.stage.nursery().with_extension("unborn");
+        std::io::copy(&mut &file, &mut File::create(&copy)?)?;
+        let opened = Inspector::open(&copy).map(drop);
+        std::fs::remove_file(&copy)?;
+        totals.checks += 1;
+        opened.context("a half-made file has its magic number")
     }
 
     fn aftermath(&self, totals: &mut Totals) -> Result<()> {
