@@ -25,7 +25,7 @@ use quoit::{Attach, Consumer, Inspector, Options, Producer, SendError};
 use crate::outcome::{Form, Outcome, grouped};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// Kills per size, in place of the usual number
     #[arg(long)]

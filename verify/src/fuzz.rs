@@ -25,7 +25,7 @@ const TARGETS: [(&str, u64, u32); 6] = [
 const PASSES: [(&str, u64); 2] = [("none", 1), ("address", 100)];
 
 /// Options of this check alone.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// Executions over all targets, in the full form
     #[arg(long, default_value_t = 100_000_000)]

@@ -37,7 +37,7 @@ use self::victims::Kind;
 use crate::outcome::{Form, Outcome, grouped, root};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// Kills in all [default: a million; quick: as many as 20 seconds have room for]
     #[arg(long)]

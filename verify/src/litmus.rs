@@ -23,7 +23,7 @@ use self::program::{Behaviour, Program, explore};
 use self::shapes::Bad;
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {}
 
 /// Both forms are the same: it takes seconds.

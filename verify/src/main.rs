@@ -92,20 +92,27 @@ impl Check {
     }
 
     fn run(&self, form: Form) -> Result<Outcome> {
-        match self {
-            Self::Orderings(args) => orderings::run(args, form),
-            Self::Litmus(args) => litmus::run(args, form),
-            Self::Steps(args) => steps::run(args, form),
-            Self::Kills(args) => kills::run(args, form),
-            Self::Syscalls(args) => syscalls::run(args, form),
-            Self::Sleeps(args) => sleeps::run(args, form),
-            Self::Burial(args) => burial::run(args, form),
-            Self::Fuzz(args) => fuzz::run(args, form),
-            Self::Sanitizers(args) => sanitizers::run(args, form),
-            Self::Sabotage(args) => sabotage::run(args, form),
+        let outcome = match self {
+            Self::Orderings(args) => whole_if(args, orderings::run(args, form)?),
+            Self::Litmus(args) => whole_if(args, litmus::run(args, form)?),
+            Self::Steps(args) => whole_if(args, steps::run(args, form)?),
+            Self::Kills(args) => whole_if(args, kills::run(args, form)?),
+            Self::Syscalls(args) => whole_if(args, syscalls::run(args, form)?),
+            Self::Sleeps(args) => whole_if(args, sleeps::run(args, form)?),
+            Self::Burial(args) => whole_if(args, burial::run(args, form)?),
+            Self::Fuzz(args) => whole_if(args, fuzz::run(args, form)?),
+            Self::Sanitizers(args) => whole_if(args, sanitizers::run(args, form)?),
+            Self::Sabotage(args) => whole_if(args, sabotage::run(args, form)?),
             Self::All | Self::Report => unreachable!("not checks of their own"),
-        }
+        };
+        Ok(outcome)
     }
+}
+
+/// Only a check without options of its own is kept for the report: others look at a part.
+fn whole_if<A: Default + PartialEq>(args: &A, mut outcome: Outcome) -> Outcome {
+    outcome.whole = *args == A::default();
+    outcome
 }
 
 fn main() -> ExitCode {

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::outcome::{Form, Outcome};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args, _form: Form) -> Result<Outcome> {

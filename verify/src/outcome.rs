@@ -28,6 +28,8 @@ pub(crate) struct Count {
 pub(crate) struct Outcome {
     pub(crate) check: String,
     pub(crate) form: Form,
+    /// All that the form asks for was run, and so it is kept.
+    pub(crate) whole: bool,
     pub(crate) seconds: f64,
     /// Day, commit, kernel and processor of the run.
     pub(crate) when: String,
@@ -50,6 +52,7 @@ impl Outcome {
         Self {
             check: check.to_owned(),
             form,
+            whole: true,
             seconds: 0.0,
             when: first_line("date", &["-u", "+%Y-%m-%d"]),
             commit: commit(),
@@ -75,10 +78,13 @@ impl Outcome {
         self.failures.push(failure.into());
     }
 
-    /// The check is over: prints what it found and keeps it. True: nothing failed.
+    /// The check is over: prints what it found, and keeps it if it was all of it. True: nothing failed.
     pub(crate) fn finish(mut self) -> Result<bool> {
         self.seconds = self.began.elapsed().as_secs_f64();
         println!("{self}");
+        if !self.whole {
+            return Ok(self.failures.is_empty());
+        }
         let path = kept(&self.check, self.form);
         let folder = path.parent().expect("a kept outcome is in a folder");
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::outcome::{self, Form, Outcome};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// Only those whose name contains this
     #[arg(long)]

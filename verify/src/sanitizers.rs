@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use crate::outcome::{Form, Outcome, root};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {}
 
 /// The only platform that is tried: the sanitizers are built for it, and `--target` keeps them out of build scripts.

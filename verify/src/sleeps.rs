@@ -29,7 +29,7 @@ use self::watch::{Limits, Run, Trouble, processors, watch};
 use crate::outcome::{Form, Outcome, grouped};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// Hand-overs in each barrier mode; 10,000,000 in the full form unless given
     #[arg(long)]

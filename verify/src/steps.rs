@@ -28,7 +28,7 @@ use self::sweep::{Sweep, Totals};
 use crate::outcome::{Form, Outcome};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// One operation alone, or `operation:state`, or `operation:state:instruction`; `-` stands for all
     #[arg(long, allow_hyphen_values = true)]

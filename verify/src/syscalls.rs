@@ -29,7 +29,7 @@ use self::victim::{Fate, Made, Run, Site, Verdict, run as play};
 use crate::outcome::{Form, Outcome, grouped, root};
 
 /// Options of this check alone.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
     /// Only the scenarios whose name contains this
     #[arg(long)]
