@@ -382,6 +382,8 @@ impl Op {
                 return None;
             }
             plan.start = Start::Sequence(sent.first);
+            // More, and the cursor would have been stored, and the producer let go, before the first mark.
+            plan.received = received.min(1);
             return Some(());
         }
         if policy == Policy::Resumed {
