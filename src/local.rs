@@ -1,6 +1,12 @@
 //! A ring in this process's own memory: for threads, for tests, and for the models, which know no files.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+// A thread of a model that waited for another one's lock of the standard library would wait for itself.
+#[cfg(loom)]
+use loom::sync::Mutex;
+#[cfg(not(loom))]
+use std::sync::Mutex;
 
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;

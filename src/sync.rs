@@ -271,7 +271,7 @@ mod imp {
         /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees what was
         /// before it. Not a fence, so that a sleeper who takes the wrong one of the two is caught.
         pub(crate) fn meet(&self, site: &'static str) {
-            if !weakened(site) && !is_ghost() {
+            if weakened(site).is_none() && !is_ghost() {
                 self.3.fetch_add(1, Ordering::AcqRel);
             }
         }
@@ -285,24 +285,57 @@ mod imp {
         loom::thread::yield_now();
     }
 
-    /// The weakened site, from the environment: one build runs every mutant.
-    fn weakened(name: &str) -> bool {
-        static SITE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-        SITE.get_or_init(|| std::env::var("QUOIT_WEAKEN").ok()).as_deref() == Some(name)
+    /// The weakened site, from the environment, so that one build runs every mutant: `SITE`, or `SITE:Ordering` for
+    /// a fence that is to be kept as a weaker one. `?` weakens nothing and prints every site that is reached.
+    struct Weakened {
+        site: String,
+        to: Option<Ordering>,
+        reached: Option<std::sync::Mutex<std::collections::BTreeSet<&'static str>>>,
+    }
+
+    fn weakening() -> Option<&'static Weakened> {
+        static WEAKENED: std::sync::OnceLock<Option<Weakened>> = std::sync::OnceLock::new();
+        let read = || {
+            let text = std::env::var("QUOIT_WEAKEN").ok()?;
+            let reached = (text == "?").then(Default::default);
+            let (site, to) =
+                text.split_once(':').map_or((text.as_str(), None), |(site, to)| (site, Some(to)));
+            let to = to.map(|to| match to {
+                "AcqRel" => Ordering::AcqRel,
+                "Acquire" => Ordering::Acquire,
+                "Release" => Ordering::Release,
+                _ => panic!("QUOIT_WEAKEN: no ordering is called {to}"),
+            });
+            Some(Weakened { site: site.to_owned(), to, reached })
+        };
+        WEAKENED.get_or_init(read).as_ref()
+    }
+
+    /// Is this the weakened site? Then to what; `None`: to nothing at all.
+    fn weakened(name: &'static str) -> Option<Option<Ordering>> {
+        let weakened = weakening()?;
+        if let Some(reached) = &weakened.reached
+            && reached.lock().unwrap().insert(name)
+        {
+            println!("site {name}");
+        }
+        (weakened.site == name).then_some(weakened.to)
     }
 
     pub(crate) fn site(name: &'static str, ordering: Ordering) -> Ordering {
-        if !weakened(name) {
-            return ordering;
-        }
-        match ordering {
-            Ordering::SeqCst => Ordering::AcqRel,
-            _ => Ordering::Relaxed,
+        match (weakened(name), ordering) {
+            (None, ordering) => ordering,
+            (Some(Some(to)), _) => to,
+            (Some(None), Ordering::SeqCst) => Ordering::AcqRel,
+            (Some(None), _) => Ordering::Relaxed,
         }
     }
 
     pub(crate) fn fence_site(name: &'static str, ordering: Ordering) {
-        if !weakened(name) && !is_ghost() {
+        let kept = weakened(name).unwrap_or(Some(ordering));
+        if let Some(ordering) = kept
+            && !is_ghost()
+        {
             loom::sync::atomic::fence(ordering);
         }
     }

@@ -1,4 +1,7 @@
 //! Rules that the sources keep, and that no compiler checks.
+#[allow(dead_code, reason = "`cargo verify orderings` uses the rest")]
+#[path = "../verify/src/orderings/catalogue.rs"]
+mod catalogue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -147,16 +150,18 @@ fn the_scanner_tells_code_from_words() {
     assert_eq!(calls("x.load(at!(A, B)); y.load(\n C::D)", "load"), ["(at!(A, B))", "(\n C::D)"]);
     assert_eq!((own_sites("(at!(A, B), x)"), own_sites("(x.load(at!(A, B)), y)")), (1, 0));
     assert_eq!(sites("at!(ONE, Relaxed) fence_at!(TWO,\n SeqCst)").len(), 2);
-    assert_eq!(
-        rows("| `A_1`, `B` | x `C` |\nno `D`\n| `E` |"),
-        BTreeSet::from(["A_1", "B", "E"].map(String::from))
-    );
+}
+
+/// The door, and what no build of the library has: `delays.rs` and `meddle.rs` stand between an access and its site
+/// in builds of their own.
+fn is_at_the_door(source: &&Source) -> bool {
+    ["src/sync.rs", "src/delays.rs", "src/meddle.rs"].contains(&source.name.as_str())
 }
 
 #[test]
 fn atomics_come_through_one_door() {
     let mut found = Vec::new();
-    for source in sources().iter().filter(|source| source.name != "src/sync.rs") {
+    for source in sources().iter().filter(|source| !is_at_the_door(source)) {
         let code = without_loom(&source.code);
         for forbidden in ["sync::atomic", "Ordering::", "UnsafeCell", "AtomicPtr", "AtomicUsize"] {
             if code.contains(forbidden) {
@@ -201,7 +206,7 @@ fn every_access_names_its_site() {
         ("compare_exchange", 2),
         ("compare_exchange_weak", 2),
     ];
-    for source in sources().iter().filter(|source| source.name != "src/sync.rs") {
+    for source in sources().iter().filter(|source| !is_at_the_door(source)) {
         let code = without_loom(&source.code);
         for (method, orderings) in methods {
             for arguments in calls(&code, method) {
@@ -276,29 +281,159 @@ fn a_site_has_one_ordering() {
     none("sites that are not one thing", &found);
 }
 
-/// The sites that a document lists: what stands in backquotes in the first cell of a table row.
-fn rows(document: &str) -> BTreeSet<String> {
-    let mut rows = BTreeSet::new();
-    for line in document.lines().filter(|line| line.starts_with("| `")) {
-        let cell = line[1..].split('|').next().unwrap_or_default();
-        rows.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
+fn read_text(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn document() -> catalogue::Document {
+    let document = catalogue::Document::read(&read_text("docs/ordering.md"));
+    assert!(document.sites.len() > 50, "docs/ordering.md has lost its tables");
+    document
+}
+
+fn structural_mutants() -> Vec<catalogue::Mutant> {
+    let mutants = catalogue::mutants(&read_text("verify/mutants/structural.toml")).unwrap();
+    assert!(mutants.len() > 30, "the mutants are gone");
+    mutants
+}
+
+/// `file::test` of every model.
+fn models() -> BTreeSet<String> {
+    let mut models = BTreeSet::new();
+    for path in files(&root().join("loom-tests/tests")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file = path.file_stem().unwrap().to_str().unwrap();
+        let names = text.split("#[test]\nfn ").skip(1).map(|rest| rest.split('(').next().unwrap());
+        models.extend(names.map(|name| format!("{file}::{name}")));
     }
-    rows
+    assert!(models.len() > 20, "the models are gone");
+    models
+}
+
+#[test]
+fn the_catalogue_reads_tables_and_finds_places() {
+    let text = "| site | ordering | models that fail |\n|---|---|---|\n| `A_1` | SeqCst | `a::b`, `c::d` |\n\n\
+                | mutant | what |\n|---|---|\n| `m` | x `y` |\n\n| site | ordering |\n|---|---|\n| `B` | Relaxed |\n";
+    let document = catalogue::Document::read(text);
+    let [a, b] = &document.sites[..] else { panic!("{document:?}") };
+    assert_eq!((a.name.as_str(), &a.models[..]), ("A_1", &["a::b".to_owned(), "c::d".to_owned()][..]));
+    assert_eq!(a.weakenings(), ["A_1:AcqRel", "A_1"]);
+    assert!(a.modelled && !b.modelled && b.weakenings().is_empty());
+    assert_eq!((document.mutants.len(), document.survivors.len()), (1, 0));
+    let source = "fn f() {\n    a(b, // why\n      c);\n    a(b, c);\n    d();\n}";
+    let found: Vec<_> = catalogue::places(source, "a(b,\n c);").into_iter().map(|at| &source[at]).collect();
+    assert_eq!(found, ["a(b, // why\n      c);", "a(b, c);"]);
 }
 
 #[test]
 fn the_document_lists_every_site() {
-    let path = root().join("docs/ordering.md");
-    let document =
-        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let listed = rows(&document);
-    let used: BTreeSet<_> = all_sites().into_keys().collect();
-    let missing: Vec<_> = used.difference(&listed).cloned().collect();
-    let stale: Vec<_> = listed.difference(&used).cloned().collect();
-    assert!(
-        missing.is_empty() && stale.is_empty(),
-        "not listed: {missing:?}\nlisted, and not there: {stale:?}"
+    let listed: BTreeMap<_, _> =
+        document().sites.into_iter().map(|site| (site.name, site.ordering)).collect();
+    let used = all_sites();
+    let mut wrong = Vec::new();
+    wrong.extend(
+        used.keys().filter(|site| !listed.contains_key(*site)).map(|site| format!("{site}: missing")),
     );
+    for (site, ordering) in &listed {
+        match used.get(site) {
+            None => wrong.push(format!("{site}: listed, and not there")),
+            Some(kinds) => {
+                let kind = kinds.first().expect("a site is of some kind");
+                if !kind.ends_with(&format!(", {ordering})")) && kind != ordering {
+                    wrong.push(format!("{site}: listed as {ordering}, and is {kind}"));
+                }
+            }
+        }
+    }
+    none("docs/ordering.md and the source differ", &wrong);
+}
+
+/// Whatever orders something names models that are there; what does not names none.
+#[test]
+fn every_ordering_names_its_models() {
+    let (document, models) = (document(), models());
+    let mut wrong = Vec::new();
+    for site in document.sites.iter().filter(|site| site.modelled) {
+        if site.models.is_empty() != site.weakenings().is_empty() {
+            wrong.push(format!("{}: {} with {:?}", site.name, site.ordering, site.models));
+        }
+        let unknown = site.models.iter().filter(|model| !models.contains(*model));
+        wrong.extend(unknown.map(|model| format!("{}: there is no {model}", site.name)));
+    }
+    for row in &document.survivors {
+        let known = document.sites.iter().any(|site| site.weakenings().contains(&row.name));
+        if !known || row.cells.iter().all(String::is_empty) {
+            wrong.push(format!("{}: no such weakening, or no reason", row.name));
+        }
+    }
+    none("sites and models", &wrong);
+}
+
+/// Loom orders too much around full fences, so each of them is also an edge of `cargo verify litmus`.
+#[test]
+fn full_fences_are_checked_twice() {
+    let shapes = read_text("verify/src/litmus/shapes.rs");
+    let edges: Vec<(&str, &str)> = shapes
+        .split("name: \"")
+        .skip(1)
+        .filter_map(|shape| {
+            let needs = shape.split_once("needs: &[")?.1.split_once(']')?.0;
+            Some((shape.split('"').next()?, needs))
+        })
+        .collect();
+    assert!(edges.len() > 10, "the edges have moved");
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for site in document().sites {
+        if site.ordering == "SeqCst" && site.second_checks.is_empty() {
+            wrong.push(format!("{}: no second check", site.name));
+        }
+        for second in &site.second_checks {
+            checked += 1;
+            let quoted = format!("\"{}\"", site.name);
+            if !edges.iter().any(|(edge, needs)| edge == second && needs.contains(&quoted)) {
+                wrong.push(format!("{}: no edge {second:?} that needs it", site.name));
+            }
+        }
+    }
+    assert!(checked > 20, "the column is gone");
+    none("sites and edges", &wrong);
+}
+
+#[test]
+fn structural_mutants_are_of_this_source() {
+    let (sources, models, mutants) = (sources(), models(), structural_mutants());
+    let mut wrong = Vec::new();
+    for mutant in &mutants {
+        for change in &mutant.change {
+            let places = sources.iter().map(|source| catalogue::places(&source.text, &change.original).len());
+            let places: usize = places.sum();
+            if places != 1 {
+                wrong.push(format!("{}: stands {places} times: {}", mutant.name, change.original.trim()));
+            }
+        }
+        if mutant.killed_by.is_empty() != mutant.survives.is_some() || mutant.change.is_empty() {
+            wrong.push(format!("{}: either models that fail, or a reason why none can", mutant.name));
+        }
+        let unknown = mutant.killed_by.iter().filter(|model| !models.contains(*model));
+        wrong.extend(unknown.map(|model| format!("{}: there is no {model}", mutant.name)));
+    }
+    let names: BTreeSet<_> = mutants.iter().map(|mutant| &mutant.name).collect();
+    assert_eq!(names.len(), mutants.len(), "two mutants of one name");
+    none("structural mutants", &wrong);
+}
+
+#[test]
+fn the_document_lists_every_mutant() {
+    let expected: Vec<String> = structural_mutants().iter().map(catalogue::Mutant::row).collect();
+    let listed: Vec<String> = document()
+        .mutants
+        .iter()
+        .map(|row| format!("| `{}` | {} |", row.name, row.cells.join(" | ")))
+        .collect();
+    for (expected, listed) in expected.iter().zip(&listed) {
+        assert_eq!(listed, expected, "docs/ordering.md and verify/mutants/structural.toml differ");
+    }
+    assert_eq!(listed.len(), expected.len(), "mutants without a row, or rows without a mutant");
 }
 
 #[test]

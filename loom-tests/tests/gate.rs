@@ -1,31 +1,28 @@
 //! Gates hold from the moment they open to the moment they are given up: [G1] with [G2], [G3], [R5] with [W5].
 mod common;
 
-use common::{Oracle, model, options, payload};
-use quoit::{Attach, Event, Producer, Start, WaitMode};
-
-/// Sends `records` of half a ring each, yielding while the ring is full.
-fn send_halves(producer: &mut Producer, from: u64, records: u64) {
-    let mut sequence = from;
-    while sequence < from + records {
-        match producer.try_send(&payload(sequence, 3)) {
-            Ok(_) => sequence += 1,
-            Err(_) => loom::thread::yield_now(),
-        }
-    }
-}
+use common::{Oracle, first_sequence, model, options, payload, send_halves};
+use quoit::{Attach, ConsumerState, Error, Event, Start, WaitMode};
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
-fn attaching(name: &'static str, preemptions: usize, start: Start) {
+fn attaching(
+    name: &'static str,
+    preemptions: usize,
+    before_end: u64,
+    records: u64,
+    looks: usize,
+    start: Start,
+) {
     model(name, preemptions, move || {
-        let ring = options(0).wait(WaitMode::Spin).local().unwrap();
+        let ring = options(before_end).express(looks > 0).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
-        send_halves(&mut producer, 0, 1);
+        let first = first_sequence(before_end);
+        send_halves(&mut producer, first, 1);
         let writer = loom::thread::spawn(move || {
-            let mut sent = 1;
-            for _ in 0..2 {
+            let mut sent = first.wrapping_add(1);
+            for _ in 1..records {
                 if producer.try_send(&payload(sent, 3)).is_ok() {
-                    sent += 1;
+                    sent = sent.wrapping_add(1);
                 }
             }
             (producer, sent)
@@ -33,7 +30,7 @@ fn attaching(name: &'static str, preemptions: usize, start: Start) {
         let mut consumer = ring.consumer(&Attach::gated().start(start)).unwrap();
         let began = consumer.next_sequence();
         let mut oracle = Oracle::new(began, 3);
-        for _ in 0..2 {
+        for _ in 0..looks {
             if let Some(event) = consumer.try_recv().unwrap() {
                 oracle.feed(event);
             }
@@ -42,7 +39,7 @@ fn attaching(name: &'static str, preemptions: usize, start: Start) {
         while let Some(event) = consumer.try_recv().unwrap() {
             oracle.feed(event);
         }
-        assert_eq!(began + oracle.received + oracle.lost, sent);
+        assert_eq!(began.wrapping_add(oracle.received + oracle.lost), sent);
         if start == Start::Newest {
             assert_eq!(oracle.lost, 0, "a gate let its consumer be lapped");
         }
@@ -51,27 +48,37 @@ fn attaching(name: &'static str, preemptions: usize, start: Start) {
 
 #[test]
 fn attach_at_the_newest() {
-    attaching("attach_newest", 2, Start::Newest);
+    attaching("attach_newest", 2, 0, 3, 2, Start::Newest);
 }
 
 #[test]
 fn attach_at_the_oldest() {
-    attaching("attach_oldest", 1, Start::Oldest);
+    attaching("attach_oldest", 1, 0, 3, 2, Start::Oldest);
+}
+
+#[test]
+fn attach_at_the_newest_across_the_wrap() {
+    attaching("attach_newest_across_the_wrap", 2, 32, 3, 2, Start::Newest);
+}
+
+#[test]
+fn attach_at_the_oldest_across_the_wrap() {
+    attaching("attach_oldest_across_the_wrap", 2, 96, 4, 0, Start::Oldest);
 }
 
 /// The gate opens just as the producer scans: either the scan sees it, or it opens at what the scan had seen
 /// published. The producer then fills the ring as far as it may: past a gate that was missed, it would write over
 /// the first of the two large records.
-#[test]
-fn opening_against_the_scan() {
-    model("open_against_scan", 2, || {
+fn opening(name: &'static str, before_end: u64, records: u64) {
+    model(name, 2, move || {
         // `Spin`: the barriers of waking would order for the scan what it has to order itself.
-        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = options(before_end).express(false).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
-        producer.try_send(&payload(0, 1)).unwrap();
+        let first = first_sequence(before_end);
+        producer.try_send(&payload(first, 1)).unwrap();
         let writer = loom::thread::spawn(move || {
-            let sent =
-                (1..3).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
+            let send = |sequence| producer.try_send(&payload(first.wrapping_add(sequence), 3)).is_ok();
+            let sent = (1..records).map(send).take_while(|sent| *sent).count();
             (producer, sent as u64)
         });
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
@@ -82,11 +89,27 @@ fn opening_against_the_scan() {
             oracle.feed(event);
         }
         assert_eq!(
-            (began + oracle.received, oracle.lost),
-            (1 + sent, 0),
+            (oracle.next, oracle.lost),
+            (first.wrapping_add(1 + sent), 0),
             "a gate let its consumer be lapped"
         );
     });
+}
+
+#[test]
+fn opening_against_the_scan() {
+    opening("open_against_scan", 0, 3);
+}
+
+/// A cursor that a newcomer has not set yet is zero, which here is ahead of everything published.
+#[test]
+fn opening_against_the_scan_before_the_wrap() {
+    opening("open_against_scan_before_the_wrap", 80, 4);
+}
+
+#[test]
+fn opening_against_the_scan_across_the_wrap() {
+    opening("open_against_scan_across_the_wrap", 16, 3);
 }
 
 /// Whoever looks at a consumer sees an account that belongs to its cursor.
@@ -184,24 +207,24 @@ fn a_dead_consumer_gates_no_more() {
 
 /// A consumer over its deadline loses its gate, is told, and accounts for what it lost to the last record, even
 /// where it stores its cursor at the same moment.
-#[test]
-fn evicted_while_it_releases() {
-    model("evict", 2, || {
-        let ring = options(0).local().unwrap();
+fn evicted(name: &'static str, before_end: u64) {
+    model(name, 2, move || {
+        let ring = options(before_end).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let attach = Attach::gated_for(std::time::Duration::from_nanos(1));
         let mut consumer = ring.consumer(&attach).unwrap();
-        send_halves(&mut producer, 0, 2);
+        let first = first_sequence(before_end);
+        send_halves(&mut producer, first, 2);
         let writer = loom::thread::spawn(move || {
             let mut sent = 2;
             for _ in 0..2 {
-                if producer.try_send(&payload(sent, 3)).is_ok() {
+                if producer.try_send(&payload(first.wrapping_add(sent), 3)).is_ok() {
                     sent += 1;
                 }
             }
             (producer, sent)
         });
-        let mut oracle = Oracle::new(0, 3);
+        let mut oracle = Oracle::new(first, 3);
         for _ in 0..2 {
             if let Some(event) = consumer.try_recv().unwrap() {
                 oracle.feed(event);
@@ -214,6 +237,183 @@ fn evicted_while_it_releases() {
         assert_eq!(oracle.received + oracle.lost, sent);
         assert!(oracle.lost == 0 || oracle.evicted, "lost without having been evicted");
         assert_eq!(consumer.account().evicted, oracle.lost);
+    });
+}
+
+#[test]
+fn evicted_while_it_releases() {
+    evicted("evict", 0);
+}
+
+#[test]
+fn evicted_across_the_wrap() {
+    evicted("evict_across_the_wrap", 32);
+}
+
+/// `reserve` moves in strides, but never past what a gate holds: the records of a consumer with a deadline that is
+/// not over look lost to nobody.
+#[test]
+fn reserve_stops_at_a_gate() {
+    model("reserve_stops", 2, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let attach = Attach::gated_for(std::time::Duration::from_secs(3600));
+        let mut consumer = ring.consumer(&attach).unwrap();
+        for sequence in 0..8 {
+            producer.try_send(&payload(sequence, 0)).unwrap();
+        }
+        let reader = loom::thread::spawn(move || {
+            let mut oracle = Oracle::new(0, 0);
+            oracle.feed(consumer.try_recv().unwrap().unwrap());
+            consumer.release();
+            oracle.feed(consumer.try_recv().unwrap().unwrap());
+            (consumer, oracle)
+        });
+        while producer.try_send(&payload(8, 0)).is_err() {
+            loom::thread::yield_now();
+        }
+        let (mut consumer, mut oracle) = reader.join().unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!((oracle.next, oracle.lost), (9, 0), "lost under a gate");
+    });
+}
+
+/// A successor looks at the gates before it writes over anything.
+#[test]
+fn a_gate_outlives_its_producer() {
+    model("gate_outlives", 3, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        quoit::fate::kill(producer);
+        let reader = loom::thread::spawn(move || {
+            let Ok(Some(Event::Record(record))) = consumer.try_recv() else { panic!("no record") };
+            assert_eq!(record.to_vec(), payload(0, 3));
+            consumer.release();
+            consumer
+        });
+        let mut producer = ring.producer().unwrap();
+        send_halves(&mut producer, 2, 1);
+        let mut consumer = reader.join().unwrap();
+        let mut oracle = Oracle::new(1, 3);
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!((oracle.received, oracle.lost), (2, 0));
+    });
+}
+
+/// A slot is the next one's only once its last owner is done with it.
+#[test]
+fn a_slot_changes_hands() {
+    model("slot_changes_hands", 3, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let first = ring.consumer(&Attach::gated()).unwrap();
+        send_halves(&mut producer, 0, 1);
+        let leaver = loom::thread::spawn(move || drop(first));
+        let mut second = loop {
+            match ring.consumer(&Attach::gated()) {
+                Ok(second) => break second,
+                Err(Error::SlotsTaken { .. }) => loom::thread::yield_now(),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        leaver.join().unwrap();
+        let sent = (1..5).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
+        assert_eq!(sent, 2, "the gate let the producer past, or held what it was not to hold");
+        let mut oracle = Oracle::new(1, 3);
+        while let Some(event) = second.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!((oracle.received, oracle.lost), (2, 0));
+    });
+}
+
+/// A slot that was vacant a moment ago may be a name's by the time its lock is ours.
+#[test]
+fn a_saved_slot_is_nobody_elses() {
+    model("saved_slot", 2, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        send_halves(&mut producer, 0, 1);
+        let mut named = ring.consumer(&Attach::gated()).map(drop).map(|()| None).unwrap();
+        let other = ring.clone();
+        let guest = loom::thread::spawn(move || drop(other.consumer(&Attach::gated())));
+        if let Ok(consumer) = ring.consumer(&Attach::gated().name("n")) {
+            named = Some(consumer.next_sequence());
+        }
+        guest.join().unwrap();
+        let resumed = ring.consumer(&Attach::gated().name("n")).unwrap().resumed();
+        assert_eq!(resumed.map(|resumed| resumed.sequence), named, "a name was forgotten");
+    });
+}
+
+/// A name whose consumer is killed at any store of its first attach knows no place, or the right one: never that of
+/// the consumer who had the slot before it.
+#[test]
+fn a_name_dies_while_it_attaches() {
+    for stores in 0.. {
+        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let done = finished.clone();
+        model(&format!("dies_attaching_after_{stores}_stores"), 2, move || {
+            let ring = options(0).express(false).local().unwrap();
+            let mut producer = ring.producer().unwrap();
+            let mut before = ring.consumer(&Attach::gated()).unwrap();
+            send_halves(&mut producer, 0, 2);
+            assert!(before.try_recv().unwrap().is_some());
+            before.release();
+            drop(before);
+            let attach = Attach::gated().name("n");
+            let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
+            done.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
+            lived.into_iter().for_each(quoit::fate::kill);
+            let consumer = ring.consumer(&attach).unwrap();
+            assert_eq!(consumer.next_sequence(), 2, "a newcomer starts at somebody else's place");
+        });
+        if finished.load(std::sync::atomic::Ordering::Relaxed) {
+            break;
+        }
+    }
+}
+
+/// The hold of a name ends just as its consumer comes back: either it has its gate again, or it knows that it lost it.
+#[test]
+fn a_held_name_comes_back_just_in_time() {
+    model("back_in_time", 1, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let attach = Attach::gated().name("n").hold(std::time::Duration::from_nanos(1));
+        let consumer = ring.consumer(&attach).unwrap();
+        send_halves(&mut producer, 0, 2);
+        quoit::fate::kill(consumer);
+        let other = ring.clone();
+        let reader = loom::thread::spawn(move || {
+            let mut consumer = other.consumer(&attach).unwrap();
+            let mut oracle = Oracle::new(0, 3);
+            for _ in 0..2 {
+                if let Some(event) = consumer.try_recv().unwrap() {
+                    oracle.feed(event);
+                }
+            }
+            (consumer, oracle)
+        });
+        let mut sent = 2;
+        for _ in 0..3 {
+            if producer.try_send(&payload(sent, 3)).is_ok() {
+                sent += 1;
+            }
+        }
+        let (mut consumer, mut oracle) = reader.join().unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(oracle.next, sent);
+        let snapshot = ring.inspector().unwrap().snapshot().unwrap();
+        assert_eq!(snapshot.consumers[0].state, ConsumerState::Gated, "a gate was taken from its next owner");
     });
 }
 

@@ -54,6 +54,42 @@ fn across_the_end() {
     lapped("lapped_across_the_end", false, 16, 3, 3, 2);
 }
 
+/// Padding goes over the header of a record that was whole until then: `reserve` has to say so first, as for any word.
+#[test]
+fn padding_over_a_record() {
+    model("padding_over_a_record", 2, || {
+        let words = |sequence| if sequence < 7 { 1 } else { 2 };
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
+        let mut oracle = Oracle::of_lengths(0, words);
+        for sequence in 0..4 {
+            producer.try_send(&payload(sequence, 1)).unwrap();
+        }
+        for _ in 0..3 {
+            oracle.feed(consumer.try_recv().unwrap().unwrap());
+        }
+        // The consumer is at the last 16 bytes of the ring, and the producer right before them, a lap on.
+        for sequence in 4..7 {
+            producer.try_send(&payload(sequence, 1)).unwrap();
+        }
+        let writer = loom::thread::spawn(move || {
+            producer.try_send(&payload(7, 2)).unwrap();
+            producer
+        });
+        for _ in 0..2 {
+            if let Some(event) = consumer.try_recv().unwrap() {
+                oracle.feed(event);
+            }
+        }
+        let _producer = writer.join().unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(oracle.next, 8);
+    });
+}
+
 #[test]
 fn a_batch_overruns() {
     model("lapped_batch", 2, || {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Consumer, Local, Producer, WaitMode};
+use quoit::{Attach, Consumer, Error, Event, Local, Producer, Start, WaitMode};
 
 /// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
 fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync + 'static) {
@@ -98,6 +98,101 @@ fn before_a_lossy_reader() {
 #[test]
 fn at_the_end_of_the_ring() {
     dies_sending("dies_at_the_end", &Attach::gated(), false, 24, 1);
+}
+
+#[test]
+fn across_the_wrap() {
+    dies_sending("dies_across_the_wrap", &Attach::gated(), true, 16, 1);
+}
+
+/// It dies with its express copy half written, and its successor writes none: the old one must not come to match.
+#[test]
+fn with_an_express_copy_in_the_making() {
+    for_each_crash("dies_express_stale", |stores| {
+        let ring = options(0).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.try_send(&payload(0, 1)).unwrap();
+        let successor = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(99, 1)).unwrap());
+            quoit::fate::kill(producer);
+            let mut producer = successor.producer().unwrap();
+            // Whoever was there before is told of the change first, and then takes the record from the ring.
+            let mut newcomer = successor.observer(Start::Newest).unwrap();
+            let sequence = producer.next_sequence();
+            let mut batch = producer.batch();
+            batch.try_send(&payload(sequence, 1)).unwrap();
+            batch.publish();
+            let Ok(Some(Event::Record(record))) = newcomer.try_recv() else { panic!("no record") };
+            assert_eq!(record.to_vec(), payload(sequence, 1), "a dead producer's copy");
+            (producer, sequence, sent.is_some())
+        });
+        let mut received = Vec::new();
+        let mut take = |consumer: &mut Consumer| match consumer.try_recv().unwrap() {
+            Some(Event::Record(record)) => {
+                assert_eq!(record.sequence(), received.len() as u64);
+                received.push(record.to_vec());
+                true
+            }
+            Some(event) => matches!(event, Event::ProducerChanged { epoch: 2 }),
+            None => false,
+        };
+        for _ in 0..2 {
+            take(&mut consumer);
+        }
+        let (_producer, last, finished) = writer.join().unwrap();
+        while take(&mut consumer) {}
+        let first = if last == 2 { payload(99, 1) } else { payload(1, 1) };
+        let expected = [payload(0, 1), first, payload(2, 1)];
+        assert_eq!(received, expected[..=last as usize], "a dead producer's copy");
+        finished
+    });
+}
+
+/// Four producers die at the same point, one after the other. What each did not come to write, its successor does,
+/// or the ring would be lost to the next but one.
+#[test]
+fn one_after_the_other() {
+    for_each_crash("die_one_after_the_other", |stores| {
+        let ring = options(0).express(false).local().unwrap();
+        let mut finished = true;
+        for _ in 0..4 {
+            let mut producer = ring.producer().unwrap();
+            let sequence = producer.next_sequence();
+            let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(sequence, 3)).unwrap());
+            finished = sent.is_some();
+            quoit::fate::kill(producer);
+        }
+        let (producer, last) = go_on(&ring, None, 3);
+        let mut observer = ring.observer(Start::Oldest).unwrap();
+        let mut oracle = Oracle::new(observer.next_sequence(), 3);
+        while let Some(event) = observer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(oracle.next, last + 1);
+        drop(producer);
+        finished
+    });
+}
+
+/// The end of one producer is not taken for that of the next.
+#[test]
+fn an_end_and_a_successor() {
+    model("end_and_successor", 3, || {
+        let ring = options(0).local().unwrap();
+        let first = ring.producer().unwrap();
+        let leaver = loom::thread::spawn(move || drop(first));
+        let _second = loop {
+            match ring.producer() {
+                Ok(second) => break second,
+                Err(Error::ProducerAlive { .. }) => loom::thread::yield_now(),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        leaver.join().unwrap();
+        assert!(!ring.inspector().unwrap().snapshot().unwrap().closed, "the end of a stream that goes on");
+    });
 }
 
 /// It dies while it laps a lossy reader: what it dirtied must not come to look whole under its successor, which is

@@ -2,22 +2,23 @@
 //! lost wake is a deadlock, which loom reports.
 mod common;
 
-use common::{Oracle, model, options, payload};
+use common::{Oracle, first_sequence, model, options, payload};
 use quoit::{Attach, RecvError, WaitMode};
 
 /// The consumer sleeps for each record.
-fn asleep(name: &'static str, mode: WaitMode, records: u64) {
+fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
     model(name, 3, move || {
-        let ring = options(0).wait(mode).local().unwrap();
+        let ring = options(before_end).wait(mode).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let first = first_sequence(before_end);
         let writer = loom::thread::spawn(move || {
             for sequence in 0..records {
-                producer.send(&payload(sequence, 1)).unwrap();
+                producer.send(&payload(first.wrapping_add(sequence), 1)).unwrap();
             }
             producer
         });
-        let mut oracle = Oracle::new(0, 1);
+        let mut oracle = Oracle::new(first, 1);
         for _ in 0..records {
             oracle.feed(consumer.recv().unwrap());
         }
@@ -27,12 +28,40 @@ fn asleep(name: &'static str, mode: WaitMode, records: u64) {
 
 #[test]
 fn a_sleeper_is_woken_by_a_fencing_producer() {
-    asleep("wake_fence", WaitMode::Fence, 2);
+    asleep("wake_fence", WaitMode::Fence, 0, 2);
 }
 
 #[test]
 fn a_sleeper_is_woken_through_its_own_barrier() {
-    asleep("wake_membarrier", WaitMode::Membarrier, 2);
+    asleep("wake_membarrier", WaitMode::Membarrier, 0, 2);
+}
+
+#[test]
+fn a_sleeper_is_woken_across_the_wrap() {
+    asleep("wake_across_the_wrap", WaitMode::Membarrier, 16, 2);
+}
+
+/// Two sleepers arm the same word. A wake that one of them has seen off must not look, to the other, as if there had
+/// been none.
+#[test]
+fn two_sleepers_are_woken() {
+    model("wake_two", 2, || {
+        let ring = options(0).slots(2).express(false).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut first = ring.consumer(&Attach::lossy()).unwrap();
+        let mut second = ring.consumer(&Attach::lossy()).unwrap();
+        let writer = loom::thread::spawn(move || {
+            producer.send(&payload(0, 0)).unwrap();
+            producer
+        });
+        let sleeper = loom::thread::spawn(move || {
+            assert!(second.recv().is_ok());
+            second
+        });
+        assert!(first.recv().is_ok());
+        let _second = sleeper.join().unwrap();
+        let _producer = writer.join().unwrap();
+    });
 }
 
 /// The producer sleeps for space, the consumer for records.
@@ -76,6 +105,29 @@ fn closing_wakes() {
         };
         assert_eq!(end, RecvError::Closed);
         assert_eq!(oracle.received, 1, "the end came before the last record");
+        writer.join().unwrap();
+    });
+}
+
+/// A consumer that waits for the first producer of all is woken when it comes, and looks once more before it takes
+/// the end for the end.
+#[test]
+fn the_end_comes_last() {
+    model("wake_end_last", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let other = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            other.producer().unwrap().send(&payload(0, 0)).unwrap();
+        });
+        let mut oracle = Oracle::new(0, 0);
+        let end = loop {
+            match consumer.recv() {
+                Ok(event) => oracle.feed(event),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((end, oracle.received), (RecvError::Closed, 1), "the end came before the last record");
         writer.join().unwrap();
     });
 }
@@ -124,5 +176,22 @@ fn leaving_wakes() {
         let leaver = loom::thread::spawn(move || drop(consumer));
         producer.send(&payload(2, 3)).unwrap();
         leaver.join().unwrap();
+    });
+}
+
+/// So does whoever forgets a name that was held.
+#[test]
+fn forgetting_wakes() {
+    model("wake_forget", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let consumer = ring.consumer(&Attach::gated().name("n").hold_forever()).unwrap();
+        producer.send(&payload(0, 3)).unwrap();
+        producer.send(&payload(1, 3)).unwrap();
+        quoit::fate::kill(consumer);
+        let other = ring.clone();
+        let forgetter = loom::thread::spawn(move || other.forget("n").unwrap());
+        producer.send(&payload(2, 3)).unwrap();
+        forgetter.join().unwrap();
     });
 }

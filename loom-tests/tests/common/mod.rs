@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quoit::{Event, Local, Options};
+use quoit::{Event, Local, Options, Producer};
 
 /// Explores `body` with at most `preemptions` involuntary switches per run, and prints how many runs that took.
 pub(crate) fn model(name: &str, preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -44,14 +44,23 @@ pub(crate) fn payload(sequence: u64, words: usize) -> Vec<u8> {
         .collect()
 }
 
+/// Sends one record of half a ring for each of the sequences, yielding while the ring is full.
+pub(crate) fn send_halves(producer: &mut Producer, from: u64, records: u64) {
+    for sequence in (0..records).map(|sent| from.wrapping_add(sent)) {
+        while producer.try_send(&payload(sequence, 3)).is_err() {
+            loom::thread::yield_now();
+        }
+    }
+}
+
 /// Follows a stream and holds every event against what must have been sent.
-#[derive(Debug)]
 pub(crate) struct Oracle {
-    pub next: u64,
-    pub words: usize,
-    pub received: u64,
-    pub lost: u64,
-    pub evicted: bool,
+    pub(crate) next: u64,
+    /// How many words the record of a sequence has.
+    words: Box<dyn Fn(u64) -> usize>,
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    pub(crate) evicted: bool,
     pub(crate) changes: Vec<u64>,
     /// The sequence before which each change was told.
     pub(crate) changed_at: Vec<u64>,
@@ -59,9 +68,13 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn new(next: u64, words: usize) -> Self {
+        Self::of_lengths(next, move |_| words)
+    }
+
+    pub(crate) fn of_lengths(next: u64, words: impl Fn(u64) -> usize + 'static) -> Self {
         Self {
             next,
-            words,
+            words: Box::new(words),
             received: 0,
             lost: 0,
             evicted: false,
@@ -74,14 +87,20 @@ impl Oracle {
         match event {
             Event::Record(record) => {
                 assert_eq!(record.sequence(), self.next, "record out of sequence");
-                assert_eq!(record.to_vec(), payload(self.next, self.words), "torn or foreign payload");
+                assert_eq!(
+                    record.to_vec(),
+                    payload(self.next, (self.words)(self.next)),
+                    "torn or foreign payload"
+                );
                 self.next = self.next.wrapping_add(1);
                 self.received += 1;
             }
             Event::Lost(loss) => {
                 assert_eq!(loss.first, self.next, "loss does not begin where reading stopped");
                 assert_eq!(loss.next, loss.first.wrapping_add(loss.records), "loss miscounted");
-                assert_eq!(loss.bytes, loss.records * 8 * self.words as u64, "lost bytes miscounted");
+                let words =
+                    (0..loss.records).map(|record| (self.words)(loss.first.wrapping_add(record)) as u64);
+                assert_eq!(loss.bytes, 8 * words.sum::<u64>(), "lost bytes miscounted");
                 assert_ne!(loss.records, 0, "an empty loss");
                 self.next = loss.next;
                 self.lost += loss.records;
