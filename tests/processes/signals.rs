@@ -163,8 +163,10 @@ pub(crate) fn meddle(part: &Part) {
     let page = unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), CONTROL) };
     let page: *mut u8 = page.expect("map the control area").cast();
     let words = [0, 128].map(|offset| {
-        // SAFETY: both words are in the page and aligned, and everybody accesses them atomically.
-        unsafe { &*page.add(offset).cast::<AtomicU32>() }
+        // SAFETY: within the page that was mapped.
+        let word: *mut AtomicU32 = unsafe { page.add(offset) }.cast();
+        // SAFETY: aligned, never unmapped, and everybody accesses it atomically.
+        unsafe { &*word }
     });
     let flips = part.get::<String>("flips") == "true";
     say("ready");

@@ -150,7 +150,7 @@ impl Tracee {
     }
 
     /// On to the next entry or exit of a system call, or the next mark.
-    pub(crate) fn to_syscall(&mut self) -> Result<Stop> {
+    pub(crate) fn next_syscall(&mut self) -> Result<Stop> {
         ptrace::syscall(self.pid, None)?;
         self.wait()
     }

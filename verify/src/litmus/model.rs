@@ -80,9 +80,7 @@ impl Execution {
         let mut sequenced = Relation::EMPTY;
         for (later, event) in events.iter().enumerate() {
             for (earlier, other) in events[..later].iter().enumerate() {
-                if other.thread == event.thread && event.thread != INIT
-                    || other.thread == INIT && event.thread != INIT
-                {
+                if event.thread != INIT && (other.thread == event.thread || other.thread == INIT) {
                     sequenced.add(earlier, later);
                 }
             }

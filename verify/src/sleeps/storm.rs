@@ -202,8 +202,10 @@ fn words(ring: &Path, control: u64) -> [&'static AtomicU32; 2] {
         unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), control) };
     let control: *mut u8 = control.expect("map the control area").cast();
     [0, 128].map(|offset| {
-        // SAFETY: both words are within the page and aligned, and everybody accesses them atomically.
-        unsafe { &*control.add(offset).cast::<AtomicU32>() }
+        // SAFETY: within the page that was mapped.
+        let word: *mut AtomicU32 = unsafe { control.add(offset) }.cast();
+        // SAFETY: aligned, never unmapped, and everybody accesses it atomically.
+        unsafe { &*word }
     })
 }
 

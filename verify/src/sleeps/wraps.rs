@@ -20,7 +20,7 @@ fn to_futex_wait(child: &mut Tracee) -> Result<()> {
     // `FUTEX_WAIT_BITSET`, without the flag for the clock.
     const WAIT: u64 = 9;
     for _ in 0..1_000 {
-        let Stop::Syscall = child.to_syscall()? else { continue };
+        let Stop::Syscall = child.next_syscall()? else { continue };
         let registers = child.registers()?;
         // At the entry the result is not there yet: the kernel says so with -ENOSYS.
         let is_entry = registers.rax as i64 == -i64::from(nix::libc::ENOSYS);

@@ -326,11 +326,8 @@ impl Op {
         }
         plan.extent = now.position();
         match self.act {
-            Act::Refused | Act::WaitForSpace | Act::Evict => {
-                if fits(plan.extent) {
-                    return None;
-                }
-            }
+            Act::Refused | Act::WaitForSpace | Act::Evict if fits(plan.extent) => return None,
+            Act::Refused | Act::WaitForSpace | Act::Evict => {}
             _ if !fits(plan.extent) => return None,
             _ => {}
         }

@@ -30,11 +30,14 @@ pub(crate) enum Live {
     Blocked,
 }
 
+/// A step in the making of a state.
+type Make = Box<dyn Fn(&mut Making)>;
+
 /// One state of the grid.
 pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) shape: Shape,
-    pub(crate) make: Vec<Box<dyn Fn(&mut Making)>>,
+    pub(crate) make: Vec<Make>,
     pub(crate) live: Vec<Live>,
     /// A producer lives while a consumer is the victim.
     pub(crate) producing: bool,

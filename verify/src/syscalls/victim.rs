@@ -298,7 +298,7 @@ struct Trace<'a> {
 impl Trace<'_> {
     fn follow(&mut self, victim: &mut Tracee) -> Result<Stop> {
         loop {
-            match victim.to_syscall()? {
+            match victim.next_syscall()? {
                 Stop::Syscall => {}
                 stop => return Ok(stop),
             }
@@ -337,7 +337,7 @@ impl Trace<'_> {
                 }
                 _ => {}
             }
-            match victim.to_syscall()? {
+            match victim.next_syscall()? {
                 Stop::Syscall => {}
                 stop => return Ok(stop),
             }
