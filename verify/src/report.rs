@@ -1,4 +1,5 @@
-//! Puts the figures of the last full runs into `docs/verification.md`, between the marks that are there for them.
+//! Puts the figures of the last runs into `docs/verification.md`, between the marks that are there for them: of the full
+//! form, or of the quick one, which says so, where no full one was run here.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,8 +14,9 @@ pub(crate) fn write(checks: &[&str]) -> Result<()> {
     let mut text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut found = false;
     for check in checks {
-        let Some(outcome) = Outcome::read(check, Form::Full) else {
-            eprintln!("{check}: no full run is kept, so its figures stay as they are");
+        let kept = Outcome::read(check, Form::Full).or_else(|| Outcome::read(check, Form::Quick));
+        let Some(outcome) = kept else {
+            eprintln!("{check}: no run is kept, so its figures stay as they are");
             continue;
         };
         if !outcome.failures.is_empty() {
@@ -24,10 +26,10 @@ pub(crate) fn write(checks: &[&str]) -> Result<()> {
         text = replaced(&text, check, &figures(&outcome))?;
     }
     if !found {
-        bail!("no full run is kept: run a check without --quick first");
+        bail!("no run is kept: run a check first");
     }
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{} has the figures of the last full runs", path.display());
+    println!("{} has the figures of the last runs", path.display());
     Ok(())
 }
 
@@ -43,12 +45,16 @@ fn replaced(text: &str, check: &str, figures: &str) -> Result<String> {
 
 fn figures(outcome: &Outcome) -> String {
     let Outcome { when, commit, kernel, processor, seconds, .. } = outcome;
+    let form = match outcome.form {
+        Form::Full => "",
+        Form::Quick => "**Quick form only.** ",
+    };
     let mut text = String::from("\n| count | of |\n|---:|---|\n");
     for outcome::Count { what, count } in &outcome.counts {
         let _ = writeln!(text, "| {} | {what} |", grouped(*count));
     }
     let _ = writeln!(text, "| **0** | **failures** |");
-    let _ = writeln!(text, "\n{when}, commit {commit}, {}; Linux {kernel}, {processor}.", duration(*seconds));
+    let _ = writeln!(text, "\n{form}{when}, commit {commit}, {}; Linux {kernel}, {processor}.", duration(*seconds));
     for note in &outcome.notes {
         let _ = writeln!(text, "Note: {note}.");
     }
