@@ -69,8 +69,8 @@ fn attach_at_the_oldest_across_the_wrap() {
 /// The gate opens just as the producer scans: either the scan sees it, or it opens at what the scan had seen
 /// published. The producer then fills the ring as far as it may: past a gate that was missed, it would write over
 /// the first of the two large records.
-fn opening(name: &'static str, before_end: u64, records: u64) {
-    model(name, 2, move || {
+fn opening(name: &'static str, preemptions: usize, before_end: u64, records: u64) {
+    model(name, preemptions, move || {
         // `Spin`: the barriers of waking would order for the scan what it has to order itself.
         let ring = options(before_end).express(false).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
@@ -98,18 +98,18 @@ fn opening(name: &'static str, before_end: u64, records: u64) {
 
 #[test]
 fn opening_against_the_scan() {
-    opening("open_against_scan", 0, 3);
+    opening("open_against_scan", 2, 0, 3);
 }
 
 /// A cursor that a newcomer has not set yet is zero, which here is ahead of everything published.
 #[test]
 fn opening_against_the_scan_before_the_wrap() {
-    opening("open_against_scan_before_the_wrap", 80, 4);
+    opening("open_against_scan_before_the_wrap", 1, 80, 4);
 }
 
 #[test]
 fn opening_against_the_scan_across_the_wrap() {
-    opening("open_against_scan_across_the_wrap", 16, 3);
+    opening("open_against_scan_across_the_wrap", 2, 16, 3);
 }
 
 /// Whoever looks at a consumer sees an account that belongs to its cursor.
