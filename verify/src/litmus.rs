@@ -17,6 +17,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+use crate::orderings::catalogue::Document;
 use crate::outcome::{self, Form, Outcome};
 
 use self::program::{Behaviour, Program, explore};
@@ -97,16 +98,11 @@ fn shows(behaviour: &Behaviour, bad: &Bad) -> bool {
     }
 }
 
-/// The sites that `docs/ordering.md` gives an ordering that can be weakened.
+/// The sites that `docs/ordering.md` gives an ordering, or a barrier, that can be weakened.
 fn ordering_sites() -> Result<BTreeSet<String>> {
     let path = outcome::root().join("docs/ordering.md");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let row = |line: &str| {
-        let mut cells = line.strip_prefix("| `")?.split(" | ");
-        let site = cells.next()?.trim_end_matches('`').to_owned();
-        let ordering = cells.nth(1)?.trim();
-        let orders = matches!(ordering, "Acquire" | "Release" | "AcqRel" | "SeqCst");
-        orders.then_some(site)
-    };
-    Ok(text.lines().filter_map(row).collect())
+    let sites = Document::read(&text).sites;
+    let ordering = sites.into_iter().filter(|site| !site.weakenings().is_empty());
+    Ok(ordering.map(|site| site.name).collect())
 }

@@ -76,21 +76,6 @@ impl Check {
         "sabotage",
     ];
 
-    fn each() -> Vec<Self> {
-        vec![
-            Self::Orderings(orderings::Args::default()),
-            Self::Litmus(litmus::Args::default()),
-            Self::Steps(steps::Args::default()),
-            Self::Kills(kills::Args::default()),
-            Self::Syscalls(syscalls::Args::default()),
-            Self::Sleeps(sleeps::Args::default()),
-            Self::Burial(burial::Args::default()),
-            Self::Fuzz(fuzz::Args::default()),
-            Self::Sanitizers(sanitizers::Args::default()),
-            Self::Sabotage(sabotage::Args::default()),
-        ]
-    }
-
     fn run(&self, form: Form) -> Result<Outcome> {
         let outcome = match self {
             Self::Orderings(args) => whole_if(args, orderings::run(args, form)?),
@@ -115,35 +100,47 @@ fn whole_if<A: Default + PartialEq>(args: &A, mut outcome: Outcome) -> Outcome {
     outcome
 }
 
+/// Prints and keeps what a check found. True: nothing failed.
+fn finished(outcome: Result<Outcome>) -> bool {
+    outcome.and_then(Outcome::finish).unwrap_or_else(|error| {
+        eprintln!("cannot check: {error:#}");
+        false
+    })
+}
+
+/// Each check in a process of its own: none finds another's pinning, signals or children. True: nothing failed.
+fn all(form: Form) -> Result<bool> {
+    let program = std::env::current_exe()?;
+    let mut good = true;
+    for name in Check::NAMES {
+        let mut command = std::process::Command::new(&program);
+        command.arg(name);
+        if form == Form::Quick {
+            command.arg("--quick");
+        }
+        good &= command.status()?.success();
+    }
+    Ok(good)
+}
+
 fn main() -> ExitCode {
     let command = Command::parse();
     let form = if command.quick { Form::Quick } else { Form::Full };
-    let report = match command.check {
-        Check::Report => true,
-        Check::All => !command.quick,
-        _ => false,
-    };
-    let checks = match command.check {
-        Check::All => Check::each(),
-        Check::Report => Vec::new(),
-        check => vec![check],
-    };
-    let mut good = true;
-    for check in checks {
-        match check.run(form).and_then(Outcome::finish) {
-            Ok(passed) => good &= passed,
-            Err(error) => {
-                eprintln!("cannot check: {error:#}");
-                good = false;
+    let result = match &command.check {
+        Check::Report => report::write(&Check::NAMES).map(|()| true),
+        Check::All => all(form).and_then(|good| {
+            if good && form == Form::Full {
+                report::write(&Check::NAMES)?;
             }
+            Ok(good)
+        }),
+        check => Ok(finished(check.run(form))),
+    };
+    match result {
+        Ok(good) => ExitCode::from(u8::from(!good)),
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
         }
     }
-    if report
-        && good
-        && let Err(error) = report::write(&Check::NAMES)
-    {
-        eprintln!("cannot report: {error:#}");
-        good = false;
-    }
-    ExitCode::from(u8::from(!good))
 }

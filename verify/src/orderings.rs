@@ -9,7 +9,7 @@
 //! of this check. So does a survivor, unless the document has a reason for it.
 
 #[allow(dead_code, reason = "`tests/sources.rs` uses the rest")]
-mod catalogue;
+pub(crate) mod catalogue;
 mod models;
 mod schemata;
 

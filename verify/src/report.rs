@@ -54,7 +54,11 @@ fn figures(outcome: &Outcome) -> String {
         let _ = writeln!(text, "| {} | {what} |", grouped(*count));
     }
     let _ = writeln!(text, "| **0** | **failures** |");
-    let _ = writeln!(text, "\n{form}{when}, commit {commit}, {}; Linux {kernel}, {processor}.", duration(*seconds));
+    let _ = writeln!(
+        text,
+        "\n{form}{when}, commit {commit}, {}; Linux {kernel}, {processor}.",
+        duration(*seconds)
+    );
     for note in &outcome.notes {
         let _ = writeln!(text, "Note: {note}.");
     }

@@ -392,7 +392,8 @@ fn judge(
             if source.is_some() && *source != errno.map(|errno| errno as i32) {
                 return Err(format!("names another cause: {text:?}"));
             }
-            let name_was_due = made.site.number == nix::libc::SYS_linkat && variant == "NotFound";
+            let name_was_due = made.site.number == nix::libc::SYS_linkat
+                && matches!(variant.as_str(), "NotFound" | "NoDirectory");
             if !fits(variant, errno) || name_was_due {
                 return Err(format!("{variant} does not fit: {text:?}"));
             }
@@ -430,7 +431,7 @@ fn fits(variant: &str, errno: Option<Errno>) -> bool {
     match variant {
         "Io" => errno.is_some(),
         "TooShort" => errno.is_none(),
-        "NotFound" => any_of(&[ENOENT, ENOTDIR]),
+        "NotFound" | "NoDirectory" => any_of(&[ENOENT, ENOTDIR]),
         "Exists" => any_of(&[EEXIST]),
         "Permission" => any_of(&[EACCES, EPERM, EROFS]),
         "Filesystem" => any_of(&[EOPNOTSUPP]),

@@ -324,7 +324,7 @@ fn create_nowhere(stage: &Stage) -> Ended {
     let path = stage.folder.join("missing/ring");
     begin();
     let created = Producer::create(path, &stage.options()).map(drop);
-    expect(created, |error| matches!(error, Error::NotFound { .. }))
+    expect(created, |error| matches!(error, Error::NoDirectory { .. }))
 }
 
 fn create_too_large(stage: &Stage) -> Ended {
