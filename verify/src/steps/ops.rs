@@ -379,8 +379,10 @@ impl Op {
                 return None;
             }
             plan.start = Start::Sequence(sent.first);
-            // More, and the cursor would have been stored, and the producer let go, before the first mark.
-            plan.received = received.min(1);
+            // Had it received more, its cursor would have been stored, and the producer let go, before the first mark.
+            if matches!(self.act, Act::Receive(..)) {
+                plan.received = 1;
+            }
             return Some(());
         }
         if policy == Policy::Resumed {
