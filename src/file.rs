@@ -132,10 +132,10 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
 }
 
 fn write_zeros(file: BorrowedFd<'_>, mut done: u64, bytes: u64) -> Result<(), Errno> {
-    let zeros = vec![0; 1 << 20];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     while done < bytes {
-        let left = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(zeros.len());
-        done += retry_on_intr(|| pwrite(file, &zeros[..left], done))? as u64;
+        let left = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(ZEROS.len());
+        done += retry_on_intr(|| pwrite(file, &ZEROS[..left], done))? as u64;
     }
     Ok(())
 }
