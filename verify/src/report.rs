@@ -60,7 +60,7 @@ fn figures(outcome: &Outcome) -> String {
         duration(*seconds)
     );
     for note in &outcome.notes {
-        let _ = writeln!(text, "Note: {note}.");
+        let _ = writeln!(text, "Note: {}.", note.trim_end_matches('.'));
     }
     if let Some(table) = &outcome.table {
         let _ = write!(text, "\n{}\n", table.trim_end());
