@@ -35,6 +35,8 @@ pub(crate) fn sweep(stage: &Stage, state: &State, points: Points, totals: &mut T
         bytes = now;
         Ok(changed)
     })?;
+    // Victims inherit what is open here, and would be taken for the makers of this one.
+    drop(unborn);
     ensure!(child.resume()? == Stop::Mark, "the second mark");
     ensure!(child.resume()? == Stop::Mark, "the creation did not end as it should");
     child.kill()?;
