@@ -3,7 +3,7 @@
 use anyhow::Result;
 use quoit::{Consumer, Event, WaitMode};
 
-use super::figures::Figures;
+use super::figures::Report;
 use super::ground::Word;
 use super::scene::{Scene, Side, options, unexpected};
 use super::windows::{partner, trips};
@@ -31,12 +31,12 @@ macro_rules! by_words {
 }
 pub(crate) use by_words;
 
-pub(crate) fn lines(scene: &Scene, bytes: usize, count: u64) -> Result<Figures> {
+pub(crate) fn lines(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
     by_words!(bytes, fixed(scene, count))
 }
 
 /// The sequence is stored with Release after the payload: the least that hands bytes over.
-fn fixed<const N: usize>(scene: &Scene, count: u64) -> Result<Figures> {
+fn fixed<const N: usize>(scene: &Scene, count: u64) -> Result<Report> {
     let (there, back) = (scene.ground.area(0), scene.ground.area(1));
     begin(scene);
     let (mut turn, mut payload) = (0, [0x5a5a_u64; N]);
@@ -74,7 +74,7 @@ fn begin(scene: &Scene) {
 }
 
 #[inline(always)]
-fn put<const N: usize>(area: &[Word], turn: u64, payload: &[u64; N]) {
+pub(crate) fn put<const N: usize>(area: &[Word], turn: u64, payload: &[u64; N]) {
     let Some((sequence, words)) = area.split_first() else { return };
     let Some(words) = words.first_chunk::<N>() else { return };
     for (word, value) in words.iter().zip(payload) {
@@ -84,7 +84,7 @@ fn put<const N: usize>(area: &[Word], turn: u64, payload: &[u64; N]) {
 }
 
 #[inline(always)]
-fn get<const N: usize>(area: &[Word], turn: u64, payload: &mut [u64; N]) {
+pub(crate) fn get<const N: usize>(area: &[Word], turn: u64, payload: &mut [u64; N]) {
     let Some((sequence, words)) = area.split_first() else { return };
     let Some(words) = words.first_chunk::<N>() else { return };
     while sequence.acquire() != turn {}
@@ -93,7 +93,7 @@ fn get<const N: usize>(area: &[Word], turn: u64, payload: &mut [u64; N]) {
     }
 }
 
-pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Figures> {
+pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
     let (mut producer, mut consumer) = scene.both_ways(&options(CAPACITY, WaitMode::default()))?;
     let mut payload = vec![0x5a_u8; bytes];
     let warm = WARM.max((CAPACITY / bytes) as u64);
@@ -120,7 +120,7 @@ pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Figures> 
 }
 
 #[inline]
-fn receive(consumer: &mut Consumer, payload: &mut [u8]) -> Result<()> {
+pub(crate) fn receive(consumer: &mut Consumer, payload: &mut [u8]) -> Result<()> {
     loop {
         match consumer.try_recv()? {
             Some(Event::Record(record)) => {

@@ -1,21 +1,38 @@
-//! The outcome as it is written to JSON; the table is made of the same.
+//! The outcome as it is written to JSON and read again; everything that is shown is made of it.
 
-use serde::Serialize;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use super::figures::{Figures, Tail};
+use super::latencies::Latencies;
 use super::machine::Machine;
-use super::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Workload};
+use super::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
 use super::rounds::Series;
 use super::stats::Spread;
+use crate::exit::{Exit, Failure};
 
-#[derive(Debug, Serialize)]
+/// Of this document. Older ones have no number and cannot be read.
+const FORMAT: u32 = 2;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
-    pub(crate) quoit: &'static str,
+    pub(crate) quoit_bench_format: u32,
+    /// When it began, UTC.
+    pub(crate) date: String,
+    /// Version of the command, and what compiled it.
+    pub(crate) quoit: String,
+    pub(crate) rustc: String,
+    /// Compiled without optimisation: no figure means anything.
+    pub(crate) debug_build: bool,
+    pub(crate) quick: bool,
     pub(crate) machine: Machine,
     pub(crate) results: Vec<Outcome>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) workload: Workload,
     pub(crate) label: String,
@@ -25,50 +42,152 @@ pub(crate) struct Outcome {
     pub(crate) quoit_ns: Option<Times>,
     pub(crate) ratio_of: Ratio,
     pub(crate) ratio: Option<Spread>,
-    pub(crate) target: Option<f64>,
-    pub(crate) tail_ratio: Option<TailRatio>,
+    pub(crate) target: Option<Target>,
+    /// Of the ratio, and of how much was received where that matters.
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) tail: Option<TailRatios>,
     /// How much was received, from 0 to 1.
     pub(crate) share: Option<f64>,
-    /// Whether every target there is was met.
-    pub(crate) met: Option<bool>,
+    /// Rounds.
     pub(crate) kept: usize,
     pub(crate) discarded: u32,
+    /// Windows within the rounds kept that others had disturbed.
+    pub(crate) windows_left_out: u32,
+    /// All latencies of the rounds kept, where they were taken one by one.
+    pub(crate) floor_latencies: Option<Latencies>,
+    pub(crate) quoit_latencies: Option<Latencies>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Times {
-    /// Of round trips the median, of everything else the mean per record.
+    /// Of latencies the median, of everything else the mean per record.
     pub(crate) typical: f64,
     #[serde(flatten)]
     pub(crate) tail: Option<Tail>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct TailRatio {
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
-    pub(crate) target: f64,
+/// The high percentiles, by the floor's own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TailRatios {
+    pub(crate) p99: Spread,
+    pub(crate) p999: Spread,
+    pub(crate) target: Option<Target>,
+}
+
+/// How the median of a ratio stands to its target, and whether the quartile next to it stands on the same side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Verdict {
+    #[serde(rename = "met")]
+    Met,
+    #[serde(rename = "just met")]
+    JustMet,
+    #[serde(rename = "just missed")]
+    JustMissed,
+    #[serde(rename = "missed")]
+    Missed,
+}
+
+impl Verdict {
+    pub(crate) fn of(ratio_of: Ratio, ratio: Spread, target: &Target) -> Self {
+        let meets = |ratio| ratio_of.meets(ratio, target.ratio);
+        match (meets(ratio.median), meets(ratio.lower_quartile) && meets(ratio.upper_quartile)) {
+            (true, true) => Self::Met,
+            (true, false) => Self::JustMet,
+            (false, _) if meets(ratio.lower_quartile) || meets(ratio.upper_quartile) => Self::JustMissed,
+            (false, _) => Self::Missed,
+        }
+    }
+
+    pub(crate) fn is_met(self) -> bool {
+        matches!(self, Self::Met | Self::JustMet)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::JustMet => "just met",
+            Self::JustMissed => "just missed",
+            Self::Missed => "missed",
+        }
+    }
 }
 
 impl Document {
-    pub(crate) fn of(machine: Machine, groups: &[Group], series: &[Vec<Series>]) -> Self {
+    pub(crate) fn of(machine: Machine, quick: bool, groups: &[Group], series: &[Vec<Series>]) -> Self {
         let results = groups.iter().zip(series).flat_map(|(group, series)| {
             group.rows.iter().zip(series).map(|(row, series)| Outcome::of(group, row, series))
         });
-        Self { quoit: env!("CARGO_PKG_VERSION"), machine, results: results.collect() }
+        Self {
+            quoit_bench_format: FORMAT,
+            date: machine.date.clone(),
+            quoit: env!("CARGO_PKG_VERSION").into(),
+            rustc: env!("QUOIT_RUSTC").into(),
+            debug_build: cfg!(debug_assertions),
+            quick,
+            machine,
+            results: results.collect(),
+        }
     }
+
+    /// What an earlier run has written with `--json`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let refuse = |exit, why: String| {
+            let advice = "write one with `quoit bench --json > FILE`";
+            Failure::new(exit, format!("{}: {why}; {advice}", path.display()))
+        };
+        let text = fs::read_to_string(path).map_err(|error| refuse(Exit::NotFound, error.to_string()))?;
+        let value: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| refuse(Exit::Mismatch, format!("is no result of a benchmark: {error}")))?;
+        match value.get("quoit_bench_format").and_then(serde_json::Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) => {
+                let why = format!("is a result of format {format}, and this build reads {FORMAT}");
+                return Err(refuse(Exit::Mismatch, why).into());
+            }
+            None => return Err(refuse(Exit::Mismatch, "is no result of a benchmark".into()).into()),
+        }
+        let document = serde_json::from_value(value)
+            .map_err(|error| refuse(Exit::Mismatch, format!("is a damaged result: {error}")))?;
+        Ok(document)
+    }
+
+    /// Every target there is, and what became of it: of each row the ratio's, and its high percentiles'.
+    pub(crate) fn judged(&self) -> Vec<Judged<'_>> {
+        let mut judged = Vec::new();
+        for outcome in &self.results {
+            if let (Some(target), ratio) = (&outcome.target, outcome.ratio) {
+                judged.push(Judged { outcome, what: "", ratio, target, verdict: outcome.verdict });
+            }
+            let Some(TailRatios { p99, p999, target: Some(target) }) = &outcome.tail else { continue };
+            for (what, ratio) in [(", p99", *p99), (", p99.9", *p999)] {
+                let verdict = Some(Verdict::of(Ratio::Time, ratio, target));
+                judged.push(Judged { outcome, what, ratio: Some(ratio), target, verdict });
+            }
+        }
+        judged
+    }
+}
+
+/// One target of one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) outcome: &'a Outcome,
+    /// Which ratio of it, if it is not that of the typical time.
+    pub(crate) what: &'static str,
+    pub(crate) ratio: Option<Spread>,
+    pub(crate) target: &'a Target,
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl Outcome {
     fn of(group: &Group, row: &Row, series: &Series) -> Self {
         let ratio = series.ratio(group.ratio);
-        let tail_ratio = (group.workload == Workload::Pingpong).then(|| tail_ratio(series)).flatten();
         let share = series.median(|_, row| row.share);
-        let met = ratio.zip(row.target).map(|(ratio, target)| {
-            group.ratio.meets(ratio.median, target)
-                && tail_ratio.is_none_or(|tail| tail.p99.max(tail.p999) <= tail.target)
-                && share.is_none_or(|share| share >= SHARE_TARGET)
+        let verdict = ratio.zip(row.target.as_ref()).map(|(ratio, target)| {
+            let received = share.is_none_or(|share| share >= SHARE_TARGET);
+            if received { Verdict::of(group.ratio, ratio, target) } else { Verdict::Missed }
         });
+        let left_out = |(floor, row): &(Figures, Figures)| floor.windows_left_out + row.windows_left_out;
         Self {
             workload: group.workload,
             label: row.label.clone(),
@@ -77,12 +196,15 @@ impl Outcome {
             quoit_ns: times(series, |_, row| row),
             ratio_of: group.ratio,
             ratio,
-            target: row.target,
-            tail_ratio,
+            target: row.target.clone(),
+            verdict,
+            tail: tail_ratios(series, group.workload),
             share,
-            met,
             kept: series.kept.len(),
             discarded: series.discarded,
+            windows_left_out: series.kept.iter().map(left_out).sum(),
+            floor_latencies: series.floor_latencies.clone(),
+            quoit_latencies: series.latencies.clone(),
         }
     }
 }
@@ -99,7 +221,37 @@ fn times(series: &Series, which: impl Fn(Figures, Figures) -> Figures) -> Option
     Some(Times { typical, tail })
 }
 
-fn tail_ratio(series: &Series) -> Option<TailRatio> {
-    let ratio = |of: fn(Tail) -> f64| series.median(|floor, row| Some(of(row.tail?) / of(floor.tail?)));
-    Some(TailRatio { p99: ratio(|tail| tail.p99)?, p999: ratio(|tail| tail.p999)?, target: TAIL_TARGET })
+fn tail_ratios(series: &Series, workload: Workload) -> Option<TailRatios> {
+    let ratio = |of: fn(Tail) -> f64| {
+        let ratios = series.kept.iter().filter_map(|(floor, row)| Some(of(row.tail?) / of(floor.tail?)));
+        Spread::of(ratios)
+    };
+    let (number, target) = TAIL_TARGET;
+    let target = Target { number: number.into(), ratio: target };
+    Some(TailRatios {
+        p99: ratio(|tail| tail.p99)?,
+        p999: ratio(|tail| tail.p999)?,
+        target: (workload == Workload::Pingpong).then_some(target),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts() {
+        let target = Target { number: "1".into(), ratio: 1.25 };
+        let verdict = |ratio_of, lower_quartile, median, upper_quartile| {
+            Verdict::of(ratio_of, Spread { lower_quartile, median, upper_quartile }, &target)
+        };
+        assert_eq!(verdict(Ratio::Time, 1.0, 1.1, 1.2), Verdict::Met);
+        assert_eq!(verdict(Ratio::Time, 1.0, 1.2, 1.3), Verdict::JustMet);
+        assert_eq!(verdict(Ratio::Time, 1.2, 1.3, 1.4), Verdict::JustMissed);
+        assert_eq!(verdict(Ratio::Time, 1.3, 1.4, 1.5), Verdict::Missed);
+        assert_eq!(verdict(Ratio::Throughput, 1.3, 1.4, 1.5), Verdict::Met);
+        assert_eq!(verdict(Ratio::Throughput, 1.2, 1.3, 1.4), Verdict::JustMet);
+        assert_eq!(verdict(Ratio::Throughput, 1.1, 1.2, 1.3), Verdict::JustMissed);
+        assert_eq!(verdict(Ratio::Throughput, 1.0, 1.1, 1.2), Verdict::Missed);
+    }
 }

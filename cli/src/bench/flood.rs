@@ -5,9 +5,10 @@ use std::hint::black_box;
 use anyhow::Result;
 use quoit::{Attach, Consumer, Event, WaitMode};
 
-use super::figures::Figures;
+use super::figures::Report;
 use super::ground::sum;
 use super::scene::{End, Scene, Side, options};
+use super::stream::{batched, singly};
 use super::windows::{partner, records};
 
 const BYTES: usize = 64;
@@ -15,7 +16,7 @@ const CAPACITY: usize = 1 << 20;
 const LAP: u64 = (CAPACITY / (BYTES + 8)) as u64;
 
 /// Floor: word by word, Relaxed, into 4 KiB that stay in the nearest cache.
-pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Figures> {
+pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Report> {
     if scene.side == Side::Right {
         return partner(scene, || Ok(None));
     }
@@ -34,18 +35,17 @@ pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Figures> {
     })
 }
 
-pub(crate) fn flood(scene: &Scene, count: u64, reader: bool) -> Result<Figures> {
+pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Result<Report> {
     let attach = Attach::lossy();
     let mut end = scene.one_way(&options(CAPACITY, WaitMode::default()), reader.then_some(&attach))?;
     scene.meet();
     let figures = match &mut end {
         End::Producer(producer) => {
             let payload = [0x5a_u8; BYTES];
-            let mut send = |count: u64| -> Result<()> {
-                for _ in 0..count {
-                    producer.send(&payload)?;
-                }
-                Ok(())
+            let count = count / batch as u64 * batch as u64;
+            let mut send = |count: u64| match batch {
+                1 => singly(producer, &payload, count),
+                _ => batched(producer, &payload, count, batch),
             };
             send(LAP)?;
             records(scene, count, || send(count))?

@@ -5,20 +5,23 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
-use quoit::Record;
+use quoit::{Claim, Record};
 
 /// Words between two places that must not share a pair of cache lines.
 pub(crate) const APART: usize = 16;
+/// The most processes that take part in a measurement.
+pub(crate) const MOST_MEMBERS: usize = 9;
 /// Where the two areas begin that messages are bounced between, and the words of one: 4 KiB and a sequence.
 pub(crate) const AREAS: usize = 512;
 pub(crate) const AREA: usize = 1024;
 /// Where the textbook rings begin.
 const ROOM: usize = AREAS + 2 * AREA;
 /// Bytes of the room for a textbook ring.
-pub(crate) const ROOM_BYTES: usize = 4 << 20;
+pub(crate) const ROOM_BYTES: usize = 9 << 20;
 
 /// A word that two processes share.
 #[repr(transparent)]
@@ -70,22 +73,23 @@ impl Ground {
         let words = self.map.as_mut_ptr().cast::<Word>();
         // SAFETY: the mapping is page-aligned, has so many words and lives as long as the slice. Nobody shrinks
         // the file, and both processes touch these words only as atomics of this size.
-        unsafe { std::slice::from_raw_parts(words, Self::WORDS) }
+        unsafe { from_raw_parts(words, Self::WORDS) }
     }
 
-    /// Where the two sides meet: one word each, far apart.
-    pub(crate) fn meeting(&self) -> (&Word, &Word) {
-        (&self.words()[0], &self.words()[APART])
+    /// Where all meet: one word each, far apart.
+    pub(crate) fn meeting(&self, member: usize) -> &Word {
+        &self.words()[member * APART]
     }
 
-    /// A word for each side to tell the other something.
-    pub(crate) fn told(&self) -> (&Word, &Word) {
-        (&self.words()[2 * APART], &self.words()[3 * APART])
+    /// A word for each to tell the others something.
+    pub(crate) fn told(&self, member: usize) -> &Word {
+        &self.words()[(MOST_MEMBERS + member) * APART]
     }
 
     /// A futex word for each side, far from everything else.
     pub(crate) fn futexes(&self) -> (&AtomicU32, &AtomicU32) {
-        let (first, second) = (&self.words()[8 * APART].0, &self.words()[9 * APART].0);
+        let (first, second) =
+            (&self.words()[2 * MOST_MEMBERS * APART].0, &self.words()[(2 * MOST_MEMBERS + 1) * APART].0);
         // SAFETY: the first half of an aligned word that nobody touches otherwise, borrowed for as long.
         let first = unsafe { AtomicU32::from_ptr(first.as_ptr().cast()) };
         // SAFETY: as above.
@@ -110,6 +114,32 @@ pub(crate) fn sum_in_place(record: &Record<'_>) -> u64 {
     // SAFETY: the ring is this benchmark's own, and its producer is this library's.
     let bytes = unsafe { record.as_slice() };
     sum(bytes)
+}
+
+/// Fills a claim where it is. The ring has to be for gated consumers only.
+pub(crate) fn fill_in_place(claim: &mut Claim<'_>, bytes: &[u8]) -> anyhow::Result<()> {
+    // SAFETY: the ring is this benchmark's own, and its consumers are this library's.
+    let slice = unsafe { claim.as_mut_slice() };
+    let slice = slice.ok_or_else(|| anyhow::anyhow!("the ring is for consumers of every kind"))?;
+    slice.copy_from_slice(bytes);
+    Ok(())
+}
+
+/// Copies so many bytes into words that are this process's turn to touch: the other side has handed them over by a
+/// Release that was read by an Acquire.
+pub(crate) fn copy_in(words: &[Word], bytes: &[u8]) {
+    let (first, len) = (words.as_ptr().cast_mut().cast::<u8>(), size_of_val(words));
+    // SAFETY: the words are atomics, so they may be written through a shared reference, and nobody else touches
+    // them before they are handed back.
+    let place = unsafe { from_raw_parts_mut(first, len) };
+    place.copy_from_slice(bytes);
+}
+
+/// The sum of words that are this process's turn to touch, as above.
+pub(crate) fn sum_words(words: &[Word]) -> u64 {
+    let (first, len) = (words.as_ptr().cast::<u8>(), size_of_val(words));
+    // SAFETY: nobody writes them before they are handed back.
+    sum(unsafe { from_raw_parts(first, len) })
 }
 
 /// The sum of all words of these bytes.

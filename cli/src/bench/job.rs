@@ -1,13 +1,13 @@
-//! What a pair of processes can be asked to measure. Orders go down the child's stdin as lines of JSON, figures
+//! What the processes can be asked to measure. Orders go down a child's stdin as lines of JSON, reports
 //! come up its stdout.
 
 use anyhow::Result;
 use quoit::WaitMode;
 use serde::{Deserialize, Serialize};
 
-use super::figures::Figures;
+use super::figures::Report;
 use super::scene::Scene;
-use super::{bounce, flood, sleepers, stream};
+use super::{bounce, fan, flood, gates, large, open, sleepers, stream};
 
 /// One measurement. `count`: round trips or records in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +28,38 @@ pub(crate) enum Job {
     BounceAsleep { count: u64 },
     /// Floor: a hot copy of 64 bytes.
     Copy { count: u64 },
-    /// A producer that never waits, with or without a lossy consumer.
-    Flood { count: u64, reader: bool },
+    /// A producer that never waits, with or without a lossy consumer; a batch of 1 is a single send.
+    Flood { count: u64, reader: bool, batch: usize },
+    /// A stream of 64-byte records to so many consumers, a process each.
+    Fan { count: u64, readers: usize },
+    /// Publishing 64-byte records with so many gated slots attached; `laps` of the ring make a window.
+    Gates { laps: u64, slots: usize },
+    /// Floor: 1 MiB copied into shared memory and read there, again and again.
+    LargeCopy { count: u64 },
+    /// The same bytes through our ring.
+    LargeRing { count: u64, way: Way },
+    /// Floor: half a round trip of `BounceLines` with 64 bytes.
+    BounceHalf { count: u64 },
+    /// Floor: 64 bytes every so many nanoseconds through cache lines of their own, with a sequence each.
+    OpenLines { count: u64, interval: u64 },
+    /// The same through our ring.
+    OpenRing { count: u64, interval: u64 },
+}
+
+/// How a large record gets into the ring and out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// Written into a slice of the claim, read in a slice of the record.
+    InPlace,
+    /// Written by `Claim::write_at`, copied out by `Record::copy_to`.
+    Copied,
+}
+
+/// A job, and which it is of all that its crew was ever asked.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) job: Job,
+    pub(crate) number: u64,
 }
 
 /// [`WaitMode`] as it goes over a pipe.
@@ -51,8 +81,16 @@ impl From<Wait> for WaitMode {
 }
 
 impl Job {
-    /// One side's part of it. Who has nothing to tell tells zeros.
-    pub(crate) fn run(self, scene: &Scene) -> Result<Figures> {
+    /// How many processes it takes.
+    pub(crate) fn members(self) -> usize {
+        match self {
+            Self::Fan { readers, .. } => 1 + readers,
+            _ => 2,
+        }
+    }
+
+    /// One process's part of it. Who has nothing to tell tells zeros.
+    pub(crate) fn run(self, scene: &Scene) -> Result<Report> {
         match self {
             Self::BounceLines { bytes, count } => bounce::lines(scene, bytes, count),
             Self::BounceRings { bytes, count } => bounce::rings(scene, bytes, count),
@@ -64,7 +102,14 @@ impl Job {
             Self::BounceFutexes { count } => sleepers::futexes(scene, count),
             Self::BounceAsleep { count } => sleepers::rings(scene, count),
             Self::Copy { count } => flood::copies(scene, count),
-            Self::Flood { count, reader } => flood::flood(scene, count, reader),
+            Self::Flood { count, reader, batch } => flood::flood(scene, count, reader, batch),
+            Self::Fan { count, readers } => fan::fan(scene, count, readers),
+            Self::Gates { laps, slots } => gates::gates(scene, laps, slots),
+            Self::LargeCopy { count } => large::copies(scene, count),
+            Self::LargeRing { count, way } => large::ring(scene, count, way),
+            Self::BounceHalf { count } => open::half_bounce(scene, count),
+            Self::OpenLines { count, interval } => open::lines(scene, count, interval),
+            Self::OpenRing { count, interval } => open::ring(scene, count, interval),
         }
     }
 }

@@ -5,14 +5,19 @@ use std::fs;
 
 use anyhow::{Result, bail};
 use rustix::thread::{CpuSet, sched_getaffinity};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
+    /// When it was looked at, UTC.
+    pub(crate) date: String,
     pub(crate) kernel: String,
     pub(crate) cpu: String,
+    /// A hypervisor is beneath, whose other guests nobody here sees.
+    pub(crate) is_virtual: bool,
     /// CPUs that this process may run on.
     pub(crate) cpus: usize,
     pub(crate) used: [usize; 2],
@@ -21,6 +26,8 @@ pub(crate) struct Machine {
     pub(crate) mitigations: String,
     /// Load average over the last minute when the measurements began: others that want the same CPUs.
     pub(crate) load: f64,
+    /// The same when they ended, their own part included.
+    pub(crate) load_after: f64,
 }
 
 /// Where a CPU is. `None`: the kernel does not say.
@@ -50,13 +57,16 @@ impl Machine {
             },
         };
         Ok(Self {
+            date: now(),
             kernel: word("/proc/sys/kernel/osrelease").unwrap_or_default(),
             cpu: cpu_model(),
+            is_virtual: is_virtual(),
             cpus: cpus.len(),
             used,
             placement: placement(&seats[&used[0]], &seats[&used[1]]).0.to_owned(),
             mitigations: mitigations(),
-            load: word("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0.0),
+            load: load(),
+            load_after: 0.0,
         })
     }
 }
@@ -96,6 +106,21 @@ fn placement(a: &Seat, b: &Seat) -> (&'static str, u32) {
     } else {
         ("two CPUs; the kernel does not say how they are connected", 2)
     }
+}
+
+/// Averaged over the last minute.
+pub(crate) fn load() -> f64 {
+    word("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    format!("{} {:02}:{:02}", now.date(), now.hour(), now.minute())
+}
+
+fn is_virtual() -> bool {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines().any(|line| line.starts_with("flags") && line.split(' ').any(|flag| flag == "hypervisor"))
 }
 
 fn cpu_model() -> String {

@@ -1,41 +1,53 @@
 //! `quoit bench`: how fast it is on this machine, as ratios to floors measured in the same round.
 //!
-//! Two processes of this binary, pinned to a CPU each, measure what they are told ([`job`]): a floor, which is what
+//! Processes of this binary, pinned to two CPUs, measure what they are told ([`job`]): a floor, which is what
 //! the hardware or the kernel does with plain atomics or futexes in between and nothing else, and the same work
 //! over rings. The parent plays [`rounds`] of a [`plan`] and makes medians of their ratios.
 
 mod bounce;
+mod compare;
+mod crew;
 mod document;
+mod fan;
 mod figures;
 mod flood;
+mod gates;
 mod ground;
+mod hgrm;
+mod html;
 mod job;
+mod large;
+mod latencies;
 mod machine;
-mod pair;
+mod markdown;
+mod open;
 mod place;
 mod plan;
+mod progress;
 mod rounds;
 mod scene;
 mod sleepers;
 mod stats;
 mod stream;
+mod svg;
 mod table;
 mod windows;
+mod words;
 
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::document::Document;
-use self::job::Job;
+use self::job::{Job, Order};
 use self::machine::Machine;
 use self::place::Place;
 use self::plan::Workload;
 use self::rounds::Rounds;
-use self::scene::{Scene, Side};
+use self::scene::Scene;
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::Signals;
@@ -49,21 +61,39 @@ pub(crate) struct Args {
     /// These workloads only
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
     only: Vec<Workload>,
-    /// How many rounds, however long they take; otherwise 101, or 25 with --quick, or fewer if time runs out
+    /// How many rounds, however long they take; otherwise until 25 of each are kept, or the time is up: five minutes,
+    /// or 17 seconds with --quick
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
     /// The two CPUs to run on; otherwise two cores that share a cache
     #[arg(long, value_name = "CPU,CPU", value_delimiter = ',', num_args = 2)]
     cpus: Option<Vec<usize>>,
-    /// One document of JSON
+    /// One document of JSON in place of the table
     #[arg(long)]
     json: bool,
+    /// Measure nothing: show what an earlier run has written with --json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "rounds", "cpus"])]
+    from: Option<PathBuf>,
+    /// Show what changed since an earlier run, whose --json this is
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    compare: Option<PathBuf>,
+    /// Write a report to this file, a page for a browser that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the percentiles of all latencies, as HdrHistogram prints them, to files in this directory, or whose
+    /// names begin so
+    #[arg(long, value_name = "PREFIX")]
+    hgrm: Option<PathBuf>,
+    /// Write the table of targets into this page, between its two marks
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
-/// One of the two processes.
+/// One of the measuring processes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChildArgs {
-    side: Side,
+    /// 0 produces; all others consume.
+    number: usize,
     #[arg(long)]
     cpu: usize,
     #[arg(long)]
@@ -71,37 +101,85 @@ pub(crate) struct ChildArgs {
 }
 
 pub(crate) fn run(args: Args) -> Result<Exit> {
+    // What cannot be read or written is told before minutes of measuring, not after.
+    let old = args.compare.as_deref().map(Document::read).transpose()?;
+    for path in [&args.html, &args.hgrm, &args.markdown].into_iter().flatten() {
+        check_directory(path)?;
+    }
+    if let Some(page) = &args.markdown {
+        markdown::check(page)?;
+    }
+    let document = match &args.from {
+        Some(path) => Document::read(path)?,
+        None => measure(&args)?,
+    };
+    if let Some(path) = &args.html {
+        write(path, &html::page(&document, old.as_ref()))?;
+    }
+    if let Some(prefix) = &args.hgrm {
+        for (name, text) in hgrm::files(&document) {
+            write(&hgrm::path(prefix, &name), &text)?;
+        }
+    }
+    if let Some(page) = &args.markdown {
+        markdown::renew(page, &document)?;
+    }
+    let text = match &old {
+        _ if args.json => serde_json::to_string_pretty(&document)? + "\n",
+        Some(old) => table::table(&document) + "\n" + &compare::text(old, &document),
+        None => table::table(&document),
+    };
+    output::print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn measure(args: &Args) -> Result<Document> {
     let signals = Signals::install()?;
     let wanted = args.cpus.as_deref().and_then(|cpus| <[usize; 2]>::try_from(cpus).ok());
-    let machine = Machine::look(wanted)?;
-    let (scale, most, seconds) = if args.quick { (0.5, 25, 18) } else { (1.0, 101, 80) };
+    let mut machine = Machine::look(wanted)?;
+    let (scale, seconds) = if args.quick { (0.5, 17) } else { (1.0, 300) };
     let rounds = match args.rounds {
-        Some(most) => Rounds { most, time: Duration::MAX },
-        None => Rounds { most, time: Duration::from_secs(seconds) },
+        Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX },
+        None => Rounds { most: 1000, time: Duration::from_secs(seconds), enough: 25 },
     };
-    let groups = plan::plan(&args.only, scale);
+    let mut groups = plan::plan(&args.only, scale);
+    for group in &mut groups {
+        group.rows.retain(|row| match row.job {
+            Job::Gates { slots, .. } if slots > gates::most_slots() => {
+                output::say(format_args!("left out: {}; `ulimit -Hn` allows too few files", row.label));
+                false
+            }
+            _ => true,
+        });
+    }
     let place = Place::new()?;
     let series = rounds::play(&groups, rounds, place.path(), machine.used, &signals)?;
-    let document = Document::of(machine, &groups, &series);
-    if args.json {
-        let mut text = serde_json::to_string_pretty(&document)?;
-        text.push('\n');
-        output::print(&text)?;
-    } else {
-        output::print(&table::table(&document))?;
-    }
-    Ok(Exit::Done)
+    machine.load_after = machine::load();
+    Ok(Document::of(machine, args.quick, &groups, &series))
+}
+
+fn check_directory(path: &Path) -> Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::read_dir(directory).with_context(|| {
+        format!("cannot write {}: there is no directory {}", path.display(), directory.display())
+    })?;
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("could not write {}", path.display()))
 }
 
 /// Measures what it is told until its stdin closes. It ends with its parent, whatever happens to that one.
 pub(crate) fn run_child(args: ChildArgs) -> Result<Exit> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let scene = Scene::enter(args.side, args.directory, args.cpu)?;
+    let scene = Scene::enter(args.number, args.directory, args.cpu)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let job: Job = serde_json::from_str(&line?)?;
-        let figures = job.run(&scene)?;
-        writeln!(out, "{}", serde_json::to_string(&figures)?)?;
+        let order: Order = serde_json::from_str(&line?)?;
+        scene.begin(&order);
+        let report = order.job.run(&scene)?;
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
         out.flush()?;
     }
     Ok(Exit::Done)

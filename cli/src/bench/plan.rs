@@ -1,11 +1,12 @@
-//! What is measured, against which floor, and what issue 4 of the project asks of it.
+//! What is measured, against which floor, and what it is to reach.
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::job::{Job, Wait};
+use super::job::{Job, Wait, Way};
+use super::large;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Workload {
     /// Round trip, both sides busy
@@ -20,10 +21,18 @@ pub(crate) enum Workload {
     Price,
     /// A producer that never waits
     Flood,
+    /// One way to 1, 2, 4 and 8 consumers that share a CPU
+    Fanout,
+    /// What 64 and 1024 attached gated slots cost a publish
+    Slots,
+    /// Records of 1 MiB, written and read in place
+    Large,
+    /// A record every microsecond, latency from when it was due
+    Open,
 }
 
 /// What a ratio is made of, and which way it is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ratio {
     /// Our time by the floor's: less is better.
@@ -48,12 +57,19 @@ impl Ratio {
     }
 }
 
-/// One thing measured. Its target is for the median ratio of the typical time.
+/// One thing measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) label: String,
     pub(crate) job: Job,
-    pub(crate) target: Option<f64>,
+    pub(crate) target: Option<Target>,
+}
+
+/// What the median of a ratio is to reach, and under which number the project's list of targets has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) number: String,
+    pub(crate) ratio: f64,
 }
 
 /// Things that share a floor. A round measures the floor, each of them, and the floor again.
@@ -66,8 +82,17 @@ pub(crate) struct Group {
     pub(crate) rows: Vec<Row>,
 }
 
+impl Group {
+    /// For the one who waits.
+    pub(crate) fn name(&self) -> String {
+        let workload = self.workload.to_possible_value();
+        let workload = workload.as_ref().map_or("", |value| value.get_name());
+        if self.rows.len() == 1 { format!("{workload} {}", self.rows[0].label) } else { workload.to_owned() }
+    }
+}
+
 /// Target for the high percentiles of a round trip, by the floor's own.
-pub(crate) const TAIL_TARGET: f64 = 1.5;
+pub(crate) const TAIL_TARGET: (&str, f64) = ("3", 1.5);
 /// How much a busy lossy consumer is to receive.
 pub(crate) const SHARE_TARGET: f64 = 0.99;
 const BATCH: usize = 64;
@@ -76,13 +101,13 @@ const BATCH: usize = 64;
 pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
     let scaled = |count: u64| ((count as f64 * scale) as u64).max(100);
     let mut groups = Vec::new();
-    for (bytes, target, count) in [
-        (8, 1.25, 4_000),
-        (64, 1.25, 4_000),
-        (104, 1.25, 4_000),
-        (256, 1.15, 3_000),
-        (1024, 1.0, 2_000),
-        (4096, 1.0, 1_000),
+    for (bytes, number, target, count) in [
+        (8, "1", 1.25, 4_000),
+        (64, "1", 1.25, 4_000),
+        (104, "1", 1.25, 4_000),
+        (256, "2", 1.15, 3_000),
+        (1024, "2", 1.0, 2_000),
+        (4096, "2", 1.0, 1_000),
     ] {
         let count = scaled(count);
         groups.push(group(
@@ -90,29 +115,33 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
             bytes,
             Ratio::Time,
             Job::BounceLines { bytes, count },
-            vec![row(size(bytes), Job::BounceRings { bytes, count }, Some(target))],
+            vec![row(size(bytes), Job::BounceRings { bytes, count }, to(number, target))],
         ));
     }
     let ring = |bytes, count, batch, wait| Job::StreamRing { bytes, count, batch, wait };
-    for (bytes, target, count) in STREAMS {
+    for (bytes, number, target, count) in STREAMS {
         let count = scaled(count);
         groups.push(group(
             Workload::Stream,
             bytes,
             Ratio::Throughput,
             Job::StreamSlots { bytes, count },
-            vec![row(size(bytes), ring(bytes, count, 1, Wait::Membarrier), Some(target))],
+            vec![row(size(bytes), ring(bytes, count, 1, Wait::Membarrier), to(number, target))],
         ));
     }
     // A batch spans at most half the ring: 64 KiB records would not fit the rings used here.
-    for (bytes, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= 4096) {
+    for (bytes, _, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= 4096) {
         let count = scaled(count * 2);
         groups.push(group(
             Workload::Batch,
             bytes,
             Ratio::Throughput,
             Job::StreamCursors { bytes, count, batch: BATCH },
-            vec![row(size(bytes), ring(bytes, count, BATCH, Wait::Membarrier), (bytes > 8).then_some(1.1))],
+            vec![row(
+                size(bytes),
+                ring(bytes, count, BATCH, Wait::Membarrier),
+                to("5", 1.1).filter(|_| bytes > 8),
+            )],
         ));
     }
     let count = scaled(200);
@@ -121,7 +150,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         64,
         Ratio::Time,
         Job::BounceFutexes { count },
-        vec![row("64 B", Job::BounceAsleep { count }, Some(1.1))],
+        vec![row("64 B", Job::BounceAsleep { count }, to("7", 1.1))],
     ));
     let count = scaled(40_000);
     groups.push(group(
@@ -130,7 +159,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         Ratio::Time,
         ring(64, count, 1, Wait::Spin),
         vec![
-            row("membarrier", ring(64, count, 1, Wait::Membarrier), Some(1.05)),
+            row("membarrier", ring(64, count, 1, Wait::Membarrier), to("6", 1.05)),
             row("fence", ring(64, count, 1, Wait::Fence), None),
         ],
     ));
@@ -141,29 +170,74 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         Ratio::Time,
         Job::Copy { count },
         vec![
-            row("no reader", Job::Flood { count, reader: false }, Some(1.5)),
-            row("one lossy", Job::Flood { count, reader: true }, Some(4.5)),
+            row("no reader", Job::Flood { count, reader: false, batch: 1 }, to("8", 1.5)),
+            row("no reader, batches", Job::Flood { count, reader: false, batch: BATCH }, to("8", 1.0)),
+            row("one lossy", Job::Flood { count, reader: true, batch: 1 }, to("8", 4.5)),
         ],
     ));
+    groups.extend(growth(scaled(40_000)));
+    let count = scaled(100);
+    groups.push(group(
+        Workload::Large,
+        large::BYTES,
+        Ratio::Throughput,
+        Job::LargeCopy { count },
+        vec![
+            row("in place", Job::LargeRing { count, way: Way::InPlace }, to("10", 0.9)),
+            row("copied", Job::LargeRing { count, way: Way::Copied }, None),
+        ],
+    ));
+    let (count, interval) = (scaled(20_000), 1000);
+    for (label, floor) in [
+        ("64 B", Job::OpenLines { count, interval }),
+        ("by half a bounce", Job::BounceHalf { count: scaled(4_000) }),
+    ] {
+        let row = row(label, Job::OpenRing { count, interval }, to("11", 1.3));
+        groups.push(group(Workload::Open, 64, Ratio::Time, floor, vec![row]));
+    }
     groups.retain(|group| only.is_empty() || only.contains(&group.workload));
     groups
 }
 
-/// Bytes of a record, target of single sends, records.
-const STREAMS: [(usize, f64, u64); 6] = [
-    (8, 0.6, 60_000),
-    (64, 1.3, 40_000),
-    (256, 1.3, 20_000),
-    (1024, 1.0, 10_000),
-    (4096, 1.0, 4_000),
-    (65_536, 1.0, 300),
+/// More consumers, and more slots.
+fn growth(count: u64) -> [Group; 2] {
+    let readers = |readers, target| {
+        let label = if readers == 1 { "1 consumer".to_owned() } else { format!("{readers} consumers") };
+        row(label, Job::Fan { count, readers }, to("9", target))
+    };
+    let slots = |slots| row(format!("{slots} slots"), Job::Gates { laps: 1, slots }, to("9", 1.1));
+    let one_slot = Job::Gates { laps: 1, slots: 1 };
+    [
+        group(
+            Workload::Fanout,
+            64,
+            Ratio::Throughput,
+            Job::StreamSlots { bytes: 64, count },
+            vec![readers(1, 1.0), readers(2, 0.9), readers(4, 0.6), readers(8, 0.4)],
+        ),
+        group(Workload::Slots, 64, Ratio::Time, one_slot, vec![slots(64), slots(1024)]),
+    ]
+}
+
+/// Bytes of a record, number of the target and target of single sends, records.
+const STREAMS: [(usize, &str, f64, u64); 6] = [
+    (8, "4b", 0.6, 60_000),
+    (64, "4", 1.3, 40_000),
+    (256, "4", 1.3, 20_000),
+    (1024, "4", 1.0, 10_000),
+    (4096, "4", 1.0, 4_000),
+    (65_536, "4", 1.0, 300),
 ];
+
+fn to(number: &str, ratio: f64) -> Option<Target> {
+    Some(Target { number: number.into(), ratio })
+}
 
 fn group(workload: Workload, bytes: usize, ratio: Ratio, floor: Job, rows: Vec<Row>) -> Group {
     Group { workload, bytes, ratio, floor, rows }
 }
 
-fn row(label: impl Into<String>, job: Job, target: Option<f64>) -> Row {
+fn row(label: impl Into<String>, job: Job, target: Option<Target>) -> Row {
     Row { label: label.into(), job, target }
 }
 
@@ -189,7 +263,6 @@ mod tests {
         let all = plan(&[], 1.0);
         assert!(workloads.iter().all(|workload| all.iter().any(|group| group.workload == *workload)));
         let some = plan(&[Workload::Price, Workload::Flood], 0.1);
-        assert_eq!(some.len(), 2);
-        assert!(some.iter().all(|group| group.rows.len() == 2));
+        assert_eq!(some.iter().map(|group| group.rows.len()).collect::<Vec<_>>(), [2, 3]);
     }
 }

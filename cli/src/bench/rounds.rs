@@ -1,15 +1,16 @@
 //! Rounds: floor, what is measured, floor again, for every group in turn; then the next round. So whatever the
 //! machine does meanwhile hits all of them alike.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::figures::Figures;
-use super::pair::Pair;
+use super::crew::Crew;
+use super::figures::{Figures, Report};
+use super::latencies::Latencies;
 use super::plan::{Group, Ratio};
+use super::progress::Progress;
 use super::stats::{Spread, settled};
 use crate::signals::Signals;
 
@@ -19,14 +20,28 @@ pub(crate) struct Series {
     /// Floor and row, of rounds in which the floor kept still.
     pub(crate) kept: Vec<(Figures, Figures)>,
     pub(crate) discarded: u32,
+    /// Of these rounds, where they were taken one by one.
+    pub(crate) floor_latencies: Option<Latencies>,
+    pub(crate) latencies: Option<Latencies>,
 }
 
 impl Series {
-    fn add(&mut self, before: Figures, row: Figures, after: Figures) {
-        match settled(before, after) {
-            Some(floor) if !row.disturbed => self.kept.push((floor, row)),
-            _ => self.discarded += 1,
+    fn add(&mut self, before: &Report, row: &Report, after: &Report) {
+        match settled(before.figures, after.figures) {
+            Some(floor) if !row.figures.disturbed => self.kept.push((floor, row.figures)),
+            _ => {
+                self.discarded += 1;
+                return;
+            }
         }
+        let collect = |into: &mut Option<Latencies>, report: &Report| {
+            if let Some(latencies) = &report.latencies {
+                into.get_or_insert_default().add_all(latencies);
+            }
+        };
+        collect(&mut self.floor_latencies, before);
+        collect(&mut self.floor_latencies, after);
+        collect(&mut self.latencies, row);
     }
 
     /// The ratios of the rounds, taken round by round.
@@ -51,6 +66,8 @@ impl Series {
 pub(crate) struct Rounds {
     pub(crate) most: u32,
     pub(crate) time: Duration,
+    /// What has so many rounds kept needs no further ones.
+    pub(crate) enough: usize,
 }
 
 /// One series for each row of each group. Every round has processes of its own: where their memory happens to lie is
@@ -65,6 +82,8 @@ pub(crate) fn play(
     let mut series: Vec<Vec<Series>> =
         groups.iter().map(|group| vec![Series::default(); group.rows.len()]).collect();
     let began = Instant::now();
+    let progress = Progress::new(PROGRESS);
+    let mut crew = Crew::new(place, cpus);
     let mut longest = Duration::ZERO;
     for round in 1..=rounds.most {
         // The first round is played in any case, and none that would not be over in time.
@@ -72,33 +91,36 @@ pub(crate) fn play(
         if round > 1 && before + longest > rounds.time {
             break;
         }
-        let mut pair = Pair::start(place, cpus)?;
-        for (number, (group, series)) in groups.iter().zip(&mut series).enumerate() {
-            progress(&format!("round {round} of {}, {} of {}", rounds.most, number + 1, groups.len()));
-            let before = pair.measure(group.floor, signals)?;
+        if series.iter().flatten().all(|series| series.kept.len() >= rounds.enough) {
+            break;
+        }
+        crew.dismiss();
+        for (group, series) in groups.iter().zip(&mut series) {
+            if series.iter().all(|series| series.kept.len() >= rounds.enough) {
+                continue;
+            }
+            let kept = series.iter().map(|series| series.kept.len()).min().unwrap_or(0);
+            let done = f64::from(round - 1) / f64::from(rounds.most);
+            let done = done.max(began.elapsed().as_secs_f64() / rounds.time.as_secs_f64()).min(1.0);
+            let what = format!("round {round}: {}, {kept} kept so far", group.name());
+            progress.at((done * PROGRESS as f64) as u64, what);
+            let before = crew.measure(group.floor, signals)?;
             let mut measured = Vec::with_capacity(group.rows.len());
             for row in &group.rows {
-                measured.push(pair.measure(row.job, signals)?);
+                measured.push(crew.measure(row.job, signals)?);
             }
-            let after = pair.measure(group.floor, signals)?;
+            let after = crew.measure(group.floor, signals)?;
             for (series, row) in series.iter_mut().zip(measured) {
-                series.add(before, row, after);
+                series.add(&before, &row, &after);
             }
         }
         longest = longest.max(began.elapsed() - before);
     }
-    progress("");
     Ok(series)
 }
 
-/// One line on a terminal that the next one overwrites.
-fn progress(text: &str) {
-    let mut terminal = std::io::stderr().lock();
-    if terminal.is_terminal() {
-        let _ = write!(terminal, "\r\x1b[K{text}");
-        let _ = terminal.flush();
-    }
-}
+/// Steps of the bar.
+const PROGRESS: u64 = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -109,13 +131,29 @@ mod tests {
     }
 
     #[test]
+    fn latencies_are_those_of_the_rounds_kept() {
+        let timed = |nanos: u32| Report {
+            figures: typical(f64::from(nanos)),
+            latencies: Some(Latencies::of(&[nanos], 0.0)),
+        };
+        let mut series = Series::default();
+        series.add(&timed(100), &timed(130), &timed(101));
+        series.add(&timed(100), &timed(170), &timed(200));
+        assert_eq!(series.floor_latencies.map(String::from).unwrap(), "100x1 101x1");
+        assert_eq!(series.latencies.map(String::from).unwrap(), "130x1");
+    }
+
+    #[test]
     fn ratios_are_taken_within_a_round() {
         let mut series = Series::default();
-        series.add(typical(100.0), typical(110.0), typical(100.0));
-        series.add(typical(200.0), typical(240.0), typical(200.0));
-        series.add(typical(300.0), typical(390.0), typical(300.0));
-        series.add(typical(100.0), typical(999.0), typical(150.0));
-        series.add(typical(100.0), Figures { disturbed: true, ..typical(999.0) }, typical(100.0));
+        let mut add = |before, row: Figures, after| {
+            series.add(&typical(before).into(), &row.into(), &typical(after).into());
+        };
+        add(100.0, typical(110.0), 100.0);
+        add(200.0, typical(240.0), 200.0);
+        add(300.0, typical(390.0), 300.0);
+        add(100.0, typical(999.0), 150.0);
+        add(100.0, Figures { disturbed: true, ..typical(999.0) }, 100.0);
         let ratio = series.ratio(Ratio::Time).unwrap();
         assert!((ratio.median - 1.2).abs() < 1e-9, "{ratio:?}");
         assert_eq!((series.kept.len(), series.discarded), (3, 2));

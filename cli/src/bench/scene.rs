@@ -1,40 +1,86 @@
-//! What a measuring process has: its side, its CPU, the ground it shares with the other one.
+//! What a measuring process has: its number, its side, its CPU, the ground it shares with the others.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use quoit::{Attach, Consumer, Event, Options, Producer, WaitMode};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_setaffinity, sched_yield};
+use rustix::time::{ClockId, clock_gettime};
 
-use super::ground::Ground;
+use super::ground::{Ground, MOST_MEMBERS};
+use super::job::Order;
 
-/// Which of the two processes this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Sends first, produces.
+    /// Sends first, produces. Process 0.
     Left,
-    /// Answers, consumes.
+    /// Answers, consumes. All others.
     Right,
 }
 
 pub(crate) struct Scene {
     pub(crate) side: Side,
     pub(crate) ground: Ground,
+    number: usize,
+    /// How many take part in this measurement.
+    members: Cell<usize>,
+    /// How often they have met.
+    turn: Cell<u64>,
     directory: PathBuf,
     /// Where the kernel tells how often it took the CPU away; `None` where it does not.
     status: Option<File>,
 }
 
 impl Scene {
-    pub(crate) fn enter(side: Side, directory: PathBuf, cpu: usize) -> Result<Self> {
+    pub(crate) fn enter(number: usize, directory: PathBuf, cpu: usize) -> Result<Self> {
         let mut cpus = CpuSet::new();
         cpus.set(cpu);
         sched_setaffinity(None, &cpus).with_context(|| format!("could not pin a process to CPU {cpu}"))?;
         let ground = Ground::open(&directory.join(GROUND)).context("could not map the floors' memory")?;
-        Ok(Self { side, ground, directory, status: File::open("/proc/thread-self/status").ok() })
+        Ok(Self {
+            side: if number == 0 { Side::Left } else { Side::Right },
+            ground,
+            number,
+            members: Cell::new(0),
+            turn: Cell::new(0),
+            directory,
+            status: File::open("/proc/thread-self/status").ok(),
+        })
+    }
+
+    /// Makes ready for a measurement. Who was left out of the one before counts on from where the others are.
+    pub(crate) fn begin(&self, order: &Order) {
+        self.members.set(order.job.members().min(MOST_MEMBERS));
+        self.turn.set(order.number << 32);
+    }
+
+    /// Whether this process shares its CPU with others of the measurement, and so has to let them run.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.side == Side::Right && self.members.get() > 2
+    }
+
+    /// How many take part.
+    pub(crate) fn members(&self) -> usize {
+        self.members.get()
+    }
+
+    /// Passes the time until the next look: at full alert, or by letting the others of a crowd run.
+    #[inline]
+    pub(crate) fn pass(&self) {
+        if self.is_crowded() {
+            sched_yield();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// How long this thread has run, ns.
+    pub(crate) fn ran(&self) -> u64 {
+        nanos(ClockId::ThreadCPUTime)
     }
 
     /// How often the kernel took the CPU away from this thread for others.
@@ -46,27 +92,29 @@ impl Scene {
         count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Waits until both sides are here.
+    /// Waits until all are here.
     pub(crate) fn meet(&self) {
-        let (left, right) = self.ground.meeting();
-        let (mine, other) = if self.side == Side::Left { (left, right) } else { (right, left) };
-        let turn = mine.get() + 1;
-        mine.release(turn);
-        while other.acquire() < turn {
-            std::hint::spin_loop();
+        let turn = self.turn.get() + 1;
+        self.turn.set(turn);
+        self.ground.meeting(self.number).release(turn);
+        for member in 0..self.members.get() {
+            while self.ground.meeting(member).acquire() < turn {
+                self.pass();
+            }
         }
     }
 
-    /// Tells the other side something, and returns what both have told: the left side's first.
-    pub(crate) fn tell(&self, word: u64) -> [u64; 2] {
-        let (left, right) = self.ground.told();
-        let mine = if self.side == Side::Left { left } else { right };
-        mine.set(word);
+    /// Tells the others something, and returns what all have told: the left side's first.
+    pub(crate) fn tell(&self, word: u64) -> [u64; MOST_MEMBERS] {
+        self.ground.told(self.number).set(word);
         self.meet();
-        let both = [left.get(), right.get()];
-        // Nobody tells the next before both have read this.
+        let mut all = [0; MOST_MEMBERS];
+        for (member, told) in all.iter_mut().enumerate().take(self.members.get()) {
+            *told = self.ground.told(member).get();
+        }
+        // Nobody tells the next before all have read this.
         self.meet();
-        both
+        all
     }
 
     /// A ring for each direction, and this side's two ends of them. Nothing is left of their files.
@@ -80,9 +128,9 @@ impl Scene {
         Ok((producer, consumer))
     }
 
-    /// One ring from left to right: this side's end of it.
+    /// One ring from left to right: this process's end of it.
     pub(crate) fn one_way(&self, options: &Options, attach: Option<&Attach>) -> Result<End> {
-        let path = self.directory.join(RINGS[0]);
+        let path = self.ring();
         let end = match (self.side, attach) {
             (Side::Left, _) => {
                 let producer = Producer::create(path, options)?;
@@ -99,10 +147,18 @@ impl Scene {
             }
         };
         self.meet();
-        if self.side == Side::Left {
-            self.remove(RINGS[0])?;
-        }
+        self.forget_ring()?;
         Ok(end)
+    }
+
+    /// Where the ring from left to right is made.
+    pub(crate) fn ring(&self) -> PathBuf {
+        self.directory.join(RINGS[0])
+    }
+
+    /// Removes its file, once everybody is attached.
+    pub(crate) fn forget_ring(&self) -> Result<()> {
+        if self.side == Side::Left { self.remove(RINGS[0]) } else { Ok(()) }
     }
 
     fn remove(&self, ring: &str) -> Result<()> {
@@ -121,6 +177,13 @@ pub(crate) enum End {
 /// The file that the floors share.
 pub(crate) const GROUND: &str = "ground";
 const RINGS: [&str; 2] = ["there", "back"];
+
+/// A clock, in nanoseconds.
+#[inline]
+pub(crate) fn nanos(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
 
 /// How the rings are made, but for their size.
 pub(crate) fn options(capacity: usize, wait: WaitMode) -> Options {

@@ -8,11 +8,11 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 
 use super::bounce::CAPACITY;
-use super::figures::Figures;
+use super::figures::Report;
 use super::scene::{Scene, Side, options, unexpected};
 use super::windows::{partner, trips};
 
-pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Figures> {
+pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Report> {
     let (there, back) = scene.ground.futexes();
     // Both words carry on from the measurement before; they only ever count up, by one per trip.
     let (mut sent, mut heard) = (there.load(Ordering::Acquire), back.load(Ordering::Acquire));
@@ -55,7 +55,7 @@ fn sleep(word: &AtomicU32, known: &mut u32) -> Result<()> {
     }
 }
 
-pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Figures> {
+pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Report> {
     let (mut producer, mut consumer) = scene.both_ways(&options(CAPACITY, WaitMode::default()))?;
     consumer.set_spins(0);
     let mut payload = [0x5a_u8; 64];

@@ -12,7 +12,7 @@ pub(crate) fn percentile(sorted: &[u32], quantile: f64) -> u32 {
 }
 
 /// A median between its quartiles.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Spread {
     pub(crate) lower_quartile: f64,
     pub(crate) median: f64,
@@ -47,7 +47,8 @@ pub(crate) fn settled(before: Figures, after: Figures) -> Option<Figures> {
         max: a.max.max(b.max),
     });
     let typical = mean(before.typical, after.typical);
-    Some(Figures { typical, tail, ..Figures::default() })
+    let windows_left_out = before.windows_left_out + after.windows_left_out;
+    Some(Figures { typical, tail, windows_left_out, ..Figures::default() })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, Producer, WaitMode};
 
 use super::bounce::by_words;
-use super::figures::Figures;
+use super::figures::Report;
 use super::ground::{APART, Word, sum_in_place};
 use super::scene::{End, Scene, Side, options, unexpected};
 use super::windows::{partner, records};
@@ -17,16 +17,16 @@ pub(crate) fn capacity(bytes: usize) -> usize {
 }
 
 /// One lap before the first record that is timed.
-fn warm(bytes: usize, batch: usize) -> u64 {
+pub(crate) fn warm(bytes: usize, batch: usize) -> u64 {
     ((capacity(bytes) / (bytes + 8)) as u64).next_multiple_of(batch as u64)
 }
 
-pub(crate) fn slots(scene: &Scene, bytes: usize, count: u64) -> Result<Figures> {
+pub(crate) fn slots(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
     by_words!(bytes, slots_of(scene, bytes, count))
 }
 
 /// FastForward's way: a sequence beside every payload, 0 for an empty slot. Both sides know their own place only.
-fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<Figures> {
+fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
     let room = scene.ground.room(capacity(bytes));
     let slots = || room.chunks_exact(N + 1).cycle();
     clear(scene, room);
@@ -66,13 +66,13 @@ fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<F
     })
 }
 
-pub(crate) fn cursors(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Figures> {
+pub(crate) fn cursors(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Report> {
     by_words!(bytes, cursors_of(scene, bytes, count, batch))
 }
 
 /// Lamport's way: payloads and nothing else in the ring, and each side's cursor in a line of its own, stored once per
 /// batch. Each side looks at the other's cursor only when the one it remembers does not do.
-fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Figures> {
+fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Report> {
     let room = scene.ground.room(capacity(bytes));
     clear(scene, room);
     let (written, ring) = (&room[0], &room[2 * APART..]);
@@ -126,7 +126,7 @@ fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: us
 }
 
 /// Makes a textbook ring's room new again.
-fn clear(scene: &Scene, room: &[Word]) {
+pub(crate) fn clear(scene: &Scene, room: &[Word]) {
     if scene.side == Side::Left {
         room.iter().for_each(|word| word.set(0));
     }
@@ -147,7 +147,7 @@ fn sum_words<const N: usize>(words: &[Word], total: u64) -> u64 {
     words.iter().fold(total, |sum, word| sum.wrapping_add(word.get()))
 }
 
-pub(crate) fn ring(scene: &Scene, bytes: usize, count: u64, batch: usize, wait: WaitMode) -> Result<Figures> {
+pub(crate) fn ring(scene: &Scene, bytes: usize, count: u64, batch: usize, wait: WaitMode) -> Result<Report> {
     let mut end = scene.one_way(&options(capacity(bytes), wait), Some(&Attach::gated()))?;
     let warm = warm(bytes, batch);
     let count = count / batch as u64 * batch as u64;
@@ -172,14 +172,14 @@ pub(crate) fn ring(scene: &Scene, bytes: usize, count: u64, batch: usize, wait: 
     Ok(figures)
 }
 
-fn singly(producer: &mut Producer, payload: &[u8], count: u64) -> Result<()> {
+pub(crate) fn singly(producer: &mut Producer, payload: &[u8], count: u64) -> Result<()> {
     for _ in 0..count {
         producer.send(payload)?;
     }
     Ok(())
 }
 
-fn batched(producer: &mut Producer, payload: &[u8], count: u64, batch: usize) -> Result<()> {
+pub(crate) fn batched(producer: &mut Producer, payload: &[u8], count: u64, batch: usize) -> Result<()> {
     for _ in 0..count / batch as u64 {
         let mut records = producer.batch();
         for _ in 0..batch {

@@ -1,0 +1,108 @@
+//! Records of 1 MiB: copied into shared memory and read where they are, by bare hands and through a ring.
+
+use std::hint::black_box;
+
+use anyhow::{Result, bail};
+use quoit::{Attach, Event, WaitMode};
+
+use super::figures::Report;
+use super::ground::{APART, copy_in, fill_in_place, sum, sum_in_place, sum_words};
+use super::job::Way;
+use super::scene::{End, Scene, Side, options, unexpected};
+use super::stream::clear;
+use super::windows::{partner, records};
+
+pub(crate) const BYTES: usize = 1 << 20;
+/// Bytes of both rings.
+const CAPACITY: usize = 8 << 20;
+const PLACES: usize = CAPACITY / BYTES;
+
+/// Floor: places of 1 MiB, one after the other, and a word for each that says whether it is full.
+pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Report> {
+    let room = scene.ground.room(CAPACITY + 8 * PLACES * APART);
+    clear(scene, room);
+    let (full, places) = room.split_at(PLACES * APART);
+    let mut places = full.chunks_exact(APART).zip(places.chunks_exact(BYTES / 8)).cycle();
+    if scene.side == Side::Left {
+        let source = vec![0x5a_u8; BYTES];
+        let mut give = |count: u64| {
+            for (full, place) in places.by_ref().take(count as usize) {
+                while full[0].acquire() != 0 {}
+                copy_in(place, black_box(&source));
+                full[0].release(1);
+            }
+        };
+        give(PLACES as u64);
+        return partner(scene, || {
+            give(count);
+            Ok(None)
+        });
+    }
+    let mut take = |count: u64| {
+        for (full, place) in places.by_ref().take(count as usize) {
+            while full[0].acquire() == 0 {}
+            black_box(sum_words(place));
+            full[0].release(0);
+        }
+    };
+    take(PLACES as u64);
+    records(scene, count, || {
+        take(count);
+        Ok(())
+    })
+}
+
+pub(crate) fn ring(scene: &Scene, count: u64, way: Way) -> Result<Report> {
+    let options = options(CAPACITY, WaitMode::default()).gated_only(true);
+    let mut end = scene.one_way(&options, Some(&Attach::gated()))?;
+    let warm = PLACES as u64;
+    scene.meet();
+    let report = match &mut end {
+        End::Producer(producer) => {
+            let source = vec![0x5a_u8; BYTES];
+            let mut give = |count: u64| -> Result<()> {
+                for _ in 0..count {
+                    let mut claim = producer.claim(BYTES)?;
+                    match way {
+                        Way::InPlace => fill_in_place(&mut claim, black_box(&source))?,
+                        Way::Copied => claim.write_at(0, black_box(&source))?,
+                    }
+                    claim.publish();
+                }
+                Ok(())
+            };
+            give(warm)?;
+            partner(scene, || give(count).map(|()| None))?
+        }
+        End::Consumer(consumer) => {
+            let mut buffer = vec![0_u8; BYTES];
+            let mut take = |count: u64| -> Result<()> {
+                let mut left = count;
+                while left > 0 {
+                    match consumer.try_recv()? {
+                        Some(Event::Record(record)) => {
+                            left -= 1;
+                            black_box(match way {
+                                Way::InPlace => sum_in_place(&record),
+                                Way::Copied => {
+                                    record.copy_to(&mut buffer);
+                                    sum(&buffer)
+                                }
+                            });
+                        }
+                        Some(event) => return Err(unexpected(&event)),
+                        None => {}
+                    }
+                }
+                // The last one's room is the producer's again, as the floor's is.
+                consumer.release();
+                Ok(())
+            };
+            take(warm)?;
+            records(scene, count, || take(count))?
+        }
+        End::Nobody => bail!("a stream needs a reader"),
+    };
+    scene.meet();
+    Ok(report)
+}

@@ -1,0 +1,144 @@
+//! The table of targets in a page of Markdown, between two marks. Everything else of the page is somebody's text.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::document::{Document, Judged, Verdict};
+use super::words;
+use crate::exit::{Exit, Failure};
+
+const BEGIN: &str = "<!-- bench -->";
+const END: &str = "<!-- end of bench -->";
+
+/// Whether there is a place for the table.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    parts(path, &read(path)?).map(drop)
+}
+
+/// Puts the table of this outcome in the place of the one before.
+pub(crate) fn renew(path: &Path, document: &Document) -> Result<()> {
+    let text = read(path)?;
+    let (before, after) = parts(path, &text)?;
+    let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", table(document));
+    super::write(path, &text)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
+}
+
+fn parts<'a>(path: &Path, text: &'a str) -> Result<(&'a str, &'a str)> {
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let refusal = || {
+        let path = path.display();
+        Failure::new(
+            Exit::Failed,
+            format!("{path} has no place for a table; put a line {BEGIN} and a line {END} into it"),
+        )
+    };
+    Ok(parts.ok_or_else(refusal)?)
+}
+
+fn table(document: &Document) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |words: std::fmt::Arguments<'_>| {
+        let _ = writeln!(text, "{words}");
+    };
+    for (name, value) in words::machine(document) {
+        line(format_args!("* {name}: {value}"));
+    }
+    for warning in words::warnings(document) {
+        line(format_args!("* **{warning}**"));
+    }
+    let mut judged = document.judged();
+    // 4 before 4b before 5, and within one of them in the order in which they were measured.
+    judged.sort_by_key(|judged| place(&judged.target.number));
+    let met = judged.iter().filter(|judged| judged.verdict.is_some_and(Verdict::is_met)).count();
+    line(format_args!("\n{met} of {} targets met.\n", judged.len()));
+    line(format_args!("| # | what | floor | quoit | ratio | quartiles | target | verdict | rounds |"));
+    line(format_args!("|---|---|---:|---:|---:|---:|---:|---|---:|"));
+    for judged in &judged {
+        let Judged { outcome, what, ratio, target, verdict } = judged;
+        let time = |times: Option<super::document::Times>| {
+            let tail = times.and_then(|times| times.tail);
+            words::nanos(match *what {
+                "" => times.map(|times| times.typical),
+                ", p99" => tail.map(|tail| tail.p99),
+                _ => tail.map(|tail| tail.p999),
+            })
+        };
+        let sign = if what.is_empty() { words::sign(outcome.ratio_of) } else { "≤" };
+        let share =
+            outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share));
+        line(format_args!(
+            "| {} | {}{what}{share} | {} | {} | **{}** | {} | {sign} {:.2} | {} | {}{} |",
+            target.number,
+            words::row(outcome),
+            time(outcome.floor_ns),
+            time(outcome.quoit_ns),
+            words::ratio(ratio.map(|ratio| ratio.median)),
+            words::quartiles(*ratio),
+            target.ratio,
+            verdict.map_or("no round kept", Verdict::word),
+            outcome.kept,
+            if outcome.discarded > 0 { format!(", {} discarded", outcome.discarded) } else { String::new() },
+        ));
+    }
+    let others: Vec<_> = document.results.iter().filter(|outcome| outcome.target.is_none()).collect();
+    if !others.is_empty() {
+        line(format_args!("\nWithout a target:\n"));
+        line(format_args!("| what | floor | quoit | ratio | quartiles | rounds |"));
+        line(format_args!("|---|---:|---:|---:|---:|---:|"));
+    }
+    for outcome in others {
+        line(format_args!(
+            "| {} | {} | {} | {} | {} | {} |",
+            words::row(outcome),
+            words::nanos(outcome.floor_ns.map(|times| times.typical)),
+            words::nanos(outcome.quoit_ns.map(|times| times.typical)),
+            words::ratio(outcome.ratio.map(|ratio| ratio.median)),
+            words::quartiles(outcome.ratio),
+            outcome.kept,
+        ));
+    }
+    let latencies: Vec<_> =
+        document.results.iter().filter(|outcome| outcome.quoit_latencies.is_some()).collect();
+    if !latencies.is_empty() {
+        line(format_args!("\nLatencies, quoit's and in brackets the floor's:\n"));
+        line(format_args!("| what | p50 | p99 | p99.9 | max |"));
+        line(format_args!("|---|---:|---:|---:|---:|"));
+    }
+    for outcome in latencies {
+        let [quoit, floor] = [outcome.quoit_ns, outcome.floor_ns].map(|times| {
+            let tail = times.and_then(|times| times.tail);
+            [times.map(|times| times.typical), tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)]
+                .map(words::nanos)
+        });
+        let cells: Vec<String> =
+            quoit.iter().zip(&floor).map(|(quoit, floor)| format!("{quoit} ({floor})")).collect();
+        line(format_args!("| {} | {} |", words::row(outcome), cells.join(" | ")));
+    }
+    text
+}
+
+/// By number, then by letter.
+fn place(number: &str) -> (u32, &str) {
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    (number[..digits].parse().unwrap_or(u32::MAX), &number[digits..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_an_order() {
+        let mut numbers = ["11", "4b", "10", "4", "5", "3"];
+        numbers.sort_by_key(|number| place(number));
+        assert_eq!(numbers, ["3", "4", "4b", "5", "10", "11"]);
+    }
+}
