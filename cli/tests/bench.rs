@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quoit"));
@@ -19,26 +21,294 @@ fn is_alone() -> bool {
     std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2)
 }
 
-#[test]
-fn tells_its_figures_in_json() {
-    if is_alone() {
-        return;
+/// One quick round of everything, measured once for all tests; `None` where there are too few CPUs.
+fn measured() -> Option<&'static Value> {
+    static DOCUMENT: OnceLock<Option<Value>> = OnceLock::new();
+    let measure = || {
+        let output = bench(&["--quick", "--rounds", "1", "--json"]).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        assert_eq!(errors, "");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    DOCUMENT.get_or_init(|| (!is_alone()).then(measure)).as_ref()
+}
+
+/// The same with figures that do not depend on how busy the machine was.
+fn settled() -> Option<Value> {
+    let mut document = measured()?.clone();
+    for result in document["results"].as_array_mut().unwrap() {
+        result["kept"] = 25.into();
+        result["discarded"] = 1.into();
+        result["ratio"] = json!({ "lower_quartile": 0.9, "median": 1.0, "upper_quartile": 1.1 });
+        result["floor_ns"] = json!({ "typical": 100.0 });
+        result["quoit_ns"] = json!({ "typical": 100.0 });
+        if ["pingpong", "asleep", "open"].contains(&result["workload"].as_str().unwrap()) {
+            result["quoit_ns"] = json!({ "typical": 100.0, "p99": 120.0, "p999": 900.0, "max": 70_000.0 });
+            result["quoit_latencies"] = "90x10 100x900 120x80 900x9 70000x1".into();
+            result["floor_latencies"] = "80x10 100x900 110x89 8000x1".into();
+        }
     }
-    let output = bench(&["--quick", "--only", "pingpong", "--rounds", "1", "--json"]).output().unwrap();
+    Some(document)
+}
+
+/// A directory with a document in it.
+fn kept(document: &Value) -> (TempDir, PathBuf) {
+    let directory = tempfile::Builder::new().prefix("quoit-cli-").tempdir().unwrap();
+    let path = directory.path().join("new.json");
+    fs::write(&path, document.to_string()).unwrap();
+    (directory, path)
+}
+
+/// Standard output of a run that measures nothing.
+fn shown(path: &Path, arguments: &[&Path]) -> String {
+    let output = bench(&["--from"]).arg(path).args(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert_eq!(errors, "");
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for key in ["kernel", "cpu", "placement", "mitigations"] {
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(arguments: &[&str], code: i32) -> String {
+    let output = bench(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn measures_every_workload_and_tells_it_in_json() {
+    let Some(document) = measured() else { return };
+    for key in ["kernel", "cpu", "placement", "mitigations", "date"] {
         assert!(document["machine"][key].is_string(), "no {key}: {document:#}");
     }
     let results = document["results"].as_array().unwrap();
-    assert_eq!(results.len(), 6);
+    let count = |workload: &str| results.iter().filter(|result| result["workload"] == workload).count();
+    let workloads =
+        ["pingpong", "stream", "batch", "asleep", "price", "flood", "fanout", "slots", "large", "open"];
+    assert_eq!(workloads.map(count), [6, 6, 5, 1, 2, 3, 4, 2, 2, 2]);
+    assert_eq!(results.len(), 33);
     for result in results {
-        assert_eq!(result["workload"], "pingpong");
-        assert_eq!(result["kept"].as_u64().unwrap() + result["discarded"].as_u64().unwrap(), 1);
-        assert_eq!(result["ratio"].is_object(), result["kept"] == 1);
+        assert_eq!(result["kept"].as_u64().unwrap() + result["discarded"].as_u64().unwrap(), 1, "{result}");
+        assert_eq!(result["ratio"].is_object(), result["kept"] == 1, "{result}");
+        assert_eq!(
+            result["verdict"].is_string(),
+            result["kept"] == 1 && result["target"].is_object(),
+            "{result}"
+        );
+        if result["kept"] == 1 {
+            let times = [&result["floor_ns"]["typical"], &result["quoit_ns"]["typical"]];
+            assert!(times.iter().all(|time| time.as_f64().unwrap() > 0.0), "{result}");
+        }
     }
+    let mut targets: Vec<&str> =
+        results.iter().filter_map(|result| result["target"]["number"].as_str()).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    // Target 3 is for the percentiles of the rows of 1 and 2.
+    assert_eq!(targets, ["1", "10", "11", "2", "4", "4b", "5", "6", "7", "8", "9"]);
+}
+
+#[test]
+fn shows_again_what_it_has_written() {
+    let Some(document) = measured() else { return };
+    let (_directory, path) = kept(document);
+    let again: Value = serde_json::from_str(&shown(&path, &[Path::new("--json")])).unwrap();
+    assert_eq!(&again, document);
+    let table = shown(&path, &[]);
+    let machine = document["machine"]["placement"].as_str().unwrap();
+    assert!(table.contains(machine) && table.contains("of 42 targets met"), "{table}");
+    // This build is not optimised, and one round is not many.
+    assert_eq!(table.contains("compiled without optimisation"), cfg!(debug_assertions), "{table}");
+    assert!(table.contains("33 of 33 rows have fewer than 20 rounds"), "{table}");
+}
+
+#[test]
+fn only_what_was_asked_for_is_measured() {
+    if is_alone() {
+        return;
+    }
+    let output = bench(&["--quick", "--only", "price,asleep", "--rounds", "1", "--json"]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let labels: Vec<&str> = document["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["label"].as_str().unwrap())
+        .collect();
+    assert_eq!(labels, ["64 B", "membarrier", "fence"]);
+}
+
+#[test]
+fn percentiles_go_to_files_that_hdrhistogram_tools_read() {
+    let Some(document) = settled() else { return };
+    let (directory, path) = kept(&document);
+    shown(&path, &[Path::new("--hgrm"), directory.path()]);
+    shown(&path, &[Path::new("--hgrm"), &directory.path().join("run")]);
+    let names: Vec<String> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".hgrm"))
+        .collect();
+    // 6 round trips, 1 asleep, 2 open loops, each with its floor; twice.
+    assert_eq!(names.len(), 36, "{names:?}");
+    assert!(names.contains(&"run-pingpong-8-B-quoit.hgrm".to_owned()), "{names:?}");
+    for name in names {
+        let text = fs::read_to_string(directory.path().join(&name)).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("       Value     Percentile TotalCount 1/(1-Percentile)"));
+        let rows: Vec<Vec<f64>> = lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| line.split_whitespace().map(|word| word.parse().unwrap()).collect())
+            .collect();
+        assert!(
+            rows.windows(2).all(|pair| (0..3).all(|column| pair[0][column] <= pair[1][column])),
+            "{text}"
+        );
+        let last = rows.last().unwrap();
+        assert_eq!(last[1..], [1.0, 1000.0], "{text}");
+        let highest = if name.ends_with("quoit.hgrm") { 70_000.0 } else { 8_000.0 };
+        // Three figures.
+        assert!((last[0] / highest - 1.0).abs() < 0.001, "{text}");
+    }
+}
+
+#[test]
+fn the_report_is_one_page_that_needs_nothing_else() {
+    let Some(document) = settled() else { return };
+    let (directory, path) = kept(&document);
+    let page = directory.path().join("report.html");
+    shown(&path, &[Path::new("--html"), &page, Path::new("--compare"), &path]);
+    let text = fs::read_to_string(&page).unwrap();
+    // It is well-formed XML as well, so that this can look into it.
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+    let tree = roxmltree::Document::parse_with_options(&text, options).unwrap();
+    let all = |name: &str| tree.descendants().filter(|node| node.has_tag_name(name)).count();
+    for outside in ["script", "link", "img", "iframe", "object"] {
+        assert_eq!(all(outside), 0, "a {outside} in {}", page.display());
+    }
+    for node in tree.descendants() {
+        for attribute in node.attributes() {
+            assert!(!["src", "href"].contains(&attribute.name()), "{attribute:?}");
+            assert!(!attribute.name().starts_with("on"), "{attribute:?}");
+        }
+    }
+    assert!(!text.contains("url(") && !text.contains("@import"));
+    let svg = ("http://www.w3.org/2000/svg", "svg");
+    // Bars of ten workloads, curves of nine rows.
+    assert_eq!(tree.descendants().filter(|node| node.has_tag_name(svg)).count(), 19);
+    assert!(text.contains("prefers-color-scheme: dark"));
+    for kind in ["quoit-line", "floor-line", "whisker", "target"] {
+        assert!(text.contains(&format!("class=\"{kind}\"")), "no {kind}");
+    }
+    assert!(tree.descendants().filter_map(|node| node.text()).all(|text| !text.contains("NaN")));
+}
+
+#[test]
+fn a_change_beyond_the_spread_is_told_from_one_within() {
+    let Some(mut document) = settled() else { return };
+    let (directory, old) = kept(&document);
+    let same = shown(&old, &[Path::new("--compare"), &old]);
+    assert!(same.ends_with("0 better, 0 worse, 33 within the spread\n"), "{same}");
+    assert!(!same.contains("DIFFERENT"), "{same}");
+
+    let spread = |low: f64, median: f64, high: f64| json!({ "lower_quartile": low, "median": median, "upper_quartile": high });
+    let results = document["results"].as_array_mut().unwrap();
+    // A round trip is better if it takes less, a stream if it carries more.
+    results[0]["ratio"] = spread(0.7, 0.75, 0.8);
+    results[1]["ratio"] = spread(1.2, 1.25, 1.3);
+    results[2]["ratio"] = spread(1.0, 1.05, 1.3);
+    results[6]["ratio"] = spread(0.7, 0.75, 0.8);
+    results[7]["ratio"] = spread(1.2, 1.25, 1.3);
+    let gone = results.pop().unwrap();
+    document["machine"]["cpu"] = "another one".into();
+    let new = directory.path().join("newer.json");
+    fs::write(&new, document.to_string()).unwrap();
+    let text = shown(&new, &[Path::new("--compare"), &old]);
+    let line = |row: &str| text.lines().rfind(|line| line.starts_with(row)).unwrap();
+    assert!(line("round trip, 8 B").ends_with("-25.0 %  better"), "{text}");
+    assert!(line("round trip, 64 B").ends_with("+25.0 %  WORSE"), "{text}");
+    assert!(line("round trip, 104 B").ends_with("+5.0 %  within the spread"), "{text}");
+    assert!(line("stream, 8 B").ends_with("-25.0 %  WORSE"), "{text}");
+    assert!(line("stream, 64 B").ends_with("+25.0 %  better"), "{text}");
+    assert!(text.ends_with("2 better, 2 worse, 28 within the spread\n"), "{text}");
+    assert!(text.contains("DIFFERENT MACHINES") && text.contains("another one now"), "{text}");
+    let label = gone["label"].as_str().unwrap();
+    assert!(line("only in the old run: ").ends_with(label), "{text}");
+}
+
+#[test]
+fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
+    let Some(document) = settled() else { return };
+    let (directory, path) = kept(&document);
+    let page = directory.path().join("page.md");
+    fs::write(&page, "before\n<!-- bench -->\nold\n<!-- end of bench -->\nafter\n").unwrap();
+    for _ in 0..2 {
+        shown(&path, &[Path::new("--markdown"), &page]);
+    }
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(
+        text.starts_with("before\n<!-- bench -->\n") && text.ends_with("\n<!-- end of bench -->\nafter\n")
+    );
+    assert!(!text.contains("old"));
+    assert_eq!(text.matches("<!-- bench -->").count(), 1);
+    let rows = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(
+        ["| 1 |", "| 2 |", "| 4 |", "| 4b |", "| 5 |", "| 9 |"].map(rows),
+        [3, 3, 5, 1, 4, 6],
+        "{text}"
+    );
+    // Every row of a table has as many cells as its head.
+    let mut cells = None;
+    for line in text.lines() {
+        let count = line.starts_with('|').then(|| line.matches('|').count());
+        assert!(cells.is_none() || count.is_none() || cells == count, "{line}");
+        cells = count;
+    }
+    let missing = directory.path().join("other.md");
+    fs::write(&missing, "no marks").unwrap();
+    let path = path.to_str().unwrap();
+    let why = refused(&["--from", path, "--markdown", missing.to_str().unwrap()], 1);
+    assert!(why.contains("put a line <!-- bench -->"), "{why}");
+    assert_eq!(fs::read_to_string(&missing).unwrap(), "no marks");
+}
+
+#[test]
+fn the_page_of_this_project_has_a_place_for_the_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
+    let text = fs::read_to_string(page).unwrap();
+    let (_, rest) = text.split_once("<!-- bench -->").unwrap();
+    assert!(rest.contains("<!-- end of bench -->"));
+}
+
+/// Before anything is measured: these end at once.
+#[test]
+fn what_cannot_be_read_or_written_is_told_with_what_to_do() {
+    let directory = tempfile::Builder::new().prefix("quoit-cli-").tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let advice = "quoit bench --json > FILE";
+    for (name, text, code, words) in [
+        ("words.json", "floor 12 ns", 4, "is no result of a benchmark"),
+        ("other.json", "{\"a\": 1}", 4, "is no result of a benchmark"),
+        ("empty.json", "", 4, "is no result of a benchmark"),
+        ("newer.json", "{\"quoit_bench_format\": 99}", 4, "format 99, and this build reads 2"),
+        ("cut.json", "{\"quoit_bench_format\": 2}", 4, "is a damaged result"),
+    ] {
+        let path = file(name, text);
+        for option in ["--compare", "--from"] {
+            let why = refused(&[option, &path], code);
+            assert!(why.contains(words) && why.contains(advice) && why.contains(&path), "{why}");
+        }
+    }
+    let why = refused(&["--compare", "/nowhere/old.json"], 3);
+    assert!(why.contains(advice), "{why}");
+    let why = refused(&["--html", "/nowhere/report.html"], 1);
+    assert!(why.contains("there is no directory /nowhere"), "{why}");
+    assert!(refused(&["--json", "--compare", "x"], 2).contains("cannot be used with"));
 }
 
 /// Command lines of the processes that measure for `parent`, or in `directory`.

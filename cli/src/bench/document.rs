@@ -69,8 +69,9 @@ pub(crate) struct Times {
 /// The high percentiles, by the floor's own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TailRatios {
-    pub(crate) p99: Spread,
-    pub(crate) p999: Spread,
+    /// `None`: no round was kept.
+    pub(crate) p99: Option<Spread>,
+    pub(crate) p999: Option<Spread>,
     pub(crate) target: Option<Target>,
 }
 
@@ -160,8 +161,8 @@ impl Document {
             }
             let Some(TailRatios { p99, p999, target: Some(target) }) = &outcome.tail else { continue };
             for (what, ratio) in [(", p99", *p99), (", p99.9", *p999)] {
-                let verdict = Some(Verdict::of(Ratio::Time, ratio, target));
-                judged.push(Judged { outcome, what, ratio: Some(ratio), target, verdict });
+                let verdict = ratio.map(|ratio| Verdict::of(Ratio::Time, ratio, target));
+                judged.push(Judged { outcome, what, ratio, target, verdict });
             }
         }
         judged
@@ -226,13 +227,11 @@ fn tail_ratios(series: &Series, workload: Workload) -> Option<TailRatios> {
         let ratios = series.kept.iter().filter_map(|(floor, row)| Some(of(row.tail?) / of(floor.tail?)));
         Spread::of(ratios)
     };
+    let (p99, p999) = (ratio(|tail| tail.p99), ratio(|tail| tail.p999));
     let (number, target) = TAIL_TARGET;
     let target = Target { number: number.into(), ratio: target };
-    Some(TailRatios {
-        p99: ratio(|tail| tail.p99)?,
-        p999: ratio(|tail| tail.p999)?,
-        target: (workload == Workload::Pingpong).then_some(target),
-    })
+    let target = (workload == Workload::Pingpong).then_some(target);
+    (p99.is_some() || target.is_some()).then_some(TailRatios { p99, p999, target })
 }
 
 #[cfg(test)]

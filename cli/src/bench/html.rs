@@ -133,22 +133,27 @@ missed<span class=\"key target-key\"></span>target<span class=\"key one-key\"></
 
 fn times(page: &mut String, outcomes: &[Outcome]) {
     let has_tail = outcomes.iter().any(|outcome| outcome.quoit_ns.is_some_and(|times| times.tail.is_some()));
-    let names: &[&str] = if has_tail { &["p50", "p99", "p99.9", "max"] } else { &["per record"] };
-    put(page, "<div class=\"wide\"><table>\n<thead><tr><th></th><th></th>");
+    let names: &[&str] =
+        if has_tail { &["", "p50", "p99", "p99.9", "max"] } else { &["floor", "quoit", "rounds"] };
+    put(page, "<div class=\"wide\"><table>\n<thead><tr><th></th>");
     names.iter().for_each(|name| put(page, &format!("<th class=\"number\">{name}</th>")));
     put(page, "</tr></thead>\n<tbody>");
     for outcome in outcomes {
+        if !has_tail {
+            put(page, &format!("<tr><td>{}</td>", escape(&outcome.label)));
+            for times in [outcome.floor_ns, outcome.quoit_ns] {
+                put(page, &number(&words::nanos(times.map(|times| times.typical))));
+            }
+            put(page, &(number(&rounds(outcome)) + "</tr>"));
+            continue;
+        }
         for (who, times) in [("floor", outcome.floor_ns), ("quoit", outcome.quoit_ns)] {
             let label = if who == "floor" { escape(&outcome.label) } else { String::new() };
-            put(page, &format!("<tr><td>{label}</td><td>{who}</td>"));
+            put(page, &format!("<tr><td>{label}</td>{}", number(who)));
             let tail = times.and_then(|times| times.tail);
-            put(page, &number(&words::nanos(times.map(|times| times.typical))));
-            if has_tail {
-                for value in
-                    [tail.map(|tail| tail.p99), tail.map(|tail| tail.p999), tail.map(|tail| tail.max)]
-                {
-                    put(page, &number(&words::nanos(value)));
-                }
+            let typical = times.map(|times| times.typical);
+            for value in [typical, tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)] {
+                put(page, &number(&words::nanos(value)));
             }
             put(page, "</tr>");
         }

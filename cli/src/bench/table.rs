@@ -57,8 +57,8 @@ fn latency(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
     let [p50, p99, p999, max] = times(outcome.quoit_ns);
     line(format_args!("                    quoit {p50:>9} {p99:>9} {p999:>9} {max:>9}"));
     let median = words::ratio(outcome.ratio.map(|ratio| ratio.median));
-    let p99 = words::ratio(outcome.tail.as_ref().map(|tail| tail.p99.median));
-    let p999 = words::ratio(outcome.tail.as_ref().map(|tail| tail.p999.median));
+    let p99 = words::ratio(outcome.tail.as_ref().and_then(|tail| Some(tail.p99?.median)));
+    let p999 = words::ratio(outcome.tail.as_ref().and_then(|tail| Some(tail.p999?.median)));
     line(format_args!(
         "                    ratio {median:>9} {p99:>9} {p999:>9}           {}",
         verdict(outcome)

@@ -7,6 +7,8 @@ use super::stats::Spread;
 
 /// Few rounds say little: the full form wants more than this.
 pub(crate) const FEW: usize = 20;
+/// A round trip that no two cores with a cache between them need, ns.
+const FAR: f64 = 350.0;
 
 pub(crate) fn title(workload: Workload) -> &'static str {
     match workload {
@@ -103,6 +105,14 @@ pub(crate) fn warnings(document: &Document) -> Vec<String> {
     if machine.load > 0.5 {
         let load = machine.load;
         warnings.push(format!("others kept {load:.1} CPUs busy before it began: use a machine of its own"));
+    }
+    let bounce = document.results.iter().find(|outcome| outcome.workload == Workload::Pingpong);
+    let bounce = bounce.and_then(|outcome| outcome.floor_ns).map_or(0.0, |times| times.typical);
+    if machine.placement.contains("share") && bounce > FAR {
+        warnings.push(format!(
+            "the two CPUs are said to share a cache, but plain atomics take {bounce:.0} ns there and back: they sit apart, \
+             or a hypervisor does not tell; such figures do not compare with those of cores that do share one"
+        ));
     }
     let few = document.results.iter().filter(|outcome| outcome.kept < FEW).count();
     if few > 0 {
