@@ -182,6 +182,35 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Says now and then how far a load is, how fast, and how much longer it takes.
+struct Progress {
+    what: String,
+    enough: u64,
+    began: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(what: String, enough: u64) -> Self {
+        Self { what, enough, began: Instant::now(), told: Instant::now() }
+    }
+
+    fn tell(&mut self, done: u64) {
+        if self.told.elapsed() < Duration::from_secs(10) {
+            return;
+        }
+        self.told = Instant::now();
+        let rate = done as f64 / self.began.elapsed().as_secs_f64();
+        let left = self.enough.saturating_sub(done) as f64 / rate.max(1.0);
+        let (done, enough) = (grouped(done), grouped(self.enough));
+        eprintln!("sleeps: {}: {done} of {enough}, {rate:.0} a second, {left:.0} s left", self.what);
+    }
+
+    fn end(&self, done: u64) {
+        eprintln!("sleeps: {}: {} in {:.1} s", self.what, grouped(done), self.began.elapsed().as_secs_f64());
+    }
+}
+
 /// The loads in every mode.
 fn hand_over(bench: &mut Bench, quick: bool, handovers: u64, outcome: &mut Outcome) -> Result<()> {
     let mut rows = Vec::new();
@@ -194,14 +223,9 @@ fn hand_over(bench: &mut Bench, quick: bool, handovers: u64, outcome: &mut Outco
                 longest: if quick { Duration::from_millis(1_200) } else { Duration::from_secs(1 << 20) },
                 patience: Duration::from_secs(if quick { 10 } else { 30 }),
             };
-            let mut told = Instant::now();
-            let row = run_load(&setup, limits, woken, |woken| {
-                if told.elapsed() >= Duration::from_secs(10) {
-                    told = Instant::now();
-                    let (woken, enough) = (grouped(woken), grouped(limits.enough));
-                    eprintln!("sleeps: {mode:?}, {}: {woken} of {enough}", load.what());
-                }
-            })?;
+            let mut progress = Progress::new(format!("{mode:?}, {}", load.what()), limits.enough);
+            let row = run_load(&setup, limits, woken, |woken| progress.tell(woken))?;
+            progress.end(row.handovers().iter().sum());
             judge(&row, &setup, outcome);
             done = [0, 1].map(|side: usize| done[side] + row.handovers()[side]);
             rows.push(row);
@@ -220,10 +244,13 @@ fn hand_over(bench: &mut Bench, quick: bool, handovers: u64, outcome: &mut Outco
         let setup = bench.setup(load, WaitMode::Spin, None)?;
         let limits = Limits {
             enough: if quick { 2_000 } else { 200_000 },
-            longest: Duration::from_secs(if quick { 1 } else { 300 }),
+            // Nobody is armed and no wake can be lost: each step may take a nap.
+            longest: Duration::from_secs(if quick { 1 } else { 20 }),
             patience: Duration::from_secs(if quick { 10 } else { 30 }),
         };
-        let row = run_load(&setup, limits, steps, |_| {})?;
+        let mut progress = Progress::new(format!("Spin, {}", load.what()), limits.enough);
+        let row = run_load(&setup, limits, steps, |steps| progress.tell(steps))?;
+        progress.end(row.run.steps[0]);
         judge(&row, &setup, outcome);
         rows.push(row);
     }
@@ -327,7 +354,7 @@ fn controls(bench: &mut Bench, quick: bool, outcome: &mut Outcome) -> Result<()>
 
 fn store_buffering(quick: bool, outcome: &mut Outcome) -> Result<()> {
     let (rounds, longest) =
-        if quick { (200_000, Duration::from_secs(1)) } else { (10_000_000, Duration::from_secs(60)) };
+        if quick { (200_000, Duration::from_secs(1)) } else { (10_000_000, Duration::from_secs(30)) };
     let (light, missed) = both_missed(Heavy::Nothing, rounds, longest)?;
     outcome.count("rounds of store buffering with the light side on both sides", light);
     outcome.count("of them, both sides saw the old value", missed);
@@ -367,7 +394,7 @@ fn storms(bench: &Bench, quick: bool, outcome: &mut Outcome) -> Result<()> {
     for mode in [WaitMode::Membarrier, WaitMode::Fence, WaitMode::Spin] {
         let limits = Limits {
             enough: if quick { 10_000 } else { 1_000_000 },
-            longest: if quick { Duration::from_secs(1) } else { Duration::from_secs(600) },
+            longest: Duration::from_secs(if quick { 1 } else { 60 }),
             patience: Duration::from_secs(if quick { 10 } else { 30 }),
         };
         let (storm, trouble) = storm::storm(bench.path(), shipped(mode), bench.seed, limits)?;

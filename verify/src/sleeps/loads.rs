@@ -126,9 +126,11 @@ pub(crate) fn play(setup: &Setup, number: usize, board: &Board) {
 
 const MOST_SEEDS: u64 = 16;
 
-/// Holds the caller up for a while: often less than it takes to fall asleep, often more.
-fn dawdle(dice: &mut Dice) {
+/// Holds the caller up for a while: often less than it takes to fall asleep, often more. Whoever arms by `membarrier`
+/// interrupts the other processors before it sleeps, which takes as long again.
+fn dawdle(dice: &mut Dice, mode: WaitMode) {
     let roll = dice.roll();
+    let slow = if mode == WaitMode::Membarrier { 2 } else { 1 };
     let size = roll >> 32;
     let ns = match roll % 16 {
         0..=4 => size % 1_500,
@@ -137,7 +139,7 @@ fn dawdle(dice: &mut Dice) {
         _ => size % 60_000,
     };
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_nanos(ns) {
+    while begin.elapsed() < Duration::from_nanos(slow * ns) {
         std::hint::spin_loop();
     }
 }
@@ -218,7 +220,7 @@ fn hand_over(setup: &Setup, board: &Board, consumers: usize) {
         }
         until(|| (1..=consumers).all(|number| board.received[number].get() == next + 2));
         board.tallies[0].show(next + 1);
-        dawdle(&mut dice);
+        dawdle(&mut dice, setup.mode);
     }
 }
 
@@ -271,7 +273,7 @@ fn make_room(setup: &Setup, board: &Board) {
     loop {
         // The producer is on its way to sleep for the record after the four that are there, or has ended.
         until(|| board.begun.get() >= expected + 5 || board.stop.get() == 1);
-        dawdle(&mut dice);
+        dawdle(&mut dice, setup.mode);
         match consumer.try_recv() {
             Ok(Some(event)) => {
                 let Some(sequence) = whole(&event, setup.load, &mut payload) else { continue };
@@ -321,7 +323,7 @@ fn exchange(setup: &Setup, board: &Board, number: usize) {
             break;
         }
         if dice.roll().is_multiple_of(4) {
-            dawdle(&mut dice);
+            dawdle(&mut dice, setup.mode);
         }
         fill(turn, setup.load.length(turn), &mut payload);
         assert_eq!(mine.send(&payload), Ok(turn));
@@ -357,7 +359,7 @@ fn stream(setup: &Setup, board: &Board) {
         }
         board.tallies[0].show(producer.next_sequence());
         if (roll >> 16).is_multiple_of(8) {
-            dawdle(&mut dice);
+            dawdle(&mut dice, setup.mode);
         }
     }
 }
@@ -377,7 +379,7 @@ fn follow(setup: &Setup, board: &Board, number: usize) {
                 expected += 1;
                 tally.show(expected);
                 if dice.roll().is_multiple_of(8) {
-                    dawdle(&mut dice);
+                    dawdle(&mut dice, setup.mode);
                 }
             }
             Err(RecvError::Closed) => break,
