@@ -1,27 +1,35 @@
 //! The fuzz targets: by cargo-fuzz where there is a nightly toolchain with it, and as plain tests on stable.
 
-use std::path::{Path, PathBuf};
+mod corpus;
+mod libfuzzer;
+mod rounds;
+
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use self::rounds::{Share, in_rounds};
 use crate::outcome::{Form, Outcome, root};
 
-/// Each target, its share of all executions in thousandths, and the longest input it is given. Most go where an
-/// execution is cheap and the state is small; `ops` and `race` are slow (a model beside the ring, a thread each), and
-/// what they are for takes long lists more than many.
-const TARGETS: [(&str, u64, u32); 6] = [
-    ("open", 40, 600),
-    ("walk", 30, 400),
-    ("race", 2, 400),
-    ("control", 25, 400),
-    ("ops", 3, 600),
-    ("framing", 900, 400),
+/// Each target, its share of all executions in thousandths, and the longest input it is given. What the first four take
+/// from all others is a ring: a fifth of the executions, and four fifths of the time. `framing` is a parser alone, and
+/// some fifteen times as fast. `ops` and `race` are slow (a model beside the ring, a thread each), and what they are for
+/// takes long lists more than many.
+const TARGETS: [Share; 6] = [
+    Share { name: "open", thousandths: 70, longest: 600 },
+    Share { name: "walk", thousandths: 60, longest: 400 },
+    Share { name: "control", thousandths: 60, longest: 400 },
+    Share { name: "race", thousandths: 10, longest: 400 },
+    Share { name: "ops", thousandths: 3, longest: 600 },
+    Share { name: "framing", thousandths: 797, longest: 400 },
 ];
 
-/// The bulk runs without a sanitizer, several times as fast: what it looks for, broken promises and panics, needs none. Then
-/// one in a hundred with AddressSanitizer, for what the few unsafe lines might do.
+/// The targets in which somebody hostile writes into a ring.
+const HOSTILE: [&str; 4] = ["open", "walk", "control", "race"];
+
+/// The bulk runs without a sanitizer and without a look at every comparison, several times as fast: what it looks for,
+/// broken promises and panics, needs neither. Then one in a hundred with both, for what the few unsafe lines might do
+/// and for values that are hard to guess.
 const PASSES: [(&str, u64); 2] = [("none", 1), ("address", 100)];
 
 /// Options of this check alone.
@@ -51,29 +59,34 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         outcome.note(format!("SKIPPED, no coverage-guided fuzzing: {why:#}"));
         return Ok(outcome);
     }
-    let mut total = 0;
+    let wanted: Vec<Share> = TARGETS
+        .into_iter()
+        .filter(|share| args.only.as_deref().is_none_or(|only| only == share.name))
+        .collect();
+    ensure!(!wanted.is_empty(), "there is no such target");
+    let (mut total, mut hostile) = (0, 0);
     for (sanitizer, one_in) in PASSES {
-        build(sanitizer)?;
-        for (name, share, longest) in TARGETS {
-            if args.only.as_deref().is_some_and(|only| only != name) {
-                continue;
+        eprintln!("fuzz: building the targets, sanitizer: {sanitizer}");
+        libfuzzer::build(sanitizer)?;
+        let with = if sanitizer == "none" { "" } else { ", with AddressSanitizer" };
+        for (share, done) in wanted.iter().zip(in_rounds(&wanted, sanitizer, args.executions / one_in)?) {
+            outcome.count(format!("executions of {}{with}", share.name), done.executed);
+            total += done.executed;
+            if HOSTILE.contains(&share.name) {
+                hostile += done.executed;
             }
-            let runs = (args.executions * share / 1000 / one_in).max(1);
-            let (executed, failure) = fuzz(name, sanitizer, runs, longest)?;
-            let with = if sanitizer == "none" { "" } else { ", with AddressSanitizer" };
-            outcome.count(format!("executions of {name}{with}"), executed);
-            total += executed;
-            if let Some(failure) = failure {
+            if let Some(failure) = done.failure {
                 outcome.fail(failure);
             }
         }
     }
-    for (name, ..) in TARGETS {
-        if outcome.failures.is_empty() && args.only.as_deref().is_none_or(|only| only == name) {
-            let inputs = minimise(name)?;
-            outcome.count(format!("inputs in the minimised corpus of {name}"), inputs);
+    for share in &wanted {
+        if outcome.failures.is_empty() {
+            let inputs = corpus::minimise(share.name)?;
+            outcome.count(format!("inputs in the minimised corpus of {}", share.name), inputs);
         }
     }
+    outcome.count(format!("executions that attacked a ring: {}", HOSTILE.join(", ")), hostile);
     outcome.count("executions in all", total);
     Ok(outcome)
 }
@@ -121,121 +134,4 @@ fn can_fuzz() -> Result<()> {
     ensure!(status(&["+nightly", "--version"]), "no nightly toolchain (rustup toolchain install nightly)");
     ensure!(status(&["+nightly", "fuzz", "--version"]), "no cargo-fuzz (cargo install cargo-fuzz)");
     Ok(())
-}
-
-fn build(sanitizer: &str) -> Result<()> {
-    let status = Command::new("cargo")
-        .args(["+nightly", "fuzz", "build", "--sanitizer", sanitizer, "--target-dir"])
-        .arg(built(sanitizer))
-        .current_dir(root().join("fuzz"))
-        .stdout(Stdio::null())
-        .status()?;
-    ensure!(status.success(), "cargo +nightly fuzz build failed");
-    Ok(())
-}
-
-fn fuzz_folder(kind: &str, name: &str) -> PathBuf {
-    root().join("fuzz").join(kind).join(name)
-}
-
-/// What libFuzzer found beside the committed corpus. Not committed: `minimise` takes over what is worth keeping.
-fn found(name: &str) -> PathBuf {
-    root().join("target/verify/fuzz").join(name)
-}
-
-/// Where a sanitizer's build is.
-fn built(sanitizer: &str) -> PathBuf {
-    root().join("target/verify/fuzz-built").join(sanitizer)
-}
-
-fn target(name: &str, sanitizer: &str) -> Command {
-    let mut command = Command::new("cargo");
-    command.args(["+nightly", "fuzz", "run", "--sanitizer", sanitizer, "--target-dir"]);
-    command.arg(built(sanitizer)).arg(name).current_dir(root().join("fuzz"));
-    command
-}
-
-/// Runs one target so often. Returns how often it really ran, by libFuzzer's own count, and what failed.
-fn fuzz(name: &str, sanitizer: &str, runs: u64, longest: u32) -> Result<(u64, Option<String>)> {
-    let found = found(name);
-    std::fs::create_dir_all(&found)?;
-    let log = found.with_extension("log");
-    let mut child = target(name, sanitizer)
-        .arg(&found)
-        .arg(fuzz_folder("corpus", name))
-        .arg("--")
-        .args([format!("-runs={runs}"), format!("-max_len={longest}")])
-        .args(["-print_final_stats=1", "-timeout=60", "-len_control=20", "-rss_limit_mb=1024"])
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(&log)?)
-        .spawn()?;
-    let began = Instant::now();
-    let mut told = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if told.elapsed() >= Duration::from_secs(10) {
-            told = Instant::now();
-            let done = last_number(&log);
-            eprintln!("fuzz: {name}: {done} of {runs} in {:.0?}", began.elapsed());
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    let text = std::fs::read(&log)?;
-    let text = String::from_utf8_lossy(&text);
-    let counted = text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-    let executed = counted.and_then(|count| count.trim().parse().ok()).unwrap_or(0);
-    let failure = (!status.success()).then(|| {
-        let input =
-            text.lines().find_map(|line| line.split_once("Test unit written to ")).map_or("", |it| it.1);
-        format!("{name}: {}; again: cargo +nightly fuzz run {name} {input}", log.display())
-    });
-    ensure!(
-        failure.is_some() || executed >= runs,
-        "{name} ran {executed} times of {runs}: {}",
-        log.display()
-    );
-    Ok((executed, failure))
-}
-
-/// The number of executions in the newest line of the log.
-fn last_number(log: &Path) -> u64 {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let number = |line: &str| line.strip_prefix('#')?.split_whitespace().next()?.parse().ok();
-    text.lines().rev().find_map(number).unwrap_or(0)
-}
-
-/// The smallest part of what was committed and what was found that reaches as much becomes the corpus. Whole files of
-/// rings stay: libFuzzer would cut them short.
-fn minimise(name: &str) -> Result<u64> {
-    let corpus = fuzz_folder("corpus", name);
-    let merged = found(name).with_extension("merged");
-    if merged.exists() {
-        std::fs::remove_dir_all(&merged)?;
-    }
-    std::fs::create_dir_all(&merged)?;
-    let log = found(name).with_extension("merge.log");
-    let status = target(name, "none")
-        .arg(&merged)
-        .args([&corpus, &found(name)])
-        .args(["--", "-merge=1", "-max_len=600"])
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(&log)?)
-        .status()?;
-    ensure!(status.success(), "the merge of {name} failed: {}", log.display());
-    let is_ring =
-        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ring-"));
-    for entry in std::fs::read_dir(&corpus)? {
-        let path = entry?.path();
-        if !is_ring(&path) {
-            std::fs::remove_file(path)?;
-        }
-    }
-    for entry in std::fs::read_dir(&merged)? {
-        let path = entry?.path();
-        std::fs::copy(&path, corpus.join(path.file_name().expect("a file")))?;
-    }
-    Ok(std::fs::read_dir(&corpus)?.count() as u64)
 }
