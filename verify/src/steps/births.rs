@@ -1,9 +1,11 @@
 //! Creators interrupted: either there is no ring, or a whole one; and never anything else in the directory.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::unistd::Pid;
 use quoit::{Attach, Consumer, Error, Event, Inspector, Producer};
 
@@ -23,14 +25,14 @@ pub(crate) fn sweep(stage: &Stage, state: &State, points: Points, totals: &mut T
     let path = stage.nursery().join("ring");
     let (pid, mut unborn, mut bytes) = (child.pid(), None, Vec::new());
     let track = Track::follow(&mut child, || {
-        let mut now = std::fs::read(&path).unwrap_or_default();
-        // The file without a name is seen by nobody, but its first page tells how far it is.
+        // Through the maker's descriptor, since nobody else sees a file without a name; and with the name, since
+        // getting it is a change.
+        let mut now = vec![u8::from(path.exists())];
         unborn = unborn.take().or_else(|| births.unborn(pid));
-        let mut page = [0; 4096];
-        if let Some(file) = &unborn {
-            file.read_at(&mut page, 0)?;
+        if let Some(mut file) = unborn.as_ref() {
+            file.seek(SeekFrom::Start(0))?;
+            file.read_to_end(&mut now)?;
         }
-        now.extend_from_slice(&page);
         let changed = now != bytes;
         bytes = now;
         Ok(changed)
@@ -100,7 +102,7 @@ impl Births<'_> {
         })
     }
 
-    /// The file that the victim has made and not named, opened through its descriptor.
+    /// The file that the victim has made, named or not, opened through its descriptor.
     fn unborn(&self, pid: Pid) -> Option<File> {
         let nursery = self.stage.nursery();
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
@@ -108,25 +110,42 @@ impl Births<'_> {
             .flatten()
             .filter(|entry| {
                 let target = std::fs::read_link(entry.path()).unwrap_or_default();
-                target.starts_with(&nursery) && target.to_string_lossy().ends_with("(deleted)")
+                target.parent() == Some(&nursery)
             })
             .find_map(|entry| File::open(entry.path()).ok())
     }
 
-    /// Whoever came upon a file that has no name yet would take it for a ring only if it is one, whole: the magic
-    /// number comes last.
+    /// Whoever came upon the file that the victim holds, with a name or without, may take it for a ring only if it
+    /// is one, whole: the magic number comes last.
     fn half_made(&self, pid: Pid, totals: &mut Totals) -> Result<()> {
         let Some(file) = self.unborn(pid) else { return Ok(()) };
         let mut magic = [0; 8];
-        if file.read_at(&mut magic, 0)? < magic.len() || magic == [0; 8] {
-            return Ok(());
-        }
+        let begun = file.read_at(&mut magic, 0)? == magic.len() && magic != [0; 8];
+        // A copy, which has a name and no locks: what the file says of itself is judged, and nothing else.
         let copy = self.stage.nursery().with_extension("unborn");
         std::io::copy(&mut &file, &mut File::create(&copy)?)?;
-        let opened = Inspector::open(&copy).map(drop);
+        let judged = match (begun, Inspector::open(&copy).map(drop)) {
+            (false, Err(_)) => Ok(()),
+            (false, Ok(())) => Err(anyhow!("a half-made file is a ring without its magic number")),
+            (true, Err(error)) => Err(error).context("a half-made file has its magic number"),
+            (true, Ok(())) => self.works(&copy).context("a half-made file is accepted as a ring"),
+        };
         std::fs::remove_file(&copy)?;
         totals.checks += 1;
-        opened.context("a half-made file has its magic number")
+        judged
+    }
+
+    /// A ring of this state's shape in which nothing was ever published.
+    fn works(&self, path: &Path) -> Result<()> {
+        let mut producer = Producer::open(path)?;
+        let first = self.state.shape.origin.1;
+        ensure!(producer.next_sequence() == first, "it begins with {:#x}", producer.next_sequence());
+        let mut consumer = Consumer::open(path, &Attach::gated())?;
+        ensure!(producer.try_send(b"the first") == Ok(first), "the first record");
+        let received =
+            matches!(consumer.try_recv()?, Some(Event::Record(record)) if record.to_vec() == b"the first");
+        ensure!(received, "the first record comes out");
+        Ok(())
     }
 
     fn aftermath(&self, totals: &mut Totals) -> Result<()> {
@@ -134,20 +153,10 @@ impl Births<'_> {
         let path = nursery.join("ring");
         let before = entries(&nursery)?;
         ensure!(before.is_empty() || before == ["ring"], "stray files: {before:?}");
-        let options = self.state.shape.options();
-        let mut producer = match before.is_empty() {
-            true => Producer::create(&path, &options)?,
-            false => Producer::open(&path)?,
-        };
-        let first = self.state.shape.origin.1;
-        ensure!(producer.next_sequence() == first, "it begins with {:#x}", producer.next_sequence());
-        let mut consumer = Consumer::open(&path, &Attach::gated())?;
-        ensure!(producer.try_send(b"the first") == Ok(first), "the first record");
-        let received =
-            matches!(consumer.try_recv()?, Some(Event::Record(record)) if record.to_vec() == b"the first");
-        ensure!(received, "the first record comes out");
-        drop(consumer);
-        drop(producer);
+        if before.is_empty() {
+            drop(Producer::create(&path, &self.state.shape.options())?);
+        }
+        self.works(&path)?;
         std::fs::remove_file(&path)?;
         let after = entries(&nursery)?;
         ensure!(after.is_empty(), "stray files: {after:?}");
