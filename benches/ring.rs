@@ -1,0 +1,190 @@
+//! Micro-benchmarks: what single operations cost in one thread, with everything in its cache. `quoit bench` is the
+//! one that measures between processes.
+//!
+//! ```sh
+//! cargo bench --bench ring            # all
+//! cargo bench --bench ring -- publish # one group
+//! ```
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use quoit::{Attach, Consumer, Event, Options, Producer, Start, WaitMode};
+
+/// Where copies are measured: in the first-level cache, beyond it, and beyond the second.
+const SIZES: [usize; 4] = [8, 64, 1024, 64 << 10];
+const CAPACITY: u64 = 1 << 20;
+
+/// A ring on the heap with nobody on it but its producer.
+fn heap(options: &Options) -> Producer {
+    options.local().unwrap().producer().unwrap()
+}
+
+fn options() -> Options {
+    Options::new().capacity(CAPACITY)
+}
+
+/// Takes all that is there, and returns how many records it was.
+fn take(consumer: &mut Consumer) -> usize {
+    consumer.drain(usize::MAX, |event| drop(black_box(event))).unwrap()
+}
+
+fn publish(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("publish");
+    for size in SIZES {
+        let payload = vec![7; size];
+        group.throughput(Throughput::Bytes(size as u64));
+        let mut producer = heap(&options());
+        group.bench_function(BenchmarkId::new("heap", size), |bencher| {
+            bencher.iter(|| producer.send(black_box(&payload)).unwrap());
+        });
+        let directory = tempfile::Builder::new().prefix("quoit-bench").tempdir_in("/dev/shm").unwrap();
+        let mut producer = Producer::create(directory.path().join("ring"), &options()).unwrap();
+        group.bench_function(BenchmarkId::new("tmpfs", size), |bencher| {
+            bencher.iter(|| producer.send(black_box(&payload)).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// What being ready to wake a sleeper adds to a publish: nothing is asked with `Spin`, and nobody sleeps.
+fn wake_check(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("wake check");
+    for mode in [WaitMode::Spin, WaitMode::Membarrier, WaitMode::Fence] {
+        let mut producer = heap(&options().wait(mode));
+        group.bench_function(format!("{mode:?}"), |bencher| {
+            bencher.iter(|| producer.send(black_box(&[7; 64])).unwrap());
+        });
+    }
+    group.finish();
+}
+
+fn express(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("express copy");
+    for (name, on) in [("with", true), ("without", false)] {
+        let mut producer = heap(&options().express(on));
+        group.bench_function(name, |bencher| bencher.iter(|| producer.send(black_box(&[7; 64])).unwrap()));
+    }
+    group.finish();
+}
+
+fn claim(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("claim");
+    for size in SIZES {
+        let payload = vec![7; size];
+        let mut producer = heap(&options());
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::new("written", size), |bencher| {
+            bencher.iter(|| {
+                let mut claim = producer.claim(size).unwrap();
+                claim.write_at(0, black_box(&payload)).unwrap();
+                claim.publish()
+            });
+        });
+    }
+    let mut producer = heap(&options());
+    group.bench_function("dropped", |bencher| bencher.iter(|| drop(black_box(producer.claim(64).unwrap()))));
+    group.finish();
+}
+
+fn batch(criterion: &mut Criterion) {
+    const RECORDS: u64 = 64;
+    let mut group = criterion.benchmark_group("batch of 64");
+    group.throughput(Throughput::Elements(RECORDS));
+    for size in [8, 64, 1024] {
+        let payload = vec![7; size];
+        let mut producer = heap(&options());
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| {
+                let mut batch = producer.batch();
+                for _ in 0..RECORDS {
+                    batch.send(black_box(&payload)).unwrap();
+                }
+                batch.publish()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One record sent and received by the same thread, and a look that finds nothing.
+fn receive(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("receive");
+    for (policy, attach) in [("gated", Attach::gated()), ("lossy", Attach::lossy())] {
+        for size in SIZES {
+            let payload = vec![7; size];
+            let mut buffer = vec![0; size];
+            let ring = options().local().unwrap();
+            let mut consumer = ring.consumer(&attach).unwrap();
+            let mut producer = ring.producer().unwrap();
+            take(&mut consumer);
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_function(BenchmarkId::new(policy, size), |bencher| {
+                bencher.iter(|| {
+                    producer.send(black_box(&payload)).unwrap();
+                    match consumer.try_recv().unwrap() {
+                        Some(Event::Record(record)) => assert_eq!(record.copy_to(&mut buffer), size),
+                        other => panic!("a record was sent: {other:?}"),
+                    }
+                    black_box(&buffer);
+                });
+            });
+        }
+    }
+    let ring = options().local().unwrap();
+    let mut observer = ring.observer(Start::Newest).unwrap();
+    let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+    let _producer = ring.producer().unwrap();
+    take(&mut consumer);
+    observer.drain(usize::MAX, |event| drop(black_box(event))).unwrap();
+    group.bench_function("nothing, by a consumer", |bencher| {
+        bencher.iter(|| assert!(consumer.try_recv().unwrap().is_none()));
+    });
+    group.bench_function("nothing, by an observer", |bencher| {
+        bencher.iter(|| assert!(observer.try_recv().unwrap().is_none()));
+    });
+    group.finish();
+}
+
+/// A small ring that gated consumers empty after each lap: the producer looks at all gates once a lap or oftener.
+/// Per record, their receiving is in it.
+fn gate_scan(criterion: &mut Criterion) {
+    // Of 72 bytes each: less than the capacity, padding and strides included.
+    const LAP: u64 = 48;
+    let mut group = criterion.benchmark_group("gate scan");
+    group.throughput(Throughput::Elements(LAP));
+    for slots in [1_u32, 16, 64] {
+        let ring = Options::new().capacity(4096).slots(slots).local().unwrap();
+        let mut consumers: Vec<_> = (0..slots).map(|_| ring.consumer(&Attach::gated()).unwrap()).collect();
+        let mut producer = ring.producer().unwrap();
+        group.bench_function(BenchmarkId::new("consumers", slots), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..LAP {
+                    producer.try_send(black_box(&[7; 64])).unwrap();
+                }
+                for consumer in &mut consumers {
+                    take(consumer);
+                    consumer.release();
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Short by default, so that the whole set takes about a quarter of a minute; longer with criterion's own options.
+fn short() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(300))
+        .sample_size(20)
+}
+
+fn main() {
+    let mut criterion = short().configure_from_args();
+    for group in [publish, wake_check, express, claim, batch, receive, gate_scan] {
+        group(&mut criterion);
+    }
+    criterion.final_summary();
+}
