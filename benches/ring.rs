@@ -27,7 +27,11 @@ fn options() -> Options {
 
 /// Takes all that is there, and returns how many records it was.
 fn take(consumer: &mut Consumer) -> usize {
-    consumer.drain(usize::MAX, |event| drop(black_box(event))).unwrap()
+    consumer
+        .drain(usize::MAX, |event| {
+            black_box(event);
+        })
+        .unwrap()
 }
 
 fn publish(criterion: &mut Criterion) {
@@ -137,7 +141,11 @@ fn receive(criterion: &mut Criterion) {
     let mut consumer = ring.consumer(&Attach::gated()).unwrap();
     let _producer = ring.producer().unwrap();
     take(&mut consumer);
-    observer.drain(usize::MAX, |event| drop(black_box(event))).unwrap();
+    observer
+        .drain(usize::MAX, |event| {
+            black_box(event);
+        })
+        .unwrap();
     group.bench_function("nothing, by a consumer", |bencher| {
         bencher.iter(|| assert!(consumer.try_recv().unwrap().is_none()));
     });
