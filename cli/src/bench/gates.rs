@@ -1,7 +1,9 @@
 //! What attached gated slots cost the one who publishes. One process holds all the consumers and drains each of them
-//! between two bursts, so that every cursor is in that process's cache, and has moved, whenever the producer looks
-//! at the gates.
+//! between two bursts. Then it walks over memory of its own, so that its caches hold as little of the ring however
+//! many consumers have read it, and drains one more record of each: every cursor has moved, and is in its cache,
+//! whenever the producer looks at the gates.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -22,13 +24,17 @@ const BURSTS: u64 = 16;
 const FIRST: u64 = 15;
 const LARGE: usize = CAPACITY / BURSTS as usize - 8;
 /// How long to look for calm bursts.
-const TIME: Duration = Duration::from_millis(2500);
+const TIME: Duration = Duration::from_secs(3);
+/// Slots of the ring.
+const SLOTS: usize = 1024;
+/// Bytes to be walked over: more than a last-level cache.
+const WALK: usize = 48 << 20;
 /// Descriptors of a measuring process besides those of its consumers.
 const DESCRIPTORS: u64 = 64;
 
 pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Report> {
     if scene.side == Side::Left {
-        let options = options(CAPACITY, WaitMode::default()).slots(1024);
+        let options = options(CAPACITY, WaitMode::default()).slots(SLOTS as u32);
         let producer = Producer::create(scene.ring(), &options)?;
         scene.meet();
         scene.meet();
@@ -39,6 +45,7 @@ pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Report> {
     scene.meet();
     let consumers = (0..slots).map(|_| Consumer::open(scene.ring(), &Attach::gated()));
     let mut consumers = consumers.collect::<Result<Vec<_>, _>>()?;
+    let memory = vec![1_u8; WALK];
     scene.meet();
     let mut drain = |burst: u64| {
         for consumer in &mut consumers {
@@ -57,6 +64,10 @@ pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Report> {
             return Ok(Report::default());
         }
         drain(LAP / BURSTS)?;
+        black_box(memory.iter().step_by(64).map(|byte| u64::from(*byte)).sum::<u64>());
+        scene.meet();
+        scene.meet();
+        drain(1)?;
     }
 }
 
@@ -84,6 +95,9 @@ fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Report>
         if over {
             break;
         }
+        scene.meet();
+        producer.send(&payload)?;
+        scene.meet();
     }
     let figures = Figures {
         typical: nanos / (kept.max(1) * (LAP / BURSTS)) as f64,
@@ -103,8 +117,7 @@ fn allow_descriptors(wanted: u64) -> Result<()> {
     Ok(())
 }
 
-/// How many gated consumers one process may hold here.
-pub(crate) fn most_slots() -> usize {
-    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    most.saturating_sub(DESCRIPTORS) as usize
+/// Whether one process may hold so many consumers here.
+pub(crate) fn is_allowed() -> bool {
+    getrlimit(Resource::Nofile).maximum.is_none_or(|most| most >= SLOTS as u64 + DESCRIPTORS)
 }
