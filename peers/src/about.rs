@@ -1,0 +1,46 @@
+//! What was measured: machine, versions, date.
+
+use crate::machine::Machine;
+use crate::peers::System;
+
+const LOCK: &str = include_str!("../Cargo.lock");
+
+pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, String)> {
+    let crates: Vec<String> = systems
+        .iter()
+        .filter_map(|system| Some(format!("{} {}", system.name(), version(system.name())?)))
+        .collect();
+    let [first, second] = machine.used;
+    let about = [
+        ("Machine", format!("{}, {} CPUs", machine.cpu, machine.cpus)),
+        ("CPUs used", format!("{first} and {second}: {}", machine.placement)),
+        ("Kernel", format!("Linux {}", machine.kernel)),
+        ("Security", machine.mitigations.clone()),
+        ("Load at the start", format!("{:.2}", machine.load)),
+        ("Crates", crates.join(", ")),
+        ("Date", machine.date.clone()),
+    ];
+    about.map(|(what, value)| (what.to_owned(), value)).into()
+}
+
+/// As it was built.
+fn version(name: &str) -> Option<&'static str> {
+    let (_, rest) = LOCK.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    Some(rest.split_once('"')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn every_crate_has_a_version() {
+        let without: Vec<&str> = System::value_variants()
+            .iter()
+            .map(|system| system.name())
+            .filter(|name| version(name).is_none())
+            .collect();
+        assert_eq!(without, ["pipe", "Unix socket"]);
+    }
+}

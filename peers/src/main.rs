@@ -1,0 +1,128 @@
+//! The same workloads over quoit and over other ways to hand records from one process to another, side by side: what
+//! each takes is shown as a ratio to what plain atomics take in the same round.
+
+mod about;
+mod document;
+mod figures;
+mod floors;
+mod ground;
+mod job;
+#[path = "../../cli/src/bench/machine.rs"]
+mod machine;
+mod pair;
+mod peers;
+mod picture;
+mod place;
+mod plan;
+mod report;
+mod rounds;
+mod scene;
+mod table;
+mod windows;
+mod work;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+
+use crate::document::Document;
+use crate::machine::Machine;
+use crate::peers::System;
+use crate::place::Place;
+use crate::plan::Workload;
+use crate::rounds::Rounds;
+use crate::scene::{Setting, Side};
+
+/// The same workloads over quoit and over its peers. Without --quick, --only and --systems it also writes what it found
+/// into docs/benchmarks.md and docs/peers.svg.
+#[derive(Debug, Parser)]
+struct Args {
+    /// A few short rounds
+    #[arg(long)]
+    quick: bool,
+    /// These workloads only
+    #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
+    only: Vec<Workload>,
+    /// These systems only
+    #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
+    systems: Vec<System>,
+    /// How many rounds; otherwise 31, or 5 with --quick
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: Option<u32>,
+    /// No further round that would end later than this
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// The two CPUs to run on; otherwise two cores that share a cache
+    #[arg(long, value_name = "CPU,CPU", value_parser = two)]
+    cpus: Option<[usize; 2]>,
+    /// One document of JSON
+    #[arg(long)]
+    json: bool,
+    /// Measures nothing: makes the documentation of such documents, which have a part each
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds"])]
+    report: Vec<PathBuf>,
+    /// One of the two measuring processes
+    #[arg(long, hide = true, requires_all = ["directory", "cpus"])]
+    side: Option<Side>,
+    #[arg(long, hide = true)]
+    directory: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let (Some(side), Some(directory), Some(cpus)) = (args.side, &args.directory, args.cpus) {
+        return pair::serve(side, &Setting { directory: directory.clone(), cpus });
+    }
+    if !args.report.is_empty() {
+        let documents: Result<Vec<Document>> = args.report.iter().map(read).collect();
+        let document = Document::joined(documents?).context("no documents")?;
+        report::write(&document)?;
+        return print(&args, &document);
+    }
+    let machine = Machine::look(args.cpus)?;
+    let (most, scale) = if args.quick { (5, 0.5) } else { (31, 1.0) };
+    let rounds = Rounds {
+        most: args.rounds.unwrap_or(most),
+        time: args.seconds.map_or(Duration::MAX, Duration::from_secs),
+    };
+    let groups: Vec<_> = plan::plan(&args.only, scale)
+        .into_iter()
+        .map(|group| (group, group.systems(&args.systems)))
+        .filter(|(_, systems)| !systems.is_empty())
+        .collect();
+    let place = Place::new()?;
+    let setting = Setting { directory: place.path().to_owned(), cpus: machine.used };
+    let about = about::about(&machine, System::value_variants());
+    let document = Document::of(about, &groups, &rounds::play(&groups, rounds, &setting)?);
+    if !args.quick && args.only.is_empty() && args.systems.is_empty() {
+        report::write(&document)?;
+    }
+    print(&args, &document)
+}
+
+fn two(text: &str) -> Result<[usize; 2]> {
+    let (first, second) = text.split_once(',').context("two CPUs are wanted, as in 0,1")?;
+    Ok([first.parse()?, second.parse()?])
+}
+
+fn read(path: &PathBuf) -> Result<Document> {
+    let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no document of this program", path.display()))
+}
+
+fn print(args: &Args, document: &Document) -> Result<()> {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(document)?);
+        return Ok(());
+    }
+    for (what, value) in &document.about {
+        println!("{what:18} {value}");
+    }
+    for table in table::tables(document) {
+        println!("\n{}", table.plain().trim_end());
+    }
+    Ok(())
+}
