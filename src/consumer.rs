@@ -96,6 +96,7 @@ impl Consumer {
     /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received: calling again waits for
     /// another producer, and says the same again if none came within a tenth of a second.
     /// [`RecvError::Corrupt`] and [`RecvError::Forked`] are final.
+    #[inline]
     pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
         self.receiver.recv()
     }

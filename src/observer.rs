@@ -52,6 +52,7 @@ impl Observer {
     /// # Errors
     ///
     /// As [`Consumer::recv`](crate::Consumer::recv).
+    #[inline]
     pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
         self.receiver.recv()
     }

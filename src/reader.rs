@@ -20,13 +20,17 @@ pub(crate) enum Guard {
     Never,
 }
 
+/// Most bytes that `poll_near` may read at a time: less than padding's bit in a length.
+const NEAR_MOST: u64 = 1 << 30;
+
 /// A reader's private half.
 #[derive(Debug)]
 pub(crate) struct Reader {
     next: Place,
     /// The newest `published` seen.
     seen: u64,
-    /// Records that begin before this have nothing before them to be told, and nobody overwrites them.
+    /// Records that end here or before take no more than a look at their header: they are published, nobody
+    /// overwrites them, nothing is to be told before them, and none of them reaches past the end of the ring.
     near: u64,
     guard: Guard,
     /// The producer's epoch, and the place where a newer one began that was not told yet.
@@ -116,12 +120,32 @@ impl Reader {
         if !after(self.near, self.next.position) {
             return None;
         }
+        let left = self.near.wrapping_sub(self.next.position);
         let word = areas.geometry.word(self.next.position);
-        let header = areas.data[word].load_gated(at!(R2_HEADER, Relaxed));
-        let Step::Record(len) = self.next.judge(areas, header, self.seen) else { return None };
+        let (len, sequence) = unpack(areas.data[word].load_gated(at!(R2_HEADER, Relaxed)));
+        // Padding, and every strange length, is larger than what is left: `judge` has the word for it.
+        if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
+            return None;
+        }
         let sequence = self.next.sequence;
         self.next = self.next.past_record(len);
         Some(Lent { sequence, len, word: word + 1 })
+    }
+
+    /// After `poll` has lent a record: those that follow it below `limit` may come through `poll_near`, which looks at
+    /// nothing but their headers. It goes no further than what is published, nor across the end of the ring.
+    #[inline]
+    pub(crate) fn allow_near(&mut self, areas: Areas<'_>, limit: u64) {
+        if self.guard == Guard::Never && self.change.is_none() {
+            let first = |a, b| if after(a, b) { b } else { a };
+            let room = areas.geometry.room(self.next.position).min(NEAR_MOST);
+            self.near = first(first(self.seen, limit), self.next.position.wrapping_add(room));
+        }
+    }
+
+    /// Every record comes through `poll` again.
+    pub(crate) fn forbid_near(&mut self) {
+        self.near = self.next.position;
     }
 
     /// Reads one record: into `buffer`, unless it can be lent.
@@ -135,9 +159,6 @@ impl Reader {
                     Ok(true) => {}
                     Ok(false) => return Found::Nothing,
                     Err(corruption) => return Found::Corrupt(corruption),
-                }
-                if self.guard == Guard::Never && self.change.is_none() {
-                    self.near = self.seen;
                 }
             }
             if let Some((began, epoch)) = self.change

@@ -119,6 +119,7 @@ impl Receiver {
         self.catch_up();
         self.keep = keep;
         self.checked = keep || self.guarded || self.corrupt.is_some();
+        self.reader.forbid_near();
     }
 
     pub(crate) fn producer_alive(&self) -> bool {
@@ -167,10 +168,9 @@ impl Receiver {
         if self.region.broken() {
             return None;
         }
-        let (seat, areas) = (self.seat.as_ref()?, self.region.areas());
-        let behind = self.reader.next().position.wrapping_sub(seat.stored().position);
-        let due = behind >= areas.geometry.capacity / 8 || wait::is_armed(&areas.control.space.word);
-        if due || self.checked {
+        let areas = self.region.areas();
+        // A producer that sleeps for space is waiting for the cursor.
+        if wait::is_armed(&areas.control.space.word) {
             return None;
         }
         let record = self.reader.poll_near(areas)?;
@@ -178,7 +178,7 @@ impl Receiver {
         Some(record)
     }
 
-    #[inline(never)]
+    #[inline]
     fn step_checked(&mut self) -> Result<Option<Step>, RecvError> {
         if self.region.broken() {
             return Err(self.region.fault().into());
@@ -200,6 +200,14 @@ impl Receiver {
             match self.reader.poll(self.region.areas(), &mut self.buffer) {
                 Found::Record { sequence, len, lent } => {
                     let lent = lent.filter(|word| !self.copied_out(*word, len));
+                    if !self.checked
+                        && let Some(seat) = &self.seat
+                    {
+                        let areas = self.region.areas();
+                        // There the cursor is due.
+                        let due = seat.stored().position.wrapping_add(areas.geometry.capacity / 8);
+                        self.reader.allow_near(areas, due);
+                    }
                     return Ok(Some(Step::Record { sequence, len, lent }));
                 }
                 Found::Nothing => {
@@ -307,6 +315,7 @@ impl Receiver {
     fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
         self.corrupt = Some(corruption);
         self.checked = true;
+        self.reader.forbid_near();
         corruption.into()
     }
 
@@ -392,7 +401,7 @@ impl Receiver {
     }
 
     /// Lends what `step` found.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend(&self, step: Step) -> Event<'_> {
         match step {
             Step::Record { sequence, lent: None, .. } => {
@@ -408,12 +417,35 @@ impl Receiver {
         }
     }
 
-    #[inline]
-    pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        Ok(self.step()?.map(|step| self.lend(step)))
+    #[inline(always)]
+    fn lend_near(&self, record: Lent) -> Event<'_> {
+        let Lent { sequence, len, word } = record;
+        self.lend(Step::Record { sequence, len, lent: Some(word) })
     }
 
+    #[inline(always)]
+    pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        match self.step_near() {
+            Some(record) => Ok(Some(self.lend_near(record))),
+            None => self.try_recv_checked(),
+        }
+    }
+
+    #[inline(never)]
+    fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        Ok(self.step_checked()?.map(|step| self.lend(step)))
+    }
+
+    #[inline(always)]
     pub(crate) fn recv(&mut self) -> Result<Event<'_>, RecvError> {
+        match self.step_near() {
+            Some(record) => Ok(self.lend_near(record)),
+            None => self.recv_checked(),
+        }
+    }
+
+    #[inline(never)]
+    fn recv_checked(&mut self) -> Result<Event<'_>, RecvError> {
         loop {
             if let Some(step) = self.wait(u64::MAX)? {
                 return Ok(self.lend(step));

@@ -110,21 +110,25 @@ impl<'a> Record<'a> {
     }
 
     /// Its number in the stream: one more than that of the record published before it.
+    #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// Payload bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Has it no payload?
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Copies the payload to the start of `buffer`, cut to its length. Returns the bytes copied.
+    #[inline]
     pub fn copy_to(&self, buffer: &mut [u8]) -> usize {
         let len = self.len.min(buffer.len());
         match self.source {
@@ -135,6 +139,7 @@ impl<'a> Record<'a> {
     }
 
     /// The payload, appended to `buffer`.
+    #[inline]
     pub fn append_to(&self, buffer: &mut Vec<u8>) {
         match self.source {
             Source::Copied(bytes) => buffer.extend_from_slice(bytes),
@@ -150,6 +155,7 @@ impl<'a> Record<'a> {
     }
 
     /// The payload: borrowed where it was copied out already, a copy where it is still in the ring.
+    #[inline]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         match self.source {
             Source::Copied(bytes) => Cow::Borrowed(bytes),
@@ -165,6 +171,7 @@ impl<'a> Record<'a> {
     /// the file not to touch the record before it is released: the producer of this library does not.
     #[cfg(not(loom))]
     #[allow(unsafe_code, reason = "hands its contract on to the caller")]
+    #[inline]
     pub unsafe fn as_slice(&self) -> &'a [u8] {
         match self.source {
             Source::Copied(bytes) => bytes,
