@@ -99,7 +99,7 @@ impl<'a> Claim<'a> {
         let staged = producer.stage(claimed);
         producer.express_claimed(claimed, staged);
         // A failure is final, and told by the next call.
-        let _ = producer.make_visible(staged);
+        let _ = producer.make_visible::<false>(staged);
         staged.sequence.wrapping_sub(1)
     }
 }
@@ -192,20 +192,18 @@ impl<'a> Batch<'a> {
 
     /// Makes every record of the batch visible at once. Returns the last one's sequence; `None`: it was empty, or memory
     /// of the ring is gone and nothing is visible, as the next call says.
-    pub fn publish(mut self) -> Option<u64> {
-        if core::mem::take(&mut self.records) == 0 {
+    pub fn publish(self) -> Option<u64> {
+        if self.records == 0 {
             return None;
         }
-        self.producer.make_visible(self.producer.writer().staged()).ok()?;
+        self.producer.make_visible::<false>(self.producer.writer().staged()).ok()?;
         Some(self.producer.next_sequence().wrapping_sub(1))
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        if self.records > 0 {
-            self.producer.discard();
-        }
+        self.producer.end_batch();
     }
 }
 

@@ -192,15 +192,33 @@ impl Producer {
         self.send(value.as_bytes())
     }
 
-    #[inline]
+    #[inline(always)]
     fn transmit(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
+        if let Some(claimed) = self.writer.claim_near(self.region.geometry(), payload.len())
+            && !self.region.broken()
+            && !self.writer.in_batch()
+        {
+            return self.deliver::<true>(claimed, payload);
+        }
+        self.transmit_checked(payload, patience)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn transmit_checked(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
         self.drop_forgotten();
         let claimed = self.obtain(payload.len(), patience)?;
+        self.deliver::<false>(claimed, payload)
+    }
+
+    /// Fills a claim with `payload` and publishes it.
+    #[inline(always)]
+    fn deliver<const NEAR: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> Result<u64, SendError> {
         let areas = self.region.areas();
         copy::write(self.writer.payload(areas, claimed), payload);
-        let staged = self.writer.stage(areas, claimed);
+        let staged = self.writer.stage::<NEAR>(areas, claimed);
         self.writer.express(areas, claimed, staged, |words| copy::write(words, payload));
-        self.make_visible(staged)?;
+        self.make_visible::<NEAR>(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
 
@@ -241,14 +259,15 @@ impl Producer {
     /// Begins a batch: records that become visible together.
     pub fn batch(&mut self) -> Batch<'_> {
         self.drop_forgotten();
+        self.writer.begin_batch();
         Batch::new(self)
     }
 
     /// What a batch staged that was passed to `mem::forget` must not come out with the next record.
     #[inline]
     fn drop_forgotten(&mut self) {
-        if self.writer.staged().position != self.writer.published().position {
-            self.discard();
+        if self.writer.in_batch() {
+            self.writer.end_batch();
         }
     }
 
@@ -258,15 +277,8 @@ impl Producer {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        let max = self.region.geometry().max_len();
-        if len > max {
-            return Err(SendError::TooLarge { len, max });
-        }
-        // At most 2^31 - 8, so it fits.
-        let len = len as u32;
-        if let Some(claimed) = self.writer.claim_near(self.region.geometry(), len)
-            && !self.pressed
-        {
+        // A refused claim leaves nothing near, so this one is not `pressed`.
+        if let Some(claimed) = self.writer.claim_near(self.region.geometry(), len) {
             return Ok(claimed);
         }
         self.obtain_checked(len, patience)
@@ -274,7 +286,13 @@ impl Producer {
 
     /// The claim begins a segment, or more is the matter.
     #[cold]
-    fn obtain_checked(&mut self, len: u32, patience: Patience) -> Result<Claimed, SendError> {
+    fn obtain_checked(&mut self, len: usize, patience: Patience) -> Result<Claimed, SendError> {
+        let max = self.region.geometry().max_len();
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        // At most 2^31 - 8, so it fits.
+        let len = len as u32;
         match self.writer.claim(self.region.areas(), len) {
             Ok(claimed) => {
                 if self.pressed {
@@ -394,27 +412,32 @@ impl Producer {
         }
     }
 
-    /// Staged records become visible, and whoever sleeps for them is woken.
-    #[inline]
-    pub(crate) fn make_visible(&mut self, staged: Place) -> Result<(), SendError> {
+    /// Staged records become visible, and whoever sleeps for them is woken. `NEAR`: they begin no segment.
+    #[inline(always)]
+    pub(crate) fn make_visible<const NEAR: bool>(&mut self, staged: Place) -> Result<(), SendError> {
         // What was written to memory that is gone is in no file: nobody may be led there.
         if self.region.spoilt() {
             return Err(self.region.fault().into());
         }
         self.writer.publish(self.region.areas(), staged);
-        if self.writer.has_notes() {
+        if !NEAR && self.writer.has_notes() {
             self.write_notes();
         }
-        let areas = self.region.areas();
-        if wait::notify(&areas.control.data.word, self.mode) {
-            self.totals.wakes = self.totals.wakes.wrapping_add(1);
-            areas.head.counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
+        if wait::notify(&self.region.areas().control.data.word, self.mode) {
+            self.count_wake();
         }
         // Nor did anybody see it if that memory is gone.
         if self.region.spoilt() {
             return Err(self.region.fault().into());
         }
         Ok(())
+    }
+
+    #[cold]
+    fn count_wake(&mut self) {
+        self.totals.wakes = self.totals.wakes.wrapping_add(1);
+        let counters = &self.region.areas().head.counters;
+        counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
     }
 
     #[cold]
@@ -442,7 +465,7 @@ impl Producer {
     /// The claimed record is complete. Returns the place behind it.
     #[inline]
     pub(crate) fn stage(&mut self, claimed: Claimed) -> Place {
-        self.writer.stage(self.region.areas(), claimed)
+        self.writer.stage::<false>(self.region.areas(), claimed)
     }
 
     /// The express copy of a record that was filled in place.
@@ -456,8 +479,8 @@ impl Producer {
         });
     }
 
-    pub(crate) fn discard(&mut self) {
-        self.writer.discard();
+    pub(crate) fn end_batch(&mut self) {
+        self.writer.end_batch();
     }
 
     pub(crate) fn gated_only(&self) -> bool {

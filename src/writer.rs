@@ -8,10 +8,10 @@ use crate::sync::{at, fence_at};
 /// The producer's private half: what it needs to know without asking shared memory.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Everything below is visible.
-    published: Place,
-    /// Where the next claim begins: ahead of `published` only inside a batch.
+    /// Where the next claim begins. Outside a batch everything below is visible, but for the record being sent.
     staged: Place,
+    /// Inside a batch: everything below is visible.
+    batch: Option<Place>,
     /// The shared `reserve`.
     reserve: u64,
     /// No claim may pass this until the gates are scanned again.
@@ -54,8 +54,8 @@ impl Writer {
         // first word dirtied below it without a [W1] of our own.
         let reserve = areas.head.reserve.reserve.load(at!(T1_RESERVE, Relaxed));
         Self {
-            published,
             staged: published,
+            batch: None,
             reserve,
             limit: published.position,
             near: published.position,
@@ -66,8 +66,19 @@ impl Writer {
         }
     }
 
+    /// Everything below is visible. Between `stage` and `publish` of a record that is sent alone, that one too is meant.
     pub(crate) fn published(&self) -> Place {
-        self.published
+        self.batch.unwrap_or(self.staged)
+    }
+
+    /// What is staged from here on becomes visible together.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch = Some(self.staged);
+    }
+
+    #[inline(always)]
+    pub(crate) fn in_batch(&self) -> bool {
+        self.batch.is_some()
     }
 
     pub(crate) fn staged(&self) -> Place {
@@ -76,15 +87,17 @@ impl Writer {
 
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
-        self.near = self.published.position;
+        self.near = self.published().position;
     }
 
     /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
     #[inline(always)]
-    pub(crate) fn claim_near(&self, geometry: &Geometry, len: u32) -> Option<Claimed> {
+    pub(crate) fn claim_near(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
         let position = self.staged.position;
-        let end = position.wrapping_add(footprint(len as usize));
-        after(self.near, end).then(|| Claimed { word: geometry.word(position) + 1, len })
+        let end = position.wrapping_add(footprint(len));
+        // Positions are compared by their signed distance, so no length may be so large that it turns the sign.
+        let near = len < PADDING_BIT as usize && after(self.near, end);
+        near.then(|| Claimed { word: geometry.word(position) + 1, len: len as u32 })
     }
 
     /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
@@ -99,7 +112,7 @@ impl Writer {
         self.make_room(areas, end)?;
         let stride = areas.geometry.stride();
         let segment_end = (position & !(stride - 1)).wrapping_add(stride);
-        let batch_end = self.published.position.wrapping_add(areas.geometry.capacity / 2);
+        let batch_end = self.published().position.wrapping_add(areas.geometry.capacity / 2);
         let first = |a, b| if after(a, b) { b } else { a };
         self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
         Ok(Claimed { word: areas.geometry.word(position) + 1, len })
@@ -107,8 +120,8 @@ impl Writer {
 
     /// Makes everything up to `end` writable.
     fn make_room(&mut self, areas: Areas<'_>, end: u64) -> Result<(), Refused> {
-        if end.wrapping_sub(self.published.position) > areas.geometry.capacity / 2
-            && self.staged.position != self.published.position
+        let published = self.published().position;
+        if end.wrapping_sub(published) > areas.geometry.capacity / 2 && self.staged.position != published
         {
             return Err(Refused::BatchFull);
         }
@@ -137,10 +150,11 @@ impl Writer {
 
     /// Fills the ring up to its end, so that a record of footprint `size` starts at its beginning.
     fn pad(&mut self, areas: Areas<'_>, room: u64, size: u64) -> Result<(), Refused> {
-        let alone = self.staged.position == self.published.position;
+        let published = self.published().position;
+        let alone = self.staged.position == published;
         let end = self.staged.position.wrapping_add(room);
         if !alone
-            && end.wrapping_add(size).wrapping_sub(self.published.position) > areas.geometry.capacity / 2
+            && end.wrapping_add(size).wrapping_sub(published) > areas.geometry.capacity / 2
         {
             return Err(Refused::BatchFull);
         }
@@ -163,13 +177,14 @@ impl Writer {
     }
 
     /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
+    /// `NEAR`: the claim came from `claim_near`, so that place is in the same segment.
     #[inline(always)]
-    pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
+    pub(crate) fn stage<const NEAR: bool>(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
         let sequence = self.staged.sequence;
         areas.data[claimed.word - 1].store(header(claimed.len, sequence), at!(W2_HEADER, Relaxed));
         let staged = self.staged.past_record(claimed.len);
         self.staged = staged;
-        if staged.position >> self.segment_shift != self.noted {
+        if !NEAR && staged.position >> self.segment_shift != self.noted {
             self.note();
         }
         staged
@@ -214,7 +229,21 @@ impl Writer {
         // Orders: header, payload and express copy before `published`.
         // Without it: a reader may see `published` and read what the last lap left there.
         areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
-        self.published = staged;
+        if let Some(published) = &mut self.batch {
+            *published = staged;
+        }
+    }
+
+    /// The batch is visible, or dropped: nothing is staged and not published.
+    pub(crate) fn end_batch(&mut self) {
+        if let Some(published) = self.batch.take()
+            && published.position != self.staged.position
+        {
+            self.staged = published;
+            self.near = published.position;
+            self.noted = published.position >> self.segment_shift;
+            self.notes.clear();
+        }
     }
 
     /// Has `publish` made places visible that the index does not have yet? Then `write_notes` comes next.
@@ -228,13 +257,5 @@ impl Writer {
         for place in self.notes.drain(..) {
             index::write(areas, place, now);
         }
-    }
-
-    /// Forgets what is staged and not published.
-    pub(crate) fn discard(&mut self) {
-        self.staged = self.published;
-        self.near = self.published.position;
-        self.noted = self.published.position >> self.segment_shift;
-        self.notes.clear();
     }
 }
