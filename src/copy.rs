@@ -135,10 +135,24 @@ fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
     store(word, u64::from_le_bytes(value));
 }
 
-/// Calls `copy` for each number below `count`, in order; `count` is less than 32. By powers of two: straight code
-/// and five branches, which go the same way for records of the same length.
+/// Calls `copy` for each number below `count`, in order; `count` is less than 32. Straight code either way: for what an
+/// express copy holds behind one jump, which is the same for records of the same length; beyond that by powers of
+/// two, behind five branches.
 #[inline(always)]
 fn unrolled(count: usize, mut copy: impl FnMut(usize)) {
+    macro_rules! straight {
+        ($($words:literal)*) => {
+            match count {
+                $($words => (0..$words).for_each(&mut copy),)*
+                _ => by_powers(count, copy),
+            }
+        };
+    }
+    straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+}
+
+#[inline(always)]
+fn by_powers(count: usize, mut copy: impl FnMut(usize)) {
     let at = step::<16>(count, 0, &mut copy);
     let at = step::<8>(count, at, &mut copy);
     let at = step::<4>(count, at, &mut copy);
