@@ -1,85 +1,175 @@
 //! Patience: a reader at the producer's heels makes both hand the cursor line and a data line back and forth for
 //! every record. One that waits a moment before it looks again finds a handful of records at once, and leaves the
 //! producer's lines alone meanwhile. That pays while records stream, and only then: a reader that answers what it
-//! reads would wait for nothing.
+//! reads would wait for nothing, and one whose records come by the clock would have them later and no more of them.
 //!
-//! Which of the two it is cannot be told without trying: at the producer's heels most looks find one record or none
-//! even in a full stream. So a reader makes an experiment now and then. It waits before its looks for as long as
-//! that yields several records at a time; a few looks that find less end the experiment, and each that failed from
-//! the start doubles the distance to the next.
+//! Which of these it is, and how long a wait pays on this machine, cannot be told without trying. So a reader makes an
+//! experiment now and then: it takes the time of some drains, as it is and with a longer or a shorter wait, and keeps
+//! the wait if more records a second come of it. At the producer's heels most looks find one record or none even in a
+//! full stream, which is why counting what a look finds is no measure.
 //!
 //! All of this is private to the reader: no shared word changes, and no look is left out, only delayed.
 
 use crate::ring::Place;
 use crate::sync::spin;
 
+/// Drains in a measurement.
+const WINDOW: u32 = 64;
 /// Drains between two experiments: at first, and once many have failed.
 const SOON: u32 = 64;
 const LATE: u32 = 8192;
-/// Pauses before a look: at the start of an experiment, and the most.
+/// Pauses before a look: the least that is tried, and the most.
 const FIRST: u32 = 8;
-const MOST: u32 = 32;
-/// Poor looks in a row that end an experiment.
+const MOST: u32 = 128;
+/// Looks in a row that find one record at most, after a wait: that is no stream.
 const FAILURES: u32 = 4;
-/// Waiting longer brings nothing more once a look finds so many bytes.
-const ENOUGH: u64 = 2048;
 
 /// A reader's patience.
 #[derive(Debug)]
 pub(crate) struct Patience {
     /// Up to where the reader had read when it looked last.
     looked: Place,
-    /// Pauses before the next look; 0 outside an experiment.
+    /// Pauses before a look, now; and those that were found best.
     pauses: u32,
-    failures: u32,
-    /// Drains until the next experiment, and from the end of this one to the one after.
+    best: u32,
+    phase: Phase,
+    /// Drains until the phase ends.
     left: u32,
+    /// From the end of this experiment to the next.
     distance: u32,
+    /// Is a longer wait tried next, or a shorter one?
+    longer: bool,
+    /// What is tried where no wait is known to pay: of several lengths in turn, since one that is shorter than what a
+    /// look costs the producer shows nothing.
+    first: u32,
+    failures: u32,
+    /// Drains of several records since the last experiment.
+    several: u32,
+    /// Where and when the measurement began, and what the one with the best wait yielded.
+    began: (u64, u64),
+    usual: Rate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No experiment.
+    Rest,
+    /// The best wait is measured.
+    Usual,
+    /// Another is.
+    Trial,
+}
+
+/// Records in so many ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rate {
+    records: u64,
+    ns: u64,
+}
+
+impl Rate {
+    /// Is it more than so many percent of the other?
+    fn exceeds(self, percent: u64, other: Self) -> bool {
+        let [more, less] = [(self.records, other.ns), (other.records, self.ns)]
+            .map(|(records, ns)| u128::from(records) * u128::from(ns));
+        more * 100 > less * u128::from(percent)
+    }
 }
 
 impl Patience {
     pub(crate) fn new(next: Place) -> Self {
-        Self { looked: next, pauses: 0, failures: 0, left: SOON, distance: SOON }
+        Self {
+            looked: next,
+            pauses: 0,
+            best: 0,
+            phase: Phase::Rest,
+            left: SOON,
+            distance: SOON,
+            longer: true,
+            first: FIRST,
+            failures: 0,
+            several: 0,
+            began: (0, 0),
+            usual: Rate::default(),
+        }
     }
 
     /// Before a look by a reader that has read everything up to `next`.
     #[inline(always)]
-    pub(crate) fn before_look(&mut self, next: Place) {
+    pub(crate) fn before_look(&mut self, next: Place, now_ns: fn() -> u64) {
         // Who polls looks as often as it likes. The models have no time in which something could turn up.
         if cfg!(loom) || next.position == self.looked.position {
             return;
         }
-        self.drained(next);
-    }
-
-    fn drained(&mut self, next: Place) {
-        let records = next.sequence.wrapping_sub(self.looked.sequence);
-        let bytes = next.position.wrapping_sub(self.looked.position);
-        self.looked = next;
-        if self.pauses == 0 {
-            self.left -= 1;
-            if self.left > 0 {
-                return;
-            }
-            self.pauses = FIRST;
-            self.failures = 0;
-        } else if records >= 3 || (records == 2 && bytes >= 2 * ENOUGH) {
-            self.failures = 0;
-            self.distance = SOON;
-            if bytes < ENOUGH {
-                self.pauses = (self.pauses + 1).min(MOST);
-            }
-        } else {
-            self.failures += 1;
-            if self.failures == FAILURES {
-                self.pauses = 0;
-                self.left = self.distance;
-                self.distance = (self.distance * 2).min(LATE);
-            }
-        }
+        self.drained(next, now_ns);
         for _ in 0..self.pauses {
             spin();
         }
+    }
+
+    fn drained(&mut self, next: Place, now_ns: impl FnOnce() -> u64) {
+        let records = next.sequence.wrapping_sub(self.looked.sequence);
+        self.looked = next;
+        if records > 1 {
+            self.failures = 0;
+            self.several += 1;
+        } else {
+            self.failures += 1;
+        }
+        if self.pauses > 0 && self.failures >= FAILURES {
+            // What was waited for did not come.
+            self.best = 0;
+            return self.rest(false);
+        }
+        self.left -= 1;
+        if self.left > 0 {
+            return;
+        }
+        let now = now_ns();
+        let rate = Rate {
+            records: next.sequence.wrapping_sub(self.began.0),
+            ns: now.saturating_sub(self.began.1).max(1),
+        };
+        self.began = (next.sequence, now);
+        self.left = WINDOW;
+        match self.phase {
+            Phase::Rest => self.phase = Phase::Usual,
+            Phase::Usual => {
+                self.usual = rate;
+                self.phase = Phase::Trial;
+                self.failures = 0;
+                self.pauses = match (self.best, self.longer) {
+                    (0, _) => self.first,
+                    (best, true) => (4 * best).min(MOST),
+                    (best, false) => best / 2,
+                };
+            }
+            Phase::Trial => {
+                // A longer wait has to bring something; a shorter one may cost next to nothing.
+                let better = rate.exceeds(if self.longer { 108 } else { 98 }, self.usual);
+                if better {
+                    self.best = if self.pauses < FIRST { 0 } else { self.pauses };
+                }
+                self.rest(better);
+            }
+        }
+    }
+
+    /// Ends an experiment.
+    fn rest(&mut self, better: bool) {
+        self.pauses = self.best;
+        self.phase = Phase::Rest;
+        // What paid is tried further; what did not, the other way.
+        self.longer = self.best == 0 || (self.longer == better && self.best < MOST);
+        // Even at its heels a reader of a stream finds several records now and then; one that never does, and most
+        // likely answers what it reads, is not made to wait for long.
+        let streams = self.several >= self.distance / 32;
+        if self.best == 0 {
+            self.first = if streams && self.first < MOST { 4 * self.first } else { FIRST };
+        }
+        self.several = 0;
+        self.distance = if better { SOON } else { (2 * self.distance).min(LATE) };
+        self.left = self.distance;
     }
 }
 
@@ -88,49 +178,88 @@ mod tests {
     use super::*;
 
     const START: Place = Place { position: u64::MAX - 7, sequence: u64::MAX, bytes: 0 };
+    /// What a pause takes, and a look, in ns.
+    const PAUSE: u64 = 20;
+    const LOOK: u64 = 60;
 
-    /// A reader that finds so many records of that length at each of so many looks.
-    fn reader(patience: &mut Patience, looks: u32, records: u32, len: u32) {
-        for _ in 0..looks {
-            let next = (0..records).fold(patience.looked, |place, _| place.past_record(len));
-            patience.before_look(next);
-            patience.before_look(next);
+    /// A reader whose drains take as long, and find as many records, as `world` says of its pauses.
+    struct Reader {
+        patience: Patience,
+        now: u64,
+        waited: u64,
+        records: u64,
+    }
+
+    impl Reader {
+        fn new() -> Self {
+            Self { patience: Patience::new(START), now: 1, waited: 0, records: 0 }
+        }
+
+        fn drain(&mut self, times: u32, world: impl Fn(u64) -> u64) {
+            for _ in 0..times {
+                self.waited += u64::from(self.patience.pauses > 0);
+                let mut time = LOOK + PAUSE * u64::from(self.patience.pauses);
+                // Who finds nothing looks again.
+                while world(time) == 0 {
+                    time += LOOK;
+                }
+                let records = world(time);
+                self.records += records;
+                self.now += time;
+                let next = (0..records).fold(self.patience.looked, |place, _| place.past_record(64));
+                let now = self.now;
+                self.patience.drained(next, || now);
+            }
+        }
+    }
+
+    /// A producer that needs 10 ns for a record, and loses `stall` ns to a look.
+    fn stream(stall: u64) -> impl Fn(u64) -> u64 {
+        move |time| time.saturating_sub(stall) / 10
+    }
+
+    #[test]
+    fn a_stream_is_waited_for_as_long_as_it_pays() {
+        for (stall, least, most) in [(50, 16, MOST), (400, 64, MOST)] {
+            let mut reader = Reader::new();
+            reader.drain(20_000, stream(stall));
+            let best = reader.patience.best;
+            assert!((least..=most).contains(&best), "{best} pauses where a look costs {stall} ns");
         }
     }
 
     #[test]
-    fn a_stream_is_waited_for_longer_and_longer() {
-        let mut patience = Patience::new(START);
-        reader(&mut patience, SOON - 1, 1, 64);
-        assert_eq!(patience.pauses, 0);
-        reader(&mut patience, 1, 1, 64);
-        assert_eq!(patience.pauses, FIRST);
-        reader(&mut patience, 1000, 5, 64);
-        assert_eq!(patience.pauses, MOST);
-        reader(&mut patience, FAILURES - 1, 1, 64);
-        reader(&mut patience, 1, 3, 64);
-        assert_eq!(patience.pauses, MOST, "a few poor looks are no reason to give up");
-        reader(&mut patience, FAILURES, 2, 64);
-        assert_eq!((patience.pauses, patience.left), (0, SOON));
+    fn a_wait_that_no_longer_pays_is_given_up() {
+        let mut reader = Reader::new();
+        reader.drain(20_000, stream(400));
+        reader.drain(100_000, stream(0));
+        assert!(reader.patience.best < FIRST, "{} pauses for nothing", reader.patience.best);
     }
 
     #[test]
-    fn no_longer_than_it_takes_to_find_enough() {
-        let mut patience = Patience::new(START);
-        reader(&mut patience, 1000, 40, 64);
-        assert_eq!(patience.pauses, FIRST);
+    fn who_answers_stops_waiting_at_once() {
+        let mut reader = Reader::new();
+        reader.drain(20_000, stream(400));
+        reader.drain(FAILURES, |_| 1);
+        assert_eq!(reader.patience.pauses, 0);
     }
 
     #[test]
     fn a_ping_pong_is_tried_ever_more_rarely() {
-        for len in [8, 4096] {
-            let (mut patience, mut waited) = (Patience::new(START), 0);
-            for _ in 0..1_000_000 {
-                reader(&mut patience, 1, 1, len);
-                waited += u32::from(patience.pauses > 0);
-            }
-            assert_eq!(patience.distance, LATE);
-            assert!(waited <= FAILURES * (1_000_000 / LATE + 8), "waited {waited} times");
-        }
+        let mut reader = Reader::new();
+        reader.drain(1_000_000, |_| 1);
+        assert_eq!(reader.patience.distance, LATE);
+        let most = u64::from(FAILURES * (1_000_000 / LATE + 9));
+        assert!(reader.waited <= most, "waited {} times", reader.waited);
+    }
+
+    #[test]
+    fn records_that_come_by_the_clock_are_not_waited_for() {
+        let mut reader = Reader::new();
+        // Four to a look: as many a second, however long it waits.
+        reader.drain(1_000_000, |time| time / 15);
+        assert_eq!(reader.patience.best, 0);
+        let most = u64::from(WINDOW * (1_000_000 / LATE + 9));
+        assert!(reader.waited <= most, "waited {} times", reader.waited);
     }
 }

@@ -1,6 +1,7 @@
 //! A reader's side of the ring: look, take, check; and where to go on after a lap. The right column of the table
 //! in `ring.rs`.
 
+use crate::clock;
 use crate::copy;
 use crate::error::Corruption;
 use crate::index;
@@ -154,7 +155,7 @@ impl Reader {
         loop {
             let fresh = !after(self.seen, self.next.position);
             if fresh {
-                self.patience.before_look(self.next);
+                self.patience.before_look(self.next, clock::monotonic_ns);
                 match self.look(areas) {
                     Ok(true) => {}
                     Ok(false) => return Found::Nothing,
