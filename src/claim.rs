@@ -96,7 +96,7 @@ impl<'a> Claim<'a> {
     /// ([`SendError::Truncated`](crate::SendError::Truncated)), it is not visible, and the next call says so.
     pub fn publish(self) -> u64 {
         let Self { producer, claimed } = self;
-        let staged = producer.stage(claimed);
+        let staged = producer.stage::<false>(claimed);
         producer.express_claimed(claimed, staged);
         // A failure is final, and told by the next call.
         let _ = producer.make_visible::<false>(staged);
@@ -154,12 +154,26 @@ impl<'a> Batch<'a> {
         self.add(payload, Patience::Until(deadline))
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
+        match self.producer.claim_near(payload.len()) {
+            Some(claimed) => Ok(self.append::<true>(claimed, payload)),
+            None => self.add_checked(payload, patience),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_checked(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
         let claimed = self.producer.obtain(payload.len(), patience)?;
+        Ok(self.append::<false>(claimed, payload))
+    }
+
+    #[inline(always)]
+    fn append<const NEAR: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> u64 {
         copy::write(self.producer.writer().payload(self.producer.areas(), claimed), payload);
         self.records += 1;
-        Ok(self.producer.stage(claimed).sequence.wrapping_sub(1))
+        self.producer.stage::<NEAR>(claimed).sequence.wrapping_sub(1)
     }
 
     /// Claims room for a record of `len` payload bytes within the batch.
@@ -244,6 +258,6 @@ impl BatchClaim<'_> {
     /// The record is complete and joins the batch. Returns the sequence it will have.
     pub fn add(self) -> u64 {
         *self.records += 1;
-        self.claim.producer.stage(self.claim.claimed).sequence.wrapping_sub(1)
+        self.claim.producer.stage::<false>(self.claim.claimed).sequence.wrapping_sub(1)
     }
 }

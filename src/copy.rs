@@ -40,6 +40,59 @@ pub(crate) fn write(words: &[Word], bytes: &[u8]) {
     }
 }
 
+/// As `write`, in a place of its own: for callers that are copied to many places, and do not come here often.
+#[inline(never)]
+pub(crate) fn write_apart(words: &[Word], bytes: &[u8]) {
+    write(words, bytes);
+}
+
+/// Stores `bytes` into the first of both, and calls `between` after `first` has them, but for a last partial word, and
+/// before `second` has any. Copies what fits both. Cheaper than two copies, of what is short.
+#[inline(always)]
+pub(crate) fn write_twice(first: &[Word], second: &[Word], bytes: &[u8], between: impl Fn()) {
+    let bytes = &bytes[..bytes.len().min(bytes_in(first)).min(bytes_in(second))];
+    let (chunks, tail) = bytes.as_chunks::<WORD>();
+    macro_rules! straight {
+        ($($words:literal)*) => {
+            match chunks.len() {
+                $($words => {
+                    // SAFETY: `bytes` has just been cut to what `first` holds.
+                    unsafe { put::<$words>(first, chunks) };
+                    between();
+                    // SAFETY: and to what `second` holds.
+                    unsafe { put::<$words>(second, chunks) };
+                })*
+                _ => {
+                    write_plain(first, chunks.as_flattened());
+                    between();
+                    write_plain(second, chunks.as_flattened());
+                }
+            }
+        };
+    }
+    straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    if !tail.is_empty() {
+        write_tail(first.get(chunks.len()..).unwrap_or_default(), bytes);
+        write_tail(second.get(chunks.len()..).unwrap_or_default(), bytes);
+    }
+}
+
+/// Stores the first `N` chunks.
+///
+/// # Safety
+///
+/// There are as many of both.
+#[inline(always)]
+unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
+    for at in 0..N {
+        // SAFETY: `at` is below `N`, and there are as many words, says the caller.
+        let word = unsafe { words.get_unchecked(at) };
+        // SAFETY: as above.
+        let chunk = unsafe { chunks.get_unchecked(at) };
+        store(word, u64::from_le_bytes(*chunk));
+    }
+}
+
 /// Copies the first bytes of `words` into `out`; cut to what `words` holds. `gated`: nobody may overwrite them.
 #[inline(always)]
 pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
@@ -186,7 +239,7 @@ fn write_plain(words: &[Word], bytes: &[u8]) {
 /// # Safety
 ///
 /// `words` holds at least `bytes.len()` bytes.
-#[inline]
+#[inline(always)]
 unsafe fn write_short(words: &[Word], bytes: &[u8]) {
     let (chunks, _) = bytes.as_chunks();
     unrolled(chunks.len(), |at| {

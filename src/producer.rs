@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use crate::claim::{Batch, Claim};
 use crate::clock;
-use crate::copy;
 use crate::error::{Error, SendError};
 use crate::gate;
 use crate::layout::{Areas, WaitMode};
@@ -194,13 +193,17 @@ impl Producer {
 
     #[inline(always)]
     fn transmit(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
-        if let Some(claimed) = self.writer.claim_near(self.region.geometry(), payload.len())
-            && !self.region.broken()
-            && !self.writer.in_batch()
-        {
-            return self.deliver::<true>(claimed, payload);
+        match self.claim_near(payload.len()) {
+            Some(claimed) if !self.writer.in_batch() => self.deliver::<true>(claimed, payload),
+            _ => self.transmit_checked(payload, patience),
         }
-        self.transmit_checked(payload, patience)
+    }
+
+    /// Room for a record, where that takes next to nothing.
+    #[inline(always)]
+    pub(crate) fn claim_near(&self, len: usize) -> Option<Claimed> {
+        // A refused claim leaves nothing near, so nothing is `pressed` where this succeeds.
+        self.writer.claim_near(self.region.geometry(), len).filter(|_| !self.region.broken())
     }
 
     #[cold]
@@ -215,9 +218,8 @@ impl Producer {
     #[inline(always)]
     fn deliver<const NEAR: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> Result<u64, SendError> {
         let areas = self.region.areas();
-        copy::write(self.writer.payload(areas, claimed), payload);
         let staged = self.writer.stage::<NEAR>(areas, claimed);
-        self.writer.express(areas, claimed, staged, |words| copy::write(words, payload));
+        self.writer.fill(areas, claimed, staged, payload);
         self.make_visible::<NEAR>(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
@@ -277,11 +279,10 @@ impl Producer {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        // A refused claim leaves nothing near, so this one is not `pressed`.
-        if let Some(claimed) = self.writer.claim_near(self.region.geometry(), len) {
-            return Ok(claimed);
+        match self.claim_near(len) {
+            Some(claimed) => Ok(claimed),
+            None => self.obtain_checked(len, patience),
         }
-        self.obtain_checked(len, patience)
     }
 
     /// The claim begins a segment, or more is the matter.
@@ -462,21 +463,15 @@ impl Producer {
         &self.writer
     }
 
-    /// The claimed record is complete. Returns the place behind it.
-    #[inline]
-    pub(crate) fn stage(&mut self, claimed: Claimed) -> Place {
-        self.writer.stage::<false>(self.region.areas(), claimed)
+    /// The claimed record is complete. Returns the place behind it. `NEAR`: the claim came from `claim_near`.
+    #[inline(always)]
+    pub(crate) fn stage<const NEAR: bool>(&mut self, claimed: Claimed) -> Place {
+        self.writer.stage::<NEAR>(self.region.areas(), claimed)
     }
 
     /// The express copy of a record that was filled in place.
     pub(crate) fn express_claimed(&self, claimed: Claimed, staged: Place) {
-        let areas = self.region.areas();
-        self.writer.express(areas, claimed, staged, |words| {
-            for (word, filled) in words.iter().zip(self.writer.payload(areas, claimed)) {
-                // The producer's own word: nobody else writes it.
-                word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
-            }
-        });
+        self.writer.repeat(self.region.areas(), claimed, staged);
     }
 
     pub(crate) fn end_batch(&mut self) {

@@ -1,9 +1,10 @@
 //! The producer's side of the ring: claim, fill, publish. The left column of the table in `ring.rs`.
 
+use crate::copy;
 use crate::index;
 use crate::layout::{Areas, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header};
 use crate::ring::{Place, after};
-use crate::sync::{at, fence_at};
+use crate::sync::{Word, at, fence_at};
 
 /// The producer's private half: what it needs to know without asking shared memory.
 #[derive(Debug)]
@@ -172,7 +173,7 @@ impl Writer {
 
     /// Where the payload of `claimed` goes.
     #[inline(always)]
-    pub(crate) fn payload<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [crate::sync::Word] {
+    pub(crate) fn payload<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [Word] {
         &areas.data[claimed.word..claimed.word + (claimed.len as usize).div_ceil(8)]
     }
 
@@ -197,19 +198,41 @@ impl Writer {
         self.notes.push(self.staged);
     }
 
-    /// [W3]: the newest record once more, on the same two cache lines as `published`, for a reader that waits
-    /// for it. Only for a record that is published alone; call it between `stage` and `publish`.
+    /// The payload of a record that is published alone, into the ring and into the express copy if there is one. Call it
+    /// between `stage` and `publish`.
     #[inline(always)]
-    pub(crate) fn express(
-        &self,
-        areas: Areas<'_>,
-        claimed: Claimed,
-        staged: Place,
-        fill: impl FnOnce(&[crate::sync::Word]),
-    ) {
-        if !areas.geometry.express || claimed.len as usize > EXPRESS_BYTES {
-            return;
+    pub(crate) fn fill(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+        let words = self.payload(areas, claimed);
+        match self.express(areas, claimed) {
+            Some(express) => copy::write_twice(words, express, payload, || {
+                Self::open_express(areas, claimed, staged);
+            }),
+            None => copy::write_apart(words, payload),
         }
+    }
+
+    /// The express copy of a record that is in the ring already.
+    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
+        let Some(express) = self.express(areas, claimed) else { return };
+        Self::open_express(areas, claimed, staged);
+        for (word, filled) in express.iter().zip(self.payload(areas, claimed)) {
+            // The producer's own word: nobody else writes it.
+            word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
+        }
+    }
+
+    /// Where a record goes once more, on the same two cache lines as `published`, for a reader that waits for it.
+    /// `None`: it is too long, or the ring has no such copies.
+    #[inline(always)]
+    fn express<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
+        let bytes = claimed.len as usize;
+        let short = areas.geometry.express && bytes <= EXPRESS_BYTES;
+        short.then(|| &areas.head.express.payload[..bytes.div_ceil(8)])
+    }
+
+    /// [W3]: the express copy is this record's from here on.
+    #[inline(always)]
+    fn open_express(areas: Areas<'_>, claimed: Claimed, staged: Place) {
         let express = &areas.head.express;
         express.stamp.store(staged.position, at!(W3_STAMP, Relaxed));
         // [W3] Release. Pairs with [R3].
@@ -218,7 +241,6 @@ impl Writer {
         fence_at!(W3_FENCE, Release);
         let sequence = staged.sequence.wrapping_sub(1);
         express.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
-        fill(&express.payload[..(claimed.len as usize).div_ceil(8)]);
     }
 
     /// [W4]: everything staged becomes visible at once. `staged` is what `stage` has returned last: read back from
