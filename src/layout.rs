@@ -492,7 +492,7 @@ pub(crate) struct Areas<'a> {
 /// Bytes a record of `len` payload bytes takes up in the ring: header word and payload, rounded up to 8.
 #[inline(always)]
 pub(crate) fn footprint(len: usize) -> u64 {
-    HEADER_BYTES + (len as u64).next_multiple_of(8)
+    (len as u64).wrapping_add(HEADER_BYTES + 7) & !7
 }
 
 /// A record's header word.

@@ -33,6 +33,8 @@ pub(crate) struct Reader {
     /// Records that end here or before take no more than a look at their header: they are published, nobody
     /// overwrites them, nothing is to be told before them, and none of them reaches past the end of the ring.
     near: u64,
+    /// Payload bytes of the last record that came through `poll_near`.
+    usual: u32,
     guard: Guard,
     /// The producer's epoch, and the place where a newer one began that was not told yet.
     epoch: u64,
@@ -76,6 +78,7 @@ impl Reader {
             next,
             seen: next.position,
             near: next.position,
+            usual: 0,
             guard,
             epoch,
             change: None,
@@ -125,12 +128,22 @@ impl Reader {
         let word = areas.geometry.word(self.next.position);
         let (len, sequence) = unpack(areas.data[word].load_gated(at!(R2_HEADER, Relaxed)));
         // Padding, and every strange length, is larger than what is left: `judge` has the word for it.
+        if len != self.usual {
+            self.usual_is(len);
+        }
+        let len = self.usual;
         if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
             return None;
         }
         let sequence = self.next.sequence;
         self.next = self.next.past_record(len);
         Some(Lent { sequence, len, word: word + 1 })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn usual_is(&mut self, len: u32) {
+        self.usual = len;
     }
 
     /// After `poll` has lent a record: those that follow it below `limit` may come through `poll_near`, which looks at

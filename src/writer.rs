@@ -94,11 +94,13 @@ impl Writer {
     /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
     #[inline(always)]
     pub(crate) fn claim_near(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
+        // Positions are compared by their signed distance: no length may be so large that it turns the sign.
+        if len >= PADDING_BIT as usize {
+            return None;
+        }
         let position = self.staged.position;
         let end = position.wrapping_add(footprint(len));
-        // Positions are compared by their signed distance, so no length may be so large that it turns the sign.
-        let near = len < PADDING_BIT as usize && after(self.near, end);
-        near.then(|| Claimed { word: geometry.word(position) + 1, len: len as u32 })
+        after(self.near, end).then(|| Claimed { word: geometry.word(position) + 1, len: len as u32 })
     }
 
     /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
