@@ -135,9 +135,7 @@ impl Reader {
         if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
             return None;
         }
-        let sequence = self.next.sequence;
-        self.next = self.next.past_record(len);
-        Some(Lent { sequence, len, word: word + 1 })
+        Some(Lent { sequence: self.take(len), len, word: word + 1 })
     }
 
     #[cold]
@@ -162,6 +160,21 @@ impl Reader {
         self.near = self.next.position;
     }
 
+    /// The next record into `buffer`, where it is the one that a reader who had read everything waited for, and comes
+    /// as an express copy. Returns its sequence and its payload bytes. `None`: ask `poll`.
+    #[inline(always)]
+    pub(crate) fn poll_express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
+        if self.seen != self.next.position || self.change.is_some() || !areas.geometry.express {
+            return None;
+        }
+        self.patience.before_look(self.next, clock::monotonic_ns);
+        let new = self.look(areas).is_ok_and(|new| new);
+        if !new || self.change.is_some() {
+            return None;
+        }
+        self.express(areas, buffer)
+    }
+
     /// Reads one record: into `buffer`, unless it can be lent.
     #[inline]
     pub(crate) fn poll(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {
@@ -184,9 +197,9 @@ impl Reader {
             if fresh
                 && areas.geometry.express
                 && self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES)
-                && let Some(found) = self.express(areas, buffer)
+                && let Some((sequence, len)) = self.express(areas, buffer)
             {
-                return found;
+                return Found::Record { sequence, len, lent: None };
             }
             if let Some(found) = self.record(areas, buffer) {
                 return found;
@@ -235,7 +248,7 @@ impl Reader {
 
     /// [R3]: the copy beside `published`, if it is the one record that is missing.
     #[inline(always)]
-    fn express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<Found> {
+    fn express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
         let express = &areas.head.express;
         let (len, sequence) = unpack(express.header.load(at!(R3_HEADER, Relaxed)));
         let fits = len as usize <= EXPRESS_BYTES
@@ -250,7 +263,7 @@ impl Reader {
         // Without it: a reader may copy the next record's words and still find its own stamp.
         fence_at!(R3_FENCE, Acquire);
         let whole = express.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
-        whole.then(|| self.take(len, None))
+        whole.then(|| (self.take(len), len))
     }
 
     /// The record in the ring; `None`: it was padding, and reading goes on behind it.
@@ -273,7 +286,10 @@ impl Reader {
             return Some(Found::Lapped);
         }
         match step {
-            Step::Record(len) => Some(self.take(len, (!guarded).then_some(word + 1))),
+            Step::Record(len) => {
+                let lent = (!guarded).then_some(word + 1);
+                Some(Found::Record { sequence: self.take(len), len, lent })
+            }
             Step::Padding(size) => {
                 self.next = self.next.past_padding(size);
                 None
@@ -282,11 +298,12 @@ impl Reader {
         }
     }
 
+    /// Goes past a record, and returns its sequence.
     #[inline(always)]
-    fn take(&mut self, len: u32, lent: Option<usize>) -> Found {
+    fn take(&mut self, len: u32) -> u64 {
         let sequence = self.next.sequence;
         self.next = self.next.past_record(len);
-        Found::Record { sequence, len, lent }
+        sequence
     }
 
     /// After a lap: goes on at the oldest intact place with a margin, which grows while laps follow each other.

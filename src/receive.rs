@@ -431,8 +431,30 @@ impl Receiver {
         }
     }
 
+    /// A single record that was waited for: a copy in the buffer. Its sequence and its payload bytes. `None`: it is
+    /// something else, or more is to be done.
+    #[inline(always)]
+    fn step_express(&mut self) -> Option<u64> {
+        if self.region.broken() || self.checked || self.untold.is_some() {
+            return None;
+        }
+        let areas = self.region.areas();
+        if let Some(seat) = &self.seat {
+            let behind = self.reader.next().position.wrapping_sub(seat.stored().position);
+            if behind >= areas.geometry.capacity / 8 || wait::is_armed(&areas.control.space.word) {
+                return None;
+            }
+        }
+        let (sequence, len) = self.reader.poll_express(areas, &mut self.buffer)?;
+        self.lent = Some(len);
+        Some(sequence)
+    }
+
     #[inline(never)]
     fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        if let Some(sequence) = self.step_express() {
+            return Ok(Some(Event::Record(Record::copied(sequence, &self.buffer))));
+        }
         Ok(self.step_checked()?.map(|step| self.lend(step)))
     }
 
