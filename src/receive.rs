@@ -19,6 +19,10 @@ use crate::wait;
 /// Looks at `published` before going to sleep.
 pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
+/// A cursor is stored when it is this part of the capacity behind. The rings of the models are a few words, and a
+/// record has to fit in.
+const CURSOR_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
+
 /// A reading handle. With a seat: a consumer. Without: an observer.
 #[derive(Debug)]
 pub(crate) struct Receiver {
@@ -205,7 +209,7 @@ impl Receiver {
                     {
                         let areas = self.region.areas();
                         // There the cursor is due.
-                        let due = seat.stored().position.wrapping_add(areas.geometry.capacity / 8);
+                        let due = seat.stored().position.wrapping_add(areas.geometry.capacity / CURSOR_DUE);
                         self.reader.allow_near(areas, due);
                     }
                     return Ok(Some(Step::Record { sequence, len, lent }));
@@ -250,7 +254,7 @@ impl Receiver {
         }
         if let Some(seat) = &self.seat {
             let behind = self.released.position.wrapping_sub(seat.stored().position);
-            if behind != 0 && (behind >= self.region.geometry().capacity / 8 || self.producer_waits()) {
+            if behind != 0 && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits()) {
                 self.settle();
             }
         }
@@ -441,7 +445,7 @@ impl Receiver {
         let areas = self.region.areas();
         if let Some(seat) = &self.seat {
             let behind = self.reader.next().position.wrapping_sub(seat.stored().position);
-            if behind >= areas.geometry.capacity / 8 || wait::is_armed(&areas.control.space.word) {
+            if behind >= areas.geometry.capacity / CURSOR_DUE || wait::is_armed(&areas.control.space.word) {
                 return None;
             }
         }
