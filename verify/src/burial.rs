@@ -23,6 +23,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe};
 use quoit::{Attach, Consumer, Inspector, Options, Producer, SendError};
 
 use crate::outcome::{Form, Outcome, grouped};
+use crate::place::Place;
 
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         Form::Quick => &QUICK[..],
         Form::Full => &FULL[..],
     };
-    let folder = tempfile::Builder::new().prefix("quoit-burial-").tempdir_in("/dev/shm")?;
+    let folder = Place::new("burial")?;
     let mut table =
         "| touched | kills | send returns (ms) | lock free (ms) | pidfd readable (ms) | send after the \
                      lock (ms) |\n|---:|---:|---:|---:|---:|---:|\n"

@@ -24,10 +24,9 @@ mod victims;
 mod oracle;
 
 use std::fmt::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use quoit::WaitMode;
 
@@ -35,6 +34,7 @@ use self::page::NAMES;
 use self::scene::{Goal, Kills, Part, Plan, Scene};
 use self::victims::Kind;
 use crate::outcome::{Form, Outcome, grouped, root};
+use crate::place::Place;
 
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -197,12 +197,10 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
 /// One scene in a directory of its own.
 fn perform(plan: &Plan, goal: Goal, seed: u64, progress: &mut Progress, before: u64) -> Result<Kills> {
     let disk = root().join("target/verify");
-    let parent = if plan.disk { disk.as_path() } else { Path::new("/dev/shm") };
-    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    let directory = tempfile::Builder::new().prefix("quoit-kills-").tempdir_in(parent)?;
+    let directory = if plan.disk { Place::below(&disk, "kills")? } else { Place::new("kills")? };
     let scene = Scene::set(*plan, directory.path(), seed)?;
     let kills = scene.run(goal, |kills| progress.show(plan.what, before + kills))?;
-    directory.close().context("remove the scene's directory")?;
+    directory.close()?;
     Ok(kills)
 }
 

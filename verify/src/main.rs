@@ -7,6 +7,7 @@ mod kills;
 mod litmus;
 mod orderings;
 mod outcome;
+mod place;
 mod report;
 mod sabotage;
 mod sanitizers;

@@ -16,7 +16,7 @@ mod wraps;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use delayed::delays::Sleeps;
 use delayed::{Options, WaitMode};
 
@@ -27,6 +27,7 @@ use self::peek::{Peek, Word};
 use self::storm::Storm;
 use self::watch::{Limits, Run, Trouble, processors, watch};
 use crate::outcome::{Form, Outcome, grouped};
+use crate::place::Place;
 
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -65,14 +66,13 @@ const ARMED: [WaitMode; 2] = [WaitMode::Membarrier, WaitMode::Fence];
 
 /// A bench for loads: a directory on tmpfs with two rings.
 struct Bench {
-    directory: tempfile::TempDir,
+    directory: Place,
     seed: u64,
 }
 
 impl Bench {
     fn new(seed: u64) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("quoit-verify-sleeps-").tempdir_in("/dev/shm");
-        Ok(Self { directory: directory.context("a directory on tmpfs")?, seed })
+        Ok(Self { directory: Place::new("sleeps")?, seed })
     }
 
     fn path(&self) -> &Path {

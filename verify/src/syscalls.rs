@@ -27,6 +27,7 @@ use self::scenarios::{SCENARIOS, Scenario};
 use self::stage::{Stage, Template, elsewhere};
 use self::victim::{Fate, Made, Run, Site, Verdict, run as play};
 use crate::outcome::{Form, Outcome, grouped, root};
+use crate::place::Place;
 
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -89,10 +90,8 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         ways: HashSet::new(),
         known_ways: 0,
     };
-    let memory = tempfile::Builder::new().prefix("quoit-syscalls-").tempdir_in("/dev/shm")?;
-    let below = root().join("target/verify");
-    std::fs::create_dir_all(&below)?;
-    let disk = tempfile::Builder::new().prefix("quoit-syscalls-").tempdir_in(below)?;
+    let memory = Place::new("syscalls")?;
+    let disk = Place::below(&root().join("target/verify"), "syscalls")?;
     for scenario in SCENARIOS {
         if args.only.as_ref().is_some_and(|only| !scenario.name.contains(only.as_str())) {
             continue;

@@ -12,9 +12,9 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use tempfile::TempDir;
 
 use super::states::{Making, Notes, State};
+use crate::place::Place;
 use crate::tracee::Tracee;
 
 /// Long enough for anything that happens at all on a busy machine.
@@ -59,7 +59,7 @@ impl Board {
 /// A directory in memory.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    directory: TempDir,
+    directory: Place,
     pub(crate) board: Board,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Ring {
 
 impl Stage {
     pub(crate) fn new() -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("quoit-steps-").tempdir_in("/dev/shm")?;
+        let directory = Place::new("steps")?;
         let board = directory.path().join("board");
         let board = File::options().read(true).write(true).create(true).truncate(true).open(board)?;
         let board = Board(board);
