@@ -1,0 +1,135 @@
+//! What needs no `unsafe`: how a region on a file comes about, and the locks that it holds.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::SealFlags;
+use rustix::io::Errno;
+
+use super::{Backing, EMPTY, Mapped, Region, guard_forks, io_error};
+use crate::error::Error;
+use crate::file::{self, Access, Draft};
+use crate::fork::Descriptor;
+use crate::identity::{Identity, initialise};
+use crate::layout::{Geometry, identity};
+use crate::lock::{self, Lock};
+use crate::sync::at;
+
+impl Mapped {
+    /// The descriptor whose description holds a lock. On a sealed ring consumers cannot write the producer's.
+    fn holder(&self, lock: Lock) -> BorrowedFd<'_> {
+        match &self.control {
+            Some(control) if lock != Lock::Producer => control.as_fd(),
+            _ => self.file.as_fd(),
+        }
+    }
+}
+
+impl Region {
+    /// Makes a ring in a new file for `path`, mapped read-write. Nobody sees it before it is published, and it is
+    /// gone without a trace if it never is.
+    pub(crate) fn create(path: &Path, geometry: &Geometry, mode: u32) -> Result<(Self, Draft), Error> {
+        guard_forks()?;
+        let (draft, file, geometry) = file::draft(path, geometry, mode)?;
+        let identity = Identity::new(geometry, file::boot_id());
+        let region = Self::map(file, None, path, identity, Access::Producer)?;
+        initialise(&region.areas(), &region.identity);
+        Ok((region, draft))
+    }
+
+    /// Gives the file that was made for this region its name.
+    pub(crate) fn publish(&self, draft: Draft) -> Result<(), Error> {
+        match &self.backing {
+            Backing::File(mapped) => draft.publish(mapped.file.as_fd()),
+            Backing::Heap { .. } => Ok(()),
+        }
+    }
+
+    /// Opens the ring at `path` and maps it with the least rights for `access`.
+    pub(crate) fn open(path: &Path, access: Access) -> Result<Self, Error> {
+        guard_forks()?;
+        let (file, identity) = file::open(path, access)?;
+        Self::map(file, None, path, identity, access)
+    }
+
+    /// Makes a ring in two nameless files that are as long as its parts, all zeros, and takes the producer's lock.
+    /// Nobody else can see them yet.
+    pub(crate) fn create_sealed(
+        records: Descriptor,
+        control: Descriptor,
+        identity: Identity,
+        control_file: [u64; 2],
+    ) -> Result<Self, Error> {
+        guard_forks()?;
+        let region = Self::map(records, Some(control), EMPTY.as_ref(), identity, Access::Producer)?;
+        initialise(&region.areas(), &region.identity);
+        for (word, value) in region.areas().head.identity[identity::CONTROL_FILE..].iter().zip(control_file) {
+            word.store(value, at!(INIT_WORD, Relaxed));
+        }
+        region.lock(Lock::Producer)?;
+        Ok(region)
+    }
+
+    /// Seals the files of a sealed ring, for good.
+    pub(crate) fn seal(&self, records: SealFlags, control: SealFlags) -> Result<(), Errno> {
+        if let Backing::File(mapped) = &self.backing {
+            rustix::fs::fcntl_add_seals(&mapped.file, records)?;
+            rustix::fs::fcntl_add_seals(mapped.holder(Lock::Slot(0)), control)?;
+        }
+        Ok(())
+    }
+
+    /// Maps a sealed ring that was checked.
+    pub(crate) fn open_sealed(
+        records: Descriptor,
+        control: Descriptor,
+        identity: Identity,
+        access: Access,
+    ) -> Result<Self, Error> {
+        guard_forks()?;
+        Self::map(records, Some(control), EMPTY.as_ref(), identity, access)
+    }
+
+    /// True: this handle holds the lock now, or held it already. False: another one holds it.
+    pub(crate) fn lock(&self, lock: Lock) -> Result<bool, Error> {
+        if self.forked() {
+            return Err(Error::Forked);
+        }
+        match &self.backing {
+            Backing::File(mapped) => lock::try_lock(mapped.holder(lock), lock)
+                .map_err(|error| io_error(&mapped.path, "lock a byte of the ring", error)),
+            Backing::Heap { block, owner } => Ok(block.locks.try_lock(*owner, lock)),
+        }
+    }
+
+    pub(crate) fn unlock(&self, lock: Lock) {
+        if self.forked() {
+            return;
+        }
+        match &self.backing {
+            Backing::File(mapped) => lock::unlock(mapped.holder(lock), lock),
+            Backing::Heap { block, owner } => block.locks.unlock(*owner, lock),
+        }
+    }
+
+    /// Whether another handle holds the lock. When the kernel does not say, it does: death is proved, not
+    /// guessed.
+    pub(crate) fn locked(&self, lock: Lock) -> bool {
+        if self.forked() {
+            return true;
+        }
+        match &self.backing {
+            Backing::File(mapped) => lock::locked_by_other(mapped.holder(lock), lock).unwrap_or(true),
+            Backing::Heap { block, owner } => block.locks.locked_by_other(*owner, lock),
+        }
+    }
+
+    /// Whether whoever opens the path now does not come to this ring: the file was removed or replaced.
+    pub(crate) fn is_stale(&self) -> bool {
+        match &self.backing {
+            Backing::File(mapped) if mapped.control.is_some() => self.forked(),
+            Backing::File(mapped) => self.forked() || file::is_stale(mapped.file.as_fd(), &mapped.path),
+            Backing::Heap { .. } => false,
+        }
+    }
+}
