@@ -82,6 +82,12 @@ impl<'a> Claim<'a> {
     ///
     /// This is memory of the ring. The caller trusts every process that can write the file not to touch the words
     /// of a claim, and every one that can read it to be gated: consumers and observers of this library are.
+    ///
+    /// One kind of read may still meet bytes that are being filled: a consumer that is attaching, and so not yet
+    /// gated, walks over headers from the index. If the ring laps it on the way, it takes payload bytes of a claim for
+    /// a header. It loads them as atomics, checks what it makes of them, finds that it was lapped, and begins anew:
+    /// nothing is made of those bytes. But the words are then read while they are written with plain stores, which is
+    /// a data race by the letter of the language, although no machine that this library runs on tells them apart.
     #[cfg(not(loom))]
     #[allow(unsafe_code, reason = "hands its contract on to the caller")]
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
