@@ -36,6 +36,7 @@ use crate::sync::{AtomicU64, Word, at, signal_barrier};
 
 pub(crate) use crate::file::Access;
 
+#[path = "region_hold.rs"]
 mod hold;
 
 /// One handle's hold on a ring. Fields drop in this order: nothing is left that points into the backing.
