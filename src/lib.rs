@@ -152,7 +152,7 @@
 //! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
-//! | mapping | `region` (maps, and all that is unsafe about them; `region/hold`: its locks) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
+//! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock`; `delays` in the build with delays |
 //!
