@@ -254,7 +254,9 @@ impl Receiver {
         }
         if let Some(seat) = &self.seat {
             let behind = self.released.position.wrapping_sub(seat.stored().position);
-            if behind != 0 && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits()) {
+            if behind != 0
+                && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits())
+            {
                 self.settle();
             }
         }

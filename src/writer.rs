@@ -124,8 +124,7 @@ impl Writer {
     /// Makes everything up to `end` writable.
     fn make_room(&mut self, areas: Areas<'_>, end: u64) -> Result<(), Refused> {
         let published = self.published().position;
-        if end.wrapping_sub(published) > areas.geometry.capacity / 2 && self.staged.position != published
-        {
+        if end.wrapping_sub(published) > areas.geometry.capacity / 2 && self.staged.position != published {
             return Err(Refused::BatchFull);
         }
         if after(end, self.limit) {
@@ -156,9 +155,7 @@ impl Writer {
         let published = self.published().position;
         let alone = self.staged.position == published;
         let end = self.staged.position.wrapping_add(room);
-        if !alone
-            && end.wrapping_add(size).wrapping_sub(published) > areas.geometry.capacity / 2
-        {
+        if !alone && end.wrapping_add(size).wrapping_sub(published) > areas.geometry.capacity / 2 {
             return Err(Refused::BatchFull);
         }
         self.make_room(areas, end)?;
