@@ -44,8 +44,9 @@ impl Place {
         self.done.failure.is_none() && self.done.executed < self.runs
     }
 
+    /// One at most: libFuzzer may run a few inputs more than it was asked for.
     fn part(&self) -> f64 {
-        self.so_far() as f64 / self.runs as f64
+        (self.so_far() as f64 / self.runs as f64).min(1.0)
     }
 }
 
@@ -109,9 +110,7 @@ fn tell(places: &[Place], number: usize, round: Instant, began: Instant) {
     let rate = so_far as f64 / (place.spent + round.elapsed()).as_secs_f64();
     let [done, all] =
         [Place::so_far, |place: &Place| place.runs].map(|of| places.iter().map(of).sum::<u64>());
-    // All targets keep step, so that the mean of their parts is the part of the time.
-    let part = places.iter().map(Place::part).sum::<f64>() / places.len() as f64;
-    let left = began.elapsed().as_secs_f64() * (1.0 - part) / part.max(1e-6);
+    let left = left(places, began.elapsed());
     eprintln!(
         "fuzz: {}: {} of {}, {rate:.0} a second; in all {} of {}, {left:.0} s left",
         place.share.name,
@@ -120,4 +119,33 @@ fn tell(places: &[Place], number: usize, round: Instant, began: Instant) {
         grouped(done),
         grouped(all)
     );
+}
+
+/// How many seconds the rest takes.
+fn left(places: &[Place], elapsed: Duration) -> f64 {
+    // All targets keep step, so that the mean of their parts is the part of the time.
+    let part = places.iter().map(Place::part).sum::<f64>() / places.len() as f64;
+    elapsed.as_secs_f64() * (1.0 - part) / part.max(1e-6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Done, Duration, Place, Share, left};
+
+    fn place(runs: u64, executed: u64) -> Place {
+        Place {
+            share: Share { name: "walk", thousandths: 1, longest: 1 },
+            runs,
+            done: Done { executed, ..Done::default() },
+            running: None,
+            spent: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_target_that_ran_past_its_share_leaves_no_time_below_zero_and_hides_no_other() {
+        let elapsed = Duration::from_secs(60);
+        assert_eq!(left(&[place(100, 150), place(100, 100)], elapsed), 0.0);
+        assert_eq!(left(&[place(100, 150), place(100, 50)], elapsed), 20.0);
+    }
 }
