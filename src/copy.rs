@@ -159,6 +159,19 @@ pub(crate) unsafe fn slice_mut(words: &[Word], len: usize) -> &mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(words.as_ptr().cast_mut().cast(), len) }
 }
 
+/// Asks the processor for the cache line of a word that will be read soon. It is no access: nothing follows from it.
+#[inline(always)]
+pub(crate) fn will_read(word: &Word) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch has no effect that a program can see, and every processor with SSE has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = word;
+}
+
 #[inline(always)]
 fn bytes_in(words: &[Word]) -> usize {
     words.len() * WORD

@@ -418,6 +418,7 @@ impl Producer {
     pub(crate) fn make_visible<const NEAR: bool>(&mut self, staged: Place) -> Result<(), SendError> {
         // What was written to memory that is gone is in no file: nobody may be led there.
         if self.region.spoilt() {
+            self.writer.withhold();
             return Err(self.region.fault().into());
         }
         self.writer.publish(self.region.areas(), staged);

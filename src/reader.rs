@@ -21,6 +21,9 @@ pub(crate) enum Guard {
     Never,
 }
 
+/// Most bytes that are asked for ahead of the header.
+const FETCH: u64 = 512;
+
 /// Most bytes that `poll_near` may read at a time: less than padding's bit in a length.
 const NEAR_MOST: u64 = 1 << 30;
 
@@ -160,19 +163,28 @@ impl Reader {
         self.near = self.next.position;
     }
 
-    /// The next record into `buffer`, where it is the one that a reader who had read everything waited for, and comes
-    /// as an express copy. Returns its sequence and its payload bytes. `None`: ask `poll`.
+    /// Has something come for a reader that had read everything, with nothing to be told before it? False: ask `poll`.
     #[inline(always)]
-    pub(crate) fn poll_express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
-        if self.seen != self.next.position || self.change.is_some() || !areas.geometry.express {
-            return None;
+    pub(crate) fn has_come(&mut self, areas: Areas<'_>) -> bool {
+        if self.seen != self.next.position || self.change.is_some() {
+            return false;
         }
         self.patience.before_look(self.next, clock::monotonic_ns);
-        let new = self.look(areas).is_ok_and(|new| new);
-        if !new || self.change.is_some() {
-            return None;
+        self.look(areas).is_ok_and(|new| new) && self.change.is_none()
+    }
+
+    /// The next record into `buffer`, where it is the one that has come, and has an express copy. Returns its sequence and
+    /// its payload bytes. `None`: it is in the ring.
+    #[inline(always)]
+    pub(crate) fn poll_express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
+        let short = self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES);
+        if short && areas.geometry.express {
+            return self.express(areas, buffer);
         }
-        self.express(areas, buffer)
+        // Whoever waits for the header of a longer record first, to learn how long it is, waits for the other side's
+        // cache twice.
+        self.fetch(areas);
+        None
     }
 
     /// Reads one record: into `buffer`, unless it can be lent.
@@ -194,11 +206,7 @@ impl Reader {
                 self.change = None;
                 return Found::Changed { epoch };
             }
-            if fresh
-                && areas.geometry.express
-                && self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES)
-                && let Some((sequence, len)) = self.express(areas, buffer)
-            {
+            if fresh && let Some((sequence, len)) = self.poll_express(areas, buffer) {
                 return Found::Record { sequence, len, lent: None };
             }
             if let Some(found) = self.record(areas, buffer) {
@@ -235,6 +243,15 @@ impl Reader {
             }
         }
         Ok(true)
+    }
+
+    /// Asks for the lines of what is new, all at once.
+    #[inline(always)]
+    fn fetch(&self, areas: Areas<'_>) {
+        let new = self.seen.wrapping_sub(self.next.position).min(FETCH);
+        for line in (0..new).step_by(64) {
+            copy::will_read(&areas.data[areas.geometry.word(self.next.position.wrapping_add(line))]);
+        }
     }
 
     /// Nothing new. But one word never goes back for one reader.

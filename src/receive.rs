@@ -207,10 +207,7 @@ impl Receiver {
                     if !self.checked
                         && let Some(seat) = &self.seat
                     {
-                        let areas = self.region.areas();
-                        // There the cursor is due.
-                        let due = seat.stored().position.wrapping_add(areas.geometry.capacity / CURSOR_DUE);
-                        self.reader.allow_near(areas, due);
+                        self.reader.allow_near(self.region.areas(), self.due(seat));
                     }
                     return Ok(Some(Step::Record { sequence, len, lent }));
                 }
@@ -437,29 +434,39 @@ impl Receiver {
         }
     }
 
-    /// A single record that was waited for: a copy in the buffer. Its sequence and its payload bytes. `None`: it is
-    /// something else, or more is to be done.
+    /// The first record after a look that found nothing, for whom nothing else is to be done. `None`: there is none, or
+    /// there is.
     #[inline(always)]
-    fn step_express(&mut self) -> Option<u64> {
+    fn step_come(&mut self) -> Option<Step> {
         if self.region.broken() || self.checked || self.untold.is_some() {
             return None;
         }
         let areas = self.region.areas();
-        if let Some(seat) = &self.seat {
-            let behind = self.reader.next().position.wrapping_sub(seat.stored().position);
-            if behind >= areas.geometry.capacity / CURSOR_DUE || wait::is_armed(&areas.control.space.word) {
-                return None;
-            }
+        let due = self.seat.as_ref().map(|seat| self.due(seat));
+        let late = due.is_some_and(|due| !after(due, self.reader.next().position));
+        if late || wait::is_armed(&areas.control.space.word) || !self.reader.has_come(areas) {
+            return None;
         }
-        let (sequence, len) = self.reader.poll_express(areas, &mut self.buffer)?;
+        if let Some((sequence, len)) = self.reader.poll_express(areas, &mut self.buffer) {
+            self.lent = Some(len);
+            return Some(Step::Record { sequence, len, lent: None });
+        }
+        self.reader.allow_near(areas, due?);
+        let Lent { sequence, len, word } = self.reader.poll_near(areas)?;
         self.lent = Some(len);
-        Some(sequence)
+        Some(Step::Record { sequence, len, lent: Some(word) })
+    }
+
+    /// The position at which the cursor is to be stored anew.
+    #[inline(always)]
+    fn due(&self, seat: &Seat) -> u64 {
+        seat.stored().position.wrapping_add(self.region.geometry().capacity / CURSOR_DUE)
     }
 
     #[inline(never)]
     fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        if let Some(sequence) = self.step_express() {
-            return Ok(Some(Event::Record(Record::copied(sequence, &self.buffer))));
+        if let Some(step) = self.step_come() {
+            return Ok(Some(self.lend(step)));
         }
         Ok(self.step_checked()?.map(|step| self.lend(step)))
     }

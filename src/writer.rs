@@ -255,6 +255,15 @@ impl Writer {
         }
     }
 
+    /// What is staged will not be published, nor anything after it: the ring's memory is gone. The next sequence is still
+    /// that of the record which is not.
+    #[cold]
+    pub(crate) fn withhold(&mut self) {
+        if self.batch.is_none() {
+            self.staged.sequence = self.staged.sequence.wrapping_sub(1);
+        }
+    }
+
     /// The batch is visible, or dropped: nothing is staged and not published.
     pub(crate) fn end_batch(&mut self) {
         if let Some(published) = self.batch.take()
