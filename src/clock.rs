@@ -60,6 +60,14 @@ pub(crate) fn deadline_ns(deadline: Instant) -> u64 {
     monotonic_ns().saturating_add(left)
 }
 
+/// Looks between two looks at the clock, by who spins until a deadline: some 3 us where a pause is long.
+pub(crate) const TURNS: u32 = 64;
+
+/// Whether a point on the monotonic clock has passed; `u64::MAX` never does.
+pub(crate) fn is_past(until_ns: u64) -> bool {
+    until_ns != u64::MAX && monotonic_ns() >= until_ns
+}
+
 /// A duration in ns; what does not fit 64 bits (584 years) is as good as for ever.
 pub(crate) fn duration_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

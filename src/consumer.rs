@@ -12,6 +12,8 @@ use crate::gate::{self, Seat, Terms};
 use crate::index;
 use crate::layout::{Areas, NAME_BYTES, SlotState};
 use crate::lock::{Lock, name_hash};
+#[cfg(not(loom))]
+use crate::memory::{Memory, MemoryReport};
 use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
 use crate::record::{Event, LossAccount, Resumed};
@@ -152,7 +154,9 @@ impl Consumer {
         self.receiver.set_keep(keep);
     }
 
-    /// How often to look before going to sleep. 0 sleeps at once; the default is some tens of microseconds' worth.
+    /// How often to look before going to sleep: a number of looks at the ring with a pause of the processor after each,
+    /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once. A deadline ends the looks
+    /// early; that the producer ended or died is noticed after them.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }
@@ -180,6 +184,14 @@ impl Consumer {
     /// Does a producer hold the ring? One system call.
     pub fn producer_alive(&self) -> bool {
         self.receiver.producer_alive()
+    }
+
+    /// Has the kernel fault in, lock, or join into huge pages the memory of this handle, as far as it lets it. Nothing
+    /// else changes, whatever comes of it. It may take a second for each few GiB, and everybody on the ring stumbles
+    /// while pages are joined: call it before the records that matter.
+    #[cfg(not(loom))]
+    pub fn prepare(&self, memory: &Memory) -> MemoryReport {
+        self.receiver.region().prepare(memory)
     }
 
     /// Was the file removed or replaced? Then newcomers at its path meet another ring. Two system calls.

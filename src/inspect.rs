@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub capacity: u64,
     /// Bytes of the file.
     pub file_bytes: u64,
+    /// Bytes at whose multiples the parts of the file begin: 2 MiB if it was made for huge pages.
+    pub alignment: u64,
     /// Consumer slots.
     pub slots: u32,
     /// Segments of the index.
@@ -187,6 +189,7 @@ impl Inspector {
         Ok(Snapshot {
             capacity: geometry.capacity,
             file_bytes: geometry.file_bytes(),
+            alignment: geometry.alignment,
             slots: geometry.slots,
             segments: geometry.segments,
             ring_id: self.region.ring_id(),

@@ -40,6 +40,8 @@ pub(crate) const NAME_BYTES: usize = 32;
 pub(crate) const MIN_CAPACITY: u64 = if cfg!(loom) { 64 } else { 4096 };
 /// Largest capacity in bytes (1 TiB).
 pub(crate) const MAX_CAPACITY: u64 = 1 << 40;
+/// Bytes of a huge page, and the largest alignment.
+pub(crate) const HUGE_PAGE: u64 = 2 << 20;
 /// Most consumer slots of one ring.
 pub(crate) const MAX_SLOTS: u32 = 1024;
 
@@ -395,7 +397,7 @@ impl Geometry {
         if self.slots == 0 || self.slots > MAX_SLOTS {
             return Err(Error::BadOption { what: "a ring has 1 to 1024 consumer slots" });
         }
-        if !self.alignment.is_power_of_two() || !(4096..=1 << 21).contains(&self.alignment) {
+        if !self.alignment.is_power_of_two() || !(4096..=HUGE_PAGE).contains(&self.alignment) {
             return Err(Error::BadOption { what: "the alignment is a power of two from 4 KiB to 2 MiB" });
         }
         if self.gated_only && self.hard_limit_ns > 0 {

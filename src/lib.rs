@@ -152,7 +152,7 @@
 //! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) |
-//! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
+//! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | format | `layout` (every byte) · `identity` (the first page) · `error` |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock`; `delays` in the build with delays |
 //!
@@ -198,6 +198,8 @@ mod local;
 mod lock;
 #[cfg(meddled)]
 pub mod meddle;
+#[cfg(not(loom))]
+mod memory;
 mod observer;
 mod options;
 mod patience;
@@ -230,6 +232,8 @@ pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
 pub use inspect::{forget, forget_slot};
 pub use layout::WaitMode;
 pub use local::Local;
+#[cfg(not(loom))]
+pub use memory::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 pub use observer::Observer;
 pub use options::Options;
 pub use producer::Producer;

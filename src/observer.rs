@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::attach::{self, Start, until_found};
 use crate::error::{Error, RecvError};
+#[cfg(not(loom))]
+use crate::memory::{Memory, MemoryReport};
 use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
 use crate::record::Event;
@@ -94,7 +96,9 @@ impl Observer {
         self.receiver.drain(max, each)
     }
 
-    /// How often to look before taking a nap.
+    /// How often to look before taking a nap: a number of looks at the ring with a pause of the processor after each,
+    /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 naps at once. A deadline ends the looks
+    /// early; that the producer ended or died is noticed after them.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }
@@ -107,6 +111,14 @@ impl Observer {
     /// Does a producer hold the ring? One system call.
     pub fn producer_alive(&self) -> bool {
         self.receiver.producer_alive()
+    }
+
+    /// Has the kernel fault in, lock, or join into huge pages the memory of this handle, as far as it lets it. Nothing
+    /// else changes, whatever comes of it. It may take a second for each few GiB, and everybody on the ring stumbles
+    /// while pages are joined: call it before the records that matter.
+    #[cfg(not(loom))]
+    pub fn prepare(&self, memory: &Memory) -> MemoryReport {
+        self.receiver.region().prepare(memory)
     }
 
     /// Was the file removed or replaced? Two system calls.

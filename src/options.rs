@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::duration_ns;
 use crate::error::Error;
-use crate::layout::{Geometry, WaitMode};
+use crate::layout::{Geometry, HUGE_PAGE, WaitMode};
 #[cfg(not(loom))]
 use crate::region::Region;
 
@@ -28,6 +28,7 @@ pub struct Options {
     wait: WaitMode,
     hard_limit: Option<Duration>,
     gated_only: bool,
+    huge_pages: bool,
     mode: u32,
     origin_position: u64,
     origin_sequence: u64,
@@ -42,6 +43,7 @@ impl Default for Options {
             wait: WaitMode::default(),
             hard_limit: None,
             gated_only: false,
+            huge_pages: false,
             mode: 0o600,
             origin_position: 0,
             origin_sequence: 0,
@@ -89,6 +91,13 @@ impl Options {
     /// Goes with no hard limit. Off unless set.
     pub fn gated_only(self, on: bool) -> Self {
         Self { gated_only: on, ..self }
+    }
+
+    /// Whether the parts of the file begin at multiples of 2 MiB, in the file and in memory, without which the kernel
+    /// has no huge pages for them. The file grows by up to 6 MiB. Off unless set; huge pages are then to be had with
+    /// [`Memory::huge_pages`](crate::Memory::huge_pages), or where the file system gives them to every file.
+    pub fn huge_pages(self, on: bool) -> Self {
+        Self { huge_pages: on, ..self }
     }
 
     /// Permission bits of the file, whatever the umask: read and write for user, group and others. Consumers
@@ -145,7 +154,7 @@ impl Options {
             capacity: self.capacity,
             segments: Geometry::segments_for(self.capacity),
             slots: self.slots,
-            alignment: page_bytes(),
+            alignment: if self.huge_pages { HUGE_PAGE } else { page_bytes() },
             express: self.express,
             gated_only: self.gated_only,
             wait: self.wait,

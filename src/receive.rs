@@ -351,8 +351,8 @@ impl Receiver {
             if let Some(step) = self.step()? {
                 return Ok(Some(step));
             }
-            if !self.spin() {
-                if until_ns != u64::MAX && clock::monotonic_ns() >= until_ns {
+            if !self.spin(until_ns) {
+                if clock::is_past(until_ns) {
                     return Ok(None);
                 }
                 self.sleep(until_ns)?;
@@ -360,13 +360,16 @@ impl Receiver {
         }
     }
 
-    /// True: there is something.
+    /// True: there is something. False: there is nothing yet, or `until_ns` has passed.
     #[inline]
-    fn spin(&self) -> bool {
+    fn spin(&self, until_ns: u64) -> bool {
         let areas = self.region.areas();
-        for _ in 0..self.spins {
+        for turn in 0..self.spins {
             if self.reader.is_behind(areas) {
                 return true;
+            }
+            if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
+                return false;
             }
             spin();
         }

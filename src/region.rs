@@ -17,14 +17,16 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::raw::{c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
-use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+use memmap2::{MmapMut, MmapRaw};
 use nix::libc;
+use rustix::io::Errno;
+use rustix::mm::{self, MapFlags, ProtFlags};
 
 use crate::bus::{self, Guarded};
 use crate::error::{Error, Fault};
@@ -59,8 +61,8 @@ struct Mapped {
     control: Option<Descriptor>,
     // Held for its drop, before that of the maps.
     guard: Option<Guarded>,
-    // Held for their drop: the views point into them.
-    _areas: [MmapRaw; 3],
+    /// Head, control and data: the views point into them.
+    areas: [Area; 3],
     /// Absolute, for `is_stale`.
     path: PathBuf,
 }
@@ -120,7 +122,8 @@ impl Region {
         };
         let fd = file.as_fd();
         let map = |fd, at, bytes, write| {
-            map_area(fd, at..at + bytes, write).map_err(|error| io_error(path, "map the ring", error))
+            Area::map(fd, at..at + bytes, write, geometry.alignment)
+                .map_err(|errno| io_error(path, "map the ring", errno.into()))
         };
         let control_fd = control.as_ref().map_or(fd, AsFd::as_fd);
         let areas = [
@@ -128,7 +131,7 @@ impl Region {
             map(control_fd, control_at, geometry.control_bytes(), control_write)?,
             map(fd, data_at, geometry.data_bytes(), head_write)?,
         ];
-        let [head_area, control_area, data_area] = areas.each_ref().map(pointer);
+        let [head_area, control_area, data_area] = areas.each_ref().map(|area| area.start);
         // SAFETY: the maps start at page boundaries, have the lengths that the geometry gives the areas, and
         // stay until the region is dropped. Areas that this access does not write are mapped read-only: the
         // handles of such an access only load from them.
@@ -137,19 +140,17 @@ impl Region {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let guard = if bus::is_on() {
             let tripwire = tripwire.word.0.as_ptr().expose_provenance() as u64;
-            let range = |area: &MmapRaw, write| bus::Range {
-                start: area.as_ptr().expose_provenance() as u64,
-                bytes: area.len() as u64,
-                write,
+            let range = |area: &Area| bus::Range {
+                start: area.start.as_ptr().expose_provenance() as u64,
+                bytes: area.bytes as u64,
+                write: area.write,
                 tripwire,
             };
-            let [head, control, data] = &areas;
-            let ranges = [range(head, head_write), range(control, control_write), range(data, head_write)];
-            Some(Guarded::enter(ranges)?)
+            Some(Guarded::enter(areas.each_ref().map(range))?)
         } else {
             None
         };
-        let mapped = Mapped { file, control, guard, _areas: areas, path };
+        let mapped = Mapped { file, control, guard, areas, path };
         Ok(Self { views, tripwire, identity, backing: Backing::File(ManuallyDrop::new(mapped)) })
     }
 
@@ -227,7 +228,7 @@ impl Drop for Region {
             // something else's by now: leave all of it alone.
             Backing::File(mapped) if forked => {
                 // SAFETY: taken once, here, and `self` is not used after its drop.
-                let Mapped { file, control, _areas: areas, .. } = unsafe { ManuallyDrop::take(mapped) };
+                let Mapped { file, control, areas, .. } = unsafe { ManuallyDrop::take(mapped) };
                 std::mem::forget(areas);
                 file.abandon();
                 if let Some(control) = control {
@@ -307,16 +308,72 @@ impl Views {
     }
 }
 
-/// Maps a range of a file, and keeps the map out of children.
-fn map_area(file: BorrowedFd<'_>, range: std::ops::Range<u64>, write: bool) -> io::Result<MmapRaw> {
-    let mut options = MmapOptions::new();
-    options.offset(range.start).len((range.end - range.start) as usize);
-    let map = match write {
-        true => options.map_raw(file.as_raw_fd()),
-        false => options.map_raw_read_only(file.as_raw_fd()),
-    }?;
-    map.advise(Advice::DontFork)?;
-    Ok(map)
+/// A map of a part of a file, which children do not get.
+#[derive(Debug)]
+struct Area {
+    start: NonNull<u8>,
+    bytes: usize,
+    write: bool,
+}
+
+// SAFETY: a map belongs to no thread.
+unsafe impl Send for Area {}
+
+impl Area {
+    /// Starts at a multiple of `alignment`, without which there are no huge pages; unless the address space is too
+    /// full for that.
+    fn map(
+        file: BorrowedFd<'_>,
+        range: std::ops::Range<u64>,
+        write: bool,
+        alignment: u64,
+    ) -> Result<Self, Errno> {
+        let bytes = (range.end - range.start) as usize;
+        let alignment = alignment as usize;
+        let wanted = if alignment > rustix::param::page_size() { room(bytes, alignment) } else { None };
+        let rights = if write { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let wanted = wanted.unwrap_or(ptr::null_mut());
+        // SAFETY: a new map. The address is a wish: what is there already stays.
+        let start = unsafe { mm::mmap(wanted, bytes, rights, MapFlags::SHARED, file, range.start) }?;
+        // SAFETY: no map is at address zero.
+        let start = unsafe { NonNull::new_unchecked(start.cast()) };
+        let area = Self { start, bytes, write };
+        area.advise(libc::MADV_DONTFORK)?;
+        Ok(area)
+    }
+
+    /// Gives an advice that changes no byte and unmaps nothing.
+    fn advise(&self, advice: c_int) -> Result<(), Errno> {
+        // SAFETY: the map is ours, and is there for as long as `self`.
+        match unsafe { libc::madvise(self.start.as_ptr().cast(), self.bytes, advice) } {
+            0 => Ok(()),
+            _ => Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw())),
+        }
+    }
+
+    /// Keeps the map in memory until it goes.
+    fn lock(&self) -> Result<(), Errno> {
+        // SAFETY: likewise.
+        unsafe { mm::mlock(self.start.as_ptr().cast(), self.bytes) }
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // SAFETY: our own map, and nothing points here any more: a region drops its views with it.
+        let _ = unsafe { mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// An address at a multiple of `alignment` where nothing is mapped at the moment for `bytes`.
+fn room(bytes: usize, alignment: usize) -> Option<*mut c_void> {
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    let room = bytes.checked_add(alignment)?;
+    // SAFETY: a new map, of nothing.
+    let start = unsafe { mm::mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), flags) }.ok()?;
+    // SAFETY: the map that was just made, which nobody else knows of.
+    unsafe { mm::munmap(start, room) }.ok()?;
+    Some(start.map_addr(|address| address.next_multiple_of(alignment)))
 }
 
 fn pointer(map: &MmapRaw) -> NonNull<u8> {
@@ -521,8 +578,6 @@ fn is_of_this_process(range: &bus::Range) -> bool {
 /// Puts private zeros in the place of a map, all of it, so that neither huge pages nor the limit of maps are in the
 /// way, and cuts the handle's tripwire.
 fn replace(range: &bus::Range) -> bool {
-    use rustix::mm::{self, MapFlags, ProtFlags};
-
     let start: *mut c_void = ptr::with_exposed_provenance_mut(range.start as usize);
     let write = if range.write { ProtFlags::WRITE } else { ProtFlags::empty() };
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;

@@ -3,16 +3,18 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use nix::libc;
 use rustix::fs::SealFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
-use super::{Backing, EMPTY, Mapped, Region, guard_forks, io_error};
+use super::{Area, Backing, EMPTY, Mapped, Region, guard_forks, io_error};
 use crate::error::Error;
 use crate::file::{self, Access, Draft};
 use crate::fork::Descriptor;
 use crate::identity::{Identity, initialise};
-use crate::layout::{Geometry, identity};
+use crate::layout::{Geometry, HUGE_PAGE, identity};
 use crate::lock::{self, Lock};
+use crate::memory::{self, Memory, MemoryReport};
 use crate::sync::at;
 
 impl Mapped {
@@ -132,4 +134,79 @@ impl Region {
             Backing::Heap { .. } => false,
         }
     }
+
+    /// Does what is wished with this handle's maps, as far as the kernel lets it.
+    pub(crate) fn prepare(&self, wishes: &Memory) -> MemoryReport {
+        if self.forked() {
+            return memory::refuse_all(wishes, "the handle is the parent process's");
+        }
+        if self.broken() {
+            return memory::refuse_all(wishes, "the ring's memory is gone: its file was cut short");
+        }
+        let Backing::File(mapped) = &self.backing else {
+            return memory::refuse_all(wishes, "the ring is on the heap; these are for rings in files");
+        };
+        let areas = &mapped.areas;
+        let bytes = areas.iter().map(|area| area.bytes as u64).sum();
+        let mut report = MemoryReport { bytes, ..MemoryReport::default() };
+        // In this order: a page that is locked or faulted in already would have to be moved.
+        let collapsed = if wishes.huge_pages { collapse(areas) } else { Ok(()) };
+        // Pages of their own size, as on hugetlbfs, are there once they are faulted in.
+        if wishes.populate || wishes.huge_pages {
+            let populated = memory::populated(all(areas, Area::populate));
+            report.populate = if wishes.populate { populated } else { report.populate };
+        }
+        if wishes.lock {
+            report.lock = memory::locked(all(areas, Area::lock));
+        }
+        if wishes.huge_pages {
+            let range = |area: &Area| {
+                let start = area.start.as_ptr().addr() as u64;
+                start..start + area.bytes as u64
+            };
+            report.huge_bytes = memory::measure(&areas.each_ref().map(range));
+            let is_aligned = self.geometry().alignment.is_multiple_of(HUGE_PAGE);
+            report.huge_pages = memory::huge(report.huge_bytes, bytes, is_aligned, collapsed);
+        }
+        report
+    }
+}
+
+impl Area {
+    /// Faults every page in, for writing where the map may be written.
+    fn populate(&self) -> Result<(), Errno> {
+        let advice = if self.write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        self.advise(advice)
+    }
+
+    /// Asks for huge pages: from now on as the kernel sees fit, and for what is there at once.
+    fn collapse(&self) -> Result<(), Errno> {
+        // Only a hint for later: where it is refused, so is the other one, or it is not needed.
+        let _ = self.advise(libc::MADV_HUGEPAGE);
+        // The kernel may have had a page in use just then.
+        let busy = |result: &Result<(), Errno>| matches!(result, Err(Errno::AGAIN | Errno::BUSY));
+        let mut result = self.advise(MADV_COLLAPSE);
+        for _ in 0..COLLAPSES {
+            if !busy(&result) {
+                break;
+            }
+            result = self.advise(MADV_COLLAPSE);
+        }
+        result
+    }
+}
+
+/// Linux 6.1; of the library that has the others, only newer versions have it.
+const MADV_COLLAPSE: libc::c_int = 25;
+/// Tries besides the first.
+const COLLAPSES: u32 = 3;
+
+/// Every area, also after a refusal; the first of those comes back.
+fn all(areas: &[Area; 3], each: impl Fn(&Area) -> Result<(), Errno>) -> Result<(), Errno> {
+    let [head, control, data] = areas.each_ref().map(|area| retry_on_intr(|| each(area)));
+    head.and(control).and(data)
+}
+
+fn collapse(areas: &[Area; 3]) -> Result<(), Errno> {
+    all(areas, Area::collapse)
 }

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Refuse every consumer that could be overwritten: lossy ones, observers, deadlines
     #[arg(long, conflicts_with = "hard_limit")]
     gated_only: bool,
+    /// Align the file to huge pages of 2 MiB, for pub --huge and sub --huge; it grows by up to 6 MiB
+    #[arg(long)]
+    huge: bool,
     /// Permissions of the file
     #[arg(long, value_parser = units::mode, default_value = "0600")]
     mode: u32,
@@ -60,6 +63,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             Wait::Spin => WaitMode::Spin,
         })
         .gated_only(args.gated_only)
+        .huge_pages(args.huge)
         .mode(args.mode);
     if let Some(limit) = args.hard_limit {
         options = options.hard_limit(limit);

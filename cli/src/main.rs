@@ -7,6 +7,7 @@ mod exit;
 mod forget;
 mod framing;
 mod info;
+mod memory;
 mod output;
 mod publish;
 mod signals;

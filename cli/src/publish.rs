@@ -11,6 +11,7 @@ use quoit::{Options, Producer, SendError};
 
 use crate::exit::{Exit, Failure};
 use crate::framing::{FrameError, Frames, Framing};
+use crate::memory::Wishes;
 use crate::output::say;
 use crate::signals::{Signals, Woken};
 use crate::units;
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     /// this a full ring is a failure (code 6)
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = units::duration)]
     wait: Option<Option<Duration>>,
+    #[command(flatten)]
+    memory: Wishes,
     /// No summary
     #[arg(long, short)]
     quiet: bool,
@@ -61,9 +64,13 @@ enum Stop {
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let signals = Signals::install()?;
     let producer = match args.create {
-        Some(capacity) => Producer::open_or_create(&args.path, &Options::new().capacity(capacity))?,
+        Some(capacity) => {
+            let options = Options::new().capacity(capacity).huge_pages(args.memory.huge);
+            Producer::open_or_create(&args.path, &options)?
+        }
         None => Producer::open(&args.path)?,
     };
+    args.memory.tell(args.quiet, |memory| producer.prepare(memory));
     if let Some(size) = args.chunk.filter(|size| *size > producer.max_len()) {
         let max = producer.max_len();
         let message = format!(

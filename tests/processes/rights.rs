@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quoit::{Attach, Consumer, Event, Inspector, Observer, Options, Producer, Start};
+use quoit::{Attach, Consumer, Event, Inspector, Memory, Observer, Options, Producer, Start};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::process::{Part, SOON, Stage, note, say};
@@ -110,13 +110,21 @@ pub(crate) fn show(part: &Part) {
     assert_eq!(maps_of(&ring).len(), 0);
     let observer = Observer::open(&ring, Start::Newest).expect("observe");
     check(&ring, &snapshot, [reading; 3], 0);
+    // What is wished for its memory changes none of it.
+    let wishes = Memory::new().populate(true).lock(true).huge_pages(true);
+    let _ = observer.prepare(&wishes);
+    check(&ring, &snapshot, [reading; 3], 0);
     drop(observer);
     for attach in [Attach::lossy(), Attach::gated(), Attach::gated().name("reader")] {
         let consumer = Consumer::open(&ring, &attach).expect("attach");
         check(&ring, &snapshot, [reading, writing, reading], 2);
+        let _ = consumer.prepare(&wishes);
+        check(&ring, &snapshot, [reading, writing, reading], 2);
         drop(consumer);
     }
     let producer = Producer::open(&ring).expect("produce");
+    check(&ring, &snapshot, [writing; 3], 2);
+    let _ = producer.prepare(&wishes);
     check(&ring, &snapshot, [writing; 3], 2);
     drop(producer);
     assert_eq!((maps_of(&ring).len(), access_modes(&ring).len()), (0, 0));
@@ -126,11 +134,14 @@ pub(crate) fn show(part: &Part) {
 #[test]
 fn a_reader_can_never_be_a_writer() {
     let stage = Stage::tmpfs(30);
-    let ring = stage.file("ring");
-    Options::new().capacity(1 << 16).create(&ring).expect("create");
-    let mut child = Part::new("rights").on(&ring).start();
-    child.says("done");
-    child.finish();
+    for huge_pages in [false, true] {
+        let ring = stage.file(if huge_pages { "huge" } else { "ring" });
+        // A whole number of huge pages, so that the data area ends with them.
+        Options::new().capacity(4 << 20).huge_pages(huge_pages).create(&ring).expect("create");
+        let mut child = Part::new("rights").on(&ring).start();
+        child.says("done");
+        child.finish();
+    }
 }
 
 fn count(path: &str) -> usize {

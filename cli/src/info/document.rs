@@ -29,6 +29,7 @@ pub(super) struct Document {
 struct Geometry {
     capacity: u64,
     file_bytes: u64,
+    alignment: u64,
     slots: u32,
     segments: u64,
 }
@@ -129,6 +130,7 @@ impl Document {
             geometry: Geometry {
                 capacity: s.capacity,
                 file_bytes: s.file_bytes,
+                alignment: s.alignment,
                 slots: s.slots,
                 segments: s.segments,
             },

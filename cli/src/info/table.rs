@@ -43,11 +43,12 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
     row(
         "geometry",
         format!(
-            "{} in {} segments, {} slots, {} on disk",
+            "{} in {} segments, {} slots, {} on disk, aligned to {}",
             units::bytes(s.capacity),
             s.segments,
             s.slots,
-            units::bytes(s.file_bytes)
+            units::bytes(s.file_bytes),
+            units::bytes(s.alignment)
         ),
     );
     row("options", options(s));

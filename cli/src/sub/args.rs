@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quoit::{Attach, Start};
 
+use crate::memory::Wishes;
 use crate::units;
 
 /// Receive records and write them to standard output, a line each unless told otherwise.
@@ -77,6 +78,9 @@ pub(crate) struct Args {
     /// Each payload behind its length, four bytes, little-endian
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) length_prefixed: bool,
+    #[command(flatten)]
+    pub(crate) memory: Wishes,
+
     /// On standard error nothing but loss and failures
     #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,

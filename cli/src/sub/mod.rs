@@ -77,6 +77,7 @@ impl<'a> Sub<'a> {
         let out = Output::stdout()?;
         let inspector = Inspector::open(&args.path)?;
         let source = Source::open(&args.path, args.attach().as_ref(), args.from)?;
+        args.memory.tell(args.quiet, |memory| source.prepare(memory));
         let snapshot = inspector.snapshot()?;
         if args.goes_on() && snapshot.epoch == 0 && !args.quiet {
             say("no producer has opened the ring yet; waiting for one");

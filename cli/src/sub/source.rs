@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use quoit::{Attach, Consumer, Error, Event, Observer, RecvError, Resumed, Start};
+use quoit::{Attach, Consumer, Error, Event, Memory, MemoryReport, Observer, RecvError, Resumed, Start};
 
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -22,6 +22,13 @@ impl Source {
                 Self::Consumer(consumer)
             }
         })
+    }
+
+    pub(crate) fn prepare(&self, memory: &Memory) -> MemoryReport {
+        match self {
+            Self::Consumer(consumer) => consumer.prepare(memory),
+            Self::Observer(observer) => observer.prepare(memory),
+        }
     }
 
     pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {

@@ -1,0 +1,320 @@
+//! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge.
+//!
+//! All of it comes after the ring was opened, so that no wish can make that fail, and what became of each is told. Of
+//! huge pages the kernel does not say whether it gave them: that is measured.
+//!
+//! Placing memory on a NUMA node is not among the wishes: a ring's pages have their place since it was made, under the
+//! memory policy of the process that made it. `docs/tuning.md` has how.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+use rustix::io::Errno;
+
+/// Wishes for the memory that a handle maps; [`Producer::prepare`](crate::Producer::prepare) and its like on the other
+/// handles act on them. Each process has to do that for itself.
+///
+/// ```no_run
+/// use quoit::{Memory, Options, Producer};
+///
+/// let options = Options::new().capacity(64 << 20).huge_pages(true);
+/// let producer = Producer::open_or_create("/dev/shm/prices", &options)?;
+/// let report = producer.prepare(&Memory::new().populate(true).lock(true).huge_pages(true));
+/// if !report.is_granted() {
+///     eprintln!("{report}");
+/// }
+/// # Ok::<(), quoit::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "wishes do nothing until a handle is prepared with them"]
+pub struct Memory {
+    pub(crate) populate: bool,
+    pub(crate) lock: bool,
+    pub(crate) huge_pages: bool,
+}
+
+impl Memory {
+    /// No wishes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Faults every page in now, for writing where this handle writes, so that no record of the first lap waits for
+    /// that. Linux 5.14 or newer.
+    pub fn populate(self, on: bool) -> Self {
+        Self { populate: on, ..self }
+    }
+
+    /// Keeps every page in memory while the handle lives: none goes to swap, or back to a disk. Faults them in as well.
+    /// It takes `RLIMIT_MEMLOCK` of as much as all handles of the process map, or `CAP_IPC_LOCK`.
+    pub fn lock(self, on: bool) -> Self {
+        Self { lock: on, ..self }
+    }
+
+    /// Joins the pages of the ring into huge ones of 2 MiB and faults them in: fewer entries of the TLB, where a ring is
+    /// larger than those cover. For rings made with [`Options::huge_pages`](crate::Options::huge_pages) on a tmpfs,
+    /// whatever it was mounted with; Linux 6.1 or newer. Every process that maps the ring gets them, as soon as one had
+    /// them joined.
+    pub fn huge_pages(self, on: bool) -> Self {
+        Self { huge_pages: on, ..self }
+    }
+}
+
+/// What became of the wishes for a handle's memory. Shown, it is a line for each wish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryReport {
+    /// Bytes that the handle maps; 0 on the heap.
+    pub bytes: u64,
+    /// Whether all of them were faulted in.
+    pub populate: MemoryOutcome,
+    /// Whether all of them are locked.
+    pub lock: MemoryOutcome,
+    /// Whether all of them are in huge pages.
+    pub huge_pages: MemoryOutcome,
+    /// Bytes that are in huge pages, as the kernel shows them in `/proc/self/smaps`. `None`: nobody asked, or it does not
+    /// show them.
+    pub huge_bytes: Option<u64>,
+}
+
+/// What became of one wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryOutcome {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// As wished, for all of the handle's memory.
+    Granted,
+    /// Not for all of it. What was granted of it stays.
+    Refused(MemoryRefusal),
+}
+
+/// Why a wish was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryRefusal {
+    /// What the kernel answered; `None`: nothing, it was not asked, or said yes and did not do it.
+    pub errno: Option<i32>,
+    /// The likely cause, and what to do.
+    pub why: &'static str,
+}
+
+impl MemoryReport {
+    /// Nothing that was wished for was refused.
+    pub fn is_granted(&self) -> bool {
+        let is_refused = |outcome: &MemoryOutcome| matches!(outcome, MemoryOutcome::Refused(_));
+        ![self.populate, self.lock, self.huge_pages].iter().any(is_refused)
+    }
+}
+
+impl fmt::Display for MemoryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let huge = match self.huge_bytes {
+            Some(huge) => format!(" ({} of {} KiB)", huge >> 10, self.bytes >> 10),
+            None => String::new(),
+        };
+        let wishes = [
+            ("memory faulted in", self.populate, String::new()),
+            ("memory locked", self.lock, String::new()),
+            ("memory in huge pages", self.huge_pages, huge),
+        ];
+        let asked = wishes.iter().filter(|(_, outcome, _)| *outcome != MemoryOutcome::NotAsked);
+        for (number, (wish, outcome, measure)) in asked.enumerate() {
+            let between = if number > 0 { "\n" } else { "" };
+            write!(f, "{between}{wish}: {outcome}{measure}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for MemoryOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("not asked for"),
+            Self::Granted => f.write_str("yes"),
+            Self::Refused(refusal) => write!(f, "no: {refusal}"),
+        }
+    }
+}
+
+impl fmt::Display for MemoryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)?;
+        match self.errno {
+            Some(errno) => write!(f, " [{}]", io::Error::from_raw_os_error(errno)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn refused(errno: Option<Errno>, why: &'static str) -> MemoryOutcome {
+    MemoryOutcome::Refused(MemoryRefusal { errno: errno.map(Errno::raw_os_error), why })
+}
+
+/// Every wish refused for one reason.
+pub(crate) fn refuse_all(wishes: &Memory, why: &'static str) -> MemoryReport {
+    let answer = |asked| if asked { refused(None, why) } else { MemoryOutcome::NotAsked };
+    MemoryReport {
+        populate: answer(wishes.populate),
+        lock: answer(wishes.lock),
+        huge_pages: answer(wishes.huge_pages),
+        ..MemoryReport::default()
+    }
+}
+
+pub(crate) fn populated(result: Result<(), Errno>) -> MemoryOutcome {
+    let Err(errno) = result else { return MemoryOutcome::Granted };
+    let why = match errno {
+        Errno::INVAL | Errno::NOSYS => {
+            "the kernel cannot (Linux 5.14 or newer); lock instead, which faults in as well"
+        }
+        Errno::NOMEM => "memory has run out, or the control group's limit is in the way",
+        Errno::FAULT | Errno::HWPOISON => {
+            "a page cannot be had: the file was cut short, or its disk or memory failed"
+        }
+        _ => "the kernel does not let this process; is there a system-call filter?",
+    };
+    refused(Some(errno), why)
+}
+
+pub(crate) fn locked(result: Result<(), Errno>) -> MemoryOutcome {
+    let Err(errno) = result else { return MemoryOutcome::Granted };
+    let why = match errno {
+        Errno::NOMEM | Errno::PERM => {
+            "this process may not lock so much: raise RLIMIT_MEMLOCK (LimitMEMLOCK= of a systemd unit, ulimit -l), or \
+             give it CAP_IPC_LOCK"
+        }
+        Errno::AGAIN => "a page cannot be had: memory has run out, or the file was cut short",
+        _ => "the kernel does not let this process; is there a system-call filter?",
+    };
+    refused(Some(errno), why)
+}
+
+/// What to say of huge pages: what was measured counts, whatever the kernel said.
+pub(crate) fn huge(
+    measured: Option<u64>,
+    bytes: u64,
+    is_aligned: bool,
+    answer: Result<(), Errno>,
+) -> MemoryOutcome {
+    let errno = answer.err();
+    let why = match (measured, errno) {
+        (Some(huge), _) if huge >= bytes => return MemoryOutcome::Granted,
+        (None, None) => {
+            "whether it did cannot be told: /proc/self/smaps cannot be read, or does not show huge pages"
+        }
+        _ if !is_aligned => {
+            "the ring is not made for them: make it with Options::huge_pages, quoit create --huge"
+        }
+        (_, Some(Errno::INVAL | Errno::NOSYS)) => {
+            "the kernel cannot (Linux 6.1 or newer), or not for a file there: put the ring on a tmpfs, and see to it \
+             that /sys/kernel/mm/transparent_hugepage/shmem_enabled is not \"deny\""
+        }
+        (_, Some(Errno::NOMEM)) => {
+            "no 2 MiB of memory are free in one piece, or the control group's limit is in the way"
+        }
+        (_, Some(Errno::AGAIN | Errno::BUSY)) => {
+            "some pages were in use; prepare once more when the ring is quieter"
+        }
+        (_, Some(_)) => "the kernel does not let this process; is there a system-call filter?",
+        (_, None) => "the kernel did so in part; prepare once more when the ring is quieter",
+    };
+    refused(errno, why)
+}
+
+/// Bytes of these ranges of addresses that this process has in huge pages. `None`: the kernel does not show it.
+pub(crate) fn measure(ranges: &[Range<u64>]) -> Option<u64> {
+    huge_bytes(&std::fs::read_to_string("/proc/self/smaps").ok()?, ranges)
+}
+
+/// The same by the text of `smaps`. Maps that are neighbours may be shown as one.
+fn huge_bytes(smaps: &str, ranges: &[Range<u64>]) -> Option<u64> {
+    let (mut overlap, mut bytes, mut seen) = (0, 0, false);
+    for line in smaps.lines() {
+        let Some((first, rest)) = line.split_once(' ') else { continue };
+        if let Some((start, end)) = first.split_once('-') {
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            let (start, end) = (number(start)?, number(end)?);
+            let common = |range: &Range<u64>| range.end.min(end).saturating_sub(range.start.max(start));
+            overlap = ranges.iter().map(common).sum();
+        } else if overlap > 0
+            && ["ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:"].contains(&first)
+        {
+            let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
+            let counted = (kib << 10).min(overlap);
+            (bytes, overlap, seen) = (bytes + counted, overlap - counted, true);
+        }
+    }
+    seen.then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMAPS: &str = "\
+7f0000000000-7f0000400000 rw-s 00400000 00:1a 7                  /dev/shm/a ring
+Size:               4096 kB
+ShmemPmdMapped:     4096 kB
+FilePmdMapped:         0 kB
+Shared_Hugetlb:        0 kB
+Private_Hugetlb:       0 kB
+VmFlags: rd wr sh mr mw me ms dc
+7f0000800000-7f0000a00000 r--s 00000000 00:1a 7                  /dev/shm/a ring
+Size:               2048 kB
+ShmemPmdMapped:        0 kB
+FilePmdMapped:      2048 kB
+7f0001000000-7f0001200000 rw-p 00000000 00:00 0
+Size:               2048 kB
+";
+
+    #[test]
+    fn huge_pages_are_counted_where_they_are() {
+        let count = |ranges: &[Range<u64>]| huge_bytes(SMAPS, ranges);
+        let (first, second) = (0x7f00_0000_0000..0x7f00_0040_0000, 0x7f00_0080_0000..0x7f00_00a0_0000);
+        assert_eq!(count(&[first.clone(), second.clone()]), Some(6 << 20));
+        assert_eq!(count(std::slice::from_ref(&second)), Some(2 << 20));
+        // A part of what is shown as one map has no more than its own bytes.
+        assert_eq!(count(&[first.start..first.start + (2 << 20)]), Some(2 << 20));
+        assert_eq!(count(&[0..4096]), None);
+        assert_eq!(count(&[0x7f00_0100_0000..0x7f00_0120_0000]), None, "a kernel that does not show it");
+        assert_eq!(huge_bytes("", &[first]), None);
+    }
+
+    #[test]
+    fn what_is_measured_counts() {
+        let all = huge(Some(8 << 20), 8 << 20, true, Err(Errno::INVAL));
+        assert_eq!(all, MemoryOutcome::Granted);
+        for (measured, answer) in
+            [(Some(0), Ok(())), (Some(6 << 20), Ok(())), (None, Ok(())), (None, Err(Errno::NOMEM))]
+        {
+            let outcome = huge(measured, 8 << 20, true, answer);
+            let MemoryOutcome::Refused(refusal) = outcome else {
+                panic!("{measured:?} {answer:?}: {outcome:?}")
+            };
+            assert_eq!(refusal.errno, answer.err().map(Errno::raw_os_error));
+        }
+    }
+
+    #[test]
+    fn a_report_is_a_line_for_each_wish() {
+        assert_eq!(MemoryReport::default().to_string(), "");
+        let report = MemoryReport {
+            bytes: 6 << 20,
+            populate: MemoryOutcome::Granted,
+            lock: locked(Err(Errno::NOMEM)),
+            huge_pages: MemoryOutcome::Granted,
+            huge_bytes: Some(6 << 20),
+        };
+        let text = report.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            (lines[0], lines[2]),
+            ("memory faulted in: yes", "memory in huge pages: yes (6144 of 6144 KiB)")
+        );
+        assert!(lines[1].starts_with("memory locked: no: ") && lines[1].contains("RLIMIT_MEMLOCK"), "{text}");
+        assert!(lines[1].contains("os error 12"), "{text}");
+        assert!(!report.is_granted());
+    }
+}
