@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::libc;
 use rustix::fs::SealFlags;
@@ -183,13 +184,13 @@ impl Area {
     fn collapse(&self) -> Result<(), Errno> {
         // Only a hint for later: where it is refused, so is the other one, or it is not needed.
         let _ = self.advise(libc::MADV_HUGEPAGE);
-        // The kernel may have had a page in use just then.
-        let busy = |result: &Result<(), Errno>| matches!(result, Err(Errno::AGAIN | Errno::BUSY));
         let mut result = self.advise(MADV_COLLAPSE);
         for _ in 0..COLLAPSES {
-            if !busy(&result) {
+            if !matches!(result, Err(Errno::AGAIN | Errno::BUSY)) {
                 break;
             }
+            // The kernel, or another process, had a page in use just then.
+            std::thread::sleep(Duration::from_millis(1));
             result = self.advise(MADV_COLLAPSE);
         }
         result
@@ -199,7 +200,7 @@ impl Area {
 /// Linux 6.1; of the library that has the others, only newer versions have it.
 const MADV_COLLAPSE: libc::c_int = 25;
 /// Tries besides the first.
-const COLLAPSES: u32 = 3;
+const COLLAPSES: u32 = 20;
 
 /// Every area, also after a refusal; the first of those comes back.
 fn all(areas: &[Area; 3], each: impl Fn(&Area) -> Result<(), Errno>) -> Result<(), Errno> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Event, Start, WaitMode};
+use quoit::{Attach, Event, SendError, Start, WaitMode};
 
 use crate::Setup;
 use crate::common::{PATIENCE, Sent, payload, soon, until};
@@ -15,6 +15,7 @@ crate::behaviours! {
     a_fast_producer_meets_slow_readers,
     ping_pong_between_sleepers,
     sleepers_are_woken_and_counted,
+    a_deadline_ends_the_longest_spell_of_looking,
 }
 
 crate::behaviours_of_files! {
@@ -211,4 +212,35 @@ fn a_sleeper_that_died_costs_one_wake(setup: Setup) {
         assert_eq!(ring.snapshot().wakes, round, "one for each death");
         oracle.keep_up(&sent, &mut consumer);
     }
+}
+
+/// Whoever may look for minutes still comes back in time: some 3 us late at best, and then whenever nothing else has the
+/// core.
+fn a_deadline_ends_the_longest_spell_of_looking(setup: Setup) {
+    let ring = setup.ring();
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    let mut observer = ring.observer(Start::Newest);
+    let mut sent = setup.sent();
+    producer.set_spins(u32::MAX);
+    consumer.set_spins(u32::MAX);
+    observer.set_spins(u32::MAX);
+    let comes_in_time = |who: &str, look: &mut dyn FnMut(Instant)| {
+        until(who, || {
+            let deadline = Instant::now() + Duration::from_micros(200);
+            look(deadline);
+            deadline.elapsed() < Duration::from_micros(20)
+        });
+    };
+    comes_in_time("a consumer comes in time", &mut |deadline| {
+        assert!(consumer.recv_deadline(deadline).unwrap().is_none());
+    });
+    comes_in_time("an observer comes in time", &mut |deadline| {
+        assert!(observer.recv_deadline(deadline).unwrap().is_none());
+    });
+    sent.fill(&mut producer, 100);
+    let full = payload(sent.next(), 100);
+    comes_in_time("a producer comes in time", &mut |deadline| {
+        assert_eq!(producer.send_deadline(&full, deadline), Err(SendError::TimedOut));
+    });
 }

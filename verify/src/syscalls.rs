@@ -437,13 +437,15 @@ fn fits(variant: &str, errno: Option<Errno>) -> bool {
         "NoSpace" => any_of(&[ENOSPC, EDQUOT, EFBIG, ENOMEM]),
         "NotRegular" => any_of(&[ELOOP, EISDIR, ENXIO, ENODEV, ENOTDIR]),
         "ProducerAlive" | "NameInUse" | "SlotsTaken" => any_of(&[EAGAIN, EACCES]),
+        // A wish for memory: whatever the kernel said, or nothing where it did not show what it did.
+        "Memory" => true,
         _ => false,
     }
 }
 
 /// Does the text lead whoever reads it to the place, and say what to do or what the system said?
 fn says_where(variant: &str, text: &str, folder: &Path) -> bool {
-    let about_the_ring = matches!(variant, "ProducerAlive" | "NameInUse" | "SlotsTaken");
+    let about_the_ring = matches!(variant, "ProducerAlive" | "NameInUse" | "SlotsTaken" | "Memory");
     let folder = folder.display().to_string();
     let place = [folder.as_str(), "ring:", ".:", "could not "].iter().any(|start| text.starts_with(start));
     let more = text.contains("; ") || text.contains("could not ") || text.contains(": ");

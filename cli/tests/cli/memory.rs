@@ -14,7 +14,10 @@ fn create_aligns_to_huge_pages() {
     assert!(plain.info()["geometry"]["alignment"].as_u64().unwrap() < 2 << 20);
     // What `pub` makes is made for what it wishes.
     let place = Place::new();
-    place.run("pub RING --create 4MiB --huge", &lines(0..3)).assert_code(0).assert_says("memory in huge pages: ");
+    place
+        .run("pub RING --create 4MiB --huge", &lines(0..3))
+        .assert_code(0)
+        .assert_says("memory in huge pages: ");
     assert_eq!(place.info()["geometry"]["alignment"], 2 << 20);
 }
 

@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::libc;
 use quoit::WaitMode::{self, Fence, Membarrier, Spin};
 use quoit::{
-    Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
+    Attach, Consumer, Error, Event, Inspector, Memory, MemoryOutcome, MemoryReport, Observer, Options,
+    Producer, RecvError, SendError, Start,
 };
 
 use super::stage::{Cue, Ended, Problem, Stage, check, fill, payload, publish, receive, soon, wrong};
@@ -78,6 +79,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     scenario("create larger than the disk", nothing, create_too_large),
     scenario("create without a producer", nothing, options_create),
     scenario("create without a producer on disk", nothing, options_create).on_disk(),
+    scenario("create for huge pages", nothing, create_huge),
     scenario("open_or_create, nothing there", nothing, open_or_create),
     scenario("open_or_create, a ring there", closed, open_or_create),
     scenario("open_or_create on disk", nothing, open_or_create).on_disk(),
@@ -102,6 +104,10 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     scenario("inspect", closed, inspect).beside(naming),
     scenario("forget", held, forget),
     scenario("forget an unknown name", closed, forget_unknown),
+    scenario("prepare a producer", huge, prepare_producer),
+    scenario("prepare a producer on disk", closed, prepare_producer).on_disk(),
+    scenario("prepare a consumer", huge, prepare_consumer),
+    scenario("prepare an observer", huge, prepare_observer),
     scenario("is_stale", closed, is_stale),
     scenario("is_stale, replaced", closed, is_stale_replaced),
     scenario("receive, sleeping", closed, sleep_for_a_record).beside(sending),
@@ -143,6 +149,12 @@ fn nothing(_: &Stage) -> Ended {
 /// Ten records, ended cleanly.
 fn closed(stage: &Stage) -> Ended {
     let mut producer = Producer::create(stage.ring(), &stage.options())?;
+    publish(&mut producer, 10)
+}
+
+/// The same, aligned to huge pages.
+fn huge(stage: &Stage) -> Ended {
+    let mut producer = Producer::create(stage.ring(), &stage.options().huge_pages(true))?;
     publish(&mut producer, 10)
 }
 
@@ -473,6 +485,63 @@ fn forget(stage: &Stage) -> Ended {
 fn forget_unknown(stage: &Stage) -> Ended {
     begin();
     expect(quoit::forget(stage.ring(), "nobody"), |error| matches!(error, Error::NameUnknown { .. }))
+}
+
+/// A refused wish is an error with the kernel's answer.
+fn granted(report: &MemoryReport) -> Ended {
+    for outcome in [report.populate, report.lock, report.huge_pages] {
+        if let MemoryOutcome::Refused(refusal) = outcome {
+            let text = report.to_string();
+            return Err(Problem::Refused { variant: "Memory".to_owned(), text, errno: refusal.errno });
+        }
+    }
+    Ok(())
+}
+
+/// All that is to be had: no huge pages on disk, or where the kernel gives tmpfs none.
+fn wishes(stage: &Stage) -> Memory {
+    let policy = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    let on_tmpfs = stage.folder.starts_with("/dev/shm");
+    let huge_pages = on_tmpfs && policy.is_ok_and(|policy| !policy.contains("[deny]"));
+    Memory::new().populate(true).lock(true).huge_pages(huge_pages)
+}
+
+fn prepare_producer(stage: &Stage) -> Ended {
+    let mut producer = Producer::open(stage.ring())?;
+    let wishes = wishes(stage);
+    begin();
+    let report = producer.prepare(&wishes);
+    publish(&mut producer, 3)?;
+    granted(&report)
+}
+
+fn prepare_consumer(stage: &Stage) -> Ended {
+    let mut consumer = Consumer::open(stage.ring(), &Attach::gated().start(Start::Oldest))?;
+    let wishes = wishes(stage);
+    begin();
+    let report = consumer.prepare(&wishes);
+    receive(&mut consumer, 0, 10)?;
+    granted(&report)
+}
+
+fn prepare_observer(stage: &Stage) -> Ended {
+    let mut observer = Observer::open(stage.ring(), Start::Oldest)?;
+    let wishes = wishes(stage);
+    begin();
+    let report = observer.prepare(&wishes);
+    for sequence in 0..10 {
+        match observer.try_recv()? {
+            Some(event) => check(&event, sequence)?,
+            None => wrong!("record {sequence} is not there"),
+        }
+    }
+    granted(&report)
+}
+
+fn create_huge(stage: &Stage) -> Ended {
+    begin();
+    let mut producer = Producer::create(stage.ring(), &stage.options().huge_pages(true))?;
+    publish(&mut producer, 3)
 }
 
 /// What it answers when the kernel does not say is not judged: there is no third answer.

@@ -367,14 +367,17 @@ impl Trace<'_> {
 
 /// Calls that a ring cannot be made or opened without. The others are hints, or have a stand-in.
 fn needed(pid: Pid, entry: &libc::user_regs_struct) -> bool {
+    const MADV_COLLAPSE: u64 = 25;
     const F_OFD_SETLK: u64 = 37;
     match entry.orig_rax as i64 {
         libc::SYS_fallocate
         | libc::SYS_linkat
         | libc::SYS_fchmod
-        | libc::SYS_madvise
+        | libc::SYS_mlock
         | libc::SYS_fstatfs
         | libc::SYS_pread64 => true,
+        // Huge pages are joined at another try, or later.
+        libc::SYS_madvise => entry.rdx != libc::MADV_HUGEPAGE as u64 && entry.rdx != MADV_COLLAPSE,
         // The tripwire and the areas; not what the allocator takes.
         libc::SYS_mmap => entry.r8 as i32 >= 0 || entry.rsi == 4096,
         libc::SYS_fcntl if entry.rsi == F_OFD_SETLK => {
