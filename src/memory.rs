@@ -271,15 +271,16 @@ Size:               2048 kB
 
     #[test]
     fn huge_pages_are_counted_where_they_are() {
-        let count = |ranges: &[Range<u64>]| huge_bytes(SMAPS, ranges);
-        let (first, second) = (0x7f00_0000_0000..0x7f00_0040_0000, 0x7f00_0080_0000..0x7f00_00a0_0000);
-        assert_eq!(count(&[first.clone(), second.clone()]), Some(6 << 20));
-        assert_eq!(count(std::slice::from_ref(&second)), Some(2 << 20));
+        let ranges = |ends: &[(u64, u64)]| ends.iter().map(|(start, end)| *start..*end).collect::<Vec<_>>();
+        let count = |ends: &[(u64, u64)]| huge_bytes(SMAPS, &ranges(ends));
+        let (first, second) = ((0x7f00_0000_0000, 0x7f00_0040_0000), (0x7f00_0080_0000, 0x7f00_00a0_0000));
+        assert_eq!(count(&[first, second]), Some(6 << 20));
+        assert_eq!(count(&[second]), Some(2 << 20));
         // A part of what is shown as one map has no more than its own bytes.
-        assert_eq!(count(&[first.start..first.start + (2 << 20)]), Some(2 << 20));
-        assert_eq!(count(&[0..4096]), None);
-        assert_eq!(count(&[0x7f00_0100_0000..0x7f00_0120_0000]), None, "a kernel that does not show it");
-        assert_eq!(huge_bytes("", &[first]), None);
+        assert_eq!(count(&[(first.0, first.0 + (2 << 20))]), Some(2 << 20));
+        assert_eq!(count(&[(0, 4096)]), None);
+        assert_eq!(count(&[(0x7f00_0100_0000, 0x7f00_0120_0000)]), None, "a kernel that does not show it");
+        assert_eq!(huge_bytes("", &ranges(&[first])), None);
     }
 
     #[test]
