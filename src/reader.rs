@@ -187,6 +187,20 @@ impl Reader {
         None
     }
 
+    /// The next of the records that were there at the last look, for a reader that can be overwritten at any time: its
+    /// sequence and its payload bytes. `None`: ask `poll`.
+    #[inline(always)]
+    pub(crate) fn poll_copied(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
+        if self.guard != Guard::Always || self.change.is_some() || !after(self.seen, self.next.position) {
+            return None;
+        }
+        match self.record(areas, buffer) {
+            Some(Found::Record { sequence, len, .. }) => Some((sequence, len)),
+            // Nothing was taken: `poll` finds it again.
+            _ => None,
+        }
+    }
+
     /// Reads one record: into `buffer`, unless it can be lent.
     #[inline]
     pub(crate) fn poll(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {

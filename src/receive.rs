@@ -437,27 +437,40 @@ impl Receiver {
         }
     }
 
-    /// The first record after a look that found nothing, for whom nothing else is to be done. `None`: there is none, or
-    /// there is.
+    /// The next record, where nothing else is to be done: the first that came after a look which found nothing, and every
+    /// one that has to be copied. `None`: there is none, or there is more to do.
     #[inline(always)]
-    fn step_come(&mut self) -> Option<Step> {
+    fn step_short(&mut self) -> Option<Step> {
         if self.region.broken() || self.checked || self.untold.is_some() {
             return None;
         }
         let areas = self.region.areas();
         let due = self.seat.as_ref().map(|seat| self.due(seat));
         let late = due.is_some_and(|due| !after(due, self.reader.next().position));
-        if late || wait::is_armed(&areas.control.space.word) || !self.reader.has_come(areas) {
+        if late || wait::is_armed(&areas.control.space.word) {
             return None;
         }
-        if let Some((sequence, len)) = self.reader.poll_express(areas, &mut self.buffer) {
-            self.lent = Some(len);
-            return Some(Step::Record { sequence, len, lent: None });
+        let buffer = &mut self.buffer;
+        let mut copied = self.reader.poll_copied(areas, buffer);
+        if copied.is_none() {
+            if !self.reader.has_come(areas) {
+                return None;
+            }
+            copied =
+                self.reader.poll_express(areas, buffer).or_else(|| self.reader.poll_copied(areas, buffer));
         }
-        self.reader.allow_near(areas, due?);
-        let Lent { sequence, len, word } = self.reader.poll_near(areas)?;
+        let Some((sequence, len)) = copied else {
+            self.reader.allow_near(areas, due?);
+            let Lent { sequence, len, word } = self.reader.poll_near(areas)?;
+            self.lent = Some(len);
+            return Some(Step::Record { sequence, len, lent: Some(word) });
+        };
         self.lent = Some(len);
-        Some(Step::Record { sequence, len, lent: Some(word) })
+        // What was told of losses was told before this.
+        if let Some(seat) = &mut self.seat {
+            seat.release_losses();
+        }
+        Some(Step::Record { sequence, len, lent: None })
     }
 
     /// The position at which the cursor is to be stored anew.
@@ -468,7 +481,7 @@ impl Receiver {
 
     #[inline(never)]
     fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        if let Some(step) = self.step_come() {
+        if let Some(step) = self.step_short() {
             return Ok(Some(self.lend(step)));
         }
         Ok(self.step_checked()?.map(|step| self.lend(step)))
