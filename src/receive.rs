@@ -445,6 +445,7 @@ impl Receiver {
             return None;
         }
         let areas = self.region.areas();
+        // After a loss it is late: the place is further on by a lap. So what is released here never includes one.
         let due = self.seat.as_ref().map(|seat| self.due(seat));
         let late = due.is_some_and(|due| !after(due, self.reader.next().position));
         if late || wait::is_armed(&areas.control.space.word) {
@@ -466,10 +467,6 @@ impl Receiver {
             return Some(Step::Record { sequence, len, lent: Some(word) });
         };
         self.lent = Some(len);
-        // What was told of losses was told before this.
-        if let Some(seat) = &mut self.seat {
-            seat.release_losses();
-        }
         Some(Step::Record { sequence, len, lent: None })
     }
 

@@ -15,6 +15,7 @@ crate::behaviours! {
     losses_of_many_laps_add_up,
     the_account_stands_in_the_slot,
     the_account_outlives_the_consumer,
+    a_loss_is_released_by_the_receive_after_it,
     a_reader_in_the_middle_of_a_segment_is_lapped,
     a_stream_of_empty_records_is_counted,
     nothing_is_lost_without_a_lap,
@@ -230,6 +231,22 @@ fn the_account_outlives_the_consumer(setup: Setup) {
         assert!(!info.alive);
     }
     assert_eq!(oracle.losses.len(), 5);
+}
+
+/// Without a call of `release`: what was received before the last receive is released, a loss as well.
+fn a_loss_is_released_by_the_receive_after_it(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::lossy().name("logger"));
+    sent.send_many(&mut producer, [100; 200]);
+    assert!(consumer.step(|event| oracle.feed(&sent, event)));
+    assert_eq!(oracle.losses.len(), 1);
+    oracle.take(&sent, &mut consumer, 3);
+    drop(consumer);
+    let info = ring.named("logger").expect("kept under its name");
+    assert_eq!(info.lost, account_of(&oracle));
+    assert_eq!(info.next_sequence, oracle.next.wrapping_sub(1), "the last record was lent, not released");
 }
 
 fn a_reader_in_the_middle_of_a_segment_is_lapped(setup: Setup) {
