@@ -2,7 +2,7 @@
 mod common;
 
 use common::{Oracle, first_sequence, model, options, payload, send_halves};
-use quoit::{Attach, ConsumerState, Error, Event, Start, WaitMode};
+use quoit::{Attach, Consumer, ConsumerState, Error, Event, Start, WaitMode};
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
 fn attaching(
@@ -206,8 +206,10 @@ fn a_dead_consumer_gates_no_more() {
 }
 
 /// A consumer over its deadline loses its gate, is told, and accounts for what it lost to the last record, even
-/// where it stores its cursor at the same moment.
-fn evicted(name: &'static str, before_end: u64) {
+/// where it stores its cursor at the same moment. `receive` feeds the oracle one event, if there is one: `drain` goes
+/// straight to what `try_recv` looks for a second time, after a shorter way that found the lap as well, and that second
+/// look at `reserve` has a fence of its own.
+fn evicted(name: &'static str, before_end: u64, receive: fn(&mut Consumer, &mut Oracle)) {
     model(name, 2, move || {
         let ring = options(before_end).local().unwrap();
         let mut producer = ring.producer().unwrap();
@@ -226,9 +228,7 @@ fn evicted(name: &'static str, before_end: u64) {
         });
         let mut oracle = Oracle::new(first, 3);
         for _ in 0..2 {
-            if let Some(event) = consumer.try_recv().unwrap() {
-                oracle.feed(event);
-            }
+            receive(&mut consumer, &mut oracle);
         }
         let (_producer, sent) = writer.join().unwrap();
         while let Some(event) = consumer.try_recv().unwrap() {
@@ -242,12 +242,18 @@ fn evicted(name: &'static str, before_end: u64) {
 
 #[test]
 fn evicted_while_it_releases() {
-    evicted("evict", 0);
+    evicted("evict", 0, |consumer, oracle| {
+        consumer.drain(1, |event| oracle.feed(event)).unwrap();
+    });
 }
 
 #[test]
 fn evicted_across_the_wrap() {
-    evicted("evict_across_the_wrap", 32);
+    evicted("evict_across_the_wrap", 32, |consumer, oracle| {
+        if let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+    });
 }
 
 /// `reserve` moves in strides, but never past what a gate holds: the records of a consumer with a deadline that is
