@@ -104,7 +104,7 @@ impl Consumer {
     }
 
     /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps. While
-    /// records stream, a look after the last of them may be put off by a microsecond, so that it finds several.
+    /// records stream, a look after the last of them may be put off by some microseconds, if more of them a second come of it.
     ///
     /// # Errors
     ///

@@ -128,7 +128,8 @@ fn only_what_was_asked_for_is_measured() {
     if is_alone() {
         return;
     }
-    let output = bench(&["--quick", "--only", "price,asleep", "--rounds", "1", "--json"]).output().unwrap();
+    let words = ["--quick", "--only", "price,asleep", "--rounds", "1", "--cpus", "0,1", "--json"];
+    let output = bench(&words).output().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let labels: Vec<&str> = document["results"]
         .as_array()
@@ -309,6 +310,9 @@ fn what_cannot_be_read_or_written_is_told_with_what_to_do() {
     let why = refused(&["--html", "/nowhere/report.html"], 1);
     assert!(why.contains("there is no directory /nowhere"), "{why}");
     assert!(refused(&["--json", "--compare", "x"], 2).contains("cannot be used with"));
+    for cpus in ["0", "0,1,2", "a,b", ""] {
+        assert!(refused(&["--cpus", cpus], 2).contains("as in 0,1"), "{cpus:?}");
+    }
 }
 
 /// Command lines of the processes that measure for `parent`, or in `directory`.

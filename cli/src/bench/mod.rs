@@ -66,8 +66,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
     /// The two CPUs to run on; otherwise two cores that share a cache
-    #[arg(long, value_name = "CPU,CPU", value_delimiter = ',', num_args = 2)]
-    cpus: Option<Vec<usize>>,
+    #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
+    cpus: Option<[usize; 2]>,
     /// One document of JSON in place of the table
     #[arg(long)]
     json: bool,
@@ -133,10 +133,15 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn two_cpus(text: &str) -> Result<[usize; 2], String> {
+    let cpus =
+        text.split_once(',').and_then(|(first, second)| Some([first.parse().ok()?, second.parse().ok()?]));
+    cpus.ok_or_else(|| "name two CPUs by their numbers, as in 0,1".to_owned())
+}
+
 fn measure(args: &Args) -> Result<Document> {
     let signals = Signals::install()?;
-    let wanted = args.cpus.as_deref().and_then(|cpus| <[usize; 2]>::try_from(cpus).ok());
-    let mut machine = Machine::look(wanted)?;
+    let mut machine = Machine::look(args.cpus)?;
     let (scale, seconds) = if args.quick { (0.5, 17) } else { (1.0, 300) };
     let rounds = match args.rounds {
         Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX },
