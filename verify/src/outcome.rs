@@ -45,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<String>,
     #[serde(skip, default = "Instant::now")]
     began: Instant,
+    #[serde(skip)]
+    earlier: Duration,
 }
 
 impl Outcome {
@@ -63,6 +65,7 @@ impl Outcome {
             table: None,
             failures: Vec::new(),
             began: Instant::now(),
+            earlier: Duration::ZERO,
         }
     }
 
@@ -78,9 +81,14 @@ impl Outcome {
         self.failures.push(failure.into());
     }
 
+    /// Time of earlier runs whose findings count as well.
+    pub(crate) fn also_took(&mut self, earlier: Duration) {
+        self.earlier += earlier;
+    }
+
     /// The check is over: prints what it found, and keeps it if it was all of it. True: nothing failed.
     pub(crate) fn finish(mut self) -> Result<bool> {
-        self.seconds = self.began.elapsed().as_secs_f64();
+        self.seconds = (self.began.elapsed() + self.earlier).as_secs_f64();
         println!("{self}");
         if !self.whole {
             return Ok(self.failures.is_empty());

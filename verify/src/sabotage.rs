@@ -1,12 +1,16 @@
 //! Who watches the watchers: the source is spoiled on purpose, one way at a time, and the quick check that is said to
 //! notice has to. `verify/sabotages.toml` has the list.
+//!
+//! Each takes a build and a check, so what was noticed is kept one by one: runs of parts add up to the whole list.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use std::{fs, str};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::outcome::{self, Form, Outcome};
 
@@ -24,7 +28,7 @@ struct List {
 }
 
 /// One way to spoil the source.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sabotage {
     name: String,
@@ -35,7 +39,7 @@ struct Sabotage {
 }
 
 /// A change of the file.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Edit {
     /// Found exactly once in the file.
@@ -43,7 +47,7 @@ struct Edit {
     replace: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Catcher {
     Verify(String),
@@ -65,43 +69,111 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     let path = outcome::root().join("verify/sabotages.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let list: List = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+    let list = list.sabotage;
     let wanted: Vec<&Sabotage> = list
-        .sabotage
         .iter()
         .filter(|sabotage| args.only.as_ref().is_none_or(|part| sabotage.name.contains(part.as_str())))
         .collect();
     ensure!(!wanted.is_empty(), "no sabotage of that name");
-    outcome.count("sabotages", wanted.len() as u64);
     for sabotage in &wanted {
         if let Err(error) = sabotage.spoiled(outcome::root()) {
             outcome.fail(format!("{}: {error:#}", sabotage.name));
         }
     }
     if form == Form::Quick || !outcome.failures.is_empty() {
+        outcome.count("sabotages", wanted.len() as u64);
         outcome.note("the quick form looks only whether each still finds its place");
+        outcome.whole = args.only.is_none();
         return Ok(outcome);
     }
     let tree = Tree::new()?;
-    let mut table = String::from("| sabotage | noticed by | which said |\n|---|---|---|\n");
-    let mut caught = 0;
+    let mut book = Book::read(&list);
     for (number, sabotage) in wanted.iter().enumerate() {
         eprintln!("{}/{}: {} ({})", number + 1, wanted.len(), sabotage.name, sabotage.caught_by.name());
-        match tree.try_out(sabotage)? {
-            Some(said) => {
-                caught += 1;
-                let said = said.replace('|', "\\|");
-                table.push_str(&format!(
-                    "| {} | `{}` | {said} |\n",
-                    sabotage.name,
-                    sabotage.caught_by.name()
-                ));
+        book.strike(sabotage);
+        let began = Instant::now();
+        match tree.try_out(sabotage) {
+            Ok(Some(said)) => {
+                eprintln!("  {said}");
+                let (seconds, commit) = (began.elapsed().as_secs_f64(), outcome.commit.clone());
+                book.noticed.push(Noticed {
+                    sabotage: (*sabotage).clone(),
+                    said,
+                    seconds,
+                    commit,
+                    now: true,
+                });
             }
-            None => outcome.fail(format!("{}: not noticed by {}", sabotage.name, sabotage.caught_by.name())),
+            Ok(None) => {
+                outcome.fail(format!("{}: not noticed by {}", sabotage.name, sabotage.caught_by.name()))
+            }
+            Err(error) => outcome.fail(format!("{}: {error:#}", sabotage.name)),
         }
+        book.keep()?;
     }
-    outcome.count("noticed by the quick check named for it", caught);
-    outcome.table = Some(table);
+    book.tell(&list, &mut outcome);
     Ok(outcome)
+}
+
+/// What a quick check said about the spoiled source, and when.
+#[derive(Serialize, Deserialize)]
+struct Noticed {
+    sabotage: Sabotage,
+    said: String,
+    /// With the build.
+    seconds: f64,
+    commit: String,
+    /// In this run.
+    #[serde(skip)]
+    now: bool,
+}
+
+/// All that was noticed up to now, by this run and by those before.
+struct Book {
+    noticed: Vec<Noticed>,
+}
+
+impl Book {
+    /// What was noticed of another wording of a sabotage does not count.
+    fn read(list: &[Sabotage]) -> Self {
+        let text = fs::read_to_string(Self::path()).unwrap_or_default();
+        let mut noticed: Vec<Noticed> = serde_json::from_str(&text).unwrap_or_default();
+        noticed.retain(|noticed| list.contains(&noticed.sabotage));
+        Self { noticed }
+    }
+
+    fn strike(&mut self, sabotage: &Sabotage) {
+        self.noticed.retain(|noticed| noticed.sabotage != *sabotage);
+    }
+
+    fn keep(&self) -> Result<()> {
+        let path = Self::path();
+        let text = serde_json::to_string_pretty(&self.noticed)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn path() -> PathBuf {
+        outcome::root().join("target/verify/sabotage.noticed.json")
+    }
+
+    /// The counts and the table, in the order of the list; whole if every sabotage of the list was noticed.
+    fn tell(&self, list: &[Sabotage], outcome: &mut Outcome) {
+        let mut table =
+            String::from("| sabotage | noticed by | which said | after | commit |\n|---|---|---|---:|---|\n");
+        let found = |sabotage: &Sabotage| self.noticed.iter().find(|noticed| noticed.sabotage == *sabotage);
+        let rows: Vec<&Noticed> = list.iter().filter_map(found).collect();
+        for Noticed { sabotage, said, seconds, commit, .. } in &rows {
+            let (name, said) = (&sabotage.name, said.replace('|', "\\|"));
+            let catcher = sabotage.caught_by.name();
+            table.push_str(&format!("| {name} | `{catcher}` | {said} | {seconds:.0} s | {commit} |\n"));
+        }
+        let before: f64 = rows.iter().filter(|noticed| !noticed.now).map(|noticed| noticed.seconds).sum();
+        outcome.also_took(Duration::from_secs_f64(before));
+        outcome.whole = rows.len() == list.len();
+        outcome.count("sabotages", list.len() as u64);
+        outcome.count("noticed by the quick check named for it", rows.len() as u64);
+        outcome.table = Some(table);
+    }
 }
 
 impl Sabotage {
@@ -129,8 +201,12 @@ impl Tree {
         let root = outcome::root().join("target/verify/sabotage");
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(outcome::root()).output()?;
         ensure!(listed.status.success(), "git ls-files failed");
-        for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            let name = str::from_utf8(name)?;
+        let listed = str::from_utf8(&listed.stdout)?;
+        let listed: BTreeSet<&Path> = listed.split('\0').map(Path::new).collect();
+        let listed: BTreeSet<&Path> =
+            listed.into_iter().filter(|name| outcome::root().join(name).is_file()).collect();
+        remove_others(&root, &root, &listed)?;
+        for name in listed {
             let (from, to) = (outcome::root().join(name), root.join(name));
             let text = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
             // Files that are as they were keep their times, and so what was built from them.
@@ -185,13 +261,26 @@ impl Tree {
                 let text = String::from_utf8_lossy(&output.stdout);
                 let failed =
                     text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-                match failed {
-                    Some(test) => Ok(Some(shortened(test))),
-                    None => bail!("ended without a failed test: {}", last_lines(&output.stdout)),
-                }
+                let failed = failed.map(shortened).map(Some);
+                failed.with_context(|| format!("ended without a failed test: {}", last_lines(&output.stdout)))
             }
         }
     }
+}
+
+/// Files of an earlier copy that the checkout has no more: one in `src/` would be judged with the others.
+fn remove_others(root: &Path, folder: &Path, listed: &BTreeSet<&Path>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.strip_prefix(root).expect("below the root");
+        if path.is_dir() && name != Path::new("target") {
+            remove_others(root, &path, listed)?;
+        } else if path.is_file() && !listed.contains(name) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn shortened(text: &str) -> String {
