@@ -11,12 +11,16 @@
 
 mod births;
 mod chain;
+mod grid;
+mod making;
 mod ops;
 mod oracle;
+mod plan;
 mod scene;
 mod stage;
 mod states;
 mod sweep;
+mod victim;
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +76,7 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         Form::Full => 700,
     });
     let stage = Stage::new()?;
-    let states = states::states();
+    let states = grid::states();
     let mut totals = Totals::default();
     let mut seen_states = 0;
     let mut seen_ops = vec![false; OPS.len()];

@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result};
 
-use super::ops::{Act, OPS, Victim};
+use super::grid::states;
+use super::ops::{Act, OPS};
 use super::scene::{Scene, known};
 use super::stage::Stage;
-use super::states::states;
 use super::sweep::{Totals, Track};
+use super::victim::Victim;
 use crate::outcome::Form;
 use crate::tracee::Tracee;
 

@@ -1,11 +1,15 @@
-//! One kill: the state restored, those who live beside the victim, and what must be so when it is dead.
+//! One kill: the state restored, and those who live beside the victim.
+
+mod killed;
+mod stopped;
 
 use anyhow::{Context, Result, ensure};
-use quoit::{Attach, Consumer, Error, Event, Observer, Producer, SendError, Start};
+use quoit::{Attach, Consumer, Error, Event, Observer, Producer, Start};
 use std::time::{Duration, Instant};
 
-use super::ops::{Act, Look, Op, Plan, Role, tail};
+use super::ops::{Act, Look, Op, Role};
 use super::oracle::{Follower, Reader, Sent, payload};
+use super::plan::{Plan, tail};
 use super::stage::{Board, PATIENCE, Process, Ring, Stage, Word, until};
 use super::states::{Live, Name, Notes, State};
 
@@ -300,54 +304,6 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// The victim is dead, killed in the middle of its operation or after it.
-    pub(crate) fn aftermath(mut self, complete: bool, thorough: bool) -> Result<u64> {
-        if self.blocked.is_some() {
-            until("a blocked producer gets through", || self.stage.board.get(Word::Through) == 1)?;
-            self.sent.push(BLOCKED);
-            self.checks += 1;
-            self.blocked = None;
-        }
-        self.settle_records(complete)?;
-        if let Some(epoch) = self.after_take_over(complete)? {
-            self.epoch = epoch;
-        }
-        if thorough {
-            // Before any successor: what is visible is whole, and a sleeper finds it in a slice.
-            self.read_afresh().context("before the next producer")?;
-            self.sleeper_is_up_to_date().context("before the next producer")?;
-            if self.sent.next().is_multiple_of(2) {
-                self.all_catch_up().context("before the next producer")?;
-            }
-        }
-        if self.producer.is_none() {
-            self.succeed()?;
-            // And again: a successor may end as soon as it has begun.
-            self.producer = None;
-            self.succeed().context("the second takeover")?;
-        }
-        self.names_come_back(complete)?;
-        if thorough || matches!(self.op.act, Act::Attach(_) | Act::Detach(_) | Act::Forget) {
-            self.slots_are_free()?;
-        }
-        self.send_a_lap(self.sent.capacity() + 200)?;
-        self.all_catch_up()?;
-        self.read_afresh()?;
-        self.sleeper_is_up_to_date()?;
-        Ok(self.checks)
-    }
-
-    /// The epoch that a killed takeover left: its own, or the one before.
-    fn after_take_over(&mut self, complete: bool) -> Result<Option<u64>> {
-        if self.op.act != Act::TakeOver {
-            return Ok(None);
-        }
-        let (found, before) = (self.ring.epoch(), self.epoch);
-        let known = found == before + 1 || found == before && !complete;
-        self.is(known, || format!("epoch {found} after a takeover in epoch {before}"))?;
-        Ok(Some(found))
-    }
-
     fn sleeper_is_up_to_date(&mut self) -> Result<()> {
         if self.sleeper.is_none() {
             return Ok(());
@@ -355,35 +311,6 @@ impl<'a> Scene<'a> {
         self.checks += 1;
         let due = self.sent.next();
         until("a sleeper gets to the newest record", || self.stage.board.get(Word::Slept) == due)
-    }
-
-    /// Everybody who has a name comes back to where it was; the victim too.
-    fn names_come_back(&mut self, complete: bool) -> Result<()> {
-        let victim = self.plan.name.clone();
-        for name in std::mem::take(&mut self.away) {
-            if victim.as_ref() != Some(&name.name) {
-                self.resume(&name, (name.sequence, name.sequence), false)?;
-            }
-        }
-        if let Some(name) = victim {
-            let held = self.ring.notes.names.iter().any(|other| other.name == name && other.held);
-            let name = Name { name, sequence: 0, gated: true, held };
-            let forgotten = self.op.act == Act::Forget && complete;
-            let optional = self.plan.optional && !(complete && self.op.act != Act::Forget);
-            let (mut first, last) = self.plan.places;
-            // A first attach opens its gate before it knows where the newest record is, at a place not after it: cut
-            // short there, it leaves the name at that place.
-            if matches!(self.op.act, Act::Attach(_)) && !complete && self.plan.optional {
-                first = self.sent.first;
-            }
-            let resumed = self.resume(&name, (first, last), optional);
-            if forgotten {
-                let watcher = self.watchers.last().filter(|watcher| watcher.consumer.resumed().is_some());
-                ensure!(resumed.is_ok() && watcher.is_none(), "a forgotten name is still there");
-            }
-            resumed?;
-        }
-        Ok(())
     }
 
     /// Every slot that nobody lives in can be had.
@@ -397,102 +324,6 @@ impl<'a> Scene<'a> {
         let full = matches!(open(), Err(Error::SlotsTaken { .. }));
         drop(newcomers);
         self.is(full, || "more slots than there are".to_owned())
-    }
-
-    /// The victim stands still. It is alive, and others are not disturbed.
-    pub(crate) fn while_stopped(&mut self) -> Result<()> {
-        match self.op.role() {
-            Role::Producer => {
-                self.dirtied();
-                if self.ring.has_producer()? {
-                    let refused = matches!(Producer::open(&self.ring.path), Err(Error::ProducerAlive { .. }));
-                    self.is(refused, || "a stopped producer was taken over".to_owned())?;
-                } else {
-                    let late = matches!(self.op.act, Act::Close | Act::TakeOver);
-                    self.is(late, || "a stopped producer without its lock".to_owned())?;
-                }
-            }
-            Role::Consumer => {
-                if self.blocked.is_none() {
-                    self.press_the_stopped()?;
-                }
-            }
-            Role::Creator => {}
-        }
-        let more = u64::from(self.blocked.is_some());
-        self.stage.board.set(Word::Target, self.sent.next().wrapping_add(more));
-        Ok(())
-    }
-
-    /// A producer goes as far as it can with the victim standing still.
-    fn press_the_stopped(&mut self) -> Result<()> {
-        let gates = self.op.gates() && self.slot_is_gated();
-        let alone = self.producer.is_none();
-        if alone {
-            self.succeed()?;
-        }
-        let most = if gates { 2 * self.sent.capacity() } else { 300 };
-        let begin = self.sent.position();
-        let mut full = false;
-        while !full && self.sent.position().wrapping_sub(begin) < most {
-            for watcher in self.watchers.iter_mut().filter(|watcher| watcher.gates) {
-                watcher.catch_up(&self.sent)?;
-            }
-            let len = tail(self.sent.next());
-            let Some(producer) = &mut self.producer else { break };
-            match producer.try_send(&payload(self.sent.next(), len)) {
-                Ok(_) => self.sent.push(len),
-                // A dead consumer that was in the way is gone the next time.
-                Err(SendError::Full) => full = true,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.is(!gates || full, || "the gate of a stopped consumer does not hold".to_owned())?;
-        if alone {
-            self.producer = None;
-        }
-        Ok(())
-    }
-
-    /// Does a slot say that the victim gates? Others that live beside it are told by their numbers.
-    fn slot_is_gated(&self) -> bool {
-        let live = |slot| self.watchers.iter().any(|watcher| watcher.consumer.slot() == slot);
-        (0..self.slots).any(|slot| self.ring.slot_state(slot) & 0xff == 3 && !live(slot))
-    }
-
-    /// The victim was let go and has ended well.
-    pub(crate) fn after_stop(mut self) -> Result<u64> {
-        if self.blocked.is_some() {
-            until("a blocked producer gets through", || self.stage.board.get(Word::Through) == 1)?;
-            self.sent.push(BLOCKED);
-            self.blocked = None;
-        }
-        self.settle_records(true)?;
-        if self.op.act == Act::TakeOver {
-            self.epoch += 1;
-        }
-        if self.producer.is_none() {
-            self.succeed()?;
-        }
-        let mut plan = self.plan.clone();
-        // It has received everything since, and released it.
-        plan.places.1 = self.sent.next();
-        for name in std::mem::take(&mut self.away) {
-            if plan.name.as_ref() != Some(&name.name) {
-                self.resume(&name, (name.sequence, name.sequence), false)?;
-            }
-        }
-        if let Some(name) = plan.name {
-            let held = self.ring.notes.names.iter().any(|other| other.name == name && other.held);
-            let name = Name { name, sequence: 0, gated: true, held };
-            self.resume(&name, plan.places, self.op.act == Act::Forget)?;
-        }
-        self.slots_are_free()?;
-        self.send_a_lap(self.sent.capacity() / 2)?;
-        self.all_catch_up()?;
-        self.read_afresh()?;
-        self.sleeper_is_up_to_date()?;
-        Ok(self.checks)
     }
 }
 

@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::states::{Making, Notes, State};
+use super::making::Making;
+use super::states::{Notes, State};
 use crate::place::Place;
 use crate::tracee::Tracee;
 

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 
 use super::Points;
-use super::ops::{Op, Plan, Victim};
+use super::ops::Op;
+use super::plan::Plan;
 use super::scene::Scene;
 use super::stage::{Ring, Stage, Word};
 use super::states::State;
+use super::victim::Victim;
 use crate::outcome::{Outcome, grouped};
 use crate::tracee::{Next, Stop, Tracee};
 
