@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use self::ops::{OPS, Role};
+use self::ops::{Act, OPS, Role};
 use self::stage::Stage;
 use self::sweep::{Sweep, Totals};
 use crate::outcome::{Form, Outcome};
@@ -99,7 +99,9 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
                 Form::Quick => (number * 7 + at).is_multiple_of(few),
                 Form::Full => !op.is_long() || third,
             };
-            let due = in_turn || wanted.op.is_some() || !seen_ops[at];
+            // What a dead producer has dirtied comes to light under a short record of its successor, and nowhere else.
+            let over_dirt = ring.notes.dirt.is_some() && op.act == Act::SendNext;
+            let due = in_turn || over_dirt || wanted.op.is_some() || !seen_ops[at];
             if !due {
                 continue;
             }
