@@ -130,11 +130,12 @@ impl Reader {
         let left = self.near.wrapping_sub(self.next.position);
         let word = areas.geometry.word(self.next.position);
         let (len, sequence) = unpack(areas.data[word].load_gated(at!(R2_HEADER, Relaxed)));
-        // Padding, and every strange length, is larger than what is left: `judge` has the word for it.
+        // A guess, checked by a branch: the next record's address then waits for no length.
         if len != self.usual {
             self.usual_is(len);
         }
         let len = self.usual;
+        // Padding, and every strange length, is larger than what is left: `judge` has the word for it.
         if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
             return None;
         }
@@ -147,7 +148,7 @@ impl Reader {
         self.usual = len;
     }
 
-    /// After `poll` has lent a record: those that follow it below `limit` may come through `poll_near`, which looks at
+    /// After a look that has found records: those below `limit` may come through `poll_near`, which looks at
     /// nothing but their headers. It goes no further than what is published, nor across the end of the ring.
     #[inline]
     pub(crate) fn allow_near(&mut self, areas: Areas<'_>, limit: u64) {
