@@ -283,12 +283,34 @@ fn remove_others(root: &Path, folder: &Path, listed: &BTreeSet<&Path>) -> Result
     Ok(())
 }
 
+/// What a check said, as far as it is worth a line of a table: without the folder that it worked in, which nobody finds
+/// again, and cut off.
 fn shortened(text: &str) -> String {
-    text.chars().take(160).collect()
+    let mut parts = text.split("/dev/shm/quoit-verify-");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let inside = part.split_once('/').map_or(part, |(_, inside)| inside);
+        kept.push_str(inside.strip_prefix("work/").unwrap_or(inside));
+    }
+    kept.chars().take(160).collect()
 }
 
 fn last_lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<&str> = text.lines().rev().take(8).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn folders_of_a_run_are_left_out() {
+        let folder = format!("/dev/shm/quoit-verify-steps-h0vmcg/{}/", "work");
+        let said = format!("leaks 8 of {folder}new.unborn: and /dev/shm/other");
+        assert_eq!(shortened(&said), "leaks 8 of new.unborn: and /dev/shm/other");
+        assert_eq!(shortened("plain"), "plain");
+        assert_eq!(shortened(&"x".repeat(200)).len(), 160);
+    }
 }
