@@ -1,16 +1,18 @@
 //! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge.
 //!
 //! All of it comes after the ring was opened, so that no wish can make that fail, and what became of each is told. Of
-//! huge pages the kernel does not say whether it gave them: that is measured.
+//! huge pages the kernel does not say whether it gave them: that is measured, by `pages.rs`.
 //!
 //! Placing memory on a NUMA node is not among the wishes: a ring's pages have their place since it was made, under the
 //! memory policy of the process that made it. `docs/tuning.md` has how.
 
 use std::fmt;
 use std::io;
-use std::ops::Range;
 
 use rustix::io::Errno;
+
+#[path = "pages.rs"]
+pub(crate) mod pages;
 
 /// Wishes for the memory that a handle maps; [`Producer::prepare`](crate::Producer::prepare) and its like on the other
 /// handles act on them. Each process has to do that for itself.
@@ -223,65 +225,9 @@ pub(crate) fn huge(
     refused(errno, why)
 }
 
-/// Bytes of these ranges of addresses that this process has in huge pages. `None`: the kernel does not show it.
-pub(crate) fn measure(ranges: &[Range<u64>]) -> Option<u64> {
-    huge_bytes(&std::fs::read_to_string("/proc/self/smaps").ok()?, ranges)
-}
-
-/// The same by the text of `smaps`. Maps that are neighbours may be shown as one.
-fn huge_bytes(smaps: &str, ranges: &[Range<u64>]) -> Option<u64> {
-    let (mut overlap, mut bytes, mut seen) = (0, 0, false);
-    for line in smaps.lines() {
-        let Some((first, rest)) = line.split_once(' ') else { continue };
-        if let Some((start, end)) = first.split_once('-') {
-            let number = |text| u64::from_str_radix(text, 16).ok();
-            let (start, end) = (number(start)?, number(end)?);
-            let common = |range: &Range<u64>| range.end.min(end).saturating_sub(range.start.max(start));
-            overlap = ranges.iter().map(common).sum();
-        } else if overlap > 0
-            && ["ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:"].contains(&first)
-        {
-            let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
-            let counted = (kib << 10).min(overlap);
-            (bytes, overlap, seen) = (bytes + counted, overlap - counted, true);
-        }
-    }
-    seen.then_some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SMAPS: &str = "\
-7f0000000000-7f0000400000 rw-s 00400000 00:1a 7                  /dev/shm/a ring
-Size:               4096 kB
-ShmemPmdMapped:     4096 kB
-FilePmdMapped:         0 kB
-Shared_Hugetlb:        0 kB
-Private_Hugetlb:       0 kB
-VmFlags: rd wr sh mr mw me ms dc
-7f0000800000-7f0000a00000 r--s 00000000 00:1a 7                  /dev/shm/a ring
-Size:               2048 kB
-ShmemPmdMapped:        0 kB
-FilePmdMapped:      2048 kB
-7f0001000000-7f0001200000 rw-p 00000000 00:00 0
-Size:               2048 kB
-";
-
-    #[test]
-    fn huge_pages_are_counted_where_they_are() {
-        let ranges = |ends: &[(u64, u64)]| ends.iter().map(|(start, end)| *start..*end).collect::<Vec<_>>();
-        let count = |ends: &[(u64, u64)]| huge_bytes(SMAPS, &ranges(ends));
-        let (first, second) = ((0x7f00_0000_0000, 0x7f00_0040_0000), (0x7f00_0080_0000, 0x7f00_00a0_0000));
-        assert_eq!(count(&[first, second]), Some(6 << 20));
-        assert_eq!(count(&[second]), Some(2 << 20));
-        // A part of what is shown as one map has no more than its own bytes.
-        assert_eq!(count(&[(first.0, first.0 + (2 << 20))]), Some(2 << 20));
-        assert_eq!(count(&[(0, 4096)]), None);
-        assert_eq!(count(&[(0x7f00_0100_0000, 0x7f00_0120_0000)]), None, "a kernel that does not show it");
-        assert_eq!(huge_bytes("", &ranges(&[first])), None);
-    }
 
     #[test]
     fn what_is_measured_counts() {

@@ -15,7 +15,7 @@ use crate::fork::Descriptor;
 use crate::identity::{Identity, initialise};
 use crate::layout::{Geometry, HUGE_PAGE, identity};
 use crate::lock::{self, Lock};
-use crate::memory::{self, Memory, MemoryReport};
+use crate::memory::{self, Memory, MemoryReport, pages};
 use crate::sync::at;
 
 impl Mapped {
@@ -165,7 +165,7 @@ impl Region {
                 let start = area.start.as_ptr().addr() as u64;
                 start..start + area.bytes as u64
             };
-            report.huge_bytes = memory::measure(&areas.each_ref().map(range));
+            report.huge_bytes = pages::huge(&areas.each_ref().map(range));
             let is_aligned = self.geometry().alignment.is_multiple_of(HUGE_PAGE);
             report.huge_pages = memory::huge(report.huge_bytes, bytes, is_aligned, collapsed);
         }

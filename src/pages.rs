@@ -1,0 +1,71 @@
+//! What pages a handle's maps have got, as the kernel shows it. It shows what this process has faulted in, and no more.
+
+use std::ops::Range;
+
+/// Bytes of these ranges of addresses that this process has in huge pages. `None`: the kernel does not show it.
+pub(crate) fn huge(ranges: &[Range<u64>]) -> Option<u64> {
+    huge_bytes(&std::fs::read_to_string("/proc/self/smaps").ok()?, ranges)
+}
+
+/// The same by the text of `smaps`. Maps that are neighbours may be shown as one.
+fn huge_bytes(smaps: &str, ranges: &[Range<u64>]) -> Option<u64> {
+    let (mut rest_of_map, mut bytes, mut seen) = (0, 0, false);
+    for line in smaps.lines() {
+        let Some((first, rest)) = line.split_once(' ') else { continue };
+        if let Some((start, end)) = first.split_once('-') {
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            let (start, end) = (number(start)?, number(end)?);
+            rest_of_map = overlap(ranges, start, end);
+        } else if rest_of_map > 0
+            && ["ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:"].contains(&first)
+        {
+            let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
+            let counted = (kib << 10).min(rest_of_map);
+            (bytes, rest_of_map, seen) = (bytes + counted, rest_of_map - counted, true);
+        }
+    }
+    seen.then_some(bytes)
+}
+
+/// Bytes that the ranges have from `start` to `end`.
+fn overlap(ranges: &[Range<u64>], start: u64, end: u64) -> u64 {
+    ranges.iter().map(|range| range.end.min(end).saturating_sub(range.start.max(start))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(ends: &[(u64, u64)]) -> Vec<Range<u64>> {
+        ends.iter().map(|(start, end)| *start..*end).collect()
+    }
+
+    const SMAPS: &str = "\
+7f0000000000-7f0000400000 rw-s 00400000 00:1a 7                  /dev/shm/a ring
+Size:               4096 kB
+ShmemPmdMapped:     4096 kB
+FilePmdMapped:         0 kB
+Shared_Hugetlb:        0 kB
+Private_Hugetlb:       0 kB
+VmFlags: rd wr sh mr mw me ms dc
+7f0000800000-7f0000a00000 r--s 00000000 00:1a 7                  /dev/shm/a ring
+Size:               2048 kB
+ShmemPmdMapped:        0 kB
+FilePmdMapped:      2048 kB
+7f0001000000-7f0001200000 rw-p 00000000 00:00 0
+Size:               2048 kB
+";
+
+    #[test]
+    fn huge_pages_are_counted_where_they_are() {
+        let count = |ends: &[(u64, u64)]| huge_bytes(SMAPS, &ranges(ends));
+        let (first, second) = ((0x7f00_0000_0000, 0x7f00_0040_0000), (0x7f00_0080_0000, 0x7f00_00a0_0000));
+        assert_eq!(count(&[first, second]), Some(6 << 20));
+        assert_eq!(count(&[second]), Some(2 << 20));
+        // A part of what is shown as one map has no more than its own bytes.
+        assert_eq!(count(&[(first.0, first.0 + (2 << 20))]), Some(2 << 20));
+        assert_eq!(count(&[(0, 4096)]), None);
+        assert_eq!(count(&[(0x7f00_0100_0000, 0x7f00_0120_0000)]), None, "a kernel that does not show it");
+        assert_eq!(huge_bytes("", &ranges(&[first])), None);
+    }
+}
