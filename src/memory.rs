@@ -1,10 +1,8 @@
-//! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge.
+//! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge, that
+//! are on one NUMA node.
 //!
 //! All of it comes after the ring was opened, so that no wish can make that fail, and what became of each is told. Of
-//! huge pages the kernel does not say whether it gave them: that is measured, by `pages.rs`.
-//!
-//! Placing memory on a NUMA node is not among the wishes: a ring's pages have their place since it was made, under the
-//! memory policy of the process that made it. `docs/tuning.md` has how.
+//! huge pages and of nodes the kernel does not say whether it gave them: that is measured, by `pages.rs`.
 
 use std::fmt;
 use std::io;
@@ -34,6 +32,7 @@ pub struct Memory {
     pub(crate) populate: bool,
     pub(crate) lock: bool,
     pub(crate) huge_pages: bool,
+    pub(crate) node: Option<u32>,
 }
 
 impl Memory {
@@ -61,6 +60,16 @@ impl Memory {
     pub fn huge_pages(self, on: bool) -> Self {
         Self { huge_pages: on, ..self }
     }
+
+    /// Faults every page in and moves it to this NUMA node, if it is elsewhere. Pages that another handle has faulted
+    /// in as well stay where they are, and be it one of this process: so it is for whoever makes the ring, before
+    /// anybody else opens it. On tmpfs and in a sealed ring, pages that come back from swap later prefer the node as
+    /// well, whoever faults them in; the last wish of anybody counts. Where the node has no room, pages are elsewhere.
+    ///
+    /// The node's number is as in `/sys/devices/system/node`; one beyond 1023 is refused, as no kernel has it.
+    pub fn node(self, node: u32) -> Self {
+        Self { node: Some(node), ..self }
+    }
 }
 
 /// What became of the wishes for a handle's memory. Shown, it is a line for each wish.
@@ -78,6 +87,11 @@ pub struct MemoryReport {
     /// Bytes that are in huge pages, as the kernel shows them in `/proc/self/smaps`. `None`: nobody asked, or it does not
     /// show them.
     pub huge_bytes: Option<u64>,
+    /// Whether all of them are on the NUMA node.
+    pub node: MemoryOutcome,
+    /// Bytes that are on the NUMA node, as the kernel shows them in `/proc/self/numa_maps`. `None`: nobody asked, or it
+    /// does not show them.
+    pub node_bytes: Option<u64>,
 }
 
 /// What became of one wish.
@@ -106,20 +120,21 @@ impl MemoryReport {
     /// Nothing that was wished for was refused.
     pub fn is_granted(&self) -> bool {
         let is_refused = |outcome: &MemoryOutcome| matches!(outcome, MemoryOutcome::Refused(_));
-        ![self.populate, self.lock, self.huge_pages].iter().any(is_refused)
+        ![self.populate, self.lock, self.huge_pages, self.node].iter().any(is_refused)
     }
 }
 
 impl fmt::Display for MemoryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let huge = match self.huge_bytes {
-            Some(huge) => format!(" ({} of {} KiB)", huge >> 10, self.bytes >> 10),
+        let of_all = |measured| match measured {
+            Some(part) => format!(" ({} of {} KiB)", part >> 10, self.bytes >> 10),
             None => String::new(),
         };
         let wishes = [
             ("memory faulted in", self.populate, String::new()),
             ("memory locked", self.lock, String::new()),
-            ("memory in huge pages", self.huge_pages, huge),
+            ("memory in huge pages", self.huge_pages, of_all(self.huge_bytes)),
+            ("memory on the NUMA node", self.node, of_all(self.node_bytes)),
         ];
         let asked = wishes.iter().filter(|(_, outcome, _)| *outcome != MemoryOutcome::NotAsked);
         for (number, (wish, outcome, measure)) in asked.enumerate() {
@@ -161,6 +176,7 @@ pub(crate) fn refuse_all(wishes: &Memory, why: &'static str) -> MemoryReport {
         populate: answer(wishes.populate),
         lock: answer(wishes.lock),
         huge_pages: answer(wishes.huge_pages),
+        node: answer(wishes.node.is_some()),
         ..MemoryReport::default()
     }
 }
@@ -225,6 +241,46 @@ pub(crate) fn huge(
     refused(errno, why)
 }
 
+/// What to say of the NUMA node: likewise. `faulted` is what became of having the pages there at all.
+pub(crate) fn placed(
+    node: u32,
+    measured: Option<u64>,
+    bytes: u64,
+    faulted: MemoryOutcome,
+    answer: Result<(), Errno>,
+) -> MemoryOutcome {
+    let errno = answer.err();
+    let why = match (measured, errno) {
+        (Some(placed), _) if placed >= bytes => return MemoryOutcome::Granted,
+        _ if node > MAX_NODE => "no kernel has a node of such a number: lscpu shows those of this machine",
+        (_, Some(Errno::NOSYS)) => {
+            "the kernel was built without NUMA, where all memory is as near; or is there a system-call filter?"
+        }
+        (_, Some(Errno::INVAL)) => {
+            "there is no such node with memory, or the cpuset of this process leaves it out: lscpu and \
+             /sys/devices/system/node show the nodes, /proc/self/status the allowed ones (Mems_allowed_list)"
+        }
+        (_, Some(Errno::NOMEM)) => "memory has run out, or the control group's limit is in the way",
+        (_, Some(Errno::PERM | Errno::ACCESS)) => {
+            "the kernel does not let this process; is there a system-call filter? That of a container lets mbind pass \
+             with CAP_SYS_NICE"
+        }
+        (None, None) => {
+            "whether it did cannot be told: /proc/self/numa_maps cannot be read, or does not show nodes"
+        }
+        (Some(_), None) if faulted != MemoryOutcome::Granted => return faulted,
+        (_, None | Some(Errno::IO)) => {
+            "some pages stay elsewhere: other handles map them as well, or the node has no room; have the first handle \
+             of a new ring prepared before anybody else opens it, or make the ring under numactl"
+        }
+        (_, Some(_)) => "the kernel does not let this process; is there a system-call filter?",
+    };
+    refused(errno, why)
+}
+
+/// Linux has at most 1024 nodes on any architecture.
+pub(crate) const MAX_NODE: u32 = 1023;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +301,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_measured_counts_for_nodes_too() {
+        let granted = MemoryOutcome::Granted;
+        assert_eq!(placed(0, Some(4096), 4096, granted, Err(Errno::NOSYS)), granted);
+        let full = populated(Err(Errno::NOMEM));
+        assert_eq!(placed(0, Some(0), 4096, full, Ok(())), full, "the first cause");
+        let refusals = [
+            (MAX_NODE + 1, Some(0), Ok(()), "no kernel has a node of such a number"),
+            (0, None, Err(Errno::NOSYS), "built without NUMA"),
+            (7, Some(0), Err(Errno::INVAL), "/sys/devices/system/node"),
+            (1, Some(0), Err(Errno::PERM), "filter"),
+            (1, Some(0), Err(Errno::IO), "numactl"),
+            (1, Some(2048), Ok(()), "numactl"),
+            (1, None, Ok(()), "numa_maps"),
+        ];
+        for (node, measured, answer, what) in refusals {
+            let outcome = placed(node, measured, 4096, granted, answer);
+            let MemoryOutcome::Refused(refusal) = outcome else { panic!("{what}: {outcome:?}") };
+            assert_eq!(refusal.errno, answer.err().map(Errno::raw_os_error), "{what}");
+            assert!(refusal.why.contains(what), "{what}: {refusal}");
+        }
+    }
+
+    #[test]
     fn a_report_is_a_line_for_each_wish() {
         assert_eq!(MemoryReport::default().to_string(), "");
         let report = MemoryReport {
@@ -253,6 +332,8 @@ mod tests {
             lock: locked(Err(Errno::NOMEM)),
             huge_pages: MemoryOutcome::Granted,
             huge_bytes: Some(6 << 20),
+            node: placed(1, Some(2 << 20), 6 << 20, MemoryOutcome::Granted, Ok(())),
+            node_bytes: Some(2 << 20),
         };
         let text = report.to_string();
         let lines: Vec<_> = text.lines().collect();
@@ -262,6 +343,8 @@ mod tests {
         );
         assert!(lines[1].starts_with("memory locked: no: ") && lines[1].contains("RLIMIT_MEMLOCK"), "{text}");
         assert!(lines[1].contains("os error 12"), "{text}");
+        assert!(lines[3].starts_with("memory on the NUMA node: no: "), "{text}");
+        assert!(lines[3].ends_with(" (2048 of 6144 KiB)"), "{text}");
         assert!(!report.is_granted());
     }
 }

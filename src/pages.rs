@@ -27,6 +27,38 @@ fn huge_bytes(smaps: &str, ranges: &[Range<u64>]) -> Option<u64> {
     seen.then_some(bytes)
 }
 
+/// Bytes of these ranges of addresses that this process has on a NUMA node. `None`: the kernel does not show it.
+pub(crate) fn on_node(node: u32, ranges: &[Range<u64>]) -> Option<u64> {
+    node_bytes(&std::fs::read_to_string("/proc/self/numa_maps").ok()?, node, ranges)
+}
+
+/// The same by the text of `numa_maps`, which has a line for each map, by address, and says where it starts but not where
+/// it ends. The ranges are mapped from end to end, so what is of one between two starts is of the first map.
+fn node_bytes(numa_maps: &str, node: u32, ranges: &[Range<u64>]) -> Option<u64> {
+    let mut maps = Vec::new();
+    for line in numa_maps.lines() {
+        let (start, words) = line.split_once(' ')?;
+        maps.push((u64::from_str_radix(start, 16).ok()?, words));
+    }
+    let ends = maps.iter().skip(1).map(|(start, _)| *start).chain([u64::MAX]);
+    let (mut bytes, mut seen) = (0, false);
+    for ((start, words), end) in maps.iter().zip(ends) {
+        let overlap = overlap(ranges, *start, end);
+        if overlap > 0 {
+            // No value has a space or an equals sign in it: those of a path are escaped.
+            let value = |key: &str| {
+                let mut words = words.split(' ').filter_map(|word| word.split_once('='));
+                words.find(|(name, _)| *name == key).map(|(_, value)| value.parse::<u64>().ok())
+            };
+            let pages = value(&format!("N{node}")).unwrap_or(Some(0))?;
+            // A map of which nothing is there has no size of pages either.
+            let kib = value("kernelpagesize_kB").unwrap_or(Some(0))?;
+            (bytes, seen) = (bytes + pages.saturating_mul(kib << 10).min(overlap), true);
+        }
+    }
+    seen.then_some(bytes)
+}
+
 /// Bytes that the ranges have from `start` to `end`.
 fn overlap(ranges: &[Range<u64>], start: u64, end: u64) -> u64 {
     ranges.iter().map(|range| range.end.min(end).saturating_sub(range.start.max(start))).sum()
@@ -67,5 +99,30 @@ Size:               2048 kB
         assert_eq!(count(&[(0, 4096)]), None);
         assert_eq!(count(&[(0x7f00_0100_0000, 0x7f00_0120_0000)]), None, "a kernel that does not show it");
         assert_eq!(huge_bytes("", &ranges(&[first])), None);
+    }
+
+    const NUMA_MAPS: &str = "\
+55bb96bf6000 default file=/usr/bin/N1\\0757 mapped=2 N0=2 kernelpagesize_kB=4
+7f0000000000 prefer:1 file=/dev/shm/a\\040ring dirty=1024 active=0 N0=24 N1=1000 kernelpagesize_kB=4
+7f0000800000 prefer:1 file=/dev/shm/a\\040ring huge dirty=1 N1=1 kernelpagesize_kB=2048
+7f0001000000 default file=/dev/shm/a\\040ring
+7f0002000000 default anon=1 dirty=1 N10=1 kernelpagesize_kB=4
+";
+
+    #[test]
+    fn pages_are_counted_by_node() {
+        let count = |node, ends: &[(u64, u64)]| node_bytes(NUMA_MAPS, node, &ranges(ends));
+        let (first, second) = ((0x7f00_0000_0000, 0x7f00_0040_0000), (0x7f00_0080_0000, 0x7f00_00a0_0000));
+        let (third, last) = ((0x7f00_0100_0000, 0x7f00_0120_0000), (0x7f00_0200_0000, 0x7f00_0200_1000));
+        assert_eq!(count(0, &[first, second]), Some(24 << 12));
+        assert_eq!(count(1, &[first, second]), Some((1000 << 12) + (2 << 20)));
+        // A part of what is shown as one map has no more than its own bytes.
+        assert_eq!(count(1, &[(first.0 + 4096, first.0 + 8192)]), Some(4096));
+        assert_eq!(count(1, &[third]), Some(0), "nothing of it is there");
+        assert_eq!((count(1, &[last]), count(10, &[last])), (Some(0), Some(4096)));
+        assert_eq!(count(1023, &[first, last]), Some(0));
+        assert_eq!(count(0, &[(0, 4096)]), None, "not mapped");
+        assert_eq!(node_bytes("", 0, &ranges(&[first])), None);
+        assert_eq!(node_bytes("no such format\n", 0, &ranges(&[first])), None);
     }
 }

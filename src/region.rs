@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::raw::{c_int, c_void};
+use std::os::raw::{c_int, c_ulong, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
@@ -34,6 +34,7 @@ use crate::fork::{self, Descriptor};
 use crate::identity::{Identity, initialise};
 use crate::layout::{Areas, Control, Geometry, Head, IndexEntry, Slot};
 use crate::lock::{self, Table};
+use crate::memory::MAX_NODE;
 use crate::sync::{AtomicU64, Word, at, signal_barrier};
 
 pub(crate) use crate::file::Access;
@@ -356,7 +357,28 @@ impl Area {
         // SAFETY: likewise.
         unsafe { mm::mlock(self.start.as_ptr().cast(), self.bytes) }
     }
+
+    /// Has the map's pages come from these NUMA nodes if they can, and moves those that are there and mapped only here.
+    fn bind(&self, nodes: &NodeMask) -> Result<(), Errno> {
+        let (start, mode) = (self.start.as_ptr(), libc::MPOL_PREFERRED as c_ulong);
+        // The kernel takes one off.
+        let bits = 8 * size_of_val(nodes) as c_ulong + 1;
+        // SAFETY: likewise, and no byte changes; the mask is there and has so many bits, less one.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_mbind, start, self.bytes, mode, nodes.as_ptr(), bits, MPOL_MF_MOVE)
+        };
+        match answer {
+            0 => Ok(()),
+            _ => Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw())),
+        }
+    }
 }
+
+/// A bit for each NUMA node that a kernel can have.
+type NodeMask = [c_ulong; (MAX_NODE + 1).div_ceil(c_ulong::BITS) as usize];
+
+/// Not in the library that has the others.
+const MPOL_MF_MOVE: c_ulong = 1 << 1;
 
 impl Drop for Area {
     fn drop(&mut self) {

@@ -8,7 +8,7 @@ use nix::libc;
 use rustix::fs::SealFlags;
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Area, Backing, EMPTY, Mapped, Region, guard_forks, io_error};
+use super::{Area, Backing, EMPTY, MAX_NODE, Mapped, NodeMask, Region, guard_forks, io_error};
 use crate::error::Error;
 use crate::file::{self, Access, Draft};
 use crate::fork::Descriptor;
@@ -152,22 +152,27 @@ impl Region {
         let mut report = MemoryReport { bytes, ..MemoryReport::default() };
         // In this order: a page that is locked or faulted in already would have to be moved.
         let collapsed = if wishes.huge_pages { collapse(areas) } else { Ok(()) };
-        // Pages of their own size, as on hugetlbfs, are there once they are faulted in.
-        if wishes.populate || wishes.huge_pages {
-            let populated = memory::populated(all(areas, Area::populate));
-            report.populate = if wishes.populate { populated } else { report.populate };
-        }
+        // Pages of their own size, as on hugetlbfs, are there once they are faulted in. A ring's pages have their place
+        // since it was made, and the kernel moves, and shows the place of, those alone that are faulted in here.
+        let faults = wishes.populate || wishes.huge_pages || wishes.node.is_some();
+        let populated = if faults { memory::populated(all(areas, Area::populate)) } else { report.populate };
+        report.populate = if wishes.populate { populated } else { report.populate };
+        let bound = wishes.node.map_or(Ok(()), |node| bind(areas, node));
         if wishes.lock {
             report.lock = memory::locked(all(areas, Area::lock));
         }
+        let ranges = areas.each_ref().map(|area| {
+            let start = area.start.as_ptr().addr() as u64;
+            start..start + area.bytes as u64
+        });
         if wishes.huge_pages {
-            let range = |area: &Area| {
-                let start = area.start.as_ptr().addr() as u64;
-                start..start + area.bytes as u64
-            };
-            report.huge_bytes = pages::huge(&areas.each_ref().map(range));
+            report.huge_bytes = pages::huge(&ranges);
             let is_aligned = self.geometry().alignment.is_multiple_of(HUGE_PAGE);
             report.huge_pages = memory::huge(report.huge_bytes, bytes, is_aligned, collapsed);
+        }
+        if let Some(node) = wishes.node {
+            report.node_bytes = pages::on_node(node, &ranges);
+            report.node = memory::placed(node, report.node_bytes, bytes, populated, bound);
         }
         report
     }
@@ -210,4 +215,15 @@ fn all(areas: &[Area; 3], each: impl Fn(&Area) -> Result<(), Errno>) -> Result<(
 
 fn collapse(areas: &[Area; 3]) -> Result<(), Errno> {
     all(areas, Area::collapse)
+}
+
+/// Nothing for a node that no kernel has: what is said of it does not depend on the answer.
+fn bind(areas: &[Area; 3], node: u32) -> Result<(), Errno> {
+    if node > MAX_NODE {
+        return Ok(());
+    }
+    let (word, bit) = (node / libc::c_ulong::BITS, node % libc::c_ulong::BITS);
+    let mut mask = NodeMask::default();
+    mask[word as usize] = 1 << bit;
+    all(areas, |area| area.bind(&mask))
 }

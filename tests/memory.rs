@@ -1,6 +1,8 @@
 //! What handles may wish for their memory: granted or refused, it is told as it is, and the handle works.
 #![allow(unsafe_code, reason = "fork")]
 
+#[path = "memory/nodes.rs"]
+mod nodes;
 #[path = "processes/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of processes")]
 mod process;
@@ -27,6 +29,7 @@ fn child() {
     let Some(part) = Part::of_this_process() else { return };
     match part.name() {
         "everywhere" => everywhere(&part),
+        "node" => nodes::node(&part),
         "huge" => huge(&part),
         "unlockable" => refused::unlockable(&part),
         "forked" => refused::forked(&part),
@@ -38,7 +41,7 @@ fn child() {
 }
 
 fn all() -> Memory {
-    Memory::new().populate(true).lock(true).huge_pages(true)
+    Memory::new().populate(true).lock(true).huge_pages(true).node(0)
 }
 
 /// A record goes through.
@@ -74,11 +77,9 @@ fn everywhere(part: &Part) {
         let resident: u64 = before.iter().map(|map| map.resident).sum();
         assert!(resident < bytes / 2, "{resident} of {bytes} bytes are there already");
         let unasked = prepare(&Memory::new());
-        assert_eq!((unasked.populate, unasked.lock, unasked.huge_pages), Default::default());
-        assert!(
-            unasked.is_granted() && unasked.bytes == bytes && unasked.huge_bytes.is_none(),
-            "{unasked:?}"
-        );
+        assert!(unasked.is_granted(), "{unasked}");
+        assert_eq!((unasked.bytes, unasked.to_string().as_str()), (bytes, ""));
+        assert_eq!((unasked.huge_bytes, unasked.node_bytes), (None, None));
         let populated = prepare(&Memory::new().populate(true));
         assert_eq!(populated.populate, GRANTED, "{populated}");
         let there = Map::all(&ring);

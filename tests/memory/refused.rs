@@ -15,7 +15,7 @@ use crate::process::{Part, Stage, note, say};
 use crate::{GRANTED, all, open, smaps, works};
 
 #[track_caller]
-fn refusal(outcome: MemoryOutcome) -> MemoryRefusal {
+pub(crate) fn refusal(outcome: MemoryOutcome) -> MemoryRefusal {
     match outcome {
         MemoryOutcome::Refused(refusal) => refusal,
         other => panic!("not refused: {other:?}"),
@@ -83,9 +83,9 @@ pub(crate) fn forked(part: &Part) {
     match unsafe { fork() }.expect("fork") {
         ForkResult::Child => {
             let report = producer.prepare(&all());
-            let told = report.huge_pages;
             let why = |outcome| matches!(outcome, MemoryOutcome::Refused(refusal) if refusal.why.contains("parent"));
-            let refused = why(report.populate) && why(report.lock) && why(told) && report.bytes == 0;
+            let outcomes = [report.populate, report.lock, report.huge_pages, report.node];
+            let refused = outcomes.into_iter().all(why) && report.bytes == 0;
             // SAFETY: always allowed.
             unsafe { nix::libc::_exit(if refused { 7 } else { 1 }) };
         }
@@ -129,11 +129,11 @@ fn a_ring_on_the_heap() {
     let mut consumer = ring.consumer(&Attach::gated()).expect("attach");
     let mut observer = ring.observer(Start::Newest).expect("observe");
     for report in [producer.prepare(&all()), consumer.prepare(&all()), observer.prepare(&all())] {
-        for outcome in [report.populate, report.lock, report.huge_pages] {
+        for outcome in [report.populate, report.lock, report.huge_pages, report.node] {
             let refusal = refusal(outcome);
             assert!(refusal.errno.is_none() && refusal.why.contains("heap"), "{report}");
         }
-        assert_eq!((report.bytes, report.huge_bytes), (0, None));
+        assert_eq!((report.bytes, report.huge_bytes, report.node_bytes), (0, None, None));
     }
     assert!(producer.prepare(&Memory::new()).is_granted());
     works(&mut producer, &mut consumer, &mut observer);
@@ -144,12 +144,13 @@ fn a_sealed_ring_is_prepared_like_any() {
     let options = Options::new().capacity(2 << 20).huge_pages(true).hard_limit(crate::process::SOON);
     let (mut producer, ring) = options.sealed().expect("seal");
     let mut consumer = ring.consumer(&Attach::gated()).expect("attach");
-    let wishes = Memory::new().populate(true).huge_pages(true);
+    let wishes = Memory::new().populate(true).huge_pages(true).node(0);
     let reports: [MemoryReport; 2] = [producer.prepare(&wishes), consumer.prepare(&wishes)];
     for report in &reports {
         assert_eq!(report.populate, GRANTED, "{report}");
         let is_huge = report.huge_bytes == Some(report.bytes);
         assert_eq!(report.huge_pages == GRANTED, is_huge, "{report}");
+        assert_eq!(report.node == GRANTED, report.node_bytes == Some(report.bytes), "{report}");
     }
     note(format_args!("a sealed ring: {}", reports[0]));
     producer.send(b"sealed").expect("send");

@@ -44,6 +44,22 @@ impl Map {
     }
 }
 
+/// The maps of a file as `/proc/self/numa_maps` has them. `None`: the kernel knows no nodes.
+pub(crate) fn numa_maps(file: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string("/proc/self/numa_maps").ok()?;
+    let file = format!(" file={} ", file.to_str().expect("a path of text"));
+    Some(text.lines().filter(|line| line.contains(&file)).map(str::to_owned).collect())
+}
+
+/// Bytes of such a map that are on a node.
+pub(crate) fn on_node(map: &str, node: u32) -> u64 {
+    let number = |key: &str| {
+        let value = map.split_once(key).map(|(_, rest)| rest.split(' ').next().expect("a value"));
+        value.map_or(0, |value| value.parse::<u64>().expect("a number"))
+    };
+    number(&format!(" N{node}=")) * (number(" kernelpagesize_kB=") << 10)
+}
+
 fn kib(word: Option<&str>) -> u64 {
     word.expect("a number").parse::<u64>().expect("a number") << 10
 }

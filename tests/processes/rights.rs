@@ -111,7 +111,7 @@ pub(crate) fn show(part: &Part) {
     let observer = Observer::open(&ring, Start::Newest).expect("observe");
     check(&ring, &snapshot, [reading; 3], 0);
     // What is wished for its memory changes none of it.
-    let wishes = Memory::new().populate(true).lock(true).huge_pages(true);
+    let wishes = Memory::new().populate(true).lock(true).huge_pages(true).node(0);
     let _ = observer.prepare(&wishes);
     check(&ring, &snapshot, [reading; 3], 0);
     drop(observer);

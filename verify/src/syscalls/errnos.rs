@@ -115,6 +115,7 @@ static CALLS: &[Call] = &[
         name: "madvise",
         errnos: &[ENOMEM, EACCES, EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, EIO, EPERM, EHWPOISON],
     },
+    Call { number: libc::SYS_mbind, name: "mbind", errnos: &[ENOMEM, EFAULT, EINVAL, EIO, EPERM] },
     Call { number: libc::SYS_mlock, name: "mlock", errnos: &[ENOMEM, EPERM, EAGAIN, EINVAL] },
     Call { number: libc::SYS_membarrier, name: "membarrier", errnos: &[EPERM, EINVAL, ENOSYS] },
     Call {

@@ -1,6 +1,7 @@
 //! What the victim does. Everything before `begin` is setting up; from there on its system calls are failed, the
 //! drop of its handles included.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use quoit::{
@@ -202,7 +203,7 @@ pub(super) fn forget_unknown(stage: &Stage) -> Ended {
 
 /// A refused wish is an error with the kernel's answer.
 pub(super) fn granted(report: &MemoryReport) -> Ended {
-    for outcome in [report.populate, report.lock, report.huge_pages] {
+    for outcome in [report.populate, report.lock, report.huge_pages, report.node] {
         if let MemoryOutcome::Refused(refusal) = outcome {
             let text = report.to_string();
             return Err(Problem::Refused { variant: "Memory".to_owned(), text, errno: refusal.errno });
@@ -211,12 +212,13 @@ pub(super) fn granted(report: &MemoryReport) -> Ended {
     Ok(())
 }
 
-/// All that is to be had: no huge pages on disk, or where the kernel gives tmpfs none.
+/// All that is to be had: no huge pages on disk, or where the kernel gives tmpfs none; no node where it has no NUMA.
 pub(super) fn wishes(stage: &Stage) -> Memory {
     let policy = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
     let on_tmpfs = stage.folder.starts_with("/dev/shm");
     let huge_pages = on_tmpfs && policy.is_ok_and(|policy| !policy.contains("[deny]"));
-    Memory::new().populate(true).lock(true).huge_pages(huge_pages)
+    let wishes = Memory::new().populate(true).lock(true).huge_pages(huge_pages);
+    if Path::new("/proc/self/numa_maps").exists() { wishes.node(0) } else { wishes }
 }
 
 pub(super) fn prepare_producer(stage: &Stage) -> Ended {
