@@ -1,4 +1,4 @@
-//! `--huge`, `--populate` and `--lock`: what became of them is said, and records go through either way.
+//! `--huge`, `--populate`, `--lock` and `--numa-node`: what became of them is said, and records go through either way.
 
 use crate::support::{Place, lines};
 
@@ -24,9 +24,9 @@ fn create_aligns_to_huge_pages() {
 #[test]
 fn wishes_are_reported_and_records_go_through() {
     let place = Place::with("--capacity 4MiB --huge");
-    let wishes = "--populate --lock --huge";
+    let wishes = "--populate --lock --huge --numa-node 0";
     let said = place.run(&format!("pub RING {wishes}"), &lines(0..100)).assert_code(0).stderr;
-    for wish in ["faulted in: ", "locked: ", "in huge pages: "] {
+    for wish in ["faulted in: ", "locked: ", "in huge pages: ", "on the NUMA node: "] {
         assert!(said.contains(&format!("quoit: memory {wish}")), "{wish} is not in\n{said}");
     }
     assert!(said.contains("memory faulted in: yes\n"), "{said}");
@@ -45,4 +45,9 @@ fn a_refused_wish_is_said_and_no_failure() {
     place.run("pub RING", &lines(0..3)).assert_code(0);
     let ran = place.run("sub RING --huge --quiet", b"").assert_code(0).assert_stdout(lines(0..3));
     ran.assert_one_line().assert_says("memory in huge pages: no: ").assert_says("quoit create --huge");
+    for (node, why) in [("1023", "lscpu"), ("4294967295", "no kernel has a node of such a number")] {
+        let ran = place.run(&format!("sub RING --numa-node {node} --quiet"), b"").assert_code(0);
+        let ran = ran.assert_stdout(lines(0..3)).assert_one_line();
+        ran.assert_says("memory on the NUMA node: no: ").assert_says(why);
+    }
 }
