@@ -30,6 +30,9 @@ struct Geometry {
     capacity: u64,
     file_bytes: u64,
     alignment: u64,
+    /// Made for them. Whether it got them is not told: the kernel shows that only of pages that a process has faulted
+    /// in, and to look must not cost every page of the ring.
+    huge_pages: bool,
     slots: u32,
     segments: u64,
 }
@@ -119,6 +122,11 @@ struct Loss {
     away: u64,
 }
 
+/// The file has no flag for it: the alignment is all that huge pages take.
+pub(super) fn is_for_huge_pages(snapshot: &Snapshot) -> bool {
+    snapshot.alignment >= 2 << 20
+}
+
 impl Document {
     pub(super) fn of(path: &Path, snapshot: &Snapshot, rates: Option<Rates>) -> Self {
         let s = snapshot;
@@ -131,6 +139,7 @@ impl Document {
                 capacity: s.capacity,
                 file_bytes: s.file_bytes,
                 alignment: s.alignment,
+                huge_pages: is_for_huge_pages(s),
                 slots: s.slots,
                 segments: s.segments,
             },

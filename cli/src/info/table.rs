@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quoit::{ConsumerInfo, Hold, Snapshot};
 
-use super::document::{state, wait};
+use super::document::{is_for_huge_pages, state, wait};
 use crate::units;
 
 /// One word for the producer, and what more there is to say.
@@ -43,12 +43,13 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
     row(
         "geometry",
         format!(
-            "{} in {} segments, {} slots, {} on disk, aligned to {}",
+            "{} in {} segments, {} slots, {} on disk, aligned to {}{}",
             units::bytes(s.capacity),
             s.segments,
             s.slots,
             units::bytes(s.file_bytes),
-            units::bytes(s.alignment)
+            units::bytes(s.alignment),
+            if is_for_huge_pages(s) { " for huge pages" } else { "" }
         ),
     );
     row("options", options(s));

@@ -7,11 +7,16 @@ fn create_aligns_to_huge_pages() {
     let place = Place::with("--capacity 4MiB --huge");
     let info = place.info();
     assert_eq!(info["geometry"]["alignment"], 2 << 20);
+    assert_eq!(info["geometry"]["huge_pages"], true);
     assert_eq!(info["geometry"]["file_bytes"], 8 << 20);
     let text = String::from_utf8(place.run("info RING", b"").assert_code(0).stdout).unwrap();
-    assert!(text.contains("aligned to 2 MiB"), "{text}");
+    assert!(text.contains("aligned to 2 MiB for huge pages"), "{text}");
     let plain = Place::with("--capacity 4MiB");
-    assert!(plain.info()["geometry"]["alignment"].as_u64().unwrap() < 2 << 20);
+    let info = plain.info();
+    assert!(info["geometry"]["alignment"].as_u64().unwrap() < 2 << 20);
+    assert_eq!(info["geometry"]["huge_pages"], false);
+    let text = String::from_utf8(plain.run("info RING", b"").assert_code(0).stdout).unwrap();
+    assert!(!text.contains("huge"), "{text}");
     // What `pub` makes is made for what it wishes.
     let place = Place::new();
     place
