@@ -5,7 +5,8 @@
 //! aligned 8-byte words, Relaxed; the fences around the copy order it, never the copy itself. A `memcpy`,
 //! volatile bytes, or `rep movsb` (no promise above one byte) would be data races.
 //!
-//! Compilers do not merge such accesses, so long payloads are moved by inline assembly. Assembly has to do what
+//! Compilers do not merge such accesses, so long payloads, and all that the producer stores, are moved by inline
+//! assembly. Assembly has to do what
 //! some Rust program could have done; this one does relaxed 8-byte loads or stores, each word once, in some order.
 //! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
 //! moves as whole words is documented for 16 bytes on processors with AVX, and only observed for 32 bytes, and
@@ -17,7 +18,7 @@
 
 use core::mem::MaybeUninit;
 
-use self::vector::{read_long, write_long};
+use self::vector::{read_long, store_pairs, write_long};
 use crate::sync::{Word, at};
 
 /// Bytes of a word.
@@ -77,19 +78,37 @@ pub(crate) fn write_twice(first: &[Word], second: &[Word], bytes: &[u8], between
     }
 }
 
-/// Stores the first `N` chunks.
+/// Stores the first `N` chunks, two at a time where that makes whole 16 bytes of the ring. While the other side's cache
+/// has the ring's lines every store waits for one, and a processor has room for some fifty that wait: with half the
+/// stores, twice the lines are on their way at once.
 ///
 /// # Safety
 ///
 /// There are as many of both.
 #[inline(always)]
 unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
-    for at in 0..N {
+    let alone = |at: usize| {
         // SAFETY: `at` is below `N`, and there are as many words, says the caller.
         let word = unsafe { words.get_unchecked(at) };
         // SAFETY: as above.
         let chunk = unsafe { chunks.get_unchecked(at) };
         store(word, u64::from_le_bytes(*chunk));
+    };
+    if N < 2 {
+        (0..N).for_each(alone);
+    } else if words.as_ptr().addr() & WORD == 0 {
+        // SAFETY: there are `N / 2` pairs of both, and the first word is at a boundary.
+        unsafe { store_pairs(words, chunks, N / 2) };
+        (N / 2 * 2..N).for_each(alone);
+    } else {
+        alone(0);
+        // SAFETY: there are at least two of both, says the caller, and so for the next line.
+        let words_left = unsafe { words.get_unchecked(1..) };
+        // SAFETY: as above.
+        let chunks_left = unsafe { chunks.get_unchecked(1..) };
+        // SAFETY: there are `(N - 1) / 2` pairs left of both, and the word they begin with is at a boundary.
+        unsafe { store_pairs(words_left, chunks_left, (N - 1) / 2) };
+        (1 + (N - 1) / 2 * 2..N).for_each(alone);
     }
 }
 
@@ -255,13 +274,22 @@ fn write_plain(words: &[Word], bytes: &[u8]) {
 #[inline(always)]
 unsafe fn write_short(words: &[Word], bytes: &[u8]) {
     let (chunks, _) = bytes.as_chunks();
-    unrolled(chunks.len(), |at| {
-        // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
-        let word = unsafe { words.get_unchecked(at) };
-        // SAFETY: as above.
-        let chunk = unsafe { chunks.get_unchecked(at) };
-        store(word, u64::from_le_bytes(*chunk));
-    });
+    macro_rules! straight {
+        ($($words:literal)*) => {
+            match chunks.len() {
+                // SAFETY: there are as many words as chunks, says the caller.
+                $($words => unsafe { put::<$words>(words, chunks) },)*
+                count => by_powers(count, |at| {
+                    // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+                    let word = unsafe { words.get_unchecked(at) };
+                    // SAFETY: as above.
+                    let chunk = unsafe { chunks.get_unchecked(at) };
+                    store(word, u64::from_le_bytes(*chunk));
+                }),
+            }
+        };
+    }
+    straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
     // SAFETY: there are as many words as chunks, says the caller.
     let rest = unsafe { words.get_unchecked(chunks.len()..) };
     write_tail(rest, bytes);
@@ -369,7 +397,21 @@ fn read_tail(words: &[Word], out: &mut [MaybeUninit<u8>], before: u64, gated: bo
 /// Without vectors a long copy is a plain one.
 #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan)))))]
 mod vector {
+    use super::WORD;
     pub(super) use super::{read_plain as read_long, write_plain as write_long};
+    use crate::sync::Word;
+
+    /// Stores the first `count` pairs of chunks.
+    ///
+    /// # Safety
+    ///
+    /// There are as many of both.
+    #[inline(always)]
+    pub(super) unsafe fn store_pairs(words: &[Word], chunks: &[[u8; WORD]], count: usize) {
+        for (word, chunk) in words.iter().zip(chunks).take(2 * count) {
+            super::store(word, u64::from_le_bytes(*chunk));
+        }
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan))))]
@@ -383,6 +425,42 @@ mod vector {
     /// Widths of a vector in bytes. Every processor has SSE.
     pub(super) const AVX: usize = 32;
     pub(super) const SSE: usize = 16;
+
+    /// Stores the first `count` pairs of chunks, at most six. Every processor has these instructions.
+    ///
+    /// # Safety
+    ///
+    /// There are as many of both, and the first word is at a boundary of 16 bytes.
+    #[inline(always)]
+    pub(super) unsafe fn store_pairs(words: &[Word], chunks: &[[u8; WORD]], count: usize) {
+        macro_rules! pairs {
+            ($($at:literal)*) => {
+                // SAFETY: touches the bytes of as many pairs at both ends, each once, as the caller allows; no stack.
+                // Words are atomics: a pointer from a shared reference to them may write.
+                unsafe {
+                    asm!(
+                        $(
+                            concat!("movdqu {pair}, [{from} + ", $at, "]"),
+                            concat!("movdqa [{to} + ", $at, "], {pair}"),
+                        )*
+                        pair = out(xmm_reg) _,
+                        from = in(reg) chunks.as_ptr(),
+                        to = in(reg) words.as_ptr(),
+                        options(nostack, preserves_flags),
+                    );
+                }
+            };
+        }
+        match count {
+            0 => {}
+            1 => pairs!(0),
+            2 => pairs!(0 16),
+            3 => pairs!(0 16 32),
+            4 => pairs!(0 16 32 48),
+            5 => pairs!(0 16 32 48 64),
+            _ => pairs!(0 16 32 48 64 80),
+        }
+    }
 
     /// Defines a copy of `bytes` bytes through four vector registers.
     ///
@@ -582,6 +660,25 @@ mod tests {
                 expected[end..end.next_multiple_of(WORD)].fill(0);
                 write(&words[first..], bytes);
                 assert_eq!(contents(&words), expected, "{len} bytes at word {first}, {lengths:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_copies_are_whole() {
+        for (len, first) in cases().filter(|(len, _)| *len <= 200) {
+            for second in 4..6 {
+                let (bytes, both) = (random(len, len), [ring(40), ring(40)]);
+                let begun = core::cell::Cell::new(false);
+                write_twice(&both[0][first..], &both[1][second..], &bytes, || begun.set(true));
+                assert!(begun.get());
+                for (words, at) in both.iter().zip([first, second]) {
+                    let mut expected = contents(&ring(40));
+                    let end = at * WORD + len;
+                    expected[at * WORD..end].copy_from_slice(&bytes);
+                    expected[end..end.next_multiple_of(WORD)].fill(0);
+                    assert_eq!(contents(words), expected, "{len} bytes at word {at}");
+                }
             }
         }
     }

@@ -521,9 +521,9 @@ impl Producer {
         self.mode
     }
 
-    /// Has the kernel fault in, lock, or join into huge pages the memory of this handle, as far as it lets it. Nothing
-    /// else changes, whatever comes of it. It may take half a second for each GiB, and everybody on the ring
-    /// stumbles while pages are joined: call it before the records that matter.
+    /// Has the kernel fault in, lock, join into huge pages, or move to a NUMA node the memory of this handle, as far as
+    /// it lets it. Nothing else changes, whatever comes of it. It may take half a second for each GiB, and everybody on
+    /// the ring stumbles while pages are joined or moved: call it before the records that matter.
     #[cfg(not(loom))]
     pub fn prepare(&self, memory: &Memory) -> MemoryReport {
         self.region.prepare(memory)

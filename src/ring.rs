@@ -12,6 +12,7 @@
 //! 3  header and payload into the ring                 [W2]         2  t - c one short record, and the express
 //! 4  stamp = e [W3] fence, header and payload into                    copy's stamp is t:     [R3] fence
 //!    the express block, if the record fits                            take the copy
+//!    and nobody is in a rush (pace.rs)
 //! 5  published = e                                    [W4]         3  else the record at c, checked against t
 //! 6  index entry, if a segment was entered (index.rs)                 and the private geometry
 //! 7  wake check (wait.rs)                                          4  a reader that can be overwritten:

@@ -1,8 +1,10 @@
 //! The producer's side of the ring: claim, fill, publish. The left column of the table in `ring.rs`.
 
+use crate::clock;
 use crate::copy;
 use crate::index;
 use crate::layout::{Areas, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header};
+use crate::pace::Pace;
 use crate::ring::{Place, after};
 use crate::sync::{Word, at, fence_at};
 
@@ -25,6 +27,7 @@ pub(crate) struct Writer {
     /// Places to be written to the index once they are published.
     notes: Vec<Place>,
     segment_shift: u32,
+    pace: Pace,
     clock: fn() -> u64,
 }
 
@@ -63,6 +66,7 @@ impl Writer {
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
             segment_shift,
+            pace: Pace::default(),
             clock,
         }
     }
@@ -200,12 +204,15 @@ impl Writer {
     /// The payload of a record that is published alone, into the ring and into the express copy if there is one. Call it
     /// between `stage` and `publish`.
     #[inline(always)]
-    pub(crate) fn fill(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+    pub(crate) fn fill(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+        self.pace.count(staged.sequence, clock::monotonic_ns);
         let words = self.payload(areas, claimed);
         match self.express(areas, claimed) {
             Some(express) => copy::write_twice(words, express, payload, || {
                 Self::open_express(areas, claimed, staged);
             }),
+            // In a rush these come as often.
+            None if payload.len() <= EXPRESS_BYTES => copy::write(words, payload),
             None => copy::write_apart(words, payload),
         }
     }
@@ -221,11 +228,11 @@ impl Writer {
     }
 
     /// Where a record goes once more, on the same two cache lines as `published`, for a reader that waits for it.
-    /// `None`: it is too long, or the ring has no such copies.
+    /// `None`: it is too long, nobody can be waiting, or the ring has no such copies.
     #[inline(always)]
     fn express<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
         let bytes = claimed.len as usize;
-        let short = areas.geometry.express && bytes <= EXPRESS_BYTES;
+        let short = areas.geometry.express && bytes <= EXPRESS_BYTES && !self.pace.is_rush();
         short.then(|| &areas.head.express.payload[..bytes.div_ceil(8)])
     }
 
