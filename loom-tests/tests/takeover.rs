@@ -225,6 +225,45 @@ fn while_it_laps_a_reader() {
     });
 }
 
+/// It dies with a claim dirtied further than its successor's record reaches. There it leaves the header of the record
+/// that stood there, and other payload behind it: nothing but the dead one's `reserve` tells a reader that is about to
+/// read that record.
+#[test]
+fn before_a_shorter_record() {
+    for_each_crash("dies_before_a_shorter_record", |stores| {
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
+        for sequence in 0..4 {
+            producer.try_send(&payload(sequence, 1)).unwrap();
+        }
+        let mut oracle = Oracle::new(0, 1);
+        look(&mut consumer, &mut oracle, 1);
+        assert_eq!(oracle.received, 1, "the reader is to be at the second record");
+        let first = loom::thread::spawn(move || {
+            let written = quoit::fate::crash_after(stores, || {
+                let mut claim = producer.try_claim(24).unwrap();
+                let header = 8 | 1u64 << 32;
+                claim.write_at(8, &header.to_le_bytes()).unwrap();
+                claim.write_at(16, &payload(99, 1)).unwrap();
+            });
+            (producer, written.is_some())
+        });
+        // A thread of its own, begun after the dead one's: loom goes by the last access to a word, and a successor looks
+        // at the cursors before it stores them. So a reader that ran first would not be tried later.
+        let reader = loom::thread::spawn(move || {
+            look(&mut consumer, &mut oracle, 2);
+            (consumer, oracle)
+        });
+        let (producer, finished) = first.join().unwrap();
+        let (_producer, last) = go_on(&ring, Some(producer), 1);
+        let (mut consumer, mut oracle) = reader.join().unwrap();
+        drain(&mut consumer, &mut oracle);
+        assert_eq!((last, oracle.next), (4, 5));
+        finished
+    });
+}
+
 #[test]
 fn in_a_batch() {
     for_each_crash("dies_in_a_batch", |stores| {
