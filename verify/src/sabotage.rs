@@ -4,12 +4,13 @@
 //! Each takes a build and a check, so what was noticed is kept one by one: runs of parts add up to the whole list.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str;
 use std::time::{Duration, Instant};
-use std::{fs, str};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{self, Form, Outcome};
@@ -194,11 +195,13 @@ impl Sabotage {
 /// A copy of the checkout that is built in a directory of its own.
 struct Tree {
     root: PathBuf,
+    _ours: File,
 }
 
 impl Tree {
     fn new() -> Result<Self> {
         let root = outcome::root().join("target/verify/sabotage");
+        let ours = alone(&root)?;
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(outcome::root()).output()?;
         ensure!(listed.status.success(), "git ls-files failed");
         let listed = str::from_utf8(&listed.stdout)?;
@@ -215,7 +218,7 @@ impl Tree {
                 fs::write(&to, text)?;
             }
         }
-        Ok(Self { root })
+        Ok(Self { root, _ours: ours })
     }
 
     /// What the check said about the spoiled source; `None`: nothing.
@@ -268,6 +271,23 @@ impl Tree {
     }
 }
 
+/// Locks the folder of the copy, which is made if it is not there: a second run would spoil and restore the source under
+/// the first, and each would write down what it noticed over the other's.
+fn alone(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let opened = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    match opened.try_lock() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another `cargo verify sabotage` works in {}: wait for its end, or use another checkout",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", folder.display()))
+        }
+    }
+}
+
 /// Files of an earlier copy that the checkout has no more: one in `src/` would be judged with the others.
 fn remove_others(root: &Path, folder: &Path, listed: &BTreeSet<&Path>) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
@@ -303,7 +323,17 @@ fn last_lines(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shortened;
+    use super::{alone, shortened};
+
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = alone(folder.path()).unwrap();
+        let refused = alone(folder.path()).unwrap_err().to_string();
+        assert!(refused.starts_with("another `cargo verify sabotage`"), "{refused}");
+        drop(first);
+        alone(folder.path()).unwrap();
+    }
 
     #[test]
     fn folders_of_a_run_are_left_out() {
