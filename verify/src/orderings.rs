@@ -6,7 +6,8 @@
 //!
 //! Killed means: a model that is named for the mutant fails by an assertion of its own, or by the deadlock or the race
 //! that loom reports. A time-out, the branch limit, or a panic anywhere else proves nothing and counts as a failure
-//! of this check. So does a survivor, unless the document has a reason for it.
+//! of this check. So does a survivor, unless the document has a reason for it. A model that fails by itself would kill
+//! every mutant: so each runs without one first, and nothing else is run if it fails.
 
 #[allow(dead_code, reason = "`tests/sources.rs` uses the rest")]
 pub(crate) mod catalogue;
@@ -19,7 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::outcome::{Form, Outcome, root};
 
@@ -37,11 +38,17 @@ pub(crate) struct Args {
     jobs: Option<usize>,
 }
 
-/// How long a model that must fail for a mutant may run, and one that runs without any.
+/// How long a model that must fail for a mutant may run, and one that runs without any in the full form.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long the others run in the full form, which shows what else fails for a mutant. Models fail early, if at all,
 /// and most come to their end before; no claim rests on those that do not.
 const SHORT: Duration = Duration::from_secs(3);
+
+/// How long a model runs without a mutant before it is believed not to fail by itself, where its end is not waited for:
+/// in the quick form, and in the full one on a copy with mutants, which is the source of the build where it does come to
+/// its end. In the copies this is also how long it has to show which mutants it comes by.
+const TRIAL: Duration = Duration::from_millis(1500);
+const TRIAL_OF_COPIES: Duration = Duration::from_secs(20);
 
 /// A mutant of either kind, ready to be run.
 struct Case {
@@ -58,9 +65,12 @@ struct Case {
 /// One model to be run.
 struct Job<'a> {
     build: usize,
-    /// None: as it is, and what it comes by is noted.
+    /// None: as it is.
     case: Option<&'a Case>,
     model: String,
+    patience: Duration,
+    /// What it comes by is noted.
+    listing: bool,
 }
 
 /// What became of all runs.
@@ -98,31 +108,53 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
             let first = |case| -> Option<Job<'_>> {
                 let case: &Case = case;
                 let model = case.killed_by.first()?.clone();
-                Some(Job { build: case.build, case: Some(case), model })
+                Some(Job { build: case.build, case: Some(case), model, patience: PATIENCE, listing: false })
             };
-            work(&builds, cases.iter().filter_map(first).collect(), jobs)?
+            let mutated: Vec<_> = cases.iter().filter_map(first).collect();
+            let chosen: BTreeSet<_> = mutated.iter().map(|job| (job.build, job.model.clone())).collect();
+            let plain = chosen.into_iter().map(|(build, model)| Job {
+                build,
+                case: None,
+                model,
+                patience: TRIAL,
+                listing: false,
+            });
+            all_pass(&work(&builds, plain.collect(), jobs)?, form)?;
+            work(&builds, mutated, jobs)?
         }
         Form::Full => {
+            let used = |build: &usize| cases.iter().any(|case| case.build == *build);
             let plain = (0..builds.len())
+                .filter(used)
                 .flat_map(|build| builds[build].names.iter().map(move |model| (build, model.clone())))
-                .map(|(build, model)| Job { build, case: None, model });
+                .map(|(build, model)| {
+                    let patience = if build == 0 { PATIENCE } else { TRIAL_OF_COPIES };
+                    Job { build, case: None, model, patience, listing: true }
+                });
             let plain = work(&builds, plain.collect(), jobs)?;
-            for ((build, model), ran) in &plain {
-                match &ran.verdict {
-                    Verdict::Passed { executions: more } if build == "build 0" => executions += more,
-                    Verdict::Passed { .. } => {}
-                    other => outcome.fail(format!("{model} fails without any mutant ({build}): {other:?}")),
+            all_pass(&plain, form)?;
+            for ran in plain.iter().filter(|((build, _), _)| build == "build 0").map(|(_, ran)| ran) {
+                if let Verdict::Passed { executions: more } = ran.verdict {
+                    executions += more;
                 }
             }
             let pairs = cases.iter().flat_map(|case| {
-                let comes_by = |model: &&String| {
+                let plain = &plain;
+                let named = |model: &String| case.killed_by.contains(model);
+                let comes_by = move |model: &&String| {
                     let ran = plain.get(&(format!("build {}", case.build), (*model).clone()));
-                    ran.is_none_or(|ran| ran.reached.contains(&case.place))
+                    // A list that was cut short excuses no model that is named.
+                    ran.is_none_or(|ran| {
+                        ran.reached.contains(&case.place)
+                            || (ran.verdict == Verdict::TimedOut && named(model))
+                    })
                 };
                 builds[case.build].names.iter().filter(comes_by).map(move |model| Job {
                     build: case.build,
                     case: Some(case),
                     model: model.clone(),
+                    patience: if named(model) { PATIENCE } else { SHORT },
+                    listing: false,
                 })
             });
             work(&builds, pairs.collect(), jobs)?
@@ -181,6 +213,26 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         }
     }
     Ok(outcome)
+}
+
+/// Refuses to go on with a model that fails without any mutant.
+fn all_pass(plain: &Results, form: Form) -> Result<()> {
+    for ((build, model), ran) in plain {
+        let whole = form == Form::Full && build == "build 0";
+        let how = match &ran.verdict {
+            Verdict::Passed { .. } => continue,
+            Verdict::TimedOut if !whole => continue,
+            Verdict::TimedOut => format!("comes to no end in {PATIENCE:?}"),
+            Verdict::Killed(by) => format!("fails ({by})"),
+            Verdict::Odd(what) => format!("fails ({what})"),
+        };
+        let (binary, test) = model.split_once("::").unwrap_or((model, ""));
+        bail!(
+            "the model {model} {how} without any mutant ({build}), so that it proves nothing of any: \
+             cargo test -p quoit-models --test {binary} {test}"
+        );
+    }
+    Ok(())
 }
 
 fn ordering_cases(document: &Document) -> Vec<Case> {
@@ -311,8 +363,9 @@ fn work(builds: &[Models], jobs: Vec<Job<'_>>, at_a_time: usize) -> Result<Resul
 fn run_job(builds: &[Models], job: &Job<'_>) -> Result<Ran> {
     let environment = match job.case {
         Some(case) => vec![(case.variable, case.name.as_str())],
-        None => vec![("QUOIT_WEAKEN", "?"), ("QUOIT_MUTANT", "?")],
+        None if job.listing && job.build == 0 => vec![("QUOIT_WEAKEN", "?")],
+        None if job.listing => vec![("QUOIT_MUTANT", "?")],
+        None => vec![],
     };
-    let named = job.case.is_none_or(|case| case.killed_by.contains(&job.model));
-    builds[job.build].run(&job.model, &environment, if named { PATIENCE } else { SHORT })
+    builds[job.build].run(&job.model, &environment, job.patience)
 }
