@@ -191,6 +191,19 @@ pub(crate) fn will_read(word: &Word) {
     let _ = word;
 }
 
+/// Asks the processor for the cache line of a word that will be written soon, to write to it. It is no access: nothing
+/// follows from it.
+#[inline(always)]
+pub(crate) fn will_write(word: &Word) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // SAFETY: a prefetch has no effect that a program can see; a processor that does not have it does nothing.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) core::ptr::from_ref(word), options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = word;
+}
+
 #[inline(always)]
 fn bytes_in(words: &[Word]) -> usize {
     words.len() * WORD
@@ -426,7 +439,9 @@ mod vector {
     pub(super) const AVX: usize = 32;
     pub(super) const SSE: usize = 16;
 
-    /// Stores the first `count` pairs of chunks, at most six. Every processor has these instructions.
+    /// Stores the first `count` pairs of chunks, at most six. Every processor has these instructions. The payload is loaded
+    /// word by word: what its owner wrote a moment ago comes straight out of the store buffer then, and a vector over two
+    /// such words would have to wait until everything stored before them has left it.
     ///
     /// # Safety
     ///
@@ -440,7 +455,8 @@ mod vector {
                 unsafe {
                     asm!(
                         $(
-                            concat!("movdqu {pair}, [{from} + ", $at, "]"),
+                            concat!("movq {pair}, qword ptr [{from} + ", $at, "]"),
+                            concat!("movhps {pair}, qword ptr [{from} + ", $at, " + 8]"),
                             concat!("movdqa [{to} + ", $at, "], {pair}"),
                         )*
                         pair = out(xmm_reg) _,

@@ -28,6 +28,8 @@ pub(crate) const IDENTITY_WORDS: usize = if cfg!(loom) { 1 } else { IDENTITY_BYT
 pub(crate) const HEADER_BYTES: u64 = 8;
 /// Payload bytes that the express block holds.
 pub(crate) const EXPRESS_BYTES: usize = 104;
+/// Words of them that are on the cache line of `published`; the others are on the next.
+pub(crate) const EXPRESS_BESIDE: usize = 5;
 /// The express stamp that matches no position: positions are multiples of 8.
 pub(crate) const STAMP_NONE: u64 = 1;
 /// The top bit of a header's length: padding up to the end of the ring.
@@ -309,6 +311,7 @@ const _: () = {
     assert!(offset_of!(Express, stamp) == 8);
     assert!(offset_of!(Express, header) == 16);
     assert!(offset_of!(Express, payload) == 24);
+    assert!(offset_of!(Express, payload) + 8 * EXPRESS_BESIDE == 64);
     assert!(size_of::<Reserve>() == 128);
     assert!(offset_of!(Reserve, reserve) == 0);
     assert!(offset_of!(Reserve, epoch) == 8);

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::copy;
 use crate::index;
-use crate::layout::{Areas, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header};
+use crate::layout::{Areas, EXPRESS_BESIDE, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header};
 use crate::pace::Pace;
 use crate::ring::{Place, after};
 use crate::sync::{Word, at, fence_at};
@@ -208,9 +208,16 @@ impl Writer {
         self.pace.count(staged.sequence, clock::monotonic_ns);
         let words = self.payload(areas, claimed);
         match self.express(areas, claimed) {
-            Some(express) => copy::write_twice(words, express, payload, || {
-                Self::open_express(areas, claimed, staged);
-            }),
+            Some(express) => {
+                // The line of `published` is asked for by the stores themselves: as late as can be, as readers look at it
+                // all the time. Nobody looks at the other yet.
+                if let Some(word) = express.get(EXPRESS_BESIDE) {
+                    copy::will_write(word);
+                }
+                copy::write_twice(words, express, payload, || {
+                    Self::open_express(areas, claimed, staged);
+                });
+            }
             // In a rush these come as often.
             None if payload.len() <= EXPRESS_BYTES => copy::write(words, payload),
             None => copy::write_apart(words, payload),
