@@ -66,7 +66,7 @@ impl Writer {
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
             segment_shift,
-            pace: Pace::default(),
+            pace: Pace::new(published.sequence),
             clock,
         }
     }
