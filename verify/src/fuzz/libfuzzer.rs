@@ -61,6 +61,9 @@ pub(super) fn target(name: &str, sanitizer: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// Executions of one target that took too long only because the machine stood still, before that counts as a failure.
+const STANDSTILLS: u32 = 3;
+
 /// Runs one target so often. `look` is told now and then how far it is.
 pub(super) fn fuzz(
     name: &str,
@@ -69,6 +72,38 @@ pub(super) fn fuzz(
     longest: u32,
     mut look: impl FnMut(u64),
 ) -> Result<Done> {
+    let mut executed = 0;
+    for standstills in 0.. {
+        let before = executed;
+        let one = session(name, sanitizer, runs - executed, longest, |at| look(before + at))?;
+        executed += one.executed;
+        let Some((failure, input)) = one.failure else { break };
+        // libFuzzer takes the time of the clock on the wall, which goes on while a machine is suspended.
+        let timed_out = input.file_name().is_some_and(|it| it.to_string_lossy().starts_with("timeout-"));
+        let passes =
+            timed_out && target(name, sanitizer)?.arg(&input).stderr(Stdio::null()).status()?.success();
+        if !passes || standstills == STANDSTILLS {
+            return Ok(Done { executed, failure: Some(failure) });
+        }
+        std::fs::remove_file(&input)?;
+    }
+    Ok(Done { executed, failure: None })
+}
+
+/// What one process came to: its failure comes with the input that it left.
+struct Session {
+    executed: u64,
+    failure: Option<(String, PathBuf)>,
+}
+
+/// Runs one process of a target.
+fn session(
+    name: &str,
+    sanitizer: &str,
+    runs: u64,
+    longest: u32,
+    mut look: impl FnMut(u64),
+) -> Result<Session> {
     let found = found(name);
     std::fs::create_dir_all(&found)?;
     let artifacts = root().join("fuzz/artifacts").join(name);
@@ -95,14 +130,15 @@ pub(super) fn fuzz(
     let failure = (!status.success()).then(|| {
         let input =
             text.lines().find_map(|line| line.split_once("Test unit written to ")).map_or("", |it| it.1);
-        format!("{name}: {}; again: cargo +nightly fuzz run {name} {input}", log.display())
+        let again = format!("{name}: {}; again: cargo +nightly fuzz run {name} {input}", log.display());
+        (again, PathBuf::from(input))
     });
     ensure!(
         failure.is_some() || executed >= runs,
         "{name} ran {executed} times of {runs}: {}",
         log.display()
     );
-    Ok(Done { executed, failure })
+    Ok(Session { executed, failure })
 }
 
 /// The number of executions in the newest line of the log.
