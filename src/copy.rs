@@ -5,9 +5,9 @@
 //! aligned 8-byte words, Relaxed; the fences around the copy order it, never the copy itself. A `memcpy`,
 //! volatile bytes, or `rep movsb` (no promise above one byte) would be data races.
 //!
-//! Compilers do not merge such accesses, so long payloads, and all that the producer stores, are moved by inline
-//! assembly. Assembly has to do what
-//! some Rust program could have done; this one does relaxed 8-byte loads or stores, each word once, in some order.
+//! Compilers do not merge such accesses, so long payloads, and words of short ones that the producer stores in pairs, are
+//! moved by inline assembly. Assembly has to do what some Rust program could have done; this one does relaxed 8-byte loads
+//! or stores, each word once, in some order.
 //! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
 //! moves as whole words is documented for 16 bytes on processors with AVX, and only observed for 32 bytes, and
 //! for 16 on older processors; nobody is known to have seen otherwise. Private bytes are nobody else's: there

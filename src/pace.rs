@@ -48,6 +48,12 @@ impl Pace {
         (self.began, self.began_ns) = (sequence, now_ns);
     }
 
+    /// A rush, for as long as the next look at the clock is off.
+    #[cfg(test)]
+    pub(crate) fn rush(sequence: u64) -> Self {
+        Self { window: RUSH, is_rush: true, ..Self::new(sequence) }
+    }
+
     /// Are records sent too fast for anybody to wait for one?
     #[inline(always)]
     pub(crate) fn is_rush(&self) -> bool {

@@ -303,3 +303,35 @@ impl Writer {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn in_a_rush_a_record_is_in_the_ring_alone() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let producer = ring.producer().expect("a producer");
+        let areas = producer.areas();
+        let mut writer = Writer::resume(areas, producer.writer().published(), || 0);
+        writer.set_limit(areas.geometry.capacity);
+        let mut send = |pace, byte| {
+            writer.pace = pace;
+            let claimed = writer.claim(areas, 13).expect("room");
+            let staged = writer.stage::<false>(areas, claimed);
+            writer.fill(areas, claimed, staged, &[byte; 13]);
+            writer.publish(areas, staged);
+            let mut filled = [0; 13];
+            copy::read(writer.payload(areas, claimed), &mut filled, true);
+            assert_eq!(filled, [byte; 13]);
+            let stamp = areas.head.express.stamp.load(at!(R3_STAMP, Relaxed));
+            (staged, stamp == staged.position)
+        };
+        let (first, is_repeated) = send(Pace::new(0), 1);
+        assert!(is_repeated, "nobody is in a rush");
+        let (second, is_repeated) = send(Pace::rush(first.sequence), 2);
+        assert!(!is_repeated, "in a rush");
+        assert!(send(Pace::new(second.sequence), 3).1, "the rush is over");
+    }
+}
