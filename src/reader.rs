@@ -352,6 +352,8 @@ impl Reader {
         }
         let left = core::mem::replace(&mut self.next, place);
         self.resynced = place.position;
+        // A hostile index may lead half-way round all positions at a time: an old bound would come to lie ahead again.
+        self.near = place.position;
         Some((left, place))
     }
 }
