@@ -302,6 +302,42 @@ fn lapped_with_no_index() {
     }
 }
 
+/// Led half-way round all positions twice, a reader comes to lie behind the place it began at. What it knew of the
+/// records up to there holds no longer: a length is judged by what is published, as everywhere.
+#[test]
+fn twice_half_way_round() {
+    let victim = Victim::new();
+    for length in [56, CAPACITY - 8, 2 * CAPACITY, 1 << 20, 1 << 29] {
+        victim.restore();
+        let began = victim.get(at::PUBLISHED);
+        let mut lossy = Reader::Consumer("lossy", victim.consumer(Attach::lossy()));
+        let mut observer = Reader::Observer(victim.observer());
+        victim.set_all(at::INDEX..at::INDEX_END, 1);
+        // The second place is as far before the beginning as the record there says it is long.
+        let second = began.wrapping_sub(length + 8);
+        let first = began.wrapping_add((1 << 63) - 32);
+        for (place, sequence) in [(first, 5), (second, 6)] {
+            victim.set(at::INDEX, place);
+            victim.set(at::INDEX + 8, sequence);
+            // Too little for any of the records.
+            victim.set(at::PUBLISHED, place.wrapping_add(16));
+            victim.set(at::RESERVE, place.wrapping_add(16));
+            victim.set(at::RECORDS + place % CAPACITY, sequence << 32 | length);
+            for reader in [&mut lossy, &mut observer] {
+                let seen = reader.look();
+                assert!(
+                    matches!(seen, Ok(Some(Seen::Lost(_)))),
+                    "{}, {length}, at {place:x}: {seen:?}",
+                    reader.name()
+                );
+            }
+        }
+        for reader in [&mut lossy, &mut observer] {
+            assert_eq!(reader.finds_corruption().position, second, "{}, {length}", reader.name());
+        }
+    }
+}
+
 /// The longest way there is: from an entry at one end of the ring to what is published at the other. Whoever comes
 /// goes it once or twice, not ten thousand times.
 #[test]
