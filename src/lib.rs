@@ -179,6 +179,7 @@ mod bus;
 mod claim;
 mod clock;
 mod consumer;
+mod copies;
 mod copy;
 #[cfg(quoit_delays)]
 #[doc(hidden)]

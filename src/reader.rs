@@ -2,6 +2,7 @@
 //! in `ring.rs`.
 
 use crate::clock;
+use crate::copies::{Copies, SHORT};
 use crate::copy;
 use crate::error::Corruption;
 use crate::index;
@@ -34,9 +35,10 @@ pub(crate) struct Reader {
     /// The newest `published` seen.
     seen: u64,
     /// Records that end here or before take no more than a look at their header: they are published, nobody
-    /// overwrites them, nothing is to be told before them, and none of them reaches past the end of the ring.
+    /// overwrites them or they are copied, nothing is to be told before them, and none of them reaches past the end
+    /// of the ring.
     near: u64,
-    /// Payload bytes of the last record that came through `poll_near`.
+    /// Payload bytes of the last record that was not an express copy.
     usual: u32,
     guard: Guard,
     /// The producer's epoch, and the place where a newer one began that was not told yet.
@@ -52,12 +54,7 @@ pub(crate) struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
-    /// A record. Its payload is in the buffer, or, for a reader nobody overwrites, at this word of the ring.
-    Record {
-        sequence: u64,
-        len: u32,
-        lent: Option<usize>,
-    },
+    Record(Taken),
     /// The producer overwrote the place to be read: resync.
     Lapped,
     /// The records from here on are another producer's.
@@ -67,12 +64,12 @@ pub(crate) enum Found {
     Corrupt(Corruption),
 }
 
-/// A record that stays where it is: its payload begins at `word` of the ring.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lent {
+/// A record: its payload is the last of the copies, or, for a reader nobody overwrites, at this word of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
     pub(crate) sequence: u64,
     pub(crate) len: u32,
-    pub(crate) word: usize,
+    pub(crate) lent: Option<usize>,
 }
 
 impl Reader {
@@ -121,15 +118,20 @@ impl Reader {
         }
     }
 
-    /// The next record, where that takes one look at its header. `None`: ask `poll`.
+    /// The next record, where that takes one look at its header, in the ring or in the copies. `None`: ask `poll`.
     #[inline(always)]
-    pub(crate) fn poll_near(&mut self, areas: Areas<'_>) -> Option<Lent> {
+    pub(crate) fn poll_near(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         if !after(self.near, self.next.position) {
             return None;
         }
         let left = self.near.wrapping_sub(self.next.position);
         let word = areas.geometry.word(self.next.position);
-        let (len, sequence) = unpack(areas.data[word].load_gated(at!(R2_HEADER, Relaxed)));
+        let is_copied = self.guard != Guard::Never;
+        let (len, sequence) = unpack(if is_copied {
+            copies.header(self.next.position)?
+        } else {
+            areas.data[word].load_gated(at!(R2_HEADER, Relaxed))
+        });
         // A guess, checked by a branch: the next record's address then waits for no length.
         if len != self.usual {
             self.usual_is(len);
@@ -139,7 +141,7 @@ impl Reader {
         if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
             return None;
         }
-        Some(Lent { sequence: self.take(len), len, word: word + 1 })
+        Some(Taken { sequence: self.take(len), len, lent: (!is_copied).then_some(word + 1) })
     }
 
     #[cold]
@@ -149,14 +151,23 @@ impl Reader {
     }
 
     /// After a look that has found records: those below `limit` may come through `poll_near`, which looks at
-    /// nothing but their headers. It goes no further than what is published, nor across the end of the ring.
+    /// nothing but their headers. It goes no further than what is published, nor across the end of the ring; and where
+    /// they can be overwritten, no further than there are copies.
     #[inline]
-    pub(crate) fn allow_near(&mut self, areas: Areas<'_>, limit: u64) {
-        if self.guard == Guard::Never && self.change.is_none() {
-            let first = |a, b| if after(a, b) { b } else { a };
-            let room = areas.geometry.room(self.next.position).min(NEAR_MOST);
-            self.near = first(first(self.seen, limit), self.next.position.wrapping_add(room));
+    pub(crate) fn allow_near(&mut self, areas: Areas<'_>, copies: &Copies, limit: Option<u64>) {
+        if self.change.is_some() {
+            return;
         }
+        let first = |a, b| if after(a, b) { b } else { a };
+        let end = match self.guard {
+            Guard::Never => {
+                let room = areas.geometry.room(self.next.position).min(NEAR_MOST);
+                first(self.seen, self.next.position.wrapping_add(room))
+            }
+            Guard::Always => copies.end().unwrap_or(self.next.position),
+            Guard::Until(_) => return,
+        };
+        self.near = limit.map_or(end, |limit| first(end, limit));
     }
 
     /// Every record comes through `poll` again.
@@ -174,13 +185,12 @@ impl Reader {
         self.look(areas).is_ok_and(|new| new) && self.change.is_none()
     }
 
-    /// The next record into `buffer`, where it is the one that has come, and has an express copy. Returns its sequence and
-    /// its payload bytes. `None`: it is in the ring.
+    /// The next record, copied, where it is the one that has come, and has an express copy. `None`: it is in the ring.
     #[inline(always)]
-    pub(crate) fn poll_express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
+    pub(crate) fn poll_express(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         let short = self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES);
         if short && areas.geometry.express {
-            return self.express(areas, buffer);
+            return self.express(areas, copies);
         }
         // Whoever waits for the header of a longer record first, to learn how long it is, waits for the other side's
         // cache twice.
@@ -188,23 +198,43 @@ impl Reader {
         None
     }
 
-    /// The next of the records that were there at the last look, for a reader that can be overwritten at any time: its
-    /// sequence and its payload bytes. `None`: ask `poll`.
+    /// The next of the records that were there at the last look, for a reader that can be overwritten at any time.
+    /// `None`: ask `poll`.
     #[inline(always)]
-    pub(crate) fn poll_copied(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
+    pub(crate) fn poll_copied(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         if self.guard != Guard::Always || self.change.is_some() || !after(self.seen, self.next.position) {
             return None;
         }
-        match self.record(areas, buffer) {
-            Some(Found::Record { sequence, len, .. }) => Some((sequence, len)),
+        if let Some(copied) = self.several(areas, copies) {
+            return Some(copied);
+        }
+        match self.record(areas, copies) {
+            Some(Found::Record(taken)) => Some(taken),
             // Nothing was taken: `poll` finds it again.
             _ => None,
         }
     }
 
-    /// Reads one record: into `buffer`, unless it can be lent.
+    /// The next record, where records are short, out of a copy of several. `None`: ask `record`.
+    #[inline(always)]
+    fn several(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+        let mut copied = copies.record(areas, &self.next);
+        if copied.is_none() && self.usual <= SHORT {
+            copies.several(areas, self.next.position, self.seen);
+            if after(floor(areas), self.next.position) {
+                copies.one();
+            }
+            // Whole here is whole further on.
+            copied = copies.record(areas, &self.next);
+        }
+        let len = copied?;
+        self.usual = len;
+        Some(Taken { sequence: self.take(len), len, lent: None })
+    }
+
+    /// Reads one record: copied, unless it can be lent.
     #[inline]
-    pub(crate) fn poll(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Found {
+    pub(crate) fn poll(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Found {
         loop {
             let fresh = !after(self.seen, self.next.position);
             if fresh {
@@ -221,10 +251,15 @@ impl Reader {
                 self.change = None;
                 return Found::Changed { epoch };
             }
-            if fresh && let Some((sequence, len)) = self.poll_express(areas, buffer) {
-                return Found::Record { sequence, len, lent: None };
+            if fresh && let Some(taken) = self.poll_express(areas, copies) {
+                return Found::Record(taken);
             }
-            if let Some(found) = self.record(areas, buffer) {
+            if self.guard == Guard::Always
+                && let Some(taken) = self.several(areas, copies)
+            {
+                return Found::Record(taken);
+            }
+            if let Some(found) = self.record(areas, copies) {
                 return found;
             }
         }
@@ -280,7 +315,7 @@ impl Reader {
 
     /// [R3]: the copy beside `published`, if it is the one record that is missing.
     #[inline(always)]
-    fn express(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<(u64, u32)> {
+    fn express(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         let express = &areas.head.express;
         let (len, sequence) = unpack(express.header.load(at!(R3_HEADER, Relaxed)));
         let fits = len as usize <= EXPRESS_BYTES
@@ -289,18 +324,18 @@ impl Reader {
         if !fits {
             return None;
         }
-        copy_out(&express.payload, len, buffer, false);
+        copy_out(&express.payload, len, copies);
         // [R3] Acquire. Pairs with [W3].
         // Orders: the copied words before the look at the stamp.
         // Without it: a reader may copy the next record's words and still find its own stamp.
         fence_at!(R3_FENCE, Acquire);
         let whole = express.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
-        whole.then(|| (self.take(len), len))
+        whole.then(|| Taken { sequence: self.take(len), len, lent: None })
     }
 
     /// The record in the ring; `None`: it was padding, and reading goes on behind it.
     #[inline(always)]
-    fn record(&mut self, areas: Areas<'_>, buffer: &mut Vec<u8>) -> Option<Found> {
+    fn record(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Found> {
         let guarded = self.guarded();
         let word = areas.geometry.word(self.next.position);
         let header = if guarded {
@@ -311,7 +346,7 @@ impl Reader {
         let step = self.next.judge(areas, header, self.seen);
         if guarded && let Step::Record(len) = step {
             let end = word + 1 + (len as usize).div_ceil(8);
-            copy_out(&areas.data[word + 1..end], len, buffer, false);
+            copy_out(&areas.data[word + 1..end], len, copies);
         }
         // Judged first, checked then: a strange header is corruption only where it was not the next lap's.
         if guarded && after(floor(areas), self.next.position) {
@@ -319,8 +354,9 @@ impl Reader {
         }
         match step {
             Step::Record(len) => {
+                self.usual = len;
                 let lent = (!guarded).then_some(word + 1);
-                Some(Found::Record { sequence: self.take(len), len, lent })
+                Some(Found::Record(Taken { sequence: self.take(len), len, lent }))
             }
             Step::Padding(size) => {
                 self.next = self.next.past_padding(size);
@@ -358,9 +394,8 @@ impl Reader {
     }
 }
 
-/// The first `len` bytes of `words` into `buffer`, which keeps its allocation from record to record.
+/// The first `len` bytes of `words`, which may be overwritten meanwhile.
 #[inline(always)]
-fn copy_out(words: &[crate::sync::Word], len: u32, buffer: &mut Vec<u8>, gated: bool) {
-    buffer.clear();
-    copy::read_vec(words, len as usize, buffer, gated);
+fn copy_out(words: &[crate::sync::Word], len: u32, copies: &mut Copies) {
+    copy::read_vec(words, len as usize, copies.one(), false);
 }

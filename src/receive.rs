@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::attach::until_found;
 use crate::clock;
+use crate::copies::Copies;
 use crate::copy;
 use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
 use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
-use crate::reader::{Found, Guard, Lent, Reader};
+use crate::reader::{Found, Guard, Reader, Taken};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
 use crate::ring::{Place, after, floor};
@@ -29,7 +30,7 @@ pub(crate) struct Receiver {
     region: Region,
     reader: Reader,
     /// The last record, where it had to be copied out of the ring.
-    buffer: Vec<u8>,
+    copies: Copies,
     seat: Option<Seat>,
     gated: bool,
     /// What is below was read; the cursor may say so. Behind the times while `lent` is some: see `catch_up`.
@@ -58,10 +59,19 @@ pub(crate) struct Receiver {
 /// An event before it is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    Record { sequence: u64, len: u32, lent: Option<usize> },
+    Record(Taken),
     Lost(Loss),
     Evicted,
     Changed { epoch: u64 },
+}
+
+/// What the short way came to, in a register: how many payload bytes the record has that was taken, and whether it is in
+/// the copies or in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Short {
+    Nothing,
+    Copied(u32),
+    Lent(u32),
 }
 
 impl Receiver {
@@ -71,7 +81,7 @@ impl Receiver {
         Self {
             region,
             reader,
-            buffer: Vec::new(),
+            copies: Copies::default(),
             seat,
             gated,
             released,
@@ -160,14 +170,14 @@ impl Receiver {
     #[inline(always)]
     pub(crate) fn step(&mut self) -> Result<Option<Step>, RecvError> {
         match self.step_near() {
-            Some(Lent { sequence, len, word }) => Ok(Some(Step::Record { sequence, len, lent: Some(word) })),
+            Some(taken) => Ok(Some(Step::Record(taken))),
             None => self.step_checked(),
         }
     }
 
-    /// The next of many records, for a gated consumer. `None`: there is none, or more is to be done.
+    /// The next of many records. `None`: there is none, or more is to be done.
     #[inline(always)]
-    fn step_near(&mut self) -> Option<Lent> {
+    fn step_near(&mut self) -> Option<Taken> {
         // First of all: after a fork there is no memory behind the areas.
         if self.region.broken() {
             return None;
@@ -177,12 +187,12 @@ impl Receiver {
         if wait::is_armed(&areas.control.space.word) {
             return None;
         }
-        let record = self.reader.poll_near(areas)?;
-        self.lent = Some(record.len);
-        Some(record)
+        let taken = self.reader.poll_near(areas, &mut self.copies)?;
+        self.lent = Some(taken.len);
+        Some(taken)
     }
 
-    #[inline]
+    #[inline(never)]
     fn step_checked(&mut self) -> Result<Option<Step>, RecvError> {
         if self.region.broken() {
             return Err(self.region.fault().into());
@@ -201,15 +211,13 @@ impl Receiver {
             return trouble;
         }
         loop {
-            match self.reader.poll(self.region.areas(), &mut self.buffer) {
-                Found::Record { sequence, len, lent } => {
-                    let lent = lent.filter(|word| !self.copied_out(*word, len));
-                    if !self.checked
-                        && let Some(seat) = &self.seat
-                    {
-                        self.reader.allow_near(self.region.areas(), self.due(seat));
+            match self.reader.poll(self.region.areas(), &mut self.copies) {
+                Found::Record(mut taken) => {
+                    taken.lent = taken.lent.filter(|word| !self.copied_out(*word, taken.len));
+                    if !self.checked {
+                        self.reader.allow_near(self.region.areas(), &self.copies, self.due());
                     }
-                    return Ok(Some(Step::Record { sequence, len, lent }));
+                    return Ok(Some(Step::Record(taken)));
                 }
                 Found::Nothing => {
                     // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
@@ -234,8 +242,7 @@ impl Receiver {
     fn copied_out(&mut self, word: usize, len: u32) -> bool {
         if self.guarded {
             let words = &self.region.areas().data[word..word + (len as usize).div_ceil(8)];
-            self.buffer.clear();
-            copy::read_vec(words, len as usize, &mut self.buffer, true);
+            copy::read_vec(words, len as usize, self.copies.one(), true);
         }
         self.guarded
     }
@@ -346,6 +353,7 @@ impl Receiver {
     }
 
     /// Waits for the next event. `None`: `until_ns` on the monotonic clock has passed.
+    #[inline(never)]
     pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Step>, RecvError> {
         loop {
             if let Some(step) = self.step()? {
@@ -410,10 +418,10 @@ impl Receiver {
     #[inline(always)]
     pub(crate) fn lend(&self, step: Step) -> Event<'_> {
         match step {
-            Step::Record { sequence, lent: None, .. } => {
-                Event::Record(Record::copied(sequence, &self.buffer))
+            Step::Record(Taken { sequence, len, lent: None }) => {
+                Event::Record(Record::copied(sequence, self.copies.payload(len)))
             }
-            Step::Record { sequence, len, lent: Some(word) } => {
+            Step::Record(Taken { sequence, len, lent: Some(word) }) => {
                 let words = &self.region.areas().data[word..word + (len as usize).div_ceil(8)];
                 Event::Record(Record::lent(sequence, len as usize, words))
             }
@@ -424,75 +432,82 @@ impl Receiver {
     }
 
     #[inline(always)]
-    fn lend_near(&self, record: Lent) -> Event<'_> {
-        let Lent { sequence, len, word } = record;
-        self.lend(Step::Record { sequence, len, lent: Some(word) })
-    }
-
-    #[inline(always)]
     pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        match self.step_near() {
-            Some(record) => Ok(Some(self.lend_near(record))),
+        match self.step_quick() {
+            Some(step) => Ok(Some(self.lend(step))),
             None => self.try_recv_checked(),
         }
     }
 
-    /// The next record, where nothing else is to be done: the first that came after a look which found nothing, and every
-    /// one that has to be copied. `None`: there is none, or there is more to do.
+    /// The next record, where nothing else is to be done. `None`: there is none, or there is more to do.
     #[inline(always)]
-    fn step_short(&mut self) -> Option<Step> {
+    fn step_quick(&mut self) -> Option<Step> {
+        if let Some(taken) = self.step_near() {
+            return Some(Step::Record(taken));
+        }
+        // Made here, out of what comes in registers: an event that is left in memory is moved on from there with wider
+        // loads than it was stored with, and they wait until the stores have left the processor.
+        let (len, is_lent) = match self.step_short() {
+            Short::Nothing => return None,
+            Short::Copied(len) => (len, false),
+            Short::Lent(len) => (len, true),
+        };
+        let taken = self.reader.next().before_record(len);
+        let word = self.region.geometry().word(taken.position) + 1;
+        Some(Step::Record(Taken { sequence: taken.sequence, len, lent: is_lent.then_some(word) }))
+    }
+
+    /// The first record that came after a look which found nothing, and every one that has to be copied.
+    #[inline(never)]
+    fn step_short(&mut self) -> Short {
         if self.region.broken() || self.checked || self.untold.is_some() {
-            return None;
+            return Short::Nothing;
         }
         let areas = self.region.areas();
         // After a loss it is late: the place is further on by a lap. So what is released here never includes one.
-        let due = self.seat.as_ref().map(|seat| self.due(seat));
+        let due = self.due();
         let late = due.is_some_and(|due| !after(due, self.reader.next().position));
         if late || wait::is_armed(&areas.control.space.word) {
-            return None;
+            return Short::Nothing;
         }
-        let buffer = &mut self.buffer;
-        let mut copied = self.reader.poll_copied(areas, buffer);
+        let copies = &mut self.copies;
+        let mut copied = self.reader.poll_copied(areas, copies);
         if copied.is_none() {
             if !self.reader.has_come(areas) {
-                return None;
+                return Short::Nothing;
             }
             copied =
-                self.reader.poll_express(areas, buffer).or_else(|| self.reader.poll_copied(areas, buffer));
+                self.reader.poll_express(areas, copies).or_else(|| self.reader.poll_copied(areas, copies));
         }
-        let Some((sequence, len)) = copied else {
-            self.reader.allow_near(areas, due?);
-            let Lent { sequence, len, word } = self.reader.poll_near(areas)?;
-            self.lent = Some(len);
-            return Some(Step::Record { sequence, len, lent: Some(word) });
+        self.reader.allow_near(areas, copies, due);
+        let Some(Taken { len, lent, .. }) = copied.or_else(|| self.reader.poll_near(areas, copies)) else {
+            return Short::Nothing;
         };
         self.lent = Some(len);
-        Some(Step::Record { sequence, len, lent: None })
+        if lent.is_some() { Short::Lent(len) } else { Short::Copied(len) }
     }
 
-    /// The position at which the cursor is to be stored anew.
+    /// The position at which the cursor is to be stored anew, if there is one.
     #[inline(always)]
-    fn due(&self, seat: &Seat) -> u64 {
-        seat.stored().position.wrapping_add(self.region.geometry().capacity / CURSOR_DUE)
+    fn due(&self) -> Option<u64> {
+        let stored = self.seat.as_ref()?.stored().position;
+        Some(stored.wrapping_add(self.region.geometry().capacity / CURSOR_DUE))
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        if let Some(step) = self.step_short() {
-            return Ok(Some(self.lend(step)));
-        }
         Ok(self.step_checked()?.map(|step| self.lend(step)))
     }
 
     #[inline(always)]
     pub(crate) fn recv(&mut self) -> Result<Event<'_>, RecvError> {
-        match self.step_near() {
-            Some(record) => Ok(self.lend_near(record)),
+        match self.step_quick() {
+            Some(step) => Ok(self.lend(step)),
             None => self.recv_checked(),
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn recv_checked(&mut self) -> Result<Event<'_>, RecvError> {
         loop {
             if let Some(step) = self.wait(u64::MAX)? {

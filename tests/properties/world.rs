@@ -50,6 +50,8 @@ pub(crate) struct Follower {
     pub(crate) account: LossAccount,
     pub(crate) account_released: LossAccount,
     pub(crate) untold: Option<Loss>,
+    /// Records that end here or before may have been copied while they were whole.
+    pub(crate) copied: u64,
     /// Nothing was received yet but a loss found on attaching.
     pub(crate) only_lost: bool,
     /// What was published when a name resumed: losses from before it are put down to the absence.
