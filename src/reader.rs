@@ -205,10 +205,8 @@ impl Reader {
         if self.guard != Guard::Always || self.change.is_some() || !after(self.seen, self.next.position) {
             return None;
         }
-        if let Some(copied) = self.several(areas, copies) {
-            return Some(copied);
-        }
-        match self.record(areas, copies) {
+        let found = self.several(areas, copies).or_else(|| self.record(areas, copies));
+        match found {
             Some(Found::Record(taken)) => Some(taken),
             // Nothing was taken: `poll` finds it again.
             _ => None,
@@ -217,19 +215,20 @@ impl Reader {
 
     /// The next record, where records are short, out of a copy of several. `None`: ask `record`.
     #[inline(always)]
-    fn several(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+    fn several(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Found> {
         let mut copied = copies.record(areas, &self.next);
         if copied.is_none() && self.usual <= SHORT {
             copies.several(areas, self.next.position, self.seen);
+            // What is whole here is whole further on.
             if after(floor(areas), self.next.position) {
                 copies.one();
+                return Some(Found::Lapped);
             }
-            // Whole here is whole further on.
             copied = copies.record(areas, &self.next);
         }
         let len = copied?;
         self.usual = len;
-        Some(Taken { sequence: self.take(len), len, lent: None })
+        Some(Found::Record(Taken { sequence: self.take(len), len, lent: None }))
     }
 
     /// Reads one record: copied, unless it can be lent.
@@ -255,9 +254,9 @@ impl Reader {
                 return Found::Record(taken);
             }
             if self.guard == Guard::Always
-                && let Some(taken) = self.several(areas, copies)
+                && let Some(found) = self.several(areas, copies)
             {
-                return Found::Record(taken);
+                return found;
             }
             if let Some(found) = self.record(areas, copies) {
                 return found;
