@@ -7,7 +7,7 @@
 //! ```
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use quoit::{Attach, Consumer, Event, Options, Producer, Start, WaitMode};
@@ -64,11 +64,22 @@ fn wake_check(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// With a pause after each send: in a rush there are no copies.
 fn express(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("express copy");
+    let pause = || {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_nanos(150) {}
+    };
+    let mut group = criterion.benchmark_group("express copy, and a pause");
+    group.bench_function("the pause alone", |bencher| bencher.iter(pause));
     for (name, on) in [("with", true), ("without", false)] {
         let mut producer = heap(&options().express(on));
-        group.bench_function(name, |bencher| bencher.iter(|| producer.send(black_box(&[7; 64])).unwrap()));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                producer.send(black_box(&[7; 64])).unwrap();
+                pause();
+            });
+        });
     }
     group.finish();
 }

@@ -16,7 +16,9 @@
 //! 5  published = e                                    [W4]         3  else the record at c, checked against t
 //! 6  index entry, if a segment was entered (index.rs)                 and the private geometry
 //! 7  wake check (wait.rs)                                          4  a reader that can be overwritten:
-//!                                                                     c below reserve - capacity [R1]: lapped
+//!                                                                     c below reserve - capacity [R1]: lapped;
+//!                                                                     of short records it copies several before
+//!                                                                     that look (copies.rs)
 //! ```
 //!
 //! Edges (each release names its acquire; `docs/ordering.md` has the model that fails without it):
