@@ -42,7 +42,7 @@ impl Attach {
     /// Never holds the producer back. When it is lapped it is told exactly what it lost and goes on.
     ///
     /// Of short records that are there to be read it copies up to 1 KiB at a time. What was copied before it was overwritten
-    /// still comes, whole and in order, ahead of the loss.
+    /// still comes, whole and in order, ahead of the loss. So it does for every consumer that can be overwritten.
     pub fn lossy() -> Self {
         Self::new(false, 0)
     }

@@ -9,7 +9,7 @@ use crate::ring::{Place, Step};
 /// Bytes of the ring copied at a time, at most: what a processor can have on its way, and little to have copied for
 /// nothing if the producer overwrites the first of them meanwhile.
 const MOST: u64 = if cfg!(loom) { 16 } else { 1024 };
-/// Records of more payload bytes than these are copied one by one.
+/// After a record of more payload bytes than these the next is copied alone: it is likely to be as long.
 pub(crate) const SHORT: u32 = if cfg!(loom) { 8 } else { 256 };
 
 /// Copies, and the payload that was told last.

@@ -29,7 +29,7 @@ const CURSOR_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
 pub(crate) struct Receiver {
     region: Region,
     reader: Reader,
-    /// The last record, where it had to be copied out of the ring.
+    /// The last record, where it had to be copied out of the ring, and those copied along with it that are still to come.
     copies: Copies,
     seat: Option<Seat>,
     gated: bool,
