@@ -7,7 +7,7 @@ mod figures;
 mod floors;
 mod ground;
 mod job;
-#[path = "../../cli/src/bench/machine.rs"]
+#[path = "../../floors/src/machine.rs"]
 mod machine;
 mod pair;
 mod peers;

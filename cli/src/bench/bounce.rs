@@ -1,104 +1,23 @@
-//! Round trips, both sides busy: the same bytes between two fixed areas of plain atomics, and between two rings.
+//! Round trips between two rings, both sides busy.
 
 use anyhow::Result;
 use quoit::{Consumer, Event, WaitMode};
+use quoit_floors::bounce::WARM;
+use quoit_floors::figures::Measured;
+use quoit_floors::scene::{Scene, Side};
+use quoit_floors::windows::{partner, trips};
 
-use super::figures::Report;
-use super::ground::Word;
-use super::scene::{Scene, Side, options, unexpected};
-use super::windows::{partner, trips};
+use super::ends::{both_ways, options, unexpected};
 
 /// The rings' size.
 pub(crate) const CAPACITY: usize = 1 << 20;
-/// Round trips before the first that is timed, at least.
-const WARM: u64 = 1000;
 
-/// Calls a function for `bytes` with the number of words as a constant: the compiler then unrolls the floor's copies
-/// as far as it likes.
-macro_rules! by_words {
-    ($bytes:expr, $function:ident($($argument:expr),*)) => {
-        match $bytes {
-            8 => $function::<1>($($argument),*),
-            64 => $function::<8>($($argument),*),
-            104 => $function::<13>($($argument),*),
-            256 => $function::<32>($($argument),*),
-            1024 => $function::<128>($($argument),*),
-            4096 => $function::<512>($($argument),*),
-            65_536 => $function::<8192>($($argument),*),
-            bytes => Err(anyhow::anyhow!("no floor is made for {bytes} bytes")),
-        }
-    };
-}
-pub(crate) use by_words;
-
-pub(crate) fn lines(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
-    by_words!(bytes, fixed(scene, count))
-}
-
-/// The sequence is stored with Release after the payload: the least that hands bytes over.
-fn fixed<const N: usize>(scene: &Scene, count: u64) -> Result<Report> {
-    let (there, back) = (scene.ground.area(0), scene.ground.area(1));
-    begin(scene);
-    let (mut turn, mut payload) = (0, [0x5a5a_u64; N]);
-    if scene.side == Side::Left {
-        let mut trip = || {
-            turn += 1;
-            put(there, turn, &payload);
-            get(back, turn, &mut payload);
-            Ok(())
-        };
-        (0..WARM).try_for_each(|_| trip())?;
-        return trips(scene, count, trip);
-    }
-    let mut answers = |count| {
-        for _ in 0..count {
-            turn += 1;
-            get(there, turn, &mut payload);
-            put(back, turn, &payload);
-        }
-    };
-    answers(WARM);
-    partner(scene, || {
-        answers(count);
-        Ok(None)
-    })
-}
-
-/// Forgets the turns of an earlier measurement.
-fn begin(scene: &Scene) {
-    if scene.side == Side::Left {
-        scene.ground.area(0)[0].set(0);
-        scene.ground.area(1)[0].set(0);
-    }
-    scene.meet();
-}
-
-#[inline(always)]
-pub(crate) fn put<const N: usize>(area: &[Word], turn: u64, payload: &[u64; N]) {
-    let Some((sequence, words)) = area.split_first() else { return };
-    let Some(words) = words.first_chunk::<N>() else { return };
-    for (word, value) in words.iter().zip(payload) {
-        word.set(*value);
-    }
-    sequence.release(turn);
-}
-
-#[inline(always)]
-pub(crate) fn get<const N: usize>(area: &[Word], turn: u64, payload: &mut [u64; N]) {
-    let Some((sequence, words)) = area.split_first() else { return };
-    let Some(words) = words.first_chunk::<N>() else { return };
-    while sequence.acquire() != turn {}
-    for (word, value) in words.iter().zip(payload) {
-        *value = word.get();
-    }
-}
-
-pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
-    let (mut producer, mut consumer) = scene.both_ways(&options(CAPACITY, WaitMode::default()))?;
+pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Measured> {
+    let (mut producer, mut consumer) = both_ways(scene, &options(CAPACITY, WaitMode::default()))?;
     let mut payload = vec![0x5a_u8; bytes];
     let warm = WARM.max((CAPACITY / bytes) as u64);
     scene.meet();
-    let figures = if scene.side == Side::Left {
+    let measured = if scene.side == Side::Left {
         let mut trip = || {
             producer.send(&payload)?;
             receive(&mut consumer, &mut payload)
@@ -116,7 +35,7 @@ pub(crate) fn rings(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
     };
     // Nobody leaves before the other is done: what leaving does to a ring is no part of this.
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 #[inline]

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use quoit_floors::stats::Spread;
+
 use super::document::{Document, Outcome};
 use super::plan::Ratio;
-use super::stats::Spread;
 use super::words;
 
 /// One row that both runs have.

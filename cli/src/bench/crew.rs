@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::figures::Report;
 use super::job::{Job, Order};
+use super::report::Report;
 use crate::exit::Failure;
 use crate::signals::Signals;
 

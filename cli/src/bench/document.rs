@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use quoit_floors::figures::{Figures, Tail};
+use quoit_floors::machine::Machine;
+use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Figures, Tail};
 use super::latencies::Latencies;
-use super::machine::Machine;
 use super::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
 use super::rounds::Series;
-use super::stats::Spread;
 use crate::exit::{Exit, Failure};
 
 /// Of this document. Older ones have no number and cannot be read.

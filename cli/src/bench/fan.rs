@@ -5,21 +5,23 @@ use std::hint::black_box;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, WaitMode};
+use quoit_floors::figures::Measured;
+use quoit_floors::ground::sum_in_place;
+use quoit_floors::scene::Scene;
+use quoit_floors::stream::{capacity, warm};
+use quoit_floors::windows::{partner, records};
 
-use super::figures::Report;
-use super::ground::sum_in_place;
-use super::scene::{End, Scene, options, unexpected};
-use super::stream::{capacity, singly, warm};
-use super::windows::{partner, records};
+use super::ends::{End, one_way, options, unexpected};
+use super::stream::singly;
 
 const BYTES: usize = 64;
 
-pub(crate) fn fan(scene: &Scene, count: u64, readers: usize) -> Result<Report> {
+pub(crate) fn fan(scene: &Scene, count: u64, readers: usize) -> Result<Measured> {
     let options = options(capacity(BYTES), WaitMode::default()).slots(readers as u32);
-    let mut end = scene.one_way(&options, Some(&Attach::gated()))?;
+    let mut end = one_way(scene, &options, Some(&Attach::gated()))?;
     let warm = warm(BYTES, 1);
     scene.meet();
-    let report = match &mut end {
+    let measured = match &mut end {
         End::Producer(producer) => {
             let payload = [0x5a_u8; BYTES];
             singly(producer, &payload, warm)?;
@@ -41,7 +43,7 @@ pub(crate) fn fan(scene: &Scene, count: u64, readers: usize) -> Result<Report> {
         End::Nobody => bail!("a stream needs a reader"),
     };
     scene.meet();
-    Ok(report)
+    Ok(measured)
 }
 
 /// Reads every byte of so many records. In a crowd it lets the others run as soon as it has drained the ring.

@@ -1,45 +1,26 @@
-//! A producer that never waits, against a copy of the same bytes into hot memory.
+//! A producer that never waits.
 
 use std::hint::black_box;
 
 use anyhow::Result;
 use quoit::{Attach, Consumer, Event, WaitMode};
+use quoit_floors::figures::Measured;
+use quoit_floors::ground::sum;
+use quoit_floors::scene::Scene;
+use quoit_floors::windows::{partner, records};
 
-use super::figures::Report;
-use super::ground::sum;
-use super::scene::{End, Scene, Side, options};
+use super::ends::{End, one_way, options};
 use super::stream::{batched, singly};
-use super::windows::{partner, records};
 
 const BYTES: usize = 64;
 const CAPACITY: usize = 1 << 20;
 const LAP: u64 = (CAPACITY / (BYTES + 8)) as u64;
 
-/// Floor: word by word, Relaxed, into 4 KiB that stay in the nearest cache.
-pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Report> {
-    if scene.side == Side::Right {
-        return partner(scene, || Ok(None));
-    }
-    let room = scene.ground.room(4096);
-    let copy = |count: u64| {
-        let payload = [0x5a5a_u64; BYTES / 8];
-        for words in room.chunks_exact(BYTES / 8).cycle().take(count as usize) {
-            for (word, value) in words.iter().zip(black_box(&payload)) {
-                word.set(*value);
-            }
-        }
-    };
-    records(scene, count, || {
-        copy(count);
-        Ok(())
-    })
-}
-
-pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Result<Report> {
+pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Result<Measured> {
     let attach = Attach::lossy();
-    let mut end = scene.one_way(&options(CAPACITY, WaitMode::default()), reader.then_some(&attach))?;
+    let mut end = one_way(scene, &options(CAPACITY, WaitMode::default()), reader.then_some(&attach))?;
     scene.meet();
-    let figures = match &mut end {
+    let measured = match &mut end {
         End::Producer(producer) => {
             let payload = [0x5a_u8; BYTES];
             let count = count / batch as u64 * batch as u64;
@@ -57,7 +38,7 @@ pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Re
         End::Nobody => partner(scene, || Ok(None))?,
     };
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 /// Receives what it can of `count` records; returns how much that was.

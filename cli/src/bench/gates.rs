@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use quoit::{Attach, Consumer, Producer, WaitMode};
+use quoit_floors::figures::{Figures, Measured};
+use quoit_floors::scene::{Scene, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::figures::{Figures, Report};
-use super::scene::{Scene, Side, options};
+use super::ends::{forget_ring, options, ring};
 use super::stream::singly;
 
 const BYTES: usize = 64;
@@ -32,18 +33,18 @@ const WALK: usize = 48 << 20;
 /// Descriptors of a measuring process besides those of its consumers.
 const DESCRIPTORS: u64 = 64;
 
-pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Report> {
+pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Measured> {
     if scene.side == Side::Left {
         let options = options(CAPACITY, WaitMode::default()).slots(SLOTS as u32);
-        let producer = Producer::create(scene.ring(), &options)?;
+        let producer = Producer::create(ring(scene), &options)?;
         scene.meet();
         scene.meet();
-        scene.forget_ring()?;
+        forget_ring(scene)?;
         return publish(scene, producer, laps * BURSTS);
     }
     allow_descriptors(slots as u64 + DESCRIPTORS)?;
     scene.meet();
-    let consumers = (0..slots).map(|_| Consumer::open(scene.ring(), &Attach::gated()));
+    let consumers = (0..slots).map(|_| Consumer::open(ring(scene), &Attach::gated()));
     let mut consumers = consumers.collect::<Result<Vec<_>, _>>()?;
     let memory = vec![1_u8; WALK];
     scene.meet();
@@ -61,7 +62,7 @@ pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Report> {
         // The producer publishes a burst.
         let [over, ..] = scene.tell(0);
         if over == 1 {
-            return Ok(Report::default());
+            return Ok(Measured::default());
         }
         drain(LAP / BURSTS)?;
         black_box(memory.iter().step_by(64).map(|byte| u64::from(*byte)).sum::<u64>());
@@ -72,7 +73,7 @@ pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Report> {
 }
 
 /// The mean over calm bursts of at least a lap, so that the looks at the gates have their share in it.
-fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Report> {
+fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Measured> {
     singly(&mut producer, &vec![0x5a; LARGE], FIRST)?;
     scene.meet();
     let payload = [0x5a_u8; BYTES];

@@ -3,10 +3,11 @@
 
 use anyhow::Result;
 use quoit::WaitMode;
+use quoit_floors::copies::copies;
+use quoit_floors::figures::Measured;
+use quoit_floors::scene::Scene;
 use serde::{Deserialize, Serialize};
 
-use super::figures::Report;
-use super::scene::Scene;
 use super::{bounce, fan, flood, gates, large, open, sleepers, stream};
 
 /// One measurement. `count`: round trips or records in a window.
@@ -90,18 +91,20 @@ impl Job {
     }
 
     /// One process's part of it. Who has nothing to tell tells zeros.
-    pub(crate) fn run(self, scene: &Scene) -> Result<Report> {
+    pub(crate) fn run(self, scene: &Scene) -> Result<Measured> {
         match self {
-            Self::BounceLines { bytes, count } => bounce::lines(scene, bytes, count),
+            Self::BounceLines { bytes, count } => quoit_floors::bounce::lines(scene, bytes, count),
             Self::BounceRings { bytes, count } => bounce::rings(scene, bytes, count),
-            Self::StreamSlots { bytes, count } => stream::slots(scene, bytes, count),
-            Self::StreamCursors { bytes, count, batch } => stream::cursors(scene, bytes, count, batch),
+            Self::StreamSlots { bytes, count } => quoit_floors::stream::slots(scene, bytes, count),
+            Self::StreamCursors { bytes, count, batch } => {
+                quoit_floors::stream::cursors(scene, bytes, count, batch)
+            }
             Self::StreamRing { bytes, count, batch, wait } => {
                 stream::ring(scene, bytes, count, batch, wait.into())
             }
             Self::BounceFutexes { count } => sleepers::futexes(scene, count),
             Self::BounceAsleep { count } => sleepers::rings(scene, count),
-            Self::Copy { count } => flood::copies(scene, count),
+            Self::Copy { count } => copies::<8>(scene, count),
             Self::Flood { count, reader, batch } => flood::flood(scene, count, reader, batch),
             Self::Fan { count, readers } => fan::fan(scene, count, readers),
             Self::Gates { laps, slots } => gates::gates(scene, laps, slots),

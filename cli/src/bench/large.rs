@@ -4,13 +4,14 @@ use std::hint::black_box;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Event, WaitMode};
+use quoit_floors::figures::Measured;
+use quoit_floors::ground::{APART, copy_in, fill_in_place, sum, sum_in_place, sum_words};
+use quoit_floors::scene::{Scene, Side};
+use quoit_floors::stream::clear;
+use quoit_floors::windows::{partner, records};
 
-use super::figures::Report;
-use super::ground::{APART, copy_in, fill_in_place, sum, sum_in_place, sum_words};
+use super::ends::{End, one_way, options, unexpected};
 use super::job::Way;
-use super::scene::{End, Scene, Side, options, unexpected};
-use super::stream::clear;
-use super::windows::{partner, records};
 
 pub(crate) const BYTES: usize = 1 << 20;
 /// Bytes of both rings.
@@ -18,7 +19,7 @@ const CAPACITY: usize = 8 << 20;
 const PLACES: usize = CAPACITY / BYTES;
 
 /// Floor: places of 1 MiB, one after the other, and a word for each that says whether it is full.
-pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Report> {
+pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Measured> {
     let room = scene.ground.room(CAPACITY + 8 * PLACES * APART);
     clear(scene, room);
     let (full, places) = room.split_at(PLACES * APART);
@@ -52,12 +53,12 @@ pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Report> {
     })
 }
 
-pub(crate) fn ring(scene: &Scene, count: u64, way: Way) -> Result<Report> {
+pub(crate) fn ring(scene: &Scene, count: u64, way: Way) -> Result<Measured> {
     let options = options(CAPACITY, WaitMode::default()).gated_only(true);
-    let mut end = scene.one_way(&options, Some(&Attach::gated()))?;
+    let mut end = one_way(scene, &options, Some(&Attach::gated()))?;
     let warm = PLACES as u64;
     scene.meet();
-    let report = match &mut end {
+    let measured = match &mut end {
         End::Producer(producer) => {
             let source = vec![0x5a_u8; BYTES];
             let mut give = |count: u64| -> Result<()> {
@@ -104,5 +105,5 @@ pub(crate) fn ring(scene: &Scene, count: u64, way: Way) -> Result<Report> {
         End::Nobody => bail!("a stream needs a reader"),
     };
     scene.meet();
-    Ok(report)
+    Ok(measured)
 }

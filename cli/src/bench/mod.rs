@@ -8,30 +8,25 @@ mod bounce;
 mod compare;
 mod crew;
 mod document;
+mod ends;
 mod fan;
-mod figures;
 mod flood;
 mod gates;
-mod ground;
 mod hgrm;
 mod html;
 mod job;
 mod large;
 mod latencies;
-mod machine;
 mod markdown;
 mod open;
-mod place;
 mod plan;
 mod progress;
+mod report;
 mod rounds;
-mod scene;
 mod sleepers;
-mod stats;
 mod stream;
 mod svg;
 mod table;
-mod windows;
 mod words;
 
 use std::io::{BufRead, Write};
@@ -39,18 +34,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use quoit_floors::machine::{self, Machine};
+use quoit_floors::place::Place;
+use quoit_floors::scene::Scene;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::document::Document;
 use self::job::Order;
-use self::machine::Machine;
-use self::place::Place;
 use self::plan::Workload;
+use self::report::Report;
 use self::rounds::Rounds;
-use self::scene::Scene;
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::Signals;
+
+/// What the names of the directories begin with that measuring processes meet in.
+const PREFIX: &str = "quoit-bench-";
 
 /// Measure it on this machine, as ratios to what plain atomics and futexes do.
 #[derive(Debug, clap::Args)]
@@ -152,7 +151,7 @@ fn measure(args: &Args) -> Result<Document> {
         output::say("left out: a thousand slots; `ulimit -Hn` allows too few open files");
         groups.retain(|group| group.workload != Workload::Slots);
     }
-    let place = Place::new()?;
+    let place = Place::new(PREFIX, |_| ())?;
     let series = rounds::play(&groups, rounds, place.path(), machine.used, &signals)?;
     machine.load_after = machine::load();
     Ok(Document::of(machine, args.quick, &groups, &series))
@@ -177,8 +176,9 @@ pub(crate) fn run_child(args: ChildArgs) -> Result<Exit> {
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let order: Order = serde_json::from_str(&line?)?;
-        scene.begin(&order);
-        let report = order.job.run(&scene)?;
+        // Who was left out of the one before counts on from where the others are.
+        scene.begin(order.job.members(), order.number << 32);
+        let report = Report::from(order.job.run(&scene)?);
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         out.flush()?;
     }

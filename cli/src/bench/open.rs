@@ -5,14 +5,16 @@ use std::hint::black_box;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Event, WaitMode};
+use quoit_floors::bounce::{self, get, put};
+use quoit_floors::figures::{Figures, Measured};
+use quoit_floors::ground::APART;
+use quoit_floors::scene::{Scene, Side, nanos};
+use quoit_floors::stream::{capacity, clear, warm};
+use quoit_floors::windows::{clock_cost, latencies, partner};
 use rustix::time::ClockId;
 
-use super::figures::Report;
-use super::ground::APART;
-use super::scene::{End, Scene, Side, nanos, options, unexpected};
-use super::stream::{capacity, clear, singly, warm};
-use super::windows::{clock_cost, latencies, partner};
-use super::{bounce, figures};
+use super::ends::{End, one_way, options, unexpected};
+use super::stream::singly;
 
 const BYTES: usize = 64;
 const WORDS: usize = BYTES / 8;
@@ -43,7 +45,7 @@ fn since(due: u64) -> u32 {
 
 /// Floor: each record in lines of its own behind a sequence, as the round trip's floor has it. The reader says only
 /// now and then how far it is, so that the writer waits for it rather than to overwrite.
-pub(crate) fn lines(scene: &Scene, count: u64, interval: u64) -> Result<Report> {
+pub(crate) fn lines(scene: &Scene, count: u64, interval: u64) -> Result<Measured> {
     let clock = clock_cost();
     let room = scene.ground.room(8 * APART * (1 + LINES as usize));
     clear(scene, room);
@@ -60,7 +62,7 @@ pub(crate) fn lines(scene: &Scene, count: u64, interval: u64) -> Result<Report> 
                     seen = told.acquire();
                 }
                 payload[0] = due;
-                bounce::put(line(turn), turn, &payload);
+                put(line(turn), turn, &payload);
                 Ok(())
             })
         });
@@ -70,7 +72,7 @@ pub(crate) fn lines(scene: &Scene, count: u64, interval: u64) -> Result<Report> 
         let mut samples = Vec::with_capacity(count as usize);
         for _ in 0..count {
             turn += 1;
-            bounce::get(line(turn), turn, &mut payload);
+            get(line(turn), turn, &mut payload);
             samples.push(since(black_box(&payload)[0]));
             if turn % CADENCE == 0 {
                 told.release(turn);
@@ -81,21 +83,21 @@ pub(crate) fn lines(scene: &Scene, count: u64, interval: u64) -> Result<Report> 
 }
 
 /// Floor: half a round trip, as far as one way can be told without a clock on the other side.
-pub(crate) fn half_bounce(scene: &Scene, count: u64) -> Result<Report> {
-    let report = bounce::lines(scene, BYTES, count)?;
-    let typical = report.figures.typical / 2.0;
+pub(crate) fn half_bounce(scene: &Scene, count: u64) -> Result<Measured> {
+    let measured = bounce::lines(scene, BYTES, count)?;
+    let typical = measured.figures.typical / 2.0;
     // What a half of a slow round trip was, nobody knows.
-    Ok(figures::Figures { typical, tail: None, ..report.figures }.into())
+    Ok(Figures { typical, tail: None, ..measured.figures }.into())
 }
 
-pub(crate) fn ring(scene: &Scene, count: u64, interval: u64) -> Result<Report> {
+pub(crate) fn ring(scene: &Scene, count: u64, interval: u64) -> Result<Measured> {
     let clock = clock_cost();
     let options = options(capacity(BYTES), WaitMode::default());
-    let mut end = scene.one_way(&options, Some(&Attach::gated()))?;
+    let mut end = one_way(scene, &options, Some(&Attach::gated()))?;
     let warm = warm(BYTES, 1);
     let mut payload = [0x5a_u8; BYTES];
     scene.meet();
-    let report = match &mut end {
+    let measured = match &mut end {
         End::Producer(producer) => {
             singly(producer, &payload, warm)?;
             partner(scene, || {
@@ -128,5 +130,5 @@ pub(crate) fn ring(scene: &Scene, count: u64, interval: u64) -> Result<Report> {
         End::Nobody => bail!("an open loop needs a reader"),
     };
     scene.meet();
-    Ok(report)
+    Ok(measured)
 }

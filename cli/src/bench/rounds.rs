@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use quoit_floors::figures::Figures;
+use quoit_floors::stats::{Spread, settled};
 
 use super::crew::Crew;
-use super::figures::{Figures, Report};
 use super::latencies::Latencies;
 use super::plan::{Group, Ratio};
 use super::progress::Progress;
-use super::stats::{Spread, settled};
+use super::report::Report;
 use crate::signals::Signals;
 
 /// What the rounds of one row have yielded.
@@ -147,7 +148,9 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         let mut series = Series::default();
         let mut add = |before, row: Figures, after| {
-            series.add(&typical(before).into(), &row.into(), &typical(after).into());
+            let [before, row, after] =
+                [typical(before), row, typical(after)].map(|figures| Report { figures, latencies: None });
+            series.add(&before, &row, &after);
         };
         add(100.0, typical(110.0), 100.0);
         add(200.0, typical(240.0), 200.0);

@@ -4,15 +4,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 use quoit::{Consumer, Event, WaitMode};
+use quoit_floors::figures::Measured;
+use quoit_floors::scene::{Scene, Side};
+use quoit_floors::windows::{partner, trips};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
 use super::bounce::CAPACITY;
-use super::figures::Report;
-use super::scene::{Scene, Side, options, unexpected};
-use super::windows::{partner, trips};
+use super::ends::{both_ways, options, unexpected};
 
-pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Report> {
+pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Measured> {
     let (there, back) = scene.ground.futexes();
     // Both words carry on from the measurement before; they only ever count up, by one per trip.
     let (mut sent, mut heard) = (there.load(Ordering::Acquire), back.load(Ordering::Acquire));
@@ -55,12 +56,12 @@ fn sleep(word: &AtomicU32, known: &mut u32) -> Result<()> {
     }
 }
 
-pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Report> {
-    let (mut producer, mut consumer) = scene.both_ways(&options(CAPACITY, WaitMode::default()))?;
+pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Measured> {
+    let (mut producer, mut consumer) = both_ways(scene, &options(CAPACITY, WaitMode::default()))?;
     consumer.set_spins(0);
     let mut payload = [0x5a_u8; 64];
     scene.meet();
-    let figures = if scene.side == Side::Left {
+    let measured = if scene.side == Side::Left {
         trips(scene, count, || {
             producer.send(&payload)?;
             receive(&mut consumer, &mut payload)
@@ -75,7 +76,7 @@ pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Report> {
         })?
     };
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 fn receive(consumer: &mut Consumer, payload: &mut [u8]) -> Result<()> {

@@ -1,158 +1,29 @@
-//! One way, as fast as it goes, to a consumer that reads every byte: textbook rings, and ours.
+//! One way, as fast as it goes, to a consumer that reads every byte.
 
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, Producer, WaitMode};
+use quoit_floors::figures::Measured;
+use quoit_floors::ground::sum_in_place;
+use quoit_floors::scene::Scene;
+use quoit_floors::stream::{capacity, warm};
+use quoit_floors::windows::{partner, records};
 
-use super::bounce::by_words;
-use super::figures::Report;
-use super::ground::{APART, Word, sum_in_place};
-use super::scene::{End, Scene, Side, options, unexpected};
-use super::windows::{partner, records};
+use super::ends::{End, one_way, options, unexpected};
 
-/// Bytes of every ring of this file, textbook or not, by the bytes of a record.
-pub(crate) fn capacity(bytes: usize) -> usize {
-    if bytes >= 4096 { 4 << 20 } else { 1 << 20 }
-}
-
-/// One lap before the first record that is timed.
-pub(crate) fn warm(bytes: usize, batch: usize) -> u64 {
-    ((capacity(bytes) / (bytes + 8)) as u64).next_multiple_of(batch as u64)
-}
-
-pub(crate) fn slots(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
-    by_words!(bytes, slots_of(scene, bytes, count))
-}
-
-/// FastForward's way: a sequence beside every payload, 0 for an empty slot. Both sides know their own place only.
-fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<Report> {
-    let room = scene.ground.room(capacity(bytes));
-    let slots = || room.chunks_exact(N + 1).cycle();
-    clear(scene, room);
-    let warm = warm(bytes, 1);
-    let mut slots = slots();
-    if scene.side == Side::Left {
-        let (mut sequence, payload) = (0, vec![0x5a5a_u64; N]);
-        let mut give = |count: u64| {
-            for slot in slots.by_ref().take(count as usize) {
-                let Some((stamp, words)) = slot.split_first() else { break };
-                while stamp.acquire() != 0 {}
-                sequence += 1;
-                put::<N>(words, &payload);
-                stamp.release(sequence);
-            }
-        };
-        give(warm);
-        return partner(scene, || {
-            give(count);
-            Ok(None)
-        });
-    }
-    let mut take = |count: u64| {
-        let mut total = 0;
-        for slot in slots.by_ref().take(count as usize) {
-            let Some((stamp, words)) = slot.split_first() else { break };
-            while stamp.acquire() == 0 {}
-            total = sum_words::<N>(words, total);
-            stamp.release(0);
-        }
-        black_box(total);
-    };
-    take(warm);
-    records(scene, count, || {
-        take(count);
-        Ok(())
-    })
-}
-
-pub(crate) fn cursors(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Report> {
-    by_words!(bytes, cursors_of(scene, bytes, count, batch))
-}
-
-/// Lamport's way: payloads and nothing else in the ring, and each side's cursor in a line of its own, stored once per
-/// batch. Each side looks at the other's cursor only when the one it remembers does not do.
-fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Report> {
-    let room = scene.ground.room(capacity(bytes));
-    clear(scene, room);
-    let (written, ring) = (&room[0], &room[2 * APART..]);
-    let read = &room[APART];
-    let places = ring.len() / N / batch * batch;
-    let batches = |count: u64| count / batch as u64;
-    let warm = warm(bytes, batch);
-    let (mut end, mut seen) = (0, 0);
-    let mut all = ring[..places * N].chunks_exact(N * batch).cycle();
-    if scene.side == Side::Left {
-        let payload = vec![0x5a5a_u64; N];
-        let mut give = |count: u64| {
-            for _ in 0..batches(count) {
-                let Some(chunk) = all.next() else { break };
-                end += batch as u64;
-                while end - seen > places as u64 {
-                    seen = read.acquire();
-                }
-                for words in chunk.chunks_exact(N) {
-                    put::<N>(words, &payload);
-                }
-                written.release(end);
-            }
-        };
-        give(warm);
-        return partner(scene, || {
-            give(count);
-            Ok(None)
-        });
-    }
-    let mut take = |count: u64| {
-        let mut total = 0;
-        for _ in 0..batches(count) {
-            let Some(chunk) = all.next() else { break };
-            end += batch as u64;
-            while seen < end {
-                seen = written.acquire();
-            }
-            for words in chunk.chunks_exact(N) {
-                total = sum_words::<N>(words, total);
-            }
-            read.release(end);
-        }
-        black_box(total);
-    };
-    take(warm);
-    records(scene, batches(count) * batch as u64, || {
-        take(count);
-        Ok(())
-    })
-}
-
-/// Makes a textbook ring's room new again.
-pub(crate) fn clear(scene: &Scene, room: &[Word]) {
-    if scene.side == Side::Left {
-        room.iter().for_each(|word| word.set(0));
-    }
-    scene.meet();
-}
-
-#[inline(always)]
-fn put<const N: usize>(words: &[Word], payload: &[u64]) {
-    let (Some(words), Some(payload)) = (words.first_chunk::<N>(), payload.first_chunk::<N>()) else { return };
-    for (word, value) in words.iter().zip(payload) {
-        word.set(*value);
-    }
-}
-
-#[inline(always)]
-fn sum_words<const N: usize>(words: &[Word], total: u64) -> u64 {
-    let Some(words) = words.first_chunk::<N>() else { return total };
-    words.iter().fold(total, |sum, word| sum.wrapping_add(word.get()))
-}
-
-pub(crate) fn ring(scene: &Scene, bytes: usize, count: u64, batch: usize, wait: WaitMode) -> Result<Report> {
-    let mut end = scene.one_way(&options(capacity(bytes), wait), Some(&Attach::gated()))?;
+pub(crate) fn ring(
+    scene: &Scene,
+    bytes: usize,
+    count: u64,
+    batch: usize,
+    wait: WaitMode,
+) -> Result<Measured> {
+    let mut end = one_way(scene, &options(capacity(bytes), wait), Some(&Attach::gated()))?;
     let warm = warm(bytes, batch);
     let count = count / batch as u64 * batch as u64;
     scene.meet();
-    let figures = match &mut end {
+    let measured = match &mut end {
         End::Producer(producer) => {
             let payload = vec![0x5a_u8; bytes];
             let mut give = |count| match batch {
@@ -169,7 +40,7 @@ pub(crate) fn ring(scene: &Scene, bytes: usize, count: u64, batch: usize, wait: 
         End::Nobody => bail!("a stream needs a reader"),
     };
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 pub(crate) fn singly(producer: &mut Producer, payload: &[u8], count: u64) -> Result<()> {

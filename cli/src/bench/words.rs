@@ -1,9 +1,10 @@
 //! Words and numbers that every form of the outcome has in common.
 
+use quoit_floors::machine::Machine;
+use quoit_floors::stats::Spread;
+
 use super::document::{Document, Outcome};
-use super::machine::Machine;
 use super::plan::{Ratio, Workload};
-use super::stats::Spread;
 
 /// Few rounds say little: the full form wants more than this.
 pub(crate) const FEW: usize = 20;

@@ -1,14 +1,13 @@
 //! Short windows that all sides measure in together. On a machine that others use as well, a window in which the
-//! kernel took a CPU away from any of them says nothing of rings or floors: it is left out, and the next one begun.
+//! kernel took a CPU away from any of them says nothing of queues or floors: it is left out, and the next one begun.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::figures::{Figures, Report, Tail};
-use super::latencies::Latencies;
-use super::scene::{Scene, Side};
-use super::stats::{Spread, percentile};
+use crate::figures::{Figures, Measured, Samples, Tail};
+use crate::scene::{Scene, Side};
+use crate::stats::{Spread, percentile};
 
 /// Calm windows that make a measurement.
 const WANTED: usize = 3;
@@ -88,7 +87,7 @@ impl Told {
 }
 
 /// Times round trips, each on its own, `count` to a window.
-pub(crate) fn trips(scene: &Scene, count: u64, mut trip: impl FnMut() -> Result<()>) -> Result<Report> {
+pub fn trips(scene: &Scene, count: u64, mut trip: impl FnMut() -> Result<()>) -> Result<Measured> {
     let clock = clock_cost();
     latencies(scene, clock, || {
         let mut samples = Vec::with_capacity(count as usize);
@@ -104,7 +103,7 @@ pub(crate) fn trips(scene: &Scene, count: u64, mut trip: impl FnMut() -> Result<
 }
 
 /// Latencies that the part times by itself; of each, looking at the clock took `clock` nanoseconds.
-pub(crate) fn latencies(scene: &Scene, clock: f64, part: impl FnMut() -> Result<Vec<u32>>) -> Result<Report> {
+pub fn latencies(scene: &Scene, clock: f64, part: impl FnMut() -> Result<Vec<u32>>) -> Result<Measured> {
     let windows = windows(scene, part)?;
     let mut samples: Vec<u32> = windows.kept.into_iter().flat_map(|(_, samples)| samples).collect();
     samples.sort_unstable();
@@ -117,11 +116,11 @@ pub(crate) fn latencies(scene: &Scene, clock: f64, part: impl FnMut() -> Result<
         disturbed: windows.disturbed,
         windows_left_out: windows.left_out,
     };
-    Ok(Report { figures, latencies: Some(Latencies::of(&samples, clock)) })
+    Ok(Measured { figures, latencies: Some(Samples { nanos: samples, clock }) })
 }
 
 /// Times records together, `count` to a window.
-pub(crate) fn records(scene: &Scene, count: u64, mut all: impl FnMut() -> Result<()>) -> Result<Report> {
+pub fn records(scene: &Scene, count: u64, mut all: impl FnMut() -> Result<()>) -> Result<Measured> {
     let windows = windows(scene, &mut all)?;
     let times = windows.kept.iter().map(|(nanos, ())| nanos / count.max(1) as f64);
     let typical = Spread::of(times).map_or(0.0, |spread| spread.median);
@@ -135,7 +134,7 @@ pub(crate) fn records(scene: &Scene, count: u64, mut all: impl FnMut() -> Result
 }
 
 /// The part of the side that is not timed; it may tell how much it received.
-pub(crate) fn partner(scene: &Scene, part: impl FnMut() -> Result<Option<f64>>) -> Result<Report> {
+pub fn partner(scene: &Scene, part: impl FnMut() -> Result<Option<f64>>) -> Result<Measured> {
     let windows = windows(scene, part)?;
     let share = Spread::of(windows.kept.iter().filter_map(|(_, share)| *share)).map(|spread| spread.median);
     let (disturbed, windows_left_out) = (windows.disturbed, windows.left_out);
@@ -143,7 +142,7 @@ pub(crate) fn partner(scene: &Scene, part: impl FnMut() -> Result<Option<f64>>) 
 }
 
 /// What one look at the clock adds to a round trip, ns.
-pub(crate) fn clock_cost() -> f64 {
+pub fn clock_cost() -> f64 {
     let mut before = Instant::now();
     let mut samples: [u32; 501] = std::array::from_fn(|_| {
         let now = Instant::now();

@@ -10,24 +10,29 @@ use time::OffsetDateTime;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
+/// The machine, as far as figures depend on it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// When it was looked at, UTC.
-    pub(crate) date: String,
-    pub(crate) kernel: String,
-    pub(crate) cpu: String,
+    pub date: String,
+    /// The release of Linux.
+    pub kernel: String,
+    /// The model.
+    pub cpu: String,
     /// A hypervisor is beneath, whose other guests nobody here sees.
-    pub(crate) is_virtual: bool,
+    pub is_virtual: bool,
     /// CPUs that this process may run on.
-    pub(crate) cpus: usize,
-    pub(crate) used: [usize; 2],
+    pub cpus: usize,
+    /// The two that are measured on.
+    pub used: [usize; 2],
     /// How the two are connected.
-    pub(crate) placement: String,
-    pub(crate) mitigations: String,
+    pub placement: String,
+    /// Against what the kernel takes measures, and against what it does not.
+    pub mitigations: String,
     /// Load average over the last minute when the measurements began: others that want the same CPUs.
-    pub(crate) load: f64,
+    pub load: f64,
     /// The same when they ended, their own part included.
-    pub(crate) load_after: f64,
+    pub load_after: f64,
 }
 
 /// Where a CPU is. `None`: the kernel does not say.
@@ -39,7 +44,8 @@ struct Seat {
 }
 
 impl Machine {
-    pub(crate) fn look(wanted: Option<[usize; 2]>) -> Result<Self> {
+    /// Looks at it. The two CPUs are those wanted, otherwise the best connected ones.
+    pub fn look(wanted: Option<[usize; 2]>) -> Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
         let seats: BTreeMap<usize, Seat> = cpus.iter().map(|cpu| (*cpu, Seat::of(*cpu))).collect();
@@ -108,8 +114,8 @@ fn placement(a: &Seat, b: &Seat) -> (&'static str, u32) {
     }
 }
 
-/// Averaged over the last minute.
-pub(crate) fn load() -> f64 {
+/// The load average over the last minute.
+pub fn load() -> f64 {
     word("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0.0)
 }
 

@@ -6,25 +6,27 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use quoit::{Attach, Consumer, Event, Options, Producer, WaitMode};
 use rustix::thread::{CpuSet, sched_setaffinity, sched_yield};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::ground::{Ground, MOST_MEMBERS};
-use super::job::Order;
+use crate::ground::{Ground, MOST_MEMBERS};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     /// Sends first, produces. Process 0.
     Left,
     /// Answers, consumes. All others.
     Right,
 }
 
-pub(crate) struct Scene {
-    pub(crate) side: Side,
-    pub(crate) ground: Ground,
+/// What one process, or a thread that stands in for one, needs to measure.
+#[derive(Debug)]
+pub struct Scene {
+    /// What it does.
+    pub side: Side,
+    /// What it shares with the others.
+    pub ground: Ground,
     number: usize,
     /// How many take part in this measurement.
     members: Cell<usize>,
@@ -36,7 +38,8 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn enter(number: usize, directory: PathBuf, cpu: usize) -> Result<Self> {
+    /// Pins the calling thread.
+    pub fn enter(number: usize, directory: PathBuf, cpu: usize) -> Result<Self> {
         let mut cpus = CpuSet::new();
         cpus.set(cpu);
         sched_setaffinity(None, &cpus).with_context(|| format!("could not pin a process to CPU {cpu}"))?;
@@ -52,25 +55,27 @@ impl Scene {
         })
     }
 
-    /// Makes ready for a measurement. Who was left out of the one before counts on from where the others are.
-    pub(crate) fn begin(&self, order: &Order) {
-        self.members.set(order.job.members().min(MOST_MEMBERS));
-        self.turn.set(order.number << 32);
+    /// Makes ready for a measurement that so many take part in. They count on from `turn`, which is the same for all of
+    /// them, and no less than what any of them came to before.
+    pub fn begin(&self, members: usize, turn: u64) {
+        self.members.set(members.min(MOST_MEMBERS));
+        self.turn.set(turn);
     }
 
     /// Whether this process shares its CPU with others of the measurement, and so has to let them run.
-    pub(crate) fn is_crowded(&self) -> bool {
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
         self.side == Side::Right && self.members.get() > 2
     }
 
     /// How many take part.
-    pub(crate) fn members(&self) -> usize {
+    pub fn members(&self) -> usize {
         self.members.get()
     }
 
     /// Passes the time until the next look: at full alert, or by letting the others of a crowd run.
     #[inline]
-    pub(crate) fn pass(&self) {
+    pub fn pass(&self) {
         if self.is_crowded() {
             sched_yield();
         } else {
@@ -79,12 +84,12 @@ impl Scene {
     }
 
     /// How long this thread has run, ns.
-    pub(crate) fn ran(&self) -> u64 {
+    pub fn ran(&self) -> u64 {
         nanos(ClockId::ThreadCPUTime)
     }
 
     /// How often the kernel took the CPU away from this thread for others.
-    pub(crate) fn preemptions(&self) -> u64 {
+    pub fn preemptions(&self) -> u64 {
         let mut text = [0; 4096];
         let len = self.status.as_ref().and_then(|status| status.read_at(&mut text, 0).ok()).unwrap_or(0);
         let text = String::from_utf8_lossy(&text[..len]);
@@ -93,7 +98,7 @@ impl Scene {
     }
 
     /// Waits until all are here.
-    pub(crate) fn meet(&self) {
+    pub fn meet(&self) {
         let turn = self.turn.get() + 1;
         self.turn.set(turn);
         self.ground.meeting(self.number).release(turn);
@@ -105,7 +110,7 @@ impl Scene {
     }
 
     /// Tells the others something, and returns what all have told: the left side's first.
-    pub(crate) fn tell(&self, word: u64) -> [u64; MOST_MEMBERS] {
+    pub fn tell(&self, word: u64) -> [u64; MOST_MEMBERS] {
         self.ground.told(self.number).set(word);
         self.meet();
         let mut all = [0; MOST_MEMBERS];
@@ -117,80 +122,18 @@ impl Scene {
         all
     }
 
-    /// A ring for each direction, and this side's two ends of them. Nothing is left of their files.
-    pub(crate) fn both_ways(&self, options: &Options) -> Result<(Producer, Consumer)> {
-        let [mine, other] = if self.side == Side::Left { RINGS } else { [RINGS[1], RINGS[0]] };
-        let producer = Producer::create(self.directory.join(mine), options)?;
-        self.meet();
-        let consumer = Consumer::open(self.directory.join(other), &Attach::gated())?;
-        self.meet();
-        self.remove(mine)?;
-        Ok((producer, consumer))
+    /// Where something of this name lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
-
-    /// One ring from left to right: this process's end of it.
-    pub(crate) fn one_way(&self, options: &Options, attach: Option<&Attach>) -> Result<End> {
-        let path = self.ring();
-        let end = match (self.side, attach) {
-            (Side::Left, _) => {
-                let producer = Producer::create(path, options)?;
-                self.meet();
-                End::Producer(producer)
-            }
-            (Side::Right, Some(attach)) => {
-                self.meet();
-                End::Consumer(Consumer::open(path, attach)?)
-            }
-            (Side::Right, None) => {
-                self.meet();
-                End::Nobody
-            }
-        };
-        self.meet();
-        self.forget_ring()?;
-        Ok(end)
-    }
-
-    /// Where the ring from left to right is made.
-    pub(crate) fn ring(&self) -> PathBuf {
-        self.directory.join(RINGS[0])
-    }
-
-    /// Removes its file, once everybody is attached.
-    pub(crate) fn forget_ring(&self) -> Result<()> {
-        if self.side == Side::Left { self.remove(RINGS[0]) } else { Ok(()) }
-    }
-
-    fn remove(&self, ring: &str) -> Result<()> {
-        std::fs::remove_file(self.directory.join(ring)).context("could not remove a ring")
-    }
-}
-
-/// One side's end of a ring.
-#[allow(clippy::large_enum_variant, reason = "a side has one")]
-pub(crate) enum End {
-    Producer(Producer),
-    Consumer(Consumer),
-    Nobody,
 }
 
 /// The file that the floors share.
 pub(crate) const GROUND: &str = "ground";
-const RINGS: [&str; 2] = ["there", "back"];
 
 /// A clock, in nanoseconds.
 #[inline]
-pub(crate) fn nanos(clock: ClockId) -> u64 {
+pub fn nanos(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// How the rings are made, but for their size.
-pub(crate) fn options(capacity: usize, wait: WaitMode) -> Options {
-    Options::new().capacity(capacity as u64).slots(4).wait(wait)
-}
-
-/// For whom an event is no record: nothing else can happen to a gated consumer of a living producer.
-pub(crate) fn unexpected(event: &Event<'_>) -> anyhow::Error {
-    anyhow::anyhow!("a consumer was told {event:?} in the middle of a measurement")
 }

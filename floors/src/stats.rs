@@ -1,27 +1,32 @@
 //! Medians, quartiles, percentiles, and which rounds count.
 
-use super::figures::Figures;
+use serde::{Deserialize, Serialize};
+
+use crate::figures::{Figures, Tail};
 
 /// By how much the floor may differ before and after a measurement.
 const MOVED: f64 = 0.15;
 
 /// The smallest sample that so large a part of all samples does not exceed. They are sorted.
-pub(crate) fn percentile(sorted: &[u32], quantile: f64) -> u32 {
+pub fn percentile(sorted: &[u32], quantile: f64) -> u32 {
     let rank = (quantile * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1).min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
 }
 
 /// A median between its quartiles.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Spread {
-    pub(crate) lower_quartile: f64,
-    pub(crate) median: f64,
-    pub(crate) upper_quartile: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// A quarter of all is below.
+    pub lower_quartile: f64,
+    /// Half of all is below.
+    pub median: f64,
+    /// Three quarters of all are below.
+    pub upper_quartile: f64,
 }
 
 impl Spread {
     /// `None`: there is nothing.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_unstable_by(f64::total_cmp);
         let at = |quantile: f64| {
@@ -35,13 +40,13 @@ impl Spread {
 }
 
 /// The floor of a round, measured before and after: `None` if it moved in between, or others disturbed it.
-pub(crate) fn settled(before: Figures, after: Figures) -> Option<Figures> {
+pub fn settled(before: Figures, after: Figures) -> Option<Figures> {
     let (low, high) = (before.typical.min(after.typical), before.typical.max(after.typical));
     if high > low * (1.0 + MOVED) || before.disturbed || after.disturbed {
         return None;
     }
     let mean = |a: f64, b: f64| f64::midpoint(a, b);
-    let tail = before.tail.zip(after.tail).map(|(a, b)| super::figures::Tail {
+    let tail = before.tail.zip(after.tail).map(|(a, b)| Tail {
         p99: mean(a.p99, b.p99),
         p999: mean(a.p999, b.p999),
         max: a.max.max(b.max),
@@ -54,7 +59,6 @@ pub(crate) fn settled(before: Figures, after: Figures) -> Option<Figures> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figures::Tail;
 
     fn typical(typical: f64) -> Figures {
         Figures { typical, ..Figures::default() }

@@ -12,46 +12,51 @@ use memmap2::{MmapOptions, MmapRaw};
 use quoit::{Claim, Record};
 
 /// Words between two places that must not share a pair of cache lines.
-pub(crate) const APART: usize = 16;
+pub const APART: usize = 16;
 /// The most processes that take part in a measurement.
-pub(crate) const MOST_MEMBERS: usize = 9;
+pub const MOST_MEMBERS: usize = 9;
 /// Where the two areas begin that messages are bounced between, and the words of one: 4 KiB and a sequence.
-pub(crate) const AREAS: usize = 512;
-pub(crate) const AREA: usize = 1024;
+const AREAS: usize = 512;
+const AREA: usize = 1024;
 /// Where the textbook rings begin.
 const ROOM: usize = AREAS + 2 * AREA;
 /// Bytes of the room for a textbook ring.
-pub(crate) const ROOM_BYTES: usize = 9 << 20;
+const ROOM_BYTES: usize = 9 << 20;
 
 /// A word that two processes share.
 #[repr(transparent)]
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU64);
+pub struct Word(AtomicU64);
 
 impl Word {
+    /// Loads it, Relaxed.
     #[inline(always)]
-    pub(crate) fn get(&self) -> u64 {
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Stores it, Relaxed.
     #[inline(always)]
-    pub(crate) fn set(&self, value: u64) {
+    pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    /// Loads it, Acquire.
     #[inline(always)]
-    pub(crate) fn acquire(&self) -> u64 {
+    pub fn acquire(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
+    /// Stores it, Release.
     #[inline(always)]
-    pub(crate) fn release(&self, value: u64) {
+    pub fn release(&self, value: u64) {
         self.0.store(value, Ordering::Release);
     }
 }
 
 /// A shared file, mapped whole.
-pub(crate) struct Ground {
+#[derive(Debug)]
+pub struct Ground {
     map: MmapRaw,
 }
 
@@ -59,16 +64,18 @@ impl Ground {
     const WORDS: usize = ROOM + ROOM_BYTES / 8;
 
     /// Makes the file, with zeros in it.
-    pub(crate) fn create(path: &Path) -> io::Result<()> {
+    pub fn create(path: &Path) -> io::Result<()> {
         File::create_new(path)?.set_len(8 * Self::WORDS as u64)
     }
 
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Maps it.
+    pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let map = MmapOptions::new().len(8 * Self::WORDS).populate().map_raw(&file)?;
         Ok(Self { map })
     }
 
+    #[inline]
     fn words(&self) -> &[Word] {
         let words = self.map.as_mut_ptr().cast::<Word>();
         // SAFETY: the mapping is page-aligned, has so many words and lives as long as the slice. Nobody shrinks
@@ -77,17 +84,17 @@ impl Ground {
     }
 
     /// Where all meet: one word each, far apart.
-    pub(crate) fn meeting(&self, member: usize) -> &Word {
+    pub fn meeting(&self, member: usize) -> &Word {
         &self.words()[member * APART]
     }
 
     /// A word for each to tell the others something.
-    pub(crate) fn told(&self, member: usize) -> &Word {
+    pub fn told(&self, member: usize) -> &Word {
         &self.words()[(MOST_MEMBERS + member) * APART]
     }
 
     /// A futex word for each side, far from everything else.
-    pub(crate) fn futexes(&self) -> (&AtomicU32, &AtomicU32) {
+    pub fn futexes(&self) -> (&AtomicU32, &AtomicU32) {
         let (first, second) =
             (&self.words()[2 * MOST_MEMBERS * APART].0, &self.words()[(2 * MOST_MEMBERS + 1) * APART].0);
         // SAFETY: the first half of an aligned word that nobody touches otherwise, borrowed for as long.
@@ -98,26 +105,26 @@ impl Ground {
     }
 
     /// The area that one side writes and the other reads.
-    pub(crate) fn area(&self, number: usize) -> &[Word] {
+    pub fn area(&self, number: usize) -> &[Word] {
         &self.words()[AREAS + number * AREA..][..AREA]
     }
 
     /// Room for a textbook ring.
-    pub(crate) fn room(&self, bytes: usize) -> &[Word] {
+    pub fn room(&self, bytes: usize) -> &[Word] {
         &self.words()[ROOM..][..bytes / 8]
     }
 }
 
 /// The sum of all words of a record, read where it is.
 #[inline]
-pub(crate) fn sum_in_place(record: &Record<'_>) -> u64 {
+pub fn sum_in_place(record: &Record<'_>) -> u64 {
     // SAFETY: the ring is this benchmark's own, and its producer is this library's.
     let bytes = unsafe { record.as_slice() };
     sum(bytes)
 }
 
 /// Fills a claim where it is. The ring has to be for gated consumers only.
-pub(crate) fn fill_in_place(claim: &mut Claim<'_>, bytes: &[u8]) -> anyhow::Result<()> {
+pub fn fill_in_place(claim: &mut Claim<'_>, bytes: &[u8]) -> anyhow::Result<()> {
     // SAFETY: the ring is this benchmark's own, and its consumers are this library's.
     let slice = unsafe { claim.as_mut_slice() };
     let slice = slice.ok_or_else(|| anyhow::anyhow!("the ring is for consumers of every kind"))?;
@@ -127,7 +134,7 @@ pub(crate) fn fill_in_place(claim: &mut Claim<'_>, bytes: &[u8]) -> anyhow::Resu
 
 /// Copies so many bytes into words that are this process's turn to touch: the other side has handed them over by a
 /// Release that was read by an Acquire.
-pub(crate) fn copy_in(words: &[Word], bytes: &[u8]) {
+pub fn copy_in(words: &[Word], bytes: &[u8]) {
     let (first, len) = (words.as_ptr().cast_mut().cast::<u8>(), size_of_val(words));
     // SAFETY: the words are atomics, so they may be written through a shared reference, and nobody else touches
     // them before they are handed back.
@@ -136,7 +143,7 @@ pub(crate) fn copy_in(words: &[Word], bytes: &[u8]) {
 }
 
 /// The sum of words that are this process's turn to touch, as above.
-pub(crate) fn sum_words(words: &[Word]) -> u64 {
+pub fn sum_words(words: &[Word]) -> u64 {
     let (first, len) = (words.as_ptr().cast::<u8>(), size_of_val(words));
     // SAFETY: nobody writes them before they are handed back.
     sum(unsafe { from_raw_parts(first, len) })
@@ -144,7 +151,7 @@ pub(crate) fn sum_words(words: &[Word]) -> u64 {
 
 /// The sum of all words of these bytes.
 #[inline]
-pub(crate) fn sum(bytes: &[u8]) -> u64 {
+pub fn sum(bytes: &[u8]) -> u64 {
     let (words, _) = bytes.as_chunks::<8>();
     words.iter().fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)))
 }

@@ -1,0 +1,75 @@
+//! The ends of the rings that are measured: who makes them, who attaches, and that nothing is left of their files.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use quoit::{Attach, Consumer, Event, Options, Producer, WaitMode};
+use quoit_floors::scene::{Scene, Side};
+
+const RINGS: [&str; 2] = ["there", "back"];
+
+/// One side's end of a ring.
+#[allow(clippy::large_enum_variant, reason = "a side has one")]
+pub(crate) enum End {
+    Producer(Producer),
+    Consumer(Consumer),
+    Nobody,
+}
+
+/// A ring for each direction, and this side's two ends of them. Nothing is left of their files.
+pub(crate) fn both_ways(scene: &Scene, options: &Options) -> Result<(Producer, Consumer)> {
+    let [mine, other] = if scene.side == Side::Left { RINGS } else { [RINGS[1], RINGS[0]] };
+    let producer = Producer::create(scene.path(mine), options)?;
+    scene.meet();
+    let consumer = Consumer::open(scene.path(other), &Attach::gated())?;
+    scene.meet();
+    remove(scene, mine)?;
+    Ok((producer, consumer))
+}
+
+/// One ring from left to right: this process's end of it.
+pub(crate) fn one_way(scene: &Scene, options: &Options, attach: Option<&Attach>) -> Result<End> {
+    let path = ring(scene);
+    let end = match (scene.side, attach) {
+        (Side::Left, _) => {
+            let producer = Producer::create(path, options)?;
+            scene.meet();
+            End::Producer(producer)
+        }
+        (Side::Right, Some(attach)) => {
+            scene.meet();
+            End::Consumer(Consumer::open(path, attach)?)
+        }
+        (Side::Right, None) => {
+            scene.meet();
+            End::Nobody
+        }
+    };
+    scene.meet();
+    forget_ring(scene)?;
+    Ok(end)
+}
+
+/// Where the ring from left to right is made.
+pub(crate) fn ring(scene: &Scene) -> PathBuf {
+    scene.path(RINGS[0])
+}
+
+/// Removes its file, once everybody is attached.
+pub(crate) fn forget_ring(scene: &Scene) -> Result<()> {
+    if scene.side == Side::Left { remove(scene, RINGS[0]) } else { Ok(()) }
+}
+
+fn remove(scene: &Scene, ring: &str) -> Result<()> {
+    std::fs::remove_file(scene.path(ring)).context("could not remove a ring")
+}
+
+/// How the rings are made, but for their size.
+pub(crate) fn options(capacity: usize, wait: WaitMode) -> Options {
+    Options::new().capacity(capacity as u64).slots(4).wait(wait)
+}
+
+/// For whom an event is no record: nothing else can happen to a gated consumer of a living producer.
+pub(crate) fn unexpected(event: &Event<'_>) -> anyhow::Error {
+    anyhow::anyhow!("a consumer was told {event:?} in the middle of a measurement")
+}

@@ -1,0 +1,28 @@
+//! What one measurement yields, as it goes through a pipe.
+
+use quoit_floors::figures::{Figures, Measured};
+use serde::{Deserialize, Serialize};
+
+use super::latencies::Latencies;
+
+/// What one process tells of a measurement, or all of them together.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) figures: Figures,
+    /// Every single one, where they were timed one by one.
+    pub(crate) latencies: Option<Latencies>,
+}
+
+impl From<Measured> for Report {
+    fn from(measured: Measured) -> Self {
+        let latencies = measured.latencies.map(|samples| Latencies::of(&samples.nanos, samples.clock));
+        Self { figures: measured.figures, latencies }
+    }
+}
+
+impl Report {
+    /// One process measures the times, the same or another what was received.
+    pub(crate) fn joined(self, other: Self) -> Self {
+        Self { figures: self.figures.joined(other.figures), latencies: self.latencies.or(other.latencies) }
+    }
+}
