@@ -104,6 +104,18 @@ impl Ground {
         (first, second)
     }
 
+    /// How much was received, for producers that would overwrite what was not.
+    #[inline]
+    pub fn credit(&self) -> &Word {
+        &self.words()[(2 * MOST_MEMBERS + 2) * APART]
+    }
+
+    /// How many parts a producer that never waits has finished.
+    #[inline]
+    pub fn finished(&self) -> &Word {
+        &self.words()[(2 * MOST_MEMBERS + 4) * APART]
+    }
+
     /// The area that one side writes and the other reads.
     pub fn area(&self, number: usize) -> &[Word] {
         &self.words()[AREAS + number * AREA..][..AREA]

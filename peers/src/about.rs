@@ -1,6 +1,7 @@
 //! What was measured: machine, versions, date.
 
-use crate::machine::Machine;
+use quoit_floors::machine::Machine;
+
 use crate::peers::System;
 
 const LOCK: &str = include_str!("../Cargo.lock");

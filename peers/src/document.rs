@@ -1,8 +1,9 @@
 //! The outcome, as it is written to JSON and read again; tables and picture are made of it.
 
+use quoit_floors::figures::{Figures, Tail};
+use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{Figures, Spread, Tail};
 use crate::peers::System;
 use crate::plan::{Group, Workload};
 use crate::rounds::Series;

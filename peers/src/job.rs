@@ -2,12 +2,14 @@
 //! its stdout.
 
 use anyhow::{Result, bail};
+use quoit_floors::copies::copies;
+use quoit_floors::figures::Figures;
+use quoit_floors::scene::Scene;
+use quoit_floors::{bounce, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::figures::Figures;
-use crate::floors;
 use crate::peers::{System, Work, measure};
-use crate::scene::Scene;
+use crate::scene::Setting;
 use crate::work::BATCH;
 
 /// One measurement. `system`: `None` is the floor. `count`: round trips or records in a window.
@@ -21,25 +23,26 @@ pub(crate) struct Job {
 
 impl Job {
     /// One side's part of it. Who has nothing to tell tells zeros.
-    pub(crate) fn run(self, scene: &Scene) -> Result<Figures> {
+    pub(crate) fn run(self, scene: &Scene, setting: &Setting) -> Result<Figures> {
         match self.bytes {
-            8 => self.run_words::<1>(scene),
-            64 => self.run_words::<8>(scene),
-            256 => self.run_words::<32>(scene),
-            1024 => self.run_words::<128>(scene),
+            8 => self.run_words::<1>(scene, setting),
+            64 => self.run_words::<8>(scene, setting),
+            256 => self.run_words::<32>(scene, setting),
+            1024 => self.run_words::<128>(scene, setting),
             bytes => bail!("nothing is made for records of {bytes} bytes"),
         }
     }
 
-    fn run_words<const N: usize>(self, scene: &Scene) -> Result<Figures> {
+    fn run_words<const N: usize>(self, scene: &Scene, setting: &Setting) -> Result<Figures> {
         if let Some(system) = self.system {
-            return measure::<N>(scene, system, self.work, self.count);
+            return measure::<N>(scene, setting, system, self.work, self.count);
         }
-        match self.work {
-            Work::Pingpong => floors::bounce::<N>(scene, self.count),
-            Work::Stream { batched: false } => floors::slots::<N>(scene, self.count),
-            Work::Stream { batched: true } => floors::cursors::<N>(scene, self.count, BATCH),
-            Work::Flood => floors::copies::<N>(scene, self.count),
-        }
+        let floor = match self.work {
+            Work::Pingpong => bounce::lines(scene, self.bytes, self.count)?,
+            Work::Stream { batched: false } => stream::slots(scene, self.bytes, self.count)?,
+            Work::Stream { batched: true } => stream::cursors(scene, self.bytes, self.count, BATCH)?,
+            Work::Flood => copies::<N>(scene, self.count)?,
+        };
+        Ok(floor.figures)
     }
 }

@@ -1,14 +1,10 @@
 //! The same workloads over quoit and over other ways to hand records from one process to another, side by side: what
-//! each takes is shown as a ratio to what plain atomics take in the same round.
+//! each takes is shown as a ratio to what plain atomics take in the same round. These floors, and how both sides measure,
+//! are those of `quoit bench`.
 
 mod about;
 mod document;
-mod figures;
-mod floors;
-mod ground;
 mod job;
-#[path = "../../floors/src/machine.rs"]
-mod machine;
 mod pair;
 mod peers;
 mod picture;
@@ -18,7 +14,6 @@ mod report;
 mod rounds;
 mod scene;
 mod table;
-mod windows;
 mod work;
 
 use std::fs;
@@ -27,14 +22,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
+use quoit_floors::machine::Machine;
+use quoit_floors::scene::Side;
 
 use crate::document::Document;
-use crate::machine::Machine;
 use crate::peers::System;
 use crate::place::Place;
 use crate::plan::Workload;
 use crate::rounds::Rounds;
-use crate::scene::{Setting, Side};
+use crate::scene::{SIDES, Setting};
 
 /// The same workloads over quoit and over its peers. Without --quick, --only and --systems it also writes what it found
 /// into docs/benchmarks.md and docs/peers.svg.
@@ -65,7 +61,7 @@ struct Args {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds"])]
     report: Vec<PathBuf>,
     /// One of the two measuring processes
-    #[arg(long, hide = true, requires_all = ["directory", "cpus"])]
+    #[arg(long, hide = true, requires_all = ["directory", "cpus"], value_parser = side)]
     side: Option<Side>,
     #[arg(long, hide = true)]
     directory: Option<PathBuf>,
@@ -101,6 +97,11 @@ fn main() -> Result<()> {
         report::write(&document)?;
     }
     print(&args, &document)
+}
+
+fn side(text: &str) -> Result<Side> {
+    let known = SIDES.into_iter().find(|(_, name)| *name == text);
+    known.map(|(side, _)| side).context("a side is left or right")
 }
 
 fn two(text: &str) -> Result<[usize; 2]> {

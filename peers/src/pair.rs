@@ -6,12 +6,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use quoit_floors::figures::Figures;
+use quoit_floors::scene::Side;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::figures::Figures;
 use crate::job::Job;
-use crate::scene::{Scene, Setting, Side};
+use crate::scene::{SIDES, Setting, begin};
 
 /// No measurement takes so long unless one side hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,8 +37,8 @@ impl Pair {
     pub(crate) fn start(setting: &Setting) -> Result<Self> {
         let (sender, heard) = mpsc::channel();
         let mut pair = Self { processes: Vec::new(), heard };
-        for side in [Side::Left, Side::Right] {
-            pair.processes.push(enter(setting, side, &sender)?);
+        for number in 0..SIDES.len() {
+            pair.processes.push(enter(setting, number, &sender)?);
         }
         Ok(pair)
     }
@@ -83,12 +83,12 @@ impl Drop for Pair {
     }
 }
 
-fn enter(setting: &Setting, side: Side, sender: &Sender<(usize, Heard)>) -> Result<Process> {
+fn enter(setting: &Setting, number: usize, sender: &Sender<(usize, Heard)>) -> Result<Process> {
     let exe = std::env::current_exe().context("could not find this program's own file")?;
-    let name = side.to_possible_value().context("the side has no name")?;
+    let (_, name) = SIDES[number];
     let mut command = Command::new(exe);
     let cpus = setting.cpus.map(|cpu| cpu.to_string()).join(",");
-    command.args(["--side", name.get_name(), "--cpus", &cpus, "--directory"]).arg(&setting.directory);
+    command.args(["--side", name, "--cpus", &cpus, "--directory"]).arg(&setting.directory);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("could not start a measuring process")?;
     let orders = child.stdin.take();
@@ -97,11 +97,11 @@ fn enter(setting: &Setting, side: Side, sender: &Sender<(usize, Heard)>) -> Resu
     std::thread::spawn(move || {
         for line in BufReader::new(stdout?).lines().map_while(Result::ok) {
             let Ok(figures) = serde_json::from_str(&line) else { break };
-            sender.send((side as usize, Heard::Figures(figures))).ok()?;
+            sender.send((number, Heard::Figures(figures))).ok()?;
         }
         let mut words = String::new();
         let _ = stderr?.read_to_string(&mut words);
-        sender.send((side as usize, Heard::Ended(words))).ok()
+        sender.send((number, Heard::Ended(words))).ok()
     });
     Ok(Process { child, orders })
 }
@@ -109,11 +109,12 @@ fn enter(setting: &Setting, side: Side, sender: &Sender<(usize, Heard)>) -> Resu
 /// Measures what it is told until its stdin closes. It ends with its parent, whatever happens to that one.
 pub(crate) fn serve(side: Side, setting: &Setting) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let scene = Scene::enter(side, setting)?;
+    let scene = setting.enter(side)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let job: Job = serde_json::from_str(&line?)?;
-        let figures = job.run(&scene)?;
+        begin(&scene);
+        let figures = job.run(&scene, setting)?;
         writeln!(out, "{}", serde_json::to_string(&figures)?)?;
         out.flush()?;
     }

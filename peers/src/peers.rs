@@ -13,10 +13,11 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use quoit_floors::figures::{Figures, Measured};
+use quoit_floors::scene::{Scene, Side};
 use serde::{Deserialize, Serialize};
 
-use crate::figures::Figures;
-use crate::scene::{Scene, Side};
+use crate::scene::{Setting, begin};
 use crate::work::{Receiver, Sender, Shape, Stream, flood, follow, give, pingpong, take};
 
 /// One that works between processes: what one side makes at a path, the other one finds there.
@@ -108,6 +109,7 @@ pub(crate) enum Work {
 /// One side's part of a measurement. `count`: round trips or records in a window.
 pub(crate) fn measure<const N: usize>(
     scene: &Scene,
+    setting: &Setting,
     system: System,
     work: Work,
     count: u64,
@@ -122,9 +124,9 @@ pub(crate) fn measure<const N: usize>(
         System::Iceoryx2 => between::<N, iceoryx::Iceoryx>(scene, task),
         System::Pipe => between::<N, kernel::Pipe>(scene, task),
         System::Socket => between::<N, kernel::Socket>(scene, task),
-        System::Rtrb => within::<N, inside::Rtrb>(scene, task),
-        System::Disruptor => within::<N, inside::Disruptor>(scene, task),
-        System::Crossbeam => within::<N, inside::Crossbeam>(scene, task),
+        System::Rtrb => within::<N, inside::Rtrb>(scene, setting, task),
+        System::Disruptor => within::<N, inside::Disruptor>(scene, setting, task),
+        System::Crossbeam => within::<N, inside::Crossbeam>(scene, setting, task),
     }
 }
 
@@ -159,7 +161,7 @@ fn between<const N: usize, P: Peer<N>>(scene: &Scene, task: Task) -> Result<Figu
     let shape = task.shape();
     let [mine, other] = [NAMES[scene.side as usize], NAMES[1 - scene.side as usize]];
     let (mine, other) = (scene.path(mine), scene.path(other));
-    let figures = if task.work == Work::Pingpong {
+    let measured = if task.work == Work::Pingpong {
         let sender = P::sender(&mine, shape)?;
         scene.meet();
         let receiver = P::receiver(&other, shape)?;
@@ -186,18 +188,19 @@ fn between<const N: usize, P: Peer<N>>(scene: &Scene, task: Task) -> Result<Figu
         }
     }
     scene.meet();
-    Ok(figures)
+    Ok(measured.figures)
 }
 
 /// Both sides in the left one's process; the other process has nothing to do.
-fn within<const N: usize, P: Inside<N>>(scene: &Scene, task: Task) -> Result<Figures> {
+fn within<const N: usize, P: Inside<N>>(scene: &Scene, setting: &Setting, task: Task) -> Result<Figures> {
     if scene.side == Side::Right {
         return Ok(Figures::default());
     }
-    let ([there, back], setting) = ([P::pair(task.shape())?, P::pair(task.shape())?], &scene.setting);
+    let [there, back] = [P::pair(task.shape())?, P::pair(task.shape())?];
     std::thread::scope(|scope| {
-        let right = scope.spawn(move || -> Result<Figures> {
-            let scene = Scene::enter(Side::Right, setting)?;
+        let right = scope.spawn(move || -> Result<Measured> {
+            let scene = setting.enter(Side::Right)?;
+            begin(&scene);
             match task.work {
                 Work::Pingpong => pingpong(&scene, back.0, there.1, task.count, task.warm::<N>()),
                 _ => receive(&scene, there.1, task),
@@ -208,20 +211,20 @@ fn within<const N: usize, P: Inside<N>>(scene: &Scene, task: Task) -> Result<Fig
             _ => send(scene, there.0, task),
         };
         match right.join() {
-            Ok(right) => Ok(left?.joined(right?)),
+            Ok(right) => Ok(left?.figures.joined(right?.figures)),
             Err(_) => bail!("the right side panicked"),
         }
     })
 }
 
-fn send<const N: usize>(scene: &Scene, sender: impl Sender<N>, task: Task) -> Result<Figures> {
+fn send<const N: usize>(scene: &Scene, sender: impl Sender<N>, task: Task) -> Result<Measured> {
     match task.work {
         Work::Stream { batched } => give(scene, sender, task.stream::<N>(batched)),
         _ => flood(scene, sender, task.count),
     }
 }
 
-fn receive<const N: usize>(scene: &Scene, receiver: impl Receiver<N>, task: Task) -> Result<Figures> {
+fn receive<const N: usize>(scene: &Scene, receiver: impl Receiver<N>, task: Task) -> Result<Measured> {
     match task.work {
         Work::Stream { batched } => take(scene, receiver, task.stream::<N>(batched)),
         _ => follow(scene, receiver, task.count),

@@ -33,7 +33,8 @@ pub(crate) fn picture(document: &Document) -> String {
             let title = format!("{}, {}", short(workload.title()), size(*bytes));
             let _ = writeln!(body, r#"<text class="title" x="{x}" y="{}">{title}</text>"#, y + 16.0);
             let mut sorted = outcomes.clone();
-            let key = |ratio: Option<crate::figures::Spread>| ratio.map_or(f64::MAX, |ratio| ratio.median);
+            let key =
+                |ratio: Option<quoit_floors::stats::Spread>| ratio.map_or(f64::MAX, |ratio| ratio.median);
             sorted.sort_by(|a, b| key(a.ratio).total_cmp(&key(b.ratio)));
             for (number_of, outcome) in sorted.iter().enumerate() {
                 let Some(ratio) = outcome.ratio else { continue };

@@ -1,43 +1,23 @@
-//! The private directory that both processes meet in. It goes when it is dropped; what killed runs have left goes when
-//! the next one begins.
+//! The private directory that both processes meet in, and what iceoryx2 leaves of it elsewhere. Both go when it is
+//! dropped; what killed runs have left goes when the next one begins.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use tempfile::TempDir;
+use anyhow::Result;
+use quoit_floors::place::{self, SHARED_MEMORY};
 
-use crate::scene;
-
-const SHARED_MEMORY: &str = "/dev/shm";
 const PREFIX: &str = "quoit-peers-";
-const ALIVE: &str = "alive";
 
-pub(crate) struct Place {
-    directory: TempDir,
-    /// Its lock says that the directory is in use.
-    _alive: File,
-}
+pub(crate) struct Place(place::Place);
 
 impl Place {
-    /// In shared memory if there is any.
     pub(crate) fn new() -> Result<Self> {
-        let shared = PathBuf::from(SHARED_MEMORY);
-        let root = if shared.is_dir() { shared } else { std::env::temp_dir() };
-        sweep(&root);
-        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&root);
-        let directory = directory.context("could not make a place for the measurements")?;
-        // Locked before it gets its name: seen and unlocked means dead.
-        let unnamed = directory.path().join("new");
-        let alive = File::create(&unnamed)?;
-        alive.lock()?;
-        fs::rename(unnamed, directory.path().join(ALIVE))?;
-        scene::prepare(directory.path())?;
-        Ok(Self { directory, _alive: alive })
+        place::Place::new(PREFIX, sweep_named).map(Self)
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        self.0.path()
     }
 }
 
@@ -54,16 +34,6 @@ fn sweep_named(directory: &Path) {
         let name = entry.file_name();
         if name.to_string_lossy().starts_with(run) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-fn sweep(root: &Path) {
-    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        let dead = |path: &Path| File::open(path.join(ALIVE)).is_ok_and(|alive| alive.try_lock().is_ok());
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) && dead(&entry.path()) {
-            sweep_named(&entry.path());
-            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

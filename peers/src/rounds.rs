@@ -5,15 +5,13 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use quoit_floors::figures::Figures;
+use quoit_floors::stats::{Spread, settled};
 
-use crate::figures::{Figures, Spread, Tail};
 use crate::pair::Pair;
 use crate::peers::System;
 use crate::plan::Group;
 use crate::scene::Setting;
-
-/// By how much the floor may differ before and after.
-const MOVED: f64 = 0.15;
 
 /// What the rounds have yielded for one system.
 #[derive(Clone, Debug, Default)]
@@ -39,20 +37,6 @@ impl Series {
     pub(crate) fn median(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
         self.spread(of).map(|spread| spread.median)
     }
-}
-
-/// The floor of a round, measured before and after: `None` if it moved in between, or others disturbed it.
-fn settled(before: Figures, after: Figures) -> Option<Figures> {
-    let (low, high) = (before.typical.min(after.typical), before.typical.max(after.typical));
-    if high > low * (1.0 + MOVED) || before.disturbed || after.disturbed {
-        return None;
-    }
-    let tail = before.tail.zip(after.tail).map(|(a, b)| Tail {
-        p99: f64::midpoint(a.p99, b.p99),
-        p999: f64::midpoint(a.p999, b.p999),
-        max: a.max.max(b.max),
-    });
-    Some(Figures { typical: f64::midpoint(before.typical, after.typical), tail, ..Figures::default() })
 }
 
 /// How many rounds, and when to stop although there are some left.
@@ -113,13 +97,6 @@ mod tests {
 
     fn typical(typical: f64) -> Figures {
         Figures { typical, ..Figures::default() }
-    }
-
-    #[test]
-    fn a_floor_that_moved_is_no_floor() {
-        assert_eq!(settled(typical(100.0), typical(114.0)), Some(typical(107.0)));
-        assert_eq!(settled(typical(116.0), typical(100.0)), None);
-        assert_eq!(settled(typical(100.0), Figures { disturbed: true, ..typical(100.0) }), None);
     }
 
     #[test]

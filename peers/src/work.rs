@@ -3,10 +3,9 @@
 use std::hint::black_box;
 
 use anyhow::Result;
-
-use crate::figures::Figures;
-use crate::scene::{Scene, Side};
-use crate::windows::{partner, records, trips};
+use quoit_floors::figures::Measured;
+use quoit_floors::scene::{Scene, Side};
+use quoit_floors::windows::{partner, records, trips};
 
 /// Bytes of every queue, whoever makes it.
 pub(crate) const CAPACITY: usize = 1 << 20;
@@ -55,10 +54,10 @@ pub(crate) fn pingpong<const N: usize>(
     mut receiver: impl Receiver<N>,
     count: u64,
     warm: u64,
-) -> Result<Figures> {
+) -> Result<Measured> {
     let mut record = [0x5a5a_u64; N];
     scene.meet();
-    let figures = if scene.side == Side::Left {
+    let measured = if scene.side == Side::Left {
         let mut trip = || {
             sender.send(black_box(&record))?;
             one(&mut receiver, &mut record)
@@ -75,7 +74,7 @@ pub(crate) fn pingpong<const N: usize>(
     };
     // Nobody leaves before the other is done: what leaving does to a queue is no part of this.
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 #[inline(always)]
@@ -106,7 +105,7 @@ pub(crate) fn give<const N: usize>(
     scene: &Scene,
     mut sender: impl Sender<N>,
     stream: Stream,
-) -> Result<Figures> {
+) -> Result<Measured> {
     let record = [0x5a5a_u64; N];
     // A record has a header besides: a queue of bytes holds fewer.
     let window = (Shape::slots(N * 8 + 16) / 2) as u64;
@@ -132,9 +131,9 @@ pub(crate) fn give<const N: usize>(
     scene.meet();
     send(stream.rounded(stream.warm))?;
     let count = stream.rounded(stream.count);
-    let figures = partner(scene, || send(count).map(|()| None))?;
+    let measured = partner(scene, || send(count).map(|()| None))?;
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 /// The receiving side: it adds up every word.
@@ -142,7 +141,7 @@ pub(crate) fn take<const N: usize>(
     scene: &Scene,
     mut receiver: impl Receiver<N>,
     stream: Stream,
-) -> Result<Figures> {
+) -> Result<Measured> {
     let mut received = 0;
     let mut receive = |count: u64| -> Result<()> {
         let (mut total, until) = (0_u64, received + count);
@@ -159,9 +158,9 @@ pub(crate) fn take<const N: usize>(
     scene.meet();
     receive(stream.rounded(stream.warm))?;
     let count = stream.rounded(stream.count);
-    let figures = records(scene, count, || receive(count))?;
+    let measured = records(scene, count, || receive(count))?;
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 /// A producer that never waits.
@@ -169,7 +168,7 @@ pub(crate) fn flood<const N: usize>(
     scene: &Scene,
     mut sender: impl Sender<N>,
     count: u64,
-) -> Result<Figures> {
+) -> Result<Measured> {
     let record = [0x5a5a_u64; N];
     let mut parts = 0;
     scene.ground.finished().set(0);
@@ -181,9 +180,9 @@ pub(crate) fn flood<const N: usize>(
         Ok(())
     };
     send(count)?;
-    let figures = records(scene, count, || send(count))?;
+    let measured = records(scene, count, || send(count))?;
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 /// Its receiver: busy, adds up every word it gets, and counts the records.
@@ -191,7 +190,7 @@ pub(crate) fn follow<const N: usize>(
     scene: &Scene,
     mut receiver: impl Receiver<N>,
     count: u64,
-) -> Result<Figures> {
+) -> Result<Measured> {
     let mut parts = 0;
     scene.meet();
     let mut receive = || -> Result<f64> {
@@ -210,9 +209,9 @@ pub(crate) fn follow<const N: usize>(
         Ok(received as f64 / count as f64)
     };
     receive()?;
-    let figures = partner(scene, || receive().map(Some))?;
+    let measured = partner(scene, || receive().map(Some))?;
     scene.meet();
-    Ok(figures)
+    Ok(measured)
 }
 
 #[inline(always)]
