@@ -120,7 +120,12 @@ fn all(form: Form) -> Result<bool> {
         if form == Form::Quick {
             command.arg("--quick");
         }
-        good &= command.status()?.success();
+        let status = command.status()?;
+        if status.code().is_none() {
+            // It had no time to say so itself.
+            eprintln!("{name} was ended from outside: {status}");
+        }
+        good &= status.success();
     }
     Ok(good)
 }
