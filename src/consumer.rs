@@ -137,6 +137,7 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`try_recv`](Self::try_recv). Events handed over before the error stay received.
+    #[inline]
     pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
         self.receiver.drain(max, each)
     }

@@ -92,6 +92,7 @@ impl Observer {
     /// # Errors
     ///
     /// As [`try_recv`](Self::try_recv).
+    #[inline]
     pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
         self.receiver.drain(max, each)
     }

@@ -475,6 +475,16 @@ impl Producer {
         self.writer.stage::<NEAR>(self.region.areas(), claimed)
     }
 
+    /// Stages records for as long as that takes next to nothing. Returns how many, and the payload that did not follow.
+    #[inline(always)]
+    pub(crate) fn stage_run<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: &mut impl Iterator<Item = P>,
+    ) -> (u64, Option<P>) {
+        let region = &self.region;
+        self.writer.stage_run(region.areas(), payloads, || !region.broken())
+    }
+
     /// The express copy of a record that was filled in place.
     pub(crate) fn express_claimed(&self, claimed: Claimed, staged: Place) {
         self.writer.repeat(self.region.areas(), claimed, staged);

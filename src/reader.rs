@@ -9,7 +9,7 @@ use crate::index;
 use crate::layout::{Areas, EXPRESS_BYTES, footprint, unpack};
 use crate::patience::Patience;
 use crate::ring::{Place, Step, after, floor};
-use crate::sync::{at, fence_at};
+use crate::sync::{Word, at, fence_at};
 
 /// Who can be overwritten while reading, and so has to check [R1] after every copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,45 @@ pub(crate) struct Reader {
     laps: u32,
     resynced: u64,
     patience: Patience,
+}
+
+/// A reader on its way over records that are near, for as long as nothing but their headers is to be looked at. All of it
+/// is meant to stay in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stride<'a> {
+    next: Place,
+    /// Bytes that are near.
+    left: u64,
+    /// Payload bytes of the record before, and the bytes it took up in the ring.
+    usual: u32,
+    size: u64,
+    data: &'a [Word],
+    mask: u64,
+}
+
+impl<'a> Stride<'a> {
+    /// One record further: its sequence, payload bytes and payload. `None`: as of `poll_near`.
+    #[inline(always)]
+    pub(crate) fn step(&mut self) -> Option<(u64, u32, &'a [Word])> {
+        let word = ((self.next.position & self.mask) / 8) as usize;
+        // A guess, as in `poll_near`.
+        let mut record = self.data.get(word..word + (self.size / 8) as usize)?;
+        let (len, sequence) = unpack(record.first()?.load_gated(at!(R2_HEADER, Relaxed)));
+        if len != self.usual {
+            self.size = unusual(len);
+            self.usual = len;
+            record = self.data.get(word..word + (self.size / 8) as usize)?;
+        }
+        if self.size > self.left || sequence != self.next.sequence as u32 {
+            return None;
+        }
+        let sequence = self.next.sequence;
+        self.left -= self.size;
+        self.next.position = self.next.position.wrapping_add(self.size);
+        self.next.sequence = sequence.wrapping_add(1);
+        self.next.bytes = self.next.bytes.wrapping_add(u64::from(self.usual));
+        Some((sequence, self.usual, record.get(1..)?))
+    }
 }
 
 /// What a reader found.
@@ -148,6 +187,29 @@ impl Reader {
     #[inline(never)]
     fn usual_is(&mut self, len: u32) {
         self.usual = len;
+    }
+
+    /// Steps from record to record for as long as `poll_near` would take them, for a reader whom nobody overwrites. `go_to`
+    /// brings back where they have led.
+    #[inline(always)]
+    pub(crate) fn stride<'a>(&self, areas: Areas<'a>) -> Option<Stride<'a>> {
+        let Self { next, near, usual, .. } = *self;
+        let is_near = self.guard == Guard::Never && after(near, next.position);
+        is_near.then(|| Stride {
+            next,
+            left: near.wrapping_sub(next.position),
+            usual,
+            size: footprint(usual as usize),
+            data: areas.data,
+            mask: areas.geometry.capacity - 1,
+        })
+    }
+
+    /// Goes on where the steps have led.
+    #[inline(always)]
+    pub(crate) fn go_to(&mut self, stride: &Stride<'_>) {
+        self.next = stride.next;
+        self.usual = stride.usual;
     }
 
     /// After a look that has found records: those below `limit` may come through `poll_near`, which looks at
@@ -393,8 +455,15 @@ impl Reader {
     }
 }
 
+/// The footprint of a record that is not as long as the one before. A call, so that the guess stays a branch.
+#[cold]
+#[inline(never)]
+fn unusual(len: u32) -> u64 {
+    footprint(len as usize)
+}
+
 /// The first `len` bytes of `words`, which may be overwritten meanwhile.
 #[inline(always)]
-fn copy_out(words: &[crate::sync::Word], len: u32, copies: &mut Copies) {
+fn copy_out(words: &[Word], len: u32, copies: &mut Copies) {
     copy::read_vec(words, len as usize, copies.one(), false);
 }

@@ -10,11 +10,11 @@ use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
 use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
-use crate::reader::{Found, Guard, Reader, Taken};
+use crate::reader::{Found, Guard, Reader, Stride, Taken};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
 use crate::ring::{Place, after, floor};
-use crate::sync::{at, fence_at, spin};
+use crate::sync::{Word, at, fence_at, spin};
 use crate::wait;
 
 /// Looks at `published` before going to sleep.
@@ -241,7 +241,7 @@ impl Receiver {
     #[inline(always)]
     fn copied_out(&mut self, word: usize, len: u32) -> bool {
         if self.guarded {
-            let words = &self.region.areas().data[word..word + (len as usize).div_ceil(8)];
+            let words = payload(self.region.areas(), word, len);
             copy::read_vec(words, len as usize, self.copies.one(), true);
         }
         self.guarded
@@ -422,7 +422,7 @@ impl Receiver {
                 Event::Record(Record::copied(sequence, self.copies.payload(len)))
             }
             Step::Record(Taken { sequence, len, lent: Some(word) }) => {
-                let words = &self.region.areas().data[word..word + (len as usize).div_ceil(8)];
+                let words = payload(self.region.areas(), word, len);
                 Event::Record(Record::lent(sequence, len as usize, words))
             }
             Step::Lost(loss) => Event::Lost(loss),
@@ -531,14 +531,45 @@ impl Receiver {
         self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
     }
 
+    #[inline(always)]
     pub(crate) fn drain(&mut self, max: usize, mut each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
-        for count in 0..max {
+        let mut count = 0;
+        while count < max {
+            count += self.drain_near(max - count, &mut each);
+            if count == max {
+                break;
+            }
             match self.step()? {
                 Some(step) => each(self.lend(step)),
-                None => return Ok(count),
+                None => break,
             }
+            count += 1;
         }
-        Ok(max)
+        Ok(count)
+    }
+
+    /// Records that take no more than a look at their header, where nobody overwrites them.
+    #[inline(always)]
+    fn drain_near(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
+        let Self { region, reader, lent, .. } = self;
+        // First of all: after a fork there is no memory behind the areas.
+        if region.broken() {
+            return 0;
+        }
+        let areas = region.areas();
+        let Some(stride) = reader.stride(areas) else { return 0 };
+        let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
+        let mut walk = Walk { stride, last: None, reader, lent };
+        for count in 0..max {
+            // As in `step_near`, before each record: anything may have happened in `each`.
+            if tripwire.broken() || wait::is_armed(space) {
+                return count;
+            }
+            let Some((sequence, len, words)) = walk.stride.step() else { return count };
+            walk.last = Some(len);
+            each(Event::Record(Record::lent(sequence, len as usize, words)));
+        }
+        max
     }
 
     /// Gives the seat up: cursor, slot, then the caller's lock.
@@ -555,6 +586,32 @@ impl Receiver {
             }
         }
     }
+}
+
+/// A receiver's steps over near records. It is where they have led once this is dropped, also if whoever was handed a
+/// record panics.
+struct Walk<'a> {
+    stride: Stride<'a>,
+    /// Payload bytes of the record handed on last, if any.
+    last: Option<u32>,
+    reader: &'a mut Reader,
+    lent: &'a mut Option<u32>,
+}
+
+impl Drop for Walk<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.reader.go_to(&self.stride);
+        if self.last.is_some() {
+            *self.lent = self.last;
+        }
+    }
+}
+
+/// The words of a payload of `len` bytes.
+#[inline(always)]
+fn payload(areas: Areas<'_>, word: usize, len: u32) -> &[Word] {
+    &areas.data[word..word + (len as usize).div_ceil(8)]
 }
 
 fn mode(areas: Areas<'_>) -> Option<WaitMode> {

@@ -45,7 +45,7 @@ mod hold;
 /// One handle's hold on a ring. Fields drop in this order: nothing is left that points into the backing.
 pub(crate) struct Region {
     views: Views,
-    tripwire: Tripwire,
+    tripwire: TripwirePage,
     identity: Identity,
     backing: Backing,
 }
@@ -99,7 +99,7 @@ impl Region {
         // SAFETY: a block is aligned for all types and zeroed, the areas lie in it one after the other as in
         // a file, and the region keeps the block alive.
         let views = unsafe { Views::new(block.memory, control_area, data_area, geometry) };
-        let tripwire = Tripwire::new()?;
+        let tripwire = TripwirePage::new()?;
         let owner = block.locks.join();
         Ok(Self { views, tripwire, identity, backing: Backing::Heap { block, owner } })
     }
@@ -137,7 +137,7 @@ impl Region {
         // stay until the region is dropped. Areas that this access does not write are mapped read-only: the
         // handles of such an access only load from them.
         let views = unsafe { Views::new(head_area, control_area, data_area, geometry) };
-        let tripwire = Tripwire::new()?;
+        let tripwire = TripwirePage::new()?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         let guard = if bus::is_on() {
             let tripwire = tripwire.word.0.as_ptr().expose_provenance() as u64;
@@ -176,14 +176,20 @@ impl Region {
     /// Whether the handle is of no use any more; `fault` says why.
     #[inline(always)]
     pub(crate) fn broken(&self) -> bool {
-        self.tripwire.broken()
+        self.tripwire().broken()
+    }
+
+    /// What `broken` looks at, for whoever looks often.
+    #[inline(always)]
+    pub(crate) fn tripwire(&self) -> Tripwire<'_> {
+        Tripwire(self.tripwire.word.get())
     }
 
     /// As `broken`, after accesses to the ring: whether one of them met memory that is gone.
     #[inline(always)]
     pub(crate) fn spoilt(&self) -> bool {
         signal_barrier();
-        self.tripwire.broken()
+        self.tripwire().broken()
     }
 
     /// What is wrong with a broken handle.
@@ -268,7 +274,7 @@ struct View<T: ?Sized>(NonNull<T>);
 impl<T: ?Sized> View<T> {
     #[inline(always)]
     fn get(&self) -> &T {
-        // SAFETY: views are made by `Views::new` and `Tripwire::new` alone, whose callers keep the target
+        // SAFETY: views are made by `Views::new` and `TripwirePage::new` alone, whose callers keep the target
         // where it is for as long as the view is used.
         unsafe { self.0.as_ref() }
     }
@@ -403,8 +409,19 @@ fn pointer(map: &MmapRaw) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked(map.as_mut_ptr()) }
 }
 
+/// The word that tells whether a handle is of use.
+#[derive(Clone, Copy)]
+pub(crate) struct Tripwire<'a>(&'a AtomicU64);
+
+impl Tripwire<'_> {
+    #[inline(always)]
+    pub(crate) fn broken(self) -> bool {
+        self.0.load(at!(TRIPWIRE_LOOK, Relaxed)) != INTACT
+    }
+}
+
 /// A word that a fork wipes: zero means that this is the child. The handler of SIGBUS cuts it, too.
-struct Tripwire {
+struct TripwirePage {
     word: View<AtomicU64>,
     // Held for its drop: the view points into it.
     _page: Option<MmapRaw>,
@@ -414,7 +431,7 @@ const INTACT: u64 = 1;
 /// Memory of the handle's ring is gone.
 const CUT: u64 = 2;
 
-impl Tripwire {
+impl TripwirePage {
     fn new() -> Result<Self, Error> {
         if cfg!(miri) || cfg!(meddled) {
             // Miri has no fork, and no advice to give about it; fuzz targets do not fork.
@@ -432,11 +449,6 @@ impl Tripwire {
         let word: View<AtomicU64> = View(pointer(&page).cast());
         word.get().store(INTACT, at!(TRIPWIRE_SET, Relaxed));
         Ok(Self { word, _page: Some(page) })
-    }
-
-    #[inline(always)]
-    fn broken(&self) -> bool {
-        self.word.get().load(at!(TRIPWIRE_LOOK, Relaxed)) != INTACT
     }
 
     fn wiped(&self) -> bool {

@@ -98,13 +98,34 @@ impl Writer {
     /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
     #[inline(always)]
     pub(crate) fn claim_near(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
-        // Positions are compared by their signed distance: no length may be so large that it turns the sign.
-        if len >= PADDING_BIT as usize {
-            return None;
-        }
-        let position = self.staged.position;
-        let end = position.wrapping_add(footprint(len));
-        after(self.near, end).then(|| Claimed { word: geometry.word(position) + 1, len: len as u32 })
+        near_room(self.staged.position, self.near, geometry.capacity, len)
+    }
+
+    /// Stages one record after the other, for as long as `claim_near` would give room and `goes_on`. Returns how many that
+    /// were, and the payload that did not follow; `None`: there are no more.
+    ///
+    /// All that changes from record to record is kept out of memory meanwhile, and of a length that the compiler knows not
+    /// much is left. If `payloads` panics, what was written here is not staged.
+    #[inline(always)]
+    pub(crate) fn stage_run<P: AsRef<[u8]>>(
+        &mut self,
+        areas: Areas<'_>,
+        payloads: &mut impl Iterator<Item = P>,
+        goes_on: impl Fn() -> bool,
+    ) -> (u64, Option<P>) {
+        let (capacity, near) = (areas.geometry.capacity, self.near);
+        let first = self.staged.sequence;
+        let mut staged = self.staged;
+        let rest = loop {
+            let Some(payload) = payloads.next() else { break None };
+            let bytes = payload.as_ref();
+            let room = near_room(staged.position, near, capacity, bytes.len());
+            let Some(claimed) = room.filter(|_| goes_on()) else { break Some(payload) };
+            copy::write(payload_words(areas, claimed), bytes);
+            staged = put_header(areas, claimed, staged);
+        };
+        self.staged = staged;
+        (staged.sequence.wrapping_sub(first), rest)
     }
 
     /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
@@ -177,16 +198,14 @@ impl Writer {
     /// Where the payload of `claimed` goes.
     #[inline(always)]
     pub(crate) fn payload<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [Word] {
-        &areas.data[claimed.word..claimed.word + (claimed.len as usize).div_ceil(8)]
+        payload_words(areas, claimed)
     }
 
     /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
     /// `NEAR`: the claim came from `claim_near`, so that place is in the same segment.
     #[inline(always)]
     pub(crate) fn stage<const NEAR: bool>(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
-        let sequence = self.staged.sequence;
-        areas.data[claimed.word - 1].store(header(claimed.len, sequence), at!(W2_HEADER, Relaxed));
-        let staged = self.staged.past_record(claimed.len);
+        let staged = put_header(areas, claimed, self.staged);
         self.staged = staged;
         if !NEAR && staged.position >> self.segment_shift != self.noted {
             self.note();
@@ -302,6 +321,30 @@ impl Writer {
             index::write(areas, place, now);
         }
     }
+}
+
+/// Room for a record of `len` payload bytes at `position`, if it ends before `near`.
+#[inline(always)]
+fn near_room(position: u64, near: u64, capacity: u64, len: usize) -> Option<Claimed> {
+    // Positions are compared by their signed distance: no length may be so large that it turns the sign.
+    if len >= PADDING_BIT as usize {
+        return None;
+    }
+    let end = position.wrapping_add(footprint(len));
+    let word = ((position & (capacity - 1)) / 8) as usize + 1;
+    after(near, end).then_some(Claimed { word, len: len as u32 })
+}
+
+#[inline(always)]
+fn payload_words(areas: Areas<'_>, claimed: Claimed) -> &[Word] {
+    &areas.data[claimed.word..claimed.word + (claimed.len as usize).div_ceil(8)]
+}
+
+/// The header of the record that begins at a place. Returns the place behind it.
+#[inline(always)]
+fn put_header(areas: Areas<'_>, claimed: Claimed, place: Place) -> Place {
+    areas.data[claimed.word - 1].store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
+    place.past_record(claimed.len)
 }
 
 #[cfg(all(test, not(loom)))]
