@@ -432,7 +432,7 @@ mod vector {
     use core::arch::asm;
     use core::mem::MaybeUninit;
 
-    use super::{WORD, read_plain, write_plain};
+    use super::{WORD, read_plain, store, write_tail};
     use crate::sync::Word;
 
     /// Widths of a vector in bytes. Every processor has SSE.
@@ -570,7 +570,7 @@ mod vector {
         let (bytes, last) = bytes.split_at(moved);
         let (ring_first, words) = words.split_at(before / WORD);
         let (words, ring_last) = words.split_at(moved / WORD);
-        write_plain(ring_first, first);
+        write_first(ring_first, first);
         let to = words.as_ptr().cast_mut().cast();
         if WIDTH == AVX {
             // SAFETY: `bytes` and `words` are `moved` bytes each, in whole vectors, and `words` starts at a
@@ -580,7 +580,37 @@ mod vector {
             // SAFETY: as above.
             unsafe { store_sse(bytes.as_ptr(), to, moved) };
         }
-        write_plain(ring_last, last);
+        write_last(ring_last, last);
+    }
+
+    /// Stores fewer words than a vector has, up to a boundary of one. No loop.
+    #[inline(always)]
+    fn write_first(words: &[Word], bytes: &[u8]) {
+        let chunks = bytes.as_chunks::<WORD>().0;
+        let odd = chunks.len() & 1;
+        if odd == 1 {
+            store(&words[0], u64::from_le_bytes(chunks[0]));
+        }
+        if chunks.len() & 2 == 2 {
+            let (words, chunks) = (&words[odd..][..2], &chunks[odd..][..2]);
+            // SAFETY: two of both, up to a boundary of more than their bytes.
+            unsafe { store_pairs(words, chunks, 1) };
+        }
+    }
+
+    /// Stores fewer bytes than a vector has, from a boundary of one. No loop.
+    #[inline(always)]
+    fn write_last(words: &[Word], bytes: &[u8]) {
+        let chunks = bytes.as_chunks::<WORD>().0;
+        let even = chunks.len() & 2;
+        if even == 2 {
+            // SAFETY: two of both, from a boundary of more than their bytes.
+            unsafe { store_pairs(&words[..2], &chunks[..2], 1) };
+        }
+        if chunks.len() & 1 == 1 {
+            store(&words[even], u64::from_le_bytes(chunks[even]));
+        }
+        write_tail(&words[chunks.len()..], bytes);
     }
 
     #[inline(never)]

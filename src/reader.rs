@@ -50,42 +50,59 @@ pub(crate) struct Reader {
     patience: Patience,
 }
 
-/// A reader on its way over records that are near, for as long as nothing but their headers is to be looked at. All of it
-/// is meant to stay in registers.
+/// A reader on its way over records that are near, for as long as nothing but their headers is to be looked at. What
+/// changes with every record is little enough to stay in registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stride<'a> {
-    next: Place,
-    /// Bytes that are near.
-    left: u64,
-    /// Payload bytes of the record before, and the bytes it took up in the ring.
+    /// What is near and ahead.
+    rest: &'a [Word],
+    sequence: u64,
+    /// Payload bytes of the record before, and the words that it took up in the ring.
     usual: u32,
-    size: u64,
-    data: &'a [Word],
-    mask: u64,
+    size: usize,
+    /// Where the records of that length began, and what was ahead there.
+    began: Place,
+    ahead: usize,
 }
 
 impl<'a> Stride<'a> {
     /// One record further: its sequence, payload bytes and payload. `None`: as of `poll_near`.
     #[inline(always)]
     pub(crate) fn step(&mut self) -> Option<(u64, u32, &'a [Word])> {
-        let word = ((self.next.position & self.mask) / 8) as usize;
+        let (header, _) = self.rest.split_first()?;
+        let (len, sequence) = unpack(header.load_gated(at!(R2_HEADER, Relaxed)));
         // A guess, as in `poll_near`.
-        let mut record = self.data.get(word..word + (self.size / 8) as usize)?;
-        let (len, sequence) = unpack(record.first()?.load_gated(at!(R2_HEADER, Relaxed)));
         if len != self.usual {
-            self.size = unusual(len);
-            self.usual = len;
-            record = self.data.get(word..word + (self.size / 8) as usize)?;
+            *self = self.unusual(len);
         }
-        if self.size > self.left || sequence != self.next.sequence as u32 {
+        // Padding, and every strange length, is larger than what is ahead.
+        let (record, rest) = self.rest.split_at_checked(self.size)?;
+        let at = self.sequence;
+        if sequence != at as u32 {
             return None;
         }
-        let sequence = self.next.sequence;
-        self.left -= self.size;
-        self.next.position = self.next.position.wrapping_add(self.size);
-        self.next.sequence = sequence.wrapping_add(1);
-        self.next.bytes = self.next.bytes.wrapping_add(u64::from(self.usual));
-        Some((sequence, self.usual, record.get(1..)?))
+        self.rest = rest;
+        self.sequence = at.wrapping_add(1);
+        Some((at, self.usual, record.get(1..)?))
+    }
+
+    /// The same, for a record of another length. A call, so that the guess stays a branch.
+    #[cold]
+    #[inline(never)]
+    fn unusual(&self, len: u32) -> Self {
+        let size = (footprint(len as usize) / 8) as usize;
+        Self { usual: len, size, began: self.place(), ahead: self.rest.len(), ..*self }
+    }
+
+    /// Where the steps have led.
+    #[inline(always)]
+    fn place(&self) -> Place {
+        let records = self.sequence.wrapping_sub(self.began.sequence);
+        Place {
+            position: self.began.position.wrapping_add(8 * (self.ahead - self.rest.len()) as u64),
+            sequence: self.sequence,
+            bytes: self.began.bytes.wrapping_add(records.wrapping_mul(u64::from(self.usual))),
+        }
     }
 }
 
@@ -193,22 +210,26 @@ impl Reader {
     /// brings back where they have led.
     #[inline(always)]
     pub(crate) fn stride<'a>(&self, areas: Areas<'a>) -> Option<Stride<'a>> {
-        let Self { next, near, usual, .. } = *self;
-        let is_near = self.guard == Guard::Never && after(near, next.position);
-        is_near.then(|| Stride {
-            next,
-            left: near.wrapping_sub(next.position),
-            usual,
-            size: footprint(usual as usize),
-            data: areas.data,
-            mask: areas.geometry.capacity - 1,
+        if self.guard != Guard::Never || !after(self.near, self.next.position) {
+            return None;
+        }
+        // No further than the end of the ring, by `allow_near`.
+        let word = areas.geometry.word(self.next.position);
+        let ahead = (self.near.wrapping_sub(self.next.position) / 8) as usize;
+        Some(Stride {
+            rest: areas.data.get(word..word + ahead)?,
+            sequence: self.next.sequence,
+            usual: self.usual,
+            size: (footprint(self.usual as usize) / 8) as usize,
+            began: self.next,
+            ahead,
         })
     }
 
     /// Goes on where the steps have led.
     #[inline(always)]
     pub(crate) fn go_to(&mut self, stride: &Stride<'_>) {
-        self.next = stride.next;
+        self.next = stride.place();
         self.usual = stride.usual;
     }
 
@@ -453,13 +474,6 @@ impl Reader {
         self.near = place.position;
         Some((left, place))
     }
-}
-
-/// The footprint of a record that is not as long as the one before. A call, so that the guess stays a branch.
-#[cold]
-#[inline(never)]
-fn unusual(len: u32) -> u64 {
-    footprint(len as usize)
 }
 
 /// The first `len` bytes of `words`, which may be overwritten meanwhile.
