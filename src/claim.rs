@@ -105,7 +105,7 @@ impl<'a> Claim<'a> {
         let staged = producer.stage::<false>(claimed);
         producer.express_claimed(claimed, staged);
         // A failure is final, and told by the next call.
-        let _ = producer.make_visible::<false>(staged);
+        let _ = producer.make_visible(staged);
         staged.sequence.wrapping_sub(1)
     }
 }
@@ -237,7 +237,7 @@ impl<'a> Batch<'a> {
         if self.records == 0 {
             return None;
         }
-        self.producer.make_visible::<false>(self.producer.writer().staged()).ok()?;
+        self.producer.make_visible(self.producer.writer().staged()).ok()?;
         Some(self.producer.next_sequence().wrapping_sub(1))
     }
 }

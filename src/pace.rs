@@ -5,6 +5,8 @@
 //!
 //! Private to the producer: an express block that is left alone is what readers find beside every longer record too.
 
+use crate::ring::after;
+
 /// Sends between two looks at the clock, which cost about 30 ns each. While there is no rush, so many that even of the
 /// slowest one in a hundred few have one in them; in a rush, the most that go without a copy after it is over.
 const CALM: u64 = 512;
@@ -13,27 +15,30 @@ const RUSH: u64 = 64;
 /// one line, so whoever sends faster is not waiting for answers.
 const RUSH_NS: u64 = 100;
 
-/// How fast records are sent, one by one.
+/// How fast records are sent, one by one, and so whether they are copied.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Sends until the next look, and since the last.
-    window: u64,
+    /// Are records to be copied?
+    copies: bool,
+    /// The sequence at which to look at the clock, and the one at the last look, with its time.
+    due: u64,
     began: u64,
     began_ns: u64,
-    is_rush: bool,
 }
 
 impl Pace {
-    /// The next record is this one.
-    pub(crate) fn new(sequence: u64) -> Self {
-        Self { window: CALM, began: sequence, began_ns: 0, is_rush: false }
+    /// The next record is this one. `copies`: the ring has express copies.
+    pub(crate) fn new(sequence: u64, copies: bool) -> Self {
+        // Where there is nothing to be left out no look is ever due.
+        let window = if copies { CALM } else { u64::MAX / 2 };
+        Self { copies, due: sequence.wrapping_add(window), began: sequence, began_ns: 0 }
     }
 
     /// A record is sent, and the next is this one.
     #[inline(always)]
     pub(crate) fn count(&mut self, sequence: u64, now_ns: fn() -> u64) {
         // The models have no time, and want every copy.
-        if !cfg!(loom) && sequence.wrapping_sub(self.began) >= self.window {
+        if !cfg!(loom) && after(sequence, self.due) {
             self.measure(sequence, now_ns());
         }
     }
@@ -43,21 +48,22 @@ impl Pace {
     fn measure(&mut self, sequence: u64, now_ns: u64) {
         // What went in batches counts as well: it was sent.
         let sent = sequence.wrapping_sub(self.began);
-        self.is_rush = now_ns.wrapping_sub(self.began_ns) < sent.saturating_mul(RUSH_NS);
-        self.window = if self.is_rush { RUSH } else { CALM };
+        let is_rush = now_ns.wrapping_sub(self.began_ns) < sent.saturating_mul(RUSH_NS);
+        self.copies = !is_rush;
+        self.due = sequence.wrapping_add(if is_rush { RUSH } else { CALM });
         (self.began, self.began_ns) = (sequence, now_ns);
     }
 
     /// A rush, for as long as the next look at the clock is off.
     #[cfg(test)]
     pub(crate) fn rush(sequence: u64) -> Self {
-        Self { window: RUSH, is_rush: true, ..Self::new(sequence) }
+        Self { copies: false, due: sequence.wrapping_add(RUSH), ..Self::new(sequence, true) }
     }
 
-    /// Are records sent too fast for anybody to wait for one?
+    /// Are records copied? Not where they are sent too fast for anybody to wait for one.
     #[inline(always)]
-    pub(crate) fn is_rush(&self) -> bool {
-        self.is_rush
+    pub(crate) fn copies(&self) -> bool {
+        self.copies
     }
 }
 
@@ -71,17 +77,17 @@ mod tests {
         let mut rushed = 0;
         for sequence in from..from + count {
             now_ns += apart;
-            if sequence - pace.began >= pace.window {
+            if sequence > pace.due {
                 pace.measure(sequence, now_ns);
             }
-            rushed += u64::from(pace.is_rush());
+            rushed += u64::from(!pace.copies());
         }
         rushed
     }
 
     #[test]
     fn a_rush_is_known_soon_and_its_end_sooner() {
-        let mut pace = Pace::new(7);
+        let mut pace = Pace::new(7, true);
         // The first window has no beginning in time.
         assert_eq!(rushed(&mut pace, 8, 10 * CALM, RUSH_NS / 2), 8 * CALM + 1);
         assert!((1..=RUSH).contains(&rushed(&mut pace, 8 + 10 * CALM, CALM, RUSH_NS)));
@@ -89,6 +95,6 @@ mod tests {
 
     #[test]
     fn whoever_takes_turns_is_in_no_rush() {
-        assert_eq!(rushed(&mut Pace::new(7), 8, 1000, RUSH_NS), 0);
+        assert_eq!(rushed(&mut Pace::new(7, true), 8, 1000, RUSH_NS), 0);
     }
 }

@@ -222,7 +222,13 @@ impl Producer {
         let areas = self.region.areas();
         let staged = self.writer.stage::<NEAR>(areas, claimed);
         self.writer.fill(areas, claimed, staged, payload);
-        self.make_visible::<NEAR>(staged)?;
+        if NEAR {
+            // No guard is on this memory, nor does the record begin a segment: what `make_visible` has to look for.
+            Writer::publish_alone(areas, staged);
+            self.notify();
+        } else {
+            self.make_visible(staged)?;
+        }
         Ok(staged.sequence.wrapping_sub(1))
     }
 
@@ -418,26 +424,31 @@ impl Producer {
         }
     }
 
-    /// Staged records become visible, and whoever sleeps for them is woken. `NEAR`: they begin no segment.
+    /// Staged records become visible, and whoever sleeps for them is woken.
     #[inline(always)]
-    pub(crate) fn make_visible<const NEAR: bool>(&mut self, staged: Place) -> Result<(), SendError> {
+    pub(crate) fn make_visible(&mut self, staged: Place) -> Result<(), SendError> {
         // What was written to memory that is gone is in no file: nobody may be led there.
         if self.region.spoilt() {
             self.writer.withhold();
             return Err(self.region.fault().into());
         }
         self.writer.publish(self.region.areas(), staged);
-        if !NEAR && self.writer.has_notes() {
+        if self.writer.has_notes() {
             self.write_notes();
         }
-        if wait::notify(&self.region.areas().control.data.word, self.mode) {
-            self.count_wake();
-        }
+        self.notify();
         // Nor did anybody see it if that memory is gone.
         if self.region.spoilt() {
             return Err(self.region.fault().into());
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn notify(&mut self) {
+        if wait::notify(&self.region.areas().control.data.word, self.mode) {
+            self.count_wake();
+        }
     }
 
     #[cold]

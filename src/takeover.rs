@@ -32,7 +32,7 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     // The dead producer may have been writing the express copy; its stamp must not come to match.
     areas.head.express.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
     let place = recover(areas, published)?;
-    let writer = Writer::resume(areas, place, clock::wall_ns);
+    let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
     let mode = negotiate(region.geometry().wait);
     let epoch = begin_epoch(areas, published, mode);
     Ok(Succession { writer, mode, epoch })

@@ -22,6 +22,8 @@ pub(crate) struct Writer {
     /// A claim that ends before this needs no other check: not after the limit, `reserve`, the end of the segment
     /// and so of the ring, nor the most that a batch may span.
     near: u64,
+    /// Nothing is ever near: memory may go at any time, which is to be looked for after every record.
+    guarded: bool,
     /// The segment, counted over all laps, of the newest index entry written or noted.
     noted: u64,
     /// Places to be written to the index once they are published.
@@ -50,8 +52,8 @@ pub(crate) enum Refused {
 
 impl Writer {
     /// Goes on where the ring stands. The caller holds the producer's lock, and the segment of `published` has
-    /// its index entry.
-    pub(crate) fn resume(areas: Areas<'_>, published: Place, clock: fn() -> u64) -> Self {
+    /// its index entry. `guarded`: no claim is to be near.
+    pub(crate) fn resume(areas: Areas<'_>, published: Place, guarded: bool, clock: fn() -> u64) -> Self {
         let segment_shift = areas.geometry.stride().trailing_zeros();
         // The dead producer's `reserve` stays: what it dirtied must not come to look whole. The limit forces the
         // first claim to scan the gates, and the fence of that scan [G1] orders this look at `reserve` before the
@@ -63,10 +65,11 @@ impl Writer {
             reserve,
             limit: published.position,
             near: published.position,
+            guarded,
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
             segment_shift,
-            pace: Pace::new(published.sequence),
+            pace: Pace::new(published.sequence, areas.geometry.express),
             clock,
         }
     }
@@ -142,7 +145,9 @@ impl Writer {
         let segment_end = (position & !(stride - 1)).wrapping_add(stride);
         let batch_end = self.published().position.wrapping_add(areas.geometry.capacity / 2);
         let first = |a, b| if after(a, b) { b } else { a };
-        self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+        if !self.guarded {
+            self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+        }
         Ok(Claimed { word: areas.geometry.word(position) + 1, len })
     }
 
@@ -258,7 +263,7 @@ impl Writer {
     #[inline(always)]
     fn express<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
         let bytes = claimed.len as usize;
-        let short = areas.geometry.express && bytes <= EXPRESS_BYTES && !self.pace.is_rush();
+        let short = bytes <= EXPRESS_BYTES && self.pace.copies();
         short.then(|| &areas.head.express.payload[..bytes.div_ceil(8)])
     }
 
@@ -279,13 +284,19 @@ impl Writer {
     /// here, it would have to wait for the stores before it.
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
+        Self::publish_alone(areas, staged);
+        if let Some(published) = &mut self.batch {
+            *published = staged;
+        }
+    }
+
+    /// The same outside a batch.
+    #[inline(always)]
+    pub(crate) fn publish_alone(areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
         // Orders: header, payload and express copy before `published`.
         // Without it: a reader may see `published` and read what the last lap left there.
         areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
-        if let Some(published) = &mut self.batch {
-            *published = staged;
-        }
     }
 
     /// What is staged will not be published, nor anything after it: the ring's memory is gone. The next sequence is still
@@ -357,7 +368,7 @@ mod tests {
         let ring = Options::new().capacity(4096).local().expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.areas();
-        let mut writer = Writer::resume(areas, producer.writer().published(), || 0);
+        let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         let mut send = |pace, byte| {
             writer.pace = pace;
@@ -371,10 +382,10 @@ mod tests {
             let stamp = areas.head.express.stamp.load(at!(R3_STAMP, Relaxed));
             (staged, stamp == staged.position)
         };
-        let (first, is_repeated) = send(Pace::new(0), 1);
+        let (first, is_repeated) = send(Pace::new(0, true), 1);
         assert!(is_repeated, "nobody is in a rush");
         let (second, is_repeated) = send(Pace::rush(first.sequence), 2);
         assert!(!is_repeated, "in a rush");
-        assert!(send(Pace::new(second.sequence), 3).1, "the rush is over");
+        assert!(send(Pace::new(second.sequence, true), 3).1, "the rush is over");
     }
 }
