@@ -10,8 +10,9 @@ use crate::windows::{partner, trips};
 /// Round trips before the first that is timed, at least.
 pub const WARM: u64 = 1000;
 
-/// Calls a function for `bytes` with the number of words as a constant: the compiler then unrolls the floor's copies
-/// as far as it likes.
+/// Calls a function for so many bytes with the number of words as a constant: the compiler then unrolls its copies as far
+/// as it likes.
+#[macro_export]
 macro_rules! by_words {
     ($bytes:expr, $function:ident($($argument:expr),*)) => {
         match $bytes {
@@ -22,11 +23,10 @@ macro_rules! by_words {
             1024 => $function::<128>($($argument),*),
             4096 => $function::<512>($($argument),*),
             65_536 => $function::<8192>($($argument),*),
-            bytes => Err(anyhow::anyhow!("no floor is made for {bytes} bytes")),
+            bytes => Err(anyhow::anyhow!("nothing is measured with {bytes} bytes")),
         }
     };
 }
-pub(crate) use by_words;
 
 /// Round trips of so many bytes, `count` to a window.
 pub fn lines(scene: &Scene, bytes: usize, count: u64) -> Result<Measured> {

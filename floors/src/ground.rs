@@ -135,6 +135,19 @@ pub fn sum_in_place(record: &Record<'_>) -> u64 {
     sum(bytes)
 }
 
+/// The same of a record that ought to have `N` words; it is an error if it has not.
+#[inline]
+pub fn sum_of<const N: usize>(record: &Record<'_>) -> anyhow::Result<u64> {
+    // SAFETY: as above.
+    let bytes = unsafe { record.as_slice() };
+    match bytes.as_chunks::<8>() {
+        (words, []) if words.len() == N => {
+            Ok(sum(words.first_chunk::<N>().map_or(bytes, |words| words.as_flattened())))
+        }
+        _ => Err(anyhow::anyhow!("a record of {} bytes where all have {}", bytes.len(), N * 8)),
+    }
+}
+
 /// Fills a claim where it is. The ring has to be for gated consumers only.
 pub fn fill_in_place(claim: &mut Claim<'_>, bytes: &[u8]) -> anyhow::Result<()> {
     // SAFETY: the ring is this benchmark's own, and its consumers are this library's.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 
-use crate::bounce::by_words;
+use crate::by_words;
 use crate::figures::Measured;
 use crate::ground::{APART, Word};
 use crate::scene::{Scene, Side};

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, WaitMode};
 use quoit_floors::figures::Measured;
-use quoit_floors::ground::sum_in_place;
+use quoit_floors::ground::sum_of;
 use quoit_floors::scene::Scene;
 use quoit_floors::stream::{capacity, warm};
 use quoit_floors::windows::{partner, records};
@@ -23,7 +23,7 @@ pub(crate) fn fan(scene: &Scene, count: u64, readers: usize) -> Result<Measured>
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            let payload = [0x5a_u8; BYTES];
+            let payload = [[0x5a; 8]; BYTES / 8];
             singly(producer, &payload, warm)?;
             // The last consumer's last record ends the window.
             records(scene, count, || {
@@ -52,7 +52,7 @@ fn take(scene: &Scene, consumer: &mut Consumer, count: u64) -> Result<()> {
     while left > 0 {
         match consumer.try_recv()? {
             Some(Event::Record(record)) => {
-                total = total.wrapping_add(sum_in_place(&record));
+                total = total.wrapping_add(sum_of::<{ BYTES / 8 }>(&record)?);
                 left -= 1;
             }
             Some(event) => return Err(unexpected(&event)),

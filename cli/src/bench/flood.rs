@@ -22,7 +22,7 @@ pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Re
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            let payload = [0x5a_u8; BYTES];
+            let payload = [[0x5a; 8]; BYTES / 8];
             let count = count / batch as u64 * batch as u64;
             let mut send = |count: u64| match batch {
                 1 => singly(producer, &payload, count),

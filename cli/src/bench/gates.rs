@@ -74,9 +74,10 @@ pub(crate) fn gates(scene: &Scene, laps: u64, slots: usize) -> Result<Measured> 
 
 /// The mean over calm bursts of at least a lap, so that the looks at the gates have their share in it.
 fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Measured> {
-    singly(&mut producer, &vec![0x5a; LARGE], FIRST)?;
+    let large = vec![0x5a; LARGE];
+    (0..FIRST).try_for_each(|_| producer.send(&large).map(drop))?;
     scene.meet();
-    let payload = [0x5a_u8; BYTES];
+    let payload = [[0x5a; 8]; BYTES / 8];
     let (mut kept, mut nanos, mut left_out) = (0, 0.0, 0);
     let began = Instant::now();
     loop {
@@ -97,7 +98,7 @@ fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Measure
             break;
         }
         scene.meet();
-        producer.send(&payload)?;
+        producer.send(payload.as_flattened())?;
         scene.meet();
     }
     let figures = Figures {

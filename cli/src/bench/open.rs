@@ -99,7 +99,7 @@ pub(crate) fn ring(scene: &Scene, count: u64, interval: u64) -> Result<Measured>
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            singly(producer, &payload, warm)?;
+            singly(producer, &[[0x5a; 8]; WORDS], warm)?;
             partner(scene, || {
                 paced(count, interval, |due| {
                     payload[..8].copy_from_slice(&due.to_le_bytes());

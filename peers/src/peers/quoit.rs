@@ -1,13 +1,14 @@
 //! quoit, in its default mode, which can sleep. Nobody sleeps here: receivers poll.
 #![allow(unsafe_code, reason = "records of a trusted producer are read in place")]
 
+use std::iter::repeat_n;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, Options, Producer};
 
 use super::{Peer, view};
-use crate::work::{BATCH, CAPACITY, Receiver, Sender, Shape};
+use crate::work::{BATCH, CAPACITY, GULP, Receiver, Sender, Shape};
 
 pub(crate) enum Quoit {}
 
@@ -35,9 +36,7 @@ impl<const N: usize> Sender<N> for Producer {
     #[inline(always)]
     fn send_batch(&mut self, record: &[u64; N]) -> Result<()> {
         let mut batch = self.batch();
-        for _ in 0..BATCH {
-            batch.send(bytemuck::bytes_of(record))?;
-        }
+        batch.send_all(repeat_n(bytemuck::bytes_of(record), BATCH))?;
         batch.publish();
         Ok(())
     }
@@ -50,17 +49,21 @@ pub(crate) struct Reader {
 
 impl<const N: usize> Receiver<N> for Reader {
     #[inline(always)]
-    fn receive(&mut self, each: impl FnMut(&[u64; N])) -> Result<usize> {
-        match self.consumer.try_recv()? {
-            Some(Event::Record(record)) => {
+    fn receive(&mut self, mut each: impl FnMut(&[u64; N])) -> Result<usize> {
+        let (mut records, mut trouble) = (0, None);
+        self.consumer.drain(GULP, |event| match event {
+            Event::Record(record) => {
                 // SAFETY: the ring is this program's own, and its producer is this library's. What a lossy consumer
                 // gets is a checked copy.
-                view(unsafe { record.as_slice() }, each);
-                Ok(1)
+                view(unsafe { record.as_slice() }, &mut each);
+                records += 1;
             }
-            Some(Event::Lost(_)) if self.lossy => Ok(0),
-            Some(event) => bail!("told {event:?} in the middle of a measurement"),
-            None => Ok(0),
+            Event::Lost(_) if self.lossy => {}
+            event => trouble = Some(format!("{event:?}")),
+        })?;
+        match trouble {
+            Some(event) => bail!("told {event} in the middle of a measurement"),
+            None => Ok(records),
         }
     }
 }
