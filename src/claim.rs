@@ -42,7 +42,7 @@ impl<'a> Claim<'a> {
     }
 
     fn words(&self) -> &[Word] {
-        self.producer.writer().payload(self.producer.areas(), self.claimed)
+        self.claimed.words(self.producer.areas())
     }
 
     /// Payload bytes of the record.
@@ -105,7 +105,7 @@ impl<'a> Claim<'a> {
         let staged = producer.stage::<false>(claimed);
         producer.express_claimed(claimed, staged);
         // A failure is final, and told by the next call.
-        let _ = producer.make_visible(staged);
+        let _ = producer.make_visible::<false>(staged);
         staged.sequence.wrapping_sub(1)
     }
 }
@@ -198,7 +198,7 @@ impl<'a> Batch<'a> {
 
     #[inline(always)]
     fn append<const NEAR: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> u64 {
-        copy::write(self.producer.writer().payload(self.producer.areas(), claimed), payload);
+        copy::write(claimed.words(self.producer.areas()), payload);
         self.records += 1;
         self.producer.stage::<NEAR>(claimed).sequence.wrapping_sub(1)
     }
@@ -237,7 +237,7 @@ impl<'a> Batch<'a> {
         if self.records == 0 {
             return None;
         }
-        self.producer.make_visible(self.producer.writer().staged()).ok()?;
+        self.producer.make_visible::<false>(self.producer.writer().staged()).ok()?;
         Some(self.producer.next_sequence().wrapping_sub(1))
     }
 }

@@ -428,7 +428,7 @@ impl Geometry {
     /// Word number of `position` in the data area.
     #[inline(always)]
     pub(crate) fn word(&self, position: u64) -> usize {
-        ((position & (self.capacity - 1)) / 8) as usize
+        word_of(position, self.capacity)
     }
 
     /// Bytes from `position` to the end of the ring.
@@ -492,6 +492,12 @@ pub(crate) struct Areas<'a> {
     pub(crate) control: &'a Control,
     pub(crate) slots: &'a [Slot],
     pub(crate) data: &'a [Word],
+}
+
+/// Word number of `position` in a data area of `capacity` bytes.
+#[inline(always)]
+pub(crate) fn word_of(position: u64, capacity: u64) -> usize {
+    ((position & (capacity - 1)) / 8) as usize
 }
 
 /// Bytes a record of `len` payload bytes takes up in the ring: header word and payload, rounded up to 8.

@@ -222,13 +222,7 @@ impl Producer {
         let areas = self.region.areas();
         let staged = self.writer.stage::<NEAR>(areas, claimed);
         self.writer.fill(areas, claimed, staged, payload);
-        if NEAR {
-            // No guard is on this memory, nor does the record begin a segment: what `make_visible` has to look for.
-            Writer::publish_alone(areas, staged);
-            self.notify();
-        } else {
-            self.make_visible(staged)?;
-        }
+        self.make_visible::<NEAR>(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
 
@@ -424,31 +418,27 @@ impl Producer {
         }
     }
 
-    /// Staged records become visible, and whoever sleeps for them is woken.
+    /// Staged records become visible, and whoever sleeps for them is woken. `NEAR`: they begin no segment, and memory of
+    /// this ring does not go unseen, as nothing is near where it might.
     #[inline(always)]
-    pub(crate) fn make_visible(&mut self, staged: Place) -> Result<(), SendError> {
+    pub(crate) fn make_visible<const NEAR: bool>(&mut self, staged: Place) -> Result<(), SendError> {
         // What was written to memory that is gone is in no file: nobody may be led there.
-        if self.region.spoilt() {
+        if !NEAR && self.region.spoilt() {
             self.writer.withhold();
             return Err(self.region.fault().into());
         }
         self.writer.publish(self.region.areas(), staged);
-        if self.writer.has_notes() {
+        if !NEAR && self.writer.has_notes() {
             self.write_notes();
         }
-        self.notify();
-        // Nor did anybody see it if that memory is gone.
-        if self.region.spoilt() {
-            return Err(self.region.fault().into());
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn notify(&mut self) {
         if wait::notify(&self.region.areas().control.data.word, self.mode) {
             self.count_wake();
         }
+        // Nor did anybody see it if that memory is gone.
+        if !NEAR && self.region.spoilt() {
+            return Err(self.region.fault().into());
+        }
+        Ok(())
     }
 
     #[cold]

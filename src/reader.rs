@@ -210,13 +210,11 @@ impl Reader {
     /// brings back where they have led.
     #[inline(always)]
     pub(crate) fn stride<'a>(&self, areas: Areas<'a>) -> Option<Stride<'a>> {
-        if self.guard != Guard::Never || !after(self.near, self.next.position) {
-            return None;
-        }
-        // No further than the end of the ring, by `allow_near`.
+        let is_near = self.guard == Guard::Never && after(self.near, self.next.position);
+        let ahead = is_near.then(|| (self.near.wrapping_sub(self.next.position) / 8) as usize)?;
         let word = areas.geometry.word(self.next.position);
-        let ahead = (self.near.wrapping_sub(self.next.position) / 8) as usize;
         Some(Stride {
+            // No further than the end of the ring, by `allow_near`.
             rest: areas.data.get(word..word + ahead)?,
             sequence: self.next.sequence,
             usual: self.usual,

@@ -66,6 +66,10 @@ impl Region {
         false
     }
 
+    pub(crate) fn tripwire(&self) -> Tripwire {
+        Tripwire
+    }
+
     pub(crate) fn spoilt(&self) -> bool {
         false
     }
@@ -193,5 +197,15 @@ fn account() -> Account {
         first_lost: zero(),
         last_lost: zero(),
         by_cause: zeros(),
+    }
+}
+
+/// Nobody forks in a model.
+#[derive(Clone, Copy)]
+pub(crate) struct Tripwire;
+
+impl Tripwire {
+    pub(crate) fn broken(self) -> bool {
+        false
     }
 }

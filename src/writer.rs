@@ -3,7 +3,9 @@
 use crate::clock;
 use crate::copy;
 use crate::index;
-use crate::layout::{Areas, EXPRESS_BESIDE, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header};
+use crate::layout::{
+    Areas, EXPRESS_BESIDE, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header, word_of,
+};
 use crate::pace::Pace;
 use crate::ring::{Place, after};
 use crate::sync::{Word, at, fence_at};
@@ -39,6 +41,14 @@ pub(crate) struct Claimed {
     /// Word number of the payload in the data area.
     word: usize,
     pub(crate) len: u32,
+}
+
+impl Claimed {
+    /// Where the payload goes.
+    #[inline(always)]
+    pub(crate) fn words(self, areas: Areas<'_>) -> &[Word] {
+        &areas.data[self.word..self.word + (self.len as usize).div_ceil(8)]
+    }
 }
 
 /// Why there is no room.
@@ -124,7 +134,7 @@ impl Writer {
             let bytes = payload.as_ref();
             let room = near_room(staged.position, near, capacity, bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break Some(payload) };
-            copy::write(payload_words(areas, claimed), bytes);
+            copy::write(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
         self.staged = staged;
@@ -200,12 +210,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Where the payload of `claimed` goes.
-    #[inline(always)]
-    pub(crate) fn payload<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [Word] {
-        payload_words(areas, claimed)
-    }
-
     /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
     /// `NEAR`: the claim came from `claim_near`, so that place is in the same segment.
     #[inline(always)]
@@ -230,7 +234,7 @@ impl Writer {
     #[inline(always)]
     pub(crate) fn fill(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
         self.pace.count(staged.sequence, clock::monotonic_ns);
-        let words = self.payload(areas, claimed);
+        let words = claimed.words(areas);
         match self.express(areas, claimed) {
             Some(express) => {
                 // The line of `published` is asked for by the stores themselves: as late as can be, as readers look at it
@@ -252,7 +256,7 @@ impl Writer {
     pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
         let Some(express) = self.express(areas, claimed) else { return };
         Self::open_express(areas, claimed, staged);
-        for (word, filled) in express.iter().zip(self.payload(areas, claimed)) {
+        for (word, filled) in express.iter().zip(claimed.words(areas)) {
             // The producer's own word: nobody else writes it.
             word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
         }
@@ -284,19 +288,13 @@ impl Writer {
     /// here, it would have to wait for the stores before it.
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
-        Self::publish_alone(areas, staged);
-        if let Some(published) = &mut self.batch {
-            *published = staged;
-        }
-    }
-
-    /// The same outside a batch.
-    #[inline(always)]
-    pub(crate) fn publish_alone(areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
         // Orders: header, payload and express copy before `published`.
         // Without it: a reader may see `published` and read what the last lap left there.
         areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
+        if let Some(published) = &mut self.batch {
+            *published = staged;
+        }
     }
 
     /// What is staged will not be published, nor anything after it: the ring's memory is gone. The next sequence is still
@@ -342,13 +340,7 @@ fn near_room(position: u64, near: u64, capacity: u64, len: usize) -> Option<Clai
         return None;
     }
     let end = position.wrapping_add(footprint(len));
-    let word = ((position & (capacity - 1)) / 8) as usize + 1;
-    after(near, end).then_some(Claimed { word, len: len as u32 })
-}
-
-#[inline(always)]
-fn payload_words(areas: Areas<'_>, claimed: Claimed) -> &[Word] {
-    &areas.data[claimed.word..claimed.word + (claimed.len as usize).div_ceil(8)]
+    after(near, end).then(|| Claimed { word: word_of(position, capacity) + 1, len: len as u32 })
 }
 
 /// The header of the record that begins at a place. Returns the place behind it.
@@ -377,7 +369,7 @@ mod tests {
             writer.fill(areas, claimed, staged, &[byte; 13]);
             writer.publish(areas, staged);
             let mut filled = [0; 13];
-            copy::read(writer.payload(areas, claimed), &mut filled, true);
+            copy::read(claimed.words(areas), &mut filled, true);
             assert_eq!(filled, [byte; 13]);
             let stamp = areas.head.express.stamp.load(at!(R3_STAMP, Relaxed));
             (staged, stamp == staged.position)

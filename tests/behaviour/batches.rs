@@ -11,6 +11,9 @@ crate::behaviours! {
     a_batch_becomes_visible_at_once,
     a_dropped_batch_leaves_no_trace,
     an_empty_batch_publishes_nothing,
+    many_at_once_are_as_many_one_by_one,
+    many_at_once_stop_where_one_would,
+    a_panic_among_many_leaves_what_was_added,
     sends_and_claims_mix,
     batches_and_single_sends_mix,
     a_batch_crosses_the_end_of_the_ring,
@@ -52,6 +55,77 @@ fn a_batch_becomes_visible_at_once(setup: Setup) {
     }
     oracle.is_done(&sent, setup.first);
     assert_eq!(observer.next_sequence(), sent.next());
+}
+
+fn many_at_once_are_as_many_one_by_one(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle, mut observed) = (setup.sent(), setup.oracle(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    let mut observer = ring.observer(Start::Newest);
+    for round in 0..60 {
+        // Of one length and of many, of every way to copy, across segments and the end of the ring.
+        let lens: Vec<usize> =
+            (0..round % 14).map(|n| if round % 3 == 0 { round } else { n * n + round % 7 }).collect();
+        let first = sent.next();
+        let payloads = (0..).map(|n| first.wrapping_add(n)).zip(&lens).map(|(at, len)| payload(at, *len));
+        let mut batch = producer.batch();
+        assert_eq!(batch.send_all(payloads), Ok(lens.len() as u64));
+        assert_eq!(batch.send_all::<&[u8]>([]), Ok(0));
+        assert_eq!(batch.records(), lens.len() as u64);
+        assert!(consumer.try_recv().unwrap().is_none(), "seen before it was published");
+        assert_eq!(batch.publish().is_some(), !lens.is_empty());
+        sent.lens.extend(lens);
+        assert_eq!(producer.next_sequence(), sent.next());
+        oracle.take(&sent, &mut consumer, round % 14);
+        assert!(consumer.try_recv().unwrap().is_none());
+        observed.keep_up(&sent, &mut observer);
+    }
+    oracle.is_done(&sent, setup.first);
+    observed.is_done(&sent, setup.first);
+}
+
+fn many_at_once_stop_where_one_would(setup: Setup) {
+    let ring = setup.ring();
+    let mut producer = ring.producer();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut consumer = ring.consumer(&Attach::gated());
+    let first = sent.next();
+    let payloads = |len| (0..).map(move |n| payload(first.wrapping_add(n), len));
+    let mut batch = producer.batch();
+    assert_eq!(batch.send_all(payloads(56)), Err(SendError::BatchFull));
+    assert_eq!(batch.records(), 32, "half of 4 KiB");
+    let too_large = SendError::TooLarge { len: 3000, max: 2040 };
+    assert_eq!(batch.send_all(payloads(3000)), Err(too_large));
+    assert_eq!(batch.records(), 32);
+    assert_eq!(batch.publish(), Some(first.wrapping_add(31)));
+    sent.lens.extend([56; 32]);
+    oracle.take(&sent, &mut consumer, 32);
+    oracle.is_done(&sent, setup.first);
+}
+
+fn a_panic_among_many_leaves_what_was_added(setup: Setup) {
+    let ring = setup.ring();
+    let mut producer = ring.producer();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut consumer = ring.consumer(&Attach::gated());
+    for round in 1..30 {
+        let first = sent.next();
+        let mut batch = producer.batch();
+        let payloads = (0..9)
+            .map(|n| if n < round % 9 { payload(first.wrapping_add(n), 40) } else { panic!("no more") });
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| batch.send_all(payloads)));
+        assert!(end.is_err());
+        // Some of what came before the panic may be gone with it: what is there is whole and in order.
+        let added = batch.records();
+        assert!(added <= round % 9, "{added} were added");
+        let next = payload(first.wrapping_add(added), 7);
+        assert_eq!(batch.try_send(&next), Ok(first.wrapping_add(added)));
+        batch.publish();
+        sent.lens.extend((0..added).map(|_| 40).chain([7]));
+        oracle.keep_up(&sent, &mut consumer);
+    }
+    oracle.is_done(&sent, setup.first);
 }
 
 fn a_dropped_batch_leaves_no_trace(setup: Setup) {

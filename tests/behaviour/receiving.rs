@@ -14,6 +14,8 @@ crate::behaviours! {
     waiting_forms_find_what_is_there,
     waiting_forms_wait,
     drain_takes_as_many_as_asked,
+    drains_and_single_receives_mix,
+    a_panic_in_a_drain_leaves_the_record_received,
     a_record_is_copied_as_asked,
     a_record_can_be_read_in_place,
     handles_move_between_threads,
@@ -140,6 +142,75 @@ fn drain_takes_as_many_as_asked(setup: Setup) {
     oracle.is_done(&sent, setup.first);
     // Having found nothing more it has released everything.
     assert_eq!(sent.fill(&mut producer, 56), 64);
+}
+
+fn drains_and_single_receives_mix(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracles) = (setup.sent(), [setup.oracle(), setup.oracle(), setup.oracle()]);
+    let mut producer = ring.producer();
+    let attach = [Attach::gated(), Attach::gated().name("kept"), Attach::lossy()];
+    let mut consumers = attach.map(|attach| ring.consumer(&attach));
+    consumers[1].keep(true);
+    for round in 0..200 {
+        // Half of the rounds send records of one length; all together go round the ring many times.
+        let lens = (0..round % 23).map(|n| if round % 2 == 0 { round % 90 } else { (n * 37 + round) % 130 });
+        let before = sent.next();
+        sent.send_many(&mut producer, lens);
+        for (who, (consumer, oracle)) in consumers.iter_mut().zip(&mut oracles).enumerate() {
+            let steps = [(round + who) % 5, 1, (round * 7 + who) % 11, usize::MAX];
+            for (turn, most) in steps.into_iter().enumerate() {
+                let before = oracle.received;
+                let received = consumer.drain(most, |event| oracle.feed(&sent, event)).unwrap() as u64;
+                assert_eq!(received, oracle.received - before);
+                assert_eq!(consumer.next_sequence(), oracle.next);
+                if turn % 2 == 0 {
+                    let left = sent.next().wrapping_sub(oracle.next).min(2) as usize;
+                    oracle.take(&sent, consumer, left);
+                }
+            }
+            assert_eq!(oracle.next, sent.next());
+        }
+        let kept = || ring.named("kept").unwrap().next_sequence;
+        assert_eq!(kept(), before, "nothing is released by receiving");
+        consumers[1].release();
+        assert_eq!(kept(), sent.next());
+        assert!(
+            ring.snapshot()
+                .consumers
+                .iter()
+                .filter(|seen| seen.name.is_none())
+                .all(|seen| { seen.next_sequence == sent.next() }),
+            "who found nothing more has released everything"
+        );
+    }
+    for oracle in oracles {
+        oracle.is_done(&sent, setup.first);
+    }
+}
+
+fn a_panic_in_a_drain_leaves_the_record_received(setup: Setup) {
+    let ring = setup.ring();
+    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated());
+    for round in 0..40 {
+        sent.send_many(&mut producer, (0..9).map(|n| 10 * (round % 4) + n % 2));
+        let mut left = round % 9;
+        let drained = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            consumer.drain(usize::MAX, |event| {
+                oracle.feed(&sent, event);
+                assert!(left > 0, "enough");
+                left -= 1;
+            })
+        }));
+        assert!(drained.is_err());
+        assert_eq!(consumer.next_sequence(), oracle.next, "the last one handed over counts as received");
+        consumer.release();
+        let gates = ring.snapshot().consumers[0].next_sequence;
+        assert_eq!(gates, oracle.next, "and is released");
+        oracle.keep_up(&sent, &mut consumer);
+    }
+    oracle.is_done(&sent, setup.first);
 }
 
 fn a_record_is_copied_as_asked(setup: Setup) {

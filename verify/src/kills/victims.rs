@@ -127,6 +127,20 @@ fn claim_and_drop(producer: &mut Producer, dice: u64) {
 fn batch(producer: &mut Producer, oracle: &Oracle, records: u64, payload: &mut Vec<u8>) {
     let first = producer.next_sequence();
     let mut batch = producer.batch();
+    if first.is_multiple_of(2) {
+        let payloads = (first..first + records).map(|sequence| {
+            let mut payload = Vec::new();
+            oracle.fill(sequence, &mut payload);
+            payload
+        });
+        match batch.send_all(payloads) {
+            Ok(added) => assert_eq!(added, records),
+            Err(SendError::BatchFull) => {}
+            Err(error) => panic!("{error}"),
+        }
+        batch.publish();
+        return;
+    }
     for sequence in first..first + records {
         oracle.fill(sequence, payload);
         match batch.send(payload) {

@@ -155,7 +155,10 @@ impl Victim<'_> {
                 let publish = self.op.act != Act::BatchDropped;
                 mark();
                 let mut batch = producer.batch();
-                let added = records.iter().try_for_each(|record| batch.try_send(record).map(drop));
+                let added = match self.op.act {
+                    Act::Batch => batch.send_all(&records).map(drop),
+                    _ => records.iter().try_for_each(|record| batch.try_send(record).map(drop)),
+                };
                 let published = if publish { batch.publish() } else { None };
                 mark();
                 assert_eq!(added, Ok(()));
