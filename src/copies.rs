@@ -55,6 +55,14 @@ impl Copies {
         Some(self.position?.wrapping_add(self.bytes.len() as u64))
     }
 
+    /// The words between two positions, if all of them are here.
+    #[inline(always)]
+    pub(crate) fn between(&self, from: u64, to: u64) -> Option<&[[u8; 8]]> {
+        let begin = usize::try_from(from.wrapping_sub(self.position?)).ok()?;
+        let bytes = usize::try_from(to.wrapping_sub(from)).ok()?;
+        Some(self.bytes.get(begin..begin.checked_add(bytes)?)?.as_chunks().0)
+    }
+
     /// What stands at a position, if it is here, and is a record's header: then its payload follows.
     #[inline(always)]
     pub(crate) fn header(&mut self, position: u64) -> Option<u64> {

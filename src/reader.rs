@@ -50,40 +50,81 @@ pub(crate) struct Reader {
     patience: Patience,
 }
 
+/// Words that a reader goes over: of the ring, where nobody overwrites them, or copied out of it.
+pub(crate) trait Ahead: Copy {
+    fn words(self) -> usize;
+    fn first(self) -> Option<u64>;
+    fn split(self, words: usize) -> Option<(Self, Self)>;
+}
+
+impl Ahead for &[Word] {
+    #[inline(always)]
+    fn words(self) -> usize {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn first(self) -> Option<u64> {
+        Some(<[Word]>::first(self)?.load_gated(at!(R2_HEADER, Relaxed)))
+    }
+
+    #[inline(always)]
+    fn split(self, words: usize) -> Option<(Self, Self)> {
+        self.split_at_checked(words)
+    }
+}
+
+impl Ahead for &[[u8; 8]] {
+    #[inline(always)]
+    fn words(self) -> usize {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn first(self) -> Option<u64> {
+        <[[u8; 8]]>::first(self).map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    #[inline(always)]
+    fn split(self, words: usize) -> Option<(Self, Self)> {
+        self.split_at_checked(words)
+    }
+}
+
 /// A reader on its way over records that are near, for as long as nothing but their headers is to be looked at. What
 /// changes with every record is little enough to stay in registers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stride<'a> {
+pub(crate) struct Stride<A> {
     /// What is near and ahead.
-    rest: &'a [Word],
+    rest: A,
     sequence: u64,
     /// Payload bytes of the record before, and the words that it took up in the ring.
     usual: u32,
     size: usize,
-    /// Where the records of that length began, and what was ahead there.
+    /// Where the records of that length began, and how many words were ahead there.
     began: Place,
     ahead: usize,
 }
 
-impl<'a> Stride<'a> {
-    /// One record further: its sequence, payload bytes and payload. `None`: as of `poll_near`.
+impl<A: Ahead> Stride<A> {
+    /// One record further: its sequence, payload bytes and words. `None`: as of `poll_near`.
     #[inline(always)]
-    pub(crate) fn step(&mut self) -> Option<(u64, u32, &'a [Word])> {
-        let (header, _) = self.rest.split_first()?;
-        let (len, sequence) = unpack(header.load_gated(at!(R2_HEADER, Relaxed)));
+    pub(crate) fn step(&mut self) -> Option<(u64, u32, A)> {
+        let (len, sequence) = unpack(self.rest.first()?);
         // A guess, as in `poll_near`.
         if len != self.usual {
             *self = self.unusual(len);
         }
         // Padding, and every strange length, is larger than what is ahead.
-        let (record, rest) = self.rest.split_at_checked(self.size)?;
+        let (record, rest) = self.rest.split(self.size)?;
         let at = self.sequence;
         if sequence != at as u32 {
             return None;
         }
         self.rest = rest;
         self.sequence = at.wrapping_add(1);
-        Some((at, self.usual, record.get(1..)?))
+        let (_, payload) = record.split(1)?;
+        Some((at, self.usual, payload))
     }
 
     /// The same, for a record of another length. A call, so that the guess stays a branch.
@@ -91,7 +132,7 @@ impl<'a> Stride<'a> {
     #[inline(never)]
     fn unusual(&self, len: u32) -> Self {
         let size = (footprint(len as usize) / 8) as usize;
-        Self { usual: len, size, began: self.place(), ahead: self.rest.len(), ..*self }
+        Self { usual: len, size, began: self.place(), ahead: self.rest.words(), ..*self }
     }
 
     /// Where the steps have led.
@@ -99,7 +140,7 @@ impl<'a> Stride<'a> {
     fn place(&self) -> Place {
         let records = self.sequence.wrapping_sub(self.began.sequence);
         Place {
-            position: self.began.position.wrapping_add(8 * (self.ahead - self.rest.len()) as u64),
+            position: self.began.position.wrapping_add(8 * (self.ahead - self.rest.words()) as u64),
             sequence: self.sequence,
             bytes: self.began.bytes.wrapping_add(records.wrapping_mul(u64::from(self.usual))),
         }
@@ -209,24 +250,37 @@ impl Reader {
     /// Steps from record to record for as long as `poll_near` would take them, for a reader whom nobody overwrites. `go_to`
     /// brings back where they have led.
     #[inline(always)]
-    pub(crate) fn stride<'a>(&self, areas: Areas<'a>) -> Option<Stride<'a>> {
+    pub(crate) fn stride<'a>(&self, areas: Areas<'a>) -> Option<Stride<&'a [Word]>> {
         let is_near = self.guard == Guard::Never && after(self.near, self.next.position);
         let ahead = is_near.then(|| (self.near.wrapping_sub(self.next.position) / 8) as usize)?;
         let word = areas.geometry.word(self.next.position);
-        Some(Stride {
-            // No further than the end of the ring, by `allow_near`.
-            rest: areas.data.get(word..word + ahead)?,
+        // No further than the end of the ring, by `allow_near`.
+        Some(self.stride_over(areas.data.get(word..word + ahead)?))
+    }
+
+    /// The same over copies.
+    #[inline(always)]
+    pub(crate) fn stride_copied<'a>(&self, copies: &'a Copies) -> Option<Stride<&'a [[u8; 8]]>> {
+        let is_near = self.guard == Guard::Always && after(self.near, self.next.position);
+        let words = is_near.then(|| copies.between(self.next.position, self.near))??;
+        Some(self.stride_over(words))
+    }
+
+    #[inline(always)]
+    fn stride_over<A: Ahead>(&self, rest: A) -> Stride<A> {
+        Stride {
+            rest,
             sequence: self.next.sequence,
             usual: self.usual,
             size: (footprint(self.usual as usize) / 8) as usize,
             began: self.next,
-            ahead,
-        })
+            ahead: rest.words(),
+        }
     }
 
     /// Goes on where the steps have led.
     #[inline(always)]
-    pub(crate) fn go_to(&mut self, stride: &Stride<'_>) {
+    pub(crate) fn go_to<A: Ahead>(&mut self, stride: &Stride<A>) {
         self.next = stride.place();
         self.usual = stride.usual;
     }

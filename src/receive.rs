@@ -10,7 +10,7 @@ use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
 use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
-use crate::reader::{Found, Guard, Reader, Stride, Taken};
+use crate::reader::{Ahead, Found, Guard, Reader, Stride, Taken};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
 use crate::ring::{Place, after, floor};
@@ -548,28 +548,30 @@ impl Receiver {
         Ok(count)
     }
 
-    /// Records that take no more than a look at their header, where nobody overwrites them.
+    /// Records that take no more than a look at their header.
     #[inline(always)]
     fn drain_near(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let Self { region, reader, lent, .. } = self;
+        let Self { region, reader, copies, lent, .. } = self;
         // First of all: after a fork there is no memory behind the areas.
         if region.broken() {
             return 0;
         }
         let areas = region.areas();
-        let Some(stride) = reader.stride(areas) else { return 0 };
         let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
-        let mut walk = Walk { stride, last: None, reader, lent };
-        for count in 0..max {
-            // As in `step_near`, before each record: anything may have happened in `each`.
-            if tripwire.broken() || wait::is_armed(space) {
-                return count;
-            }
-            let Some((sequence, len, words)) = walk.stride.step() else { return count };
-            walk.last = Some(len);
-            each(Event::Record(Record::lent(sequence, len as usize, words)));
+        // As in `step_near`, before each record: anything may have happened in `each`.
+        let goes_on = || !tripwire.broken() && !wait::is_armed(space);
+        if let Some(stride) = reader.stride(areas) {
+            Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
+                each(Event::Record(Record::lent(sequence, len as usize, words)));
+            })
+        } else if let Some(stride) = reader.stride_copied(copies) {
+            Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
+                let payload = words.as_flattened().get(..len as usize).unwrap_or_default();
+                each(Event::Record(Record::copied(sequence, payload)));
+            })
+        } else {
+            0
         }
-        max
     }
 
     /// Gives the seat up: cursor, slot, then the caller's lock.
@@ -590,15 +592,29 @@ impl Receiver {
 
 /// A receiver's steps over near records. It is where they have led once this is dropped, also if whoever was handed a
 /// record panics.
-struct Walk<'a> {
-    stride: Stride<'a>,
+struct Walk<'a, A: Ahead> {
+    stride: Stride<A>,
     /// Payload bytes of the record handed on last, if any.
     last: Option<u32>,
     reader: &'a mut Reader,
     lent: &'a mut Option<u32>,
 }
 
-impl Drop for Walk<'_> {
+impl<A: Ahead> Walk<'_, A> {
+    /// Hands on as many records as there are, `max` at most. Returns how many.
+    #[inline(always)]
+    fn on(mut self, max: usize, goes_on: impl Fn() -> bool, mut each: impl FnMut(u64, u32, A)) -> usize {
+        for count in 0..max {
+            let step = if goes_on() { self.stride.step() } else { None };
+            let Some((sequence, len, payload)) = step else { return count };
+            self.last = Some(len);
+            each(sequence, len, payload);
+        }
+        max
+    }
+}
+
+impl<A: Ahead> Drop for Walk<'_, A> {
     #[inline(always)]
     fn drop(&mut self) {
         self.reader.go_to(&self.stride);

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use anyhow::Result;
 use quoit::{Attach, Consumer, Event, WaitMode};
 use quoit_floors::figures::Measured;
-use quoit_floors::ground::sum;
+use quoit_floors::ground::sum_of;
 use quoit_floors::scene::Scene;
 use quoit_floors::windows::{partner, records};
 
@@ -14,6 +14,8 @@ use super::stream::{batched, singly};
 
 const BYTES: usize = 64;
 const CAPACITY: usize = 1 << 20;
+/// Records that the consumer takes at a time, at most.
+const GULP: usize = 64;
 const LAP: u64 = (CAPACITY / (BYTES + 8)) as u64;
 
 pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Result<Measured> {
@@ -43,16 +45,22 @@ pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Re
 
 /// Receives what it can of `count` records; returns how much that was.
 fn follow(consumer: &mut Consumer, count: u64) -> Result<f64> {
-    let (mut total, mut passed, mut received) = (0_u64, 0, 0_u64);
+    let (mut total, mut passed, mut received, mut trouble) = (0_u64, 0, 0_u64, None);
     while passed < count {
-        match consumer.try_recv()? {
-            Some(Event::Record(record)) => {
-                total = total.wrapping_add(sum(&record.bytes()));
-                received += 1;
-                passed += 1;
-            }
-            Some(Event::Lost(loss)) => passed += loss.records,
-            Some(_) | None => {}
+        consumer.drain(GULP, |event| match event {
+            Event::Record(record) => match sum_of::<{ BYTES / 8 }>(&record) {
+                Ok(sum) => {
+                    total = total.wrapping_add(sum);
+                    received += 1;
+                    passed += 1;
+                }
+                Err(error) => trouble = Some(error),
+            },
+            Event::Lost(loss) => passed += loss.records,
+            _ => {}
+        })?;
+        if let Some(error) = trouble {
+            return Err(error);
         }
     }
     black_box(total);

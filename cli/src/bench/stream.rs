@@ -76,7 +76,7 @@ pub(crate) fn batched<const N: usize>(
 ) -> Result<()> {
     for _ in 0..count / batch as u64 {
         let mut records = producer.batch();
-        records.send_all(repeat_n(payload.as_flattened(), batch))?;
+        records.send_all(repeat_n(payload, batch).map(|payload| payload.as_flattened()))?;
         records.publish();
     }
     Ok(())

@@ -36,7 +36,7 @@ impl<const N: usize> Sender<N> for Producer {
     #[inline(always)]
     fn send_batch(&mut self, record: &[u64; N]) -> Result<()> {
         let mut batch = self.batch();
-        batch.send_all(repeat_n(bytemuck::bytes_of(record), BATCH))?;
+        batch.send_all(repeat_n(record, BATCH).map(bytemuck::bytes_of))?;
         batch.publish();
         Ok(())
     }
