@@ -103,20 +103,62 @@ fn claim(criterion: &mut Criterion) {
     group.finish();
 }
 
+const RECORDS: usize = 64;
+
+/// Of a length that only the caller knows, and of one that the compiler knows as well.
 fn batch(criterion: &mut Criterion) {
-    const RECORDS: u64 = 64;
     let mut group = criterion.benchmark_group("batch of 64");
-    group.throughput(Throughput::Elements(RECORDS));
+    group.throughput(Throughput::Elements(RECORDS as u64));
     for size in [8, 64, 1024] {
         let payload = vec![7; size];
         let mut producer = heap(&options());
-        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+        group.bench_function(BenchmarkId::new("one by one", size), |bencher| {
             bencher.iter(|| {
                 let mut batch = producer.batch();
                 for _ in 0..RECORDS {
                     batch.send(black_box(&payload)).unwrap();
                 }
                 batch.publish()
+            });
+        });
+        group.bench_function(BenchmarkId::new("all at once", size), |bencher| {
+            bencher.iter(|| all_at_once(&mut producer, &black_box([&payload[..]; RECORDS])));
+        });
+    }
+    let mut producer = heap(&options());
+    group.bench_function("all at once, a known length/64", |bencher| {
+        bencher.iter(|| all_at_once(&mut producer, &black_box([[7; 64]; RECORDS])));
+    });
+    group.finish();
+}
+
+fn all_at_once(producer: &mut Producer, payloads: &[impl AsRef<[u8]>]) -> Option<u64> {
+    let mut batch = producer.batch();
+    batch.send_all(payloads).unwrap();
+    batch.publish()
+}
+
+/// A batch sent and received by the same thread.
+fn receive_many(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("receive a batch of 64");
+    group.throughput(Throughput::Elements(RECORDS as u64));
+    let payloads = [[7; 64]; RECORDS];
+    for (policy, attach) in [("gated", Attach::gated()), ("lossy", Attach::lossy())] {
+        let ring = options().local().unwrap();
+        let mut consumer = ring.consumer(&attach).unwrap();
+        let mut producer = ring.producer().unwrap();
+        group.bench_function(BenchmarkId::new(policy, "one by one"), |bencher| {
+            bencher.iter(|| {
+                all_at_once(&mut producer, &payloads);
+                while let Some(event) = consumer.try_recv().unwrap() {
+                    black_box(event);
+                }
+            });
+        });
+        group.bench_function(BenchmarkId::new(policy, "drained"), |bencher| {
+            bencher.iter(|| {
+                all_at_once(&mut producer, &payloads);
+                take(&mut consumer)
             });
         });
     }
@@ -202,7 +244,7 @@ fn short() -> Criterion {
 
 fn main() {
     let mut criterion = short().configure_from_args();
-    for group in [publish, wake_check, express, claim, batch, receive, gate_scan] {
+    for group in [publish, wake_check, express, claim, batch, receive, receive_many, gate_scan] {
         group(&mut criterion);
     }
     criterion.final_summary();
