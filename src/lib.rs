@@ -38,7 +38,7 @@
 //! assert_eq!(producer.send(b"first")?, 0);
 //! let mut batch = producer.batch();
 //! batch.send(b"second")?;
-//! batch.send(b"third")?;
+//! batch.send_all(["third", "last"])?;
 //! batch.publish();
 //! drop(producer);
 //!
@@ -50,7 +50,7 @@
 //!         Err(end) => break end,
 //!     }
 //! };
-//! assert_eq!(received, [&b"first"[..], b"second", b"third"]);
+//! assert_eq!(received, [&b"first"[..], b"second", b"third", b"last"]);
 //! assert_eq!(ended, quoit::RecvError::Closed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
