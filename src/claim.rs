@@ -171,13 +171,35 @@ impl<'a> Batch<'a> {
         &mut self,
         payloads: impl IntoIterator<Item = P>,
     ) -> Result<u64, SendError> {
+        self.add_all(payloads, Patience::Forever)
+    }
+
+    /// As [`send_all`](Self::send_all), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send). What was added before stays.
+    #[inline]
+    pub fn try_send_all<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: impl IntoIterator<Item = P>,
+    ) -> Result<u64, SendError> {
+        self.add_all(payloads, Patience::None)
+    }
+
+    #[inline(always)]
+    fn add_all<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: impl IntoIterator<Item = P>,
+        patience: Patience,
+    ) -> Result<u64, SendError> {
         let before = self.records;
         let mut payloads = payloads.into_iter();
         loop {
             let (staged, rest) = self.producer.stage_run(&mut payloads);
             self.records += staged;
             let Some(payload) = rest else { return Ok(self.records - before) };
-            self.add_checked(payload.as_ref(), Patience::Forever)?;
+            self.add_checked(payload.as_ref(), patience)?;
         }
     }
 

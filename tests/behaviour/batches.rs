@@ -100,7 +100,17 @@ fn many_at_once_stop_where_one_would(setup: Setup) {
     assert_eq!(batch.records(), 32);
     assert_eq!(batch.publish(), Some(first.wrapping_add(31)));
     sent.lens.extend([56; 32]);
-    oracle.take(&sent, &mut consumer, 32);
+    // A gate holds three quarters: no more comes in than fits, and nothing waits.
+    oracle.keep_up(&sent, &mut consumer);
+    sent.send_many(&mut producer, [56; 48]);
+    let next = sent.next();
+    let payloads = (0..).map(|n| payload(next.wrapping_add(n), 120));
+    let mut batch = producer.batch();
+    assert_eq!(batch.try_send_all(payloads), Err(SendError::Full));
+    assert_eq!(batch.records(), 8, "a quarter of 4 KiB");
+    assert_eq!(batch.publish(), Some(next.wrapping_add(7)));
+    sent.lens.extend([120; 8]);
+    oracle.keep_up(&sent, &mut consumer);
     oracle.is_done(&sent, setup.first);
 }
 

@@ -77,6 +77,7 @@ impl Family {
         assert!(matches!(producer.try_claim(8), Err(SendError::Forked)));
         assert!(matches!(producer.claim_deadline(8, soon()), Err(SendError::Forked)));
         assert_eq!(producer.batch().send(b"x"), Err(SendError::Forked));
+        assert_eq!(producer.batch().send_all([b"x"]), Err(SendError::Forked));
         assert_eq!(producer.batch().publish(), None);
         assert!(producer.is_stale() && producer.next_sequence() == 3 && producer.epoch() == 1);
         for consumer in [&mut self.gated, &mut self.named, &mut self.lossy] {
@@ -223,6 +224,59 @@ pub(crate) fn storm(part: &Part) {
     assert!(lasting.try_recv().is_ok());
     say(format_args!("done {busy}"));
     hear();
+}
+
+/// Forks while a drain hands on a record, and while payloads are asked for: the child's calls end there.
+pub(crate) fn within(part: &Part) {
+    let ring = part.ring();
+    let mut producer = Producer::open(&ring).expect("become the producer");
+    let attach = |attach: Attach| Consumer::open(&ring, &attach).expect("attach");
+    let mut consumers = [attach(Attach::gated()), attach(Attach::lossy())];
+    for at in 0..8 {
+        let mut child = None;
+        let payloads = (0..8).inspect(|n| {
+            if *n == at {
+                child = Some(split());
+            }
+        });
+        let sent = producer.batch().send_all(payloads.map(|n: u64| n.to_le_bytes()));
+        match child.expect("it forked") {
+            ForkResult::Child => std::process::exit(i32::from(sent != Err(SendError::Forked))),
+            ForkResult::Parent { child } => reap(child),
+        }
+        assert_eq!(sent, Ok(8));
+        let mut batch = producer.batch();
+        assert_eq!(batch.send_all((0..8_u64).map(u64::to_le_bytes)), Ok(8));
+        batch.publish();
+        for consumer in &mut consumers {
+            let (mut child, mut seen) = (None, 0);
+            let drained = consumer.drain(100, |_| {
+                if seen == at {
+                    child = Some(split());
+                }
+                seen += 1;
+            });
+            match child.expect("it forked") {
+                ForkResult::Child => {
+                    let refused = matches!(drained, Err(RecvError::Forked));
+                    std::process::exit(i32::from(!refused || seen != at + 1));
+                }
+                ForkResult::Parent { child } => reap(child),
+            }
+            assert_eq!((drained.expect("receive"), seen), (8, 8));
+        }
+    }
+    say(format_args!("done"));
+    hear();
+}
+
+#[test]
+fn a_fork_within_a_drain_or_among_payloads_ends_the_childs_call() {
+    let stage = Stage::tmpfs(30);
+    let ring = stage.file("ring");
+    Options::new().capacity(1 << 16).slots(2).create(&ring).expect("create");
+    let mut parent = Part::new("fork within").on(&ring).start();
+    parent.says("done");
 }
 
 fn reap(child: Pid) {

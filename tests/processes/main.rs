@@ -34,6 +34,7 @@ fn child() {
         "create" => ownership::create(&part),
         "hold" => ownership::hold(&part),
         "family" => forks::family(&part),
+        "fork within" => forks::within(&part),
         "forking storm" => forks::storm(&part),
         "descriptors" => forks::descriptors(&part),
         "idle consumer" => stopped::idle(&part),
