@@ -9,6 +9,7 @@ use crate::index;
 use crate::layout::{Areas, EXPRESS_BYTES, footprint, unpack};
 use crate::patience::Patience;
 use crate::ring::{Place, Step, after, floor};
+use crate::stride::{Ahead, Stride};
 use crate::sync::{Word, at, fence_at};
 
 /// Who can be overwritten while reading, and so has to check [R1] after every copy.
@@ -48,103 +49,6 @@ pub(crate) struct Reader {
     laps: u32,
     resynced: u64,
     patience: Patience,
-}
-
-/// Words that a reader goes over: of the ring, where nobody overwrites them, or copied out of it.
-pub(crate) trait Ahead: Copy {
-    fn words(self) -> usize;
-    fn first(self) -> Option<u64>;
-    fn split(self, words: usize) -> Option<(Self, Self)>;
-}
-
-impl Ahead for &[Word] {
-    #[inline(always)]
-    fn words(self) -> usize {
-        self.len()
-    }
-
-    #[inline(always)]
-    fn first(self) -> Option<u64> {
-        Some(<[Word]>::first(self)?.load_gated(at!(R2_HEADER, Relaxed)))
-    }
-
-    #[inline(always)]
-    fn split(self, words: usize) -> Option<(Self, Self)> {
-        self.split_at_checked(words)
-    }
-}
-
-impl Ahead for &[[u8; 8]] {
-    #[inline(always)]
-    fn words(self) -> usize {
-        self.len()
-    }
-
-    #[inline(always)]
-    fn first(self) -> Option<u64> {
-        <[[u8; 8]]>::first(self).map(|bytes| u64::from_le_bytes(*bytes))
-    }
-
-    #[inline(always)]
-    fn split(self, words: usize) -> Option<(Self, Self)> {
-        self.split_at_checked(words)
-    }
-}
-
-/// A reader on its way over records that are near, for as long as nothing but their headers is to be looked at. What
-/// changes with every record is little enough to stay in registers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stride<A> {
-    /// What is near and ahead.
-    rest: A,
-    sequence: u64,
-    /// Payload bytes of the record before, and the words that it took up in the ring.
-    usual: u32,
-    size: usize,
-    /// Where the records of that length began, and how many words were ahead there.
-    began: Place,
-    ahead: usize,
-}
-
-impl<A: Ahead> Stride<A> {
-    /// One record further: its sequence, payload bytes and words. `None`: as of `poll_near`.
-    #[inline(always)]
-    pub(crate) fn step(&mut self) -> Option<(u64, u32, A)> {
-        let (len, sequence) = unpack(self.rest.first()?);
-        // A guess, as in `poll_near`.
-        if len != self.usual {
-            *self = self.unusual(len);
-        }
-        // Padding, and every strange length, is larger than what is ahead.
-        let (record, rest) = self.rest.split(self.size)?;
-        let at = self.sequence;
-        if sequence != at as u32 {
-            return None;
-        }
-        self.rest = rest;
-        self.sequence = at.wrapping_add(1);
-        let (_, payload) = record.split(1)?;
-        Some((at, self.usual, payload))
-    }
-
-    /// The same, for a record of another length. A call, so that the guess stays a branch.
-    #[cold]
-    #[inline(never)]
-    fn unusual(&self, len: u32) -> Self {
-        let size = (footprint(len as usize) / 8) as usize;
-        Self { usual: len, size, began: self.place(), ahead: self.rest.words(), ..*self }
-    }
-
-    /// Where the steps have led.
-    #[inline(always)]
-    fn place(&self) -> Place {
-        let records = self.sequence.wrapping_sub(self.began.sequence);
-        Place {
-            position: self.began.position.wrapping_add(8 * (self.ahead - self.rest.words()) as u64),
-            sequence: self.sequence,
-            bytes: self.began.bytes.wrapping_add(records.wrapping_mul(u64::from(self.usual))),
-        }
-    }
 }
 
 /// What a reader found.
@@ -255,7 +159,7 @@ impl Reader {
         let ahead = is_near.then(|| (self.near.wrapping_sub(self.next.position) / 8) as usize)?;
         let word = areas.geometry.word(self.next.position);
         // No further than the end of the ring, by `allow_near`.
-        Some(self.stride_over(areas.data.get(word..word + ahead)?))
+        Some(Stride::new(areas.data.get(word..word + ahead)?, self.next, self.usual))
     }
 
     /// The same over copies.
@@ -263,26 +167,14 @@ impl Reader {
     pub(crate) fn stride_copied<'a>(&self, copies: &'a Copies) -> Option<Stride<&'a [[u8; 8]]>> {
         let is_near = self.guard == Guard::Always && after(self.near, self.next.position);
         let words = is_near.then(|| copies.between(self.next.position, self.near))??;
-        Some(self.stride_over(words))
-    }
-
-    #[inline(always)]
-    fn stride_over<A: Ahead>(&self, rest: A) -> Stride<A> {
-        Stride {
-            rest,
-            sequence: self.next.sequence,
-            usual: self.usual,
-            size: (footprint(self.usual as usize) / 8) as usize,
-            began: self.next,
-            ahead: rest.words(),
-        }
+        Some(Stride::new(words, self.next, self.usual))
     }
 
     /// Goes on where the steps have led.
     #[inline(always)]
     pub(crate) fn go_to<A: Ahead>(&mut self, stride: &Stride<A>) {
         self.next = stride.place();
-        self.usual = stride.usual;
+        self.usual = stride.usual();
     }
 
     /// After a look that has found records: those below `limit` may come through `poll_near`, which looks at

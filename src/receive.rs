@@ -10,12 +10,15 @@ use crate::error::{Corruption, Error, RecvError};
 use crate::gate::{self, Seat};
 use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
-use crate::reader::{Ahead, Found, Guard, Reader, Stride, Taken};
+use crate::reader::{Found, Guard, Reader, Taken};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
 use crate::ring::{Place, after, floor};
 use crate::sync::{Word, at, fence_at, spin};
 use crate::wait;
+
+#[path = "receive_drain.rs"]
+mod drain;
 
 /// Looks at `published` before going to sleep.
 pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
@@ -531,49 +534,6 @@ impl Receiver {
         self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
     }
 
-    #[inline(always)]
-    pub(crate) fn drain(&mut self, max: usize, mut each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
-        let mut count = 0;
-        while count < max {
-            count += self.drain_near(max - count, &mut each);
-            if count == max {
-                break;
-            }
-            match self.step()? {
-                Some(step) => each(self.lend(step)),
-                None => break,
-            }
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    /// Records that take no more than a look at their header.
-    #[inline(always)]
-    fn drain_near(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let Self { region, reader, copies, lent, .. } = self;
-        // First of all: after a fork there is no memory behind the areas.
-        if region.broken() {
-            return 0;
-        }
-        let areas = region.areas();
-        let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
-        // As in `step_near`, before each record: anything may have happened in `each`.
-        let goes_on = || !tripwire.broken() && !wait::is_armed(space);
-        if let Some(stride) = reader.stride(areas) {
-            Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
-                each(Event::Record(Record::lent(sequence, len as usize, words)));
-            })
-        } else if let Some(stride) = reader.stride_copied(copies) {
-            Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
-                let payload = words.as_flattened().get(..len as usize).unwrap_or_default();
-                each(Event::Record(Record::copied(sequence, payload)));
-            })
-        } else {
-            0
-        }
-    }
-
     /// Gives the seat up: cursor, slot, then the caller's lock.
     pub(crate) fn leave(&mut self) {
         self.catch_up();
@@ -586,40 +546,6 @@ impl Receiver {
             if gated {
                 wait::notify(&areas.control.space.word, WaitMode::Fence);
             }
-        }
-    }
-}
-
-/// A receiver's steps over near records. It is where they have led once this is dropped, also if whoever was handed a
-/// record panics.
-struct Walk<'a, A: Ahead> {
-    stride: Stride<A>,
-    /// Payload bytes of the record handed on last, if any.
-    last: Option<u32>,
-    reader: &'a mut Reader,
-    lent: &'a mut Option<u32>,
-}
-
-impl<A: Ahead> Walk<'_, A> {
-    /// Hands on as many records as there are, `max` at most. Returns how many.
-    #[inline(always)]
-    fn on(mut self, max: usize, goes_on: impl Fn() -> bool, mut each: impl FnMut(u64, u32, A)) -> usize {
-        for count in 0..max {
-            let step = if goes_on() { self.stride.step() } else { None };
-            let Some((sequence, len, payload)) = step else { return count };
-            self.last = Some(len);
-            each(sequence, len, payload);
-        }
-        max
-    }
-}
-
-impl<A: Ahead> Drop for Walk<'_, A> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.reader.go_to(&self.stride);
-        if self.last.is_some() {
-            *self.lent = self.last;
         }
     }
 }
