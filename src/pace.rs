@@ -38,7 +38,7 @@ impl Pace {
     #[inline(always)]
     pub(crate) fn count(&mut self, sequence: u64, now_ns: fn() -> u64) {
         // The models have no time, and want every copy.
-        if !cfg!(loom) && after(sequence, self.due) {
+        if !cfg!(loom) && !after(self.due, sequence) {
             self.measure(sequence, now_ns());
         }
     }
@@ -77,7 +77,7 @@ mod tests {
         let mut rushed = 0;
         for sequence in from..from + count {
             now_ns += apart;
-            if sequence > pace.due {
+            if sequence >= pace.due {
                 pace.measure(sequence, now_ns);
             }
             rushed += u64::from(!pace.copies());
