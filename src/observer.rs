@@ -88,6 +88,8 @@ impl Observer {
     }
 
     /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
+    /// The fastest way to receive many; a single one that is waited for comes sooner by [`try_recv`](Self::try_recv) or
+    /// [`recv`](Self::recv).
     ///
     /// # Errors
     ///
