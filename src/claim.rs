@@ -162,6 +162,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a copy of each payload, in order; returns how many. Waits while a gated consumer holds the space. Faster than
     /// so many calls of [`send`](Self::send), most of all where all are of a length that the compiler knows, as arrays are.
+    /// If `payloads` panics, some of those before it may be left out; [`records`](Self::records) is right all the same.
     ///
     /// # Errors
     ///

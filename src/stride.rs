@@ -113,6 +113,7 @@ impl<A: Ahead> Stride<A> {
             bytes: self.began.bytes.wrapping_add(records.wrapping_mul(u64::from(self.usual))),
         }
     }
+
     /// Payload bytes of the record before.
     #[inline(always)]
     pub(crate) fn usual(&self) -> u32 {

@@ -152,3 +152,28 @@ fn newcomer_at_the_newest() {
 fn newcomer_at_the_oldest() {
     newcomer("newcomer_oldest", Start::Oldest);
 }
+
+/// A drain of two records that one look has found, and that are copied together, beside a producer that laps.
+#[test]
+fn a_drain_is_overrun() {
+    model("lapped_drain", 2, || {
+        let ring = options(0).express(false).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
+        let words = |sequence| if sequence < 2 { 0 } else { 3 };
+        let mut batch = producer.batch();
+        batch.send_all((0..2).map(|sequence| payload(sequence, 0))).unwrap();
+        batch.publish();
+        let writer = loom::thread::spawn(move || {
+            for sequence in 2..4 {
+                producer.try_send(&payload(sequence, words(sequence))).unwrap();
+            }
+            producer
+        });
+        let mut oracle = Oracle::of_lengths(0, words);
+        consumer.drain(2, |event| oracle.feed(event)).unwrap();
+        let _producer = writer.join().unwrap();
+        while consumer.drain(2, |event| oracle.feed(event)).unwrap() > 0 {}
+        assert_eq!(oracle.next, 4);
+    });
+}
