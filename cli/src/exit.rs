@@ -22,8 +22,16 @@ pub(crate) enum Exit {
     Loss = 5,
     /// A time limit passed, or the ring was full and `--wait` was not given.
     Timeout = 6,
-    /// The producer died, or the ring's file went away, and `sub` was told to read to a clean end.
+    /// The producer died, and `sub` was told to read to a clean end.
     ProducerGone = 7,
+    /// The ring's file was removed, replaced or cut short while it was in use.
+    RingGone = 8,
+    /// Somebody who is alive has it: the producer's place, the name, every slot.
+    InUse = 9,
+    /// There is a file at the path already.
+    Exists = 10,
+    /// Ended by SIGHUP before the work was done.
+    HungUp = 129,
     /// Ended by SIGINT (Ctrl-C) before the work was done.
     Interrupted = 130,
     /// Ended by SIGTERM before the work was done.
@@ -40,8 +48,11 @@ Exit codes:
     4  a ring of another version, layout, machine or boot, or a damaged one
     5  records were lost, with --fail-on-loss
     6  a time limit passed, or the ring was full without --wait
-    7  the producer died before a clean end, with sub --until-closed, or
-       the ring's file is gone and its producer dead
+    7  the producer died before a clean end, with sub --until-closed
+    8  the ring's file was removed, replaced or cut short while in use
+    9  in use: another producer is alive, the name is taken, no slot is free
+   10  there is a file at the path already
+  129  ended by SIGHUP before the work was done
   130  ended by Ctrl-C before the work was done
   143  ended by SIGTERM before the work was done
 
@@ -82,12 +93,14 @@ impl Exit {
             if let Some(error) = cause.downcast_ref::<SendError>() {
                 return match error {
                     SendError::Full | SendError::TimedOut => Self::Timeout,
+                    SendError::Truncated => Self::RingGone,
                     _ => Self::Failed,
                 };
             }
             if let Some(error) = cause.downcast_ref::<RecvError>() {
                 return match error {
                     RecvError::ProducerGone => Self::ProducerGone,
+                    RecvError::Truncated => Self::RingGone,
                     _ => Self::Failed,
                 };
             }
@@ -115,6 +128,9 @@ impl Exit {
             | Error::WrongSize { .. }
             | Error::Sparse { .. }
             | Error::EarlierBoot { .. } => Self::Mismatch,
+            Error::ProducerAlive { .. } | Error::SlotsTaken { .. } | Error::NameInUse { .. } => Self::InUse,
+            Error::Exists { .. } => Self::Exists,
+            Error::Truncated => Self::RingGone,
             Error::Capacity { .. } | Error::BadOption { .. } | Error::BadName { .. } => Self::Usage,
             _ => Self::Failed,
         }
@@ -137,6 +153,10 @@ mod tests {
             Exit::Loss,
             Exit::Timeout,
             Exit::ProducerGone,
+            Exit::RingGone,
+            Exit::InUse,
+            Exit::Exists,
+            Exit::HungUp,
             Exit::Interrupted,
             Exit::Terminated,
         ] {
