@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
-use crate::error::Error;
+use crate::error::{Error, Shortage};
 use crate::fork::Descriptor;
 use crate::identity::Identity;
 use crate::layout::{Geometry, IDENTITY_BYTES, identity};
@@ -55,7 +55,7 @@ pub(crate) fn draft(
         let made = retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR));
         made.map_err(|errno| match errno {
             // Not even for a file without contents: the inodes have run out.
-            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: path.into(), bytes },
+            Errno::NOSPC | Errno::DQUOT => no_space(path, bytes, Shortage::Files),
             _ => refusal(path, "create a file in its directory", errno),
         })
     })?;
@@ -64,7 +64,7 @@ pub(crate) fn draft(
         .map_err(|errno| refusal(path, "set the mode of the file", errno))?;
     allocate(file.as_fd(), bytes).map_err(|errno| match errno {
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM => {
-            Error::NoSpace { path: path.into(), bytes }
+            no_space(path, bytes, Shortage::FileSystem)
         }
         _ => refusal(path, "allocate the file", errno),
     })?;
@@ -82,7 +82,7 @@ impl Draft {
         let action = "give the finished file its name (is /proc mounted?)";
         linked.map_err(|errno| match errno {
             Errno::EXIST => Error::Exists { path: self.path.clone() },
-            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: self.path.clone(), bytes: self.bytes },
+            Errno::NOSPC | Errno::DQUOT => no_space(&self.path, self.bytes, Shortage::Files),
             // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
             Errno::NOENT | Errno::NOTDIR => {
                 Error::Io { path: self.path.clone(), action, source: errno.into() }
@@ -106,6 +106,10 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
         Errno::NOENT => Error::NoDirectory { path: directory.into() },
         _ => refusal(directory, "open the directory", errno),
     })
+}
+
+pub(crate) fn no_space(path: &Path, bytes: u64, shortage: Shortage) -> Error {
+    Error::NoSpace { path: path.into(), bytes, shortage, free: None, largest: None }
 }
 
 /// Allocates every block of a file.
@@ -297,7 +301,8 @@ fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
 pub(crate) fn refusal(path: &Path, action: &'static str, errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => Error::NotFound { path: path.into() },
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::Permission { path: path.into(), action },
+        Errno::ACCESS | Errno::PERM => Error::Permission { path: path.into(), action, rights: None },
+        Errno::ROFS => Error::ReadOnly { path: path.into() },
         Errno::OPNOTSUPP => Error::Filesystem { path: path.into(), kind: "this file system".to_owned() },
         _ => Error::Io { path: path.into(), action, source: io::Error::from(errno) },
     }

@@ -153,7 +153,7 @@
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
-//! | format | `layout` (every byte) · `identity` (the first page) · `error` |
+//! | format | `layout` (every byte) · `identity` (the first page) · `error` (`error/`: its parts) |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock`; `delays` in the build with delays |
 //!
 //! Start with the head of `ring.rs`. `docs/format.md` is the file format in prose.
@@ -229,7 +229,7 @@ pub use attach::{Attach, Start};
 pub use bus::guard_against_truncation;
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use consumer::Consumer;
-pub use error::{Corruption, Error, RecvError, SendError};
+pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
 pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
 #[cfg(not(loom))]
 pub use inspect::{forget, forget_slot};
