@@ -62,12 +62,15 @@ pub enum Error {
         /// Whose it is.
         rights: Rights,
     },
-    /// The file system cannot keep memory, locks and wake-ups coherent between processes.
+    /// The file system will not do: it cannot keep memory, locks and wake-ups coherent between processes, or cannot
+    /// promise that what was allocated can be written.
     Filesystem {
         /// Where.
         path: PathBuf,
         /// What kind it is.
         kind: String,
+        /// What it does or lacks.
+        why: &'static str,
     },
     /// There is no room for the whole ring.
     NoSpace {
@@ -224,11 +227,6 @@ pub enum Error {
         /// What is wrong with them.
         what: &'static str,
     },
-    /// This process has as many open handles as can be guarded against `fork`.
-    TooManyHandles {
-        /// The limit.
-        limit: usize,
-    },
     /// Any other refusal of the operating system.
     Io {
         /// Where, or empty.
@@ -255,14 +253,18 @@ pub struct Rights {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shortage {
-    /// Room on the file system, or in the user's quota there.
+    /// Room on the file system.
     FileSystem,
+    /// Room in a quota on the file system.
+    Quota,
     /// Files (inodes) on the file system.
     Files,
     /// Memory that the control group of this process may have: it is charged for a ring in memory.
     ControlGroup,
-    /// Memory of the machine, or its huge pages.
+    /// Memory of the machine.
     Memory,
+    /// Huge pages of the machine, or of the control group.
+    HugePages,
 }
 
 impl From<Corruption> for Error {

@@ -13,10 +13,16 @@ use common::Backing;
 use quoit::{Attach, Consumer, Error, Inspector, Observer, Options, Producer, Start, forget};
 use tempfile::TempDir;
 
+#[path = "bad_files/boots.rs"]
+mod boots;
 #[path = "bad_files/contents.rs"]
 mod contents;
+#[path = "bad_files/copies.rs"]
+mod copies;
 #[path = "bad_files/places.rs"]
 mod places;
+#[path = "bad_files/read_locks.rs"]
+mod read_locks;
 #[path = "bad_files/requests.rs"]
 mod requests;
 #[path = "bad_files/rights.rs"]
@@ -238,7 +244,7 @@ impl Spoilt {
 
     /// Makes the checksum right again.
     fn sign(&self) {
-        let mut bytes = [0; 144 - 32];
+        let mut bytes = [0; 168 - 32];
         self.file.read_exact_at(&mut bytes, 32).unwrap();
         self.set(3, u64::from(crc32c::crc32c(&bytes)));
     }

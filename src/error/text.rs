@@ -46,10 +46,9 @@ impl fmt::Display for Error {
                 path.display(),
                 own_user()
             ),
-            Self::Filesystem { path, kind } => write!(
+            Self::Filesystem { path, kind, why } => write!(
                 f,
-                "{}: {kind} does not keep memory and locks coherent between processes; put the ring on tmpfs \
-                 (/dev/shm), ext4 or XFS",
+                "{}: {kind} {why}; put the ring on tmpfs (/dev/shm), ext4 or XFS",
                 path.display()
             ),
             Self::NoSpace { path, bytes, shortage, free, largest } => {
@@ -174,9 +173,6 @@ impl fmt::Display for Error {
                 "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
                  through them: take no ring from this peer, or ask it for one made with Options::sealed"
             ),
-            Self::TooManyHandles { limit } => {
-                write!(f, "this process has {limit} open ring handles, the most it can guard; drop some")
-            }
             // What the system said is the source of this error, for whoever shows it to tell once.
             Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
             Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
@@ -206,6 +202,8 @@ impl fmt::Display for Shortage {
             Self::Files => "the file system has no inode left, and so",
             Self::ControlGroup => "the memory control group of this process has",
             Self::Memory => "the machine's memory has",
+            Self::HugePages => "the pool of huge pages has",
+            Self::Quota => "the quota on the file system has",
         })
     }
 }
