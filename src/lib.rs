@@ -149,7 +149,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_wait`: the next one, or the end) · `attach` (where to start) · `arrival` (of a ring that is not there yet) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
@@ -173,6 +173,8 @@ struct Readme;
 )))]
 compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 only");
 
+#[cfg(not(loom))]
+mod arrival;
 mod attach;
 #[cfg(not(loom))]
 mod bus;
@@ -240,7 +242,7 @@ pub use memory::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 pub use observer::Observer;
 pub use options::Options;
 pub use producer::Producer;
-pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed};
+pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
 #[cfg(not(loom))]
 pub use sealed::Sealed;
 
