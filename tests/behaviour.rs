@@ -105,6 +105,8 @@ macro_rules! setup {
 
 use {behaviours, behaviours_of_files, setup};
 
+#[path = "behaviour/arrivals.rs"]
+mod arrivals;
 #[path = "behaviour/attaching.rs"]
 mod attaching;
 #[path = "behaviour/batches.rs"]
@@ -127,5 +129,7 @@ mod receiving;
 mod sending;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
+#[path = "behaviour/timeouts.rs"]
+mod timeouts;
 #[path = "behaviour/waiting.rs"]
 mod waiting;
