@@ -8,20 +8,33 @@
 //! and everybody else stays attached. That holds for processes, not for power: nothing here outlives the machine.
 //!
 //! ```no_run
-//! use quoit::{Attach, Consumer, Event, Options, Producer};
+//! use std::error::Error;
+//! use std::time::{Duration, Instant};
 //!
-//! fn publish() -> Result<(), Box<dyn std::error::Error>> { // one process
-//!     let mut producer = Producer::open_or_create("/dev/shm/prices", &Options::new())?;
+//! use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start};
+//!
+//! /// One process: `publish("/dev/shm/prices")`.
+//! fn publish(path: &str) -> Result<(), Box<dyn Error>> {
+//!     let mut producer = Producer::open_or_create(path, &Options::new())?;
 //!     producer.send(b"EURUSD 10842")?;
 //!     Ok(())
 //! }
 //!
-//! fn follow() -> Result<(), Box<dyn std::error::Error>> { // any other
-//!     let mut consumer = Consumer::open("/dev/shm/prices", &Attach::gated())?;
+//! /// Any other, started before it or after.
+//! fn follow(path: &str) -> Result<(), Box<dyn Error>> {
+//!     let soon = Instant::now() + Duration::from_secs(10);
+//!     // Without a start: only what is published from here on.
+//!     let attach = Attach::gated().start(Start::Oldest);
+//!     let mut consumer = Consumer::open_wait(path, &attach, soon)?;
 //!     loop {
-//!         match consumer.recv()? {
-//!             Event::Record(record) => println!("{}: {:?}", record.sequence(), record.bytes()),
-//!             other => println!("{other:?}"),
+//!         match consumer.recv() {
+//!             Ok(Event::Record(record)) => {
+//!                 println!("{}: {}", record.sequence(), String::from_utf8_lossy(&record.bytes()));
+//!             }
+//!             Ok(other) => println!("{other:?}"),
+//!             // The producer ended, or was killed. Calling again waits for the next one.
+//!             Err(RecvError::Closed | RecvError::ProducerGone) => return Ok(()),
+//!             Err(error) => return Err(error.into()),
 //!         }
 //!     }
 //! }
