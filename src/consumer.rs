@@ -38,7 +38,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Attaches to the ring at `path`.
+    /// Attaches to the ring at `path`: to receive what is published from here on, unless `attach` says where to
+    /// [`start`](Attach::start).
     ///
     /// # Errors
     ///

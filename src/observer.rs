@@ -33,7 +33,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Opens the ring at `path` read-only. The file may be read-only for this process.
+    /// Opens the ring at `path` read-only, to receive from `start` on: [`Start::Newest`], the default of that type, is the
+    /// next record to be published, and [`Start::Oldest`] all that the ring holds. The file may be read-only for this
+    /// process.
     ///
     /// # Errors
     ///

@@ -449,7 +449,8 @@ impl Receiver {
 
     #[inline(always)]
     fn recv_checked(&mut self) -> Result<Event<'_>, RecvError> {
-        Ok(self.wait_for_ever().map(|step| self.lend(step))?)
+        let step = self.wait_for_ever()?;
+        Ok(self.lend(step))
     }
 
     /// Gives the seat up: cursor, slot, then the caller's lock.
