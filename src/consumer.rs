@@ -256,8 +256,8 @@ impl Consumer {
 
     /// How often to look before going to sleep: a number of looks at the ring with a pause of the processor after each,
     /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them. Whoever has slept sleeps on until something comes,
-    /// without more looks of this kind.
+    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain sleeps
+    /// until something comes, without more looks of this kind, in this wait and in the next.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

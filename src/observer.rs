@@ -160,8 +160,8 @@ impl Observer {
 
     /// How often to look before taking a nap: a number of looks at the ring with a pause of the processor after each,
     /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 naps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them. After a nap comes the next, without more looks of
-    /// this kind, until there is something.
+    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain naps
+    /// until something comes, without more looks of this kind, in this wait and in the next.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

@@ -124,7 +124,7 @@ impl Receiver {
     }
 
     pub(crate) fn set_spins(&mut self, spins: u32) {
-        self.waiting.spins = spins;
+        self.waiting.set_spins(spins);
     }
 
     pub(crate) fn set_keep(&mut self, keep: bool) {

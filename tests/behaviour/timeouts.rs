@@ -280,8 +280,8 @@ fn an_idle_observer_hardly_wakes(setup: Setup) {
         let _producer = ring.producer();
         let mut observer = ring.observer(Start::Newest);
         assert!(observer.recv_timeout(IDLE / 2).unwrap().is_none());
-        // One spell of looking for each call is some thousandths of the time; one for each nap would be seen.
-        observer.set_spins(20_000 / slices);
+        // One spell of looking is some thousandths of the time; one for each nap, or each call, would be seen.
+        observer.set_spins(20_000);
         let (naps, ran) = own_use();
         let begin = Instant::now();
         for _ in 0..slices {
