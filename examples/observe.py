@@ -102,8 +102,8 @@ class Ring:
         self.copied, self.at = b"", 0
 
     def check(self):
-        """Section 9: the identity page is read once, checked, and believed from then on. Python has no statfs, so
-        which file system it is stays unchecked."""
+        """Section 9: the identity page is read once, checked, and believed from then on. Python tells neither which file
+        system it is nor when the file was born, so these two stay unchecked."""
         status = os.fstat(self.fd)
         if not stat.S_ISREG(status.st_mode):
             raise Refused("not a regular file")
@@ -113,7 +113,7 @@ class Ring:
         words = struct.unpack("<512Q", page)
         if words[1] != 1 << 32:
             raise Refused(f"a ring of version {words[1] >> 32}.{words[1] & 0xFFFFFFFF}; this reads 1.0")
-        if words[2] != 0x0102030405060708 or words[3] != crc32c(page[32:144]):
+        if words[2] != 0x0102030405060708 or words[3] != crc32c(page[32:168]):
             raise Refused("a damaged ring")
         size, alignment, self.capacity, self.segments, slots, options = words[4:10]
         self.stride = self.capacity // self.segments
@@ -129,9 +129,11 @@ class Ring:
             raise Refused("this ring takes gated consumers only")
         if status.st_size != size or status.st_blocks * 512 < size:
             raise Refused("cut short, or it has holes")
+        if (words[18], words[19]) != (status.st_dev, status.st_ino):
+            raise Refused("a copy of a ring: what was half written when it was taken is torn")
         boot = words[15] | words[16] << 64
-        if boot not in (0, boot_id()):
-            raise Refused("from an earlier boot, or another container")
+        if boot not in (0, boot_id()) and not self.is_locked(PRODUCER_LOCK, to_the_end=True):
+            raise Refused("from an earlier boot, or another container, and nobody uses it")
         if status.st_nlink == 0:
             raise Refused("removed")
         return head_bytes, control_bytes
@@ -274,16 +276,19 @@ class Ring:
     def end(self):
         """With nothing new: "closed", "died", or None while a producer may still publish."""
         closed, epoch = self.head[CLOSED], self.head[EPOCH]
-        died = not closed and epoch != 0 and not self.producer_lives()
+        died = not closed and epoch != 0 and not self.is_locked(PRODUCER_LOCK)
         # It may have published before it ended and after the last look.
         if after(self.head[PUBLISHED], self.place.position):
             return None
         return "closed" if closed else "died" if died else None
 
-    def producer_lives(self):
-        """Section 8. Asked with F_RDLCK, which only a write lock is in the way of."""
-        request = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, PRODUCER_LOCK, 1, 0)
-        return struct.unpack("hhqqi4x", fcntl.fcntl(self.fd, fcntl.F_OFD_GETLK, request))[0] != fcntl.F_UNLCK
+    def is_locked(self, byte, to_the_end=False):
+        """Section 8: whether a participant holds this byte, or one from here on. Asked with F_RDLCK, which only write
+        locks are in the way of."""
+        request = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, byte, 0 if to_the_end else 1, 0)
+        kind, _, _, length, _ = struct.unpack("hhqqi4x", fcntl.fcntl(self.fd, fcntl.F_OFD_GETLK, request))
+        # A longer lock is nobody's life: whoever tidies up takes it.
+        return kind != fcntl.F_UNLCK and length == 1
 
 
 def tell(event, as_hex):

@@ -8,7 +8,7 @@
 use std::os::raw::c_int;
 
 use crate::error::Error;
-use crate::fork::MOST;
+use crate::fork::Chunk;
 use crate::sync::{AtomicBool, AtomicU64, at, fence_at};
 
 /// Maps of one handle.
@@ -26,8 +26,9 @@ pub(crate) struct Range {
 }
 
 /// A place in the table. Its version is odd while the range is valid: a small seqlock, since the handler reads the
-/// table while other threads change it. The entries that it is looking for stand still: they are of a handle that the
+/// table while other threads change it and add to it. The entries that it is looking for stand still: they are of a handle that the
 /// interrupted thread is using.
+#[derive(Debug)]
 struct Entry {
     taken: AtomicBool,
     version: AtomicU64,
@@ -37,16 +38,22 @@ struct Entry {
     tripwire: AtomicU64,
 }
 
-static TABLE: [Entry; MAPS * MOST] = [const {
-    Entry {
-        taken: AtomicBool::new(false),
-        version: AtomicU64::new(0),
-        start: AtomicU64::new(0),
-        bytes: AtomicU64::new(0),
-        write: AtomicBool::new(false),
-        tripwire: AtomicU64::new(0),
-    }
-}; MAPS * MOST];
+const PLACES: usize = 256 * MAPS;
+
+const fn no_entries() -> [Entry; PLACES] {
+    [const {
+        Entry {
+            taken: AtomicBool::new(false),
+            version: AtomicU64::new(0),
+            start: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            write: AtomicBool::new(false),
+            tripwire: AtomicU64::new(0),
+        }
+    }; PLACES]
+}
+
+static TABLE: Chunk<Entry, PLACES> = Chunk::new(no_entries());
 
 static ON: AtomicBool = AtomicBool::new(false);
 
@@ -85,32 +92,37 @@ impl Entry {
 
 /// The maps of one handle, in the table until this is dropped: before they are unmapped.
 #[derive(Debug)]
-pub(crate) struct Guarded([usize; MAPS]);
+pub(crate) struct Guarded([&'static Entry; MAPS]);
 
 impl Guarded {
     /// Enters the maps of a handle.
-    pub(crate) fn enter(ranges: [Range; MAPS]) -> Result<Self, Error> {
-        let mut places = [usize::MAX; MAPS];
-        for (place, range) in places.iter_mut().zip(ranges) {
-            let free = TABLE.iter().position(|entry| {
-                entry
-                    .taken
-                    .compare_exchange(false, true, at!(BUS_TAKE, Acquire), at!(BUS_TAKEN, Relaxed))
-                    .is_ok()
-            });
-            // There are as many places as handles can have maps.
-            let Some(number) = free else { return Err(Error::TooManyHandles { limit: MOST }) };
-            TABLE[number].set(range);
-            *place = number;
+    pub(crate) fn enter(ranges: [Range; MAPS]) -> Self {
+        Self(ranges.map(|range| {
+            let entry = take();
+            entry.set(range);
+            entry
+        }))
+    }
+}
+
+fn take() -> &'static Entry {
+    let is_free = |entry: &&Entry| {
+        let taken =
+            entry.taken.compare_exchange(false, true, at!(BUS_TAKE, Acquire), at!(BUS_TAKEN, Relaxed));
+        taken.is_ok()
+    };
+    loop {
+        match TABLE.all().find(is_free) {
+            Some(entry) => return entry,
+            None => TABLE.grow(no_entries()),
         }
-        Ok(Self(places))
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        for number in self.0 {
-            TABLE[number].clear();
+        for entry in self.0 {
+            entry.clear();
         }
     }
 }
@@ -119,7 +131,7 @@ impl Drop for Guarded {
 /// tripwires say so. Safe in a signal handler: it takes no lock and allocates nothing.
 pub(crate) fn find(address: u64) -> impl Iterator<Item = Range> {
     TABLE
-        .iter()
+        .all()
         .filter_map(Entry::range)
         .filter(move |range| address.checked_sub(range.start).is_some_and(|offset| offset < range.bytes))
 }
@@ -187,13 +199,12 @@ mod tests {
     fn an_address_is_found_in_its_own_map_alone() {
         let range = |start| Range { start, bytes: 0x1000, write: false, tripwire: start + 1 };
         let [a, b, c] = [range(0x1000), range(0x5000), range(0x9000)];
-        let first = Guarded::enter([a, b, c]).unwrap();
+        let first = Guarded::enter([a, b, c]);
         assert_eq!(find(0x0fff).count(), 0);
         assert_eq!(find(0x1000).collect::<Vec<_>>(), [a]);
         assert_eq!(find(0x1fff).collect::<Vec<_>>(), [a]);
         assert_eq!(find(0x2000).count(), 0);
-        let second =
-            Guarded::enter([a, b, c].map(|range| Range { start: range.start + 0x800, ..range })).unwrap();
+        let second = Guarded::enter([a, b, c].map(|range| Range { start: range.start + 0x800, ..range }));
         assert_eq!(find(0x9900).count(), 2);
         drop(first);
         assert_eq!(find(0x9000).count(), 0);

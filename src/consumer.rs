@@ -65,7 +65,7 @@ impl Consumer {
         if let Some(hash) = hash
             && !region.lock(Lock::Name(hash))?
         {
-            return Err(in_use(&name));
+            return Err(region.refusal(Lock::Name(hash), "the name", in_use(&name)));
         }
         let terms = Terms {
             gated: attach.gated,
@@ -197,7 +197,8 @@ impl Consumer {
         self.receiver.region().prepare(memory)
     }
 
-    /// Was the file removed or replaced? Then newcomers at its path meet another ring. Two system calls.
+    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
+    /// ring. Three system calls.
     pub fn is_stale(&self) -> bool {
         self.receiver.region().is_stale()
     }
@@ -262,7 +263,7 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
     let named = terms.name != [0; NAME_BYTES];
     if named && let Some(number) = find_name(areas, &terms.name) {
         if !region.lock(Lock::Slot(number))? {
-            return Err(in_use(&terms.name));
+            return Err(region.refusal(Lock::Slot(number), "the slot of the name", in_use(&terms.name)));
         }
         // The name's lock keeps everybody else from this slot but `forget`, which needs that lock too.
         let (seat, place) = Seat::resume(areas, number, terms);
@@ -278,7 +279,11 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
     }
     let is_saved = |(number, slot)| gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number));
     let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
-    Err(Error::SlotsTaken { slots: region.geometry().slots, saved })
+    let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
+    // A slot that could be had but for a read lock.
+    let is_kept_away = |(number, slot)| gate::is_vacant(slot) && region.is_read_locked(Lock::Slot(number));
+    let kept_away = (0..).zip(areas.slots).any(is_kept_away);
+    Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
 }
 
 /// The slot that is kept under a name.

@@ -1,17 +1,18 @@
-//! Ring files: how one comes into being whole or not at all, and what is checked before one is mapped.
+//! Ring files that are there: what is checked before one is mapped, and whether a path still leads to it.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
-use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, pread, retry_on_intr};
 
-use crate::error::Error;
+use crate::error::{Error, Rights};
+use crate::filesystem;
 use crate::fork::Descriptor;
-use crate::identity::Identity;
-use crate::layout::{Geometry, IDENTITY_BYTES, identity};
+use crate::identity::{FileNumber, Identity};
+use crate::layout::{IDENTITY_BYTES, identity};
+use crate::lock;
 
 /// How a handle maps a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,133 +25,35 @@ pub(crate) enum Access {
     Observer,
 }
 
-/// A ring that has all its blocks but no name yet. Gone without a trace when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    directory: OwnedFd,
-    name: OsString,
-    path: PathBuf,
-    bytes: u64,
-}
-
-/// Makes a nameless file for `geometry` in the directory of `path`, every block allocated: a full disk is an
-/// error now, not a SIGBUS later. The geometry comes back with the alignment that the file system needs.
-pub(crate) fn draft(
-    path: &Path,
-    geometry: &Geometry,
-    mode: u32,
-) -> Result<(Draft, Descriptor, Geometry), Error> {
-    geometry.check()?;
-    let name = path.file_name().ok_or(Error::BadOption { what: "the path of a ring ends in a file name" })?;
-    let directory = open_directory(path)?;
-    let mut geometry = geometry.clone();
-    geometry.alignment = geometry.alignment.max(check_filesystem(directory.as_fd(), path)?);
-    geometry.check()?;
-    if retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)).is_ok() {
-        return Err(Error::Exists { path: path.into() });
-    }
-    let bytes = geometry.file_bytes();
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = Descriptor::open(|| {
-        let made = retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR));
-        made.map_err(|errno| match errno {
-            // Not even for a file without contents: the inodes have run out.
-            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: path.into(), bytes },
-            _ => refusal(path, "create a file in its directory", errno),
-        })
-    })?;
-    // Not at the open: the umask would have a say there.
-    retry_on_intr(|| fs::fchmod(&file, Mode::from_raw_mode(mode)))
-        .map_err(|errno| refusal(path, "set the mode of the file", errno))?;
-    allocate(file.as_fd(), bytes).map_err(|errno| match errno {
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM => {
-            Error::NoSpace { path: path.into(), bytes }
-        }
-        _ => refusal(path, "allocate the file", errno),
-    })?;
-    Ok((Draft { directory, name: name.into(), path: path.into(), bytes }, file, geometry))
-}
-
-impl Draft {
-    /// Gives the finished file its name. Of several that do so at once, one wins.
-    pub(crate) fn publish(self, file: BorrowedFd<'_>) -> Result<(), Error> {
-        // Through /proc, since linking a bare descriptor takes a capability on most kernels; through the
-        // thread's own directory, since a thread may have its descriptors to itself.
-        let source = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
-        let linked =
-            retry_on_intr(|| fs::linkat(CWD, &source, &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW));
-        let action = "give the finished file its name (is /proc mounted?)";
-        linked.map_err(|errno| match errno {
-            Errno::EXIST => Error::Exists { path: self.path.clone() },
-            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: self.path.clone(), bytes: self.bytes },
-            // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
-            Errno::NOENT | Errno::NOTDIR => {
-                Error::Io { path: self.path.clone(), action, source: errno.into() }
-            }
-            _ => refusal(&self.path, action, errno),
-        })
-    }
-}
-
-/// Opens the directory of `path` for the sake of its entries alone.
-fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
-    let directory = match path.parent() {
-        Some(parent) if parent != OsStr::new("") => parent,
-        _ => Path::new("."),
-    };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    retry_on_intr(|| fs::open(directory, flags, Mode::empty())).map_err(|errno| match errno {
-        Errno::NOTDIR => {
-            Error::NotRegular { path: directory.into(), kind: "file where a directory should be" }
-        }
-        Errno::NOENT => Error::NoDirectory { path: directory.into() },
-        _ => refusal(directory, "open the directory", errno),
-    })
-}
-
-/// Allocates every block of a file.
-pub(crate) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
-    // Asked first: a request that cannot be met would otherwise take all the memory there is before it fails.
-    let space = retry_on_intr(|| fs::fstatvfs(file))?;
-    if space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < bytes {
-        return Err(Errno::NOSPC);
-    }
-    // Bit by bit: a signal makes the kernel give back all of an unfinished request.
-    let mut step = 64 << 20;
-    let mut done = 0;
-    while done < bytes {
-        let next = step.min(bytes - done);
-        match fs::fallocate(file, FallocateFlags::empty(), done, next) {
-            Ok(()) => done += next,
-            Err(Errno::INTR) => step = (step / 2).max(2 << 20),
-            // Files without extents (ext2, ext3): written blocks are allocated blocks.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, done, bytes),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn write_zeros(file: BorrowedFd<'_>, mut done: u64, bytes: u64) -> Result<(), Errno> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while done < bytes {
-        let left = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(ZEROS.len());
-        done += retry_on_intr(|| pwrite(file, &ZEROS[..left], done))? as u64;
-    }
-    Ok(())
+/// Whose files will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owners {
+    /// Everybody's.
+    Any,
+    /// Those of this user, and of root, who can do anything anyway.
+    Trusted,
 }
 
 /// Opens the ring at `path` and checks everything about it that does not change.
-pub(crate) fn open(path: &Path, access: Access) -> Result<(Descriptor, Identity), Error> {
+pub(crate) fn open(path: &Path, access: Access, owners: Owners) -> Result<(Descriptor, Identity), Error> {
     let file = Descriptor::open(|| open_file(path, access))?;
-    let stat = stat(&file, path)?;
+    let identity = examine(file.as_fd(), path, owners)?;
+    Ok((file, identity))
+}
+
+fn examine(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity, Error> {
+    let stat = stat(file, path)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::RegularFile {
         return Err(Error::NotRegular { path: path.into(), kind: kind_name(kind) });
     }
-    check_filesystem(file.as_fd(), path)?;
+    let is_trusted = stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw();
+    if owners == Owners::Trusted && !is_trusted {
+        return Err(Error::ForeignOwner { path: path.into(), rights: rights(&stat) });
+    }
+    filesystem::check(file, path)?;
     let bytes = stat.st_size as u64;
-    let page = read_identity(file.as_fd(), path, bytes)?;
+    let page = read_identity(file, path, bytes)?;
     let identity = Identity::decode(&page, path)?;
     let geometry = &identity.geometry;
     if !geometry.alignment.is_multiple_of(rustix::param::page_size() as u64) {
@@ -165,13 +68,66 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(Descriptor, Identity)
         return Err(Error::Sparse { path: path.into() });
     }
     let boot = boot_id();
-    if boot != 0 && identity.boot_id != 0 && boot != identity.boot_id {
+    // Some containers have a boot id of their own, so the locks are asked as well: they do not outlive a boot.
+    if boot != 0 && identity.boot_id != 0 && boot != identity.boot_id && !is_in_use(file, path)? {
         return Err(Error::EarlierBoot { path: path.into() });
     }
-    if nameless(file.as_fd(), path)? {
+    // After that: a machine that is started anew may number its devices anew.
+    if !identity.file.is_of(&FileNumber::of(file).map_err(|errno| refusal(path, ASK_WHICH, errno))?) {
+        return Err(Error::Copied { path: path.into() });
+    }
+    if nameless(file, path)? {
         return Err(Error::NotFound { path: path.into() });
     }
-    Ok((file, identity))
+    Ok(identity)
+}
+
+/// What is asked of the system where it is to tell one file from another.
+pub(crate) const ASK_WHICH: &str = "ask which file it is";
+
+/// Does a participant hold a lock on the ring?
+fn is_in_use(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
+    let action = "ask for locks";
+    lock::has_participants(file).map_err(|source| Error::Io { path: path.into(), action, source })
+}
+
+/// Removes the ring at `path` if it is a leftover of an earlier boot that nobody uses. Whatever was there, it may be
+/// something else by the time this returns.
+///
+/// Of several that do so at once, one removes it: the lock that keeps everybody else off it, participants too, is of
+/// the file, and who has it looks once more whether the path still leads there.
+pub(crate) fn remove_leftover(path: &Path, owners: Owners) -> Result<(), Error> {
+    let file = Descriptor::open(|| open_file(path, Access::Producer))?;
+    match examine(file.as_fd(), path, owners) {
+        Err(Error::EarlierBoot { .. }) => {}
+        other => return other.map(drop),
+    }
+    let action = "lock the leftover of an earlier boot";
+    let locked = lock::try_lock_all(file.as_fd());
+    match locked.map_err(|source| Error::Io { path: path.into(), action, source })? {
+        lock::Attempt::Locked => {}
+        // Somebody uses it after all, or is about to remove it.
+        lock::Attempt::Held => return Ok(()),
+        lock::Attempt::ReadLocked => {
+            return Err(Error::ReadLocked { what: "the leftover of an earlier boot" });
+        }
+    }
+    if is_stale(file.as_fd(), path) {
+        return Ok(());
+    }
+    let action = "remove the leftover of an earlier boot";
+    fs::unlink(path).map_err(|errno| match errno {
+        Errno::ACCESS | Errno::PERM => denied(path, action, directory_stat(path)),
+        _ => refusal(path, action, errno),
+    })
+}
+
+fn directory_stat(path: &Path) -> Result<Stat, Errno> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => fs::stat("."),
+        Some(parent) => fs::stat(parent),
+        None => Err(Errno::NOENT),
+    }
 }
 
 fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
@@ -186,6 +142,9 @@ fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
         Errno::LOOP => not_regular("symbolic link"),
         Errno::ISDIR => not_regular("directory"),
         Errno::NXIO | Errno::NODEV => not_regular("socket or device"),
+        Errno::ACCESS | Errno::PERM => {
+            denied(path, action, retry_on_intr(|| fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)))
+        }
         _ => refusal(path, action, errno),
     })
 }
@@ -233,41 +192,6 @@ pub(crate) fn sealed_identity(
     Ok((identity, control))
 }
 
-/// Refuses file systems that do not keep memory, locks and futexes coherent between processes. Returns the
-/// least alignment that maps of its files need.
-fn check_filesystem(file: BorrowedFd<'_>, path: &Path) -> Result<u64, Error> {
-    let found = retry_on_intr(|| fs::fstatfs(file))
-        .map_err(|errno| refusal(path, "ask for the file system's type", errno))?;
-    match found.f_type as u32 {
-        // tmpfs, ext2 to ext4, XFS, Btrfs
-        0x0102_1994 | 0xef53 | 0x5846_5342 | 0x9123_683e => Ok(0),
-        // hugetlbfs: its blocks are its pages
-        0x9584_58f6 => Ok(found.f_bsize as u64),
-        other => Err(Error::Filesystem { path: path.into(), kind: filesystem_name(other) }),
-    }
-}
-
-fn filesystem_name(magic: u32) -> String {
-    let name = match magic {
-        0x6969 => "NFS",
-        0x6573_5546 => "FUSE or virtiofs",
-        0x794c_7630 => "overlayfs",
-        0xff53_4d42 | 0xfe53_4d42 | 0x517b => "SMB",
-        0x0102_1997 => "9p",
-        0x8584_58f6 => "ramfs",
-        0x2fc1_2fc1 => "ZFS",
-        0xf2f5_2010 => "F2FS",
-        0x00c3_6400 => "Ceph",
-        0x0bad_1dea => "futexfs",
-        0x9fa0 => "procfs",
-        0x6265_6572 => "sysfs",
-        0x4d44 => "FAT",
-        0x2011_bab0 => "exFAT",
-        _ => return format!("a file system of type {magic:#x}"),
-    };
-    name.to_owned()
-}
-
 /// The kernel's random number for the time since the machine was started; 0: it does not say.
 pub(crate) fn boot_id() -> u128 {
     let Ok(text) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return 0 };
@@ -281,24 +205,56 @@ pub(crate) fn nameless(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error>
     Ok(stat(file, path)?.st_nlink == 0)
 }
 
-/// Whether new openers of `path` would come to another file than this one.
-pub(crate) fn is_stale(file: BorrowedFd<'_>, path: &Path) -> bool {
+/// Whether new openers of `path` would come to another file than this one, or to none.
+fn is_stale(file: BorrowedFd<'_>, path: &Path) -> bool {
     let Ok(mine) = fs::fstat(file) else { return true };
     let there = retry_on_intr(|| fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
-    let other = there.is_ok_and(|there| (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino));
+    let other = match there {
+        Ok(there) => (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino),
+        Err(Errno::NOENT | Errno::NOTDIR) => true,
+        // Whoever may not look does not know.
+        Err(_) => false,
+    };
     mine.st_nlink == 0 || other
+}
+
+/// Whether new openers of `path` would not come to this ring: to another file, to none, or to a file that is this ring no
+/// more, since it was cut short or overwritten.
+pub(crate) fn is_gone(file: BorrowedFd<'_>, path: &Path, identity: &Identity) -> bool {
+    let Ok(mine) = fs::fstat(file) else { return true };
+    if mine.st_size as u64 != identity.geometry.file_bytes() || is_stale(file, path) {
+        return true;
+    }
+    let mut id = [0; 16];
+    let read = retry_on_intr(|| pread(file, &mut id, 8 * identity::RING_ID as u64));
+    // What cannot be read is there all the same.
+    read.is_ok_and(|read| read < id.len() || u128::from_le_bytes(id) != identity.ring_id)
 }
 
 fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
     fs::fstat(file).map_err(|errno| refusal(path, "ask for the size of the file", errno))
 }
 
+/// The error for missing permission. `stat` is that of the file, or of its directory.
+pub(crate) fn denied(path: &Path, action: &'static str, stat: Result<Stat, Errno>) -> Error {
+    Error::Permission { path: path.into(), action, rights: stat.ok().map(|stat| rights(&stat)) }
+}
+
+fn rights(stat: &Stat) -> Rights {
+    Rights { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
+}
+
 /// The error for a refusal of the operating system to do `action` at `path`.
 pub(crate) fn refusal(path: &Path, action: &'static str, errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => Error::NotFound { path: path.into() },
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::Permission { path: path.into(), action },
-        Errno::OPNOTSUPP => Error::Filesystem { path: path.into(), kind: "this file system".to_owned() },
+        Errno::ACCESS | Errno::PERM => denied(path, action, Err(errno)),
+        Errno::ROFS => Error::ReadOnly { path: path.into() },
+        Errno::OPNOTSUPP => Error::Filesystem {
+            path: path.into(),
+            kind: "this file system".to_owned(),
+            why: "has no nameless files, or no locks of an open file",
+        },
         _ => Error::Io { path: path.into(), action, source: io::Error::from(errno) },
     }
 }

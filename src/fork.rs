@@ -5,20 +5,59 @@
 //! and the child closes what it finds there before its `fork` returns. Not covered: a raw `clone`, which runs
 //! no hooks.
 
+use std::iter::successors;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicI32, at};
 
-/// Most ring handles that a process can have open at a time.
-pub(crate) const MOST: usize = 1024;
-
 const NONE: i32 = -1;
 
-static DESCRIPTORS: [AtomicI32; MOST] = [const { AtomicI32::new(NONE) }; MOST];
+/// A part of a table that grows and never shrinks: what is in it stays where it is, so that hooks and handlers can read
+/// it at any time, without a lock and without memory of their own.
+#[derive(Debug)]
+pub(crate) struct Chunk<T: 'static, const N: usize> {
+    pub(crate) places: [T; N],
+    next: OnceLock<&'static Self>,
+}
 
-/// Held while a descriptor is opened and entered in the table, while one leaves it and is closed, and while a
-/// fork is under way: no child can inherit a descriptor that the table does not show, nor close a stranger's.
+impl<T: Sync, const N: usize> Chunk<T, N> {
+    pub(crate) const fn new(places: [T; N]) -> Self {
+        Self { places, next: OnceLock::new() }
+    }
+
+    /// Everything in the table, in the same order at any time.
+    pub(crate) fn all(&'static self) -> impl Iterator<Item = &'static T> {
+        successors(Some(self), |chunk| chunk.next.get().copied()).flat_map(|chunk| &chunk.places)
+    }
+
+    /// Adds a chunk behind the last one. No fork comes in between, which would leave the child a cell that is being set
+    /// by nobody.
+    pub(crate) fn grow(&'static self, places: [T; N]) {
+        // Memory is asked for first: a thread that forks may have the allocator's lock while it waits for this one.
+        let chunk: &'static Self = Box::leak(Box::new(Self::new(places)));
+        acquire();
+        let mut last = self;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        // Nobody else sets it meanwhile: whoever does holds the flag.
+        let _ = last.next.set(chunk);
+        release();
+    }
+}
+
+const PLACES: usize = 1024;
+
+const fn no_descriptors() -> [AtomicI32; PLACES] {
+    [const { AtomicI32::new(NONE) }; PLACES]
+}
+
+static DESCRIPTORS: Chunk<AtomicI32, PLACES> = Chunk::new(no_descriptors());
+
+/// Held while a descriptor is opened and entered in the table, while one leaves it and is closed, while a table grows,
+/// and while a fork is under way: no child can inherit a descriptor that the table does not show, nor close a stranger's.
 /// A lock of the standard library cannot be held from one hook to the next.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
@@ -46,7 +85,7 @@ pub(crate) extern "C" fn parent() {
 /// Runs in the child after a fork, on its only thread. Closing is all that happens here: the handles of the
 /// parent are left as they are, and find out by their tripwire.
 pub(crate) extern "C" fn child() {
-    for place in &DESCRIPTORS {
+    for place in DESCRIPTORS.all() {
         let descriptor = place.load(at!(FORK_FIND, Relaxed));
         if descriptor != NONE {
             let _ = nix::unistd::close(descriptor);
@@ -66,12 +105,12 @@ pub(crate) struct Descriptor {
 }
 
 #[derive(Debug)]
-struct Place(usize);
+struct Place(&'static AtomicI32);
 
 impl Drop for Place {
     fn drop(&mut self) {
         acquire();
-        DESCRIPTORS[self.0].store(NONE, at!(FORK_LEAVE, Relaxed));
+        self.0.store(NONE, at!(FORK_LEAVE, Relaxed));
     }
 }
 
@@ -88,7 +127,15 @@ impl Descriptor {
     /// Runs `opener` and enters what it opened, as one step to any fork.
     pub(crate) fn open(opener: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Self, Error> {
         acquire();
-        let entered = enter(opener);
+        let place = loop {
+            if let Some(place) = DESCRIPTORS.all().find(|place| place.load(at!(FORK_SEEK, Relaxed)) == NONE) {
+                break place;
+            }
+            release();
+            DESCRIPTORS.grow(no_descriptors());
+            acquire();
+        };
+        let entered = enter(place, opener);
         release();
         entered
     }
@@ -99,11 +146,12 @@ impl Descriptor {
     }
 }
 
-fn enter(opener: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Descriptor, Error> {
-    let free = DESCRIPTORS.iter().position(|place| place.load(at!(FORK_SEEK, Relaxed)) == NONE);
-    let Some(place) = free else { return Err(Error::TooManyHandles { limit: MOST }) };
+fn enter(
+    place: &'static AtomicI32,
+    opener: impl FnOnce() -> Result<OwnedFd, Error>,
+) -> Result<Descriptor, Error> {
     let file = opener()?;
-    DESCRIPTORS[place].store(file.as_raw_fd(), at!(FORK_ENTER, Relaxed));
+    place.store(file.as_raw_fd(), at!(FORK_ENTER, Relaxed));
     Ok(Descriptor { _place: Place(place), file, _last: Last })
 }
 

@@ -2,7 +2,14 @@
 //! every other word.
 
 #[cfg(not(loom))]
+use std::os::fd::BorrowedFd;
+#[cfg(not(loom))]
 use std::path::Path;
+
+#[cfg(not(loom))]
+use rustix::fs::{AtFlags, StatxFlags};
+#[cfg(not(loom))]
+use rustix::io::Errno;
 
 use crate::clock::wall_ns;
 #[cfg(not(loom))]
@@ -22,12 +29,44 @@ pub(crate) struct Identity {
     pub(crate) boot_id: u128,
     /// Wall-clock time, ns since 1970.
     pub(crate) created_ns: u64,
+    /// The file that it was written into; of a ring on the heap, none.
+    pub(crate) file: FileNumber,
 }
 
 impl Identity {
     /// A new ring's.
-    pub(crate) fn new(geometry: Geometry, boot_id: u128) -> Self {
-        Self { geometry, ring_id: random(), boot_id, created_ns: wall_ns() }
+    pub(crate) fn new(geometry: Geometry, boot_id: u128, file: FileNumber) -> Self {
+        Self { geometry, ring_id: random(), boot_id, created_ns: wall_ns(), file }
+    }
+}
+
+/// What tells a file from every other one of this machine, copies of it above all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileNumber {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    /// When it came to be, ns since 1970: a file system may give the number of one that was removed to the next. 0: it
+    /// does not say.
+    pub(crate) born_ns: u64,
+}
+
+#[cfg(not(loom))]
+impl FileNumber {
+    pub(crate) fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let stat = rustix::fs::fstat(file)?;
+        let more = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok();
+        let born =
+            more.filter(|more| more.stx_mask & StatxFlags::BTIME.bits() != 0).map(|more| more.stx_btime);
+        let born_ns = born.map_or(0, |time| {
+            (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(u64::from(time.tv_nsec))
+        });
+        Ok(Self { device: stat.st_dev, inode: stat.st_ino, born_ns })
+    }
+
+    /// Whether a file of this number can be the one of `other`.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        let is_born_then = self.born_ns == other.born_ns || self.born_ns == 0 || other.born_ns == 0;
+        (self.device, self.inode) == (other.device, other.inode) && is_born_then
     }
 }
 
@@ -104,6 +143,9 @@ impl Identity {
         words[identity::BOOT_ID] = self.boot_id as u64;
         words[identity::BOOT_ID + 1] = (self.boot_id >> 64) as u64;
         words[identity::CREATED_NS] = self.created_ns;
+        words[identity::FILE] = self.file.device;
+        words[identity::FILE + 1] = self.file.inode;
+        words[identity::FILE + 2] = self.file.born_ns;
         words[identity::CHECKSUM] = checksum(&words);
         words
     }
@@ -160,6 +202,11 @@ impl Identity {
             ring_id: pair(identity::RING_ID),
             boot_id: pair(identity::BOOT_ID),
             created_ns: words[identity::CREATED_NS],
+            file: FileNumber {
+                device: words[identity::FILE],
+                inode: words[identity::FILE + 1],
+                born_ns: words[identity::FILE + 2],
+            },
         })
     }
 }

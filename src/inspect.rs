@@ -159,6 +159,12 @@ impl Inspector {
         Self { region }
     }
 
+    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
+    /// ring. Three system calls.
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     /// Reads everything once. Walks at most a batch and a 64th of the ring, and asks the kernel about every slot in
     /// use. Garbage in the ring is no error here: see [`Snapshot::corruption`].
     ///
@@ -338,12 +344,14 @@ fn forget_kept(
     let in_use = || Error::NameInUse { name: name_text(name) };
     let lock = Lock::Name(name_hash(name));
     if !region.lock(lock)? {
-        return Err(in_use());
+        return Err(region.refusal(lock, "the name", in_use()));
     }
     let areas = region.areas();
     let result = match find(areas) {
         Err(error) => Err(error),
-        Ok(number) if !region.lock(Lock::Slot(number))? => Err(in_use()),
+        Ok(number) if !region.lock(Lock::Slot(number))? => {
+            Err(region.refusal(Lock::Slot(number), "the slot of the name", in_use()))
+        }
         Ok(number) => {
             gate::forget(&areas.slots[number as usize]);
             crate::wait::notify(&areas.control.space.word, WaitMode::Fence);

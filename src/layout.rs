@@ -69,7 +69,9 @@ pub(crate) mod identity {
     pub(crate) const RING_ID: usize = 13;
     pub(crate) const BOOT_ID: usize = 15;
     pub(crate) const CREATED_NS: usize = 17;
-    pub(crate) const END: usize = 18;
+    /// Device, inode and time of birth of the file itself.
+    pub(crate) const FILE: usize = 18;
+    pub(crate) const END: usize = 21;
 
     /// On a sealed ring, behind the checked words: device and inode of the file with its control area.
     pub(crate) const CONTROL_FILE: usize = 32;
@@ -480,6 +482,19 @@ impl Geometry {
     /// Bytes of the file.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.data_offset() + self.data_bytes()
+    }
+
+    /// The largest capacity, less than this one, of a ring that is the same otherwise and has a file of `bytes` at most.
+    pub(crate) fn largest_within(&self, bytes: u64) -> Option<u64> {
+        let mut smaller = self.clone();
+        while smaller.capacity > MIN_CAPACITY {
+            smaller.capacity /= 2;
+            smaller.segments = Self::segments_for(smaller.capacity);
+            if smaller.file_bytes() <= bytes {
+                return Some(smaller.capacity);
+            }
+        }
+        None
     }
 }
 

@@ -59,7 +59,8 @@
 //!
 //! * A handle is used by one thread at a time. It may move between threads: handles are `Send`, not `Sync`. It
 //!   must not be used in a signal handler that may have interrupted its own use.
-//! * A process may have several handles on a ring, each opened on its own; up to 1024 handles in all.
+//! * A process may have several handles on a ring, each opened on its own, and as many in all as the limits
+//!   on descriptors (two for a handle on a sealed ring, else one) and on maps (`vm.max_map_count`, four each) allow.
 //! * Dropping a handle is the clean end. If its process dies instead, the kernel frees its locks, and with them its
 //!   claim to the ring, its slot, its name. Nothing else tells dead from alive: a stopped process is alive, and
 //!   so is one whose core dump is still being written.
@@ -152,8 +153,8 @@
 //! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
-//! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
-//! | format | `layout` (every byte) · `identity` (the first page) · `error` |
+//! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
+//! | format | `layout` (every byte) · `identity` (the first page) · `error` (`error/`: its parts) |
 //! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock`; `delays` in the build with delays |
 //!
 //! Start with the head of `ring.rs`. `docs/format.md` is the file format in prose.
@@ -179,14 +180,20 @@ mod bus;
 mod claim;
 mod clock;
 mod consumer;
+#[cfg(not(loom))]
+mod control_group;
 mod copies;
 mod copy;
 #[cfg(quoit_delays)]
 #[doc(hidden)]
 pub mod delays;
+#[cfg(not(loom))]
+mod draft;
 mod error;
 #[cfg(not(loom))]
 mod file;
+#[cfg(not(loom))]
+mod filesystem;
 #[cfg(not(loom))]
 mod fork;
 mod futex;
@@ -217,6 +224,8 @@ mod region;
 mod region;
 mod ring;
 #[cfg(not(loom))]
+mod room;
+#[cfg(not(loom))]
 mod sealed;
 mod stride;
 mod sync;
@@ -229,7 +238,7 @@ pub use attach::{Attach, Start};
 pub use bus::guard_against_truncation;
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use consumer::Consumer;
-pub use error::{Corruption, Error, RecvError, SendError};
+pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
 pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
 #[cfg(not(loom))]
 pub use inspect::{forget, forget_slot};

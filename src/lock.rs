@@ -17,7 +17,9 @@ use std::sync::Mutex;
 use crate::layout::NAME_BYTES;
 
 #[cfg(not(loom))]
-pub(crate) use ofd::{locked_by_other, try_lock, unlock, unlock_all};
+pub(crate) use ofd::{
+    Attempt, has_participants, is_read_locked, locked_by_other, try_lock, try_lock_all, unlock, unlock_all,
+};
 
 /// What a handle can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,7 +128,7 @@ mod ofd {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
-    use super::Lock;
+    use super::{Lock, PRODUCER_BYTE};
 
     /// A lock of `bytes` from `start` on; 0 bytes: all the rest of the file.
     fn range(kind: libc::c_int, start: u64, bytes: u64) -> libc::flock {
@@ -158,6 +160,44 @@ mod ofd {
         }
     }
 
+    /// What became of a wish for every lock at once.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Attempt {
+        Locked,
+        /// Another description has one of them, or all.
+        Held,
+        /// A reader's lock is in the way.
+        ReadLocked,
+    }
+
+    /// Locks everything that participants lock. Nobody can be one meanwhile, and nobody takes this for the lock of one.
+    pub(crate) fn try_lock_all(file: BorrowedFd<'_>) -> io::Result<Attempt> {
+        match set(file, &range(libc::F_WRLCK, PRODUCER_BYTE, 0)) {
+            Ok(()) => Ok(Attempt::Locked),
+            Err(Errno::EAGAIN | Errno::EACCES) => {
+                let found = in_the_way(file, range(libc::F_RDLCK, PRODUCER_BYTE, 0))?;
+                let by_readers = libc::c_int::from(found.l_type) == libc::F_UNLCK;
+                Ok(if by_readers { Attempt::ReadLocked } else { Attempt::Held })
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether any description but this one has a lock of a participant.
+    pub(crate) fn has_participants(file: BorrowedFd<'_>) -> io::Result<bool> {
+        // One call, since who locks all of it could let go between two. If somebody has, there is no other to be found.
+        let found = in_the_way(file, range(libc::F_RDLCK, PRODUCER_BYTE, 0))?;
+        let is_all = found.l_start as u64 == PRODUCER_BYTE && found.l_len == 0;
+        Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK && !is_all)
+    }
+
+    /// Whether a lock was refused for no other reason than that a process holds a read lock there. Whoever may read the
+    /// file can do so; no participant does.
+    pub(crate) fn is_read_locked(file: BorrowedFd<'_>, lock: Lock) -> bool {
+        let found = in_the_way(file, range(libc::F_WRLCK, lock.byte(), 1));
+        found.is_ok_and(|found| libc::c_int::from(found.l_type) == libc::F_RDLCK)
+    }
+
     pub(crate) fn unlock(file: BorrowedFd<'_>, lock: Lock) {
         // Nothing to be done about a refusal: the lock goes with the descriptor then.
         let _ = set(file, &range(libc::F_UNLCK, lock.byte(), 1));
@@ -170,12 +210,18 @@ mod ofd {
     /// Whether another description has the lock. Asked through the one that has it, the kernel says "free". Asked for
     /// reading: participants lock for writing, and whoever may only read the file cannot pass for one of them.
     pub(crate) fn locked_by_other(file: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
-        let mut found = range(libc::F_RDLCK, lock.byte(), 1);
+        let found = in_the_way(file, range(libc::F_RDLCK, lock.byte(), 1))?;
+        Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK)
+    }
+
+    /// The lock of another description that keeps this one from being had; its type is `F_UNLCK` if there is none.
+    fn in_the_way(file: BorrowedFd<'_>, wanted: libc::flock) -> io::Result<libc::flock> {
+        let mut found = wanted;
         loop {
             match fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
-                Ok(_) => return Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK),
+                Ok(_) => return Ok(found),
             }
         }
     }

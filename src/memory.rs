@@ -1,5 +1,5 @@
 //! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge, that
-//! are on one NUMA node.
+//! are on one NUMA node, that are in a core dump.
 //!
 //! All of it comes after the ring was opened, so that no wish can make that fail, and what became of each is told. Of
 //! huge pages and of nodes the kernel does not say whether it gave them: that is measured, by `pages.rs`.
@@ -33,6 +33,7 @@ pub struct Memory {
     pub(crate) lock: bool,
     pub(crate) huge_pages: bool,
     pub(crate) node: Option<u32>,
+    pub(crate) core_dumps: bool,
 }
 
 impl Memory {
@@ -70,6 +71,13 @@ impl Memory {
     pub fn node(self, node: u32) -> Self {
         Self { node: Some(node), ..self }
     }
+
+    /// Has this handle's map of the ring in core dumps of the process. Else it is in none: what is in a ring is large, and
+    /// others wrote it. While the file has a name, the kernel leaves it out all the same unless bit 3 of
+    /// `/proc/self/coredump_filter` is set. A ring on the heap is memory like any other, and in every dump.
+    pub fn core_dumps(self, on: bool) -> Self {
+        Self { core_dumps: on, ..self }
+    }
 }
 
 /// What became of the wishes for a handle's memory. Shown, it is a line for each wish.
@@ -92,6 +100,8 @@ pub struct MemoryReport {
     /// Bytes that are on the NUMA node, as the kernel shows them in `/proc/self/numa_maps`. `None`: nobody asked, or it
     /// does not show them.
     pub node_bytes: Option<u64>,
+    /// Whether core dumps may show all of them.
+    pub core_dumps: MemoryOutcome,
 }
 
 /// What became of one wish.
@@ -120,7 +130,7 @@ impl MemoryReport {
     /// Nothing that was wished for was refused.
     pub fn is_granted(&self) -> bool {
         let is_refused = |outcome: &MemoryOutcome| matches!(outcome, MemoryOutcome::Refused(_));
-        ![self.populate, self.lock, self.huge_pages, self.node].iter().any(is_refused)
+        ![self.populate, self.lock, self.huge_pages, self.node, self.core_dumps].iter().any(is_refused)
     }
 }
 
@@ -135,6 +145,7 @@ impl fmt::Display for MemoryReport {
             ("memory locked", self.lock, String::new()),
             ("memory in huge pages", self.huge_pages, of_all(self.huge_bytes)),
             ("memory on the NUMA node", self.node, of_all(self.node_bytes)),
+            ("memory in core dumps", self.core_dumps, String::new()),
         ];
         let asked = wishes.iter().filter(|(_, outcome, _)| *outcome != MemoryOutcome::NotAsked);
         for (number, (wish, outcome, measure)) in asked.enumerate() {
@@ -177,6 +188,7 @@ pub(crate) fn refuse_all(wishes: &Memory, why: &'static str) -> MemoryReport {
         lock: answer(wishes.lock),
         huge_pages: answer(wishes.huge_pages),
         node: answer(wishes.node.is_some()),
+        core_dumps: answer(wishes.core_dumps),
         ..MemoryReport::default()
     }
 }
@@ -194,6 +206,15 @@ pub(crate) fn populated(result: Result<(), Errno>) -> MemoryOutcome {
         _ => "the kernel does not let this process; is there a system-call filter?",
     };
     refused(Some(errno), why)
+}
+
+pub(crate) fn dumped(result: Result<(), Errno>) -> MemoryOutcome {
+    match result {
+        Ok(()) => MemoryOutcome::Granted,
+        Err(errno) => {
+            refused(Some(errno), "the kernel does not let this process; is there a system-call filter?")
+        }
+    }
 }
 
 pub(crate) fn locked(result: Result<(), Errno>) -> MemoryOutcome {
@@ -334,6 +355,7 @@ mod tests {
             huge_bytes: Some(6 << 20),
             node: placed(1, Some(2 << 20), 6 << 20, MemoryOutcome::Granted, Ok(())),
             node_bytes: Some(2 << 20),
+            core_dumps: MemoryOutcome::NotAsked,
         };
         let text = report.to_string();
         let lines: Vec<_> = text.lines().collect();

@@ -124,7 +124,8 @@ impl Observer {
         self.receiver.region().prepare(memory)
     }
 
-    /// Was the file removed or replaced? Two system calls.
+    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
+    /// ring. Three system calls.
     pub fn is_stale(&self) -> bool {
         self.receiver.region().is_stale()
     }

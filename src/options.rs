@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::clock::duration_ns;
 use crate::error::Error;
+#[cfg(not(loom))]
+use crate::file::Owners;
 use crate::layout::{Geometry, HUGE_PAGE, WaitMode};
 #[cfg(not(loom))]
 use crate::region::Region;
@@ -30,6 +32,7 @@ pub struct Options {
     gated_only: bool,
     huge_pages: bool,
     mode: u32,
+    any_owner: bool,
     origin_position: u64,
     origin_sequence: u64,
 }
@@ -45,6 +48,7 @@ impl Default for Options {
             gated_only: false,
             huge_pages: false,
             mode: 0o600,
+            any_owner: false,
             origin_position: 0,
             origin_sequence: 0,
         }
@@ -102,8 +106,20 @@ impl Options {
 
     /// Permission bits of the file, whatever the umask: read and write for user, group and others. Consumers
     /// need both, observers only need to read. 0600 unless set; the owner always has both.
+    ///
+    /// Whoever may write the file can do all that README's "What is not promised" says. Whoever may only read it can keep
+    /// newcomers out, by a read lock on the bytes by which participants tell that they live: nobody then becomes
+    /// producer, attaches, or forgets a name ([`Error::ReadLocked`]), and those who are there go on.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
+    }
+
+    /// Whether [`Producer::open_or_create`](crate::Producer::open_or_create) goes on with a ring that another
+    /// unprivileged user owns, who chose its mode and capacity, can read along and can cut it short. Off unless set: such
+    /// a ring is [`Error::ForeignOwner`]. Those of this process's effective user and of root are always taken. No other
+    /// call asks whose a ring is: they name one that is there.
+    pub fn any_owner(self, on: bool) -> Self {
+        Self { any_owner: on, ..self }
     }
 
     /// Where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at
@@ -117,8 +133,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if the file system has no room
-    /// for the whole ring, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
+    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if there is no room for the whole ring,
+    /// [`Error::FileSizeLimit`] if the process may not make so large a file, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
     /// processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
     /// behind on an error.
     #[cfg(not(loom))]
@@ -131,6 +147,12 @@ impl Options {
     #[cfg(not(loom))]
     pub(crate) fn file_mode(&self) -> u32 {
         self.mode
+    }
+
+    /// Whose file will do.
+    #[cfg(not(loom))]
+    pub(crate) fn owners(&self) -> Owners {
+        if self.any_owner { Owners::Any } else { Owners::Trusted }
     }
 
     /// The ring's shape, with every option checked.

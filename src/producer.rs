@@ -8,6 +8,8 @@ use std::time::Instant;
 use crate::claim::{Batch, Claim};
 use crate::clock;
 use crate::error::{Error, SendError};
+#[cfg(not(loom))]
+use crate::file::{Owners, remove_leftover};
 use crate::gate;
 use crate::layout::{Areas, WaitMode};
 use crate::lock::Lock;
@@ -113,16 +115,26 @@ impl Producer {
     /// Opens the ring at `path`, or creates it if there is none. Of several processes that do so at once, one
     /// becomes the producer.
     ///
+    /// A ring that is there keeps the options and the mode that it was made with. One that belongs to another
+    /// unprivileged user is refused, unless [`Options::any_owner`] says otherwise: in a directory that everybody may
+    /// write, anybody can be there first. A leftover of an earlier boot that nobody holds a lock on is removed, and the
+    /// ring made anew; [`epoch`](Self::epoch) is 1 then.
+    ///
     /// # Errors
     ///
-    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`].
+    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`]; [`Error::ForeignOwner`];
+    /// [`Error::EarlierBoot`] only where another process has been removing the leftover for long.
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
         // The file may come and go between the two steps, but hardly a hundred times.
         for _ in 0..100 {
-            match Self::open(path) {
+            match Self::open_of(path, options.owners()) {
                 Err(Error::NotFound { .. }) => {}
+                Err(Error::EarlierBoot { .. }) => match remove_leftover(path, options.owners()) {
+                    Ok(()) | Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                },
                 other => return other,
             }
             match Self::create(path, options) {
@@ -130,7 +142,12 @@ impl Producer {
                 other => return other,
             }
         }
-        Self::open(path)
+        Self::open_of(path, options.owners())
+    }
+
+    #[cfg(not(loom))]
+    fn open_of(path: &Path, owners: Owners) -> Result<Self, Error> {
+        Self::take_over(Region::open_of(path, Access::Producer, owners)?)
     }
 
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
@@ -540,7 +557,8 @@ impl Producer {
         self.region.prepare(memory)
     }
 
-    /// Was the file removed or replaced? Then newcomers at its path meet another ring. Two system calls.
+    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
+    /// ring. Three system calls.
     pub fn is_stale(&self) -> bool {
         self.region.is_stale()
     }

@@ -31,8 +31,8 @@ use rustix::mm::{self, MapFlags, ProtFlags};
 use crate::bus::{self, Guarded};
 use crate::error::{Error, Fault};
 use crate::fork::{self, Descriptor};
-use crate::identity::{Identity, initialise};
-use crate::layout::{Areas, Control, Geometry, Head, IndexEntry, Slot};
+use crate::identity::{FileNumber, Identity, initialise};
+use crate::layout::{Areas, Control, Geometry, HUGE_PAGE, Head, IndexEntry, Slot};
 use crate::lock::{self, Table};
 use crate::memory::MAX_NODE;
 use crate::sync::{AtomicU64, Word, at, signal_barrier};
@@ -73,7 +73,7 @@ impl Region {
     pub(crate) fn heap(geometry: Geometry) -> Result<Self, Error> {
         geometry.check()?;
         let block = Arc::new(Block::new(&geometry)?);
-        let region = Self::on(block, Identity::new(geometry, 0))?;
+        let region = Self::on(block, Identity::new(geometry, 0, FileNumber::default()))?;
         initialise(&region.areas(), &region.identity);
         Ok(region)
     }
@@ -123,8 +123,14 @@ impl Region {
         };
         let fd = file.as_fd();
         let map = |fd, at, bytes, write| {
-            Area::map(fd, at..at + bytes, write, geometry.alignment)
-                .map_err(|errno| io_error(path, "map the ring", errno.into()))
+            Area::map(fd, at..at + bytes, write, geometry.alignment).map_err(|errno| {
+                let action = match errno {
+                    Errno::NOMEM => "map the ring (RLIMIT_AS, ulimit -v, or vm.max_map_count is in the way)",
+                    Errno::AGAIN => "map the ring (all memory is to be locked: RLIMIT_MEMLOCK is in the way)",
+                    _ => "map the ring",
+                };
+                io_error(path, action, errno.into())
+            })
         };
         let control_fd = control.as_ref().map_or(fd, AsFd::as_fd);
         let areas = [
@@ -147,7 +153,7 @@ impl Region {
                 write: area.write,
                 tripwire,
             };
-            Some(Guarded::enter(areas.each_ref().map(range))?)
+            Some(Guarded::enter(areas.each_ref().map(range)))
         } else {
             None
         };
@@ -346,6 +352,8 @@ impl Area {
         let start = unsafe { NonNull::new_unchecked(start.cast()) };
         let area = Self { start, bytes, write };
         area.advise(libc::MADV_DONTFORK)?;
+        // What others wrote is no part of this process's story, and may be secret, or larger than a disk.
+        area.advise(libc::MADV_DONTDUMP)?;
         Ok(area)
     }
 
@@ -557,17 +565,20 @@ pub(crate) fn handle_sigbus() -> Result<(), Error> {
     let handled = HANDLED.get_or_init(|| {
         let before = sigbus_action(None)?;
         bus::set_previous(before.sa_sigaction as u64, before.sa_flags);
-        // Where the handler before this one ran, and with the same signals held back: it is called from this one.
-        let kept = libc::SA_NODEFER | libc::SA_RESTART;
-        let action = libc::sigaction {
-            sa_sigaction: on_sigbus as *const () as usize,
-            sa_flags: libc::SA_SIGINFO | libc::SA_ONSTACK | (before.sa_flags & kept),
-            ..before
-        };
-        sigbus_action(Some(&action)).map(drop)
+        sigbus_action(Some(&own_action(&before))).map(drop)
     });
     (*handled)
         .map_err(|errno| io_error(EMPTY, "install a handler for SIGBUS", io::Error::from_raw_os_error(errno)))
+}
+
+/// This handler, where the one before it ran, and with the same signals held back: that one is called from this one.
+fn own_action(before: &libc::sigaction) -> libc::sigaction {
+    let kept = libc::SA_NODEFER | libc::SA_RESTART;
+    libc::sigaction {
+        sa_sigaction: on_sigbus as *const () as usize,
+        sa_flags: libc::SA_SIGINFO | libc::SA_ONSTACK | (before.sa_flags & kept),
+        ..*before
+    }
 }
 
 /// Sets what handles SIGBUS, if told; returns what did.
@@ -591,7 +602,7 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // SAFETY: the field is there for every signal; it means something for those that a fault raised.
     let address = unsafe { told.si_addr() }.expose_provenance() as u64;
     let ours = told.si_code == libc::BUS_ADRERR
-        && bus::find(address).filter(is_of_this_process).take(1).any(|range| replace(&range));
+        && bus::find(address).filter(is_of_this_process).take(1).any(|range| replace(&range, address));
     if !ours {
         pass_on(signal, told.si_code, info, context);
     }
@@ -609,22 +620,44 @@ fn is_of_this_process(range: &bus::Range) -> bool {
     tripwire_of(range).load(at!(TRIPWIRE_LOOK, Relaxed)) != 0
 }
 
-/// Puts private zeros in the place of a map, all of it, so that neither huge pages nor the limit of maps are in the
-/// way, and cuts the handle's tripwire.
-fn replace(range: &bus::Range) -> bool {
+/// Puts zeros in the place of a map and cuts the handle's tripwire. All of the map, so that neither huge pages nor the
+/// limit of maps are in the way; or at least what the fault was in.
+fn replace(range: &bus::Range, address: u64) -> bool {
+    // What was locked in memory counts no more, so that the limit leaves room for what takes its place.
     let start: *mut c_void = ptr::with_exposed_provenance_mut(range.start as usize);
-    let write = if range.write { ProtFlags::WRITE } else { ProtFlags::empty() };
-    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-    // SAFETY: the range is one of our own maps, of a handle that the interrupted thread is using. It is reached
-    // through atomics alone, so its bytes may change at any time, and it is unmapped as it would have been.
-    let zeros = unsafe { mm::mmap_anonymous(start, range.bytes as usize, ProtFlags::READ | write, flags) };
-    if zeros.is_err() {
-        return false;
+    // SAFETY: the range is one of our own maps, of a handle that the interrupted thread is using. No byte changes.
+    let _ = unsafe { mm::munlock(start, range.bytes as usize) };
+    let page = rustix::param::page_size() as u64;
+    // A part of a map of huge pages can only be one of those.
+    let is_replaced = put_zeros(range, range.start, range.bytes)
+        || [page, HUGE_PAGE].iter().any(|bytes| {
+            let at = address - address % bytes;
+            at >= range.start && at + bytes <= range.start + range.bytes && put_zeros(range, at, *bytes)
+        });
+    if is_replaced {
+        tripwire_of(range).store(CUT, at!(TRIPWIRE_CUT, Relaxed));
     }
-    // SAFETY: the map that was just made; as for the one before it.
-    let _ = unsafe { mm::madvise(start, range.bytes as usize, mm::Advice::LinuxDontFork) };
-    tripwire_of(range).store(CUT, at!(TRIPWIRE_CUT, Relaxed));
-    true
+    is_replaced
+}
+
+/// Shared with nobody, in spite of the flag: what is shared is no data of this process to `RLIMIT_DATA`, and is charged as
+/// it is touched. Where that is refused, private memory, which is charged otherwise.
+fn put_zeros(range: &bus::Range, start: u64, bytes: u64) -> bool {
+    let start: *mut c_void = ptr::with_exposed_provenance_mut(start as usize);
+    let write = if range.write { ProtFlags::WRITE } else { ProtFlags::empty() };
+    [MapFlags::SHARED, MapFlags::PRIVATE].iter().any(|kind| {
+        let flags = *kind | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: inside the range, which is one of our own maps, of a handle that the interrupted thread is using. It
+        // is reached through atomics alone, so its bytes may change at any time, and is unmapped as it would have been.
+        let zeros = unsafe { mm::mmap_anonymous(start, bytes as usize, ProtFlags::READ | write, flags) };
+        if zeros.is_ok() {
+            for advice in [mm::Advice::LinuxDontFork, mm::Advice::LinuxDontDump] {
+                // SAFETY: the map that was just made; as for the one before it.
+                let _ = unsafe { mm::madvise(start, bytes as usize, advice) };
+            }
+        }
+        zeros.is_ok()
+    })
 }
 
 /// Does with a foreign SIGBUS what would have been done without this handler.
@@ -655,7 +688,21 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
                 let handler: extern "C" fn(c_int) = unsafe { std::mem::transmute(handler) };
                 handler(signal);
             }
+            // It came back. What was sent does not recur, so the process lives on, and is to stay guarded.
+            if is_sent || code == libc::BUS_MCEERR_AO {
+                rearm();
+            }
         }
+    }
+}
+
+/// Installs this handler again if the one before it, by its own account, gave up: Rust's does, and leaves the default.
+fn rearm() {
+    let Ok(now) = sigbus_action(None) else { return };
+    // Somebody else's by now: it was put there on purpose, and who did knows to pass on what is not its own.
+    if matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
+        bus::set_previous(now.sa_sigaction as u64, now.sa_flags);
+        let _ = sigbus_action(Some(&own_action(&now)));
     }
 }
 

@@ -9,10 +9,11 @@ use rustix::fs::SealFlags;
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{Area, Backing, EMPTY, MAX_NODE, Mapped, NodeMask, Region, guard_forks, io_error};
+use crate::draft::{Draft, draft};
 use crate::error::Error;
-use crate::file::{self, Access, Draft};
+use crate::file::{self, ASK_WHICH, Access, Owners};
 use crate::fork::Descriptor;
-use crate::identity::{Identity, initialise};
+use crate::identity::{FileNumber, Identity, initialise};
 use crate::layout::{Geometry, HUGE_PAGE, identity};
 use crate::lock::{self, Lock};
 use crate::memory::{self, Memory, MemoryReport, pages};
@@ -33,8 +34,9 @@ impl Region {
     /// gone without a trace if it never is.
     pub(crate) fn create(path: &Path, geometry: &Geometry, mode: u32) -> Result<(Self, Draft), Error> {
         guard_forks()?;
-        let (draft, file, geometry) = file::draft(path, geometry, mode)?;
-        let identity = Identity::new(geometry, file::boot_id());
+        let (draft, file, geometry) = draft(path, geometry, mode)?;
+        let number = FileNumber::of(file.as_fd()).map_err(|errno| file::refusal(path, ASK_WHICH, errno))?;
+        let identity = Identity::new(geometry, file::boot_id(), number);
         let region = Self::map(file, None, path, identity, Access::Producer)?;
         initialise(&region.areas(), &region.identity);
         Ok((region, draft))
@@ -50,8 +52,13 @@ impl Region {
 
     /// Opens the ring at `path` and maps it with the least rights for `access`.
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self, Error> {
+        Self::open_of(path, access, Owners::Any)
+    }
+
+    /// As [`open`](Self::open), if it belongs to one of these.
+    pub(crate) fn open_of(path: &Path, access: Access, owners: Owners) -> Result<Self, Error> {
         guard_forks()?;
-        let (file, identity) = file::open(path, access)?;
+        let (file, identity) = file::open(path, access, owners)?;
         Self::map(file, None, path, identity, access)
     }
 
@@ -115,6 +122,19 @@ impl Region {
         }
     }
 
+    /// Why a lock was refused: `otherwise`, unless all that is in the way is a read lock on `what`.
+    pub(crate) fn refusal(&self, lock: Lock, what: &'static str, otherwise: Error) -> Error {
+        if self.is_read_locked(lock) { Error::ReadLocked { what } } else { otherwise }
+    }
+
+    /// Whether a read lock is all that keeps a lock from being had.
+    pub(crate) fn is_read_locked(&self, lock: Lock) -> bool {
+        match &self.backing {
+            Backing::File(mapped) => !self.forked() && lock::is_read_locked(mapped.holder(lock), lock),
+            Backing::Heap { .. } => false,
+        }
+    }
+
     /// Whether another handle holds the lock. When the kernel does not say, it does: death is proved, not
     /// guessed.
     pub(crate) fn locked(&self, lock: Lock) -> bool {
@@ -127,11 +147,14 @@ impl Region {
         }
     }
 
-    /// Whether whoever opens the path now does not come to this ring: the file was removed or replaced.
+    /// Whether whoever opens the path now does not come to this ring: the file was removed, renamed, replaced, cut short
+    /// or overwritten.
     pub(crate) fn is_stale(&self) -> bool {
         match &self.backing {
             Backing::File(mapped) if mapped.control.is_some() => self.forked(),
-            Backing::File(mapped) => self.forked() || file::is_stale(mapped.file.as_fd(), &mapped.path),
+            Backing::File(mapped) => {
+                self.forked() || file::is_gone(mapped.file.as_fd(), &mapped.path, &self.identity)
+            }
             Backing::Heap { .. } => false,
         }
     }
@@ -160,6 +183,9 @@ impl Region {
         let bound = wishes.node.map_or(Ok(()), |node| bind(areas, node));
         if wishes.lock {
             report.lock = memory::locked(all(areas, Area::lock));
+        }
+        if wishes.core_dumps {
+            report.core_dumps = memory::dumped(all(areas, |area| area.advise(libc::MADV_DODUMP)));
         }
         let ranges = areas.each_ref().map(|area| {
             let start = area.start.as_ptr().addr() as u64;

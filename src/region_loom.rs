@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Fault};
-use crate::identity::{Identity, initialise};
+use crate::identity::{FileNumber, Identity, initialise};
 use crate::layout::{
     Account, Areas, Control, Counters, Express, Gate, Geometry, Head, IndexEntry, Reserve, Sleepers, Slot,
     Who,
@@ -42,7 +42,7 @@ impl Region {
             locks: Table::new(),
         });
         let owner = block.locks.join();
-        let region = Self { block, owner, identity: Identity::new(geometry, 0) };
+        let region = Self { block, owner, identity: Identity::new(geometry, 0, FileNumber::default()) };
         initialise(&region.areas(), &region.identity);
         Ok(region)
     }
@@ -96,6 +96,14 @@ impl Region {
 
     pub(crate) fn unlock(&self, lock: Lock) {
         self.block.locks.unlock(self.owner, lock);
+    }
+
+    pub(crate) fn refusal(&self, _: Lock, _: &'static str, otherwise: Error) -> Error {
+        otherwise
+    }
+
+    pub(crate) fn is_read_locked(&self, _: Lock) -> bool {
+        false
     }
 
     pub(crate) fn locked(&self, lock: Lock) -> bool {

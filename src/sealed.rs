@@ -17,16 +17,19 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
-use crate::error::Error;
+use crate::draft::allocate;
+use crate::error::{Error, Shortage};
 use crate::file;
+use crate::filesystem::Store;
 use crate::fork::Descriptor;
-use crate::identity::Identity;
+use crate::identity::{FileNumber, Identity};
 use crate::inspect::Inspector;
 use crate::layout::Geometry;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::producer::Producer;
 use crate::region::{Access, Region};
+use crate::room::Wanted;
 
 /// Stands where an error tells the path of a ring.
 const NAME: &str = "sealed ring";
@@ -92,8 +95,8 @@ impl Options {
     /// # Errors
     ///
     /// [`Error::Capacity`]; [`Error::BadOption`], also for [`gated_only`](Self::gated_only), whose consumers would have
-    /// to trust each other; [`Error::NoSpace`]; [`Error::Io`] where the kernel has no such seals (they came with Linux
-    /// 5.1) or `/proc` is not mounted; [`Error::TooManyHandles`].
+    /// to trust each other; [`Error::NoSpace`]; [`Error::FileSizeLimit`]; [`Error::Io`] where the kernel has no such seals (they came with Linux
+    /// 5.1) or `/proc` is not mounted.
     pub fn sealed(&self) -> Result<(Producer, Sealed), Error> {
         let geometry = self.geometry()?;
         if geometry.gated_only {
@@ -101,12 +104,19 @@ impl Options {
                 what: "a sealed ring is not for gated consumers only: each could open the others' gates",
             });
         }
-        let records = memory(c"quoit-records", records_bytes(&geometry), 0o444)?;
-        let control = memory(c"quoit-control", geometry.control_bytes(), 0o666)?;
+        let largest_file = records_bytes(&geometry).max(geometry.control_bytes());
+        let wanted = Wanted { path: NAME.as_ref(), geometry: &geometry, store: Store::Memory, largest_file };
+        let records = memory(c"quoit-records", 0o444, &wanted)?;
+        let control = memory(c"quoit-control", 0o666, &wanted)?;
+        wanted.check(records.as_fd())?;
+        allocate(records.as_fd(), records_bytes(&geometry), &wanted)?;
+        allocate(control.as_fd(), geometry.control_bytes(), &wanted)?;
         let reader = reopened(records.as_fd(), OFlags::RDONLY)?;
         let writer = reopened(control.as_fd(), OFlags::RDWR)?;
-        let identity = Identity::new(geometry, file::boot_id());
+        let number = file_number(records.as_fd())?;
+        let identity = Identity::new(geometry, file::boot_id(), number);
         let control_file = file_number(control.as_fd())?;
+        let control_file = [control_file.device, control_file.inode];
         let region = Region::create_sealed(records, control, identity.clone(), control_file)?;
         // Not before the map that the seal leaves alone, and not before the lock is held.
         region.seal(records_seals(), control_seals()).map_err(|errno| {
@@ -140,8 +150,12 @@ impl Sealed {
         // Nobody but the producer can have changed it since it was sealed, and this is the only look at it.
         let (identity, control_file) = file::sealed_identity(records.as_fd(), path, bytes)?;
         let geometry = &identity.geometry;
-        if control_file != file_number(control.as_fd())? {
+        let found = file_number(control.as_fd())?;
+        if control_file != [found.device, found.inode] {
             return Err(Error::NotSealed { what: "the control area is another ring's" });
+        }
+        if !identity.file.is_of(&file_number(records.as_fd())?) {
+            return Err(Error::NotSealed { what: "the records are a copy of another ring's" });
         }
         if geometry.gated_only {
             return Err(Error::Damaged { path: path.into(), what: "options of a ring that is not sealed" });
@@ -215,12 +229,10 @@ fn records_bytes(geometry: &Geometry) -> u64 {
     geometry.head_bytes() + geometry.data_bytes()
 }
 
-/// Memory without a name, all of it allocated. `mode` is for those who reopen its descriptor.
-fn memory(name: &std::ffi::CStr, bytes: u64, mode: u32) -> Result<Descriptor, Error> {
+/// Memory without a name, and without a byte so far. `mode` is for those who reopen its descriptor.
+fn memory(name: &std::ffi::CStr, mode: u32, wanted: &Wanted<'_>) -> Result<Descriptor, Error> {
     let refused = |errno| match errno {
-        Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG => {
-            Error::NoSpace { path: NAME.into(), bytes }
-        }
+        Errno::NOSPC | Errno::NOMEM => wanted.no_space(Shortage::Memory, None),
         errno => io_error("make memory that can be sealed", errno),
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -233,7 +245,6 @@ fn memory(name: &std::ffi::CStr, bytes: u64, mode: u32) -> Result<Descriptor, Er
         made.map_err(refused)
     })?;
     fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(refused)?;
-    file::allocate(file.as_fd(), bytes).map_err(refused)?;
     Ok(file)
 }
 
@@ -255,10 +266,8 @@ fn file_bytes(file: BorrowedFd<'_>) -> Result<u64, Error> {
     Ok(stat.st_size as u64)
 }
 
-/// What tells a file from every other one of this machine, while it is there.
-fn file_number(file: BorrowedFd<'_>) -> Result<[u64; 2], Error> {
-    let stat = fs::fstat(file).map_err(|errno| io_error("ask which memory it is", errno))?;
-    Ok([stat.st_dev, stat.st_ino])
+fn file_number(file: BorrowedFd<'_>) -> Result<FileNumber, Error> {
+    FileNumber::of(file).map_err(|errno| io_error("ask which memory it is", errno))
 }
 
 fn io_error(action: &'static str, errno: Errno) -> Error {

@@ -26,7 +26,8 @@ pub(crate) struct Succession {
 pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let areas = region.areas();
     if !region.lock(Lock::Producer)? {
-        return Err(Error::ProducerAlive { pid: areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32 });
+        let pid = areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32;
+        return Err(region.refusal(Lock::Producer, "the producer's place", Error::ProducerAlive { pid }));
     }
     let published = check_cursors(areas)?;
     // The dead producer may have been writing the express copy; its stamp must not come to match.

@@ -13,10 +13,16 @@ use common::Backing;
 use quoit::{Attach, Consumer, Error, Inspector, Observer, Options, Producer, Start, forget};
 use tempfile::TempDir;
 
+#[path = "bad_files/boots.rs"]
+mod boots;
 #[path = "bad_files/contents.rs"]
 mod contents;
+#[path = "bad_files/copies.rs"]
+mod copies;
 #[path = "bad_files/places.rs"]
 mod places;
+#[path = "bad_files/read_locks.rs"]
+mod read_locks;
 #[path = "bad_files/requests.rs"]
 mod requests;
 #[path = "bad_files/rights.rs"]
@@ -105,6 +111,10 @@ fn path_of(error: &Error) -> Option<&Path> {
         | Error::NoDirectory { path }
         | Error::NotRegular { path, .. }
         | Error::Permission { path, .. }
+        | Error::ReadOnly { path }
+        | Error::ForeignOwner { path, .. }
+        | Error::FileSizeLimit { path, .. }
+        | Error::Copied { path }
         | Error::Filesystem { path, .. }
         | Error::NoSpace { path, .. }
         | Error::NotARing { path }
@@ -128,12 +138,18 @@ fn advice(error: &Error) -> &'static str {
         Error::NoDirectory { .. } => "no such directory; make it first",
         Error::NotRegular { .. } => "use another path",
         Error::Permission { .. } => "ask the owner",
+        Error::ReadOnly { .. } => "another file system",
+        Error::ForeignOwner { .. } => "use another path",
+        Error::FileSizeLimit { .. } => "raise RLIMIT_FSIZE",
+        Error::NoProducer => "forget",
+        Error::ReadLocked { .. } => "see who has the file open",
         Error::Filesystem { .. } => "put the ring on",
         Error::NoSpace { .. } => "free some",
         Error::NotARing { .. } => "check the path",
         Error::TooShort { .. }
         | Error::WrongSize { .. }
         | Error::Sparse { .. }
+        | Error::Copied { .. }
         | Error::EarlierBoot { .. } => "remove it and create the ring anew",
         Error::Version { .. } => "use the quoit it was made with",
         Error::Foreign { .. } => "create the ring anew",
@@ -228,7 +244,7 @@ impl Spoilt {
 
     /// Makes the checksum right again.
     fn sign(&self) {
-        let mut bytes = [0; 144 - 32];
+        let mut bytes = [0; 168 - 32];
         self.file.read_exact_at(&mut bytes, 32).unwrap();
         self.set(3, u64::from(crc32c::crc32c(&bytes)));
     }

@@ -5,6 +5,8 @@
 //! a change that needs it for any other reason breaks the rings of others.
 
 mod common;
+#[path = "format/vector.rs"]
+mod vector;
 
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ const RING_ID: [u8; 16] = *b"a ring of v1.0!!";
 const BOOT_ID: [u8; 16] = *b"an earlier boot.";
 const TIME: u64 = 1_000_000_000_000_000_007;
 const PID: u64 = 4711;
+const FILE_NUMBER: [u64; 3] = [0x1c, 4712, TIME];
 
 /// Section 2: three areas, rounded up to the alignment.
 const CONTROL: usize = 8192;
@@ -65,6 +68,8 @@ fn golden(backing: Backing) -> Vec<u8> {
     let mut bytes = std::fs::read(ring.path().unwrap()).unwrap();
     drop((named, lossy, producer));
     assert_eq!(bytes.len(), FILE);
+    let itself: Vec<_> = [144, 152, 160].map(|at| word(&bytes, at)).into();
+    assert_eq!(itself, file_number(ring.path().unwrap()), "the ring's own file");
     level(&mut bytes);
     bytes
 }
@@ -79,6 +84,9 @@ fn level(bytes: &mut [u8]) {
         set(bytes, at, value);
     };
     level_word(bytes, 136, TIME);
+    for (at, value) in (144..168).step_by(8).zip(FILE_NUMBER) {
+        set(bytes, at, value);
+    }
     level_word(bytes, 4264, PID);
     level_word(bytes, 4272, TIME);
     for entry in (4480..4480 + 64 * 32).step_by(32) {
@@ -116,7 +124,7 @@ fn crc(bytes: &[u8]) -> u32 {
 
 /// Makes the identity page whole again.
 fn seal(bytes: &mut [u8]) {
-    let checksum = u64::from(crc(&bytes[32..144]));
+    let checksum = u64::from(crc(&bytes[32..168]));
     set(bytes, 24, checksum);
 }
 
@@ -140,6 +148,9 @@ fn by_the_document() -> Vec<u8> {
     bytes[104..120].copy_from_slice(&RING_ID);
     bytes[120..136].copy_from_slice(&BOOT_ID);
     set(&mut bytes, 136, TIME);
+    for (at, value) in (144..168).step_by(8).zip(FILE_NUMBER) {
+        set(&mut bytes, at, value);
+    }
     seal(&mut bytes);
 
     // Section 7: the data area. A record of 16 bytes, padding, then one of 72 at the start of the ring; and a batch of
@@ -247,22 +258,19 @@ fn the_fixture_is_what_this_build_writes() {
 }
 
 /// A copy of the fixture that has all its blocks, as an honest ring does.
-fn copy_of_fixture(backing: Backing, change: impl FnOnce(&mut [u8])) -> (tempfile::TempDir, PathBuf) {
+fn copy_of_fixture(backing: Backing) -> (tempfile::TempDir, PathBuf) {
     let directory = backing.directory();
     let path = directory.path().join("v1.ring");
-    let mut bytes = std::fs::read(fixture()).unwrap();
-    change(&mut bytes);
-    std::fs::write(&path, &bytes).unwrap();
+    std::fs::write(&path, std::fs::read(fixture()).unwrap()).unwrap();
     (directory, path)
 }
 
 #[test]
 fn the_fixture_is_of_an_earlier_boot() {
     for backing in [Backing::Tmpfs, Backing::Disk] {
-        let (_directory, path) = copy_of_fixture(backing, |_| ());
+        let (_directory, path) = copy_of_fixture(backing);
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(Producer::open(&path), Err(Error::EarlierBoot { .. })));
-        assert!(matches!(Producer::open_or_create(&path, &options()), Err(Error::EarlierBoot { .. })));
         assert!(matches!(Consumer::open(&path, &Attach::gated()), Err(Error::EarlierBoot { .. })));
         assert!(matches!(Observer::open(&path, Start::Oldest), Err(Error::EarlierBoot { .. })));
         assert!(matches!(Inspector::open(&path), Err(Error::EarlierBoot { .. })));
@@ -271,75 +279,31 @@ fn the_fixture_is_of_an_earlier_boot() {
     }
 }
 
-const DOCUMENT: &str = include_str!("../docs/format.md");
-
-/// The rows of the table under `header` in the document, cell by cell, without the marks of code.
-fn table(header: &str) -> Vec<Vec<String>> {
-    let (_, rest) = DOCUMENT.split_once(header).expect("the table");
-    let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
-        .collect()
+/// As if the ring had been made there, in this boot.
+fn revive(path: &Path, boot_id: [u8; 16]) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[120..136].copy_from_slice(&boot_id);
+    let [device, inode, born] = file_number(path);
+    set(&mut bytes, 144, device);
+    set(&mut bytes, 152, inode);
+    set(&mut bytes, 160, born);
+    seal(&mut bytes);
+    // Written in place: another file would be another number.
+    std::fs::File::options().write(true).open(path).unwrap().write_all_at(&bytes, 0).unwrap();
 }
 
-fn number(text: &str) -> u64 {
-    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
-    hex.unwrap_or_else(|| text.parse()).unwrap_or_else(|_| panic!("{text:?} is no number"))
-}
-
-/// Section 14: the words that the document shows are those of the fixture.
-#[test]
-fn the_test_vector_is_the_fixture() {
-    let bytes = std::fs::read(fixture()).unwrap();
-    let rows = table("| byte | word | what it is |");
-    assert!(rows.len() > 40, "{rows:?}");
-    let wrong = rows.iter().filter_map(|row| {
-        let (at, shown) = (number(&row[0]), number(&row[1]));
-        let found = word(&bytes, at as usize);
-        (found != shown).then(|| format!("byte {at}: {found:#x}, and not {shown:#x}"))
-    });
-    let wrong: Vec<_> = wrong.collect();
-    assert!(wrong.is_empty(), "docs/format.md has other words than the fixture:\n{}", wrong.join("\n"));
-}
-
-/// Section 14: and a reader finds the records that it shows, where it shows them.
-#[test]
-fn the_test_vector_is_read_as_the_document_says() {
-    let (_directory, path) = copy_of_fixture(Backing::Tmpfs, revive);
-    let bytes = std::fs::read(&path).unwrap();
-    let rows = table("| sequence | position | bytes before it | payload |");
-    assert_eq!(rows.len(), LENS.len());
-    let mut observer = Observer::open(&path, Start::Oldest).unwrap();
-    let mut sent = 0;
-    for row in &rows {
-        let (sequence, position, before) = (number(&row[0]), number(&row[1]), number(&row[2]));
-        let Ok(Some(Event::Record(record))) = observer.try_recv() else { panic!("no record {sequence:#x}") };
-        let payload = record.to_vec();
-        let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!((record.sequence(), &hex, sent), (sequence, &row[3], before));
-        let header = payload.len() as u64 | sequence << 32;
-        assert_eq!(word(&bytes, DATA + position as usize % 4096), header, "at {position:#x}");
-        sent += payload.len() as u64;
-    }
-    assert!(observer.try_recv().unwrap().is_none());
-    for (last, first) in [(2, FIRST + 2), (1, FIRST + 3), (4, FIRST), (5, FIRST), (0, FIRST + 4)] {
-        assert_eq!(
-            Observer::open(&path, Start::Last(last)).unwrap().next_sequence(),
-            first,
-            "the last {last}"
-        );
-    }
-}
-
-/// As if this machine had never been started anew since.
-fn revive(bytes: &mut [u8]) {
-    bytes[120..136].copy_from_slice(&boot_id());
-    seal(bytes);
+/// Section 3: what the identity page says of its own file. 0 where the file system does not tell when a file was born.
+fn file_number(path: &Path) -> [u64; 3] {
+    let found = std::fs::metadata(path).unwrap();
+    let born = found.created().ok().map(|time| time.duration_since(std::time::UNIX_EPOCH).unwrap());
+    [found.dev(), found.ino(), born.map_or(0, |born| born.as_nanos() as u64)]
 }
 
 #[test]
 fn a_ring_of_version_1_0_is_read() {
     for backing in [Backing::Tmpfs, Backing::Disk] {
-        let (_directory, path) = copy_of_fixture(backing, revive);
+        let (_directory, path) = copy_of_fixture(backing);
+        revive(&path, boot_id());
         let mut sent = Sent::new(FIRST);
         sent.lens.extend(LENS);
         let mut observer = Observer::open(&path, Start::Oldest).unwrap();
@@ -383,10 +347,8 @@ fn a_ring_of_version_1_0_is_read() {
 
 #[test]
 fn a_ring_of_an_unknown_boot_is_read() {
-    let (_directory, path) = copy_of_fixture(Backing::Tmpfs, |bytes| {
-        bytes[120..136].fill(0);
-        seal(bytes);
-    });
+    let (_directory, path) = copy_of_fixture(Backing::Tmpfs);
+    revive(&path, [0; 16]);
     let mut observer = Observer::open(&path, Start::Oldest).unwrap();
     assert!(matches!(observer.try_recv().unwrap(), Some(Event::Record(_))));
 }
@@ -411,8 +373,8 @@ fn options_stand_where_the_document_says() {
         assert_eq!(bytes, head + control + capacity, "{options:?}");
         let words: Vec<_> = (4..13).map(|number| word(&page, 8 * number)).collect();
         assert_eq!(words, [bytes, 4096, capacity, 64, slots, bits, hard_limit, 0, 0], "{options:?}");
-        assert_eq!(word(&page, 24), u64::from(crc(&page[32..144])));
-        assert!(page[144..].iter().all(|byte| *byte == 0));
+        assert_eq!(word(&page, 24), u64::from(crc(&page[32..168])));
+        assert!(page[168..].iter().all(|byte| *byte == 0));
         assert!(file.metadata().unwrap().blocks() * 512 >= bytes, "the file has holes");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }

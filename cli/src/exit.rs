@@ -45,7 +45,7 @@ Exit codes:
     1  any failure without a code of its own
     2  the command line makes no sense
     3  no such file or name, or not a ring
-    4  a ring of another version, layout, machine or boot, or a damaged one
+    4  a ring of another version, layout, machine or boot, a damaged one, or a copy
     5  records were lost, with --fail-on-loss
     6  a time limit passed, or the ring was full without --wait
     7  the producer died before a clean end, with sub --until-closed
@@ -127,8 +127,12 @@ impl Exit {
             | Error::Damaged { .. }
             | Error::WrongSize { .. }
             | Error::Sparse { .. }
+            | Error::Copied { .. }
             | Error::EarlierBoot { .. } => Self::Mismatch,
-            Error::ProducerAlive { .. } | Error::SlotsTaken { .. } | Error::NameInUse { .. } => Self::InUse,
+            Error::ProducerAlive { .. }
+            | Error::SlotsTaken { .. }
+            | Error::NameInUse { .. }
+            | Error::ReadLocked { .. } => Self::InUse,
             Error::Exists { .. } => Self::Exists,
             Error::Truncated => Self::RingGone,
             Error::Capacity { .. } | Error::BadOption { .. } | Error::BadName { .. } => Self::Usage,

@@ -44,7 +44,7 @@ fn file(input: &mut Input<'_>, base: usize, flags: u8) -> Vec<u8> {
     } else {
         for _ in 0..input.below(16) {
             let word = match input.below(4) {
-                0 => input.below(20),
+                0 => input.below(24),
                 1 => at::PUBLISHED + input.below(256),
                 2 => at::CONTROL + usize::from(input.byte()) + usize::from(input.byte()),
                 _ => usize::from(input.short()) % at::END,
@@ -64,8 +64,8 @@ fn file(input: &mut Input<'_>, base: usize, flags: u8) -> Vec<u8> {
             image.resize(bytes as usize, 0);
         }
     }
-    if flags & SIGN != 0 && image.len() >= 144 {
-        let checksum = u64::from(crc32c::crc32c(&image[32..144]));
+    if flags & SIGN != 0 && image.len() >= 168 {
+        let checksum = u64::from(crc32c::crc32c(&image[32..168]));
         set(&mut image, 3, checksum);
     }
     image

@@ -279,3 +279,39 @@ fn a_reader_in_python_takes_express_copies_or_leaves_them() {
         assert_eq!((script.said(), script.gaps), (Said::Ended(Some(130)), 0));
     }
 }
+
+/// What it says of a file that it does not follow.
+fn refusal(stage: &Stage, file: &Path) -> String {
+    let script = stage.file("observe.py");
+    std::fs::write(&script, SCRIPT).expect("write the script");
+    let ran = Command::new("python3").arg(script).arg(file).output().expect("run python3");
+    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(1), 0), "{ran:?}");
+    String::from_utf8(ran.stderr).expect("words")
+}
+
+#[test]
+fn a_reader_in_python_refuses_what_is_no_ring_of_this_machine() {
+    if !has_python() {
+        return;
+    }
+    let stage = Stage::tmpfs(60);
+    let ring = stage.file("ring");
+    Options::new().capacity(4096).create(&ring).expect("create");
+    let bytes = std::fs::read(&ring).expect("read");
+    let copy = stage.file("copy");
+    std::fs::write(&copy, &bytes).expect("copy");
+    assert!(refusal(&stage, &copy).contains("a copy of a ring"));
+    // One bit of the ring's id.
+    let spoilt = |at: usize| [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat();
+    std::fs::write(&copy, spoilt(104)).expect("spoil");
+    assert!(refusal(&stage, &copy).contains("damaged"));
+    std::fs::write(&copy, spoilt(0)).expect("spoil");
+    assert!(refusal(&stage, &copy).contains("not a ring"));
+    std::fs::write(&copy, &bytes[..4000]).expect("cut");
+    assert!(refusal(&stage, &copy).contains("not a ring"));
+    let only = stage.file("gated only");
+    Options::new().capacity(4096).gated_only(true).create(&only).expect("create");
+    assert!(refusal(&stage, &only).contains("gated consumers only"));
+    assert!(refusal(&stage, &stage.file("nothing")).contains("No such file"));
+    assert!(refusal(&stage, stage.path()).contains("not a regular file"));
+}
