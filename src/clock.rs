@@ -3,6 +3,7 @@
 
 #[cfg(not(loom))]
 mod imp {
+    use rustix::thread::clock_nanosleep_absolute;
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     fn ns(time: Timespec) -> u64 {
@@ -17,6 +18,16 @@ mod imp {
     /// Time since 1970, ns.
     pub(crate) fn wall_ns() -> u64 {
         ns(clock_gettime(ClockId::Realtime))
+    }
+
+    /// Sleeps until a point on the monotonic clock. A signal may end it early: the caller looks again. Not the standard
+    /// library's, which panics where a filter refuses the call.
+    pub(crate) fn sleep_until(until_ns: u64) {
+        let until = Timespec {
+            tv_sec: (until_ns / 1_000_000_000) as i64,
+            tv_nsec: (until_ns % 1_000_000_000) as i64,
+        };
+        let _ = clock_nanosleep_absolute(ClockId::Monotonic, &until);
     }
 }
 
@@ -49,6 +60,8 @@ mod imp {
 
 #[cfg(loom)]
 pub(crate) use imp::restart;
+#[cfg(not(loom))]
+pub(crate) use imp::sleep_until;
 pub(crate) use imp::{monotonic_ns, wall_ns};
 
 use std::time::{Duration, Instant};

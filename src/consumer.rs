@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[cfg(not(loom))]
+use crate::arrival;
 use crate::attach::{self, Attach, Start, until_found};
 use crate::clock;
 use crate::error::{Error, RecvError};
@@ -16,7 +18,7 @@ use crate::lock::{Lock, name_hash};
 use crate::memory::{Memory, MemoryReport};
 use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
-use crate::record::{Event, LossAccount, Resumed};
+use crate::record::{Event, LossAccount, Record, Resumed, Status};
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
@@ -46,6 +48,22 @@ impl Consumer {
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
         Self::attach(Region::open(path.as_ref(), Access::Consumer)?, attach)
+    }
+
+    /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it. A
+    /// deadline that has passed is one try.
+    ///
+    /// Only [`Error::NotFound`] is waited out: no file at the path, or no directory for it. A ring has its name only when
+    /// it is whole, so every other error comes at once, that of a leftover of an earlier boot included: somebody has to
+    /// remove it. The ring is looked for after 1 ms at first, and every 10 ms after a while.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was no ring by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, attach: &Attach, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path, attach))
     }
 
     pub(crate) fn attach(region: Region, attach: &Attach) -> Result<Self, Error> {
@@ -96,8 +114,8 @@ impl Consumer {
     /// # Errors
     ///
     /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received: calling again waits for
-    /// another producer, and says the same again if none came within a tenth of a second.
-    /// [`RecvError::Corrupt`] and [`RecvError::Forked`] are final.
+    /// another producer, and says the same again if nothing came from one within a tenth of a second.
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`] and [`RecvError::Truncated`] are final.
     #[inline]
     pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
         self.receiver.recv()
@@ -105,6 +123,7 @@ impl Consumer {
 
     /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps. While
     /// records stream, a look after the last of them may be put off by some microseconds, if more of them a second come of it.
+    /// It never tells that the stream has ended: ask [`status`](Self::status) when there was nothing.
     ///
     /// # Errors
     ///
@@ -118,23 +137,100 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// As [`recv`](Self::recv). Where the stream has ended, that is told by the deadline at the latest, however near it is.
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
         self.receiver.recv_deadline(deadline)
     }
 
-    /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now.
+    /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now. A timeout of zero is [`try_recv`](Self::try_recv)
+    /// that also tells the end of the stream.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// As [`recv_deadline`](Self::recv_deadline).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
         self.receiver.recv_timeout(timeout)
     }
 
+    /// The next record. What comes before it and is none goes to `other`: a loss, an eviction, a change of producers.
+    /// With it a function can lend out the next record, where a loop around [`recv`](Self::recv) does not compile:
+    ///
+    /// ```
+    /// use quoit::{Consumer, Event, Record, RecvError};
+    ///
+    /// fn next_record(consumer: &mut Consumer) -> Result<Record<'_>, RecvError> {
+    ///     consumer.recv_record(|other| eprintln!("{other:?}"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
+        self.receiver.recv_record(other)
+    }
+
+    /// As [`recv_record`](Self::recv_record), without waiting; `None`: there is no record yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv).
+    #[inline]
+    pub fn try_recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError> {
+        self.receiver.try_recv_record(other)
+    }
+
+    /// As [`recv_record`](Self::recv_record), until `deadline`; `None`: it passed with no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_record_deadline(
+        &mut self,
+        deadline: Instant,
+        other: impl FnMut(Event<'_>),
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        self.receiver.recv_record_deadline(deadline, other)
+    }
+
+    /// How the stream stands, for whoever receives without waiting: after a look that found nothing it tells "nothing yet"
+    /// from "nothing any more". It is final only once everything published was received, so no record is missed by
+    /// asking after the look, in this order. A later producer makes it [`Status::Streaming`] again.
+    ///
+    /// Cheap: some loads and a look at the clock. Whether the producer died takes a system call, at most one in a
+    /// millisecond, so a death may be told a millisecond late. What keeps this handle from receiving for good, a fork or
+    /// garbage in the ring, is told by receiving alone.
+    ///
+    /// ```
+    /// use quoit::{Attach, Options, Status};
+    ///
+    /// let ring = Options::new().capacity(4096).local()?;
+    /// let mut consumer = ring.consumer(&Attach::gated())?;
+    /// let mut producer = ring.producer()?;
+    /// producer.send(b"first and last")?;
+    /// drop(producer);
+    ///
+    /// let mut received = 0;
+    /// loop {
+    ///     if consumer.drain(64, |_| received += 1)? > 0 {
+    ///         continue;
+    ///     }
+    ///     match consumer.status() {
+    ///         Status::Streaming => std::thread::yield_now(), // or whatever else there is to be done
+    ///         end => break println!("{end:?}"),
+    ///     }
+    /// }
+    /// assert_eq!((received, consumer.status()), (1, Status::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status(&mut self) -> Status {
+        self.receiver.status()
+    }
+
     /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
     /// The fastest way to receive many; a single one that is waited for comes sooner by [`try_recv`](Self::try_recv) or
-    /// [`recv`](Self::recv).
+    /// [`recv`](Self::recv). Where it finds nothing, [`status`](Self::status) tells whether anything can still come.
     ///
     /// # Errors
     ///
@@ -159,7 +255,8 @@ impl Consumer {
 
     /// How often to look before going to sleep: a number of looks at the ring with a pause of the processor after each,
     /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them.
+    /// early; that the producer ended or died is noticed after them. Whoever has slept sleeps on until something comes,
+    /// without more looks of this kind.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

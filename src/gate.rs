@@ -343,9 +343,14 @@ impl Seat {
 
     /// True once after the producer took the gate away.
     pub(crate) fn newly_evicted(&mut self, areas: Areas<'_>) -> bool {
-        let newly = !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted);
+        let newly = self.is_newly_evicted(areas);
         self.told_eviction |= newly;
         newly
+    }
+
+    /// Has the producer taken the gate away, and that is not told yet?
+    pub(crate) fn is_newly_evicted(&self, areas: Areas<'_>) -> bool {
+        !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted)
     }
 
     pub(crate) fn was_evicted(&self) -> bool {

@@ -8,20 +8,33 @@
 //! and everybody else stays attached. That holds for processes, not for power: nothing here outlives the machine.
 //!
 //! ```no_run
-//! use quoit::{Attach, Consumer, Event, Options, Producer};
+//! use std::error::Error;
+//! use std::time::{Duration, Instant};
 //!
-//! fn publish() -> Result<(), Box<dyn std::error::Error>> { // one process
-//!     let mut producer = Producer::open_or_create("/dev/shm/prices", &Options::new())?;
+//! use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start};
+//!
+//! /// One process: `publish("/dev/shm/prices")`.
+//! fn publish(path: &str) -> Result<(), Box<dyn Error>> {
+//!     let mut producer = Producer::open_or_create(path, &Options::new())?;
 //!     producer.send(b"EURUSD 10842")?;
 //!     Ok(())
 //! }
 //!
-//! fn follow() -> Result<(), Box<dyn std::error::Error>> { // any other
-//!     let mut consumer = Consumer::open("/dev/shm/prices", &Attach::gated())?;
+//! /// Any other, started before it or after.
+//! fn follow(path: &str) -> Result<(), Box<dyn Error>> {
+//!     let soon = Instant::now() + Duration::from_secs(10);
+//!     // Without a start: only what is published from here on.
+//!     let attach = Attach::gated().start(Start::Oldest);
+//!     let mut consumer = Consumer::open_wait(path, &attach, soon)?;
 //!     loop {
-//!         match consumer.recv()? {
-//!             Event::Record(record) => println!("{}: {:?}", record.sequence(), record.bytes()),
-//!             other => println!("{other:?}"),
+//!         match consumer.recv() {
+//!             Ok(Event::Record(record)) => {
+//!                 println!("{}: {}", record.sequence(), String::from_utf8_lossy(&record.bytes()));
+//!             }
+//!             Ok(other) => println!("{other:?}"),
+//!             // The producer ended, or was killed. Calling again waits for the next one.
+//!             Err(RecvError::Closed | RecvError::ProducerGone) => return Ok(()),
+//!             Err(error) => return Err(error.into()),
 //!         }
 //!     }
 //! }
@@ -150,7 +163,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_wait`: the next one, or the end) · `attach` (where to start) · `arrival` (of a ring that is not there yet) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
@@ -174,6 +187,8 @@ struct Readme;
 )))]
 compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 only");
 
+#[cfg(not(loom))]
+mod arrival;
 mod attach;
 #[cfg(not(loom))]
 mod bus;
@@ -249,7 +264,7 @@ pub use memory::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 pub use observer::Observer;
 pub use options::Options;
 pub use producer::Producer;
-pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed};
+pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
 #[cfg(not(loom))]
 pub use sealed::Sealed;
 

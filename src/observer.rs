@@ -5,13 +5,15 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[cfg(not(loom))]
+use crate::arrival;
 use crate::attach::{self, Start, until_found};
 use crate::error::{Error, RecvError};
 #[cfg(not(loom))]
 use crate::memory::{Memory, MemoryReport};
 use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
-use crate::record::Event;
+use crate::record::{Event, Record, Status};
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
@@ -19,8 +21,11 @@ use crate::sync::at;
 
 /// Reads records as a lossy consumer does, from a mapping it cannot write.
 ///
-/// The producer does not know of it and never wakes it: waiting is a series of naps of up to 1 ms. One thread at a
-/// time may use a handle; it may move between threads. After a `fork` only the parent may use it.
+/// The producer does not know of it and never wakes it: waiting is a series of naps. They take 1 ms, and longer where
+/// nothing has come for a while: a 16th of that while, 10 ms at most. So what comes after a silence is seen that much
+/// late, and an idle observer uses a five-hundredth of a core. On a ring made with [`WaitMode::Spin`](crate::WaitMode)
+/// it looks all the time instead. One thread at a time may use a handle; it may move between threads. After a `fork`
+/// only the parent may use it.
 pub struct Observer {
     receiver: Receiver,
     /// `Send`, not `Sync`.
@@ -36,6 +41,18 @@ impl Observer {
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, start: Start) -> Result<Self, Error> {
         Self::attach(Region::open(path.as_ref(), Access::Observer)?, start)
+    }
+
+    /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it, as
+    /// [`Consumer::open_wait`](crate::Consumer::open_wait) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was no ring by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, start: Start, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path, start))
     }
 
     pub(crate) fn attach(region: Region, start: Start) -> Result<Self, Error> {
@@ -59,7 +76,8 @@ impl Observer {
         self.receiver.recv()
     }
 
-    /// The next event, if there is one. Never waits.
+    /// The next event, if there is one. Never waits, and never tells that the stream has ended: ask
+    /// [`status`](Self::status) when there was nothing.
     ///
     /// # Errors
     ///
@@ -73,7 +91,7 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// As [`Consumer::recv_deadline`](crate::Consumer::recv_deadline).
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
         self.receiver.recv_deadline(deadline)
     }
@@ -82,9 +100,48 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// As [`recv_deadline`](Self::recv_deadline).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
         self.receiver.recv_timeout(timeout)
+    }
+
+    /// The next record. What comes before it and is none goes to `other`. As
+    /// [`Consumer::recv_record`](crate::Consumer::recv_record), which has an example.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
+        self.receiver.recv_record(other)
+    }
+
+    /// As [`recv_record`](Self::recv_record), without waiting; `None`: there is no record yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv).
+    #[inline]
+    pub fn try_recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError> {
+        self.receiver.try_recv_record(other)
+    }
+
+    /// As [`recv_record`](Self::recv_record), until `deadline`; `None`: it passed with no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_record_deadline(
+        &mut self,
+        deadline: Instant,
+        other: impl FnMut(Event<'_>),
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        self.receiver.recv_record_deadline(deadline, other)
+    }
+
+    /// How the stream stands: as [`Consumer::status`](crate::Consumer::status).
+    pub fn status(&mut self) -> Status {
+        self.receiver.status()
     }
 
     /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
@@ -101,7 +158,8 @@ impl Observer {
 
     /// How often to look before taking a nap: a number of looks at the ring with a pause of the processor after each,
     /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 naps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them.
+    /// early; that the producer ended or died is noticed after them. After a nap comes the next, without more looks of
+    /// this kind, until there is something.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

@@ -6,7 +6,9 @@
 //! Which of these it is, and how long a wait pays on this machine, cannot be told without trying. So a reader makes an
 //! experiment now and then: it takes the time of some drains, as it is and with a longer or a shorter wait, and keeps
 //! the wait if more records a second come of it. At the producer's heels most looks find one record or none even in a
-//! full stream, which is why counting what a look finds is no measure.
+//! full stream, which is why counting what a look finds is no measure. What is counted are the records that the reader
+//! received: those overwritten before it came to them went by, and a wait at which the producer is fastest is no good to
+//! a reader that loses most of what it sends.
 //!
 //! All of this is private to the reader: no shared word changes, and no look is left out, only delayed.
 
@@ -103,7 +105,7 @@ impl Patience {
         }
         // The short way of one that is not waiting, and has no measurement to end.
         if self.pauses == 0 && self.left > 1 {
-            let several = next.sequence.wrapping_sub(self.looked.sequence) > 1;
+            let several = self.received(next) > 1;
             self.looked = next;
             self.several += u32::from(several);
             self.left -= 1;
@@ -115,8 +117,20 @@ impl Patience {
         }
     }
 
+    /// So many records were overwritten unread. The next drain begins behind them, and they count for no rate.
+    pub(crate) fn lost(&mut self, records: u64) {
+        self.looked.sequence = self.looked.sequence.wrapping_add(records);
+        self.began.0 = self.began.0.wrapping_add(records);
+    }
+
+    /// Records received since the last look, by a reader that has read everything up to `next`.
+    #[inline(always)]
+    pub(crate) fn received(&self, next: Place) -> u64 {
+        next.sequence.wrapping_sub(self.looked.sequence)
+    }
+
     fn drained(&mut self, next: Place, now_ns: impl FnOnce() -> u64) {
-        let records = next.sequence.wrapping_sub(self.looked.sequence);
+        let records = self.received(next);
         self.looked = next;
         if records > 1 {
             self.failures = 0;
@@ -204,6 +218,11 @@ mod tests {
         }
 
         fn drain(&mut self, times: u32, world: impl Fn(u64) -> u64) {
+            self.drain_ring(times, u64::MAX, world);
+        }
+
+        /// The same, of a ring that holds so many records: the producer overwrites those before them.
+        fn drain_ring(&mut self, times: u32, holds: u64, world: impl Fn(u64) -> u64) {
             for _ in 0..times {
                 self.waited += u64::from(self.patience.pauses > 0);
                 let mut time = LOOK + PAUSE * u64::from(self.patience.pauses);
@@ -211,7 +230,10 @@ mod tests {
                 while world(time) == 0 {
                     time += LOOK;
                 }
-                let records = world(time);
+                let sent = world(time);
+                // Half a ring is left to whoever was lapped.
+                let records = if sent > holds { holds / 2 } else { sent };
+                self.patience.lost(sent - records);
                 self.records += records;
                 self.now += time;
                 let next = (0..records).fold(self.patience.looked, |place, _| place.past_record(64));
@@ -242,6 +264,21 @@ mod tests {
         reader.drain(20_000, stream(400));
         reader.drain(100_000, stream(0));
         assert!(reader.patience.best < FIRST, "{} pauses for nothing", reader.patience.best);
+    }
+
+    /// However much faster the producer is while it is let alone: what it overwrites brings nothing.
+    #[test]
+    fn a_wait_that_loses_records_does_not_pay() {
+        let received = |holds| {
+            let mut reader = Reader::new();
+            reader.drain_ring(200_000, holds, stream(50));
+            (reader.patience.best, reader.records as f64 / reader.now as f64)
+        };
+        // 40 records go by in 450 ns: 16 pauses are few enough, and 32 too many.
+        let (best, rate) = received(40);
+        assert!((FIRST..=16).contains(&best), "{best} pauses on a ring of 40 records");
+        let (_, most) = received(u64::MAX);
+        assert!(rate > most / 2.0, "{rate} records a ns, and {most} where none are lost");
     }
 
     #[test]

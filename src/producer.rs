@@ -504,7 +504,7 @@ impl Producer {
     }
 
     /// The express copy of a record that was filled in place.
-    pub(crate) fn express_claimed(&self, claimed: Claimed, staged: Place) {
+    pub(crate) fn express_claimed(&mut self, claimed: Claimed, staged: Place) {
         self.writer.repeat(self.region.areas(), claimed, staged);
     }
 

@@ -413,6 +413,7 @@ impl Reader {
             return None;
         }
         let left = core::mem::replace(&mut self.next, place);
+        self.patience.lost(place.sequence.wrapping_sub(left.sequence));
         self.resynced = place.position;
         // A hostile index may lead half-way round all positions at a time: an old bound would come to lie ahead again.
         self.near = place.position;
@@ -424,4 +425,28 @@ impl Reader {
 #[inline(always)]
 fn copy_out(words: &[Word], len: u32, copies: &mut Copies) {
     copy::read_vec(words, len as usize, copies.one(), false);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn what_was_lost_does_not_count_as_received() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let mut producer = ring.producer().expect("a producer");
+        let mut reader = Reader::new(producer.writer().published(), Guard::Always, 1);
+        let mut copies = Copies::default();
+        for _ in 0..1000 {
+            producer.send(&[7; 56]).expect("nobody is in the way");
+        }
+        let areas = producer.areas();
+        assert_eq!(reader.poll(areas, &mut copies), Found::Lapped);
+        let (left, place) = reader.resync(areas).expect("a way on");
+        assert!(place.sequence - left.sequence > 900);
+        assert_eq!(reader.patience.received(reader.next), 0);
+        assert!(matches!(reader.poll(areas, &mut copies), Found::Record(_)));
+        assert_eq!(reader.patience.received(reader.next), 1);
+    }
 }

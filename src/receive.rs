@@ -1,9 +1,6 @@
 //! Receiving: what consumers and observers have in common.
 
-use std::time::{Duration, Instant};
-
 use crate::attach::until_found;
-use crate::clock;
 use crate::copies::Copies;
 use crate::copy;
 use crate::error::{Corruption, Error, RecvError};
@@ -14,14 +11,15 @@ use crate::reader::{Found, Guard, Reader, Taken};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
 use crate::ring::{Place, after, floor};
-use crate::sync::{Word, at, fence_at, spin};
+use crate::sync::{Word, fence_at};
 use crate::wait;
 
 #[path = "receive_drain.rs"]
 mod drain;
+#[path = "receive_wait.rs"]
+mod waiting;
 
-/// Looks at `published` before going to sleep.
-pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
+use waiting::Waiting;
 
 /// A cursor is stored when it is this part of the capacity behind. The rings of the models are a few words, and a
 /// record has to fit in.
@@ -54,9 +52,7 @@ pub(crate) struct Receiver {
     /// Nothing but that loss was received: what is before it is gone, so releasing it keeps nothing from anybody.
     only_lost: bool,
     corrupt: Option<Corruption>,
-    /// The end of the stream was told: the next wait is for another producer.
-    told_end: bool,
-    spins: u32,
+    waiting: Waiting,
 }
 
 /// An event before it is lent.
@@ -96,8 +92,7 @@ impl Receiver {
             untold: None,
             only_lost: false,
             corrupt: None,
-            told_end: false,
-            spins: SPINS,
+            waiting: Waiting::new(),
         }
     }
 
@@ -129,7 +124,7 @@ impl Receiver {
     }
 
     pub(crate) fn set_spins(&mut self, spins: u32) {
-        self.spins = spins;
+        self.waiting.spins = spins;
     }
 
     pub(crate) fn set_keep(&mut self, keep: bool) {
@@ -355,82 +350,24 @@ impl Receiver {
         Some(loss)
     }
 
-    /// Waits for the next event. `None`: `until_ns` on the monotonic clock has passed.
-    #[inline(never)]
-    pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Step>, RecvError> {
-        loop {
-            if let Some(step) = self.step()? {
-                return Ok(Some(step));
-            }
-            if !self.spin(until_ns) {
-                if clock::is_past(until_ns) {
-                    return Ok(None);
-                }
-                self.sleep(until_ns)?;
-            }
-        }
-    }
-
-    /// True: there is something. False: there is nothing yet, or `until_ns` has passed.
-    #[inline]
-    fn spin(&self, until_ns: u64) -> bool {
-        let areas = self.region.areas();
-        for turn in 0..self.spins {
-            if self.reader.is_behind(areas) {
-                return true;
-            }
-            if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
-                return false;
-            }
-            spin();
-        }
-        false
-    }
-
-    /// One slice of sleep; then, if there is still nothing, a look at whether anything can come at all.
-    #[cold]
-    fn sleep(&mut self, until_ns: u64) -> Result<(), RecvError> {
-        let areas = self.region.areas();
-        let word = &areas.control.data.word;
-        let told = self.told_end;
-        let is_true = || self.reader.is_behind(areas) || (!told && is_closed(areas)) || self.region.spoilt();
-        if self.seat.is_some() && self.region.geometry().wait != WaitMode::Spin {
-            wait::sleep(word, |word| wait::heavy_for(word, mode(areas)), is_true, until_ns);
-        } else if self.region.geometry().wait == WaitMode::Spin {
-            // The producer never wakes anybody: give the core away for a moment, not for a nap.
-            std::thread::yield_now();
-        } else {
-            wait::nap(word, is_true, until_ns);
-        }
-        if self.reader.is_behind(areas) {
-            self.told_end = false;
-            return Ok(());
-        }
-        // In this order: what the producer published before it ended is still to be received.
-        let closed = is_closed(areas);
-        let gone = !closed && had_producer(areas) && !self.producer_alive();
-        self.told_end = (closed || gone) && !self.reader.is_behind(areas);
-        if !self.told_end || self.region.spoilt() {
-            return Ok(());
-        }
-        // A producer that closes unlocks afterwards, so the flag is looked at once more.
-        Err(if closed || is_closed(areas) { RecvError::Closed } else { RecvError::ProducerGone })
-    }
-
     /// Lends what `step` found.
     #[inline(always)]
     pub(crate) fn lend(&self, step: Step) -> Event<'_> {
         match step {
-            Step::Record(Taken { sequence, len, lent: None }) => {
-                Event::Record(Record::copied(sequence, self.copies.payload(len)))
-            }
-            Step::Record(Taken { sequence, len, lent: Some(word) }) => {
-                let words = payload(self.region.areas(), word, len);
-                Event::Record(Record::lent(sequence, len as usize, words))
-            }
+            Step::Record(taken) => Event::Record(self.lend_record(taken)),
             Step::Lost(loss) => Event::Lost(loss),
             Step::Evicted => Event::Evicted,
             Step::Changed { epoch } => Event::ProducerChanged { epoch },
+        }
+    }
+
+    #[inline(always)]
+    fn lend_record(&self, taken: Taken) -> Record<'_> {
+        match taken {
+            Taken { sequence, len, lent: None } => Record::copied(sequence, self.copies.payload(len)),
+            Taken { sequence, len, lent: Some(word) } => {
+                Record::lent(sequence, len as usize, payload(self.region.areas(), word, len))
+            }
         }
     }
 
@@ -512,26 +449,7 @@ impl Receiver {
 
     #[inline(always)]
     fn recv_checked(&mut self) -> Result<Event<'_>, RecvError> {
-        loop {
-            if let Some(step) = self.wait(u64::MAX)? {
-                return Ok(self.lend(step));
-            }
-        }
-    }
-
-    pub(crate) fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
-        if let Some(step) = self.step()? {
-            return Ok(Some(self.lend(step)));
-        }
-        let until_ns = clock::deadline_ns(deadline);
-        Ok(self.wait(until_ns)?.map(|step| self.lend(step)))
-    }
-
-    pub(crate) fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
-        // Some thirty years stand for what no clock can add.
-        let now = Instant::now();
-        let far = now + Duration::from_secs(1 << 30);
-        self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
+        Ok(self.wait_for_ever().map(|step| self.lend(step))?)
     }
 
     /// Gives the seat up: cursor, slot, then the caller's lock.
@@ -554,21 +472,4 @@ impl Receiver {
 #[inline(always)]
 fn payload(areas: Areas<'_>, word: usize, len: u32) -> &[Word] {
     &areas.data[word..word + (len as usize).div_ceil(8)]
-}
-
-fn mode(areas: Areas<'_>) -> Option<WaitMode> {
-    WaitMode::from_bits(areas.head.reserve.mode.load(at!(S5_MODE, Relaxed)))
-}
-
-/// Has the producer ended cleanly?
-fn is_closed(areas: Areas<'_>) -> bool {
-    // [T3] Acquire. Pairs with the close's Release.
-    // Orders: the flag before the look at `published` that follows.
-    // Without it: a consumer takes the stream for ended with a record still to come.
-    areas.head.reserve.closed.load(at!(T3_IS_CLOSED, Acquire)) == 1
-}
-
-/// Has any producer opened the ring?
-fn had_producer(areas: Areas<'_>) -> bool {
-    areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed)) != 0
 }

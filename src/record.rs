@@ -22,6 +22,29 @@ pub enum Event<'a> {
     },
 }
 
+impl<'a> Event<'a> {
+    /// The record, if it is one.
+    #[inline]
+    pub fn record(self) -> Option<Record<'a>> {
+        match self {
+            Self::Record(record) => Some(record),
+            _ => None,
+        }
+    }
+}
+
+/// How the stream stands, for whoever does not wait: see [`Consumer::status`](crate::Consumer::status).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// There is something to be received, or there may yet be: the producer lives, or none has opened the ring.
+    Streaming,
+    /// Everything was received and the producer ended cleanly. Another may open the ring and go on.
+    Closed,
+    /// Everything was received and the producer died. Another may open the ring and go on.
+    ProducerGone,
+}
+
 /// One gap in what a consumer received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {

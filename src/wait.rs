@@ -35,10 +35,20 @@ use crate::sync::{FutexWord, at, fence_at, light_barrier};
 
 /// Longest armed sleep, ns: what a sleeper is late by if its producer dies before it could wake it.
 pub(crate) const SLICE_NS: u64 = 100_000_000;
-/// Longest sleep of somebody who is not armed, or whose barrier failed, ns.
+/// Longest sleep of somebody who is not armed, or whose barrier failed, ns: while something came a moment ago, and
+/// after a long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
+const LONG_NAP_NS: u64 = 10 * NAP_NS;
+/// What part of a silence a nap may make it longer by.
+const NAP_PART: u64 = 16;
 /// Longest sleep of a producer that waits for space: so often it looks whether those in the way live.
 pub(crate) const PROBE_NS: u64 = NAP_NS;
+
+/// How long a nap may last after nothing has come for `idle_ns`. Naps of a millisecond for ever would burn a core's
+/// hundredth for nothing.
+pub(crate) fn nap_ns(idle_ns: u64) -> u64 {
+    (idle_ns / NAP_PART).clamp(NAP_NS, LONG_NAP_NS)
+}
 
 /// How long an armed sleep lasts at most. In the build with delays it may be for ever, so that a lost wake hangs.
 #[inline(always)]
@@ -93,7 +103,7 @@ fn wake(word: &FutexWord) -> bool {
 /// Changes the word and wakes everybody, armed or not.
 pub(crate) fn announce(word: &FutexWord) {
     // [S5] Release. Pairs with [S2].
-    // Orders: the producer's new mode, or its end, before the changed word.
+    // Orders: the producer's new mode, its end, or an eviction, before the changed word.
     // Without it: a consumer sleeps by the old mode, and the new producer's light side does not reach it.
     let seen = word.0.fetch_add(2, at!(S5_ANNOUNCE, Release));
     if seen & 1 == 0 || !wake(word) {
@@ -108,12 +118,23 @@ pub(crate) fn sleep(
     is_true: impl FnOnce() -> bool,
     until_ns: u64,
 ) {
+    sleep_or_nap(word, heavy, is_true, until_ns, NAP_NS);
+}
+
+/// The same; without a barrier it lasts no longer than `nap_ns`.
+pub(crate) fn sleep_or_nap(
+    word: &FutexWord,
+    heavy: impl FnOnce(&FutexWord) -> bool,
+    is_true: impl FnOnce() -> bool,
+    until_ns: u64,
+    nap_ns: u64,
+) {
     // [S2] Acquire. Pairs with [S5].
     // Orders: the arming before the look at the producer's mode, inside `heavy`.
     // Without it: see [S5].
     let armed = word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1;
     let happened = heavy(word);
-    let slice = if happened { armed_ns(SLICE_NS) } else { NAP_NS };
+    let slice = if happened { armed_ns(SLICE_NS) } else { nap_ns };
     #[cfg(quoit_delays)]
     crate::delays::count(|sleeps| sleeps.unbarriered += u64::from(!happened));
     if !is_true() {
@@ -124,13 +145,18 @@ pub(crate) fn sleep(
     }
 }
 
-/// A short sleep of somebody the waker does not know of: an observer, or anybody under `Spin`.
+/// A short sleep of a producer under `Spin`, whom nobody wakes.
 pub(crate) fn nap(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
+    doze(word, is_true, until_ns.min(clock::monotonic_ns().saturating_add(NAP_NS)));
+}
+
+/// A sleep of somebody the waker does not know of: until then, unless it is true, or a waker comes for others.
+pub(crate) fn doze(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
     let seen = word.0.load(at!(S_NAP, Relaxed));
     #[cfg(quoit_delays)]
     crate::delays::count(|sleeps| sleeps.naps += 1);
     if !is_true() {
-        futex::wait(word, seen, until_ns.min(clock::monotonic_ns().saturating_add(NAP_NS)));
+        futex::wait(word, seen, until_ns);
     }
 }
 

@@ -252,8 +252,9 @@ impl Writer {
         }
     }
 
-    /// The express copy of a record that is in the ring already.
-    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
+    /// The express copy of a record that is published alone and is in the ring already.
+    pub(crate) fn repeat(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
+        self.pace.count(staged.sequence, clock::monotonic_ns);
         let Some(express) = self.express(areas, claimed) else { return };
         Self::open_express(areas, claimed, staged);
         for (word, filled) in express.iter().zip(claimed.words(areas)) {
@@ -379,5 +380,27 @@ mod tests {
         let (second, is_repeated) = send(Pace::rush(first.sequence), 2);
         assert!(!is_repeated, "in a rush");
         assert!(send(Pace::new(second.sequence, true), 3).1, "the rush is over");
+    }
+
+    /// Sent or claimed: what is published alone counts for the pace.
+    #[test]
+    fn after_a_rush_claims_have_copies_again() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let producer = ring.producer().expect("a producer");
+        let areas = producer.areas();
+        let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
+        writer.set_limit(areas.geometry.capacity);
+        writer.pace = Pace::rush(writer.staged.sequence);
+        let copied: Vec<_> = (0..100)
+            .map(|_| {
+                let claimed = writer.claim(areas, 8).expect("room");
+                let staged = writer.stage::<false>(areas, claimed);
+                writer.repeat(areas, claimed, staged);
+                writer.publish(areas, staged);
+                areas.head.express.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position
+            })
+            .collect();
+        assert!(!copied[0], "the rush goes on until the next look at the clock");
+        assert!(copied[99], "the rush was over long ago");
     }
 }

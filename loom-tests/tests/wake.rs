@@ -2,8 +2,10 @@
 //! lost wake is a deadlock, which loom reports.
 mod common;
 
+use std::time::Duration;
+
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, RecvError, WaitMode};
+use quoit::{Attach, RecvError, SendError, WaitMode};
 
 /// The consumer sleeps for each record.
 fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
@@ -107,6 +109,35 @@ fn closing_wakes() {
         assert_eq!(oracle.received, 1, "the end came before the last record");
         writer.join().unwrap();
     });
+}
+
+/// Whoever loses its gate in its sleep is told so, though nothing more can be published: another gate is in the way.
+#[test]
+fn an_eviction_wakes() {
+    for mode in [WaitMode::Fence, WaitMode::Membarrier] {
+        model("wake_evicted", 2, move || {
+            let ring = options(0).slots(2).wait(mode).local().unwrap();
+            let mut producer = ring.producer().unwrap();
+            let _other = ring.consumer(&Attach::gated()).unwrap();
+            // A deadline of 1 ns has passed at the second refusal.
+            let mut consumer = ring.consumer(&Attach::gated_for(Duration::from_nanos(1))).unwrap();
+            consumer.keep(true);
+            let mut oracle = Oracle::new(0, 3);
+            for sequence in 0..2 {
+                producer.send(&payload(sequence, 3)).unwrap();
+                oracle.feed(consumer.recv().unwrap());
+            }
+            let writer = loom::thread::spawn(move || {
+                for _ in 0..2 {
+                    assert_eq!(producer.try_send(&payload(2, 3)), Err(SendError::Full));
+                }
+                producer
+            });
+            oracle.feed(consumer.recv().unwrap());
+            assert!(oracle.evicted);
+            let _producer = writer.join().unwrap();
+        });
+    }
 }
 
 /// A consumer that waits for the first producer of all is woken when it comes, and looks once more before it takes

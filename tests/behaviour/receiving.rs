@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Event, Start};
+use quoit::{Attach, Consumer, Event, Record, RecvError, Start};
 
 use crate::Setup;
 use crate::common::{PATIENCE, payload, soon};
@@ -15,6 +15,7 @@ crate::behaviours! {
     waiting_forms_wait,
     drain_takes_as_many_as_asked,
     drains_and_single_receives_mix,
+    the_next_record_comes_past_everything_else,
     a_panic_in_a_drain_leaves_the_record_received,
     a_record_is_copied_as_asked,
     a_record_can_be_read_in_place,
@@ -188,6 +189,77 @@ fn drains_and_single_receives_mix(setup: Setup) {
     }
 }
 
+/// The function that users write: it lends the record on.
+fn next_record<'a>(
+    consumer: &'a mut Consumer,
+    others: &mut Vec<&'static str>,
+) -> Result<Record<'a>, RecvError> {
+    consumer.recv_record(|event| others.push(kind(&event)))
+}
+
+fn kind(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Record(_) => "record",
+        Event::Lost(_) => "lost",
+        Event::Evicted => "evicted",
+        Event::ProducerChanged { .. } => "changed",
+    }
+}
+
+fn the_next_record_comes_past_everything_else(setup: Setup) {
+    let ring = setup.ring();
+    let mut sent = setup.sent();
+    let mut producer = ring.producer();
+    let mut consumer = ring.consumer(&Attach::gated_for(Duration::from_nanos(1)));
+    let mut observer = ring.observer(Start::Newest);
+    let no_other = |event: Event<'_>| panic!("{event:?}");
+    assert!(consumer.try_recv_record(no_other).unwrap().is_none());
+    assert!(consumer.recv_record_deadline(Instant::now(), no_other).unwrap().is_none());
+    assert!(observer.try_recv_record(no_other).unwrap().is_none());
+    sent.send_many(&mut producer, [10, 20, 30]);
+    let mut others = Vec::new();
+    assert_eq!(next_record(&mut consumer, &mut others).unwrap().to_vec(), sent.payload(setup.first));
+    let second = setup.first.wrapping_add(1);
+    let record = consumer.try_recv_record(no_other).unwrap().expect("it is there");
+    assert_eq!(record.to_vec(), sent.payload(second));
+    let record = consumer.recv_record_deadline(soon(), no_other).unwrap().expect("it is there");
+    assert_eq!((record.sequence(), record.len()), (second.wrapping_add(1), 30));
+    consumer.release();
+    // It loses its gate, its records and its producer.
+    sent.send_many(&mut producer, [56; 60]);
+    let wanted = sent.next().wrapping_add(200);
+    while sent.next() != wanted {
+        sent.lens.push(56);
+        producer.send_deadline(&sent.payload(sent.next().wrapping_sub(1)), soon()).unwrap();
+    }
+    drop(producer);
+    let mut producer = ring.producer();
+    sent.send_many(&mut producer, [5]);
+    drop(producer);
+    let last = sent.next().wrapping_sub(1);
+    let sequence = loop {
+        let record = next_record(&mut consumer, &mut others).unwrap();
+        assert_eq!(record.to_vec(), sent.payload(record.sequence()));
+        if record.sequence() == last {
+            break record.sequence();
+        }
+    };
+    assert_eq!(others, ["evicted", "lost", "changed"]);
+    assert_eq!(sequence, last);
+    others.clear();
+    loop {
+        let event = |event: Event<'_>| others.push(kind(&event));
+        let record = observer.recv_record_deadline(soon(), event).unwrap().expect("there are more");
+        if record.sequence() == last {
+            break;
+        }
+    }
+    assert_eq!(others, ["lost", "changed"]);
+    assert_eq!(next_record(&mut consumer, &mut others).unwrap_err(), RecvError::Closed);
+    assert_eq!(observer.recv_record(no_other).unwrap_err(), RecvError::Closed);
+    assert!(consumer.try_recv_record(no_other).unwrap().is_none());
+}
+
 fn a_panic_in_a_drain_leaves_the_record_received(setup: Setup) {
     let ring = setup.ring();
     let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
@@ -225,7 +297,7 @@ fn a_record_is_copied_as_asked(setup: Setup) {
         for copied in [false, true] {
             for _ in 0..2 {
                 let event = if copied { lossy.try_recv() } else { gated.try_recv() };
-                let Some(Event::Record(record)) = event.unwrap() else { panic!("no record") };
+                let record = event.unwrap().and_then(Event::record).expect("a record");
                 assert_eq!((record.len(), record.is_empty()), (len, len == 0));
                 let mut buffer = vec![0xaa; len + 3];
                 assert_eq!(record.copy_to(&mut buffer), len);
