@@ -17,6 +17,7 @@ mod namespaces;
 mod oracle;
 mod ownership;
 mod process;
+mod python;
 mod rights;
 mod signals;
 mod sleepers;

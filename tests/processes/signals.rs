@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::libc;
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use quoit::{Attach, Consumer, Event, Observer, Options, Producer, SendError, Start, WaitMode};
 
 use crate::oracle::{Sums, mix};
-use crate::process::{Part, Stage, hear, note, say};
+use crate::process::{Part, Stage, eventually, hear, note, say};
 
 /// A handler's own: signal handlers can touch little else.
 mod count {
@@ -36,6 +35,19 @@ fn install() {
     unsafe { sigaction(Signal::SIGALRM, &action) }.expect("install a handler");
 }
 
+/// From now on this thread gets a signal every 100 µs or so, and has had one. A timer would not do: its signals go to
+/// the process, which means the main thread, where the harness waits.
+fn storm_on_this_thread() {
+    install();
+    let target = pthread_self();
+    std::thread::spawn(move || {
+        while pthread_kill(target, Signal::SIGALRM).is_ok() {
+            sleep(Duration::from_micros(40));
+        }
+    });
+    eventually("the first signal", || count::seen() > 0);
+}
+
 /// How long a wait of `limit` took, and how many signals came during it.
 fn timed(limit: Duration, wait: impl FnOnce(Instant)) -> (Duration, u64) {
     let before = count::seen();
@@ -51,15 +63,9 @@ fn check((took, signals): (Duration, u64), limit: Duration) {
     assert!(signals > 0, "no signal in {took:?}");
 }
 
-/// Waits with deadlines while this thread gets a signal every 100 µs or so.
+/// Waits with deadlines under signals.
 pub(crate) fn storm(part: &Part) {
-    install();
-    let target = pthread_self();
-    std::thread::spawn(move || {
-        while pthread_kill(target, Signal::SIGALRM).is_ok() {
-            sleep(Duration::from_micros(40));
-        }
-    });
+    storm_on_this_thread();
     let limit = Duration::from_millis(250);
     let directory: std::path::PathBuf = part.get("directory");
     let mut signals = 0;
@@ -129,15 +135,9 @@ fn deadlines_hold_in_a_storm_of_signals() {
     child.finish();
 }
 
-/// Plays the part of name `play` with a signal every 100 µs, from a timer that counts real time.
-#[allow(unsafe_code, reason = "sets a timer")]
+/// Plays the part of name `play` under signals.
 pub(crate) fn in_a_storm(part: &Part) {
-    install();
-    let every = libc::timeval { tv_sec: 0, tv_usec: 100 };
-    let timer = libc::itimerval { it_interval: every, it_value: every };
-    // SAFETY: `timer` is whole, and the old one is not asked for.
-    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
-    assert_eq!(set, 0, "set a timer");
+    storm_on_this_thread();
     let play: String = part.get("play");
     let part = part.clone().renamed(&play);
     match &play[..] {
