@@ -204,8 +204,8 @@ fn ring_memory_stays_out_of_core_dumps() {
             note("SKIPPED, this process may not dump core");
             return;
         }
-        let core = std::fs::read_dir(stage.path()).expect("list").flatten().map(|entry| entry.path());
-        let core = core.filter(|path| !path.ends_with("ring")).next().expect("a core");
+        let mut files = std::fs::read_dir(stage.path()).expect("list").flatten().map(|entry| entry.path());
+        let core = files.find(|path| !path.ends_with("ring")).expect("a core");
         sizes.push((kind, std::fs::metadata(core).expect("metadata").len()));
     }
     note(format_args!("sizes of cores: {sizes:?}"));
