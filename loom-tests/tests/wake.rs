@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, RecvError, SendError, WaitMode};
+use quoit::{Attach, RecvError, SendError, Status, WaitMode};
 
 /// The consumer sleeps for each record.
 fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
@@ -159,6 +159,32 @@ fn the_end_comes_last() {
             }
         };
         assert_eq!((end, oracle.received), (RecvError::Closed, 1), "the end came before the last record");
+        writer.join().unwrap();
+    });
+}
+
+/// Whoever never sleeps, and asks how the stream stands when there was nothing, is told the end last as well.
+#[test]
+fn the_end_comes_last_for_who_polls() {
+    model("wake_end_polled", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let other = ring.clone();
+        let writer = loom::thread::spawn(move || {
+            other.producer().unwrap().send(&payload(0, 0)).unwrap();
+        });
+        let mut oracle = Oracle::new(0, 0);
+        let end = loop {
+            if let Some(event) = consumer.try_recv().unwrap() {
+                oracle.feed(event);
+                continue;
+            }
+            match consumer.status() {
+                Status::Streaming => loom::thread::yield_now(),
+                end => break end,
+            }
+        };
+        assert_eq!((end, oracle.received), (Status::Closed, 1), "the end came before the last record");
         writer.join().unwrap();
     });
 }
