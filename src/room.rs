@@ -6,9 +6,9 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit};
 use rustix::fs;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Resource, getrlimit};
 
 use crate::control_group;
 use crate::error::{Error, Shortage};
@@ -43,8 +43,9 @@ impl Wanted<'_> {
 
     /// The kernel sends SIGXFSZ, which kills, before it refuses.
     fn check_file_size(&self) -> Result<(), Error> {
-        match getrlimit(Resource::Fsize).current {
-            Some(limit) if limit < self.largest_file => {
+        // No limit is the largest number.
+        match getrlimit(Resource::RLIMIT_FSIZE) {
+            Ok((limit, _)) if limit < self.largest_file => {
                 Err(Error::FileSizeLimit { path: self.path.into(), bytes: self.largest_file, limit })
             }
             _ => Ok(()),

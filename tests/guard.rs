@@ -9,6 +9,8 @@ mod cut;
 mod foreign;
 #[path = "guard/hollow.rs"]
 mod hollow;
+#[path = "guard/limits.rs"]
+mod limits;
 #[path = "processes/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of processes")]
 mod process;
@@ -29,6 +31,7 @@ fn child() {
         "touch" => cut::touch(&part),
         "hollow" => hollow::hollow(&part),
         "foreign" => foreign::foreign(&part),
+        "limited" => limits::limited(&part),
         "threads" => within::threads(),
         "fork" => within::fork(),
         "claims" => within::claims(),

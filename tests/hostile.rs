@@ -19,6 +19,8 @@ use tempfile::TempDir;
 mod cursors;
 #[path = "hostile/disks.rs"]
 mod disks;
+#[path = "hostile/file_systems.rs"]
+mod file_systems;
 #[path = "hostile/holes.rs"]
 mod holes;
 #[path = "hostile/races.rs"]

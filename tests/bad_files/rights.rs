@@ -1,7 +1,7 @@
 //! Files that this process may not use, and disks that have no room for one. Both take a privilege to set up: without
 //! it these tests do what they can, and say what they skipped.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -15,6 +15,8 @@ use super::*;
 /// Tells a child the directory that it is to look at.
 const DIRECTORY: &str = "QUOIT_TEST_AS_NOBODY";
 const NOBODY: u32 = 65534;
+/// Neither of the two.
+const SOMEBODY: u32 = 40_001;
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -50,7 +52,14 @@ fn what_is_permitted(directory: &Path, full: &str, read: &str, none: &str) {
     let snapshot = Inspector::open(&path).unwrap().snapshot().unwrap();
     assert_eq!((snapshot.next_sequence, snapshot.producer_alive), (1, false));
     let path = directory.join(none);
-    refused!(&writers; path, Error::Permission { action: "read and write it", .. });
+    let of_it = std::fs::metadata(&path).unwrap();
+    let (user, mode) = (of_it.uid(), of_it.mode() & 0o7777);
+    refused!(&writers; path, Error::Permission { action: "read and write it", rights: Some(rights), .. }
+        if (rights.user, rights.mode) == (user, mode));
+    let text = Producer::open(&path).unwrap_err().to_string();
+    let own = rustix::process::geteuid().as_raw();
+    assert!(text.contains(&format!("owner {user}")) && text.contains(&format!("mode {mode:04o}")), "{text}");
+    assert!(text.contains(&format!("this process is user {own}")), "{text}");
     refused!(&[Role::Observe, Role::Inspect]; path, Error::Permission { action: "read it", .. });
     refused!(directory.join("closed/ring"), Error::Permission { .. });
     // Whoever may not even look whether there is something cannot make anything there.
@@ -60,6 +69,49 @@ fn what_is_permitted(directory: &Path, full: &str, read: &str, none: &str) {
         assert!(matches!(error, Error::Permission { .. }), "{error:?}");
         is_helpful(&error);
     }
+}
+
+/// Who opens or creates takes rings of its own user and of root, and another's only if told to.
+fn what_is_trusted(directory: &Path) {
+    for ring in ["own", "root's"] {
+        Producer::open_or_create(directory.join(ring), &small()).unwrap();
+    }
+    let path = directory.join("foreign");
+    refused!(&[Role::ProduceOrCreate]; path, Error::ForeignOwner { rights, .. }
+        if (rights.user, rights.mode) == (SOMEBODY, 0o666));
+    // An old one of another user is not removed either.
+    let leftover = directory.join("foreign leftover");
+    refused!(&[Role::ProduceOrCreate]; leftover, Error::ForeignOwner { .. });
+    // Whoever names a ring that is there means that ring.
+    let others: Vec<_> = ROLES.into_iter().filter(|role| *role != Role::ProduceOrCreate).collect();
+    others.iter().for_each(|role| role.open(&path).unwrap());
+    Producer::open_or_create(&path, &small().any_owner(true)).unwrap();
+}
+
+/// Rings as [`what_is_trusted`] wants them, for a process of `user`.
+fn furnish_with_owners(directory: &Path, user: u32) {
+    let owners = [("own", user), ("root's", 0), ("foreign", SOMEBODY), ("foreign leftover", SOMEBODY)];
+    for (name, owner) in owners {
+        let path = directory.join(name);
+        small().mode(0o666).create(&path).unwrap();
+        if name.ends_with("leftover") {
+            let ring = File::options().write(true).open(&path).unwrap();
+            ring.write_all_at(&[1; 16], 120).unwrap();
+        }
+        std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+    }
+}
+
+#[test]
+fn somebody_elses_ring() {
+    if !is_root() {
+        note("SKIPPED, no privilege to give files away: rings of other users");
+        return;
+    }
+    // Root trusts itself alone.
+    let directory = Backing::Tmpfs.directory();
+    furnish_with_owners(directory.path(), 0);
+    what_is_trusted(directory.path());
 }
 
 /// Not a test of its own: what `no_permission` starts as nobody.
@@ -72,10 +124,15 @@ fn as_nobody() {
     let new = directory.join("new");
     for refusal in [small().create(&new), Producer::open_or_create(&new, &small()).map(drop)] {
         let error = refusal.unwrap_err();
-        let in_it = matches!(&error, Error::Permission { action: "create a file in its directory", .. });
-        assert!(in_it, "{error:?}");
+        // Of the directory.
+        let Error::Permission { action: "create a file in its directory", rights: Some(rights), .. } = &error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!((rights.user, rights.mode), (0, 0o755), "{error:?}");
         is_helpful(&error);
     }
+    what_is_trusted(&directory);
     println!("nobody was refused");
 }
 
@@ -92,6 +149,7 @@ fn no_permission() {
         return;
     }
     furnish(path, &[("0666", 0o666), ("0644", 0o644), ("0600", 0o600)]);
+    furnish_with_owners(path, NOBODY);
     set_mode(&path.join("closed"), 0o700);
     set_mode(path, 0o755);
     // Nobody may be shut out of the build directory, so the child is a copy.

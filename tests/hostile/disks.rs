@@ -10,7 +10,7 @@ use super::*;
 const PAGE: u64 = 4096;
 
 /// Runs `work` on a thread that has its mounts to itself. False: it may not.
-fn with_own_mounts(work: impl FnOnce() + Send + 'static) -> bool {
+pub(crate) fn with_own_mounts(work: impl FnOnce() + Send + 'static) -> bool {
     let entered = std::thread::spawn(move || {
         match unshare(CloneFlags::CLONE_NEWNS) {
             Ok(()) => {}
@@ -62,7 +62,7 @@ impl Drop for Disk {
 }
 
 /// Every page of every area is written and read, by everybody, on a disk that has no block left.
-fn uses_every_page(ring: &std::path::Path, slots: u32) {
+pub(crate) fn uses_every_page(ring: &std::path::Path, slots: u32) {
     let mut producer = Producer::open(ring).unwrap();
     let consumers: Vec<_> = (0..slots)
         .map(|number| Consumer::open(ring, &Attach::lossy().name(format!("kin {number}"))).unwrap())
@@ -84,6 +84,19 @@ fn uses_every_page(ring: &std::path::Path, slots: u32) {
     quoit::Inspector::open(ring).unwrap().snapshot().unwrap();
 }
 
+/// The largest capacity that was named fits, and no larger one does.
+fn fits(ring: &std::path::Path, options: &Options, largest: Option<u64>) {
+    let create = |capacity| options.clone().capacity(capacity).create(ring);
+    match largest {
+        Some(largest) => {
+            create(largest).expect("the capacity that was named");
+            std::fs::remove_file(ring).unwrap();
+            assert!(matches!(create(2 * largest), Err(Error::NoSpace { .. })));
+        }
+        None => assert!(matches!(create(4096), Err(Error::NoSpace { largest: None, .. }))),
+    }
+}
+
 /// Tries every size up to the first that will do; returns how many would not.
 fn every_size(directory: &std::path::Path, options: &Options, slots: u32, needed: u64) -> u64 {
     let ring = directory.join("ring");
@@ -95,8 +108,9 @@ fn every_size(directory: &std::path::Path, options: &Options, slots: u32, needed
             _ => Producer::open_or_create(&ring, options).map(drop),
         };
         match created {
-            Err(Error::NoSpace { path, bytes, .. }) => {
-                assert_eq!((&path, bytes), (&ring, needed));
+            Err(Error::NoSpace { path, bytes, free: told, largest, .. }) => {
+                assert_eq!((&path, bytes, told), (&ring, needed, Some(free.0)));
+                fits(&ring, options, largest);
                 assert_eq!((disk.files(), disk.free()), (0, free), "{pages} pages: something is left behind");
             }
             Err(error) => panic!("{pages} pages: {error}"),

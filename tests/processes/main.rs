@@ -10,7 +10,9 @@ mod filters;
 mod forks;
 mod integrity;
 mod kills;
+mod limits;
 mod load;
+mod many;
 mod namespaces;
 mod oracle;
 mod ownership;
@@ -47,6 +49,10 @@ fn child() {
         "rights" => rights::show(&part),
         "leaks" => rights::leaks(&part),
         "no locked memory" => rights::without_locked_memory(&part),
+        "file size" => limits::file_size(&part),
+        "control group" => limits::control_group(&part),
+        "many" => many::many(&part),
+        "dump" => many::dump(&part),
         "full disk" => namespaces::full_disk(&part),
         "apart" => namespaces::apart(&part),
         "alone" => alone::alone(&part),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quoit::{Attach, Consumer, Event, Inspector, Memory, Observer, Options, Producer, Start};
+use quoit::{Attach, Consumer, Event, Inspector, Memory, MemoryOutcome, Observer, Options, Producer, Start};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::process::{Part, SOON, Stage, note, say};
@@ -35,8 +35,9 @@ fn maps_of(ring: &Path) -> Vec<Map> {
     maps
 }
 
-/// Whether children get none of the maps: flag `dc` of `/proc/self/smaps`.
-fn kept_from_children(ring: &Path) -> bool {
+/// Whether every map of the ring has the flag in `/proc/self/smaps`: `dc`, children do not get it; `dd`, core dumps do
+/// not show it.
+fn all_have(flag: &str, ring: &Path) -> bool {
     let ring = ring.to_str().expect("a path of text");
     let text = std::fs::read_to_string("/proc/self/smaps").expect("list maps");
     let mut ours = false;
@@ -45,7 +46,7 @@ fn kept_from_children(ring: &Path) -> bool {
         match line.strip_prefix("VmFlags:") {
             Some(flags) if ours => {
                 seen += 1;
-                if !flags.split_whitespace().any(|flag| flag == "dc") {
+                if !flags.split_whitespace().any(|found| found == flag) {
                     return false;
                 }
             }
@@ -96,7 +97,7 @@ fn check(ring: &Path, snapshot: &quoit::Snapshot, rights: [&str; 3], access: u32
         assert_eq!((maps.len(), maps[2].offset), (3, data), "{maps:?}");
     }
     assert_eq!(access_modes(ring), [access]);
-    assert!(kept_from_children(ring));
+    assert!(all_have("dc", ring) && all_have("dd", ring));
 }
 
 /// One handle at a time: what the kernel says it may do.
@@ -126,6 +127,8 @@ pub(crate) fn show(part: &Part) {
     check(&ring, &snapshot, [writing; 3], 2);
     let _ = producer.prepare(&wishes);
     check(&ring, &snapshot, [writing; 3], 2);
+    assert_eq!(producer.prepare(&Memory::new().core_dumps(true)).core_dumps, MemoryOutcome::Granted);
+    assert!(all_have("dc", &ring) && !all_have("dd", &ring));
     drop(producer);
     assert_eq!((maps_of(&ring).len(), access_modes(&ring).len()), (0, 0));
     say("done");

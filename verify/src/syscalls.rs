@@ -435,6 +435,7 @@ fn fits(variant: &str, errno: Option<Errno>) -> bool {
         "Permission" => any_of(&[EACCES, EPERM]),
         "ReadOnly" => any_of(&[EROFS]),
         "Filesystem" => any_of(&[EOPNOTSUPP]),
+        "FileSizeLimit" | "Copied" => false,
         "NoSpace" => any_of(&[ENOSPC, EDQUOT, EFBIG, ENOMEM]),
         "NotRegular" => any_of(&[ELOOP, EISDIR, ENXIO, ENODEV, ENOTDIR]),
         "ProducerAlive" | "NameInUse" | "SlotsTaken" => any_of(&[EAGAIN, EACCES]),
