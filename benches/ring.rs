@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use quoit::{Attach, Consumer, Event, Options, Producer, Start, WaitMode};
+use quoit::{Attach, Consumer, Event, Options, Producer, Start, Status, WaitMode};
 
 /// Where copies are measured: in the first-level cache, beyond it, and beyond the second.
 const SIZES: [usize; 4] = [8, 64, 1024, 64 << 10];
@@ -204,6 +204,9 @@ fn receive(criterion: &mut Criterion) {
     });
     group.bench_function("nothing, by an observer", |bencher| {
         bencher.iter(|| assert!(observer.try_recv().unwrap().is_none()));
+    });
+    group.bench_function("nothing, and how the stream stands", |bencher| {
+        bencher.iter(|| assert_eq!(consumer.status(), Status::Streaming));
     });
     group.finish();
 }

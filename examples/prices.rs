@@ -1,5 +1,5 @@
-// The example of the README, to be run: `prices publish /dev/shm/prices` in one terminal and
-// `prices follow /dev/shm/prices` in another, in either order.
+//! The example of the README, to be run: `prices publish /dev/shm/prices` in one terminal and
+//! `prices follow /dev/shm/prices` in another, in either order.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start};
 
 /// One process: `publish("/dev/shm/prices")`.
-fn publish(path: &str) -> Result<(), Box<dyn Error>> {
+pub fn publish(path: &str) -> Result<(), Box<dyn Error>> {
     let mut producer = Producer::open_or_create(path, &Options::new())?;
     producer.send(b"EURUSD 10842")?;
     Ok(())
 }
 
 /// Any other, started before it or after.
-fn follow(path: &str) -> Result<(), Box<dyn Error>> {
+pub fn follow(path: &str) -> Result<(), Box<dyn Error>> {
     let soon = Instant::now() + Duration::from_secs(10);
     // Without a start: only what is published from here on.
     let attach = Attach::gated().start(Start::Oldest);

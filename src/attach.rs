@@ -25,6 +25,10 @@ pub enum Start {
 }
 
 /// How a consumer attaches. Every consumer of a ring chooses for itself.
+///
+/// Unless told another [`start`](Self::start) it begins with the next record to be published, [`Start::Newest`]: what the
+/// ring holds already does not come. A consumer that may be started after its producer, and is to have all that is
+/// there, starts at [`Start::Oldest`]. A name that was here before goes on where it was, whatever is said here.
 #[derive(Clone, Debug)]
 pub struct Attach {
     pub(crate) gated: bool,
@@ -64,7 +68,7 @@ impl Attach {
         Self::new(true, clock::duration_ns(patience).max(1))
     }
 
-    /// Where to start.
+    /// Where to start; with the next record to be published unless set.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;

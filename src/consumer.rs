@@ -38,7 +38,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Attaches to the ring at `path`.
+    /// Attaches to the ring at `path`: to receive what is published from here on, unless `attach` says where to
+    /// [`start`](Attach::start).
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ impl Consumer {
     ///
     /// Only [`Error::NotFound`] is waited out: no file at the path, or no directory for it. A ring has its name only when
     /// it is whole, so every other error comes at once, that of a leftover of an earlier boot included: somebody has to
-    /// remove it. The ring is looked for after 1 ms at first, and every 10 ms after a while.
+    /// remove it. The ring is looked for every millisecond at first, and every 16 ms after a while.
     ///
     /// # Errors
     ///
@@ -255,8 +256,8 @@ impl Consumer {
 
     /// How often to look before going to sleep: a number of looks at the ring with a pause of the processor after each,
     /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them. Whoever has slept sleeps on until something comes,
-    /// without more looks of this kind.
+    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain sleeps
+    /// until something comes, without more looks of this kind, in this wait and in the next.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

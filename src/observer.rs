@@ -22,8 +22,8 @@ use crate::sync::at;
 /// Reads records as a lossy consumer does, from a mapping it cannot write.
 ///
 /// The producer does not know of it and never wakes it: waiting is a series of naps. They take 1 ms, and longer where
-/// nothing has come for a while: a 16th of that while, 10 ms at most. So what comes after a silence is seen that much
-/// late, and an idle observer uses a five-hundredth of a core. On a ring made with [`WaitMode::Spin`](crate::WaitMode)
+/// nothing has come for a while: a 16th of that while, 16 ms at most. So what comes after a silence is seen that much
+/// late, and an idle observer uses some thousandths of a core at most. On a ring made with [`WaitMode::Spin`](crate::WaitMode)
 /// it looks all the time instead. One thread at a time may use a handle; it may move between threads. After a `fork`
 /// only the parent may use it.
 pub struct Observer {
@@ -33,7 +33,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Opens the ring at `path` read-only. The file may be read-only for this process.
+    /// Opens the ring at `path` read-only, to receive from `start` on: [`Start::Newest`], the default of that type, is the
+    /// next record to be published, and [`Start::Oldest`] all that the ring holds. The file may be read-only for this
+    /// process.
     ///
     /// # Errors
     ///
@@ -158,8 +160,8 @@ impl Observer {
 
     /// How often to look before taking a nap: a number of looks at the ring with a pause of the processor after each,
     /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 naps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them. After a nap comes the next, without more looks of
-    /// this kind, until there is something.
+    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain naps
+    /// until something comes, without more looks of this kind, in this wait and in the next.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

@@ -124,7 +124,7 @@ impl Receiver {
     }
 
     pub(crate) fn set_spins(&mut self, spins: u32) {
-        self.waiting.spins = spins;
+        self.waiting.set_spins(spins);
     }
 
     pub(crate) fn set_keep(&mut self, keep: bool) {
@@ -449,7 +449,8 @@ impl Receiver {
 
     #[inline(always)]
     fn recv_checked(&mut self) -> Result<Event<'_>, RecvError> {
-        Ok(self.wait_for_ever().map(|step| self.lend(step))?)
+        let step = self.wait_for_ever()?;
+        Ok(self.lend(step))
     }
 
     /// Gives the seat up: cursor, slot, then the caller's lock.

@@ -24,7 +24,10 @@ const AGAIN_NS: u64 = wait::SLICE_NS;
 /// What a receiver remembers from one wait to the next.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) spins: u32,
+    spins: u32,
+    /// The position at which looking so often found nothing. Nothing is to be hoped for from more of it there, in this
+    /// wait or the next.
+    looked_at: Option<u64>,
     /// The position at which the end of the stream was told: a wait there is for another producer.
     told_at: Option<u64>,
     /// The last look at the producer's lock: when, in which epoch, and whether the producer was gone.
@@ -35,7 +38,12 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new() -> Self {
-        Self { spins: SPINS, told_at: None, probe: None, idle: None }
+        Self { spins: SPINS, looked_at: None, told_at: None, probe: None, idle: None }
+    }
+
+    pub(super) fn set_spins(&mut self, spins: u32) {
+        self.spins = spins;
+        self.looked_at = None;
     }
 
     /// How long a nap may last at this position, at this time.
@@ -54,12 +62,11 @@ impl Receiver {
     #[inline(never)]
     pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Step>, RecvError> {
         let mut again_ns = None;
-        let mut looks = true;
         loop {
             if let Some(step) = self.step()? {
                 return Ok(Some(step));
             }
-            if looks && self.spin(until_ns) {
+            if self.spin(until_ns) {
                 continue;
             }
             if clock::is_past(until_ns) {
@@ -72,7 +79,7 @@ impl Receiver {
             } else {
                 u64::MAX
             };
-            looks = self.sleep(until_ns.min(waits_ns), now, told);
+            self.sleep(until_ns.min(waits_ns), now, told);
             if (!told || clock::is_past(waits_ns))
                 && let Some(end) = self.ended()
             {
@@ -92,7 +99,11 @@ impl Receiver {
 
     /// True: there is something. False: there is nothing yet, or `until_ns` has passed.
     #[inline]
-    fn spin(&self, until_ns: u64) -> bool {
+    fn spin(&mut self, until_ns: u64) -> bool {
+        let position = self.reader.next().position;
+        if self.waiting.looked_at == Some(position) {
+            return false;
+        }
         let areas = self.region.areas();
         for turn in 0..self.waiting.spins {
             if self.reader.is_behind(areas) {
@@ -103,17 +114,19 @@ impl Receiver {
             }
             spin();
         }
+        // Under `Spin` nobody sleeps, and looking is all there is.
+        if self.region.geometry().wait != WaitMode::Spin {
+            self.waiting.looked_at = Some(position);
+        }
         false
     }
 
-    /// One slice of sleep. `told`: that the stream has ended is no reason to wake up. Returns whether a spell of looking
-    /// comes next: who sleeps has had one, and would burn a core by one after each nap.
+    /// One slice of sleep. `told`: that the stream has ended is no reason to wake up.
     #[cold]
-    fn sleep(&mut self, until_ns: u64, now: u64, told: bool) -> bool {
+    fn sleep(&mut self, until_ns: u64, now: u64, told: bool) {
         if self.region.geometry().wait == WaitMode::Spin {
             // The producer never wakes anybody: give the core away for a moment, not for a nap.
-            std::thread::yield_now();
-            return true;
+            return std::thread::yield_now();
         }
         let nap_ns = self.waiting.nap_ns(self.reader.next().position, now);
         let areas = self.region.areas();
@@ -124,7 +137,6 @@ impl Receiver {
         } else {
             wait::doze(word, is_true, until_ns.min(now.saturating_add(nap_ns)));
         }
-        false
     }
 
     /// Is there something to be received or told? As far as can be told from outside: padding alone is nothing.

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 mod common;
+#[path = "../examples/prices.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is a program, whose main is not called here")]
+mod prices;
 
 use common::{Backing, until};
-
-include!("../examples/prices.rs");
 
 /// Set for a process that is one half of the example: which, and the ring.
 const HALF: &str = "QUOIT_TEST_HALF";
@@ -46,8 +48,8 @@ fn half() {
     // The harness has begun a line of its own.
     println!();
     match &*half {
-        "publish" => publish(&ring).unwrap(),
-        "follow" => follow(&ring).unwrap(),
+        "publish" => prices::publish(&ring).unwrap(),
+        "follow" => prices::follow(&ring).unwrap(),
         other => panic!("no half is called {other}"),
     }
 }
