@@ -1,6 +1,7 @@
 //! The command as a user meets it: real processes, exit codes, what is on standard output and what is not.
 
 mod bad_input;
+mod documents;
 mod memory;
 mod policies;
 mod round_trip;
