@@ -324,6 +324,7 @@ fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error>
         Some(_) => seat.leave(areas),
         None => gate::forget(&areas.slots[seat.number as usize]),
     })?;
+    seat.say_attached(areas, terms);
     Ok(Seated { seat, resumes: saved.is_some(), place, published })
 }
 
@@ -368,18 +369,18 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
         return Ok((seat, place));
     }
     for (number, slot) in (0..).zip(areas.slots) {
-        if gate::is_vacant(slot) && region.lock(Lock::Slot(number))? {
-            if gate::is_vacant(slot) {
+        if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
+            if gate::is_vacant(areas, slot) {
                 return Ok((Seat::take(areas, number, terms), None));
             }
             region.unlock(Lock::Slot(number));
         }
     }
-    let is_saved = |(number, slot)| gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number));
+    let is_saved = |(number, slot)| gate::has_name(areas, slot) && !region.locked(Lock::Slot(number));
     let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
     // A slot that could be had but for a read lock.
-    let is_kept_away = |(number, slot)| gate::is_vacant(slot) && region.is_read_locked(Lock::Slot(number));
+    let is_kept_away = |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
 }

@@ -182,7 +182,7 @@ impl Receiver {
         }
         let areas = self.region.areas();
         // A producer that sleeps for space is waiting for the cursor.
-        if wait::is_armed(&areas.control.space.word) {
+        if self.producer_waits() {
             return None;
         }
         let taken = self.reader.poll_near(areas, &mut self.copies)?;
@@ -407,7 +407,7 @@ impl Receiver {
         // After a loss it is late: the place is further on by a lap. So what is released here never includes one.
         let due = self.due();
         let late = due.is_some_and(|due| !after(due, self.reader.next().position));
-        if late || wait::is_armed(&areas.control.space.word) {
+        if late || self.producer_waits() {
             return Short::Nothing;
         }
         let copies = &mut self.copies;

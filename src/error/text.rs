@@ -128,6 +128,15 @@ impl fmt::Display for Error {
                 "the ring has a living producer (process {pid} by its own account); a stopped process is alive \
                  too: end it before another takes over"
             ),
+            Self::NotGated { slot } => {
+                write!(f, "nobody in slot {slot} holds the producer back; `quoit info` shows who does")
+            }
+            Self::NotEvictable { slot, pid } => write!(
+                f,
+                "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
+                 overwritten before it releases it, so it cannot be evicted while it lives: end it, or have it attach \
+                 with a deadline or as evictable"
+            ),
             Self::NoProducer => f.write_str(
                 "the ring has no living producer that could do it; `quoit forget` frees what is kept for a name",
             ),

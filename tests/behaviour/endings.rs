@@ -245,7 +245,7 @@ fn losses_and_evictions_come_before_the_end(setup: Setup) {
     oracles[1].keep_up(&sent, &mut blocking);
     blocking.release();
     until("it is evicted", || {
-        assert!(matches!(producer.try_send(&[]), Ok(_) | Err(SendError::Full)));
+        assert!(matches!(producer.try_send(&[]), Ok(_) | Err(SendError::Full { .. })));
         ring.snapshot().evictions == 1
     });
     drop(producer);

@@ -146,7 +146,7 @@ fn padding_that_comes_while_waiting_ends_no_deadline(setup: Setup) {
             begin.elapsed()
         });
         std::thread::sleep(timeout / 3);
-        assert_eq!(producer.try_send(&payload(sent.next(), 56)), Err(SendError::Full));
+        assert_eq!(producer.try_send(&payload(sent.next(), 56)), Err(SendError::Full { slot: 0 }));
         // As long as the producer lives: its end would be told.
         let waited = waiting.join().unwrap();
         assert!(waited >= timeout, "{who}: {waited:?} of {timeout:?}");
@@ -204,7 +204,7 @@ fn an_eviction_is_told_to_a_sleeper(setup: Setup) {
                 let mut stage = stage.borrow_mut();
                 let (ring, producer, _) = stage.as_mut().unwrap();
                 until("it is evicted", || {
-                    assert_eq!(producer.try_send(&[7; 56]), Err(SendError::Full));
+                    assert_eq!(producer.try_send(&[7; 56]), Err(SendError::Full { slot: 0 }));
                     ring.snapshot().evictions == 1
                 });
                 Instant::now()

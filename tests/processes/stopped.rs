@@ -25,7 +25,7 @@ fn fill(producer: &mut Producer) -> u64 {
     loop {
         match producer.try_send(&[7; 200]) {
             Ok(_) => {}
-            Err(SendError::Full) => return producer.next_sequence(),
+            Err(SendError::Full { .. }) => return producer.next_sequence(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -127,7 +127,7 @@ fn a_stopped_consumer_holds_the_producer_up_and_loses_nothing() {
         let waiting = scope.spawn(|| producer.send_deadline(&[7; 200], end));
         eventually("the send is refused", || snapshot(&ring).full > before.full);
         let refused = Instant::now();
-        assert_eq!(waiting.join().expect("a send"), Err(SendError::TimedOut));
+        assert_eq!(waiting.join().expect("a send"), Err(SendError::TimedOut { slot: 0 }));
         refused
     });
     let waited = start.elapsed();
@@ -238,7 +238,7 @@ fn a_name_that_is_held_holds_the_producer_up_for_its_time_and_no_other_does() {
     fill(&mut producer);
     consumer.kill();
     let start = Instant::now();
-    assert_eq!(producer.send_deadline(&[1], start + hold), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[1], start + hold), Err(SendError::TimedOut { slot: 0 }));
     let waited = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| time_to_send(&mut producer));
         sleep(Duration::from_millis(50));
