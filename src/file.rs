@@ -46,8 +46,8 @@ pub(crate) fn draft(
     let mut geometry = geometry.clone();
     geometry.alignment = geometry.alignment.max(check_filesystem(directory.as_fd(), path)?);
     geometry.check()?;
-    if retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)).is_ok() {
-        return Err(Error::Exists { path: path.into() });
+    if let Ok(stat) = retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
+        return Err(taken(path, &stat));
     }
     let bytes = geometry.file_bytes();
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -81,7 +81,12 @@ impl Draft {
             retry_on_intr(|| fs::linkat(CWD, &source, &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW));
         let action = "give the finished file its name (is /proc mounted?)";
         linked.map_err(|errno| match errno {
-            Errno::EXIST => Error::Exists { path: self.path.clone() },
+            Errno::EXIST => {
+                match retry_on_intr(|| fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)) {
+                    Ok(stat) => taken(&self.path, &stat),
+                    Err(_) => Error::Exists { path: self.path.clone() },
+                }
+            }
             Errno::NOSPC | Errno::DQUOT => no_space(&self.path, self.bytes, Shortage::Files),
             // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
             Errno::NOENT | Errno::NOTDIR => {
@@ -89,6 +94,14 @@ impl Draft {
             }
             _ => refusal(&self.path, action, errno),
         })
+    }
+}
+
+/// The error for a path that names something already. Nobody is to be told to remove a directory or a device.
+fn taken(path: &Path, stat: &Stat) -> Error {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Error::Exists { path: path.into() },
+        kind => Error::NotRegular { path: path.into(), kind: kind_name(kind) },
     }
 }
 

@@ -117,9 +117,9 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if the file system has no room
-    /// for the whole ring, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
-    /// processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
+    /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else,
+    /// [`Error::NoSpace`] if the file system has no room for the whole ring, [`Error::Filesystem`] if it is none that
+    /// keeps memory and locks coherent between processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
     /// behind on an error.
     #[cfg(not(loom))]
     pub fn create(&self, path: impl AsRef<Path>) -> Result<(), Error> {
