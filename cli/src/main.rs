@@ -1,16 +1,24 @@
 //! The command `quoit`: make, feed, read and inspect shared-memory rings.
 
 mod bench;
+mod columns;
 mod create;
 mod demo;
 mod exit;
 mod forget;
 mod framing;
+mod hints;
 mod info;
+mod json;
+mod ls;
 mod memory;
 mod output;
 mod publish;
+mod remove;
+mod ring_file;
+mod shown;
 mod signals;
+mod standing;
 mod sub;
 mod units;
 
@@ -40,6 +48,8 @@ enum Verb {
     #[command(alias = "tail")]
     Sub(sub::Args),
     Info(info::Args),
+    Ls(ls::Args),
+    Rm(remove::Args),
     /// Give up the place a named consumer left behind
     Forget(forget::Args),
     /// Print a completion script for a shell
@@ -54,7 +64,12 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
+        hints::explained(error, &Cli::command(), &words).exit()
+    });
+    let result = match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
         Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),
@@ -63,6 +78,8 @@ fn main() -> ExitCode {
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
         Verb::Info(args) => info::run(args).map(|exit| exit as u8),
+        Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
+        Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
         Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
     };
