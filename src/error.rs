@@ -193,6 +193,18 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// The slot of this number holds the producer back for nobody, or there is none.
+    NotGated {
+        /// The number.
+        slot: u32,
+    },
+    /// The consumer in the slot of this number lives, and was promised that nothing is overwritten before it releases it.
+    NotEvictable {
+        /// The number.
+        slot: u32,
+        /// Its process id as it wrote it, a hint only.
+        pid: u32,
+    },
     /// The start asked for is no longer, or not yet, in the ring.
     StartGone {
         /// The sequence asked for.

@@ -9,9 +9,16 @@ use super::fault::{FORKED, Fault, TRUNCATED};
 #[non_exhaustive]
 pub enum SendError {
     /// A gated consumer has not released the space yet. Try again, or use a form that waits.
-    Full,
+    /// [`Producer::held_by`](crate::Producer::held_by) tells more of it.
+    Full {
+        /// Its slot; of several, that of the one furthest back.
+        slot: u32,
+    },
     /// The deadline passed while a gated consumer held the space.
-    TimedOut,
+    TimedOut {
+        /// As in `Full`.
+        slot: u32,
+    },
     /// The batch holds half the ring: publish it and go on with another.
     BatchFull,
     /// The record is larger than half the ring allows.
@@ -39,8 +46,17 @@ impl From<Fault> for SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the ring is full: a gated consumer has not released the space yet"),
-            Self::TimedOut => f.write_str("the ring was still full when the deadline passed"),
+            Self::Full { slot } => {
+                write!(
+                    f,
+                    "the ring is full: the gated consumer in slot {slot} has not released the space yet"
+                )
+            }
+            Self::TimedOut { slot } => write!(
+                f,
+                "the ring was still full when the deadline passed: the gated consumer in slot {slot} has not \
+                 released the space"
+            ),
             Self::BatchFull => f.write_str("the batch holds half the ring; publish it and start another"),
             Self::TooLarge { len, max } => {
                 write!(

@@ -152,6 +152,15 @@ impl fmt::Display for Error {
             Self::SlotUnknown { slot } => {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
+            Self::NotGated { slot } => {
+                write!(f, "nobody in slot {slot} holds the producer back; `quoit info` shows who does")
+            }
+            Self::NotEvictable { slot, pid } => write!(
+                f,
+                "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
+                 overwritten before it releases it, so it cannot be evicted while it lives: end it, or have it attach \
+                 with a deadline or as evictable"
+            ),
             Self::BadName { name } => {
                 write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
             }

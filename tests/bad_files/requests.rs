@@ -264,8 +264,8 @@ fn records_too_large() {
 fn answers_of_an_open_ring() {
     let corruption = quoit::Corruption { position: 8, what: "a record out of sequence" };
     let texts = [
-        (SendError::Full.to_string(), "full"),
-        (SendError::TimedOut.to_string(), "deadline"),
+        (SendError::Full { slot: 0 }.to_string(), "full"),
+        (SendError::TimedOut { slot: 0 }.to_string(), "deadline"),
         (SendError::BatchFull.to_string(), "publish it"),
         (SendError::Forked.to_string(), "open the ring anew"),
         (RecvError::Closed.to_string(), "closed"),
