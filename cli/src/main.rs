@@ -4,6 +4,7 @@ mod bench;
 mod columns;
 mod create;
 mod demo;
+mod evict;
 mod exit;
 mod forget;
 mod framing;
@@ -50,6 +51,7 @@ enum Verb {
     Info(info::Args),
     Ls(ls::Args),
     Rm(remove::Args),
+    Evict(evict::Args),
     /// Give up the place a named consumer left behind
     Forget(forget::Args),
     /// Print a completion script for a shell
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
         Verb::Info(args) => info::run(args).map(|exit| exit as u8),
         Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
+        Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
         Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
         Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::exit::{Exit, Failure};
 use crate::output::say;
 use crate::ring_file::open_ring;
-use crate::standing::{Standing, is_stopped};
+use crate::standing::{self, Standing};
 use crate::{shown, units};
 
 /// Remove a ring: refused while anybody lives on it (code 9), and for what is no ring.
@@ -123,14 +123,11 @@ fn snapshot(path: &Path) -> Option<Snapshot> {
 fn in_use(path: &Path) -> Failure {
     let mut who = Vec::new();
     if let Some(ring) = snapshot(path) {
-        let process = |pid| format!("process {pid}{}", if is_stopped(pid) { ", stopped" } else { "" });
         if ring.producer_alive {
-            who.push(format!("the producer ({})", process(ring.producer_pid)));
+            who.push(format!("the producer ({})", standing::process(ring.producer_pid)));
         }
         for consumer in ring.consumers.iter().filter(|consumer| consumer.alive) {
-            let name =
-                consumer.name.as_ref().map_or_else(String::new, |name| format!(" '{}'", shown::text(name)));
-            who.push(format!("slot {}{name} ({})", consumer.slot, process(consumer.pid)));
+            who.push(crate::evict::who(consumer.slot, Some(consumer)));
         }
     }
     let who = if who.is_empty() {

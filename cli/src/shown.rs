@@ -1,68 +1,68 @@
-//! What other people chose, as it may be shown: names of files and consumers can hold anything, escape sequences that
-//! a terminal obeys included.
+//! What comes from files and from other processes, made fit to be shown to people.
+//!
+//! Names, paths and kinds are theirs who wrote them. Shown as they are they could move the cursor of a terminal, change
+//! its colours, hide a line or look like one of ours.
 
-use std::ffi::OsStr;
-use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The text with everything escaped that is not seen, or changes how the rest is seen.
+/// A path: bytes that are no UTF-8 are shown as `\xNN`, and the rest as [`text`] does.
+pub(crate) fn path(path: &Path) -> String {
+    bytes(path.as_os_str().as_bytes())
+}
+
+/// Bytes that should be text.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        append(chunk.valid(), &mut shown);
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+/// Text with every character escaped that a terminal would obey instead of show.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
+    append(text, &mut shown);
+    shown
+}
+
+fn append(text: &str, shown: &mut String) {
     for character in text.chars() {
-        if is_seen(character) {
-            shown.push(character);
+        if is_obeyed(character) {
+            shown.extend(character.escape_default());
         } else {
-            shown.extend(character.escape_debug());
+            shown.push(character);
         }
     }
-    shown
 }
 
-/// The same of a name of a file, or of part of one; bytes that are no UTF-8 as `\xff`.
-pub(crate) fn os(name: &OsStr) -> String {
-    let mut shown = String::new();
-    for chunk in name.as_encoded_bytes().utf8_chunks() {
-        shown.push_str(&text(chunk.valid()));
-        for byte in chunk.invalid() {
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "\\x{byte:02x}");
-        }
-    }
-    shown
-}
-
-/// The same of a path.
-pub(crate) fn path(path: &Path) -> String {
-    os(path.as_os_str())
-}
-
-/// Neither a control character, nor one that turns the direction of what follows, breaks the line, or has no width.
-fn is_seen(character: char) -> bool {
-    let unseen = matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    !unseen && !character.is_control()
+/// Controls, ends of lines, and what turns the direction of writing or is not seen.
+fn is_obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::ffi::OsStrExt;
+    use std::ffi::OsStr;
 
     #[test]
-    fn what_is_seen_stays_and_the_rest_is_spelt_out() {
-        for plain in ["", "audit", "with space", "größe", "価格", "e\u{301}", "a\\b", "it's \"so\"", "🦀"]
-        {
-            assert_eq!(text(plain), plain);
-        }
-        assert_eq!(text("a\u{1b}[31mred\u{1b}[0m"), "a\\u{1b}[31mred\\u{1b}[0m");
-        assert_eq!(text("two\nlines\r\tand \0"), "two\\nlines\\r\\tand \\0");
-        assert_eq!(text("\u{9b}31m\u{7f}"), "\\u{9b}31m\\u{7f}");
-        assert_eq!(
-            text("\u{202e}txt.exe\u{2066}\u{200b}\u{feff}"),
-            "\\u{202e}txt.exe\\u{2066}\\u{200b}\\u{feff}"
-        );
-        assert_eq!(os(OsStr::from_bytes(b"a\xff\xc3\x28\x1b")), "a\\xff\\xc3(\\u{1b}");
-        assert_eq!(path(Path::new("/dev/shm/a\nb")), "/dev/shm/a\\nb");
+    fn text_is_shown_and_not_obeyed() {
+        assert_eq!(text("grün ✓ C:\\x"), "grün ✓ C:\\x");
+        assert_eq!(text("a\x1b[2Jb\r\n\t\x07"), "a\\u{1b}[2Jb\\r\\n\\t\\u{7}");
+        assert_eq!(text("\u{9b}31m\u{7f}\u{202e}\u{2028}"), "\\u{9b}31m\\u{7f}\\u{202e}\\u{2028}");
+    }
+
+    #[test]
+    fn paths_need_no_encoding() {
+        assert_eq!(path(Path::new(OsStr::from_bytes(b"/x/\xff\xfe\n\xc3\xbc"))), "/x/\\xff\\xfe\\n\u{fc}");
     }
 }

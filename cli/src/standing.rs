@@ -53,8 +53,13 @@ pub(crate) fn producer(snapshot: &Snapshot) -> (&'static str, &'static str) {
     }
 }
 
+/// "process 2844", or "process 2844, stopped".
+pub(crate) fn process(pid: u32) -> String {
+    format!("process {pid}{}", if is_stopped(pid) { ", stopped" } else { "" })
+}
+
 /// Whether the process is stopped, as far as can be seen from here. The lock says who is alive; this is a hint.
-pub(crate) fn is_stopped(pid: u32) -> bool {
+fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The command in parentheses may hold anything; the state comes after the last one.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))

@@ -24,6 +24,8 @@ pub(super) struct Document {
     position: Position,
     /// Where the ring contradicts itself; sequences, lags and counts of records end there.
     corruption: Option<Corruption>,
+    /// Who holds the producer up; `null`: nobody does.
+    blocked: Option<Blocked>,
     counters: Counters,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<PerSecond>,
@@ -74,6 +76,17 @@ struct Corruption {
 }
 
 #[derive(Debug, Serialize)]
+struct Blocked {
+    slot: u32,
+    name: Option<String>,
+    pid: u32,
+    /// `alive`, `stopped`, or `gone`.
+    state: String,
+    for_ns: u64,
+    remedy: String,
+}
+
+#[derive(Debug, Serialize)]
 struct Counters {
     records: u64,
     bytes: u64,
@@ -108,6 +121,10 @@ struct Consumer {
     /// How long its gate outlives it. `null`: not at all, or without end, as `hold_forever` says.
     hold_ns: Option<u64>,
     hold_forever: bool,
+    /// How much of the hold is left, of one that is away and held for a time.
+    hold_left_ns: Option<u64>,
+    /// Its gate can be taken while it lives.
+    evictable: bool,
     next_sequence: u64,
     lag_records: u64,
     lag_bytes: u64,
@@ -170,6 +187,14 @@ impl Document {
             corruption: s
                 .corruption
                 .map(|corruption| Corruption { position: corruption.position, what: corruption.what }),
+            blocked: s.blocked.as_ref().map(|blocker| Blocked {
+                slot: blocker.slot,
+                name: blocker.name.clone(),
+                pid: blocker.pid,
+                state: blocker.life.to_string(),
+                for_ns: nanos(blocker.since),
+                remedy: blocker.remedy(),
+            }),
             counters: Counters {
                 records: s.records,
                 bytes: s.bytes,
@@ -204,6 +229,8 @@ impl Consumer {
                 Some(Hold::Forever) | None => None,
             },
             hold_forever: info.hold == Some(Hold::Forever),
+            hold_left_ns: info.hold_left.map(nanos),
+            evictable: info.evictable,
             next_sequence: info.next_sequence,
             lag_records: info.lag_records,
             lag_bytes: info.lag_bytes,

@@ -20,7 +20,10 @@ impl Kind {
             ConsumerState::Gated | ConsumerState::Evicted => Self::Gated,
             // Only who is gated has a hold, or a deadline; the ring's own limit is told of everybody.
             ConsumerState::Attaching | ConsumerState::Away => {
-                let own = consumer.deadline.is_some_and(|own| ring.hard_limit.is_none_or(|hard| own < hard));
+                let own = match ring.hard_limit {
+                    None => consumer.evictable,
+                    Some(hard) => consumer.deadline.is_some_and(|own| own < hard),
+                };
                 if own || consumer.hold.is_some() { Self::Gated } else { Self::Unknown }
             }
         }
@@ -35,7 +38,7 @@ impl Kind {
     }
 }
 
-/// For people: "gated for 5 ms, held 10 s".
+/// For people: "gated for 5 ms, held 10 s, 7.2 s left".
 pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
     let kind = Kind::of(ring, consumer);
     let Some(word) = kind.word() else { return "-".into() };
@@ -48,6 +51,9 @@ pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
             None => {}
             Some(Hold::Forever) => words.push_str(", held forever"),
             Some(Hold::For(time)) => words.push_str(&format!(", held {}", units::time(time))),
+        }
+        if let Some(left) = consumer.hold_left {
+            words.push_str(&format!(", {} left", units::time(left)));
         }
     }
     words

@@ -48,6 +48,10 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
             ),
         );
     }
+    if let Some(blocker) = &s.blocked {
+        row("BLOCKED", format!("for {} by {blocker}", units::time(blocker.since)));
+        row("", format!("to free it: {}", blocker.remedy()));
+    }
     row(
         "published",
         format!("{}, {} of payload", units::counted(s.records, "record"), units::bytes(s.bytes)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::found::{Found, What};
-use super::table::count;
+use super::table::{count, not_before};
 use crate::json::Name;
 use crate::standing::{self, Standing};
 
@@ -30,6 +30,8 @@ struct Ring {
     records: Option<u64>,
     next_sequence: Option<u64>,
     records_per_second: Option<f64>,
+    /// When the newest record was published at the earliest; `null`: there is none.
+    last_publish_not_before_unix_ns: Option<u64>,
     is_corrupt: Option<bool>,
     consumers: Option<Consumers>,
     /// Why it cannot be used.
@@ -73,6 +75,7 @@ impl Ring {
                     records: Some(snapshot.records),
                     next_sequence: Some(snapshot.next_sequence),
                     records_per_second: *records_per_second,
+                    last_publish_not_before_unix_ns: (snapshot.records > 0).then(|| not_before(snapshot)),
                     is_corrupt: Some(snapshot.corruption.is_some()),
                     consumers: Some(Consumers {
                         alive: count(Standing::Alive),

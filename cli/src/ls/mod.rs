@@ -12,9 +12,10 @@ use crate::shown;
 
 /// List the rings in a directory: alive or dead, capacity, producer, consumers, and what is published just now.
 ///
-/// Files that are no rings are left out. What may be one and cannot be read is shown as that, and so is a ring that cannot be
-/// used. A ring keeps no times of its records, so that this looks twice, a fifth of a second apart, and shows what was
-/// published in between.
+/// Files that are no rings are left out. What may be one and cannot be read is shown as that, and so is a ring that cannot
+/// be used. This looks twice at a ring whose producer lives, a fifth of a second apart, and shows what was published in
+/// between. Where that is nothing the last record is at most so old as is shown: a producer notes the time once in each 64th
+/// of the ring, and not with each record.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directory, not those in it; or a single ring

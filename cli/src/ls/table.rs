@@ -1,5 +1,7 @@
 //! The list for people.
 
+use std::os::unix::ffi::OsStrExt;
+
 use quoit::Snapshot;
 
 use super::found::{Found, What};
@@ -7,11 +9,11 @@ use crate::standing::{self, Standing};
 use crate::{columns, shown, units};
 
 pub(super) fn table(files: &[Found]) -> String {
-    let head = ["ring", "capacity", "producer", "consumers", "records", "records/s"];
+    let head = ["ring", "capacity", "producer", "consumers", "records", "records/s", "last publish"];
     let mut rows = vec![head.map(str::to_owned)];
     let mut notes = Vec::new();
     for file in files {
-        let name = shown::os(&file.name);
+        let name = shown::bytes(file.name.as_bytes());
         match &file.what {
             What::Ring { snapshot, records_per_second } => rows.push([
                 name,
@@ -20,19 +22,20 @@ pub(super) fn table(files: &[Found]) -> String {
                 consumers(snapshot),
                 units::count(snapshot.records),
                 records_per_second.map_or_else(|| "-".into(), |rate| units::count(rate.round() as u64)),
+                last_publish(snapshot, *records_per_second),
             ]),
             What::Refused(error) => {
-                rows.push([&name, "-", "unusable", "-", "-", "-"].map(str::to_owned));
+                rows.push([&name, "-", "unusable", "-", "-", "-", "-"].map(str::to_owned));
                 notes.push(shown::text(&error.to_string()));
             }
             What::Unreadable { user, mode } => {
-                rows.push([&name, "-", "unreadable", "-", "-", "-"].map(str::to_owned));
+                rows.push([&name, "-", "unreadable", "-", "-", "-", "-"].map(str::to_owned));
                 let path = shown::path(&file.path);
                 notes.push(format!("{path}: may be a ring; it belongs to user {user}, mode {mode:04o}"));
             }
         }
     }
-    let mut text = columns::aligned(&rows, &[true, false, true, true, false, false]);
+    let mut text = columns::aligned(&rows, &[true, false, true, true, false, false, true]);
     for note in notes {
         text.push_str(&note);
         text.push('\n');
@@ -48,6 +51,23 @@ fn producer(snapshot: &Snapshot) -> String {
     } else {
         format!("{word}{corrupt}")
     }
+}
+
+/// Seen just now, or not before the producer last noted the time.
+fn last_publish(snapshot: &Snapshot, records_per_second: Option<f64>) -> String {
+    match (snapshot.records, records_per_second) {
+        (0, _) => "never".into(),
+        (_, Some(rate)) if rate > 0.0 => "now".into(),
+        _ => match units::ago(not_before(snapshot)).as_str() {
+            at_most if at_most.ends_with(" ago") => format!("≤ {at_most}"),
+            words => words.to_owned(),
+        },
+    }
+}
+
+/// When the newest record was published at the earliest.
+pub(super) fn not_before(snapshot: &Snapshot) -> u64 {
+    snapshot.noted_ns.unwrap_or(snapshot.created_ns)
 }
 
 /// How many of each kind, those there are none of left out.
