@@ -3,6 +3,7 @@
 mod bench;
 mod create;
 mod demo;
+mod descriptor;
 mod exit;
 mod forget;
 mod framing;
@@ -10,8 +11,11 @@ mod info;
 mod memory;
 mod output;
 mod publish;
+mod shown;
 mod signals;
+mod standard;
 mod sub;
+mod turn;
 mod units;
 
 use std::process::ExitCode;
@@ -54,7 +58,27 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let exit = Exit::of(&error);
+            if exit != Exit::Done {
+                output::say(exit::told(&error));
+            }
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<u8> {
+    standard::check()?;
+    signals::survive_file_size_limit()?;
+    let verb = Cli::parse().verb;
+    // What is measured is the library as others use it, on a ring that nobody else can get at.
+    if !matches!(verb, Verb::BenchChild(_)) {
+        quoit::guard_against_truncation()?;
+    }
+    match verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
         Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),
@@ -65,16 +89,6 @@ fn main() -> ExitCode {
         Verb::Info(args) => info::run(args).map(|exit| exit as u8),
         Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
-    };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let exit = Exit::of(&error);
-            if exit != Exit::Done {
-                output::say(format_args!("{error:#}"));
-            }
-            ExitCode::from(exit as u8)
-        }
     }
 }
 

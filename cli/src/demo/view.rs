@@ -1,12 +1,13 @@
 //! What is seen while the show runs: a screen on a terminal, lines elsewhere.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::board::Board;
 use super::live::Live;
 use super::table;
 use super::text::{Tone, count, moment, paint};
+use crate::output;
 
 /// One of the two views.
 pub(crate) enum View {
@@ -89,8 +90,6 @@ impl Plain {
                 text.push('\n');
             }
         }
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        output::print(&text)
     }
 }
