@@ -298,11 +298,15 @@ pub(crate) fn nameless(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error>
     Ok(stat(file, path)?.st_nlink == 0)
 }
 
-/// Whether new openers of `path` would come to another file than this one.
+/// Whether new openers of `path` would come to another file than this one, or to none.
 pub(crate) fn is_stale(file: BorrowedFd<'_>, path: &Path) -> bool {
     let Ok(mine) = fs::fstat(file) else { return true };
     let there = retry_on_intr(|| fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
-    let other = there.is_ok_and(|there| (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino));
+    let other = match there {
+        Ok(there) => (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino),
+        // Who may not look does not know.
+        Err(errno) => matches!(errno, Errno::NOENT | Errno::NOTDIR),
+    };
     mine.st_nlink == 0 || other
 }
 

@@ -1,12 +1,13 @@
 //! What is seen while the show runs: a screen on a terminal, lines elsewhere.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::board::Board;
 use super::live::Live;
 use super::table;
 use super::text::{EVENT, Tone, moment, paint, wrap};
+use crate::output;
 use crate::units::count;
 
 /// One of the two views.
@@ -97,8 +98,6 @@ impl Plain {
                 text.push('\n');
             }
         }
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        output::print(&text)
     }
 }
