@@ -380,7 +380,8 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
     let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
     // A slot that could be had but for a read lock.
-    let is_kept_away = |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
+    let is_kept_away =
+        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
 }

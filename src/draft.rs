@@ -4,11 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use crate::error::{Error, Shortage};
-use crate::file::{denied, refusal};
+use crate::file::{denied, kind_name, refusal};
 use crate::filesystem;
 use crate::fork::Descriptor;
 use crate::layout::Geometry;
@@ -37,8 +37,8 @@ pub(crate) fn draft(
     let mut geometry = geometry.clone();
     geometry.alignment = geometry.alignment.max(store.alignment());
     geometry.check()?;
-    if retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)).is_ok() {
-        return Err(Error::Exists { path: path.into() });
+    if let Ok(stat) = retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
+        return Err(taken(path, &stat));
     }
     let bytes = geometry.file_bytes();
     let wanted = Wanted { path, geometry: &geometry, store, largest_file: bytes };
@@ -79,7 +79,12 @@ impl Draft {
             largest: None,
         };
         linked.map_err(|errno| match errno {
-            Errno::EXIST => Error::Exists { path: self.path.clone() },
+            Errno::EXIST => {
+                match retry_on_intr(|| fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)) {
+                    Ok(stat) => taken(&self.path, &stat),
+                    Err(_) => Error::Exists { path: self.path.clone() },
+                }
+            }
             Errno::NOSPC => no_space(Shortage::FileSystem),
             Errno::DQUOT => no_space(Shortage::Quota),
             // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
@@ -88,6 +93,14 @@ impl Draft {
             }
             _ => refusal(&self.path, action, errno),
         })
+    }
+}
+
+/// The error for a path that names something already. Nobody is to be told to remove a directory or a device.
+fn taken(path: &Path, stat: &Stat) -> Error {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Error::Exists { path: path.into() },
+        kind => Error::NotRegular { path: path.into(), kind: kind_name(kind) },
     }
 }
 

@@ -149,7 +149,7 @@ fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
     })
 }
 
-fn kind_name(kind: FileType) -> &'static str {
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {
         FileType::Directory => "directory",
         FileType::Fifo => "FIFO",

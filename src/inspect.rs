@@ -71,6 +71,9 @@ pub struct Snapshot {
     pub records: u64,
     /// Their payload bytes.
     pub bytes: u64,
+    /// When the producer last noted the time, wall clock, ns since 1970, which it does once in each 64th of the capacity, the
+    /// first time when the ring is made: the newest record was published then or later. `None`: garbage stands there.
+    pub noted_ns: Option<u64>,
     /// How many producers have opened it.
     pub epoch: u64,
     /// Does a producer hold it?
@@ -225,6 +228,7 @@ impl Inspector {
             oldest_sequence: oldest.sequence,
             records: newest.sequence.wrapping_sub(geometry.origin_sequence),
             bytes: newest.bytes,
+            noted_ns: index::noted_ns(areas),
             epoch: read(&reserve.epoch),
             producer_alive,
             blocked: self.blocked(areas, producer_alive),

@@ -133,7 +133,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if there is no room for the whole ring,
+    /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else, [`Error::NoSpace`] if there is no room for the whole ring,
     /// [`Error::FileSizeLimit`] if the process may not make so large a file, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
     /// processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
     /// behind on an error.

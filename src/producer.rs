@@ -92,8 +92,8 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::Permission`], [`Error::Filesystem`], [`Error::Capacity`],
-    /// [`Error::BadOption`], [`Error::Io`]. Nothing is left behind.
+    /// [`Error::Exists`], [`Error::NotRegular`], [`Error::NoSpace`], [`Error::Permission`], [`Error::Filesystem`],
+    /// [`Error::Capacity`], [`Error::BadOption`], [`Error::Io`]. Nothing is left behind.
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let geometry = options.geometry()?;

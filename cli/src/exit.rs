@@ -113,7 +113,8 @@ impl Exit {
         Self::Failed
     }
 
-    fn of_ring(error: &Error) -> Self {
+    /// The code for an error of the library.
+    pub(crate) fn of_ring(error: &Error) -> Self {
         match error {
             Error::NotFound { .. }
             | Error::NotRegular { .. }
@@ -139,6 +140,18 @@ impl Exit {
             _ => Self::Failed,
         }
     }
+}
+
+/// What to say of an error: each of its causes once. Some causes are told by what they caused.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match told.as_str() {
+            "" => cause,
+            _ if told.ends_with(&cause) => told,
+            _ => format!("{told}: {cause}"),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -167,6 +180,17 @@ mod tests {
             let line = format!("{:>5}  ", exit as u8);
             assert!(HELP.lines().any(|l| l.starts_with(&line)), "{exit:?} is not in the help");
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let source = || io::Error::from_raw_os_error(36);
+        let (path, action) = (PathBuf::from("x"), "open the file");
+        let error = Error::Io { path, action, source: source() };
+        let error = anyhow::Error::new(error).context("sub");
+        assert_eq!(told(&error), "sub: x: could not open the file: File name too long (os error 36)");
+        let error = anyhow::Error::new(source()).context("could not write standard output");
+        assert_eq!(told(&error), "could not write standard output: File name too long (os error 36)");
     }
 
     #[test]

@@ -21,25 +21,42 @@ pub(crate) enum Framing {
     LengthPrefixed,
 }
 
+/// What becomes of a record that is larger than the ring takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TooLong {
+    /// It is a failure
+    #[default]
+    Fail,
+    /// It is left out
+    Skip,
+    /// As much of it as fits is a record, the rest is left out
+    Cut,
+    /// It becomes several records
+    Split,
+}
+
 /// Cuts what it has read into records; reads only when told.
 #[derive(Debug)]
 pub(crate) struct Frames<R> {
     input: R,
     framing: Framing,
+    too_long: TooLong,
     /// Most bytes of a record.
     max: usize,
-    /// Bytes asked for at once.
-    at_once: usize,
     buffer: Vec<u8>,
     /// What of the buffer was read and not handed out yet.
     ready: Range<usize>,
     /// Up to here no line feed was found.
     searched: usize,
-    /// Bytes of a line that are not kept, since it is too long.
-    skipped: u64,
+    /// Bytes of a line that is too long which are dealt with: handed out, or not kept.
+    over: u64,
+    /// Bytes to come of a length-prefixed record that is too long.
+    left: usize,
     ended: bool,
-    /// Records handed out.
+    /// Records of the input that came to their end.
     count: u64,
+    /// Those of them that were too long.
+    too_long_count: u64,
 }
 
 /// Why the input cannot be cut into records.
@@ -59,7 +76,7 @@ impl fmt::Display for FrameError {
                 write!(
                     f,
                     "{what} {number} of the input has {least}{bytes} bytes, and this ring takes records of up to \
-                     {max}; create it with a larger capacity, or cut the input with --chunk"
+                     {max}; create it with a larger capacity, or see --too-long and --chunk"
                 )
             }
             Self::Torn { number, missing } => write!(
@@ -74,29 +91,42 @@ impl fmt::Display for FrameError {
 impl std::error::Error for FrameError {}
 
 impl<R: Read> Frames<R> {
-    pub(crate) fn new(input: R, framing: Framing, max: usize) -> Self {
-        Self::reading(input, framing, max, READ)
-    }
-
-    /// Asks for `at_once` bytes at a time, 2 or more.
-    pub(crate) fn reading(input: R, framing: Framing, max: usize, at_once: usize) -> Self {
+    pub(crate) fn new(input: R, framing: Framing, too_long: TooLong, max: usize) -> Self {
         Self {
             input,
             framing,
+            too_long,
             max,
-            at_once,
             buffer: Vec::new(),
             ready: 0..0,
             searched: 0,
-            skipped: 0,
+            over: 0,
+            left: 0,
             ended: false,
             count: 0,
+            too_long_count: 0,
         }
     }
 
     /// Has the input ended? Records may be left all the same.
     pub(crate) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Records of the input that were longer than the ring takes and no failure.
+    pub(crate) fn too_long_count(&self) -> u64 {
+        self.too_long_count
+    }
+
+    /// Counts the records that were read and not handed out, and the bytes of one that has not come to its end.
+    pub(crate) fn discard(&mut self) -> (u64, u64) {
+        let mut records = 0;
+        loop {
+            match self.next() {
+                Ok(Some(_)) | Err(FrameError::TooLarge { at_least: false, .. }) => records += 1,
+                Ok(None) | Err(_) => return (records, self.over + self.ready.len() as u64),
+            }
+        }
     }
 
     /// Fills `records` with the places of all records that were read and not handed out yet; also when it fails, then
@@ -111,13 +141,11 @@ impl<R: Read> Frames<R> {
 
     /// The place of the next record that is at hand. `None`: read on, or nothing is left if the input has ended.
     fn next(&mut self) -> Result<Option<Range<usize>>, FrameError> {
-        let record = match self.framing {
-            Framing::Lines => self.next_line()?,
-            Framing::Chunks(size) => self.next_chunk(size),
-            Framing::LengthPrefixed => self.next_prefixed()?,
-        };
-        self.count += u64::from(record.is_some());
-        Ok(record)
+        match self.framing {
+            Framing::Lines => self.next_line(),
+            Framing::Chunks(size) => Ok(self.next_chunk(size)),
+            Framing::LengthPrefixed => self.next_prefixed(),
+        }
     }
 
     /// The bytes of a record of [`at_hand`](Self::at_hand); good until the next [`fill`](Self::fill).
@@ -132,7 +160,7 @@ impl<R: Read> Frames<R> {
             self.searched -= self.ready.start;
             self.ready = 0..self.ready.len();
         }
-        let wanted = (self.ready.len() + self.at_once / 2).next_multiple_of(self.at_once);
+        let wanted = (self.ready.len() + READ / 2).next_multiple_of(READ);
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }
@@ -148,33 +176,62 @@ impl<R: Read> Frames<R> {
     }
 
     fn next_line(&mut self) -> Result<Option<Range<usize>>, FrameError> {
-        let start = self.ready.start;
-        let end = match memchr::memchr(b'\n', &self.buffer[self.searched..self.ready.end]) {
-            Some(place) => self.searched + place,
-            None if self.ended && (!self.ready.is_empty() || self.skipped > 0) => self.ready.end,
-            None => return self.unfinished_line(),
-        };
-        let bytes = self.skipped + (end - start) as u64;
-        if bytes > self.max as u64 {
-            return Err(self.too_large("line", bytes, false));
+        loop {
+            let start = self.ready.start;
+            let found = memchr::memchr(b'\n', &self.buffer[self.searched..self.ready.end]);
+            let end = found.map_or(self.ready.end, |place| self.searched + place);
+            self.searched = end;
+            let whole = found.is_some() || (self.ended && (!self.ready.is_empty() || self.over > 0));
+            let bytes = self.over + (end - start) as u64;
+            if bytes <= self.max as u64 {
+                if whole {
+                    self.end_line(end);
+                }
+                return Ok(whole.then_some(start..end));
+            }
+            match self.too_long {
+                TooLong::Split if end - start > self.max => return Ok(Some(self.piece(start))),
+                TooLong::Cut if self.over == 0 => return Ok(Some(self.piece(start))),
+                TooLong::Split if whole => {
+                    self.too_long_count += 1;
+                    self.end_line(end);
+                    return Ok(Some(start..end));
+                }
+                TooLong::Split => return Ok(None),
+                TooLong::Fail | TooLong::Skip | TooLong::Cut => {
+                    // It is not kept, only counted, to tell its size.
+                    (self.over, self.ready.start) = (bytes, end);
+                }
+            }
+            match (self.too_long, whole) {
+                (TooLong::Fail, false) if bytes >= COUNTED => return Err(self.too_large("line", bytes, true)),
+                (_, false) => return Ok(None),
+                (TooLong::Fail, true) => {
+                    let error = self.too_large("line", bytes, false);
+                    self.end_line(end);
+                    return Err(error);
+                }
+                (_, true) => {
+                    self.too_long_count += 1;
+                    self.end_line(end);
+                }
+            }
         }
-        self.ready.start = (end + 1).min(self.ready.end);
-        self.searched = self.ready.start;
-        Ok(Some(start..end))
     }
 
-    /// No end in sight. A line that is too long already is not kept, only counted, to tell its size.
-    fn unfinished_line(&mut self) -> Result<Option<Range<usize>>, FrameError> {
-        self.searched = self.ready.end;
-        let bytes = self.skipped + self.ready.len() as u64;
-        if bytes > self.max as u64 {
-            self.skipped = bytes;
-            self.ready.start = self.ready.end;
-        }
-        match self.skipped {
-            0..COUNTED => Ok(None),
-            bytes => Err(self.too_large("line", bytes, true)),
-        }
+    /// A line has come to its end, and the next one begins behind its line feed, if it has one.
+    fn end_line(&mut self, end: usize) {
+        self.ready.start = (end + 1).min(self.ready.end);
+        self.searched = self.ready.start;
+        self.over = 0;
+        self.count += 1;
+    }
+
+    /// As much of a line as a record takes.
+    fn piece(&mut self, start: usize) -> Range<usize> {
+        self.ready.start = start + self.max;
+        self.over += self.max as u64;
+        start..self.ready.start
     }
 
     fn next_chunk(&mut self, size: usize) -> Option<Range<usize>> {
@@ -182,32 +239,79 @@ impl<R: Read> Frames<R> {
         if at_hand < size && !(self.ended && at_hand > 0) {
             return None;
         }
-        let start = self.ready.start;
-        self.ready.start += at_hand.min(size);
-        self.searched = self.ready.start;
-        Some(start..self.ready.start)
+        self.count += 1;
+        Some(self.take(at_hand.min(size)))
     }
 
     fn next_prefixed(&mut self) -> Result<Option<Range<usize>>, FrameError> {
-        let at_hand = &self.buffer[self.ready.clone()];
-        let torn = |missing| Err(FrameError::Torn { number: self.count + 1, missing });
-        let Some((prefix, rest)) = at_hand.split_first_chunk::<4>() else {
-            return match at_hand.len() {
-                short @ 1..4 if self.ended => torn(4 - short as u64),
-                _ => Ok(None),
+        loop {
+            if self.left > 0 {
+                let wanted = match self.too_long {
+                    TooLong::Split => self.left.min(self.max),
+                    _ => self.left.min(self.ready.len()).max(1),
+                };
+                if self.ready.len() < wanted {
+                    return self.torn(self.left - self.ready.len());
+                }
+                self.left -= wanted;
+                let piece = self.take(wanted);
+                if self.too_long == TooLong::Split {
+                    return Ok(Some(piece));
+                }
+                continue;
+            }
+            let at_hand = &self.buffer[self.ready.clone()];
+            let Some((prefix, rest)) = at_hand.split_first_chunk::<4>() else {
+                return match at_hand.len() {
+                    0 => Ok(None),
+                    short => self.torn(4 - short),
+                };
             };
-        };
-        let len = u32::from_le_bytes(*prefix) as usize;
-        if len > self.max {
-            return Err(self.too_large("record", len as u64, false));
+            let len = u32::from_le_bytes(*prefix) as usize;
+            if len <= self.max {
+                if rest.len() < len {
+                    return self.torn(len - rest.len());
+                }
+                self.count += 1;
+                self.take(4);
+                return Ok(Some(self.take(len)));
+            }
+            let error = self.too_large("record", len as u64, false);
+            let cut = if self.too_long == TooLong::Cut { self.max } else { 0 };
+            if rest.len() < cut {
+                return self.torn(len - rest.len());
+            }
+            self.count += 1;
+            self.take(4);
+            self.left = len - cut;
+            let kept = self.take(cut);
+            match self.too_long {
+                TooLong::Fail => return Err(error),
+                TooLong::Cut => {
+                    self.too_long_count += 1;
+                    return Ok(Some(kept));
+                }
+                TooLong::Skip | TooLong::Split => self.too_long_count += 1,
+            }
         }
-        if rest.len() < len {
-            return if self.ended { torn((len - rest.len()) as u64) } else { Ok(None) };
-        }
-        let start = self.ready.start + 4;
-        self.ready.start = start + len;
+    }
+
+    /// So many bytes of what is ready.
+    fn take(&mut self, bytes: usize) -> Range<usize> {
+        let start = self.ready.start;
+        self.ready.start += bytes;
         self.searched = self.ready.start;
-        Ok(Some(start..start + len))
+        start..self.ready.start
+    }
+
+    /// A record is not whole yet. If the input has ended it never will be.
+    fn torn(&self, missing: usize) -> Result<Option<Range<usize>>, FrameError> {
+        // What is left of a record that is too long belongs to one that was counted.
+        let number = self.count + u64::from(self.left == 0);
+        match self.ended {
+            true => Err(FrameError::Torn { number, missing: missing as u64 }),
+            false => Ok(None),
+        }
     }
 
     fn too_large(&self, what: &'static str, bytes: u64, at_least: bool) -> FrameError {
@@ -230,14 +334,25 @@ mod tests {
     }
 
     fn cut(input: &[u8], framing: Framing, max: usize, step: usize) -> Result<Vec<Vec<u8>>, String> {
-        let mut frames = Frames::new(Slow(input, step), framing, max);
+        cut_or(TooLong::Fail, input, framing, max, step).map(|(records, _)| records)
+    }
+
+    /// All records, and how many were too long.
+    fn cut_or(
+        too_long: TooLong,
+        input: &[u8],
+        framing: Framing,
+        max: usize,
+        step: usize,
+    ) -> Result<(Vec<Vec<u8>>, u64), String> {
+        let mut frames = Frames::new(Slow(input, step), framing, too_long, max);
         let (mut records, mut places) = (Vec::new(), Vec::new());
         loop {
             let cut = frames.at_hand(&mut places);
             records.extend(places.iter().map(|place| frames.bytes(place).to_vec()));
             cut.map_err(|e| e.to_string())?;
             if frames.ended() {
-                return Ok(records);
+                return Ok((records, frames.too_long_count()));
             }
             frames.fill().unwrap();
         }
@@ -280,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_given_up() {
-        let mut frames = Frames::new(io::repeat(b'x'), Framing::Lines, 100);
+        let mut frames = Frames::new(io::repeat(b'x'), Framing::Lines, TooLong::Fail, 100);
         let error = loop {
             match frames.at_hand(&mut Vec::new()) {
                 Ok(()) => frames.fill().unwrap(),
@@ -288,6 +403,55 @@ mod tests {
             }
         };
         assert!(error.starts_with("line 1 of the input has at least 67"), "{error}");
+    }
+
+    #[test]
+    fn lines_too_long_are_left_out_cut_or_split() {
+        let input = b"abc\nabcdefgh\n\nabcdef\nabcd";
+        for step in steps() {
+            let with = |too_long| cut_or(too_long, input, Framing::Lines, 3, step).unwrap();
+            assert_eq!(with(TooLong::Skip), (vec![b"abc".to_vec(), b"".to_vec()], 3), "step {step}");
+            let cut = [&b"abc"[..], b"abc", b"", b"abc", b"abc"].map(<[u8]>::to_vec);
+            assert_eq!(with(TooLong::Cut), (cut.to_vec(), 3), "step {step}");
+            let split = [&b"abc"[..], b"abc", b"def", b"gh", b"", b"abc", b"def", b"abc", b"d"];
+            assert_eq!(with(TooLong::Split), (split.map(<[u8]>::to_vec).to_vec(), 3), "step {step}");
+        }
+    }
+
+    #[test]
+    fn records_too_long_are_left_out_cut_or_split() {
+        let mut input = Vec::new();
+        for record in [&b"abc"[..], b"abcdefgh", b"", b"abcdef"] {
+            input.extend((record.len() as u32).to_le_bytes());
+            input.extend(record);
+        }
+        for step in steps() {
+            let with = |too_long| cut_or(too_long, &input, Framing::LengthPrefixed, 3, step).unwrap();
+            assert_eq!(with(TooLong::Skip), (vec![b"abc".to_vec(), b"".to_vec()], 2), "step {step}");
+            let cut = [&b"abc"[..], b"abc", b"", b"abc"].map(<[u8]>::to_vec);
+            assert_eq!(with(TooLong::Cut), (cut.to_vec(), 2), "step {step}");
+            let split = [&b"abc"[..], b"abc", b"def", b"gh", b"", b"abc", b"def"];
+            assert_eq!(with(TooLong::Split), (split.map(<[u8]>::to_vec).to_vec(), 2), "step {step}");
+            for too_long in [TooLong::Skip, TooLong::Cut, TooLong::Split] {
+                let torn = cut_or(too_long, &input[..input.len() - 1], Framing::LengthPrefixed, 3, step);
+                assert!(torn.unwrap_err().starts_with("the input ends inside record 4, 1 bytes short"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_handed_out_is_counted() {
+        for (input, framing, counted) in [
+            (&b"one\ntoo long\ntwo\npart"[..], Framing::Lines, (3, 4)),
+            (b"one\n", Framing::Lines, (1, 0)),
+            (b"one\npart that is too long", Framing::Lines, (1, 21)),
+            (b"abcabcab", Framing::Chunks(3), (2, 2)),
+            (b"\x03\0\0\0abc\x05\0\0\0abcde\x02\0", Framing::LengthPrefixed, (2, 2)),
+        ] {
+            let mut frames = Frames::new(input, framing, TooLong::Fail, 4);
+            frames.fill().unwrap();
+            assert_eq!(frames.discard(), counted, "{framing:?}");
+        }
     }
 
     #[test]

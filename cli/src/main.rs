@@ -1,17 +1,29 @@
 //! The command `quoit`: make, feed, read and inspect shared-memory rings.
 
 mod bench;
+mod columns;
 mod create;
 mod demo;
+mod descriptor;
+mod evict;
 mod exit;
 mod forget;
 mod framing;
+mod hints;
 mod info;
+mod json;
+mod ls;
 mod memory;
 mod output;
 mod publish;
+mod remove;
+mod ring_file;
+mod shown;
 mod signals;
+mod standard;
+mod standing;
 mod sub;
+mod turn;
 mod units;
 
 use std::process::ExitCode;
@@ -40,6 +52,9 @@ enum Verb {
     #[command(alias = "tail")]
     Sub(sub::Args),
     Info(info::Args),
+    Ls(ls::Args),
+    Rm(remove::Args),
+    Evict(evict::Args),
     /// Give up the place a named consumer left behind
     Forget(forget::Args),
     /// Print a completion script for a shell
@@ -54,7 +69,32 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let exit = Exit::of(&error);
+            if exit != Exit::Done {
+                output::say(exit::told(&error));
+            }
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<u8> {
+    standard::check()?;
+    signals::survive_file_size_limit()?;
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
+        hints::explained(error, &Cli::command(), &words).exit()
+    });
+    let verb = cli.verb;
+    // What is measured is the library as others use it, on a ring that nobody else can get at.
+    if !matches!(verb, Verb::BenchChild(_)) {
+        quoit::guard_against_truncation()?;
+    }
+    match verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
         Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),
@@ -63,18 +103,11 @@ fn main() -> ExitCode {
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
         Verb::Info(args) => info::run(args).map(|exit| exit as u8),
+        Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
+        Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
+        Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
         Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
-    };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let exit = Exit::of(&error);
-            if exit != Exit::Done {
-                output::say(format_args!("{error:#}"));
-            }
-            ExitCode::from(exit as u8)
-        }
     }
 }
 

@@ -1,29 +1,36 @@
 //! Standard output for data, standard error for people.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 
-use crate::signals::{Signals, Woken};
+use rustix::stdio::{stderr, stdout};
 
-/// Says something to the person, on standard error. Nobody being there to hear it is no failure.
+use crate::descriptor::Sink;
+use crate::shown;
+use crate::signals::Signals;
+
+/// Says something to the person, on standard error, as one line. Nobody being there to hear it is no failure, and who
+/// does not listen does not hold up an end that a signal asks for.
 pub(crate) fn say(message: impl fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "quoit: {message}");
+    static SINK: OnceLock<Sink> = OnceLock::new();
+    let line = format!("quoit: {}\n", shown::text(&message.to_string()));
+    let _ = SINK.get_or_init(|| Sink::new(stderr())).write_all(line.as_bytes(), Signals::installed(), &mut 0);
 }
 
 /// Standard output with a buffer whose contents are written when told, never on its own: `sub` releases records
 /// only after they were written.
 #[derive(Debug)]
 pub(crate) struct Output {
-    file: File,
+    sink: Sink,
     buffer: Vec<u8>,
 }
 
 impl Output {
     /// Standard output without the line buffering of `io::stdout`.
-    pub(crate) fn stdout() -> io::Result<Self> {
-        Ok(Self { file: File::from(io::stdout().as_fd().try_clone_to_owned()?), buffer: Vec::new() })
+    pub(crate) fn stdout() -> Self {
+        Self { sink: Sink::new(stdout()), buffer: Vec::new() }
     }
 
     /// Where to append; nothing is written before the next [`flush`](Self::flush).
@@ -36,26 +43,14 @@ impl Output {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.sink.fd()
     }
 
-    /// Hands everything buffered to the kernel.
-    pub(crate) fn flush(&mut self, signals: &Signals) -> io::Result<()> {
-        let mut written = 0;
-        while written < self.buffer.len() {
-            match self.file.write(&self.buffer[written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The descriptor is shared with whoever started us, and they may have made it non-blocking.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if signals.writable(self.file.as_fd())? == Woken::Signal {
-                        return Err(io::ErrorKind::Interrupted.into());
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    /// Hands everything buffered to the kernel. The error is `Interrupted` if a signal came and the reader takes nothing.
+    /// `taken` is how much of the buffer was handed over, also when it fails.
+    pub(crate) fn flush(&mut self, signals: &Signals, taken: &mut usize) -> io::Result<()> {
+        *taken = 0;
+        self.sink.write_all(&self.buffer, Some(signals), taken)?;
         self.buffer.clear();
         Ok(())
     }
@@ -63,7 +58,7 @@ impl Output {
 
 /// Writes a whole document to standard output.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    static SINK: OnceLock<Sink> = OnceLock::new();
+    let sink = SINK.get_or_init(|| Sink::new(stdout()));
+    sink.write_all(text.as_bytes(), Signals::installed(), &mut 0)
 }

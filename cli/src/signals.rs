@@ -1,14 +1,14 @@
-//! Ctrl-C and SIGTERM as something to look at, and as something to wake from.
+//! SIGINT, SIGTERM and SIGHUP as something to look at, and as something to wake from.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::exit::Exit;
 
@@ -31,19 +31,31 @@ pub(crate) enum Woken {
     Timeout,
 }
 
+static INSTALLED: OnceLock<Signals> = OnceLock::new();
+
 impl Signals {
-    pub(crate) fn install() -> io::Result<Self> {
+    /// Catches the signals from here on, for the rest of the process.
+    pub(crate) fn install() -> io::Result<&'static Self> {
+        if let Some(signals) = INSTALLED.get() {
+            return Ok(signals);
+        }
         let caught = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
         let (pipe, write) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM] {
+        let hangup = Some(SIGHUP).filter(|signal| !is_ignored(*signal));
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
             // In this order: what a second signal does is looked up before the first one is noted.
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&again))?;
             signal_hook::flag::register(signal, Arc::clone(&again))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
             signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
         }
-        Ok(Self { caught, pipe })
+        Ok(INSTALLED.get_or_init(|| Self { caught, pipe }))
+    }
+
+    /// Those of this process, if it catches any.
+    pub(crate) fn installed() -> Option<&'static Self> {
+        INSTALLED.get()
     }
 
     pub(crate) fn caught(&self) -> bool {
@@ -54,38 +66,60 @@ impl Signals {
     pub(crate) fn exit(&self) -> Exit {
         match self.caught.load(Ordering::Relaxed) as i32 {
             SIGTERM => Exit::Terminated,
+            SIGHUP => Exit::HungUp,
             _ => Exit::Interrupted,
         }
     }
 
     /// Sleeps until the time is over or a signal comes.
     pub(crate) fn sleep(&self, time: Duration) -> io::Result<Woken> {
-        self.poll(None, Some(time))
+        wait(Some(self), None, Some(time))
     }
 
-    /// Waits until `fd` can be read without blocking.
-    pub(crate) fn readable(&self, fd: BorrowedFd<'_>) -> io::Result<Woken> {
-        self.poll(Some((fd, PollFlags::IN)), None)
+    /// Waits until `fd` can be read without blocking, or the time is over.
+    pub(crate) fn readable(&self, fd: BorrowedFd<'_>, time: Duration) -> io::Result<Woken> {
+        wait(Some(self), Some((fd, PollFlags::IN)), Some(time))
     }
+}
 
-    /// Waits until `fd` can be written to.
-    pub(crate) fn writable(&self, fd: BorrowedFd<'_>) -> io::Result<Woken> {
-        self.poll(Some((fd, PollFlags::OUT)), None)
-    }
+/// Waits until `fd` can be written to, the time is over, or one of the `signals` comes.
+pub(crate) fn writable(
+    signals: Option<&Signals>,
+    fd: BorrowedFd<'_>,
+    time: Option<Duration>,
+) -> io::Result<Woken> {
+    wait(signals, Some((fd, PollFlags::OUT)), time)
+}
 
-    fn poll(&self, fd: Option<(BorrowedFd<'_>, PollFlags)>, time: Option<Duration>) -> io::Result<Woken> {
-        let time = time.and_then(|time| Timespec::try_from(time).ok());
-        let mut fds = vec![PollFd::from_borrowed_fd(self.pipe.as_fd(), PollFlags::IN)];
-        fds.extend(fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
-        match poll(&mut fds, time.as_ref()) {
-            Ok(0) => Ok(Woken::Timeout),
-            Ok(_) if fds[0].revents().is_empty() => Ok(Woken::Ready),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {
-                Ok(if self.caught() { Woken::Signal } else { Woken::Timeout })
-            }
-            Err(errno) => Err(errno.into()),
-        }
+fn wait(
+    signals: Option<&Signals>,
+    fd: Option<(BorrowedFd<'_>, PollFlags)>,
+    time: Option<Duration>,
+) -> io::Result<Woken> {
+    let time = time.and_then(|time| Timespec::try_from(time).ok());
+    let mut fds: Vec<_> = fd.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).into_iter().collect();
+    fds.extend(signals.map(|signals| PollFd::from_borrowed_fd(signals.pipe.as_fd(), PollFlags::IN)));
+    let caught = || signals.is_some_and(Signals::caught);
+    match poll(&mut fds, time.as_ref()) {
+        Ok(0) => Ok(Woken::Timeout),
+        Ok(_) if caught() => Ok(Woken::Signal),
+        Ok(_) => Ok(Woken::Ready),
+        Err(rustix::io::Errno::INTR) => Ok(if caught() { Woken::Signal } else { Woken::Timeout }),
+        Err(errno) => Err(errno.into()),
     }
+}
+
+/// Has a file that grows past the limit of `ulimit -f` refused with an error. Unasked, SIGXFSZ would end the process.
+pub(crate) fn survive_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
+}
+
+/// Was this process started with the signal ignored? Whoever did that, as nohup does with SIGHUP, meant it to stay so.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 /// Has the reader at the other end of this pipe or socket gone? False for files and terminals.

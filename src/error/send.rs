@@ -47,7 +47,10 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { slot } => {
-                write!(f, "the ring is full: the gated consumer in slot {slot} has not released the space yet")
+                write!(
+                    f,
+                    "the ring is full: the gated consumer in slot {slot} has not released the space yet"
+                )
             }
             Self::TimedOut { slot } => write!(
                 f,

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::fault::{FORKED, TRUNCATED};
 use super::{Error, Rights, Shortage};
+use crate::layout::{MAX_CAPACITY, MIN_CAPACITY};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,7 +173,11 @@ impl fmt::Display for Error {
                  without a deadline",
             ),
             Self::Capacity { asked } => {
-                write!(f, "a capacity of {asked} bytes: it must be a power of two from 4 KiB to 1 TiB")
+                write!(
+                    f,
+                    "a capacity of {asked} bytes: it must be a power of two from 4 KiB to 1 TiB; {}",
+                    Nearest(*asked)
+                )
             }
             Self::BadOption { what } => f.write_str(what),
             Self::Forked => FORKED.fmt(f),
@@ -186,6 +191,37 @@ impl fmt::Display for Error {
             Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
             Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
         }
+    }
+}
+
+/// The capacities on either side of one that is none.
+struct Nearest(u64);
+
+impl fmt::Display for Nearest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ..MIN_CAPACITY => write!(f, "the smallest is {}", Size(MIN_CAPACITY)),
+            asked @ MIN_CAPACITY..MAX_CAPACITY => {
+                let below = 1 << asked.ilog2();
+                write!(f, "the nearest are {} and {}", Size(below), Size(2 * below))
+            }
+            _ => write!(f, "the largest is {}", Size(MAX_CAPACITY)),
+        }
+    }
+}
+
+/// A power of two from 1 KiB up.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, scale) = match self.0.ilog2() {
+            ..20 => ("KiB", 10),
+            20..30 => ("MiB", 20),
+            30..40 => ("GiB", 30),
+            _ => ("TiB", 40),
+        };
+        write!(f, "{} {unit}", self.0 >> scale)
     }
 }
 

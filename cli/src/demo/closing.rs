@@ -3,46 +3,45 @@
 use super::board::Board;
 use super::evidence::Evidence;
 use super::table;
-use super::text::{Pieces, Tone, count, moment};
+use super::text::{EVENT, Pieces, Tone, moment, wrap};
 use super::tick;
 use super::verdict::{Kept, Promise};
+use crate::units::{bytes, count};
 
 /// Every line of it. The events are told again where they were seen on a screen that is gone.
-pub(crate) fn lines(board: &Board, evidence: &Evidence, promises: &[Promise], events: bool) -> Vec<Pieces> {
+pub(crate) fn lines(
+    board: &Board,
+    evidence: &Evidence,
+    promises: &[Promise],
+    events: bool,
+    width: usize,
+) -> Vec<Pieces> {
     let mut lines: Vec<Pieces> = Vec::new();
     if events {
         for entry in &board.log {
-            lines.push(vec![
-                (Tone::Dim, format!(" {}  ", moment(entry.at))),
-                (entry.tone, entry.text.clone()),
-            ]);
+            let line =
+                vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())];
+            lines.extend(wrap(&line, width, EVENT));
         }
     }
     lines.push(Vec::new());
-    let megabytes = tick::span_bytes(evidence.origin, evidence.end()) as f64 / 1e6;
+    let weight = bytes(tick::span_bytes(evidence.origin, evidence.end()));
     lines.push(vec![
         (Tone::Strong, format!(" {} ticks published", count(evidence.published()))),
         (
             Tone::Plain,
             format!(
-                ", {megabytes:.1} MB, in {:.1} s, by {} producers",
+                ", {weight}, in {:.1} s, by {} producers",
                 board.total.as_secs_f64(),
                 evidence.reigns.len()
             ),
         ),
     ]);
-    lines.push(table::closing_header());
-    lines.extend(board.rows.iter().map(table::closing));
-    lines.push(vec![(
-        Tone::Dim,
-        format!(
-            " Ages from publish to receipt, of paced ticks; {} processes on {} cores.",
-            Board::PROCESSES,
-            cores()
-        ),
-    )]);
+    lines.push(table::closing_header(width));
+    lines.extend(board.rows.iter().map(|row| table::closing(row, width)));
+    lines.extend(wrap(&ages(), width, 1));
     lines.push(Vec::new());
-    lines.extend(promises.iter().map(promise));
+    lines.extend(promises.iter().flat_map(|one| promise(one, width)));
     let broken = promises.iter().filter(|promise| promise.kept == Kept::No).count();
     lines.push(Vec::new());
     lines.push(match broken {
@@ -53,18 +52,34 @@ pub(crate) fn lines(board: &Board, evidence: &Evidence, promises: &[Promise], ev
     lines
 }
 
-fn promise(promise: &Promise) -> Pieces {
+/// What the ages are, and why they are not the times that the benchmarks show.
+fn ages() -> Pieces {
+    let (processes, cores) = (Board::PROCESSES, cores());
+    let share = if cores < processes { format!("share {cores} cores, ") } else { String::new() };
+    let text = format!(
+        " An age is from publish to receipt, of paced ticks. It takes microseconds here, since {processes} processes {share}\
+         sleep, and wait to be woken; the nanoseconds of the README are those of two processes that never sleep, with a \
+         core each (quoit bench)."
+    );
+    vec![(Tone::Dim, text)]
+}
+
+/// On one line, or the figure on a line of its own.
+fn promise(promise: &Promise, width: usize) -> Vec<Pieces> {
     let (tone, mark) = match promise.kept {
         Kept::Yes => (Tone::Good, "✓"),
         Kept::Untried => (Tone::Dim, "–"),
         Kept::No => (Tone::Bad, "✗"),
     };
-    let detail = if promise.kept == Kept::No { Tone::Bad } else { Tone::Dim };
-    vec![
-        (tone, format!(" {mark} ")),
-        (Tone::Plain, format!("{:<42} ", promise.text)),
-        (detail, promise.detail.clone()),
-    ]
+    let mark = (tone, format!(" {mark} "));
+    let detail = (if promise.kept == Kept::No { Tone::Bad } else { Tone::Dim }, promise.detail.clone());
+    let line = vec![mark.clone(), (Tone::Plain, format!("{:<42} ", promise.text)), detail.clone()];
+    if line.iter().map(|(_, text)| text.chars().count()).sum::<usize>() <= width {
+        return vec![line];
+    }
+    let mut lines = wrap(&vec![mark, (Tone::Plain, promise.text.to_owned())], width, 3);
+    lines.extend(wrap(&vec![(Tone::Plain, "   ".to_owned()), detail], width, 3));
+    lines
 }
 
 pub(crate) fn cores() -> usize {

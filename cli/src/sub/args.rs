@@ -42,25 +42,53 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME|forever", value_parser = hold, requires = "name", requires = "gates", help_heading = "Policy")]
     pub(crate) hold: Option<Hold>,
 
-    /// Where to start: oldest, newest, a sequence, or -N for the last N records; a name that resumes ignores it
+    /// Where to start: oldest, newest, a sequence, or -N for the last N records; a name that resumes ignores it. Oldest
+    /// unless given, with --next newest
     #[arg(
         long,
         value_name = "oldest|newest|SEQ|-N",
         value_parser = start,
-        default_value = "oldest",
         allow_hyphen_values = true,
         help_heading = "From where to where"
     )]
-    pub(crate) from: Start,
+    pub(crate) from: Option<Start>,
     /// End after so many records at the latest
     #[arg(long, value_name = "N", help_heading = "From where to where")]
     pub(crate) count: Option<u64>,
-    /// Go on with what is published later, by later producers too; Ctrl-C is the regular end
-    #[arg(long, short, group = "onward", help_heading = "From where to where")]
-    pub(crate) follow: bool,
+    /// Go on with what is published later, by later producers too; Ctrl-C is the regular end. When the file is removed
+    /// or replaced it is a failure (code 8), unless the name is followed: then the next ring at the path is read, from
+    /// its oldest record
+    #[arg(
+        long,
+        short,
+        value_enum,
+        value_name = "ring|name",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "ring",
+        group = "onward",
+        help_heading = "From where to where"
+    )]
+    pub(crate) follow: Option<Follow>,
     /// Go on until the producer closes the ring, which it may have done already; that it died is a failure (code 7)
     #[arg(long, group = "onward", help_heading = "From where to where")]
     pub(crate) until_closed: bool,
+    /// Leave what is in the ring already, and end with the next producer, or with one that is there now
+    #[arg(long, requires = "until_closed", help_heading = "From where to where")]
+    pub(crate) next: bool,
+    /// Wait for the ring to be made, at most so long if a time is given (then code 6)
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        value_parser = units::duration,
+        help_heading = "From where to where"
+    )]
+    pub(crate) wait_for_ring: Option<Option<Duration>>,
+    /// Wait at most so long for whoever uses the name, or for a slot; without this that is a failure at once (code 9)
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "From where to where")]
+    pub(crate) wait_for_turn: Option<Duration>,
     /// With either of these: fail (code 6) when nothing was received for so long
     #[arg(long, value_name = "TIME", value_parser = units::duration, requires = "onward", help_heading = "From where to where")]
     pub(crate) timeout: Option<Duration>,
@@ -72,7 +100,8 @@ pub(crate) struct Args {
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) raw: bool,
     /// A line of JSON for each record: {"sequence":7,"payload":"..."}, with "encoding":"base64" where the payload is
-    /// no UTF-8; and for what befalls: {"lost":{...}}, {"evicted":true}, {"producer_changed":{...}}, {"resumed":{...}}
+    /// no UTF-8; and for what befalls: {"lost":{...}}, {"evicted":true}, {"producer_changed":{...}}, {"resumed":{...}},
+    /// {"ring_changed":true}
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) json: bool,
     /// Each payload behind its length, four bytes, little-endian
@@ -91,6 +120,15 @@ pub(crate) struct Args {
 pub(crate) enum Hold {
     For(Duration),
     Forever,
+}
+
+/// What to go on with when the path leads to another ring, or to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Follow {
+    /// The ring that was opened
+    Ring,
+    /// Whatever ring is at the path
+    Name,
 }
 
 fn hold(text: &str) -> Result<Hold, String> {
@@ -120,7 +158,7 @@ impl Args {
             None if self.lossy || self.name.is_some() => Attach::lossy(),
             None => return None,
         };
-        attach = attach.start(self.from);
+        attach = attach.start(self.start());
         if let Some(name) = &self.name {
             attach = attach.name(name);
         }
@@ -131,9 +169,17 @@ impl Args {
         })
     }
 
+    pub(crate) fn is_gated(&self) -> bool {
+        self.gated || self.gated_for.is_some()
+    }
+
+    pub(crate) fn start(&self) -> Start {
+        self.from.unwrap_or(if self.next { Start::Newest } else { Start::Oldest })
+    }
+
     /// Does it go on after it has caught up?
     pub(crate) fn goes_on(&self) -> bool {
-        self.follow || self.until_closed
+        self.follow.is_some() || self.until_closed
     }
 }
 
@@ -161,7 +207,22 @@ mod tests {
         for bad in ["", "-", "--5", "new", "1.5", "-x", "99999999999999999999"] {
             assert!(start(bad).is_err(), "{bad:?} was taken for a start");
         }
-        assert_eq!(parse("--from -5").unwrap().from, Start::Last(5));
+        assert_eq!(parse("--from -5").unwrap().start(), Start::Last(5));
+        assert_eq!(parse("--until-closed").unwrap().start(), Start::Oldest);
+        assert_eq!(parse("--until-closed --next").unwrap().start(), Start::Newest);
+        assert_eq!(parse("--until-closed --next --from 3").unwrap().start(), Start::Sequence(3));
+    }
+
+    #[test]
+    fn what_is_followed() {
+        for (line, follow) in [
+            ("", None),
+            ("--follow", Some(Follow::Ring)),
+            ("-f", Some(Follow::Ring)),
+            ("--follow=name", Some(Follow::Name)),
+        ] {
+            assert_eq!(parse(line).unwrap().follow, follow, "{line}");
+        }
     }
 
     #[test]
@@ -187,6 +248,8 @@ mod tests {
             "--raw --json",
             "--follow --until-closed",
             "--timeout 5s",
+            "--next",
+            "--follow --next",
             "--gated-for 50",
         ] {
             assert!(parse(line).is_err(), "{line} was taken");

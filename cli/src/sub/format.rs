@@ -30,10 +30,22 @@ struct Line<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Notice {
-    Lost { records: u64, bytes: u64, cause: &'static str, first: u64, next: u64 },
+    Lost {
+        records: u64,
+        bytes: u64,
+        cause: &'static str,
+        first: u64,
+        next: u64,
+    },
     Evicted(bool),
-    ProducerChanged { epoch: u64 },
-    Resumed { sequence: u64 },
+    ProducerChanged {
+        epoch: u64,
+    },
+    Resumed {
+        sequence: u64,
+    },
+    /// Another ring is at the path: sequences begin anew.
+    RingChanged(bool),
 }
 
 impl Notice {

@@ -1,6 +1,7 @@
 //! `quoit sub`: the ring to standard output.
 
 mod args;
+mod attached;
 mod format;
 mod source;
 mod tally;
@@ -8,15 +9,17 @@ mod tally;
 use std::io;
 use std::time::{Duration, Instant};
 
-use quoit::{Event, Inspector, RecvError};
+use anyhow::Context;
+use quoit::{Event, RecvError, Start};
 
 pub(crate) use self::args::Args;
+use self::args::Follow;
+use self::attached::{Attached, Whereabouts};
 use self::format::{Format, Notice};
-use self::source::Source;
 use self::tally::Tally;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
-use crate::signals::{self, Signals};
+use crate::signals::{self, Signals, Woken};
 
 /// Somebody who waits looks this often for signals and for a reader that has gone.
 const SLICE: Duration = Duration::from_millis(50);
@@ -27,12 +30,17 @@ const NO_PRODUCER: Duration = Duration::from_millis(10);
 /// Write at least so much at once while there is more to receive.
 const WRITE: u64 = 256 << 10;
 
-const REMOVED: &str =
-    "the ring's file was removed or replaced, and no producer has it open; start again on the new one";
-
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let signals = Signals::install()?;
-    let mut sub = Sub::open(&args, &signals)?;
+    let mut sub = Sub {
+        args: &args,
+        signals,
+        attached: Attached::open(&args, signals)?,
+        out: Output::stdout(),
+        format: Format::of(&args),
+        tally: Tally::new(),
+        idle_since: Instant::now(),
+    };
     let result = sub.run();
     sub.tally.tell();
     // A reader that has seen enough wants no words about it either.
@@ -54,184 +62,247 @@ enum Flow {
     NoProducer { died: bool },
 }
 
+/// What became of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// Everything is with the reader, and released.
+    All,
+    /// A signal asked for the end, and the reader takes nothing. What it did not get is not released.
+    Cut,
+}
+
 struct Sub<'a> {
     args: &'a Args,
     signals: &'a Signals,
-    source: Source,
+    attached: Attached,
     out: Output,
     format: Format,
     tally: Tally,
-    /// Write and release when so much is buffered.
-    write_at: usize,
-    /// Without `--follow` and its like: the end, the sequence that came next when we attached.
-    until: Option<u64>,
     idle_since: Instant,
-    /// Whether the end of the producer was told already.
-    told_end: bool,
-    /// Nothing can come any more; one last look is to be taken.
-    last_look: bool,
 }
 
-impl<'a> Sub<'a> {
-    fn open(args: &'a Args, signals: &'a Signals) -> anyhow::Result<Self> {
-        let out = Output::stdout()?;
-        let inspector = Inspector::open(&args.path)?;
-        let source = Source::open(&args.path, args.attach().as_ref(), args.from)?;
-        args.memory.tell(args.quiet, |memory| source.prepare(memory));
-        let snapshot = inspector.snapshot()?;
-        if args.goes_on() && snapshot.epoch == 0 && !args.quiet {
-            say("no producer has opened the ring yet; waiting for one");
-        }
-        Ok(Self {
-            args,
-            signals,
-            source,
-            out,
-            format: Format::of(args),
-            tally: Tally::new(),
-            // What is buffered is not released: the producer must have the better part of the ring meanwhile.
-            write_at: WRITE.min(snapshot.capacity / 8) as usize,
-            // Where the ring contradicts itself its end is not known; what is intact before that place is received
-            // all the same, and then it is told.
-            until: snapshot.corruption.is_none().then_some(snapshot.next_sequence),
-            idle_since: Instant::now(),
-            told_end: false,
-            last_look: false,
-        })
-    }
-
+impl Sub<'_> {
     fn run(&mut self) -> anyhow::Result<Exit> {
-        self.resumed();
+        self.arrived();
         let mut flow = Flow::Streaming;
         loop {
-            if let Some(exit) = self.ended(flow)? {
-                self.write()?;
-                return Ok(exit);
-            }
-            let now = match self.receive(flow) {
-                Ok(true) => Flow::Streaming,
-                Ok(false) => Flow::Waiting,
-                Err(RecvError::Closed) => Flow::NoProducer { died: false },
-                Err(RecvError::ProducerGone) => Flow::NoProducer { died: true },
-                Err(error) => {
-                    self.write()?;
-                    return Err(error.into());
+            // Whatever the end is, what was received is written before it.
+            let end = match self.ended(flow) {
+                Ok(None) => match self.receive(flow) {
+                    Ok(now) => Ok(now),
+                    Err(error) => Err(Err(error.into())),
+                },
+                Ok(Some(exit)) => Err(Ok(exit)),
+                Err(error) => Err(Err(error)),
+            };
+            let now = match end {
+                Ok(now) => now,
+                Err(end) => {
+                    return match self.write()? {
+                        Written::All => end,
+                        Written::Cut => Ok(self.cut_short()),
+                    };
                 }
             };
-            if now != Flow::Streaming || self.out.buffered() >= self.write_at {
-                self.write()?;
+            if (now != Flow::Streaming || self.out.buffered() >= self.attached.write_at)
+                && self.write()? == Written::Cut
+            {
+                return Ok(self.cut_short());
             }
             if (flow, now) == (Flow::Streaming, Flow::Waiting) {
                 self.idle_since = Instant::now();
+            }
+            if now != Flow::Streaming || flow != Flow::Streaming {
+                self.tally.absence(!self.attached.had_producer || matches!(now, Flow::NoProducer { .. }));
             }
             flow = now;
         }
     }
 
-    /// Receives one event into the buffer; false when there is none.
-    fn receive(&mut self, flow: Flow) -> Result<bool, RecvError> {
+    /// The exit code for a signal.
+    fn cut_short(&self) -> Exit {
+        if self.args.follow.is_some() { Exit::Done } else { self.signals.exit() }
+    }
+
+    /// Receives one event into the buffer, if there is one.
+    fn receive(&mut self, flow: Flow) -> Result<Flow, RecvError> {
+        let source = &mut self.attached.source;
         let event = match flow {
-            Flow::Streaming => self.source.try_recv()?,
-            Flow::Waiting | Flow::NoProducer { .. } => self.source.recv_deadline(Instant::now() + SLICE)?,
+            Flow::Streaming => source.try_recv(),
+            Flow::Waiting | Flow::NoProducer { .. } => source.recv_deadline(Instant::now() + SLICE),
         };
         let notice = match event {
-            None => return Ok(false),
-            Some(Event::Record(record)) => {
-                self.tally.record(record.len());
-                self.format.record(&record, self.out.buffer());
-                return Ok(true);
+            Ok(None) => return Ok(Flow::Waiting),
+            Err(RecvError::Closed) => return Ok(Flow::NoProducer { died: false }),
+            Err(RecvError::ProducerGone) => return Ok(Flow::NoProducer { died: true }),
+            Err(error) => return Err(error),
+            Ok(Some(Event::Record(record))) => {
+                self.attached.had_producer = true;
+                let buffer = self.out.buffer();
+                self.format.record(&record, buffer);
+                self.tally.record(record.len(), buffer.len());
+                return Ok(Flow::Streaming);
             }
-            Some(Event::Lost(loss)) => {
+            Ok(Some(Event::Lost(loss))) => {
                 self.tally.loss(&loss);
                 Notice::lost(&loss)
             }
-            Some(Event::Evicted) => {
+            Ok(Some(Event::Evicted)) => {
                 say("held the producer up for too long, and is lossy from here on");
                 Notice::Evicted(true)
             }
-            Some(Event::ProducerChanged { epoch }) => {
+            Ok(Some(Event::ProducerChanged { epoch })) => {
                 if !self.args.quiet {
                     let which = if epoch == 1 { "a" } else { "another" };
                     say(format_args!("{which} producer has opened the ring (epoch {epoch})"));
                 }
-                self.told_end = false;
+                self.attached.producer_came();
                 Notice::ProducerChanged { epoch }
             }
         };
         self.format.notice(&notice, self.out.buffer());
-        Ok(true)
+        Ok(Flow::Streaming)
     }
 
     /// Writes what is buffered, and only then lets go of it.
-    fn write(&mut self) -> io::Result<()> {
-        self.out.flush(self.signals)?;
-        self.source.release();
-        Ok(())
+    fn write(&mut self) -> anyhow::Result<Written> {
+        let mut taken = 0;
+        let flushed = self.out.flush(self.signals, &mut taken);
+        let left = self.tally.written(taken);
+        let error = match flushed {
+            Ok(()) => {
+                self.attached.source.release();
+                return Ok(Written::All);
+            }
+            Err(error) => error,
+        };
+        if left > 0 && error.kind() != io::ErrorKind::BrokenPipe {
+            let released = if self.attached.source.releases() { ", and are not released" } else { "" };
+            say(format_args!("{left} records were received and not written{released}"));
+        }
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(Written::Cut),
+            _ => Err(error).context("could not write standard output"),
+        }
     }
 
     /// Whether to end now, and with which code.
     fn ended(&mut self, flow: Flow) -> anyhow::Result<Option<Exit>> {
         if self.signals.caught() {
-            return Ok(Some(if self.args.follow { Exit::Done } else { self.signals.exit() }));
+            return Ok(Some(self.cut_short()));
         }
         if self.args.fail_on_loss && self.tally.lost > 0 {
-            self.write()?;
             let message = format!("lost {} records, and --fail-on-loss was given", self.tally.lost);
             return Err(Failure::new(Exit::Loss, message).into());
         }
-        if self.args.count.is_some_and(|count| self.tally.records >= count) {
+        if self.args.count.is_some_and(|count| self.tally.received() >= count) {
             return Ok(Some(Exit::Done));
         }
         if !self.args.goes_on() {
-            let next = self.source.next_sequence();
-            let caught_up = self.until.is_some_and(|until| until.wrapping_sub(next) as i64 <= 0);
+            let caught_up = self.attached.caught_up();
             return Ok((caught_up || flow != Flow::Streaming).then_some(Exit::Done));
         }
         if flow == Flow::Streaming {
+            self.attached.last_look = false;
             return Ok(None);
         }
         self.tally.tell();
         if signals::reader_gone(self.out.fd()) {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         }
-        if let Some(limit) = self.args.timeout
-            && self.idle_since.elapsed() >= limit
-        {
-            let message = format!("nothing was received for {}", crate::units::time(limit));
-            return Err(Failure::new(Exit::Timeout, message).into());
-        }
+        self.check_patience()?;
         if let Flow::NoProducer { died } = flow {
-            self.tell_end(died);
-            match died {
-                _ if !self.args.until_closed => {}
-                true => return Err(RecvError::ProducerGone.into()),
-                false => return Ok(Some(Exit::Done)),
+            match (self.args.until_closed && !self.attached.is_early(), died) {
+                // Told by the error.
+                (true, true) => return Err(RecvError::ProducerGone.into()),
+                (true, false) => {
+                    self.tell_end(died);
+                    return Ok(Some(Exit::Done));
+                }
+                (false, _) => self.tell_end(died),
             }
             self.signals.sleep(NO_PRODUCER)?;
         }
-        // No other producer can open a file that has gone.
-        if self.last_look {
-            return match flow {
-                Flow::NoProducer { died: false } => Ok(Some(Exit::Done)),
-                _ => Err(Failure::new(Exit::ProducerGone, REMOVED).into()),
-            };
+        self.whereabouts(flow)
+    }
+
+    /// Ends, or follows the name, when the path does not lead to this ring any more and nothing more comes of it.
+    fn whereabouts(&mut self, flow: Flow) -> anyhow::Result<Option<Exit>> {
+        let told = !self.attached.is_gone();
+        match self.attached.whereabouts(self.idle_since, self.args.until_closed) {
+            Whereabouts::There => Ok(None),
+            Whereabouts::Gone => {
+                if told && !self.args.quiet && flow == Flow::Waiting {
+                    say("the ring's file was removed or replaced");
+                }
+                Ok(None)
+            }
+            // What was published before the look is received by one more.
+            Whereabouts::Over if !std::mem::replace(&mut self.attached.last_look, true) => Ok(None),
+            Whereabouts::Over if self.args.follow == Some(Follow::Name) => self.follow_name(),
+            Whereabouts::Over => {
+                let message = "the ring's file was removed or replaced, and nothing more comes of it; start again \
+                               on the new one, or give --follow=name";
+                Err(Failure::new(Exit::RingGone, message).into())
+            }
         }
-        self.last_look = self.source.is_stale() && !self.source.producer_alive();
+    }
+
+    /// Goes on with the ring that is at the path now, or comes there.
+    fn follow_name(&mut self) -> anyhow::Result<Option<Exit>> {
+        if !self.args.quiet {
+            say("the ring's file was removed or replaced; following the name");
+        }
+        loop {
+            if let Some(attached) = Attached::open_again(self.args, self.signals)? {
+                self.attached = attached;
+                break;
+            }
+            self.tally.absence(true);
+            self.check_patience()?;
+            if signals::reader_gone(self.out.fd()) {
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+            }
+            if self.signals.sleep(SLICE)? == Woken::Signal {
+                return Ok(Some(self.cut_short()));
+            }
+        }
+        self.format.notice(&Notice::RingChanged(true), self.out.buffer());
+        self.arrived();
+        self.idle_since = Instant::now();
         Ok(None)
     }
 
+    fn check_patience(&self) -> anyhow::Result<()> {
+        match self.args.timeout {
+            Some(limit) if self.idle_since.elapsed() >= limit => {
+                let message = format!("nothing was received for {}", crate::units::time(limit));
+                Err(Failure::new(Exit::Timeout, message).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn tell_end(&mut self, died: bool) {
-        if !self.told_end && !self.args.quiet {
+        if !self.attached.told_end && !self.args.quiet {
             say(match died {
                 true => "the producer has died; everything it had published was received",
                 false => "the producer has closed the ring; everything was received",
             });
         }
-        self.told_end = true;
+        self.attached.told_end = true;
     }
 
-    fn resumed(&mut self) {
-        let Some(resumed) = self.source.resumed() else { return };
+    /// Says where it begins, if that is not the beginning.
+    fn arrived(&mut self) {
+        let source = &self.attached.source;
+        let Some(resumed) = source.resumed() else {
+            let first = source.next_sequence();
+            if self.args.is_gated() && self.args.start() == Start::Oldest && first != 0 && !self.args.quiet {
+                say(format_args!("starting at sequence {first}: what was before is gone"));
+            }
+            return;
+        };
         if !self.args.quiet {
             say(format_args!("resumed at sequence {}", resumed.sequence));
         }

@@ -51,6 +51,11 @@ impl Source {
         }
     }
 
+    /// Is there anything to release?
+    pub(crate) fn releases(&self) -> bool {
+        matches!(self, Self::Consumer(_))
+    }
+
     pub(crate) fn resumed(&self) -> Option<Resumed> {
         match self {
             Self::Consumer(consumer) => consumer.resumed(),

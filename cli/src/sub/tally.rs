@@ -14,8 +14,14 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Tally {
     started: Instant,
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
+    /// Since when there has been no producer, and how long there was none before that.
+    absent: Option<Instant>,
+    waited: Duration,
+    /// Written to standard output.
+    records: u64,
+    bytes: u64,
+    /// Received and not written yet: where each ends in the buffer, and its payload bytes.
+    pending: Vec<(usize, usize)>,
     pub(crate) lost: u64,
     lost_bytes: u64,
     gaps: u64,
@@ -28,8 +34,11 @@ impl Tally {
     pub(crate) fn new() -> Self {
         Self {
             started: Instant::now(),
+            absent: None,
+            waited: Duration::ZERO,
             records: 0,
             bytes: 0,
+            pending: Vec::new(),
             lost: 0,
             lost_bytes: 0,
             gaps: 0,
@@ -38,9 +47,31 @@ impl Tally {
         }
     }
 
-    pub(crate) fn record(&mut self, bytes: usize) {
-        self.records += 1;
-        self.bytes += bytes as u64;
+    /// A record was received, and ends there in the buffer.
+    pub(crate) fn record(&mut self, bytes: usize, end: usize) {
+        self.pending.push((end, bytes));
+    }
+
+    /// Received so far, written or not.
+    pub(crate) fn received(&self) -> u64 {
+        self.records + self.pending.len() as u64
+    }
+
+    /// So many bytes of the buffer were written. Answers how many records are left that were not written whole.
+    pub(crate) fn written(&mut self, taken: usize) -> usize {
+        let whole = self.pending.partition_point(|(end, _)| *end <= taken);
+        self.records += whole as u64;
+        self.bytes += self.pending.drain(..whole).map(|(_, bytes)| bytes as u64).sum::<u64>();
+        self.pending.len()
+    }
+
+    /// Is there nobody who could publish anything? Such times are no part of a rate.
+    pub(crate) fn absence(&mut self, absent: bool) {
+        if absent {
+            self.absent.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.absent.take() {
+            self.waited += since.elapsed();
+        }
     }
 
     /// Counts a loss; says it at once, unless one was told a moment ago: then [`tell`](Self::tell) will.
@@ -72,17 +103,54 @@ impl Tally {
         }
     }
 
-    pub(crate) fn summary(&self) {
-        let seconds = self.started.elapsed().as_secs_f64();
+    pub(crate) fn summary(&mut self) {
+        self.absence(false);
+        let seconds = self.started.elapsed().saturating_sub(self.waited).as_secs_f64();
+        let waited = match self.waited {
+            short if short < Duration::from_secs(1) => String::new(),
+            long => format!(" and {} without a producer", units::time(long)),
+        };
         let lost = match self.gaps {
             0 => String::new(),
             gaps => format!("; lost {} records, {} bytes in {gaps} gaps", self.lost, self.lost_bytes),
         };
         say(format_args!(
-            "received {} records, {} bytes in {seconds:.2} s ({}/s){lost}",
+            "received {} records, {} bytes in {seconds:.2} s ({}/s){waited}{lost}",
             self.records,
             self.bytes,
             units::bytes((self.bytes as f64 / seconds) as u64),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_count_once_they_are_written_whole() {
+        let mut tally = Tally::new();
+        for (bytes, end) in [(4, 5), (0, 6), (9, 16)] {
+            tally.record(bytes, end);
+        }
+        assert_eq!((tally.received(), tally.records), (3, 0));
+        assert_eq!(tally.written(15), 1);
+        assert_eq!((tally.received(), tally.records, tally.bytes), (3, 2, 4));
+        assert_eq!(tally.written(16), 0);
+        assert_eq!((tally.received(), tally.records, tally.bytes), (3, 3, 13));
+    }
+
+    #[test]
+    fn waiting_for_a_producer_is_no_part_of_a_rate() {
+        let mut tally = Tally::new();
+        tally.absence(true);
+        std::thread::sleep(Duration::from_millis(20));
+        tally.absence(true);
+        tally.absence(false);
+        let waited = tally.waited;
+        assert!(waited >= Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(5));
+        tally.absence(false);
+        assert_eq!(tally.waited, waited);
     }
 }

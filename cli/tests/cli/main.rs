@@ -3,7 +3,9 @@
 mod bad_input;
 mod documents;
 mod memory;
+mod numbers;
 mod policies;
+mod rings;
 mod round_trip;
 mod streams;
 mod support;

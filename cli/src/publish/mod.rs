@@ -1,0 +1,134 @@
+//! `quoit pub`: standard input to the ring.
+
+mod publisher;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quoit::{Options, Producer, SendError};
+
+use self::publisher::{Publisher, Stop};
+use crate::exit::{Exit, Failure};
+use crate::framing::{Framing, TooLong};
+use crate::memory::Wishes;
+use crate::output::say;
+use crate::signals::Signals;
+use crate::turn::Turn;
+use crate::{shown, standard, units};
+
+/// Publish standard input: each line a record, unless told otherwise.
+///
+/// Ends when its input has ended and everything is published, and closes the ring cleanly. What is at hand goes in
+/// batches; a record that arrives alone goes at once. On a failure everything before the record that failed is
+/// published. After a signal, and when the ring's file has gone, what was read whole is published as far as there is
+/// room; records that were read and not published are counted on standard error.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The ring; another producer must have ended
+    path: PathBuf,
+    /// Make a ring of this capacity if there is none; one that is there is used as it is
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    create: Option<u64>,
+    /// Permissions of a ring that is made
+    #[arg(long, value_parser = units::mode, default_value = "0600", requires = "create")]
+    mode: u32,
+    /// Wait at most so long for another producer to end; without this that is a failure at once (code 9)
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    wait_for_turn: Option<Duration>,
+    /// A record for each so many bytes, whatever is in them; the last has what is left
+    #[arg(long, value_name = "SIZE", value_parser = chunk, conflicts_with = "length_prefixed")]
+    chunk: Option<usize>,
+    /// Each record stands behind its length, four bytes, little-endian
+    #[arg(long)]
+    length_prefixed: bool,
+    /// What to do with a line or record that is longer than the ring takes
+    #[arg(long, value_enum, default_value_t, conflicts_with = "chunk")]
+    too_long: TooLong,
+    /// Wait for gated consumers when the ring is full, at most so long for a record if a time is given; without
+    /// this a full ring is a failure (code 6)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = units::duration)]
+    wait: Option<Option<Duration>>,
+    /// Go on when the ring's file was removed or replaced: for those who are attached, nobody else gets in any more;
+    /// without this it is a failure (code 8)
+    #[arg(long)]
+    keep_going: bool,
+    #[command(flatten)]
+    memory: Wishes,
+    /// No summary
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn chunk(text: &str) -> Result<usize, String> {
+    let size = units::size(text)?;
+    usize::try_from(size).ok().filter(|size| *size > 0).ok_or_else(|| "a chunk has at least one byte".into())
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    standard::check_input()?;
+    let signals = Signals::install()?;
+    let producer = open(&args, signals)?;
+    args.memory.tell(args.quiet, |memory| producer.prepare(memory));
+    if let Some(size) = args.chunk.filter(|size| *size > producer.max_len()) {
+        let max = producer.max_len();
+        let message = format!(
+            "chunks of {size} bytes: this ring takes records of up to {max}; give a smaller --chunk, or create the \
+             ring with a larger capacity"
+        );
+        return Err(Failure::new(Exit::Failed, message).into());
+    }
+    let framing = match args.chunk {
+        Some(size) => Framing::Chunks(size),
+        None if args.length_prefixed => Framing::LengthPrefixed,
+        None => Framing::Lines,
+    };
+    let mut publisher = Publisher::new(producer, signals, args.wait, args.keep_going);
+    let stop = publisher.run(framing, args.too_long)?;
+    publisher.tell(args.quiet, args.too_long);
+    let number = publisher.records() + 1;
+    match stop {
+        None => Ok(Exit::Done),
+        Some(Stop::Signal) => Ok(signals.exit()),
+        Some(Stop::Gone) => {
+            let message = "the ring's file was removed or replaced; only who was attached already got the last \
+                           records. Start again on the new one, or give --keep-going";
+            Err(Failure::new(Exit::RingGone, message).into())
+        }
+        Some(Stop::Read(error)) => {
+            Err(Failure::new(Exit::Failed, format!("could not read standard input: {error}")).into())
+        }
+        Some(Stop::Frame(error)) => Err(error.into()),
+        Some(Stop::Send(SendError::Full { .. })) => {
+            let message = format!(
+                "record {number} of the input found the ring full; give --wait to wait for its consumers"
+            );
+            Err(Failure::new(Exit::Timeout, message).into())
+        }
+        Some(Stop::Send(SendError::TimedOut { .. })) => {
+            let message = format!(
+                "record {number} of the input waited in vain for room; see quoit info for the consumer that holds it up"
+            );
+            Err(Failure::new(Exit::Timeout, message).into())
+        }
+        Some(Stop::Send(error)) => Err(error.into()),
+    }
+}
+
+fn open(args: &Args, signals: &Signals) -> anyhow::Result<Producer> {
+    let turn = Turn { path: &args.path, ring: None, place: args.wait_for_turn, quiet: args.quiet };
+    let producer = turn.open(signals, || match args.create {
+        Some(capacity) => {
+            let options = Options::new().capacity(capacity).mode(args.mode).huge_pages(args.memory.huge);
+            Producer::open_or_create(&args.path, &options)
+        }
+        None => Producer::open(&args.path),
+    })?;
+    if let Some(asked) = args.create.filter(|asked| *asked != producer.capacity()) {
+        let (there, asked) = (units::bytes(producer.capacity()), units::bytes(asked));
+        say(format_args!(
+            "{}: the ring that is there holds {there}, not {asked}; it is used as it is",
+            shown::path(&args.path)
+        ));
+    }
+    Ok(producer)
+}

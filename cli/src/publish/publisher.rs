@@ -1,0 +1,263 @@
+//! From the records of the input to those of the ring, and what became of each that was read.
+
+use std::io;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use quoit::{Producer, SendError};
+use rustix::stdio::stdin;
+
+use crate::descriptor::Input;
+use crate::framing::{FrameError, Frames, Framing, TooLong};
+use crate::output::say;
+use crate::signals::{Signals, Woken};
+use crate::units;
+
+/// A producer that waits looks this often whether it was told to end.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// How often to look whether the path still leads to the ring.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What ended the publishing before the input did.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Signal,
+    /// The ring's file was removed or replaced.
+    Gone,
+    Read(io::Error),
+    Frame(FrameError),
+    Send(SendError),
+}
+
+pub(crate) struct Publisher<'a> {
+    producer: Producer,
+    signals: &'a Signals,
+    wait: Option<Option<Duration>>,
+    keep_going: bool,
+    /// A batch is published when it holds so much, so that consumers have something to do meanwhile.
+    batch_bytes: usize,
+    bytes: u64,
+    first: u64,
+    started: Instant,
+    looked: Instant,
+    /// It was told already that the file has gone.
+    told_gone: bool,
+    too_long: u64,
+    /// Read and not published: records, and bytes of one that was not whole.
+    left: (u64, u64),
+}
+
+impl<'a> Publisher<'a> {
+    pub(crate) fn new(
+        producer: Producer,
+        signals: &'a Signals,
+        wait: Option<Option<Duration>>,
+        keep_going: bool,
+    ) -> Self {
+        let batch_bytes = usize::try_from(producer.capacity() / 8).unwrap_or(usize::MAX);
+        let first = producer.next_sequence();
+        let now = Instant::now();
+        Self {
+            producer,
+            signals,
+            wait,
+            keep_going,
+            batch_bytes,
+            bytes: 0,
+            first,
+            started: now,
+            looked: now,
+            told_gone: false,
+            too_long: 0,
+            left: (0, 0),
+        }
+    }
+
+    /// Published so far, as the ring counts them.
+    pub(crate) fn records(&self) -> u64 {
+        self.producer.next_sequence().wrapping_sub(self.first)
+    }
+
+    /// Publishes standard input to its end, or until something stops it.
+    pub(crate) fn run(&mut self, framing: Framing, too_long: TooLong) -> io::Result<Option<Stop>> {
+        let mut frames = Frames::new(Input::new(stdin()), framing, too_long, self.producer.max_len());
+        let mut records = Vec::new();
+        let stop = loop {
+            let cut = frames.at_hand(&mut records);
+            let mut rest = &records[..];
+            let sent = self.send_all(&frames, &mut rest);
+            if let Err(Stop::Signal | Stop::Gone) = &sent {
+                self.send_what_fits(&frames, &mut rest);
+            }
+            self.left.0 = rest.len() as u64;
+            let failed = sent.err().or(cut.err().map(Stop::Frame));
+            if failed.is_some() || frames.ended() {
+                // A record that is too large was read, too.
+                self.left.0 += u64::from(matches!(failed, Some(Stop::Frame(FrameError::TooLarge { .. }))));
+                break failed;
+            }
+            if self.is_gone() {
+                break Some(Stop::Gone);
+            }
+            match self.signals.readable(stdin(), LOOK)? {
+                Woken::Signal => break Some(Stop::Signal),
+                Woken::Timeout => {}
+                Woken::Ready => match frames.fill() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => break Some(Stop::Read(error)),
+                    Ok(()) => {}
+                },
+            }
+        };
+        let (records, bytes) = frames.discard();
+        self.left = (self.left.0 + records, bytes);
+        self.too_long = frames.too_long_count();
+        Ok(stop.or_else(|| (self.producer.is_stale() && !self.keep_going).then_some(Stop::Gone)))
+    }
+
+    /// Publishes records, and takes them off: one alone goes at once, several go in batches.
+    fn send_all(&mut self, frames: &Frames<Input>, rest: &mut &[Range<usize>]) -> Result<(), Stop> {
+        while let Some((first, others)) = rest.split_first() {
+            if self.signals.caught() {
+                return Err(Stop::Signal);
+            }
+            if self.is_gone() {
+                return Err(Stop::Gone);
+            }
+            let staged = if others.is_empty() { 0 } else { self.send_batch(frames, rest) };
+            if staged > 0 {
+                *rest = &rest[staged..];
+            } else {
+                self.send_one(frames.bytes(first))?;
+                *rest = others;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what there is room for now: the last chance of what was read.
+    fn send_what_fits(&mut self, frames: &Frames<Input>, rest: &mut &[Range<usize>]) {
+        loop {
+            let staged = self.send_batch(frames, rest);
+            if staged == 0 {
+                return;
+            }
+            *rest = &rest[staged..];
+        }
+    }
+
+    /// Publishes as many of the records as a batch takes, and answers how many that were. It never waits: what it
+    /// holds would be kept from everybody meanwhile.
+    fn send_batch(&mut self, frames: &Frames<Input>, records: &[Range<usize>]) -> usize {
+        let before = self.producer.next_sequence();
+        let mut batch = self.producer.batch();
+        let (mut staged, mut bytes) = (0, 0);
+        for record in records {
+            if bytes >= self.batch_bytes || batch.try_send(frames.bytes(record)).is_err() {
+                break;
+            }
+            staged += 1;
+            bytes += record.len();
+        }
+        batch.publish();
+        // What goes to memory that is gone is not published, and the next call says so.
+        if self.producer.next_sequence().wrapping_sub(before) != staged as u64 {
+            return 0;
+        }
+        self.bytes += bytes as u64;
+        staged
+    }
+
+    /// Sends one record that is visible at once, and waits for room if told to.
+    fn send_one(&mut self, payload: &[u8]) -> Result<(), Stop> {
+        let sent = match self.wait {
+            None => self.producer.try_send(payload).map_err(Stop::Send),
+            Some(limit) => self.send_waiting(payload, limit.map(|limit| Instant::now() + limit)),
+        };
+        sent?;
+        self.bytes += payload.len() as u64;
+        Ok(())
+    }
+
+    fn send_waiting(&mut self, payload: &[u8], deadline: Option<Instant>) -> Result<u64, Stop> {
+        loop {
+            let slice = Instant::now() + SLICE;
+            let end = deadline.map_or(slice, |deadline| slice.min(deadline));
+            match self.producer.send_deadline(payload, end) {
+                Err(SendError::TimedOut { .. }) if self.signals.caught() => return Err(Stop::Signal),
+                Err(SendError::TimedOut { .. }) if self.is_gone() => return Err(Stop::Gone),
+                Err(SendError::TimedOut { .. })
+                    if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+                other => return other.map_err(Stop::Send),
+            }
+        }
+    }
+
+    /// Has the ring's file gone, so that it is time to end? Looks at most once a second.
+    fn is_gone(&mut self) -> bool {
+        if self.told_gone || self.looked.elapsed() < LOOK {
+            return false;
+        }
+        self.looked = Instant::now();
+        if !self.producer.is_stale() {
+            return false;
+        }
+        if self.keep_going {
+            self.told_gone = true;
+            say("the ring's file was removed or replaced; going on for those who are attached");
+        }
+        !self.keep_going
+    }
+
+    /// Says what was published, unless `quiet`, and what was not.
+    pub(crate) fn tell(&self, quiet: bool, too_long: TooLong) {
+        if !quiet {
+            self.summary();
+        }
+        let lines = match self.too_long {
+            1 => "1 record was".to_owned(),
+            number => format!("{number} records were"),
+        };
+        let action = match too_long {
+            TooLong::Skip => "left out",
+            TooLong::Cut => "cut",
+            TooLong::Split => "split",
+            TooLong::Fail => "refused",
+        };
+        if self.too_long > 0 {
+            say(format_args!("{lines} too long for the ring, and {action}"));
+        }
+        match self.left {
+            (0, 0) => {}
+            (0, bytes) => {
+                say(format_args!("{bytes} bytes of a record without its end were read and not published"))
+            }
+            (records, bytes) => {
+                let records = match records {
+                    1 => "1 record was".to_owned(),
+                    records => format!("{records} records were"),
+                };
+                let part = match bytes {
+                    0 => String::new(),
+                    bytes => format!(", and {bytes} bytes of one without its end"),
+                };
+                say(format_args!("{records} read and not published{part}"));
+            }
+        }
+    }
+
+    fn summary(&self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let records = self.records();
+        let sequences = match records {
+            0 => String::new(),
+            records => format!(", sequences {} to {}", self.first, self.first.wrapping_add(records - 1)),
+        };
+        say(format_args!(
+            "published {records} records, {} bytes in {seconds:.2} s ({}/s){sequences}",
+            self.bytes,
+            units::bytes((self.bytes as f64 / seconds) as u64),
+        ));
+    }
+}

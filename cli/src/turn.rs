@@ -1,0 +1,82 @@
+//! Opening what may not be there yet, or may still be somebody else's.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use quoit::Error;
+
+use crate::exit::{Exit, Failure};
+use crate::output::say;
+use crate::signals::{Signals, Woken};
+use crate::{shown, units};
+
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// For what to wait, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) path: &'a Path,
+    /// For the ring to be there: `Some(None)` without end.
+    pub(crate) ring: Option<Option<Duration>>,
+    /// For whoever has the producer's place, the name, or the last slot.
+    pub(crate) place: Option<Duration>,
+    pub(crate) quiet: bool,
+}
+
+impl Turn<'_> {
+    /// Has `open` tried until it succeeds, the time is over, or a signal comes.
+    pub(crate) fn open<T>(
+        self,
+        signals: &Signals,
+        mut open: impl FnMut() -> Result<T, Error>,
+    ) -> anyhow::Result<T> {
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            let error = match open() {
+                Ok(opened) => return Ok(opened),
+                Err(error) => error,
+            };
+            let wait = match Exit::of_ring(&error) {
+                Exit::NotFound if is_missing(&error) => self.for_ring(error, started)?,
+                Exit::InUse => self.for_place(error, started)?,
+                _ => return Err(error.into()),
+            };
+            if !told && !self.quiet {
+                say(wait);
+            }
+            told = true;
+            if signals.sleep(AGAIN)? == Woken::Signal {
+                return Err(Failure::new(signals.exit(), "ended by a signal while it waited").into());
+            }
+        }
+    }
+
+    fn for_ring(self, error: Error, started: Instant) -> anyhow::Result<String> {
+        match self.ring {
+            None => Err(error.into()),
+            Some(Some(limit)) if started.elapsed() >= limit => {
+                let message = format!("no ring came within {}: {error}", units::time(limit));
+                Err(Failure::new(Exit::Timeout, message).into())
+            }
+            Some(_) => Ok(format!("{}: no ring yet; waiting for it", shown::path(self.path))),
+        }
+    }
+
+    fn for_place(self, error: Error, started: Instant) -> anyhow::Result<String> {
+        let message = match self.place {
+            None => format!("{error}; --wait-for-turn TIME waits for it"),
+            Some(limit) if started.elapsed() >= limit => {
+                format!("waited {} in vain: {error}", units::time(limit))
+            }
+            Some(_) => return Ok(format!("waiting for a turn: {error}")),
+        };
+        Err(Failure::new(Exit::InUse, message).into())
+    }
+}
+
+/// Is there nothing at the path?
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. } | Error::NoDirectory { .. })
+}
