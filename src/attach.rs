@@ -64,6 +64,19 @@ impl Attach {
         Self::new(true, clock::duration_ns(patience).max(1))
     }
 
+    /// A gated consumer that may be evicted on request, by [`Producer::evict`](crate::Producer::evict) or
+    /// [`quoit::evict`](crate::evict), also while it is stopped. Consumers that can be overwritten anyway, by a deadline
+    /// or the ring's hard limit, may be always; another one reads records where they lie, and is promised that they
+    /// stay there. So this makes it copy each record and check it before it is lent. Rings for gated consumers only
+    /// refuse it.
+    #[must_use]
+    pub fn evictable(mut self) -> Self {
+        if self.gated && self.deadline_ns == 0 {
+            self.deadline_ns = u64::MAX;
+        }
+        self
+    }
+
     /// Where to start.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {

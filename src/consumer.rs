@@ -225,6 +225,7 @@ fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error>
         Some(_) => seat.leave(areas),
         None => gate::forget(&areas.slots[seat.number as usize]),
     })?;
+    seat.say_attached(areas, terms);
     Ok(Seated { seat, resumes: saved.is_some(), place, published })
 }
 
@@ -269,14 +270,14 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
         return Ok((seat, place));
     }
     for (number, slot) in (0..).zip(areas.slots) {
-        if gate::is_vacant(slot) && region.lock(Lock::Slot(number))? {
-            if gate::is_vacant(slot) {
+        if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
+            if gate::is_vacant(areas, slot) {
                 return Ok((Seat::take(areas, number, terms), None));
             }
             region.unlock(Lock::Slot(number));
         }
     }
-    let is_saved = |(number, slot)| gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number));
+    let is_saved = |(number, slot)| gate::has_name(areas, slot) && !region.locked(Lock::Slot(number));
     let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
     Err(Error::SlotsTaken { slots: region.geometry().slots, saved })
 }

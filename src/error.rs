@@ -1,8 +1,17 @@
 //! Everything that can go wrong, each with what to do about it.
 
-use core::fmt;
 use std::io;
 use std::path::PathBuf;
+
+mod fault;
+mod receive;
+mod send;
+mod text;
+
+pub use fault::Corruption;
+pub(crate) use fault::Fault;
+pub use receive::RecvError;
+pub use send::SendError;
 
 /// Why a ring could not be created, opened, attached to, or asked about.
 #[derive(Debug)]
@@ -30,12 +39,28 @@ pub enum Error {
         /// What is there instead: a directory, a FIFO, a symbolic link, ...
         kind: &'static str,
     },
-    /// The file's mode or owner does not let this process do what it asked for.
+    /// The mode or the owner of the file, or of its directory, does not let this process do what it asked for.
     Permission {
         /// Where.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
+        /// Whose the file is, or its directory where there is no file yet. `None`: that could not be asked either, or
+        /// it is not the mode that is in the way.
+        rights: Option<Rights>,
+    },
+    /// The file system is mounted read-only.
+    ReadOnly {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The ring belongs to another unprivileged user, and was not asked for by that: see
+    /// [`Options::any_owner`](crate::Options::any_owner).
+    ForeignOwner {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        rights: Rights,
     },
     /// The file system cannot keep memory, locks and wake-ups coherent between processes.
     Filesystem {
@@ -44,12 +69,28 @@ pub enum Error {
         /// What kind it is.
         kind: String,
     },
-    /// The file system has no room for the whole ring.
+    /// There is no room for the whole ring.
     NoSpace {
         /// Where.
         path: PathBuf,
         /// Bytes the ring needs.
         bytes: u64,
+        /// Where there is none.
+        shortage: Shortage,
+        /// Bytes that a ring could still have there, if that is known. Others may take them meanwhile.
+        free: Option<u64>,
+        /// The largest capacity of a ring that fits into these, made with the same options otherwise. `None`: not even
+        /// the smallest does, or it is not known.
+        largest: Option<u64>,
+    },
+    /// The process may not make files as large as the ring (`RLIMIT_FSIZE`).
+    FileSizeLimit {
+        /// Where.
+        path: PathBuf,
+        /// Bytes the ring needs.
+        bytes: u64,
+        /// Bytes the process may give a file.
+        limit: u64,
     },
     /// The file does not start with a ring's magic number.
     NotARing {
@@ -100,7 +141,13 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// A leftover: the machine has been started anew since the ring was created.
+    /// The file is a copy of a ring: it says that it is another file than it is.
+    Copied {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The ring was created under another boot id, and nobody holds a lock on it: the machine has been started anew
+    /// since, or the ring is that of a container with a boot id of its own.
     EarlierBoot {
         /// Where.
         path: PathBuf,
@@ -111,6 +158,13 @@ pub enum Error {
     ProducerAlive {
         /// Its process id as it wrote it, a hint only.
         pid: u32,
+    },
+    /// No living producer holds the ring, so there is nobody to do what was asked for.
+    NoProducer,
+    /// A process that may only read the ring's file holds a read lock on it, and so keeps others out.
+    ReadLocked {
+        /// What is kept from them: the producer's place, the name, the slots.
+        what: &'static str,
     },
     /// Every consumer slot is taken.
     SlotsTaken {
@@ -138,6 +192,18 @@ pub enum Error {
     BadName {
         /// What was asked for.
         name: String,
+    },
+    /// The slot of this number holds the producer back for nobody, or there is none.
+    NotGated {
+        /// The number.
+        slot: u32,
+    },
+    /// The consumer in the slot of this number lives, and was promised that nothing is overwritten before it releases it.
+    NotEvictable {
+        /// The number.
+        slot: u32,
+        /// Its process id as it wrote it, a hint only.
+        pid: u32,
     },
     /// The start asked for is no longer, or not yet, in the ring.
     StartGone {
@@ -186,59 +252,35 @@ pub enum Error {
     },
 }
 
-/// Where the ring contradicts itself, and how.
+/// Whose a file is, and who may do what with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Corruption {
-    /// Byte position in the stream.
-    pub position: u64,
-    /// What is wrong there.
-    pub what: &'static str,
+pub struct Rights {
+    /// User id of its owner.
+    pub user: u32,
+    /// Its group id.
+    pub group: u32,
+    /// Its permission bits, as in `chmod`.
+    pub mode: u32,
 }
 
-/// Why a record was not sent.
+/// What there is too little of for a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SendError {
-    /// A gated consumer has not released the space yet. Try again, or use a form that waits.
-    Full,
-    /// The deadline passed while a gated consumer held the space.
-    TimedOut,
-    /// The batch holds half the ring: publish it and go on with another.
-    BatchFull,
-    /// The record is larger than half the ring allows.
-    TooLarge {
-        /// Its payload bytes.
-        len: usize,
-        /// Most payload bytes of a record on this ring.
-        max: usize,
-    },
-    /// The handle came over a `fork`; it belongs to the parent.
-    Forked,
-    /// Part of the ring's memory is gone, and the record with it. Final for this handle; see [`Error::Truncated`].
-    Truncated,
+pub enum Shortage {
+    /// Room on the file system, or in the user's quota there.
+    FileSystem,
+    /// Files (inodes) on the file system.
+    Files,
+    /// Memory that the control group of this process may have: it is charged for a ring in memory.
+    ControlGroup,
+    /// Memory of the machine, or its huge pages.
+    Memory,
 }
 
-/// Why nothing more is received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecvError {
-    /// Everything was received and the producer ended cleanly. Another producer may open the ring and go on.
-    Closed,
-    /// Everything was received and the producer died. Another producer may open the ring and go on.
-    ProducerGone,
-    /// Another process wrote garbage into the ring. Final for this handle.
-    Corrupt(Corruption),
-    /// The handle came over a `fork`; it belongs to the parent.
-    Forked,
-    /// Part of the ring's memory is gone. Final for this handle; see [`Error::Truncated`].
-    Truncated,
-}
-
-/// What makes a handle useless for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Forked,
-    Truncated,
+impl From<Corruption> for Error {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt(corruption)
+    }
 }
 
 impl From<Fault> for Error {
@@ -250,165 +292,6 @@ impl From<Fault> for Error {
     }
 }
 
-impl From<Fault> for SendError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Forked => Self::Forked,
-            Fault::Truncated => Self::Truncated,
-        }
-    }
-}
-
-impl From<Fault> for RecvError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Forked => Self::Forked,
-            Fault::Truncated => Self::Truncated,
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exists { path } => {
-                write!(f, "{}: there is a file already; open it, or remove it first", path.display())
-            }
-            Self::NotFound { path } => {
-                write!(f, "{}: no such file; create the ring first, or check the path", path.display())
-            }
-            Self::NoDirectory { path } => {
-                write!(f, "{}: no such directory; make it first, or check the path", path.display())
-            }
-            Self::NotRegular { path, kind } => {
-                write!(f, "{}: this is a {kind}, and a ring is a regular file; use another path", path.display())
-            }
-            Self::Permission { path, action } => write!(
-                f,
-                "{}: no permission to {action}; ask the owner for it (rings are made with mode 0600 unless told \
-                 otherwise)",
-                path.display()
-            ),
-            Self::Filesystem { path, kind } => write!(
-                f,
-                "{}: {kind} does not keep memory and locks coherent between processes; put the ring on tmpfs \
-                 (/dev/shm), ext4, xfs or btrfs",
-                path.display()
-            ),
-            Self::NoSpace { path, bytes } => write!(
-                f,
-                "{}: the file system has no room for the {bytes} bytes of the ring; free some, or ask for a \
-                 smaller capacity",
-                path.display()
-            ),
-            Self::NotARing { path } => {
-                write!(f, "{}: not a quoit ring; check the path", path.display())
-            }
-            Self::TooShort { path, bytes } => write!(
-                f,
-                "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
-                 path, or remove it and create the ring anew",
-                path.display()
-            ),
-            Self::WrongSize { path, bytes, expected } => write!(
-                f,
-                "{}: {bytes} bytes, but its geometry asks for {expected}; it was cut off or grown: remove it and \
-                 create the ring anew",
-                path.display()
-            ),
-            Self::Sparse { path } => write!(
-                f,
-                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring anew \
-                 (copies of rings are not rings)",
-                path.display()
-            ),
-            Self::Version { path, major, minor } => write!(
-                f,
-                "{}: format version {major}.{minor}, and this build reads {}.0 to {}.{}; use the quoit it was \
-                 made with, or create the ring anew",
-                path.display(),
-                crate::layout::MAJOR,
-                crate::layout::MAJOR,
-                crate::layout::MINOR
-            ),
-            Self::Foreign { path, what } => write!(
-                f,
-                "{}: made on a machine with another {what}; rings cannot move between such machines: create the \
-                 ring anew on this one",
-                path.display()
-            ),
-            Self::Damaged { path, what } => write!(
-                f,
-                "{}: the identity page is damaged ({what}); remove the file and create the ring anew",
-                path.display()
-            ),
-            Self::EarlierBoot { path } => write!(
-                f,
-                "{}: left over from before the machine was last started; remove it and create the ring anew",
-                path.display()
-            ),
-            Self::Corrupt(corruption) => corruption.fmt(f),
-            Self::ProducerAlive { pid } => write!(
-                f,
-                "the ring has a living producer (process {pid} by its own account); a stopped process is alive \
-                 too: end it before another takes over"
-            ),
-            Self::SlotsTaken { slots, saved } => write!(
-                f,
-                "all {slots} consumer slots are taken, {saved} of them by names whose consumers are away; forget \
-                 a name, end a consumer, or create the ring with more slots"
-            ),
-            Self::NameInUse { name } => {
-                write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
-            }
-            Self::NameUnknown { name } => {
-                write!(f, "the ring knows no consumer by the name {name:?}; check the spelling, and the ring")
-            }
-            Self::SlotUnknown { slot } => {
-                write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
-            }
-            Self::BadName { name } => {
-                write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
-            }
-            Self::StartGone { asked, oldest, next } => write!(
-                f,
-                "sequence {asked} is not in the ring: it holds {oldest} up to, but not including, {next}; start \
-                 at oldest or newest"
-            ),
-            Self::GatedOnly => f.write_str(
-                "the ring was created for gated consumers only, since its producer writes in place; attach gated \
-                 without a deadline",
-            ),
-            Self::Capacity { asked } => {
-                write!(f, "a capacity of {asked} bytes: it must be a power of two from 4 KiB to 1 TiB")
-            }
-            Self::BadOption { what } => f.write_str(what),
-            Self::Forked => FORKED.fmt(f),
-            Self::Truncated => TRUNCATED.fmt(f),
-            Self::NotSealed { what } => write!(
-                f,
-                "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
-                 through them: take no ring from this peer, or ask it for one made with Options::sealed"
-            ),
-            Self::TooManyHandles { limit } => {
-                write!(f, "this process has {limit} open ring handles, the most it can guard; drop some")
-            }
-            Self::Io { path, action, source } if path.as_os_str().is_empty() => {
-                write!(f, "could not {action}: {source}")
-            }
-            Self::Io { path, action, source } => {
-                write!(f, "{}: could not {action}: {source}", path.display())
-            }
-        }
-    }
-}
-
-const FORKED: &str =
-    "this handle came over a fork and belongs to the parent; open the ring anew in the child";
-
-const TRUNCATED: &str = "memory of the ring is gone: its file was cut short, or the file system had no page to give; drop \
-                         the handle, see who writes to the file, and create the ring anew";
-
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -417,62 +300,3 @@ impl std::error::Error for Error {
         }
     }
 }
-
-impl fmt::Display for Corruption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the ring contradicts itself at position {}: {}; another process wrote garbage into it: remove the \
-             file and create the ring anew",
-            self.position, self.what
-        )
-    }
-}
-
-impl std::error::Error for Corruption {}
-
-impl From<Corruption> for Error {
-    fn from(corruption: Corruption) -> Self {
-        Self::Corrupt(corruption)
-    }
-}
-
-impl From<Corruption> for RecvError {
-    fn from(corruption: Corruption) -> Self {
-        Self::Corrupt(corruption)
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("the ring is full: a gated consumer has not released the space yet"),
-            Self::TimedOut => f.write_str("the ring was still full when the deadline passed"),
-            Self::BatchFull => f.write_str("the batch holds half the ring; publish it and start another"),
-            Self::TooLarge { len, max } => {
-                write!(
-                    f,
-                    "a record of {len} bytes: this ring takes up to {max}; create it with a larger capacity"
-                )
-            }
-            Self::Forked => FORKED.fmt(f),
-            Self::Truncated => TRUNCATED.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SendError {}
-
-impl fmt::Display for RecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the producer closed the ring and everything was received"),
-            Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
-            Self::Corrupt(corruption) => corruption.fmt(f),
-            Self::Forked => FORKED.fmt(f),
-            Self::Truncated => TRUNCATED.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RecvError {}

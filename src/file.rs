@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
-use crate::error::Error;
+use crate::error::{Error, Shortage};
 use crate::fork::Descriptor;
 use crate::identity::Identity;
 use crate::layout::{Geometry, IDENTITY_BYTES, identity};
@@ -46,8 +46,8 @@ pub(crate) fn draft(
     let mut geometry = geometry.clone();
     geometry.alignment = geometry.alignment.max(check_filesystem(directory.as_fd(), path)?);
     geometry.check()?;
-    if retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)).is_ok() {
-        return Err(Error::Exists { path: path.into() });
+    if let Ok(stat) = retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
+        return Err(taken(path, &stat));
     }
     let bytes = geometry.file_bytes();
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -55,7 +55,7 @@ pub(crate) fn draft(
         let made = retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR));
         made.map_err(|errno| match errno {
             // Not even for a file without contents: the inodes have run out.
-            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: path.into(), bytes },
+            Errno::NOSPC | Errno::DQUOT => no_space(path, bytes, Shortage::Files),
             _ => refusal(path, "create a file in its directory", errno),
         })
     })?;
@@ -64,7 +64,7 @@ pub(crate) fn draft(
         .map_err(|errno| refusal(path, "set the mode of the file", errno))?;
     allocate(file.as_fd(), bytes).map_err(|errno| match errno {
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::NOMEM => {
-            Error::NoSpace { path: path.into(), bytes }
+            no_space(path, bytes, Shortage::FileSystem)
         }
         _ => refusal(path, "allocate the file", errno),
     })?;
@@ -81,14 +81,27 @@ impl Draft {
             retry_on_intr(|| fs::linkat(CWD, &source, &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW));
         let action = "give the finished file its name (is /proc mounted?)";
         linked.map_err(|errno| match errno {
-            Errno::EXIST => Error::Exists { path: self.path.clone() },
-            Errno::NOSPC | Errno::DQUOT => Error::NoSpace { path: self.path.clone(), bytes: self.bytes },
+            Errno::EXIST => {
+                match retry_on_intr(|| fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)) {
+                    Ok(stat) => taken(&self.path, &stat),
+                    Err(_) => Error::Exists { path: self.path.clone() },
+                }
+            }
+            Errno::NOSPC | Errno::DQUOT => no_space(&self.path, self.bytes, Shortage::Files),
             // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
             Errno::NOENT | Errno::NOTDIR => {
                 Error::Io { path: self.path.clone(), action, source: errno.into() }
             }
             _ => refusal(&self.path, action, errno),
         })
+    }
+}
+
+/// The error for a path that names something already. Nobody is to be told to remove a directory or a device.
+fn taken(path: &Path, stat: &Stat) -> Error {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Error::Exists { path: path.into() },
+        kind => Error::NotRegular { path: path.into(), kind: kind_name(kind) },
     }
 }
 
@@ -106,6 +119,10 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
         Errno::NOENT => Error::NoDirectory { path: directory.into() },
         _ => refusal(directory, "open the directory", errno),
     })
+}
+
+pub(crate) fn no_space(path: &Path, bytes: u64, shortage: Shortage) -> Error {
+    Error::NoSpace { path: path.into(), bytes, shortage, free: None, largest: None }
 }
 
 /// Allocates every block of a file.
@@ -301,7 +318,8 @@ fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
 pub(crate) fn refusal(path: &Path, action: &'static str, errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => Error::NotFound { path: path.into() },
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::Permission { path: path.into(), action },
+        Errno::ACCESS | Errno::PERM => Error::Permission { path: path.into(), action, rights: None },
+        Errno::ROFS => Error::ReadOnly { path: path.into() },
         Errno::OPNOTSUPP => Error::Filesystem { path: path.into(), kind: "this file system".to_owned() },
         _ => Error::Io { path: path.into(), action, source: io::Error::from(errno) },
     }

@@ -50,6 +50,16 @@ fn read(entry: &IndexEntry) -> Option<Place> {
     (position == again).then_some(Place { position, sequence, bytes })
 }
 
+/// When the newest entry was written, wall clock. A hint: the entry may be written anew while it is read.
+pub(crate) fn noted_ns(areas: Areas<'_>) -> Option<u64> {
+    let noted = areas.index.iter().filter_map(|entry| {
+        let place = read(entry)?;
+        Some((place.position, entry.time_ns.load(at!(I_READ_FIELDS, Relaxed))))
+    });
+    let newest = noted.reduce(|a, b| if after(b.0, a.0) { b } else { a });
+    newest.map(|(_, time_ns)| time_ns).filter(|time_ns| *time_ns > 0)
+}
+
 /// The places that can still be read from, in no order.
 fn intact(areas: Areas<'_>) -> impl Iterator<Item = Place> + '_ {
     areas.index.iter().filter_map(move |entry| {

@@ -117,9 +117,9 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if there is something at the path, [`Error::NoSpace`] if the file system has no room
-    /// for the whole ring, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
-    /// processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
+    /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else,
+    /// [`Error::NoSpace`] if the file system has no room for the whole ring, [`Error::Filesystem`] if it is none that
+    /// keeps memory and locks coherent between processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
     /// behind on an error.
     #[cfg(not(loom))]
     pub fn create(&self, path: impl AsRef<Path>) -> Result<(), Error> {
@@ -159,6 +159,7 @@ impl Options {
             gated_only: self.gated_only,
             wait: self.wait,
             hard_limit_ns: self.hard_limit.map_or(0, duration_ns),
+            sealed: false,
             origin_position: self.origin_position,
             origin_sequence: self.origin_sequence,
         };

@@ -28,15 +28,15 @@ impl Receiver {
     /// Records that take no more than a look at their header.
     #[inline(always)]
     fn drain_near(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let Self { region, reader, copies, lent, .. } = self;
+        let Self { region, reader, copies, lent, gated, .. } = self;
         // First of all: after a fork there is no memory behind the areas.
         if region.broken() {
             return 0;
         }
         let areas = region.areas();
-        let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
+        let (tripwire, space) = (region.tripwire(), gated.then_some(&areas.control.space.word));
         // As in `step_near`, before each record: anything may have happened in `each`.
-        let goes_on = || !tripwire.broken() && !wait::is_armed(space);
+        let goes_on = || !tripwire.broken() && !space.is_some_and(wait::is_armed);
         if let Some(stride) = reader.stride(areas) {
             Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
                 each(Event::Record(Record::lent(sequence, len as usize, words)));

@@ -17,7 +17,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
-use crate::error::Error;
+use crate::error::{Error, Shortage};
 use crate::file;
 use crate::fork::Descriptor;
 use crate::identity::Identity;
@@ -219,7 +219,7 @@ fn records_bytes(geometry: &Geometry) -> u64 {
 fn memory(name: &std::ffi::CStr, bytes: u64, mode: u32) -> Result<Descriptor, Error> {
     let refused = |errno| match errno {
         Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG => {
-            Error::NoSpace { path: NAME.into(), bytes }
+            file::no_space(NAME.as_ref(), bytes, Shortage::Memory)
         }
         errno => io_error("make memory that can be sealed", errno),
     };

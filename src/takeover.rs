@@ -35,6 +35,7 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
     let mode = negotiate(region.geometry().wait);
     let epoch = begin_epoch(areas, published, mode);
+    show_nobody(areas);
     Ok(Succession { writer, mode, epoch })
 }
 
@@ -92,6 +93,16 @@ fn negotiate(asked: WaitMode) -> WaitMode {
     }
 }
 
+/// Whom the last producer waited for, and since when holds run, is its own account.
+fn show_nobody(areas: Areas<'_>) {
+    areas.head.counters.blocked.store(0, at!(C_WRITE, Relaxed));
+    for slot in areas.slots {
+        if slot.gate.held_ns.load(at!(C_READ, Relaxed)) != 0 {
+            slot.gate.held_ns.store(0, at!(C_WRITE, Relaxed));
+        }
+    }
+}
+
 fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     let reserve = &areas.head.reserve;
     let epoch = reserve.epoch.load(at!(T_EPOCH_READ, Relaxed)).wrapping_add(1);
@@ -105,5 +116,7 @@ fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     // Without it: a consumer tells of the new producer where the one before the last began.
     reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
     wait::announce(&areas.control.data.word);
+    // A predecessor that was killed in its sleep left its mark, for which every gated consumer looks.
+    wait::disarm(&areas.control.space.word);
     epoch
 }

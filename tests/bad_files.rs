@@ -105,6 +105,10 @@ fn path_of(error: &Error) -> Option<&Path> {
         | Error::NoDirectory { path }
         | Error::NotRegular { path, .. }
         | Error::Permission { path, .. }
+        | Error::ReadOnly { path }
+        | Error::ForeignOwner { path, .. }
+        | Error::FileSizeLimit { path, .. }
+        | Error::Copied { path }
         | Error::Filesystem { path, .. }
         | Error::NoSpace { path, .. }
         | Error::NotARing { path }
@@ -128,12 +132,18 @@ fn advice(error: &Error) -> &'static str {
         Error::NoDirectory { .. } => "no such directory; make it first",
         Error::NotRegular { .. } => "use another path",
         Error::Permission { .. } => "ask the owner",
+        Error::ReadOnly { .. } => "another file system",
+        Error::ForeignOwner { .. } => "use another path",
+        Error::FileSizeLimit { .. } => "raise RLIMIT_FSIZE",
+        Error::NoProducer => "forget",
+        Error::ReadLocked { .. } => "see who has the file open",
         Error::Filesystem { .. } => "put the ring on",
         Error::NoSpace { .. } => "free some",
         Error::NotARing { .. } => "check the path",
         Error::TooShort { .. }
         | Error::WrongSize { .. }
         | Error::Sparse { .. }
+        | Error::Copied { .. }
         | Error::EarlierBoot { .. } => "remove it and create the ring anew",
         Error::Version { .. } => "use the quoit it was made with",
         Error::Foreign { .. } => "create the ring anew",

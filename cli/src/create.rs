@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quoit::{Options, WaitMode};
+use quoit::{Error, Inspector, Options, Snapshot, WaitMode};
 
 use crate::exit::Exit;
 use crate::output::say;
-use crate::units;
+use crate::{shown, units};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where: best on a tmpfs such as /dev/shm
     path: PathBuf,
-    /// Bytes of records the ring holds: a power of two
+    /// Bytes of records the ring holds: a power of two from 4 KiB to 1 TiB
     #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "16MiB")]
     capacity: u64,
-    /// How many consumers there can be at once, named ones that are away included
+    /// How many consumers there can be at once, 1 to 1,024, named ones that are away included
     #[arg(long, value_name = "N", default_value_t = 32)]
     slots: u32,
     /// How the two sides agree about sleeping
@@ -34,9 +34,12 @@ pub(crate) struct Args {
     /// Align the file to huge pages of 2 MiB, for pub --huge and sub --huge; it grows by up to 6 MiB
     #[arg(long)]
     huge: bool,
-    /// Permissions of the file
+    /// Permissions of the file, in octal
     #[arg(long, value_parser = units::mode, default_value = "0600")]
     mode: u32,
+    /// A ring that is there already is left as it is, and that is no failure; in what it differs is said
+    #[arg(long)]
+    if_missing: bool,
     /// Say nothing on success
     #[arg(long, short)]
     quiet: bool,
@@ -52,26 +55,92 @@ enum Wait {
     Spin,
 }
 
+impl Wait {
+    fn mode(self) -> WaitMode {
+        match self {
+            Self::Membarrier => WaitMode::Membarrier,
+            Self::Fence => WaitMode::Fence,
+            Self::Spin => WaitMode::Spin,
+        }
+    }
+}
+
+/// As `--wait` takes it.
+pub(crate) fn mode_word(mode: WaitMode) -> &'static str {
+    match mode {
+        WaitMode::Membarrier => "membarrier",
+        WaitMode::Fence => "fence",
+        WaitMode::Spin => "spin",
+    }
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut options = Options::new()
         .capacity(args.capacity)
         .slots(args.slots)
         .express(!args.no_express)
-        .wait(match args.wait {
-            Wait::Membarrier => WaitMode::Membarrier,
-            Wait::Fence => WaitMode::Fence,
-            Wait::Spin => WaitMode::Spin,
-        })
+        .wait(args.wait.mode())
         .gated_only(args.gated_only)
         .huge_pages(args.huge)
         .mode(args.mode);
     if let Some(limit) = args.hard_limit {
         options = options.hard_limit(limit);
     }
-    options.create(&args.path)?;
-    if !args.quiet {
-        let capacity = units::bytes(args.capacity);
-        say(format_args!("created {}: {capacity}, {} slots", args.path.display(), args.slots));
+    for attempt in 0.. {
+        match options.create(&args.path) {
+            Ok(()) => {
+                if !args.quiet {
+                    let (capacity, slots) =
+                        (units::bytes(args.capacity), units::counted(args.slots.into(), "slot"));
+                    say(format_args!("created {}: {capacity}, {slots}", shown::path(&args.path)));
+                }
+                break;
+            }
+            Err(Error::Exists { .. }) if args.if_missing => match Inspector::open(&args.path) {
+                Ok(inspector) => {
+                    leave(&args, &inspector.snapshot()?);
+                    break;
+                }
+                // Removed in between: there is room for another now.
+                Err(Error::NotFound { .. }) if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Somebody who makes and removes rings at this path all the time does not keep this busy for ever.
+const ATTEMPTS: u32 = 100;
+
+/// Says what there is already, and where it is not what was asked for.
+fn leave(args: &Args, ring: &Snapshot) {
+    let differences = differences(args, ring);
+    if differences.is_empty() && args.quiet {
+        return;
+    }
+    let differs = if differences.is_empty() {
+        String::new()
+    } else {
+        format!("; not what was asked for: {}", differences.join(", "))
+    };
+    let path = shown::path(&args.path);
+    say(format_args!("{path}: there is a ring already, left as it is{differs}"));
+}
+
+fn differences(args: &Args, ring: &Snapshot) -> Vec<String> {
+    let limit = |limit: Option<Duration>| limit.map_or_else(|| "no hard limit".into(), units::time);
+    let wait = |mode| format!("wait by {}", mode_word(mode));
+    let yes = |yes: bool, words: &str| if yes { words.to_owned() } else { format!("not {words}") };
+    let pairs = [
+        (units::bytes(ring.capacity), units::bytes(args.capacity)),
+        (units::counted(ring.slots.into(), "slot"), units::counted(args.slots.into(), "slot")),
+        (limit(ring.hard_limit), limit(args.hard_limit)),
+        (yes(ring.gated_only, "for gated consumers only"), yes(args.gated_only, "for gated consumers only")),
+        (yes(ring.express, "express"), yes(!args.no_express, "express")),
+        (wait(ring.wait), wait(args.wait.mode())),
+    ];
+    let differ = pairs.into_iter().filter(|(there, asked)| there != asked);
+    differ.map(|(there, asked)| format!("{there} where {asked} was asked for")).collect()
 }

@@ -45,7 +45,7 @@ Exit codes:
     1  any failure without a code of its own
     2  the command line makes no sense
     3  no such file or name, or not a ring
-    4  a ring of another version, layout, machine or boot, or a damaged one
+    4  a ring of another version, layout, machine or boot, a damaged one, or a copy
     5  records were lost, with --fail-on-loss
     6  a time limit passed, or the ring was full without --wait
     7  the producer died before a clean end, with sub --until-closed
@@ -92,7 +92,7 @@ impl Exit {
             }
             if let Some(error) = cause.downcast_ref::<SendError>() {
                 return match error {
-                    SendError::Full | SendError::TimedOut => Self::Timeout,
+                    SendError::Full { .. } | SendError::TimedOut { .. } => Self::Timeout,
                     SendError::Truncated => Self::RingGone,
                     _ => Self::Failed,
                 };
@@ -128,8 +128,12 @@ impl Exit {
             | Error::Damaged { .. }
             | Error::WrongSize { .. }
             | Error::Sparse { .. }
+            | Error::Copied { .. }
             | Error::EarlierBoot { .. } => Self::Mismatch,
-            Error::ProducerAlive { .. } | Error::SlotsTaken { .. } | Error::NameInUse { .. } => Self::InUse,
+            Error::ProducerAlive { .. }
+            | Error::SlotsTaken { .. }
+            | Error::NameInUse { .. }
+            | Error::ReadLocked { .. } => Self::InUse,
             Error::Exists { .. } => Self::Exists,
             Error::Truncated => Self::RingGone,
             Error::Capacity { .. } | Error::BadOption { .. } | Error::BadName { .. } => Self::Usage,
@@ -196,7 +200,7 @@ mod tests {
         let error = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
         assert_eq!(Exit::of(&error), Exit::Done);
         assert_eq!(Exit::of(&anyhow::anyhow!("anything")), Exit::Failed);
-        assert_eq!(Exit::of(&anyhow::Error::new(SendError::Full)), Exit::Timeout);
+        assert_eq!(Exit::of(&anyhow::Error::new(SendError::Full { slot: 0 })), Exit::Timeout);
         assert_eq!(Exit::of(&anyhow::Error::new(RecvError::ProducerGone)), Exit::ProducerGone);
         assert_eq!(Exit::of(&anyhow::Error::new(Failure::new(Exit::Loss, "x"))), Exit::Loss);
     }

@@ -1,19 +1,27 @@
 //! The command `quoit`: make, feed, read and inspect shared-memory rings.
 
 mod bench;
+mod columns;
 mod create;
 mod demo;
 mod descriptor;
+mod evict;
 mod exit;
 mod forget;
 mod framing;
+mod hints;
 mod info;
+mod json;
+mod ls;
 mod memory;
 mod output;
 mod publish;
+mod remove;
+mod ring_file;
 mod shown;
 mod signals;
 mod standard;
+mod standing;
 mod sub;
 mod turn;
 mod units;
@@ -44,6 +52,9 @@ enum Verb {
     #[command(alias = "tail")]
     Sub(sub::Args),
     Info(info::Args),
+    Ls(ls::Args),
+    Rm(remove::Args),
+    Evict(evict::Args),
     /// Give up the place a named consumer left behind
     Forget(forget::Args),
     /// Print a completion script for a shell
@@ -73,12 +84,16 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<u8> {
     standard::check()?;
     signals::survive_file_size_limit()?;
-    let verb = Cli::parse().verb;
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
+        hints::explained(error, &Cli::command(), &words).exit()
+    });
     // What is measured is the library as others use it, on a ring that nobody else can get at.
-    if !matches!(verb, Verb::BenchChild(_)) {
+    if !matches!(cli.verb, Verb::BenchChild(_)) {
         quoit::guard_against_truncation()?;
     }
-    match verb {
+    match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
         Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),
@@ -87,6 +102,9 @@ fn run() -> anyhow::Result<u8> {
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
         Verb::Info(args) => info::run(args).map(|exit| exit as u8),
+        Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
+        Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
+        Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
         Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
     }

@@ -12,11 +12,21 @@ fn creators(path: &Path, options: &Options) -> [Result<(), Error>; 2] {
     [options.create(path), Producer::create(path, options).map(drop)]
 }
 
-/// Nobody makes a ring over what is there.
+/// Nobody makes a ring over a file that is there.
 fn exists(path: &Path) {
     for created in creators(path, &small()) {
         let error = created.unwrap_err();
         assert!(matches!(&error, Error::Exists { path: found } if found == path), "{error:?}");
+        is_helpful(&error);
+    }
+}
+
+/// Nor over anything else, and nobody is told to remove that.
+fn is_no_file(path: &Path) {
+    for created in creators(path, &small()) {
+        let error = created.unwrap_err();
+        assert!(matches!(&error, Error::NotRegular { path: found, .. } if found == path), "{error:?}");
+        assert!(!error.to_string().contains("remove"), "{error}");
         is_helpful(&error);
     }
 }
@@ -39,7 +49,7 @@ fn symbolic_links() {
     ];
     for path in links {
         refused!(path, Error::NotRegular { kind: "symbolic link", .. });
-        exists(&path);
+        is_no_file(&path);
     }
     assert!(!dangling.exists(), "something was made where a link leads");
     // A link on the way there is nobody's business.
@@ -52,21 +62,21 @@ fn what_is_no_regular_file() {
     let directory = ring.directory.path().join("directory");
     std::fs::create_dir(&directory).unwrap();
     refused!(directory, Error::NotRegular { kind: "directory", .. });
-    exists(&directory);
+    is_no_file(&directory);
 
     let fifo = ring.directory.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     refused!(fifo, Error::NotRegular { kind: "FIFO", .. });
-    exists(&fifo);
+    is_no_file(&fifo);
 
     let socket = ring.directory.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
     refused!(socket, Error::NotRegular { kind: "socket or device", .. });
-    exists(&socket);
+    is_no_file(&socket);
 
     for device in ["/dev/null", "/dev/zero", "/dev/random"] {
         refused!(device, Error::NotRegular { kind: "device", .. });
-        exists(Path::new(device));
+        is_no_file(Path::new(device));
     }
 }
 

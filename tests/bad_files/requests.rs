@@ -35,6 +35,24 @@ fn capacities() {
 }
 
 #[test]
+fn capacities_that_are_near() {
+    for (asked, near) in [
+        (0, "the smallest is 4 KiB"),
+        (4095, "the smallest is 4 KiB"),
+        (4097, "the nearest are 4 KiB and 8 KiB"),
+        (100 << 10, "the nearest are 64 KiB and 128 KiB"),
+        (64_000_000, "the nearest are 32 MiB and 64 MiB"),
+        (1_000_000_000, "the nearest are 512 MiB and 1 GiB"),
+        ((1 << 40) - 1, "the nearest are 512 GiB and 1 TiB"),
+        ((1 << 40) + 1, "the largest is 1 TiB"),
+        (u64::MAX, "the largest is 1 TiB"),
+    ] {
+        let error = small().capacity(asked).local().unwrap_err();
+        assert!(error.to_string().ends_with(near), "{asked}: {error}");
+    }
+}
+
+#[test]
 fn options() {
     let limit = Duration::from_millis(1);
     let wrong = [
@@ -246,8 +264,8 @@ fn records_too_large() {
 fn answers_of_an_open_ring() {
     let corruption = quoit::Corruption { position: 8, what: "a record out of sequence" };
     let texts = [
-        (SendError::Full.to_string(), "full"),
-        (SendError::TimedOut.to_string(), "deadline"),
+        (SendError::Full { slot: 0 }.to_string(), "full"),
+        (SendError::TimedOut { slot: 0 }.to_string(), "deadline"),
         (SendError::BatchFull.to_string(), "publish it"),
         (SendError::Forked.to_string(), "open the ring anew"),
         (RecvError::Closed.to_string(), "closed"),

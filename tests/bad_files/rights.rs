@@ -149,7 +149,7 @@ fn no_space(directory: &Path, options: &Options, needed: u64) {
     for refusal in refusals {
         let error = refusal.unwrap_err();
         assert!(
-            matches!(&error, Error::NoSpace { path: told, bytes } if *told == path && *bytes == needed),
+            matches!(&error, Error::NoSpace { path: told, bytes, .. } if *told == path && *bytes == needed),
             "{error:?}"
         );
         assert!(error.to_string().contains(&needed.to_string()), "{error}");
@@ -187,7 +187,7 @@ fn a_disk_mounted_read_only() {
         Producer::create(&path, &small()).unwrap().send(b"to be seen").unwrap();
         mount_tmpfs(directory, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, "size=1m");
         let writers: Vec<_> = ROLES.into_iter().filter(|role| !role.only_reads()).collect();
-        refused!(&writers; path, Error::Permission { .. });
+        refused!(&writers; path, Error::ReadOnly { .. });
         for role in [Role::Observe, Role::Inspect] {
             role.open(&path).unwrap();
         }
@@ -196,7 +196,7 @@ fn a_disk_mounted_read_only() {
             Producer::create(directory.join("new"), &small()).map(drop),
         ] {
             let error = refusal.unwrap_err();
-            assert!(matches!(error, Error::Permission { .. }), "{error:?}");
+            assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
             is_helpful(&error);
         }
         umount(directory).unwrap();

@@ -106,7 +106,7 @@ fn many_at_once_stop_where_one_would(setup: Setup) {
     let next = sent.next();
     let payloads = (0..).map(|n| payload(next.wrapping_add(n), 120));
     let mut batch = producer.batch();
-    assert_eq!(batch.try_send_all(payloads), Err(SendError::Full));
+    assert_eq!(batch.try_send_all(payloads), Err(SendError::Full { slot: 0 }));
     assert_eq!(batch.records(), 8, "a quarter of 4 KiB");
     assert_eq!(batch.publish(), Some(next.wrapping_add(7)));
     sent.lens.extend([120; 8]);
@@ -353,14 +353,14 @@ fn a_batch_held_up_by_a_gate_keeps_what_it_has(setup: Setup) {
     for already in 0..8 {
         batch.try_send(&staged(&sent, already, 56)).unwrap();
     }
-    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full));
-    assert_eq!(batch.try_claim(0).err(), Some(SendError::Full));
-    assert_eq!(batch.send_deadline(&[1; 56], Instant::now()), Err(SendError::TimedOut));
+    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
+    assert_eq!(batch.try_claim(0).err(), Some(SendError::Full { slot: 0 }));
+    assert_eq!(batch.send_deadline(&[1; 56], Instant::now()), Err(SendError::TimedOut { slot: 0 }));
     assert_eq!(batch.records(), 8);
     oracle.take(&sent, &mut consumer, 1);
     consumer.release();
     batch.try_send(&staged(&sent, 8, 56)).unwrap();
-    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full));
+    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
     assert_eq!(batch.publish(), Some(sent.next().wrapping_add(8)));
     sent.lens.extend([56; 9]);
     oracle.catch_up(&sent, &mut consumer);

@@ -239,9 +239,9 @@ fn gates_hold_for_the_next_producer(setup: Setup) {
     sent.fill(&mut producer, 56);
     drop(producer);
     let mut producer = ring.producer();
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
     oracle.keep_up(&sent, &mut consumer);
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full), "the one who is away as well");
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }), "the one who is away as well");
     ring.forget("held").unwrap();
     assert_eq!(sent.fill(&mut producer, 56), 64);
     oracle.keep_up(&sent, &mut consumer);

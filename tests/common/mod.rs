@@ -228,7 +228,7 @@ impl Sent {
             assert!(count < 1 << 20, "the ring never fills: its gate does not hold");
             match producer.try_send(&payload(self.next(), len)) {
                 Ok(_) => self.lens.push(len),
-                Err(quoit::SendError::Full) => return count,
+                Err(quoit::SendError::Full { .. }) => return count,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -95,7 +95,7 @@ fn every_size(directory: &std::path::Path, options: &Options, slots: u32, needed
             _ => Producer::open_or_create(&ring, options).map(drop),
         };
         match created {
-            Err(Error::NoSpace { path, bytes }) => {
+            Err(Error::NoSpace { path, bytes, .. }) => {
                 assert_eq!((&path, bytes), (&ring, needed));
                 assert_eq!((disk.files(), disk.free()), (0, free), "{pages} pages: something is left behind");
             }

@@ -79,7 +79,7 @@ fn every_size(directory: &Path) -> u64 {
         };
         match created {
             Ok(()) => break,
-            Err(Error::NoSpace { path, bytes }) => assert_eq!((&path, bytes), (&ring, needed)),
+            Err(Error::NoSpace { path, bytes, .. }) => assert_eq!((&path, bytes), (&ring, needed)),
             Err(error) => panic!("{pages} pages: {error}"),
         }
         assert_eq!((files_in(directory), free_bytes(directory)), (0, free), "nothing is left behind");

@@ -25,7 +25,7 @@ fn fill(producer: &mut Producer) -> u64 {
     loop {
         match producer.try_send(&[7; 200]) {
             Ok(_) => {}
-            Err(SendError::Full) => return producer.next_sequence(),
+            Err(SendError::Full { .. }) => return producer.next_sequence(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -121,7 +121,7 @@ fn a_stopped_consumer_holds_the_producer_up_and_loses_nothing() {
     consumer.tell(sent + 1);
     let start = Instant::now();
     let pause = Duration::from_millis(500);
-    assert_eq!(producer.send_deadline(&[7; 200], start + pause), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[7; 200], start + pause), Err(SendError::TimedOut { slot: 0 }));
     assert!(start.elapsed() >= pause);
     let meanwhile = snapshot(&ring);
     assert_eq!((meanwhile.reclaims, meanwhile.evictions, meanwhile.next_sequence), (0, 0, sent));
@@ -227,7 +227,7 @@ fn a_name_that_is_held_holds_the_producer_up_for_its_time_and_no_other_does() {
     fill(&mut producer);
     consumer.kill();
     let start = Instant::now();
-    assert_eq!(producer.send_deadline(&[1], start + hold), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[1], start + hold), Err(SendError::TimedOut { slot: 0 }));
     let waited = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| time_to_send(&mut producer));
         sleep(Duration::from_millis(50));

@@ -57,7 +57,10 @@ fn head(page: &mut String, document: &Document) {
         let count = count(verdict);
         put(page, &format!("<span class=\"tile {class}\"><b>{count}</b> {}</span>", verdict.word()));
     }
-    put(page, &format!("<span class=\"tile\"><b>{}</b> targets</span>\n</p>", judged.len()));
+    // The tiles before it add up to the last.
+    let missing = judged.iter().filter(|judged| judged.verdict.is_none()).count();
+    put(page, &format!("<span class=\"tile\"><b>{missing}</b> not measured</span>"));
+    put(page, &format!("<span class=\"tile sum\">of <b>{}</b> targets</span>\n</p>", judged.len()));
     for warning in words::warnings(document) {
         put(page, &format!("<p class=\"warning\">{}</p>", escape(&warning)));
     }
@@ -69,7 +72,7 @@ fn head(page: &mut String, document: &Document) {
 }
 
 fn targets(page: &mut String, document: &Document) {
-    put(page, "<section>\n<h2>Targets</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>#</th><th>what</th>");
+    put(page, "<section>\n<h2>Targets</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>what</th>");
     for name in ["ratio", "quartiles", "target", "verdict", "rounds"] {
         put(page, &format!("<th class=\"number\">{name}</th>"));
     }
@@ -77,16 +80,13 @@ fn targets(page: &mut String, document: &Document) {
     for Judged { outcome, what, ratio, target, verdict } in document.judged() {
         let sign = if what.is_empty() { words::sign(outcome.ratio_of) } else { "≤" };
         let (word, class) = match verdict {
-            None => ("no round kept", ""),
+            None => ("not measured", ""),
             Some(verdict) if verdict.is_met() => (verdict.word(), "good"),
             Some(verdict) => (verdict.word(), "bad"),
         };
         let share =
             outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share));
-        put(
-            page,
-            &format!("<tr><td>{}</td><td>{}{what}{share}</td>", target.number, escape(&words::row(outcome))),
-        );
+        put(page, &format!("<tr><td>{}{what}{share}</td>", escape(&words::row(outcome))));
         put(page, &number(&words::ratio(ratio.map(|ratio| ratio.median))));
         put(page, &number(&words::quartiles(ratio)));
         put(page, &number(&format!("{sign} {:.2}", target.ratio)));

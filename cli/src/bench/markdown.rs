@@ -57,10 +57,9 @@ fn table(document: &Document) -> String {
     let mut judged = document.judged();
     // 4 before 4b before 5, and within one of them in the order in which they were measured.
     judged.sort_by_key(|judged| place(&judged.target.number));
-    let met = judged.iter().filter(|judged| judged.verdict.is_some_and(Verdict::is_met)).count();
-    line(format_args!("\n{met} of {} targets met.\n", judged.len()));
-    line(format_args!("| # | what | floor | quoit | ratio | quartiles | target | verdict | rounds |"));
-    line(format_args!("|---|---|---:|---:|---:|---:|---:|---|---:|"));
+    line(format_args!("\n{}.\n", words::met(document)));
+    line(format_args!("| what | floor | quoit | ratio | quartiles | target | verdict | rounds |"));
+    line(format_args!("|---|---:|---:|---:|---:|---:|---|---:|"));
     for judged in &judged {
         let Judged { outcome, what, ratio, target, verdict } = judged;
         let time = |times: Option<super::document::Times>| {
@@ -75,15 +74,14 @@ fn table(document: &Document) -> String {
         let share =
             outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share));
         line(format_args!(
-            "| {} | {}{what}{share} | {} | {} | **{}** | {} | {sign} {:.2} | {} | {}{} |",
-            target.number,
+            "| {}{what}{share} | {} | {} | **{}** | {} | {sign} {:.2} | {} | {}{} |",
             words::row(outcome),
             time(outcome.floor_ns),
             time(outcome.quoit_ns),
             words::ratio(ratio.map(|ratio| ratio.median)),
             words::quartiles(*ratio),
             target.ratio,
-            verdict.map_or("no round kept", Verdict::word),
+            verdict.map_or("not measured", Verdict::word),
             outcome.kept,
             if outcome.discarded > 0 { format!(", {} discarded", outcome.discarded) } else { String::new() },
         ));

@@ -60,8 +60,8 @@ pub(crate) struct Args {
     /// These workloads only
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
     only: Vec<Workload>,
-    /// How many rounds, however long they take; otherwise until 25 of each are kept, or the time is up: five minutes,
-    /// or 17 seconds with --quick
+    /// How many rounds, 1 to 10,000, however long they take; otherwise until 25 of each are kept, or the time is up: five
+    /// minutes, or 17 seconds with --quick
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
     /// The two CPUs to run on; otherwise two cores that share a cache
@@ -135,7 +135,13 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
 fn two_cpus(text: &str) -> Result<[usize; 2], String> {
     let cpus =
         text.split_once(',').and_then(|(first, second)| Some([first.parse().ok()?, second.parse().ok()?]));
-    cpus.ok_or_else(|| "name two CPUs by their numbers, as in 0,1".to_owned())
+    match cpus {
+        None => Err("name two CPUs by their numbers, as in 0,1".to_owned()),
+        Some([first, second]) if first == second => {
+            Err(format!("the two processes need a CPU each, not both CPU {first}: name two, as in 0,1"))
+        }
+        Some(cpus) => Ok(cpus),
+    }
 }
 
 fn measure(args: &Args) -> Result<Document> {

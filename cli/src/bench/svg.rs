@@ -7,11 +7,14 @@ use super::html::escape;
 use super::latencies::Latencies;
 use super::plan::Ratio;
 use super::words;
+use crate::units;
 
 /// Bars: the width of everything, where they begin and end, and the height of one.
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 150.0;
-const RIGHT: f64 = 640.0;
+const RIGHT: f64 = 570.0;
+/// Where the figures stand: right of everything that is drawn, so that no line runs through them.
+const VALUES: f64 = RIGHT + 14.0;
 const ROW: f64 = 30.0;
 
 /// A ratio each, with its quartiles, the floor at 1 and the target.
@@ -42,7 +45,7 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
         let middle = top + ROW / 2.0;
         text(&mut svg, "label", LEFT - 10.0, middle + 4.0, "end", &outcome.label);
         let Some(ratio) = outcome.ratio else {
-            text(&mut svg, "tick", LEFT + 8.0, middle + 4.0, "start", "no round was kept");
+            text(&mut svg, "tick", LEFT + 8.0, middle + 4.0, "start", "not measured");
             continue;
         };
         let class = match outcome.verdict {
@@ -93,13 +96,7 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
             }
             _ => format!("{:.2}", ratio.median),
         };
-        let after = high.max(outcome.target.as_ref().map_or(at, |target| x(target.ratio)));
-        // Right of the bar, unless that is out of the picture.
-        if after + 150.0 < WIDTH {
-            text(&mut svg, "value", after + 8.0, middle + 4.0, "start", &words);
-        } else {
-            text(&mut svg, "value", WIDTH - 2.0, middle + 4.0, "end", &words);
-        }
+        text(&mut svg, "value", VALUES, middle + 4.0, "start", &words);
     }
     svg.push_str("</svg>\n");
     svg
@@ -155,7 +152,7 @@ pub(crate) fn curves(outcome: &Outcome) -> Option<String> {
                 );
                 // Over many decades the powers of ten are enough.
                 if step == 1.0 || high - low < 3.0 {
-                    text(&mut svg, "tick", left - 5.0, at + 4.0, "end", &short(nanos));
+                    text(&mut svg, "tick", left - 5.0, at + 4.0, "end", &units::nanos(nanos, 3));
                 }
             }
         }
@@ -187,15 +184,6 @@ fn ticks(most: f64) -> Vec<f64> {
         ticks.push(1.0);
     }
     ticks
-}
-
-fn short(nanos: f64) -> String {
-    match nanos {
-        ..1e3 => format!("{nanos} ns"),
-        1e3..1e6 => format!("{} us", nanos / 1e3),
-        1e6..1e9 => format!("{} ms", nanos / 1e6),
-        _ => format!("{} s", nanos / 1e9),
-    }
 }
 
 fn begin(width: f64, height: f64, title: &str) -> String {

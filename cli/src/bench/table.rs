@@ -36,10 +36,7 @@ pub(crate) fn table(document: &Document) -> String {
             record(&mut line, outcome);
         }
     }
-    let judged = document.judged();
-    let met =
-        judged.iter().filter(|judged| judged.verdict.is_some_and(super::document::Verdict::is_met)).count();
-    line(format_args!("\n{met} of {} targets met", judged.len()));
+    line(format_args!("\n{}", words::met(document)));
     text
 }
 

@@ -3,8 +3,9 @@
 use quoit_floors::machine::Machine;
 use quoit_floors::stats::Spread;
 
-use super::document::{Document, Outcome};
+use super::document::{Document, Outcome, Verdict};
 use super::plan::{Ratio, Workload};
+use crate::units::{self, count, counted};
 
 /// Few rounds say little: the full form wants more than this.
 pub(crate) const FEW: usize = 20;
@@ -85,14 +86,20 @@ pub(crate) fn quartiles(spread: Option<Spread>) -> String {
     )
 }
 
-/// Three figures or so.
+/// A time, or a dash where none was taken.
 pub(crate) fn nanos(nanos: Option<f64>) -> String {
-    match nanos {
-        None => "–".to_owned(),
-        Some(nanos) if nanos < 100.0 => format!("{nanos:.1} ns"),
-        Some(nanos) if nanos < 10_000.0 => format!("{nanos:.0} ns"),
-        Some(nanos) if nanos < 10_000_000.0 => format!("{:.1} us", nanos / 1e3),
-        Some(nanos) => format!("{:.1} ms", nanos / 1e6),
+    nanos.map_or_else(|| "–".to_owned(), |nanos| units::nanos(nanos, 3))
+}
+
+/// How many targets were met; of which, where some were not measured.
+pub(crate) fn met(document: &Document) -> String {
+    let judged = document.judged();
+    let met = judged.iter().filter(|judged| judged.verdict.is_some_and(Verdict::is_met)).count();
+    match judged.iter().filter(|judged| judged.verdict.is_none()).count() {
+        0 => format!("{met} of {} targets met", judged.len()),
+        missing => {
+            format!("{met} of {} measured targets met, {missing} not measured", judged.len() - missing)
+        }
     }
 }
 
@@ -111,8 +118,9 @@ pub(crate) fn warnings(document: &Document) -> Vec<String> {
     let bounce = bounce.and_then(|outcome| outcome.floor_ns).map_or(0.0, |times| times.typical);
     if machine.placement.contains("share") && bounce > FAR {
         warnings.push(format!(
-            "the two CPUs are said to share a cache, but plain atomics take {bounce:.0} ns there and back: they sit apart, \
-             or a hypervisor does not tell; such figures do not compare with those of cores that do share one"
+            "the two CPUs are said to share a cache, but plain atomics take {} there and back: they sit apart, or a \
+             hypervisor does not tell; such figures do not compare with those of cores that do share one",
+            units::nanos(bounce, 3)
         ));
     }
     let few = document.results.iter().filter(|outcome| outcome.kept < FEW).count();
@@ -147,8 +155,11 @@ pub(crate) fn machine(document: &Document) -> Vec<(&'static str, String)> {
         (
             "rounds",
             format!(
-                "{kept} kept over all rows, {discarded} discarded because the floor moved or others took a CPU; \
-                 within those kept, {windows} windows left out because others took a CPU"
+                "{} kept over all rows, {} discarded because the floor moved or others took a CPU; within those kept, \
+                 {} left out because others took a CPU",
+                count(kept as u64),
+                count(discarded.into()),
+                counted(windows.into(), "window")
             ),
         ),
     ]
@@ -160,7 +171,8 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        let shown = [1.234, 99.9, 250.4, 12_345.0, 12_345_678.0].map(|value| nanos(Some(value)));
-        assert_eq!(shown, ["1.2 ns", "99.9 ns", "250 ns", "12.3 us", "12.3 ms"]);
+        let shown = [1.234, 99.9, 250.4, 4_302_000.0, 12_345_678.0].map(|value| nanos(Some(value)));
+        assert_eq!(shown, ["1.23 ns", "99.9 ns", "250 ns", "4.3 ms", "12.3 ms"]);
+        assert_eq!(nanos(None), "–");
     }
 }

@@ -10,10 +10,10 @@ use quoit::Snapshot;
 use super::cast::{DEADLINE, Role};
 use super::evidence::{Life, Reign, Witness};
 use super::ledger::Ledger;
-use super::text::{Tone, count, histogram};
+use super::text::{Tone, histogram};
 use super::tick;
 use super::wire::{Line, Reading};
-use crate::units::bytes;
+use crate::units::{bytes, count};
 
 /// Reports that make up a shown rate or percentile: about a second of them.
 const WINDOW: usize = 10;

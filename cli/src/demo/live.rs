@@ -12,25 +12,22 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use super::board::Board;
+use super::history::History;
 use super::table;
-use super::text::{Pieces, Tone, count, moment, nanos};
-
-/// Columns of the picture of the stream: the whole show from left to right.
-const HISTORY: usize = 76;
+use super::text::{EVENT, Pieces, Tone, moment, nanos, wrap};
+use crate::units::{count, counted};
 
 /// An alternate screen in raw mode, given back when this goes, and on a panic.
 pub(crate) struct Live {
     terminal: DefaultTerminal,
     colours: bool,
-    /// Ticks a second, by slice of the show.
-    history: Vec<u64>,
-    counted: (Duration, u64),
+    history: History,
 }
 
 impl Live {
     pub(crate) fn new(colours: bool) -> io::Result<Self> {
         let terminal = ratatui::try_init()?;
-        Ok(Self { terminal, colours, history: Vec::new(), counted: (Duration::ZERO, 0) })
+        Ok(Self { terminal, colours, history: History::default() })
     }
 
     pub(crate) fn quit(&mut self) -> io::Result<bool> {
@@ -47,30 +44,10 @@ impl Live {
     }
 
     pub(crate) fn draw(&mut self, board: &Board) -> io::Result<()> {
-        self.count(board);
+        self.history.mark(board.elapsed, board.snapshot.records);
         let (history, colours) = (&self.history, self.colours);
         self.terminal.draw(|frame| draw(frame, board, history, colours))?;
         Ok(())
-    }
-
-    fn count(&mut self, board: &Board) {
-        let slice = board.total / HISTORY as u32;
-        let (since, before) = self.counted;
-        let time = board.elapsed.saturating_sub(since);
-        if board.elapsed.is_zero() {
-            self.counted.1 = board.snapshot.records;
-        }
-        if time < slice || self.history.len() >= HISTORY {
-            return;
-        }
-        let ticks = board.snapshot.records.saturating_sub(before);
-        let rate = (ticks as f64 / time.as_secs_f64()) as u64;
-        while self.history.len()
-            < ((board.elapsed.as_nanos() / slice.as_nanos().max(1)) as usize).min(HISTORY)
-        {
-            self.history.push(rate);
-        }
-        self.counted = (board.elapsed, board.snapshot.records);
     }
 }
 
@@ -80,31 +57,47 @@ impl Drop for Live {
     }
 }
 
-fn draw(frame: &mut Frame<'_>, board: &Board, history: &[u64], colours: bool) {
+fn draw(frame: &mut Frame<'_>, board: &Board, history: &History, colours: bool) {
+    let width = usize::from(frame.area().width);
+    let head = title_lines(board, width, colours);
     let [title, stream, table, log] = Layout::vertical([
-        Constraint::Length(3),
-        Constraint::Length(4),
+        Constraint::Length(head.len() as u16),
+        Constraint::Length(5),
         Constraint::Length(7),
         Constraint::Min(3),
     ])
     .areas(frame.area());
-    frame.render_widget(Paragraph::new(title_lines(board, colours)), title);
-    let inner = Rect { x: stream.x + 1, width: stream.width.saturating_sub(2), height: 3, ..stream };
+    frame.render_widget(Paragraph::new(head), title);
     // Flat out would press the steady rate to the ground, so it may run out at the top.
-    let bars =
-        Sparkline::default().data(history).max(board.asked_rate * 5 / 2).style(style(Tone::Good, colours));
-    frame.render_widget(bars, inner.intersection(frame.area()));
-    let below = Rect { y: stream.y + 3, height: 1, ..stream };
-    frame.render_widget(Paragraph::new(marks(board, colours)), below.intersection(frame.area()));
-    frame.render_widget(Paragraph::new(table_lines(board, colours)), table);
-    frame.render_widget(Paragraph::new(log_lines(board, log.height as usize, colours)), log);
+    let most = board.asked_rate * 5 / 2;
+    let inner = Rect { x: stream.x + 1, y: stream.y + 1, width: stream.width.saturating_sub(2), height: 3 };
+    let bars = history.rates(board.total, inner.width.into());
+    let [label, below] = [stream.y, stream.y + 4].map(|y| Rect { y, height: 1, ..stream });
+    let whole = frame.area();
+    frame.render_widget(Paragraph::new(stream_label(board, most, width, colours)), label.intersection(whole));
+    let bars = Sparkline::default().data(&bars).max(most).style(style(Tone::Good, colours));
+    frame.render_widget(bars, inner.intersection(whole));
+    frame.render_widget(Paragraph::new(marks(board, inner.width.into(), colours)), below.intersection(whole));
+    frame.render_widget(Paragraph::new(table_lines(board, width, colours)), table);
+    frame.render_widget(Paragraph::new(log_lines(board, log.height as usize, width, colours)), log);
+}
+
+/// What the bars are, and how high they can get.
+fn stream_label(board: &Board, most: u64, width: usize, colours: bool) -> Line<'static> {
+    let now = board.rate.per_second();
+    let mut text = format!(" ticks/s over the show, now {} (full height {})", count(now), count(most));
+    let marks = ";  ▴ something happened, told below";
+    if text.len() + marks.chars().count() <= width {
+        text.push_str(marks);
+    }
+    styled(vec![(Tone::Dim, text)], colours)
 }
 
 /// One line with a mark under every moment that something happened to somebody.
-fn marks(board: &Board, colours: bool) -> Line<'static> {
-    let mut cells = vec![(Tone::Plain, " ".to_owned()); HISTORY + 1];
+fn marks(board: &Board, columns: usize, colours: bool) -> Line<'static> {
+    let mut cells = vec![(Tone::Plain, " ".to_owned()); columns + 1];
     for entry in board.log.iter().filter(|entry| !matches!(entry.tone, Tone::Plain | Tone::Dim)) {
-        let place = entry.at.as_secs_f64() / board.total.as_secs_f64() * HISTORY as f64;
+        let place = entry.at.as_secs_f64() / board.total.as_secs_f64() * columns as f64;
         if let Some(cell) = cells.get_mut(place as usize + 1) {
             *cell = (entry.tone, "▴".to_owned());
         }
@@ -112,53 +105,50 @@ fn marks(board: &Board, colours: bool) -> Line<'static> {
     styled(cells, colours)
 }
 
-fn title_lines(board: &Board, colours: bool) -> Vec<Line<'static>> {
+fn title_lines(board: &Board, width: usize, colours: bool) -> Vec<Line<'static>> {
     let snapshot = &board.snapshot;
     let time = format!("{} of {} s", moment(board.elapsed), board.total.as_secs());
-    vec![
-        styled(
-            vec![
-                (Tone::Strong, " quoit demo".to_owned()),
-                (Tone::Dim, "  one ring, one producer, four consumers  ".to_owned()),
-                (Tone::Strong, format!("{time:>15}")),
-                (Tone::Dim, "  q: stop".to_owned()),
-            ],
-            colours,
-        ),
-        styled(vec![(Tone::Dim, format!(" {}", board.place()))], colours),
-        styled(
-            vec![(
-                Tone::Dim,
-                format!(
-                    " {} wake-ups sent, producer waited {} for room, {} evicted, epoch {}",
-                    count(snapshot.wakes),
-                    nanos(snapshot.stall.as_nanos() as u64),
-                    snapshot.evictions,
-                    snapshot.epoch
-                ),
-            )],
-            colours,
-        ),
-    ]
+    let subject = if width < 79 { "" } else { "  one ring, one producer, four consumers  " };
+    let lines = [
+        vec![
+            (Tone::Strong, " quoit demo".to_owned()),
+            (Tone::Dim, subject.to_owned()),
+            (Tone::Strong, format!("{time:>15}")),
+            (Tone::Dim, "  q: stop".to_owned()),
+        ],
+        vec![(Tone::Dim, format!(" {}", board.place()))],
+        vec![(
+            Tone::Dim,
+            format!(
+                " {} sent, producer waited {} for room, {} evicted, epoch {}",
+                counted(snapshot.wakes, "wake-up"),
+                nanos(snapshot.stall.as_nanos() as u64),
+                snapshot.evictions,
+                snapshot.epoch
+            ),
+        )],
+    ];
+    lines.iter().flat_map(|line| wrap(line, width, 1)).map(|line| styled(line, colours)).collect()
 }
 
-fn table_lines(board: &Board, colours: bool) -> Vec<Line<'static>> {
-    let mut lines = vec![table::running_header(""), table::producer(board)];
-    lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks())));
+fn table_lines(board: &Board, width: usize, colours: bool) -> Vec<Line<'static>> {
+    let mut lines = vec![table::running_header("", width), table::producer(board)];
+    lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks(), width)));
     lines.into_iter().map(|line| styled(line, colours)).collect()
 }
 
-fn log_lines(board: &Board, height: usize, colours: bool) -> Vec<Line<'static>> {
-    let hidden = board.log.len().saturating_sub(height);
-    board.log[hidden..]
-        .iter()
-        .map(|entry| {
-            styled(
-                vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())],
-                colours,
-            )
-        })
-        .collect()
+/// The last events, as many as there is room for.
+fn log_lines(board: &Board, height: usize, width: usize, colours: bool) -> Vec<Line<'static>> {
+    let mut lines: Vec<Pieces> = Vec::new();
+    for entry in board.log.iter().rev().take(height) {
+        let line = vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())];
+        let wrapped = wrap(&line, width, EVENT);
+        if lines.len() + wrapped.len() > height {
+            break;
+        }
+        lines.extend(wrapped.into_iter().rev());
+    }
+    lines.into_iter().rev().map(|line| styled(line, colours)).collect()
 }
 
 fn styled(line: Pieces, colours: bool) -> Line<'static> {

@@ -11,6 +11,7 @@ mod clock;
 mod closing;
 mod consume;
 mod evidence;
+mod history;
 mod ledger;
 mod live;
 mod play;
@@ -44,13 +45,13 @@ use crate::units;
 /// See it work: real processes on one ring, some of them killed in the middle, and a verdict.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How long the show takes
+    /// How long the show takes: 4 to 3,600 seconds
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(4..=3600))]
     seconds: u64,
-    /// Size of the ring, a power of two; fitted to the rate if not given
+    /// Size of the ring, a power of two from 4 KiB to 1 TiB; fitted to the rate if not given
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     capacity: Option<u64>,
-    /// Ticks a second
+    /// Ticks a second: 1,000 to 20,000,000
     #[arg(long, value_name = "N", default_value_t = 250_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     rate: u64,
     /// Lines instead of a screen, also on a terminal
@@ -84,7 +85,8 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let promises = verdict::judge(&evidence);
     let colours = view::colours();
     let mut page = String::new();
-    for line in closing::lines(&board, &evidence, &promises, events) {
+    let width = view::width();
+    for line in closing::lines(&board, &evidence, &promises, events, width) {
         page.push_str(&text::paint(&line, colours));
         page.push('\n');
     }

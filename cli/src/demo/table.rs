@@ -1,16 +1,22 @@
-//! Rows of the tables, for every view: 79 columns wide.
+//! Rows of the tables, for every view: 79 columns wide, or less by leaving out ages.
 
 use super::board::{Board, Presence, Row};
 use super::cast::Role;
 use super::evidence::Witness;
-use super::text::{Pieces, Tone, count, percentiles};
+use super::text::{Pieces, Tone, percentiles};
+use crate::units::count;
 
-/// Name, state, three columns that differ from table to table, and the ages.
-fn cells(name: &str, state: &str, middle: [String; 3], ages: &[String; 4]) -> [String; 6] {
+/// Name, state, three columns that differ from table to table, and those ages that have room.
+fn cells(name: &str, state: &str, middle: [String; 3], ages: &[String; 4], width: usize) -> [String; 6] {
     let [a, b, c] = middle;
-    let [p50, p99, p999, max] = ages;
-    let ages = format!("{p50:>6} {p99:>6} {p999:>6} {max:>6}");
-    [format!(" {name:<8} "), format!("{state:<11} "), a + " ", b + " ", c + " ", ages]
+    let which: &[usize] = match width {
+        79.. => &[0, 1, 2, 3],
+        72.. => &[0, 1, 3],
+        65.. => &[0, 3],
+        _ => &[0],
+    };
+    let ages: Vec<String> = which.iter().map(|which| format!("{:>6}", ages[*which])).collect();
+    [format!(" {name:<8} "), format!("{state:<11} "), a + " ", b + " ", c + " ", ages.join(" ")]
 }
 
 fn running_cells(rate: &str, lag: &str, lost: &str) -> [String; 3] {
@@ -21,14 +27,14 @@ fn closing_cells(delivered: &str, lost: &str, because: &str) -> [String; 3] {
     [format!("{delivered:>10}"), format!("{lost:>10}"), format!("{because:>7}")]
 }
 
-fn header(name: &str, middle: [String; 3]) -> Pieces {
+fn header(name: &str, middle: [String; 3], width: usize) -> Pieces {
     let ages = ["p50", "p99", "p99.9", "max"].map(str::to_owned);
-    vec![(Tone::Dim, cells(name, "", middle, &ages).concat())]
+    vec![(Tone::Dim, cells(name, "", middle, &ages, width).concat())]
 }
 
 /// Heads of the running table. The plain view puts the time where the live one names the columns.
-pub(crate) fn running_header(name: &str) -> Pieces {
-    header(name, running_cells("ticks/s", "lag", "lost"))
+pub(crate) fn running_header(name: &str, width: usize) -> Pieces {
+    header(name, running_cells("ticks/s", "lag", "lost"), width)
 }
 
 /// The producer's line of the running table.
@@ -42,7 +48,7 @@ pub(crate) fn producer(board: &Board) -> Pieces {
         }
     };
     let middle = running_cells(&count(board.rate.per_second()), "", "");
-    let [name, state, rate, ..] = cells(Role::Producer.name(), &state, middle, &Default::default());
+    let [name, state, rate, ..] = cells(Role::Producer.name(), &state, middle, &Default::default(), 0);
     vec![
         (Tone::Strong, name),
         (tone, state),
@@ -52,7 +58,7 @@ pub(crate) fn producer(board: &Board) -> Pieces {
 }
 
 /// A consumer's line of the running table.
-pub(crate) fn consumer(row: &Row, capacity_ticks: u64) -> Pieces {
+pub(crate) fn consumer(row: &Row, capacity_ticks: u64, width: usize) -> Pieces {
     let role = row.witness.role;
     let (tone, state) = match row.presence {
         Presence::Coming => (Tone::Dim, "starts"),
@@ -65,7 +71,7 @@ pub(crate) fn consumer(row: &Row, capacity_ticks: u64) -> Pieces {
     let lag = if row.presence == Presence::Killed { "–".to_owned() } else { count(row.lag) };
     let middle = running_cells(&count(row.rate.per_second()), &lag, &count(lost));
     let [name, state, rate, lag, losses, ages] =
-        cells(role.name(), state, middle, &percentiles(&row.recent_ages()));
+        cells(role.name(), state, middle, &percentiles(&row.recent_ages()), width);
     vec![
         (Tone::Strong, name),
         (tone, state),
@@ -77,17 +83,17 @@ pub(crate) fn consumer(row: &Row, capacity_ticks: u64) -> Pieces {
 }
 
 /// Heads of the closing table.
-pub(crate) fn closing_header() -> Pieces {
-    header("", closing_cells("delivered", "lost", "because"))
+pub(crate) fn closing_header(width: usize) -> Pieces {
+    header("", closing_cells("delivered", "lost", "because"), width)
 }
 
 /// A consumer's line of the closing table.
-pub(crate) fn closing(row: &Row) -> Pieces {
+pub(crate) fn closing(row: &Row, width: usize) -> Pieces {
     let witness = &row.witness;
     let middle = closing_cells(&count(witness.delivered()), &count(witness.lost()), because(witness));
     let role = witness.role;
     let [name, policy, delivered, lost, because, ages] =
-        cells(role.name(), role.policy(), middle, &percentiles(&row.ages));
+        cells(role.name(), role.policy(), middle, &percentiles(&row.ages), width);
     let tone = if witness.lost() > 0 { Tone::Warn } else { Tone::Plain };
     vec![
         (Tone::Strong, name),
@@ -115,34 +121,22 @@ mod tests {
     use crate::demo::text::paint;
 
     #[test]
-    fn tables_fit_eighty_columns() {
+    fn tables_fit_the_terminal() {
         let widest = ["999 ms"; 4].map(str::to_owned);
-        let rows = [
-            running_header("t+12.0 s"),
-            closing_header(),
-            vec![(
-                Tone::Plain,
-                cells(
-                    "producer",
-                    "gated 50 ms",
-                    running_cells("9,999,999", "999,999", "99,999,999"),
-                    &widest,
-                )
-                .concat(),
-            )],
-            vec![(
-                Tone::Plain,
-                cells(
-                    "producer",
-                    "gated 50 ms",
-                    closing_cells("99,999,999", "99,999,999", "evicted"),
-                    &widest,
-                )
-                .concat(),
-            )],
-        ];
-        for row in rows {
-            assert_eq!(paint(&row, false).chars().count(), 79, "{}", paint(&row, false));
+        let running = || running_cells("9,999,999", "999,999", "99,999,999");
+        let closing = || closing_cells("99,999,999", "99,999,999", "evicted");
+        let whole = |cells: [String; 6]| vec![(Tone::Plain, cells.concat())];
+        for (width, columns) in [(usize::MAX, 79), (79, 79), (78, 72), (72, 72), (71, 65), (65, 65), (64, 58)]
+        {
+            let rows = [
+                running_header("t+12.0 s", width),
+                closing_header(width),
+                whole(cells("producer", "gated 50 ms", running(), &widest, width)),
+                whole(cells("producer", "gated 50 ms", closing(), &widest, width)),
+            ];
+            for row in rows {
+                assert_eq!(paint(&row, false).chars().count(), columns, "{}", paint(&row, false));
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Numbers as people read them, and a little colour.
+//! Text with a little colour, and ages.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+
+use crate::units;
 
 /// What a piece of text is to be taken as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,29 +41,39 @@ pub(crate) fn paint(line: &Pieces, colours: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// 1234567 as 1,234,567.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
+/// The line in as many as it takes to keep to `width` columns, all but the first of them behind `indent` spaces. Words
+/// stay whole, and so do the gaps between them within a line.
+pub(crate) fn wrap(line: &Pieces, width: usize, indent: usize) -> Vec<Pieces> {
+    let mut lines = vec![Pieces::new()];
+    let mut column = 0;
+    for (tone, piece) in line {
+        let mut rest = piece.as_str();
+        while !rest.is_empty() {
+            let gap = rest.len() - rest.trim_start_matches(' ').len();
+            let end = rest[gap..].find(' ').map_or(rest.len(), |end| gap + end);
+            let (mut word, after) = rest.split_at(end);
+            rest = after;
+            if column > indent && column + word.chars().count() > width {
+                lines.push(vec![(Tone::Plain, " ".repeat(indent))]);
+                column = indent;
+                word = &word[gap..];
+            }
+            column += word.chars().count();
+            if let Some(last) = lines.last_mut() {
+                last.push((*tone, word.to_owned()));
+            }
         }
-        text.push(digit);
     }
-    text
+    lines
 }
 
 /// Nanoseconds in at most six characters.
 pub(crate) fn nanos(nanos: u64) -> String {
-    let (value, unit) = match nanos {
-        0..1_000 => return format!("{nanos} ns"),
-        1_000..999_500 => (nanos as f64 / 1e3, "µs"),
-        999_500..999_500_000 => (nanos as f64 / 1e6, "ms"),
-        _ => (nanos as f64 / 1e9, "s"),
-    };
-    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+    units::nanos(nanos as f64, 2)
 }
+
+/// Where the text of an event begins, behind its moment.
+pub(crate) const EVENT: usize = 11;
 
 /// A moment of the show.
 pub(crate) fn moment(at: Duration) -> String {
@@ -90,14 +102,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts() {
-        let shown = [0, 7, 999, 1000, 65_536, 1_234_567, u64::MAX].map(count);
-        assert_eq!(shown, ["0", "7", "999", "1,000", "65,536", "1,234,567", "18,446,744,073,709,551,615"]);
-    }
-
-    #[test]
     fn times_fit_six_characters() {
-        assert_eq!(nanos(999), "999 ns");
+        assert_eq!(nanos(994), "990 ns");
         assert_eq!(nanos(4_512), "4.5 µs");
         assert_eq!(nanos(45_120), "45 µs");
         assert_eq!(nanos(9_960_000), "10 ms");
@@ -106,6 +112,20 @@ mod tests {
         for value in (0..60).map(|power| 1_u64 << power).filter(|value| *value < 60_000_000_000) {
             assert!(nanos(value).chars().count() <= 6, "{}", nanos(value));
         }
+    }
+
+    #[test]
+    fn lines_keep_to_the_width() {
+        let line =
+            vec![(Tone::Dim, " t+ 1.0 s  ".to_owned()), (Tone::Bad, "kill -9 123: the producer".to_owned())];
+        let shown = |width| wrap(&line, width, 11).iter().map(|line| paint(line, false)).collect::<Vec<_>>();
+        assert_eq!(shown(79), [" t+ 1.0 s  kill -9 123: the producer"]);
+        assert_eq!(shown(36), [" t+ 1.0 s  kill -9 123: the producer"]);
+        assert_eq!(shown(35), [" t+ 1.0 s  kill -9 123: the", "           producer"]);
+        assert_eq!(shown(20), [" t+ 1.0 s  kill -9", "           123: the", "           producer"]);
+        let padded = vec![(Tone::Plain, "a    b".to_owned()), (Tone::Good, "    ".to_owned())];
+        assert_eq!(wrap(&padded, 79, 2).len(), 1);
+        assert_eq!(paint(&wrap(&padded, 79, 2)[0], false), "a    b");
     }
 
     #[test]

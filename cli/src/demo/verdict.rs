@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::cast::{DEADLINE, Role};
 use super::evidence::{Evidence, Reign, Witness};
-use super::text::{count, nanos};
+use super::text::nanos;
 use super::tick;
 use super::wire::Change;
+use crate::units::count;
 
 /// What a busy machine may add to a wait that was promised to be short: this is a check for being stuck.
 const SLACK: Duration = Duration::from_secs(1);

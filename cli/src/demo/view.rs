@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::board::Board;
 use super::live::Live;
 use super::table;
-use super::text::{Tone, count, moment, paint};
+use super::text::{EVENT, Tone, moment, paint, wrap};
 use crate::output;
+use crate::units::count;
 
 /// One of the two views.
 pub(crate) enum View {
@@ -49,6 +50,12 @@ pub(crate) fn colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Columns of the terminal; no limit where there is none.
+pub(crate) fn width() -> usize {
+    let size = io::stdout().is_terminal().then(|| ratatui::crossterm::terminal::size().ok()).flatten();
+    size.map_or(usize::MAX, |(columns, _)| columns.into())
+}
+
 /// Events as they come, and the table once a second.
 #[derive(Debug, Default)]
 pub(crate) struct Plain {
@@ -59,7 +66,7 @@ pub(crate) struct Plain {
 
 impl Plain {
     fn draw(&mut self, board: &Board) -> io::Result<()> {
-        let colours = colours();
+        let (colours, width) = (colours(), width());
         let mut text = String::new();
         if !self.opened {
             self.opened = true;
@@ -71,17 +78,18 @@ impl Plain {
             ));
         }
         for entry in &board.log[self.told..] {
-            text.push_str(&paint(
-                &vec![(entry.tone, format!(" {}  {}", moment(entry.at), entry.text))],
-                colours,
-            ));
-            text.push('\n');
+            let line = vec![(entry.tone, format!(" {}  {}", moment(entry.at), entry.text))];
+            for line in wrap(&line, width, EVENT) {
+                text.push_str(&paint(&line, colours));
+                text.push('\n');
+            }
         }
         self.told = board.log.len();
         if board.elapsed >= Duration::from_secs(self.blocks + 1) {
             self.blocks = board.elapsed.as_secs();
-            let mut lines = vec![table::running_header(&moment(board.elapsed)), table::producer(board)];
-            lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks())));
+            let mut lines =
+                vec![table::running_header(&moment(board.elapsed), width), table::producer(board)];
+            lines.extend(board.rows.iter().map(|row| table::consumer(row, board.capacity_ticks(), width)));
             for mut line in lines {
                 if line[0].1.trim_start().starts_with("t+") {
                     line[0].0 = Tone::Strong;

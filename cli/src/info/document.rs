@@ -1,16 +1,21 @@
 //! The snapshot of a ring as JSON. Additions keep the schema number; anything else raises it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use quoit::{ConsumerInfo, ConsumerState, Hold, LossAccount, Snapshot, WaitMode};
+use quoit::{ConsumerInfo, ConsumerState, Hold, LossAccount, Snapshot};
 use serde::Serialize;
 
-use super::{Rates, table};
+use super::Rates;
+use super::policy::Kind;
+use crate::create::mode_word as wait;
+use crate::json::Name;
+use crate::standing::{self, Standing};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
     schema: u32,
-    path: String,
+    path: Name,
     ring_id: String,
     created_unix_ns: u64,
     geometry: Geometry,
@@ -19,6 +24,8 @@ pub(super) struct Document {
     position: Position,
     /// Where the ring contradicts itself; sequences, lags and counts of records end there.
     corruption: Option<Corruption>,
+    /// Who holds the producer up; `null`: nobody does.
+    blocked: Option<Blocked>,
     counters: Counters,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<PerSecond>,
@@ -69,6 +76,17 @@ struct Corruption {
 }
 
 #[derive(Debug, Serialize)]
+struct Blocked {
+    slot: u32,
+    name: Option<String>,
+    pid: u32,
+    /// `alive`, `stopped`, or `gone`.
+    state: String,
+    for_ns: u64,
+    remedy: String,
+}
+
+#[derive(Debug, Serialize)]
 struct Counters {
     records: u64,
     bytes: u64,
@@ -89,24 +107,28 @@ struct PerSecond {
 struct Consumer {
     slot: u32,
     name: Option<String>,
+    /// `lossy` or `gated`; `null` of one that is away, where the ring does not say.
+    policy: Option<&'static str>,
+    /// `attaching`, `alive`, `stopped`, `away`, or `dead`.
     state: &'static str,
     alive: bool,
+    /// Its gate was taken from it.
+    evicted: bool,
     pid: u32,
     attached_unix_ns: u64,
+    /// Of gated ones: how long it may hold the producer up, the ring's own limit included.
     deadline_ns: Option<u64>,
-    /// `null`, nanoseconds, or `"forever"`.
-    hold: Option<HoldFor>,
+    /// How long its gate outlives it. `null`: not at all, or without end, as `hold_forever` says.
+    hold_ns: Option<u64>,
+    hold_forever: bool,
+    /// How much of the hold is left, of one that is away and held for a time.
+    hold_left_ns: Option<u64>,
+    /// Its gate can be taken while it lives.
+    evictable: bool,
     next_sequence: u64,
     lag_records: u64,
     lag_bytes: u64,
     lost: Loss,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum HoldFor {
-    Nanos(u64),
-    Word(&'static str),
 }
 
 #[derive(Debug, Serialize)]
@@ -131,8 +153,8 @@ impl Document {
     pub(super) fn of(path: &Path, snapshot: &Snapshot, rates: Option<Rates>) -> Self {
         let s = snapshot;
         Self {
-            schema: 1,
-            path: path.display().to_string(),
+            schema: 2,
+            path: Name::of(path),
             ring_id: format!("{:032x}", s.ring_id),
             created_unix_ns: s.created_ns,
             geometry: Geometry {
@@ -146,12 +168,12 @@ impl Document {
             options: Options {
                 express: s.express,
                 gated_only: s.gated_only,
-                hard_limit_ns: s.hard_limit.map(|limit| limit.as_nanos() as u64),
+                hard_limit_ns: s.hard_limit.map(nanos),
                 wait: wait(s.wait),
                 wait_in_use: wait(s.mode),
             },
             producer: Producer {
-                state: table::producer_state(s).0,
+                state: standing::producer(s).0,
                 alive: s.producer_alive,
                 pid: s.producer_pid,
                 epoch: s.epoch,
@@ -165,36 +187,50 @@ impl Document {
             corruption: s
                 .corruption
                 .map(|corruption| Corruption { position: corruption.position, what: corruption.what }),
+            blocked: s.blocked.as_ref().map(|blocker| Blocked {
+                slot: blocker.slot,
+                name: blocker.name.clone(),
+                pid: blocker.pid,
+                state: blocker.life.to_string(),
+                for_ns: nanos(blocker.since),
+                remedy: blocker.remedy(),
+            }),
             counters: Counters {
                 records: s.records,
                 bytes: s.bytes,
                 full: s.full,
-                stall_ns: s.stall.as_nanos() as u64,
+                stall_ns: nanos(s.stall),
                 wakes: s.wakes,
                 evictions: s.evictions,
                 reclaims: s.reclaims,
             },
             rates: rates
                 .map(|rates| PerSecond { records_per_second: rates.records, bytes_per_second: rates.bytes }),
-            consumers: s.consumers.iter().map(Consumer::of).collect(),
+            consumers: s.consumers.iter().map(|consumer| Consumer::of(s, consumer)).collect(),
         }
     }
 }
 
 impl Consumer {
-    fn of(info: &ConsumerInfo) -> Self {
+    fn of(ring: &Snapshot, info: &ConsumerInfo) -> Self {
+        let kind = Kind::of(ring, info);
         Self {
             slot: info.slot,
             name: info.name.clone(),
-            state: state(info.state),
+            policy: kind.word(),
+            state: Standing::of(info).word(),
             alive: info.alive,
+            evicted: info.state == ConsumerState::Evicted,
             pid: info.pid,
             attached_unix_ns: info.attached_ns,
-            deadline_ns: info.deadline.map(|deadline| deadline.as_nanos() as u64),
-            hold: info.hold.map(|hold| match hold {
-                Hold::For(time) => HoldFor::Nanos(time.as_nanos() as u64),
-                Hold::Forever => HoldFor::Word("forever"),
-            }),
+            deadline_ns: info.deadline.filter(|_| kind == Kind::Gated).map(nanos),
+            hold_ns: match info.hold {
+                Some(Hold::For(time)) => Some(nanos(time)),
+                Some(Hold::Forever) | None => None,
+            },
+            hold_forever: info.hold == Some(Hold::Forever),
+            hold_left_ns: info.hold_left.map(nanos),
+            evictable: info.evictable,
             next_sequence: info.next_sequence,
             lag_records: info.lag_records,
             lag_bytes: info.lag_bytes,
@@ -211,20 +247,7 @@ impl Loss {
     }
 }
 
-pub(super) fn wait(mode: WaitMode) -> &'static str {
-    match mode {
-        WaitMode::Membarrier => "membarrier",
-        WaitMode::Fence => "fence",
-        WaitMode::Spin => "spin",
-    }
-}
-
-pub(super) fn state(state: ConsumerState) -> &'static str {
-    match state {
-        ConsumerState::Attaching => "attaching",
-        ConsumerState::Lossy => "lossy",
-        ConsumerState::Gated => "gated",
-        ConsumerState::Evicted => "evicted",
-        ConsumerState::Away => "away",
-    }
+/// All of them, up to 584 years.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! `quoit info`: what a ring looks like from outside. It maps the file read-only.
 
 mod document;
+mod policy;
 mod table;
 
 use std::fmt::Write as _;
@@ -12,7 +13,8 @@ use quoit::{Inspector, Snapshot};
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::{Signals, Woken};
-use crate::units;
+use crate::standing::{self, Standing};
+use crate::{shown, units};
 
 /// Show a ring's geometry, cursors, producer and consumers.
 #[derive(Debug, clap::Args)]
@@ -88,16 +90,19 @@ fn watch(args: &Args, inspector: &Inspector, every: Duration) -> anyhow::Result<
 fn line(snapshot: &Snapshot, rates: Rates) -> String {
     let mut line = format!(
         "{}  {} records/s  {}/s  next {}",
-        table::producer_state(snapshot).0,
+        standing::producer(snapshot).0,
         units::count(rates.records as u64),
         units::bytes(rates.bytes as u64),
         snapshot.next_sequence
     );
     for consumer in &snapshot.consumers {
-        let name = consumer.name.clone().unwrap_or_else(|| format!("#{}", consumer.slot));
+        let name = consumer.name.as_deref().map_or_else(|| format!("#{}", consumer.slot), shown::text);
         let (lag, lost) = (units::count(consumer.lag_records), units::count(consumer.lost.records));
         // Writing to a string cannot fail.
         let _ = write!(line, "  {name}: lag {lag} lost {lost}");
+        if Standing::of(consumer) == Standing::Stopped {
+            line.push_str(" stopped");
+        }
     }
     line
 }

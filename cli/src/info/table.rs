@@ -2,51 +2,34 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quoit::{ConsumerInfo, Hold, Snapshot};
+use quoit::{ConsumerInfo, ConsumerState, Snapshot};
 
-use super::document::{is_for_huge_pages, state, wait};
-use crate::units;
-
-/// One word for the producer, and what more there is to say.
-pub(super) fn producer_state(snapshot: &Snapshot) -> (&'static str, &'static str) {
-    match (snapshot.producer_alive, snapshot.closed, snapshot.epoch) {
-        (true, ..) if is_stopped(snapshot.producer_pid) => {
-            ("stopped", "a stopped process is alive: nobody takes over")
-        }
-        (true, ..) => ("alive", ""),
-        (false, _, 0) => ("none", "no producer has opened the ring yet"),
-        (false, true, _) => ("closed", "ended cleanly: another producer may open the ring"),
-        (false, false, _) => {
-            ("dead", "died: another producer may open the ring and goes on where it stopped")
-        }
-    }
-}
-
-/// Whether the process is stopped, as far as can be seen from here. The lock says who is alive; this is a hint.
-fn is_stopped(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command in parentheses may hold anything; the state comes after the last one.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
-}
+use super::document::is_for_huge_pages;
+use super::policy;
+use crate::create::mode_word as wait;
+use crate::standing::{self, Standing};
+use crate::{columns, shown, units};
 
 pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
     let s = snapshot;
-    let (word, more) = producer_state(s);
+    let (word, more) = standing::producer(s);
     let mut text = String::new();
     let mut row = |key: &str, value: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{key:<10} {value}");
     };
-    row("ring", format!("{}  (id {:032x}, created {})", path.display(), s.ring_id, ago(s.created_ns)));
+    row(
+        "ring",
+        format!("{}  (id {:032x}, created {})", shown::path(path), s.ring_id, units::ago(s.created_ns)),
+    );
     row(
         "geometry",
         format!(
-            "{} in {} segments, {} slots, {} on disk, aligned to {}{}",
+            "{} in {}, {}, {} on disk, aligned to {}{}",
             units::bytes(s.capacity),
-            s.segments,
-            s.slots,
+            units::counted(s.segments, "segment"),
+            units::counted(s.slots.into(), "slot"),
             units::bytes(s.file_bytes),
             units::bytes(s.alignment),
             if is_for_huge_pages(s) { " for huge pages" } else { "" }
@@ -65,7 +48,14 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
             ),
         );
     }
-    row("published", format!("{} records, {} of payload", units::count(s.records), units::bytes(s.bytes)));
+    if let Some(blocker) = &s.blocked {
+        row("BLOCKED", format!("for {} by {blocker}", units::time(blocker.since)));
+        row("", format!("to free it: {}", blocker.remedy()));
+    }
+    row(
+        "published",
+        format!("{}, {} of payload", units::counted(s.records, "record"), units::bytes(s.bytes)),
+    );
     row(
         "sequences",
         format!("{} up to, but not including, {} are in the ring", s.oldest_sequence, s.next_sequence),
@@ -74,19 +64,19 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
     row(
         "producer's",
         format!(
-            "{} times full, waited {}, {} wakes, {} evictions, {} slots reclaimed",
-            units::count(s.full),
+            "{} full, waited {}, {}, {}, {} reclaimed",
+            units::counted(s.full, "time"),
             units::time(s.stall),
-            units::count(s.wakes),
-            units::count(s.evictions),
-            units::count(s.reclaims)
+            units::counted(s.wakes, "wake"),
+            units::counted(s.evictions, "eviction"),
+            units::counted(s.reclaims, "slot")
         ),
     );
     if s.consumers.is_empty() {
         row("consumers", "none with a slot (observers have none)".into());
     } else {
         text.push('\n');
-        text.push_str(&consumers(&s.consumers));
+        text.push_str(&consumers(s));
     }
     text
 }
@@ -107,65 +97,33 @@ fn options(s: &Snapshot) -> String {
     options.join(", ")
 }
 
-fn consumers(consumers: &[ConsumerInfo]) -> String {
-    let mut rows = vec![
-        ["slot", "name", "policy", "state", "process", "next", "lag", "lag bytes", "lost", "gaps"]
-            .map(str::to_string),
-    ];
-    for c in consumers {
+fn consumers(ring: &Snapshot) -> String {
+    let head = ["slot", "name", "policy", "state", "process", "next", "lag", "lag bytes", "lost", "gaps"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for consumer in &ring.consumers {
         rows.push([
-            c.slot.to_string(),
-            c.name.clone().unwrap_or_else(|| "-".into()),
-            policy(c),
-            match (c.alive, &c.name) {
-                (true, _) => "alive",
-                (false, Some(_)) => "away",
-                (false, None) => "dead",
-            }
-            .into(),
-            if c.alive { c.pid.to_string() } else { "-".into() },
-            c.next_sequence.to_string(),
-            units::count(c.lag_records),
-            units::bytes(c.lag_bytes),
-            units::count(c.lost.records),
-            units::count(c.lost.gaps),
+            consumer.slot.to_string(),
+            consumer.name.as_deref().map_or_else(|| "-".into(), shown::text),
+            policy::words(ring, consumer),
+            state(consumer),
+            if consumer.alive { consumer.pid.to_string() } else { "-".into() },
+            consumer.next_sequence.to_string(),
+            units::count(consumer.lag_records),
+            units::bytes(consumer.lag_bytes),
+            units::count(consumer.lost.records),
+            units::count(consumer.lost.gaps),
         ]);
     }
-    let widths: [usize; 10] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            // Words to the left, numbers to the right.
-            let _ = match column {
-                1..=3 => write!(line, "{cell:<width$}  "),
-                _ => write!(line, "{cell:>width$}  "),
-            };
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    columns::aligned(&rows, &[false, true, true, true, false, false, false, false, false, false])
 }
 
-fn policy(c: &ConsumerInfo) -> String {
-    let mut policy = state(c.state).to_string();
-    if let Some(deadline) = c.deadline {
-        policy.push_str(&format!(" for {}", units::time(deadline)));
-    }
-    match c.hold {
-        None => {}
-        Some(Hold::Forever) => policy.push_str(", held forever"),
-        Some(Hold::For(time)) => policy.push_str(&format!(", held {}", units::time(time))),
-    }
-    policy
-}
-
-fn ago(unix_ns: u64) -> String {
-    let then = UNIX_EPOCH + Duration::from_nanos(unix_ns);
-    match SystemTime::now().duration_since(then) {
-        Ok(age) => format!("{} ago", units::time(Duration::from_secs(age.as_secs()))),
-        Err(_) => "in the future, by this clock".into(),
+/// How it stands, and whether it keeps its gate.
+fn state(consumer: &ConsumerInfo) -> String {
+    let word = Standing::of(consumer).word();
+    match consumer.state {
+        ConsumerState::Evicted => format!("{word}, gate lost"),
+        // Its name outlived its hold.
+        ConsumerState::Away if consumer.hold.is_some() => format!("{word}, hold over"),
+        _ => word.to_owned(),
     }
 }

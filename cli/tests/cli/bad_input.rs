@@ -211,11 +211,11 @@ fn one_producer_at_a_time() {
     let stdin = first.stdin();
     place.wait_for("the first is there", |info| info["producer"]["alive"] == true);
     let says = "the ring has a living producer";
-    place.run("pub RING", b"x\n").assert_code(1).assert_one_line().assert_says(says);
+    place.run("pub RING", b"x\n").assert_code(9).assert_one_line().assert_says(says);
     // Stopped is not dead.
     first.signal(rustix::process::Signal::STOP);
     place.wait_for("it is seen stopped", |info| info["producer"]["state"] == "stopped");
-    place.run("pub RING", b"x\n").assert_code(1).assert_one_line().assert_says(says);
+    place.run("pub RING", b"x\n").assert_code(9).assert_one_line().assert_says(says);
     first.signal(rustix::process::Signal::CONT);
     drop(stdin);
     first.end().assert_code(0);
@@ -228,11 +228,11 @@ fn slots_and_names_in_use() {
     let first = place.spawn("sub RING --gated --name one --follow", Stdio::null(), Stdio::null());
     place.run("sub RING --name two", b"").assert_code(0);
     place.wait_for_consumers(1);
-    let ran = place.run("sub RING --gated", b"").assert_code(1).assert_one_line();
+    let ran = place.run("sub RING --gated", b"").assert_code(9).assert_one_line();
     ran.assert_says("all 2 consumer slots are taken, 1 of them by names");
     let says = "a living consumer uses the name \"one\"";
-    place.run("sub RING --name one", b"").assert_code(1).assert_one_line().assert_says(says);
-    place.run("forget RING one", b"").assert_code(1).assert_one_line().assert_says(says);
+    place.run("sub RING --name one", b"").assert_code(9).assert_one_line().assert_says(says);
+    place.run("forget RING one", b"").assert_code(9).assert_one_line().assert_says(says);
     // Observers take none.
     place.run("sub RING", b"").assert_code(0);
     place.run("forget RING two", b"").assert_code(0);

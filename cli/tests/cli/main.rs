@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod memory;
+mod numbers;
 mod policies;
+mod rings;
 mod round_trip;
 mod streams;
 mod support;

@@ -124,7 +124,7 @@ fn patience_has_an_end() {
     let place = Place::with("");
     place.run("pub RING", b"x\n").assert_code(0);
     let ran = place.run("sub RING --follow --timeout 100ms", b"").assert_code(6).assert_stdout("x\n");
-    ran.assert_says("nothing was received for 100ms");
+    ran.assert_says("nothing was received for 100 ms");
     place.run("sub RING --follow --timeout 10s --count 1", b"").assert_code(0).assert_stdout("x\n");
 }
 

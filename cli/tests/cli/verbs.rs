@@ -16,7 +16,7 @@ fn create_makes_what_was_asked_for() {
         .assert_stdout("")
         .assert_says("64 KiB, 4 slots");
     let info = place.info();
-    assert_eq!(info["schema"], 1);
+    assert_eq!(info["schema"], 2);
     assert_eq!(info["geometry"]["capacity"], 65_536);
     assert_eq!(info["geometry"]["slots"], 4);
     assert_eq!(info["options"]["express"], false);
@@ -27,7 +27,34 @@ fn create_makes_what_was_asked_for() {
     let meta = std::fs::metadata(&place.ring).unwrap();
     assert_eq!(meta.permissions().mode() & 0o777, 0o640);
     assert_eq!(info["geometry"]["file_bytes"], meta.len());
-    place.run("create RING", b"").assert_code(1).assert_one_line().assert_says("there is a file already");
+    place.run("create RING", b"").assert_code(10).assert_one_line().assert_says("there is a file already");
+}
+
+#[test]
+fn create_if_missing_leaves_what_is_there() {
+    let place = Place::new();
+    let line = "create RING --capacity 64KiB --slots 4 --if-missing";
+    place.run(line, b"").assert_code(0).assert_says("created ");
+    place.run("pub RING --quiet", &lines(0..3)).assert_code(0);
+    place
+        .run(line, b"")
+        .assert_code(0)
+        .assert_one_line()
+        .assert_says("there is a ring already, left as it is\n");
+    assert_eq!(place.run(&format!("{line} --quiet"), b"").assert_code(0).stderr, "");
+    assert_eq!(place.info()["counters"]["records"], 3);
+    let ran = place.run("create RING --if-missing --quiet --hard-limit 1s --wait spin", b"").assert_code(0);
+    ran.assert_one_line().assert_says("not what was asked for: ").assert_says(
+        "64 KiB where 16 MiB was asked for, 4 slots where 32 slots was asked for, no hard limit where 1 s was asked for, \
+         wait by membarrier where wait by spin was asked for",
+    );
+    // What is there and is no ring is still a failure.
+    std::fs::write(&place.ring, "text").unwrap();
+    place.run(line, b"").assert_code(3).assert_one_line();
+    std::fs::remove_file(&place.ring).unwrap();
+    std::fs::create_dir(&place.ring).unwrap();
+    let ran = place.run(line, b"").assert_code(3).assert_one_line();
+    assert!(!ran.assert_says("this is a directory").stderr.contains("remove"));
 }
 
 #[test]
@@ -51,7 +78,7 @@ fn info_for_people() {
     let info = place.info();
     let consumer = &info["consumers"][0];
     assert_eq!(consumer["name"], "archive");
-    assert_eq!(consumer["hold"], "forever");
+    assert_eq!((&consumer["hold_ns"], &consumer["hold_forever"]), (&serde_json::Value::Null, &true.into()));
     assert_eq!(consumer["alive"], false);
     assert_eq!(consumer["next_sequence"], 4);
     assert_eq!(consumer["lag_records"], 6);
@@ -187,9 +214,13 @@ fn usage() {
     ] {
         place.run(line, b"").assert_code(2).assert_stdout("");
     }
+    // A value behind a space is taken for something else: what was meant is said.
+    for line in ["pub RING --wait 5s", "pub --wait 5s RING"] {
+        place.run(line, b"").assert_code(2).assert_says("follows an equals sign: '--wait=5s'");
+    }
     let help = place.run("--help", b"").assert_code(0).stdout;
     assert!(String::from_utf8(help).unwrap().contains("Exit codes:"));
-    for verb in ["create", "pub", "sub", "info", "forget", "demo"] {
+    for verb in ["create", "pub", "sub", "info", "ls", "rm", "evict", "forget", "demo"] {
         place.run(&format!("{verb} --help"), b"").assert_code(0);
     }
     let script = place.run("completions bash", b"").assert_code(0).stdout;
@@ -213,4 +244,56 @@ fn info_shows_what_it_can_of_a_corrupt_ring() {
     let ran = place.run("info RING", b"").assert_code(1);
     let text = String::from_utf8(ran.stdout).unwrap();
     assert!(text.contains("corrupt    padding where none can be at position 0"), "{text}");
+}
+
+/// What a number may be stands in the help, and is true.
+#[test]
+fn ranges_are_in_the_help() {
+    let place = Place::new();
+    for (verb, option, least, most, range) in [
+        ("demo --plain", "--seconds", 4, 3600, "4 to 3,600"),
+        ("demo --plain", "--rate", 1000, 20_000_000, "1,000 to 20,000,000"),
+        ("bench", "--rounds", 1, 10_000, "1 to 10,000"),
+        ("create RING", "--slots", 1, 1024, "1 to 1,024"),
+    ] {
+        let help = place.run(&format!("{verb} --help"), b"").assert_code(0).stdout;
+        let help = String::from_utf8(help).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(range), "{range:?} is not in the help of {verb}: {help}");
+        for wrong in [least - 1, most + 1] {
+            let ran = place.run(&format!("{verb} {option} {wrong}"), b"").assert_code(2).assert_stdout("");
+            assert!(ran.stderr.contains(&most.to_string()), "{}", ran.stderr);
+        }
+    }
+    for slots in [1, 1024] {
+        place.run(&format!("create RING --capacity 4KiB --quiet --slots {slots}"), b"").assert_code(0);
+        std::fs::remove_file(&place.ring).unwrap();
+    }
+}
+
+#[test]
+fn evict_takes_a_gate_by_the_producer_alone() {
+    let place = Place::with("--capacity 4KiB");
+    place.run("sub RING --gated --name slow --hold forever --count 0 --quiet", b"").assert_code(0);
+    place.run("sub RING --lossy --name chart --count 0 --quiet", b"").assert_code(0);
+    place.run("evict RING", b"").assert_code(2);
+    place.run("evict RING --slot 0 --name slow", b"").assert_code(2);
+    place.run("evict RING --name nobody", b"").assert_code(3).assert_one_line().assert_says("nobody");
+    let ran = place.run("evict RING --name slow", b"");
+    assert!(ran.stderr.contains("no living producer") && ran.stderr.contains("forget"), "{}", ran.stderr);
+    let mut publisher =
+        place.spawn("pub RING --wait --quiet", std::process::Stdio::piped(), std::process::Stdio::null());
+    let mut stdin = publisher.stdin();
+    std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &lines(0..5_000)));
+    place.wait_for("the producer is held up", |info| info["blocked"]["name"] == "slow");
+    place.run("evict RING --name chart", b"").assert_says("holds the producer back");
+    place.run("evict RING --slot 9", b"").assert_says("slot 9");
+    let ran = place.run("evict RING --slot 0", b"").assert_code(0).assert_stdout("").assert_one_line();
+    ran.assert_says("evicted slot 0 'slow': its place is kept");
+    publisher.end().assert_code(0);
+    let info = place.info();
+    assert_eq!(
+        (&info["consumers"][0]["name"], &info["consumers"][0]["state"]),
+        (&"slow".into(), &"away".into())
+    );
+    assert_eq!(info["counters"]["records"], 5_000);
 }

@@ -1,0 +1,60 @@
+//! What a consumer has asked for when it attached, apart from how it stands now.
+
+use quoit::{ConsumerInfo, ConsumerState, Hold, Snapshot};
+
+use crate::units;
+
+/// What becomes of it when it is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Lossy,
+    Gated,
+    /// Away, and the ring does not say what it was: it holds nobody up, and chooses anew when it comes back.
+    Unknown,
+}
+
+impl Kind {
+    pub(super) fn of(ring: &Snapshot, consumer: &ConsumerInfo) -> Self {
+        match consumer.state {
+            ConsumerState::Lossy => Self::Lossy,
+            ConsumerState::Gated | ConsumerState::Evicted => Self::Gated,
+            // Only who is gated has a hold, or a deadline; the ring's own limit is told of everybody.
+            ConsumerState::Attaching | ConsumerState::Away => {
+                let own = match ring.hard_limit {
+                    None => consumer.evictable,
+                    Some(hard) => consumer.deadline.is_some_and(|own| own < hard),
+                };
+                if own || consumer.hold.is_some() { Self::Gated } else { Self::Unknown }
+            }
+        }
+    }
+
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Lossy => Some("lossy"),
+            Self::Gated => Some("gated"),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// For people: "gated for 5 ms, held 10 s, 7.2 s left".
+pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
+    let kind = Kind::of(ring, consumer);
+    let Some(word) = kind.word() else { return "-".into() };
+    let mut words = word.to_owned();
+    if kind == Kind::Gated {
+        if let Some(deadline) = consumer.deadline {
+            words.push_str(&format!(" for {}", units::time(deadline)));
+        }
+        match consumer.hold {
+            None => {}
+            Some(Hold::Forever) => words.push_str(", held forever"),
+            Some(Hold::For(time)) => words.push_str(&format!(", held {}", units::time(time))),
+        }
+        if let Some(left) = consumer.hold_left {
+            words.push_str(&format!(", {} left", units::time(left)));
+        }
+    }
+    words
+}

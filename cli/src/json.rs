@@ -1,0 +1,41 @@
+//! Names of files in JSON, which is UTF-8 while they are bytes.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+
+/// A path: a string, or `{"base64": ...}` where it is no UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Name(Vec<u8>);
+
+impl Name {
+    pub(crate) fn of(path: &Path) -> Self {
+        Self(path.as_os_str().as_bytes().to_vec())
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => serializer.collect_map([("base64", STANDARD.encode(&self.0))]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn every_path_comes_back() {
+        let json =
+            |bytes: &[u8]| serde_json::to_string(&Name::of(Path::new(OsStr::from_bytes(bytes)))).unwrap();
+        assert_eq!(json(b"/dev/shm/a\x1b[31m"), r#""/dev/shm/a\u001b[31m""#);
+        assert_eq!(json(b"/\xff"), r#"{"base64":"L/8="}"#);
+    }
+}

@@ -1,0 +1,92 @@
+//! The list as JSON. Additions keep the schema number; anything else raises it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::found::{Found, What};
+use super::table::{count, not_before};
+use crate::json::Name;
+use crate::standing::{self, Standing};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    schema: u32,
+    directory: Name,
+    rings: Vec<Ring>,
+}
+
+/// What is not known of a file is `null`.
+#[derive(Debug, Default, Serialize)]
+struct Ring {
+    path: Name,
+    /// Of the producer, as `info` has it; or `unusable`, or `unreadable`.
+    state: &'static str,
+    capacity: Option<u64>,
+    file_bytes: Option<u64>,
+    producer_alive: Option<bool>,
+    producer_pid: Option<u32>,
+    epoch: Option<u64>,
+    records: Option<u64>,
+    next_sequence: Option<u64>,
+    records_per_second: Option<f64>,
+    /// When the newest record was published at the earliest; `null`: there is none.
+    last_publish_not_before_unix_ns: Option<u64>,
+    is_corrupt: Option<bool>,
+    consumers: Option<Consumers>,
+    /// Why it cannot be used.
+    error: Option<String>,
+}
+
+/// How many there are of each: nobody is counted twice. Observers are not seen.
+#[derive(Debug, Serialize)]
+struct Consumers {
+    alive: u64,
+    stopped: u64,
+    attaching: u64,
+    away: u64,
+    dead: u64,
+}
+
+impl Document {
+    pub(super) fn of(directory: &Path, files: &[Found]) -> Self {
+        Self { schema: 1, directory: Name::of(directory), rings: files.iter().map(Ring::of).collect() }
+    }
+}
+
+impl Ring {
+    fn of(file: &Found) -> Self {
+        let path = Name::of(&file.path);
+        match &file.what {
+            What::Unreadable { .. } => Self { path, state: "unreadable", ..Self::default() },
+            What::Refused(error) => {
+                Self { path, state: "unusable", error: Some(error.to_string()), ..Self::default() }
+            }
+            What::Ring { snapshot, records_per_second } => {
+                let count = |standing| count(snapshot, standing);
+                Self {
+                    path,
+                    state: standing::producer(snapshot).0,
+                    capacity: Some(snapshot.capacity),
+                    file_bytes: Some(snapshot.file_bytes),
+                    producer_alive: Some(snapshot.producer_alive),
+                    producer_pid: Some(snapshot.producer_pid),
+                    epoch: Some(snapshot.epoch),
+                    records: Some(snapshot.records),
+                    next_sequence: Some(snapshot.next_sequence),
+                    records_per_second: *records_per_second,
+                    last_publish_not_before_unix_ns: (snapshot.records > 0).then(|| not_before(snapshot)),
+                    is_corrupt: Some(snapshot.corruption.is_some()),
+                    consumers: Some(Consumers {
+                        alive: count(Standing::Alive),
+                        stopped: count(Standing::Stopped),
+                        attaching: count(Standing::Attaching),
+                        away: count(Standing::Away),
+                        dead: count(Standing::Dead),
+                    }),
+                    error: None,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The list for people.
+
+use std::os::unix::ffi::OsStrExt;
+
+use quoit::Snapshot;
+
+use super::found::{Found, What};
+use crate::standing::{self, Standing};
+use crate::{columns, shown, units};
+
+pub(super) fn table(files: &[Found]) -> String {
+    let head = ["ring", "capacity", "producer", "consumers", "records", "records/s", "last publish"];
+    let mut rows = vec![head.map(str::to_owned)];
+    let mut notes = Vec::new();
+    for file in files {
+        let name = shown::bytes(file.name.as_bytes());
+        match &file.what {
+            What::Ring { snapshot, records_per_second } => rows.push([
+                name,
+                units::bytes(snapshot.capacity),
+                producer(snapshot),
+                consumers(snapshot),
+                units::count(snapshot.records),
+                records_per_second.map_or_else(|| "-".into(), |rate| units::count(rate.round() as u64)),
+                last_publish(snapshot, *records_per_second),
+            ]),
+            What::Refused(error) => {
+                rows.push([&name, "-", "unusable", "-", "-", "-", "-"].map(str::to_owned));
+                notes.push(shown::text(&error.to_string()));
+            }
+            What::Unreadable { user, mode } => {
+                rows.push([&name, "-", "unreadable", "-", "-", "-", "-"].map(str::to_owned));
+                let path = shown::path(&file.path);
+                notes.push(format!("{path}: may be a ring; it belongs to user {user}, mode {mode:04o}"));
+            }
+        }
+    }
+    let mut text = columns::aligned(&rows, &[true, false, true, true, false, false, true]);
+    for note in notes {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+fn producer(snapshot: &Snapshot) -> String {
+    let (word, _) = standing::producer(snapshot);
+    let corrupt = if snapshot.corruption.is_some() { ", corrupt" } else { "" };
+    if snapshot.producer_alive {
+        format!("{word} (process {}){corrupt}", snapshot.producer_pid)
+    } else {
+        format!("{word}{corrupt}")
+    }
+}
+
+/// Seen just now, or not before the producer last noted the time.
+fn last_publish(snapshot: &Snapshot, records_per_second: Option<f64>) -> String {
+    match (snapshot.records, records_per_second) {
+        (0, _) => "never".into(),
+        (_, Some(rate)) if rate > 0.0 => "now".into(),
+        _ => match units::ago(not_before(snapshot)).as_str() {
+            at_most if at_most.ends_with(" ago") => format!("≤ {at_most}"),
+            words => words.to_owned(),
+        },
+    }
+}
+
+/// When the newest record was published at the earliest.
+pub(super) fn not_before(snapshot: &Snapshot) -> u64 {
+    snapshot.noted_ns.unwrap_or(snapshot.created_ns)
+}
+
+/// How many of each kind, those there are none of left out.
+fn consumers(snapshot: &Snapshot) -> String {
+    let kinds: Vec<String> =
+        [Standing::Alive, Standing::Stopped, Standing::Attaching, Standing::Away, Standing::Dead]
+            .into_iter()
+            .map(|standing| (standing, count(snapshot, standing)))
+            .filter(|(_, count)| *count > 0)
+            .map(|(standing, count)| format!("{} {}", units::count(count), standing.word()))
+            .collect();
+    if kinds.is_empty() { "none".into() } else { kinds.join(", ") }
+}
+
+pub(super) fn count(snapshot: &Snapshot, standing: Standing) -> u64 {
+    snapshot.consumers.iter().filter(|consumer| Standing::of(consumer) == standing).count() as u64
+}

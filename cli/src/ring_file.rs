@@ -1,0 +1,48 @@
+//! Whether a file is a ring, for the verbs that meet files of every kind. It need not be one that can be used.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use quoit::Error;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, retry_on_intr};
+
+/// What every ring begins with, of whatever version: `docs/format.md`.
+const MAGIC: [u8; 8] = *b"quoit\r\n\x1a";
+
+/// Opens the file, if it is a regular one; never a device, a FIFO or what a link leads to.
+///
+/// # Errors
+///
+/// As [`quoit::Inspector::open`] has them: no such file, not a regular file, not a ring, and `None` for no permission.
+pub(crate) fn open_ring(path: &Path, rights: OFlags) -> Result<Option<File>, Error> {
+    let flags = rights | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let not_regular = |kind| Error::NotRegular { path: path.into(), kind };
+    let failed = |source| Error::Io { path: path.into(), action: "read it", source };
+    let file = match retry_on_intr(|| open(path, flags, Mode::empty())) {
+        Ok(file) => File::from(file),
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Err(Error::NotFound { path: path.into() }),
+        Err(Errno::LOOP) => return Err(not_regular("symbolic link")),
+        Err(Errno::ISDIR) => return Err(not_regular("directory")),
+        Err(Errno::NXIO | Errno::NODEV) => return Err(not_regular("socket or device")),
+        Err(errno) => return Err(failed(errno.into())),
+    };
+    let kind = file.metadata().map_err(failed)?.file_type();
+    if kind.is_dir() {
+        return Err(not_regular("directory"));
+    }
+    if !kind.is_file() {
+        return Err(not_regular("special file"));
+    }
+    let mut magic = [0; MAGIC.len()];
+    match file.read_exact_at(&mut magic, 0) {
+        Ok(()) if magic == MAGIC => Ok(Some(file)),
+        Ok(()) => Err(Error::NotARing { path: path.into() }),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(Error::NotARing { path: path.into() })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,38 @@
+//! What is wrong with a handle, or with the ring it is on.
+
+use core::fmt;
+
+/// What makes a handle useless for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Forked,
+    Truncated,
+}
+
+pub(super) const FORKED: &str =
+    "this handle came over a fork and belongs to the parent; open the ring anew in the child";
+
+pub(super) const TRUNCATED: &str = "memory of the ring is gone: its file was cut short, or the disk is full; drop the handle, look at the file \
+                         and at the room on its file system, and create the ring anew";
+
+/// Where the ring contradicts itself, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// Byte position in the stream.
+    pub position: u64,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the ring contradicts itself at position {}: {}; another process wrote garbage into it: remove the \
+             file and create the ring anew",
+            self.position, self.what
+        )
+    }
+}
+
+impl std::error::Error for Corruption {}

@@ -1,0 +1,256 @@
+//! What an error says: where, what, and what to do about it.
+
+use core::fmt;
+
+use super::fault::{FORKED, TRUNCATED};
+use super::{Error, Rights, Shortage};
+use crate::layout::{MAX_CAPACITY, MIN_CAPACITY};
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists { path } => {
+                write!(f, "{}: there is a file already; open it, or remove it first", path.display())
+            }
+            Self::NotFound { path } => {
+                write!(f, "{}: no such file; create the ring first, or check the path", path.display())
+            }
+            Self::NoDirectory { path } => {
+                write!(f, "{}: no such directory; make it first, or check the path", path.display())
+            }
+            Self::NotRegular { path, kind } => {
+                write!(f, "{}: this is a {kind}, and a ring is a regular file; use another path", path.display())
+            }
+            Self::Permission { path, action, rights: Some(rights) } => write!(
+                f,
+                "{}: no permission to {action}: {rights}, and this process is user {}; ask the owner for it (rings are \
+                 made with mode 0600 unless told otherwise)",
+                path.display(),
+                own_user()
+            ),
+            Self::Permission { path, action, rights: None } => write!(
+                f,
+                "{}: no permission to {action}; ask the owner for it (rings are made with mode 0600 unless told \
+                 otherwise)",
+                path.display()
+            ),
+            Self::ReadOnly { path } => write!(
+                f,
+                "{}: its file system is mounted read-only: observers may look on, and whoever writes needs the ring on \
+                 another file system",
+                path.display()
+            ),
+            Self::ForeignOwner { path, rights } => write!(
+                f,
+                "{}: the ring there is somebody else's ({rights}, and this process is user {}), who could read along, \
+                 and cut it short; use another path, or Options::any_owner if that user is trusted",
+                path.display(),
+                own_user()
+            ),
+            Self::Filesystem { path, kind } => write!(
+                f,
+                "{}: {kind} does not keep memory and locks coherent between processes; put the ring on tmpfs \
+                 (/dev/shm), ext4 or XFS",
+                path.display()
+            ),
+            Self::NoSpace { path, bytes, shortage, free, largest } => {
+                write!(f, "{}: {shortage} no room for the {bytes} bytes of the ring", path.display())?;
+                if let Some(free) = free {
+                    write!(f, ", but for {free}")?;
+                }
+                match largest {
+                    Some(largest) => write!(f, "; free some, or ask for a capacity of {largest} bytes at most"),
+                    None if free.is_some() => f.write_str("; free some: not even the smallest ring fits"),
+                    None => f.write_str("; free some, or ask for a smaller capacity"),
+                }
+            }
+            Self::FileSizeLimit { path, bytes, limit } => write!(
+                f,
+                "{}: this process may make files of {limit} bytes at most, and the ring takes {bytes}; raise RLIMIT_FSIZE \
+                 (LimitFSIZE= of a systemd unit, ulimit -f), or ask for a smaller capacity",
+                path.display()
+            ),
+            Self::NotARing { path } => {
+                write!(f, "{}: not a quoit ring; check the path", path.display())
+            }
+            Self::TooShort { path, bytes } => write!(
+                f,
+                "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
+                 path, or remove it and create the ring anew",
+                path.display()
+            ),
+            Self::WrongSize { path, bytes, expected } => write!(
+                f,
+                "{}: {bytes} bytes, but its geometry asks for {expected}; it was cut off or grown: remove it and \
+                 create the ring anew",
+                path.display()
+            ),
+            Self::Sparse { path } => write!(
+                f,
+                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring anew \
+                 (copies of rings are not rings)",
+                path.display()
+            ),
+            Self::Version { path, major, minor } => write!(
+                f,
+                "{}: format version {major}.{minor}, and this build reads {}.0 to {}.{}; use the quoit it was \
+                 made with, or create the ring anew",
+                path.display(),
+                crate::layout::MAJOR,
+                crate::layout::MAJOR,
+                crate::layout::MINOR
+            ),
+            Self::Foreign { path, what } => write!(
+                f,
+                "{}: made on a machine with another {what}; rings cannot move between such machines: create the \
+                 ring anew on this one",
+                path.display()
+            ),
+            Self::Damaged { path, what } => write!(
+                f,
+                "{}: the identity page is damaged ({what}); remove the file and create the ring anew",
+                path.display()
+            ),
+            Self::Copied { path } => write!(
+                f,
+                "{}: this is a copy of a ring, or was restored from one, and may hold records that were never sent so; \
+                 use the ring itself, or remove it and create the ring anew",
+                path.display()
+            ),
+            Self::EarlierBoot { path } => write!(
+                f,
+                "{}: made under another boot id, and nobody uses it now: left over from before the machine was last \
+                 started, or of a container with a boot id of its own; if no container uses it, remove it and create \
+                 the ring anew",
+                path.display()
+            ),
+            Self::Corrupt(corruption) => corruption.fmt(f),
+            Self::ProducerAlive { pid } => write!(
+                f,
+                "the ring has a living producer (process {pid} by its own account); a stopped process is alive \
+                 too: end it before another takes over"
+            ),
+            Self::NoProducer => f.write_str(
+                "the ring has no living producer that could do it; `quoit forget` frees what is kept for a name",
+            ),
+            Self::ReadLocked { what } => write!(
+                f,
+                "a process that may only read the ring holds a read lock on {what}, and keeps others out while it lives; \
+                 see who has the file open (`fuser -v`), and end it, or give the file a mode that keeps it out (0600)"
+            ),
+            Self::SlotsTaken { slots, saved } => write!(
+                f,
+                "all {slots} consumer slots are taken, {saved} of them by names whose consumers are away; forget \
+                 a name, end a consumer, or create the ring with more slots"
+            ),
+            Self::NameInUse { name } => {
+                write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
+            }
+            Self::NameUnknown { name } => {
+                write!(f, "the ring knows no consumer by the name {name:?}; check the spelling, and the ring")
+            }
+            Self::SlotUnknown { slot } => {
+                write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
+            }
+            Self::NotGated { slot } => {
+                write!(f, "nobody in slot {slot} holds the producer back; `quoit info` shows who does")
+            }
+            Self::NotEvictable { slot, pid } => write!(
+                f,
+                "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
+                 overwritten before it releases it, so it cannot be evicted while it lives: end it, or have it attach \
+                 with a deadline or as evictable"
+            ),
+            Self::BadName { name } => {
+                write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
+            }
+            Self::StartGone { asked, oldest, next } => write!(
+                f,
+                "sequence {asked} is not in the ring: it holds {oldest} up to, but not including, {next}; start \
+                 at oldest or newest"
+            ),
+            Self::GatedOnly => f.write_str(
+                "the ring was created for gated consumers only, since its producer writes in place; attach gated \
+                 without a deadline",
+            ),
+            Self::Capacity { asked } => {
+                write!(
+                    f,
+                    "a capacity of {asked} bytes: it must be a power of two from 4 KiB to 1 TiB; {}",
+                    Nearest(*asked)
+                )
+            }
+            Self::BadOption { what } => f.write_str(what),
+            Self::Forked => FORKED.fmt(f),
+            Self::Truncated => TRUNCATED.fmt(f),
+            Self::NotSealed { what } => write!(
+                f,
+                "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
+                 through them: take no ring from this peer, or ask it for one made with Options::sealed"
+            ),
+            Self::TooManyHandles { limit } => {
+                write!(f, "this process has {limit} open ring handles, the most it can guard; drop some")
+            }
+            // What the system said is the source of this error, for whoever shows it to tell once.
+            Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
+            Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
+        }
+    }
+}
+
+/// The capacities on either side of one that is none.
+struct Nearest(u64);
+
+impl fmt::Display for Nearest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ..MIN_CAPACITY => write!(f, "the smallest is {}", Size(MIN_CAPACITY)),
+            asked @ MIN_CAPACITY..MAX_CAPACITY => {
+                let below = 1 << asked.ilog2();
+                write!(f, "the nearest are {} and {}", Size(below), Size(2 * below))
+            }
+            _ => write!(f, "the largest is {}", Size(MAX_CAPACITY)),
+        }
+    }
+}
+
+/// A power of two from 1 KiB up.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, scale) = match self.0.ilog2() {
+            ..20 => ("KiB", 10),
+            20..30 => ("MiB", 20),
+            30..40 => ("GiB", 30),
+            _ => ("TiB", 40),
+        };
+        write!(f, "{} {unit}", self.0 >> scale)
+    }
+}
+
+fn own_user() -> u32 {
+    #[cfg(not(loom))]
+    let user = rustix::process::geteuid().as_raw();
+    #[cfg(loom)]
+    let user = 0;
+    user
+}
+
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, group, mode } = self;
+        write!(f, "owner {user}, group {group}, mode {mode:04o}")
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FileSystem => "the file system has",
+            Self::Files => "the file system has no inode left, and so",
+            Self::ControlGroup => "the memory control group of this process has",
+            Self::Memory => "the machine's memory has",
+        })
+    }
+}
