@@ -174,6 +174,12 @@ impl Inspector {
         Self { region }
     }
 
+    /// Was the file removed or replaced? Two system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     /// Reads everything once. Walks at most a batch and a 64th of the ring, and asks the kernel about every slot in
     /// use. Garbage in the ring is no error here: see [`Snapshot::corruption`].
     ///

@@ -99,8 +99,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     publisher.tell(args.quiet, args.too_long);
     match stop {
         None => Ok(Exit::Done),
-        Some(Stop::Signal) => Ok(signals.exit()),
-        Some(stop) => Err(publisher.failure(stop)),
+        Some(Stop::Signal) => {
+            publisher.left().into_iter().for_each(say);
+            Ok(signals.exit())
+        }
+        Some(stop) => Err(publisher.failure(stop).into()),
     }
 }
 

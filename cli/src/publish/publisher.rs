@@ -226,9 +226,10 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// The error for what stopped it.
-    pub(crate) fn failure(&self, stop: Stop) -> anyhow::Error {
+    /// The error for what stopped it, in one line.
+    pub(crate) fn failure(&self, stop: Stop) -> Failure {
         let number = self.records() + 1;
+        let of_the_input = format!("record {number} of the input");
         let (exit, message) = match stop {
             Stop::Signal => (self.signals.exit(), "ended by a signal".to_owned()),
             Stop::Gone => (
@@ -238,21 +239,22 @@ impl<'a> Publisher<'a> {
                     .to_owned(),
             ),
             Stop::Read(error) => (Exit::Failed, format!("could not read standard input: {error}")),
-            Stop::Frame(error) => return error.into(),
-            Stop::Send(SendError::Full { .. }) => {
-                let by = waiting::held_by(&self.producer);
-                (
-                    Exit::Timeout,
-                    format!("record {number} of the input found the ring full{by}; give --wait to wait for its consumers"),
-                )
-            }
-            Stop::Send(SendError::TimedOut { .. }) => {
-                let by = waiting::held_by(&self.producer);
-                (Exit::Timeout, format!("record {number} of the input waited in vain for room{by}"))
-            }
-            Stop::Send(error) => return error.into(),
+            Stop::Frame(error) => (Exit::Failed, error.to_string()),
+            Stop::Send(SendError::Full { .. }) => (
+                Exit::Timeout,
+                format!(
+                    "{of_the_input} found the ring full; give --wait to wait for its consumers{}",
+                    waiting::held_by(&self.producer)
+                ),
+            ),
+            Stop::Send(SendError::TimedOut { .. }) => (
+                Exit::Timeout,
+                format!("{of_the_input} waited in vain for room{}", waiting::held_by(&self.producer)),
+            ),
+            Stop::Send(error) => (Exit::of(&error.into()), error.to_string()),
         };
-        Failure::new(exit, message).into()
+        let left = self.left().map(|left| format!("; {left}")).unwrap_or_default();
+        Failure::new(exit, format!("{message}{left}"))
     }
 
     /// Has the ring's file gone, so that it is time to end? Looks at most once a second.
@@ -271,7 +273,7 @@ impl<'a> Publisher<'a> {
         !self.keep_going
     }
 
-    /// Says what was published, unless `quiet`, and what was not.
+    /// Says what was published, unless `quiet`, and what was not as it was read.
     pub(crate) fn tell(&self, quiet: bool, too_long: TooLong) {
         if !quiet {
             self.summary();
@@ -289,23 +291,24 @@ impl<'a> Publisher<'a> {
         if self.too_long > 0 {
             say(format_args!("{lines} too long for the ring, and {action}"));
         }
-        match self.left {
-            (0, 0) => {}
-            (0, bytes) => {
-                say(format_args!("{bytes} bytes of a record without its end were read and not published"))
+    }
+
+    /// What was read and not published, as a sentence. `None`: nothing.
+    pub(crate) fn left(&self) -> Option<String> {
+        let (records, bytes) = self.left;
+        let records = match records {
+            0 if bytes == 0 => return None,
+            0 => {
+                return Some(format!("{bytes} bytes of a record without its end were read and not published"));
             }
-            (records, bytes) => {
-                let records = match records {
-                    1 => "1 record was".to_owned(),
-                    records => format!("{records} records were"),
-                };
-                let part = match bytes {
-                    0 => String::new(),
-                    bytes => format!(", and {bytes} bytes of one without its end"),
-                };
-                say(format_args!("{records} read and not published{part}"));
-            }
-        }
+            1 => "1 record was".to_owned(),
+            records => format!("{records} records were"),
+        };
+        let part = match bytes {
+            0 => String::new(),
+            bytes => format!(", and {bytes} bytes of one without its end"),
+        };
+        Some(format!("{records} read and not published{part}"))
     }
 
     fn summary(&self) {

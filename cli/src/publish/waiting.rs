@@ -44,10 +44,10 @@ impl Told {
     }
 }
 
-/// Who holds the producer up, as a part of a sentence, and what would free it. Empty if nobody does any more.
+/// Who holds the producer up and what would free it, as the end of a sentence. Empty if nobody does any more.
 pub(crate) fn held_by(producer: &Producer) -> String {
     match producer.held_by() {
-        Some(blocker) => format!(", held up by {blocker} ({})", blocker.remedy()),
+        Some(blocker) => format!("; {blocker} holds the producer up: {}", blocker.remedy()),
         None => String::new(),
     }
 }

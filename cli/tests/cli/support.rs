@@ -1,7 +1,6 @@
 //! A ring in a directory of its own, and processes that never outlive their test.
 
 use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -59,12 +58,28 @@ impl Place {
     pub(crate) fn spawn(&self, line: &str, stdin: Stdio, stdout: Stdio) -> Process {
         let child = Command::new(env!("CARGO_BIN_EXE_quoit"))
             .args(self.arguments(line))
+            .current_dir(self.dir.path())
             .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         Process { child, line: line.into() }
+    }
+
+    /// Runs a shell's script to its end, in the directory of the ring; QUOIT stands for the command, RING for the ring.
+    pub(crate) fn shell(&self, script: &str) -> Ran {
+        let quoted = |path: &Path| format!("'{}'", path.display());
+        let text = script.replace("QUOIT", &quoted(Path::new(env!("CARGO_BIN_EXE_quoit"))));
+        let child = Command::new("sh")
+            .args(["-c", &text.replace("RING", &quoted(&self.ring))])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Process { child, line: script.into() }.end()
     }
 
     pub(crate) fn info(&self) -> Value {
@@ -113,11 +128,6 @@ impl Ran {
     }
 
     #[track_caller]
-    pub(crate) fn assert_killed_by(self, signal: Signal) {
-        assert_eq!(self.status.signal(), Some(signal.as_raw()), "quoit {}: {}", self.line, self.stderr);
-    }
-
-    #[track_caller]
     pub(crate) fn assert_stdout(self, stdout: impl AsRef<[u8]>) -> Self {
         let wanted = String::from_utf8_lossy(stdout.as_ref());
         assert_eq!(String::from_utf8_lossy(&self.stdout), wanted, "quoit {}: {}", self.line, self.stderr);
@@ -155,6 +165,10 @@ impl Process {
         self.child.stdin.take().unwrap()
     }
 
+    pub(crate) fn stderr(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
         self.child.stdout.take().unwrap()
     }
@@ -185,7 +199,10 @@ impl Process {
         });
         let status = self.wait();
         let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        // Somebody else may have it.
+        if let Some(mut pipe) = self.child.stderr.take() {
+            pipe.read_to_string(&mut stderr).unwrap();
+        }
         let stdout = reader.map(|reader| reader.join().unwrap()).unwrap_or_default();
         Ran { line: self.line.clone(), status, stdout, stderr }
     }
