@@ -26,6 +26,7 @@ mod sub;
 mod turn;
 mod units;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -73,7 +74,9 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let exit = Exit::of(&error);
-            if exit != Exit::Done {
+            // Whoever sent a signal and takes no output wants no words either.
+            let signal = matches!(error.downcast_ref::<io::Error>(), Some(e) if e.kind() == io::ErrorKind::Interrupted);
+            if exit != Exit::Done && !signal {
                 output::say(exit::told(&error));
             }
             ExitCode::from(exit as u8)

@@ -5,6 +5,7 @@ mod policy;
 mod table;
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,10 @@ fn watch(args: &Args, inspector: &Inspector, every: Duration) -> anyhow::Result<
         } else {
             line(&after, rates)
         };
-        output::print(&format!("{line}\n"))?;
+        match output::print(&format!("{line}\n")) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Exit::Done),
+            printed => printed?,
+        }
         (before, looked) = (after, now);
     }
 }

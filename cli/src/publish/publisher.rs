@@ -299,7 +299,9 @@ impl<'a> Publisher<'a> {
         let records = match records {
             0 if bytes == 0 => return None,
             0 => {
-                return Some(format!("{bytes} bytes of a record without its end were read and not published"));
+                return Some(format!(
+                    "{bytes} bytes of a record without its end were read and not published"
+                ));
             }
             1 => "1 record was".to_owned(),
             records => format!("{records} records were"),

@@ -120,11 +120,11 @@ fn what_was_read_is_counted_when_a_producer_fails() {
 #[test]
 fn lines_too_long_are_what_was_asked_for() {
     let mut input = lines(0..10);
-    input.extend([b'x'; 4500]);
+    input.extend([b'x'; 10_000]);
     input.push(b'\n');
     input.extend(lines(10..20));
-    for (too_long, records) in [("skip", 20), ("cut", 21), ("split", 23)] {
-        let place = Place::with("--capacity 4KiB");
+    for (too_long, records) in [("skip", 20), ("cut", 21), ("split", 22)] {
+        let place = Place::with("--capacity 16KiB");
         let ran = place.run(&format!("pub RING --too-long {too_long}"), &input).assert_code(0);
         let ran = ran.assert_says(&format!("published {records} records"));
         ran.assert_says("1 record was too long for the ring, and ");
@@ -133,7 +133,7 @@ fn lines_too_long_are_what_was_asked_for() {
         let kept = out.iter().filter(|byte| **byte == b'x').count();
         assert_eq!(
             kept,
-            [("skip", 0), ("cut", 2040), ("split", 4500)].iter().find(|c| c.0 == too_long).unwrap().1
+            [("skip", 0), ("cut", 8184), ("split", 10_000)].iter().find(|c| c.0 == too_long).unwrap().1
         );
     }
 }
@@ -142,10 +142,14 @@ fn lines_too_long_are_what_was_asked_for() {
 fn stalled(place: &Place, line: &str) -> (Process, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let sub = place.spawn(line, Stdio::null(), writer.into());
-    let started = Instant::now();
-    while ioctl_fionread(&reader).unwrap() < 60_000 {
+    let (started, mut grown, mut bytes) = (Instant::now(), Instant::now(), 0);
+    while bytes < 40_000 || grown.elapsed() < Duration::from_millis(300) {
         assert!(started.elapsed() < Duration::from_secs(30), "the pipe does not fill");
         std::thread::sleep(Duration::from_millis(5));
+        let now = ioctl_fionread(&reader).unwrap();
+        if std::mem::replace(&mut bytes, now) != now {
+            grown = Instant::now();
+        }
     }
     (sub, reader)
 }
@@ -272,4 +276,15 @@ fn a_stalled_standard_error_holds_no_end_up() {
     publisher.signal(Signal::TERM);
     publisher.end().assert_code(143);
     assert_eq!(place.info()["producer"]["state"], "closed");
+}
+
+#[test]
+fn one_signal_ends_a_watcher_whose_reader_takes_nothing() {
+    let place = Place::with("");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let (watch, _reader) = stalled(&place, "info RING --watch 10ms --json");
+        watch.signal(signal);
+        let ran = watch.end().assert_code(0);
+        assert_eq!(ran.stderr, "");
+    }
 }

@@ -65,6 +65,7 @@ fn a_producer_may_go_on_for_those_who_are_attached() {
     let place = Place::with("");
     let mut publisher = place.spawn("pub RING --keep-going", Stdio::piped(), Stdio::null());
     let mut stdin = publisher.stdin();
+    place.wait_for("it is there", |info| info["producer"]["alive"] == true);
     let out = place.file("out");
     let file = File::create(&out).unwrap();
     let sub = place.spawn("sub RING --gated --until-closed", Stdio::null(), file.into());
@@ -117,6 +118,7 @@ fn who_reads_to_the_end_reads_to_the_end_of_the_old_one() {
     let place = Place::with("");
     let mut publisher = place.spawn("pub RING --keep-going", Stdio::piped(), Stdio::null());
     let mut stdin = publisher.stdin();
+    place.wait_for("it is there", |info| info["producer"]["alive"] == true);
     let sub = place.spawn("sub RING --until-closed --gated", Stdio::null(), Stdio::piped());
     place.wait_for_consumers(1);
     remove(&place);

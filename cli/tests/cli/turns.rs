@@ -57,8 +57,7 @@ fn a_signal_ends_a_wait_for_a_turn() {
         waiting.signal(signal);
         waiting.end().assert_code(code);
     }
-    let mut waiting =
-        place.spawn("pub other --create 64KiB --wait-for 1", Stdio::piped(), Stdio::null());
+    let mut waiting = place.spawn("pub other --create 64KiB --wait-for 1", Stdio::piped(), Stdio::null());
     let _other = waiting.stdin();
     let mut stderr = BufReader::new(waiting.stderr());
     let mut said = String::new();
