@@ -84,6 +84,23 @@ fn what_was_read_fits_and_is_published_after_a_signal() {
     publisher.signal(Signal::TERM);
     let ran = publisher.end().assert_code(143).assert_says("published 2 records");
     ran.assert_says("1 record was read and not published");
+
+    // Room comes together with the signal.
+    let place = Place::with("--capacity 4KiB");
+    place.run(name, b"").assert_code(0);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let publisher = place.spawn("pub RING --wait", reader.into(), Stdio::null());
+    writer.write_all(&(0..3000).flat_map(FRAMINGS[0].1).collect::<Vec<u8>>()).unwrap();
+    place.wait_for("it is full", |info| info["counters"]["full"].as_u64() > Some(0));
+    publisher.signal(Signal::STOP);
+    place.wait_for("it is stopped", |info| info["producer"]["state"] == "stopped");
+    let before = place.info()["counters"]["records"].as_u64().unwrap();
+    place.run(name, b"").assert_code(0);
+    publisher.signal(Signal::TERM);
+    publisher.signal(Signal::CONT);
+    let ran = publisher.end().assert_code(143);
+    let published = place.info()["counters"]["records"].as_u64().unwrap();
+    assert!(published > before + 100, "{before} records before and {published} in all: {}", ran.stderr);
 }
 
 #[test]

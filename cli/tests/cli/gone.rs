@@ -71,9 +71,7 @@ fn a_producer_may_go_on_for_those_who_are_attached() {
     let sub = place.spawn("sub RING --gated --until-closed", Stdio::null(), file.into());
     place.wait_for_consumers(1);
     remove(&place);
-    let mut stderr = BufReader::new(publisher.stderr());
-    let mut said = String::new();
-    stderr.read_line(&mut said).unwrap();
+    let said = publisher.says();
     assert!(said.contains("removed or replaced; going on"), "{said}");
     stdin.write_all(b"after\n").unwrap();
     wait_for_size(&out, 6);

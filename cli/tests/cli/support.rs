@@ -1,8 +1,9 @@
 //! A ring in a directory of its own, and processes that never outlive their test.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,7 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Process { child, line: line.into() }
+        Process { child, line: line.into(), said: None }
     }
 
     /// Runs a shell's script to its end, in the directory of the ring; QUOIT stands for the command, RING for the ring.
@@ -79,7 +80,7 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Process { child, line: script.into() }.end()
+        Process { child, line: script.into(), said: None }.end()
     }
 
     pub(crate) fn info(&self) -> Value {
@@ -158,6 +159,8 @@ impl Ran {
 pub(crate) struct Process {
     child: Child,
     line: String,
+    /// Its standard error, once somebody waits for a line of it.
+    said: Option<(Receiver<String>, JoinHandle<String>)>,
 }
 
 impl Process {
@@ -165,8 +168,29 @@ impl Process {
         self.child.stdin.take().unwrap()
     }
 
-    pub(crate) fn stderr(&mut self) -> std::process::ChildStderr {
+    pub(crate) fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
+    }
+
+    /// Waits for the next line of its standard error.
+    pub(crate) fn says(&mut self) -> String {
+        let (lines, _) = match &mut self.said {
+            Some(said) => said,
+            said => {
+                let mut stderr = BufReader::new(self.child.stderr.take().unwrap());
+                let (sender, receiver) = mpsc::channel();
+                let reader = std::thread::spawn(move || {
+                    let (mut said, mut line) = (String::new(), String::new());
+                    while stderr.read_line(&mut line).unwrap() > 0 {
+                        said.push_str(&line);
+                        let _ = sender.send(std::mem::take(&mut line));
+                    }
+                    said
+                });
+                said.insert((receiver, reader))
+            }
+        };
+        lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("quoit {} says nothing", self.line))
     }
 
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
@@ -199,7 +223,10 @@ impl Process {
         });
         let status = self.wait();
         let mut stderr = String::new();
-        // Somebody else may have it.
+        if let Some((_, reader)) = self.said.take() {
+            stderr = reader.join().unwrap();
+        }
+        // Or somebody else has it.
         if let Some(mut pipe) = self.child.stderr.take() {
             pipe.read_to_string(&mut stderr).unwrap();
         }

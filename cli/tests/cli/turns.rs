@@ -1,6 +1,6 @@
 //! What is not there yet, is somebody else's still, or was there before.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -24,9 +24,7 @@ fn one_waits_for_the_name_and_for_the_producers_place() {
 
     let mut second =
         place.spawn(&format!("{named} --count 1 --follow --wait-for-turn 1m"), Stdio::null(), Stdio::piped());
-    let mut said = String::new();
-    let mut stderr = BufReader::new(second.stderr());
-    stderr.read_line(&mut said).unwrap();
+    let said = second.says();
     assert!(said.contains("waiting for a turn: a living consumer uses the name \"svc\""), "{said}");
     first.signal(Signal::TERM);
     first.end().assert_code(0);
@@ -52,16 +50,13 @@ fn a_signal_ends_a_wait_for_a_turn() {
         ("sub nowhere --wait-for-ring=1h", Signal::HUP, 129),
     ] {
         let mut waiting = place.spawn(line, Stdio::null(), Stdio::null());
-        let mut stderr = BufReader::new(waiting.stderr());
-        stderr.read_line(&mut String::new()).unwrap();
+        waiting.says();
         waiting.signal(signal);
         waiting.end().assert_code(code);
     }
     let mut waiting = place.spawn("pub other --create 64KiB --wait-for 1", Stdio::piped(), Stdio::null());
     let _other = waiting.stdin();
-    let mut stderr = BufReader::new(waiting.stderr());
-    let mut said = String::new();
-    stderr.read_line(&mut said).unwrap();
+    let said = waiting.says();
     assert!(said.contains("waiting for consumers to attach"), "{said}");
     waiting.signal(Signal::TERM);
     waiting.end().assert_code(143);
@@ -74,8 +69,7 @@ fn a_ring_may_come_later() {
     place.run("sub RING --wait-for-ring=50ms", b"").assert_code(6).assert_says("no ring came within");
     let line = "sub RING --wait-for-ring --gated --count 3 --follow";
     let mut sub = place.spawn(line, Stdio::null(), Stdio::piped());
-    let mut stderr = BufReader::new(sub.stderr());
-    stderr.read_line(&mut String::new()).unwrap();
+    sub.says();
     place.run("pub RING --create 64KiB --wait-for 1", &lines(0..3)).assert_code(0);
     sub.end().assert_code(0).assert_stdout(lines(0..3));
 }
@@ -155,9 +149,7 @@ fn a_waiting_producer_says_for_whom() {
     let mut publisher = place.spawn("pub RING --wait", Stdio::piped(), Stdio::null());
     let mut stdin = publisher.stdin();
     let feeder = std::thread::spawn(move || stdin.write_all(&lines(0..5_000)).unwrap());
-    let mut said = String::new();
-    let mut stderr = BufReader::new(publisher.stderr());
-    stderr.read_line(&mut said).unwrap();
+    let said = publisher.says();
     assert!(said.contains("waiting for slot 0 'slow' (process ") && said.contains(", stopped): "), "{said}");
     slow.signal(Signal::CONT);
     publisher.end().assert_code(0);
