@@ -176,6 +176,7 @@ impl Inspector {
 
     /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
     /// ring. Three system calls.
+    #[cfg(not(loom))]
     pub fn is_stale(&self) -> bool {
         self.region.is_stale()
     }

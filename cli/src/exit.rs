@@ -4,6 +4,8 @@ use std::io;
 
 use quoit::{Error, RecvError, SendError};
 
+use crate::signals::Signals;
+
 /// Exit codes. They are part of the interface: scripts branch on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -104,10 +106,13 @@ impl Exit {
                     _ => Self::Failed,
                 };
             }
-            if let Some(error) = cause.downcast_ref::<io::Error>()
-                && error.kind() == io::ErrorKind::BrokenPipe
-            {
-                return Self::Done;
+            match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::BrokenPipe) => return Self::Done,
+                // A signal came while the reader of our output took nothing.
+                Some(io::ErrorKind::Interrupted) => {
+                    return Signals::installed().map_or(Self::Failed, Signals::exit);
+                }
+                _ => {}
             }
         }
         Self::Failed

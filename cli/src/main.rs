@@ -26,6 +26,7 @@ mod sub;
 mod turn;
 mod units;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -73,7 +74,9 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let exit = Exit::of(&error);
-            if exit != Exit::Done {
+            // Whoever sent a signal and takes no output wants no words either.
+            let signal = matches!(error.downcast_ref::<io::Error>(), Some(e) if e.kind() == io::ErrorKind::Interrupted);
+            if exit != Exit::Done && !signal {
                 output::say(exit::told(&error));
             }
             ExitCode::from(exit as u8)
@@ -89,12 +92,11 @@ fn run() -> anyhow::Result<u8> {
             std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
         hints::explained(error, &Cli::command(), &words).exit()
     });
-    let verb = cli.verb;
     // What is measured is the library as others use it, on a ring that nobody else can get at.
-    if !matches!(verb, Verb::BenchChild(_)) {
+    if !matches!(cli.verb, Verb::BenchChild(_)) {
         quoit::guard_against_truncation()?;
     }
-    match verb {
+    match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
         Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),

@@ -84,8 +84,8 @@ fn keeps_its_promises_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_clean_up() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+fn signals_clean_up() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (exit, directory) = interrupted(signal);
         assert_eq!(exit, Some(code));
         assert_nothing_left(&directory);

@@ -26,6 +26,7 @@ crate::behaviours_of_files! {
     a_dead_producer_is_told_of,
     a_dead_producer_is_followed,
     a_file_that_is_gone_is_stale,
+    a_file_that_was_renamed_is_stale,
     a_file_that_was_replaced_is_stale,
     nothing_is_created_over_a_ring,
     open_or_create_opens_or_creates,
@@ -365,6 +366,20 @@ fn a_file_that_is_gone_is_stale(setup: Setup) {
     assert!(matches!(ring.try_producer(), Err(Error::NotFound { .. })));
     assert!(matches!(ring.try_consumer(&Attach::gated()), Err(Error::NotFound { .. })));
     assert!(matches!(ring.try_observer(Start::Newest), Err(Error::NotFound { .. })));
+}
+
+fn a_file_that_was_renamed_is_stale(setup: Setup) {
+    let ring = setup.ring();
+    let path = ring.path().unwrap();
+    let producer = ring.producer();
+    let consumer = ring.consumer(&Attach::gated());
+    let inspector = quoit::Inspector::open(path).unwrap();
+    let other = path.with_extension("other");
+    assert!(!inspector.is_stale());
+    std::fs::rename(path, &other).unwrap();
+    assert!(producer.is_stale() && consumer.is_stale() && inspector.is_stale());
+    std::fs::rename(&other, path).unwrap();
+    assert!(!producer.is_stale() && !consumer.is_stale() && !inspector.is_stale());
 }
 
 fn a_file_that_was_replaced_is_stale(setup: Setup) {

@@ -5,12 +5,13 @@ mod policy;
 mod table;
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use quoit::{Inspector, Snapshot};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::signals::{Signals, Woken};
 use crate::standing::{self, Standing};
@@ -70,19 +71,30 @@ fn watch(args: &Args, inspector: &Inspector, every: Duration) -> anyhow::Result<
     let signals = Signals::install()?;
     let mut before = inspector.snapshot()?;
     let mut looked = Instant::now();
+    let mut found = looked;
     loop {
         if signals.sleep(every.saturating_sub(looked.elapsed()))? == Woken::Signal {
             return Ok(Exit::Done);
         }
         let after = inspector.snapshot()?;
         let now = Instant::now();
+        if now - found >= Duration::from_secs(1) {
+            found = now;
+            if inspector.is_stale() {
+                let message = "the ring's file was removed or replaced; look again at the new one";
+                return Err(Failure::new(Exit::RingGone, message).into());
+            }
+        }
         let rates = Rates::between(&before, &after, now - looked);
         let line = if args.json {
             serde_json::to_string(&document::Document::of(&args.path, &after, Some(rates)))?
         } else {
             line(&after, rates)
         };
-        output::print(&format!("{line}\n"))?;
+        match output::print(&format!("{line}\n")) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Exit::Done),
+            printed => printed?,
+        }
         (before, looked) = (after, now);
     }
 }

@@ -1,13 +1,15 @@
 //! `quoit pub`: standard input to the ring.
 
 mod publisher;
+mod waiting;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quoit::{Options, Producer, SendError};
+use quoit::{Options, Producer};
 
 use self::publisher::{Publisher, Stop};
+use self::waiting::Waiting;
 use crate::exit::{Exit, Failure};
 use crate::framing::{Framing, TooLong};
 use crate::memory::Wishes;
@@ -35,6 +37,12 @@ pub(crate) struct Args {
     /// Wait at most so long for another producer to end; without this that is a failure at once (code 9)
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     wait_for_turn: Option<Duration>,
+    /// Read nothing before so many consumers are attached
+    #[arg(long, value_name = "N")]
+    wait_for: Option<u32>,
+    /// Read nothing before a consumer is attached under this name
+    #[arg(long, value_name = "NAME")]
+    wait_for_name: Option<String>,
     /// A record for each so many bytes, whatever is in them; the last has what is left
     #[arg(long, value_name = "SIZE", value_parser = chunk, conflicts_with = "length_prefixed")]
     chunk: Option<usize>,
@@ -82,35 +90,20 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         None if args.length_prefixed => Framing::LengthPrefixed,
         None => Framing::Lines,
     };
-    let mut publisher = Publisher::new(producer, signals, args.wait, args.keep_going);
-    let stop = publisher.run(framing, args.too_long)?;
+    let waiting = Waiting { limit: args.wait, quiet: args.quiet };
+    let mut publisher = Publisher::new(producer, signals, waiting, args.keep_going);
+    let stop = match publisher.wait_for_consumers(args.wait_for, args.wait_for_name.as_deref())? {
+        Some(stop) => Some(stop),
+        None => publisher.run(framing, args.too_long)?,
+    };
     publisher.tell(args.quiet, args.too_long);
-    let number = publisher.records() + 1;
     match stop {
         None => Ok(Exit::Done),
-        Some(Stop::Signal) => Ok(signals.exit()),
-        Some(Stop::Gone) => {
-            let message = "the ring's file was removed or replaced; only who was attached already got the last \
-                           records. Start again on the new one, or give --keep-going";
-            Err(Failure::new(Exit::RingGone, message).into())
+        Some(Stop::Signal) => {
+            publisher.left().into_iter().for_each(say);
+            Ok(signals.exit())
         }
-        Some(Stop::Read(error)) => {
-            Err(Failure::new(Exit::Failed, format!("could not read standard input: {error}")).into())
-        }
-        Some(Stop::Frame(error)) => Err(error.into()),
-        Some(Stop::Send(SendError::Full { .. })) => {
-            let message = format!(
-                "record {number} of the input found the ring full; give --wait to wait for its consumers"
-            );
-            Err(Failure::new(Exit::Timeout, message).into())
-        }
-        Some(Stop::Send(SendError::TimedOut { .. })) => {
-            let message = format!(
-                "record {number} of the input waited in vain for room; see quoit info for the consumer that holds it up"
-            );
-            Err(Failure::new(Exit::Timeout, message).into())
-        }
-        Some(Stop::Send(error)) => Err(error.into()),
+        Some(stop) => Err(publisher.failure(stop).into()),
     }
 }
 

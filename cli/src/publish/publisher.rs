@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use quoit::{Producer, SendError};
 use rustix::stdio::stdin;
 
+use super::waiting::{self, Told, Waiting};
 use crate::descriptor::Input;
+use crate::exit::{Exit, Failure};
 use crate::framing::{FrameError, Frames, Framing, TooLong};
 use crate::output::say;
 use crate::signals::{Signals, Woken};
@@ -33,7 +35,7 @@ pub(crate) enum Stop {
 pub(crate) struct Publisher<'a> {
     producer: Producer,
     signals: &'a Signals,
-    wait: Option<Option<Duration>>,
+    waiting: Waiting,
     keep_going: bool,
     /// A batch is published when it holds so much, so that consumers have something to do meanwhile.
     batch_bytes: usize,
@@ -41,6 +43,8 @@ pub(crate) struct Publisher<'a> {
     first: u64,
     started: Instant,
     looked: Instant,
+    /// What was told about waiting.
+    told: Told,
     /// It was told already that the file has gone.
     told_gone: bool,
     too_long: u64,
@@ -49,25 +53,21 @@ pub(crate) struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    pub(crate) fn new(
-        producer: Producer,
-        signals: &'a Signals,
-        wait: Option<Option<Duration>>,
-        keep_going: bool,
-    ) -> Self {
+    pub(crate) fn new(producer: Producer, signals: &'a Signals, waiting: Waiting, keep_going: bool) -> Self {
         let batch_bytes = usize::try_from(producer.capacity() / 8).unwrap_or(usize::MAX);
         let first = producer.next_sequence();
         let now = Instant::now();
         Self {
             producer,
             signals,
-            wait,
+            waiting,
             keep_going,
             batch_bytes,
             bytes: 0,
             first,
             started: now,
             looked: now,
+            told: Told::default(),
             told_gone: false,
             too_long: 0,
             left: (0, 0),
@@ -171,7 +171,7 @@ impl<'a> Publisher<'a> {
 
     /// Sends one record that is visible at once, and waits for room if told to.
     fn send_one(&mut self, payload: &[u8]) -> Result<(), Stop> {
-        let sent = match self.wait {
+        let sent = match self.waiting.limit {
             None => self.producer.try_send(payload).map_err(Stop::Send),
             Some(limit) => self.send_waiting(payload, limit.map(|limit| Instant::now() + limit)),
         };
@@ -181,6 +181,7 @@ impl<'a> Publisher<'a> {
     }
 
     fn send_waiting(&mut self, payload: &[u8], deadline: Option<Instant>) -> Result<u64, Stop> {
+        let began = Instant::now();
         loop {
             let slice = Instant::now() + SLICE;
             let end = deadline.map_or(slice, |deadline| slice.min(deadline));
@@ -188,10 +189,72 @@ impl<'a> Publisher<'a> {
                 Err(SendError::TimedOut { .. }) if self.signals.caught() => return Err(Stop::Signal),
                 Err(SendError::TimedOut { .. }) if self.is_gone() => return Err(Stop::Gone),
                 Err(SendError::TimedOut { .. })
-                    if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+                    if deadline.is_none_or(|deadline| Instant::now() < deadline) =>
+                {
+                    self.told.tell(self.waiting, &self.producer, began);
+                }
                 other => return other.map_err(Stop::Send),
             }
         }
+    }
+
+    /// Waits until so many consumers are attached, and one under that name.
+    pub(crate) fn wait_for_consumers(
+        &mut self,
+        count: Option<u32>,
+        name: Option<&str>,
+    ) -> anyhow::Result<Option<Stop>> {
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            let slice = Instant::now() + SLICE;
+            let producer = &self.producer;
+            let counted = count.map_or(Ok(true), |count| producer.wait_for_consumers(count, slice))?;
+            if counted && name.map_or(Ok(true), |name| producer.wait_for_name(name, slice))? {
+                return Ok(None);
+            }
+            if self.signals.caught() {
+                return Ok(Some(Stop::Signal));
+            }
+            if self.is_gone() {
+                return Ok(Some(Stop::Gone));
+            }
+            if !told && !self.waiting.quiet && began.elapsed() >= LOOK {
+                told = true;
+                say("waiting for consumers to attach");
+            }
+        }
+    }
+
+    /// The error for what stopped it, in one line.
+    pub(crate) fn failure(&self, stop: Stop) -> Failure {
+        let number = self.records() + 1;
+        let of_the_input = format!("record {number} of the input");
+        let (exit, message) = match stop {
+            Stop::Signal => (self.signals.exit(), "ended by a signal".to_owned()),
+            Stop::Gone => (
+                Exit::RingGone,
+                "the ring's file was removed or replaced; only who was attached already got the last records. Start \
+                 again on the new one, or give --keep-going"
+                    .to_owned(),
+            ),
+            Stop::Read(error) => (Exit::Failed, format!("could not read standard input: {error}")),
+            Stop::Frame(error) => (Exit::Failed, error.to_string()),
+            Stop::Send(SendError::Full { .. }) => (
+                Exit::Timeout,
+                format!(
+                    "{of_the_input} found the ring full; give --wait to wait for its consumers{}",
+                    waiting::held_by(&self.producer)
+                ),
+            ),
+            Stop::Send(SendError::TimedOut { .. }) => (
+                Exit::Timeout,
+                format!("{of_the_input} waited in vain for room{}", waiting::held_by(&self.producer)),
+            ),
+            Stop::Send(error) => (Exit::of(&error.into()), error.to_string()),
+        };
+        let left = self.left().map(|left| format!("; {left}")).unwrap_or_default();
+        Failure::new(exit, format!("{message}{left}"))
     }
 
     /// Has the ring's file gone, so that it is time to end? Looks at most once a second.
@@ -210,7 +273,7 @@ impl<'a> Publisher<'a> {
         !self.keep_going
     }
 
-    /// Says what was published, unless `quiet`, and what was not.
+    /// Says what was published, unless `quiet`, and what was not as it was read.
     pub(crate) fn tell(&self, quiet: bool, too_long: TooLong) {
         if !quiet {
             self.summary();
@@ -228,23 +291,26 @@ impl<'a> Publisher<'a> {
         if self.too_long > 0 {
             say(format_args!("{lines} too long for the ring, and {action}"));
         }
-        match self.left {
-            (0, 0) => {}
-            (0, bytes) => {
-                say(format_args!("{bytes} bytes of a record without its end were read and not published"))
+    }
+
+    /// What was read and not published, as a sentence. `None`: nothing.
+    pub(crate) fn left(&self) -> Option<String> {
+        let (records, bytes) = self.left;
+        let records = match records {
+            0 if bytes == 0 => return None,
+            0 => {
+                return Some(format!(
+                    "{bytes} bytes of a record without its end were read and not published"
+                ));
             }
-            (records, bytes) => {
-                let records = match records {
-                    1 => "1 record was".to_owned(),
-                    records => format!("{records} records were"),
-                };
-                let part = match bytes {
-                    0 => String::new(),
-                    bytes => format!(", and {bytes} bytes of one without its end"),
-                };
-                say(format_args!("{records} read and not published{part}"));
-            }
-        }
+            1 => "1 record was".to_owned(),
+            records => format!("{records} records were"),
+        };
+        let part = match bytes {
+            0 => String::new(),
+            bytes => format!(", and {bytes} bytes of one without its end"),
+        };
+        Some(format!("{records} read and not published{part}"))
     }
 
     fn summary(&self) {

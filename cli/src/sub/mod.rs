@@ -9,7 +9,6 @@ mod tally;
 use std::io;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use quoit::{Event, RecvError, Start};
 
 pub(crate) use self::args::Args;
@@ -176,13 +175,18 @@ impl Sub<'_> {
             }
             Err(error) => error,
         };
-        if left > 0 && error.kind() != io::ErrorKind::BrokenPipe {
-            let released = if self.attached.source.releases() { ", and are not released" } else { "" };
-            say(format_args!("{left} records were received and not written{released}"));
-        }
+        let released = if self.attached.source.releases() { ", and are not released" } else { "" };
+        let left = format!("{left} records were received and not written{released}");
         match error.kind() {
-            io::ErrorKind::Interrupted => Ok(Written::Cut),
-            _ => Err(error).context("could not write standard output"),
+            io::ErrorKind::Interrupted => {
+                say(left);
+                Ok(Written::Cut)
+            }
+            io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => {
+                let message = format!("could not write standard output: {error}; {left}");
+                Err(Failure::new(Exit::Failed, message).into())
+            }
         }
     }
 

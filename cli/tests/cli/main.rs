@@ -1,7 +1,10 @@
 //! The command as a user meets it: real processes, exit codes, what is on standard output and what is not.
 
 mod bad_input;
+mod descriptors;
 mod documents;
+mod ends;
+mod gone;
 mod memory;
 mod numbers;
 mod policies;
@@ -9,4 +12,5 @@ mod rings;
 mod round_trip;
 mod streams;
 mod support;
+mod turns;
 mod verbs;

@@ -101,25 +101,6 @@ fn a_signal_before_the_end_is_told() {
 }
 
 #[test]
-fn a_second_signal_ends_even_a_blocked_writer() {
-    let place = Place::with("");
-    place.run("pub RING", &lines(0..100_000)).assert_code(0);
-    let mut sub = place.spawn("sub RING --gated --name x", Stdio::null(), Stdio::piped());
-    // Nobody reads, so that it blocks with its pipe full.
-    let stdout = sub.stdout();
-    let started = Instant::now();
-    while rustix::io::ioctl_fionread(&stdout).unwrap() < 60_000 {
-        assert!(started.elapsed() < Duration::from_secs(30), "the pipe does not fill");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    sub.signal(Signal::TERM);
-    std::thread::sleep(Duration::from_millis(200));
-    sub.signal(Signal::TERM);
-    sub.end().assert_killed_by(Signal::TERM);
-    place.run("sub RING --name x --count 2", b"").assert_code(0).assert_stdout(lines(0..2));
-}
-
-#[test]
 fn patience_has_an_end() {
     let place = Place::with("");
     place.run("pub RING", b"x\n").assert_code(0);
@@ -176,22 +157,6 @@ fn a_line_typed_is_there_at_once() {
         assert_eq!(got, line);
         assert!(started.elapsed() < Duration::from_secs(2), "line {number} took {:?}", started.elapsed());
     }
-}
-
-#[test]
-fn a_file_that_went_away_is_noticed() {
-    let place = Place::with("");
-    let sub = place.spawn("sub RING --follow --gated", Stdio::null(), Stdio::piped());
-    place.wait_for_consumers(1);
-    std::fs::remove_file(&place.ring).unwrap();
-    sub.end().assert_code(7).assert_says("removed or replaced");
-
-    let place = Place::with("");
-    place.run("pub RING", b"x\n").assert_code(0);
-    let sub = place.spawn("sub RING --follow --lossy", Stdio::null(), Stdio::piped());
-    place.wait_for_consumers(1);
-    std::fs::remove_file(&place.ring).unwrap();
-    sub.end().assert_code(0).assert_stdout("x\n");
 }
 
 #[test]

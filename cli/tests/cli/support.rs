@@ -1,9 +1,9 @@
 //! A ring in a directory of its own, and processes that never outlive their test.
 
-use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -59,12 +59,28 @@ impl Place {
     pub(crate) fn spawn(&self, line: &str, stdin: Stdio, stdout: Stdio) -> Process {
         let child = Command::new(env!("CARGO_BIN_EXE_quoit"))
             .args(self.arguments(line))
+            .current_dir(self.dir.path())
             .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Process { child, line: line.into() }
+        Process { child, line: line.into(), said: None }
+    }
+
+    /// Runs a shell's script to its end, in the directory of the ring; QUOIT stands for the command, RING for the ring.
+    pub(crate) fn shell(&self, script: &str) -> Ran {
+        let quoted = |path: &Path| format!("'{}'", path.display());
+        let text = script.replace("QUOIT", &quoted(Path::new(env!("CARGO_BIN_EXE_quoit"))));
+        let child = Command::new("sh")
+            .args(["-c", &text.replace("RING", &quoted(&self.ring))])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Process { child, line: script.into(), said: None }.end()
     }
 
     pub(crate) fn info(&self) -> Value {
@@ -113,11 +129,6 @@ impl Ran {
     }
 
     #[track_caller]
-    pub(crate) fn assert_killed_by(self, signal: Signal) {
-        assert_eq!(self.status.signal(), Some(signal.as_raw()), "quoit {}: {}", self.line, self.stderr);
-    }
-
-    #[track_caller]
     pub(crate) fn assert_stdout(self, stdout: impl AsRef<[u8]>) -> Self {
         let wanted = String::from_utf8_lossy(stdout.as_ref());
         assert_eq!(String::from_utf8_lossy(&self.stdout), wanted, "quoit {}: {}", self.line, self.stderr);
@@ -148,11 +159,38 @@ impl Ran {
 pub(crate) struct Process {
     child: Child,
     line: String,
+    /// Its standard error, once somebody waits for a line of it.
+    said: Option<(Receiver<String>, JoinHandle<String>)>,
 }
 
 impl Process {
     pub(crate) fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
+    }
+
+    pub(crate) fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
+    /// Waits for the next line of its standard error.
+    pub(crate) fn says(&mut self) -> String {
+        let (lines, _) = match &mut self.said {
+            Some(said) => said,
+            said => {
+                let mut stderr = BufReader::new(self.child.stderr.take().unwrap());
+                let (sender, receiver) = mpsc::channel();
+                let reader = std::thread::spawn(move || {
+                    let (mut said, mut line) = (String::new(), String::new());
+                    while stderr.read_line(&mut line).unwrap() > 0 {
+                        said.push_str(&line);
+                        let _ = sender.send(std::mem::take(&mut line));
+                    }
+                    said
+                });
+                said.insert((receiver, reader))
+            }
+        };
+        lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("quoit {} says nothing", self.line))
     }
 
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
@@ -185,7 +223,13 @@ impl Process {
         });
         let status = self.wait();
         let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        if let Some((_, reader)) = self.said.take() {
+            stderr = reader.join().unwrap();
+        }
+        // Or somebody else has it.
+        if let Some(mut pipe) = self.child.stderr.take() {
+            pipe.read_to_string(&mut stderr).unwrap();
+        }
         let stdout = reader.map(|reader| reader.join().unwrap()).unwrap_or_default();
         Ran { line: self.line.clone(), status, stdout, stderr }
     }
