@@ -71,8 +71,8 @@ pub struct Snapshot {
     pub records: u64,
     /// Their payload bytes.
     pub bytes: u64,
-    /// When the producer last noted the time, wall clock, ns since 1970, which it does once in each 64th of the capacity:
-    /// the newest record was published then or later. `None`: it has not done so yet.
+    /// When the producer last noted the time, wall clock, ns since 1970, which it does once in each 64th of the capacity, the
+    /// first time when the ring is made: the newest record was published then or later. `None`: garbage stands there.
     pub noted_ns: Option<u64>,
     /// How many producers have opened it.
     pub epoch: u64,

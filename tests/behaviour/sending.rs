@@ -1,6 +1,6 @@
 //! Sends and claims.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use quoit::{Attach, OutOfClaim, SendError, Start};
 
@@ -20,6 +20,7 @@ crate::behaviours! {
     what_a_dropped_claim_wrote_is_never_seen,
     claims_of_every_length_arrive,
     the_producer_tells_about_itself,
+    the_time_is_noted_once_in_a_segment,
 }
 
 fn sends_arrive_in_order(setup: Setup) {
@@ -309,4 +310,28 @@ fn the_producer_tells_about_itself(setup: Setup) {
     drop(producer);
     let after = ring.snapshot();
     assert!(!after.producer_alive && after.closed);
+}
+
+fn the_time_is_noted_once_in_a_segment(setup: Setup) {
+    let ring = setup.ring();
+    let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let noted = || ring.snapshot().noted_ns;
+    assert!(noted().unwrap() <= now());
+    let mut producer = ring.producer();
+    let mut before = now();
+    for _ in 0..3 {
+        // Seventy-two segments of 64 bytes.
+        for _ in 0..72 {
+            producer.send(&[7; 56]).unwrap();
+        }
+        let after = now();
+        let last = noted().unwrap();
+        assert!((before..=after).contains(&last), "{last} is not from {before} to {after}");
+        std::thread::sleep(Duration::from_millis(2));
+        before = now();
+        assert_eq!(noted(), Some(last), "noted without a publish");
+        drop(producer);
+        producer = ring.producer();
+        assert_eq!(noted(), Some(last), "noted by a producer that has published nothing");
+    }
 }

@@ -135,7 +135,9 @@ pub(crate) fn curves(outcome: &Outcome) -> Option<String> {
                 &mut svg,
                 format_args!(r#"<line class="grid" x1="{at:.1}" y1="{top}" x2="{at:.1}" y2="{bottom}"/>"#),
             );
-            text(&mut svg, "tick", at, bottom + 15.0, "middle", percentile);
+            // The last one would stick out of the picture.
+            let (at, anchor) = if at + 24.0 > SIZE.0 { (SIZE.0, "end") } else { (at, "middle") };
+            text(&mut svg, "tick", at, bottom + 15.0, anchor, percentile);
         }
     }
     let mut decade = 10_f64.powf(low.floor());

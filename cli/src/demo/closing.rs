@@ -41,7 +41,7 @@ pub(crate) fn lines(
     lines.extend(board.rows.iter().map(|row| table::closing(row, width)));
     lines.extend(wrap(&ages(), width, 1));
     lines.push(Vec::new());
-    lines.extend(promises.iter().flat_map(|one| wrap(&promise(one), width, 3)));
+    lines.extend(promises.iter().flat_map(|one| promise(one, width)));
     let broken = promises.iter().filter(|promise| promise.kept == Kept::No).count();
     lines.push(Vec::new());
     lines.push(match broken {
@@ -55,31 +55,31 @@ pub(crate) fn lines(
 /// What the ages are, and why they are not the times that the benchmarks show.
 fn ages() -> Pieces {
     let (processes, cores) = (Board::PROCESSES, cores());
-    let why = if cores < processes {
-        "processes that share cores, sleep, and wait to be woken and to get a core"
-    } else {
-        "processes that sleep when they have caught up, and wait to be woken"
-    };
+    let share = if cores < processes { format!("share {cores} cores, ") } else { String::new() };
     let text = format!(
-        " Ages from publish to receipt, of paced ticks; {processes} processes on {cores} cores. They are those of {why}: \
-         microseconds. The nanoseconds of the README are those of two processes with a core each that never sleep, as \
-         `quoit bench` measures them here."
+        " An age is from publish to receipt, of paced ticks. It takes microseconds here, since {processes} processes {share}\
+         sleep, and wait to be woken; the nanoseconds of the README are those of two processes that never sleep, with a \
+         core each (quoit bench)."
     );
     vec![(Tone::Dim, text)]
 }
 
-fn promise(promise: &Promise) -> Pieces {
+/// On one line, or the figure on a line of its own.
+fn promise(promise: &Promise, width: usize) -> Vec<Pieces> {
     let (tone, mark) = match promise.kept {
         Kept::Yes => (Tone::Good, "✓"),
         Kept::Untried => (Tone::Dim, "–"),
         Kept::No => (Tone::Bad, "✗"),
     };
-    let detail = if promise.kept == Kept::No { Tone::Bad } else { Tone::Dim };
-    vec![
-        (tone, format!(" {mark} ")),
-        (Tone::Plain, format!("{:<42} ", promise.text)),
-        (detail, promise.detail.clone()),
-    ]
+    let mark = (tone, format!(" {mark} "));
+    let detail = (if promise.kept == Kept::No { Tone::Bad } else { Tone::Dim }, promise.detail.clone());
+    let line = vec![mark.clone(), (Tone::Plain, format!("{:<42} ", promise.text)), detail.clone()];
+    if line.iter().map(|(_, text)| text.chars().count()).sum::<usize>() <= width {
+        return vec![line];
+    }
+    let mut lines = wrap(&vec![mark, (Tone::Plain, promise.text.to_owned())], width, 3);
+    lines.extend(wrap(&vec![(Tone::Plain, "   ".to_owned()), detail], width, 3));
+    lines
 }
 
 pub(crate) fn cores() -> usize {

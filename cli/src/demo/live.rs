@@ -108,7 +108,7 @@ fn marks(board: &Board, columns: usize, colours: bool) -> Line<'static> {
 fn title_lines(board: &Board, width: usize, colours: bool) -> Vec<Line<'static>> {
     let snapshot = &board.snapshot;
     let time = format!("{} of {} s", moment(board.elapsed), board.total.as_secs());
-    let subject = if width < 79 { "" } else { "  one ring, one producer, four consumers  " };
+    let subject = if width < 79 { "  " } else { "  one ring, one producer, four consumers  " };
     let lines = [
         vec![
             (Tone::Strong, " quoit demo".to_owned()),
