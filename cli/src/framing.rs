@@ -22,16 +22,16 @@ pub(crate) enum Framing {
 }
 
 /// What becomes of a record that is larger than the ring takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TooLong {
-    /// It is a failure
+    /// It is a failure.
     #[default]
     Fail,
-    /// It is left out
+    /// It is left out.
     Skip,
-    /// As much of it as fits is a record, the rest is left out
+    /// As much of it as fits is a record, the rest is left out.
     Cut,
-    /// It becomes several records
+    /// It becomes several records.
     Split,
 }
 
@@ -43,6 +43,8 @@ pub(crate) struct Frames<R> {
     too_long: TooLong,
     /// Most bytes of a record.
     max: usize,
+    /// Bytes asked for at once.
+    at_once: usize,
     buffer: Vec<u8>,
     /// What of the buffer was read and not handed out yet.
     ready: Range<usize>,
@@ -92,11 +94,17 @@ impl std::error::Error for FrameError {}
 
 impl<R: Read> Frames<R> {
     pub(crate) fn new(input: R, framing: Framing, too_long: TooLong, max: usize) -> Self {
+        Self::reading(input, framing, too_long, max, READ)
+    }
+
+    /// Asks for `at_once` bytes at a time, 2 or more.
+    pub(crate) fn reading(input: R, framing: Framing, too_long: TooLong, max: usize, at_once: usize) -> Self {
         Self {
             input,
             framing,
             too_long,
             max,
+            at_once,
             buffer: Vec::new(),
             ready: 0..0,
             searched: 0,
@@ -160,7 +168,7 @@ impl<R: Read> Frames<R> {
             self.searched -= self.ready.start;
             self.ready = 0..self.ready.len();
         }
-        let wanted = (self.ready.len() + READ / 2).next_multiple_of(READ);
+        let wanted = (self.ready.len() + self.at_once / 2).next_multiple_of(self.at_once);
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }

@@ -26,7 +26,7 @@ extern "C" fn look() {
 /// Called before the runtime has started, so it does nothing but ask the kernel.
 #[expect(unsafe_code, reason = "nothing else runs before the runtime opens what is closed")]
 #[used]
-// SAFETY: what stands in this section is called once, by the loader, as a function of this very type.
+// What stands in this section is called once, by the loader, as a function of this very type.
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
 

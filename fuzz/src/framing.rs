@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::frames::{FrameError, Frames, Framing};
+use super::frames::{FrameError, Frames, Framing, TooLong};
 use super::input::Input;
 
 /// Hands out its bytes a few at a time, and is interrupted now and then.
@@ -34,46 +34,58 @@ enum End {
     Torn { number: u64, missing: u64 },
 }
 
-/// The records of the whole input, and why there are no more.
-fn expected(bytes: &[u8], framing: Framing, max: usize) -> (Vec<&[u8]>, End) {
-    let mut records = Vec::new();
+/// The records of the whole input, how many were too long and no failure, and why there are no more.
+fn expected(bytes: &[u8], framing: Framing, too_long: TooLong, max: usize) -> (Vec<&[u8]>, u64, End) {
+    let (mut records, mut long) = (Vec::new(), 0);
     let mut rest = bytes;
+    let mut number = 0;
     while !rest.is_empty() {
-        let number = records.len() as u64 + 1;
-        let record = match framing {
+        number += 1;
+        // What is there of the record, and how much of it is missing.
+        let (record, missing) = match framing {
             Framing::Lines => {
                 let end = rest.iter().position(|byte| *byte == b'\n');
                 let line = &rest[..end.unwrap_or(rest.len())];
                 rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
-                line
+                (line, 0)
             }
             Framing::Chunks(size) => {
                 let (chunk, left) = rest.split_at(size.min(rest.len()));
                 rest = left;
-                chunk
+                (chunk, 0)
             }
             Framing::LengthPrefixed => {
                 let Some((prefix, left)) = rest.split_first_chunk::<4>() else {
-                    return (records, End::Torn { number, missing: 4 - rest.len() as u64 });
+                    return (records, long, End::Torn { number, missing: 4 - rest.len() as u64 });
                 };
                 let len = u32::from_le_bytes(*prefix) as usize;
-                if len > max {
-                    return (records, End::TooLarge { number, bytes: len as u64 });
-                }
-                if len > left.len() {
-                    return (records, End::Torn { number, missing: (len - left.len()) as u64 });
-                }
-                let (record, left) = left.split_at(len);
+                let (record, left) = left.split_at(len.min(left.len()));
                 rest = left;
-                record
+                (record, len - record.len())
             }
         };
-        if record.len() > max && framing == Framing::Lines {
-            return (records, End::TooLarge { number, bytes: record.len() as u64 });
+        let len = record.len() + missing;
+        if len <= max {
+            match missing {
+                0 => records.push(record),
+                missing => return (records, long, End::Torn { number, missing: missing as u64 }),
+            }
+            continue;
         }
-        records.push(record);
+        match too_long {
+            TooLong::Fail => return (records, long, End::TooLarge { number, bytes: len as u64 }),
+            TooLong::Skip => {}
+            TooLong::Cut => records.extend(record.get(..max)),
+            // Of one that is torn, what is whole.
+            TooLong::Split if missing > 0 => records.extend(record.chunks_exact(max)),
+            TooLong::Split => records.extend(record.chunks(max)),
+        }
+        if missing > 0 {
+            return (records, long, End::Torn { number, missing: missing as u64 });
+        }
+        long += 1;
     }
-    (records, End::Whole)
+    (records, long, End::Whole)
 }
 
 pub(super) fn run(data: &[u8]) {
@@ -85,13 +97,14 @@ pub(super) fn run(data: &[u8]) {
         1 => Framing::Chunks(1 + input.below(max)),
         _ => Framing::LengthPrefixed,
     };
+    let too_long = [TooLong::Fail, TooLong::Skip, TooLong::Cut, TooLong::Split][usize::from(flags / 4 % 4)];
     // From a few bytes at once up to more than there is.
     let at_once = 2 << (flags / 16 % 8);
     let sizes: Vec<u8> = (0..input.below(8)).map(|_| input.byte()).collect();
     let bytes = input.rest();
     let pieces = Pieces { bytes, sizes: &sizes, turn: 0 };
-    let (expected, end) = expected(bytes, framing, max);
-    let mut frames = Frames::reading(pieces, framing, max, at_once);
+    let (expected, long, end) = expected(bytes, framing, too_long, max);
+    let mut frames = Frames::reading(pieces, framing, too_long, max, at_once);
     let mut places = Vec::new();
     let mut count = 0;
     let ended = loop {
@@ -107,5 +120,8 @@ pub(super) fn run(data: &[u8]) {
             Err(FrameError::Torn { number, missing }) => break End::Torn { number, missing },
         }
     };
+    if ended == End::Whole {
+        assert_eq!(frames.too_long_count(), long);
+    }
     assert_eq!((count, ended), (expected.len(), end));
 }

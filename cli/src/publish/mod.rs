@@ -6,6 +6,7 @@ mod waiting;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use quoit::{Options, Producer};
 
 use self::publisher::{Publisher, Stop};
@@ -65,6 +66,22 @@ pub(crate) struct Args {
     /// No summary
     #[arg(long, short)]
     quiet: bool,
+}
+
+impl clap::ValueEnum for TooLong {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Fail, Self::Skip, Self::Cut, Self::Split]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Fail => ("fail", "It is a failure"),
+            Self::Skip => ("skip", "It is left out"),
+            Self::Cut => ("cut", "As much of it as fits is a record, the rest is left out"),
+            Self::Split => ("split", "It becomes several records"),
+        };
+        Some(PossibleValue::new(name).help(help))
+    }
 }
 
 fn chunk(text: &str) -> Result<usize, String> {

@@ -74,7 +74,7 @@ pub(crate) struct Args {
     #[arg(long, group = "onward", help_heading = "From where to where")]
     pub(crate) until_closed: bool,
     /// Leave what is in the ring already, and end with the next producer, or with one that is there now
-    #[arg(long, requires = "until_closed", help_heading = "From where to where")]
+    #[arg(long, requires = "until_closed", conflicts_with = "follow", help_heading = "From where to where")]
     pub(crate) next: bool,
     /// Wait for the ring to be made, at most so long if a time is given (then code 6)
     #[arg(

@@ -11,8 +11,10 @@ use crate::support::{Place, Process, Ran, lines};
 
 const SIGNALS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
 
-/// How input is cut, and numbered records in that form.
-const FRAMINGS: [(&str, fn(u32) -> Vec<u8>); 3] = [
+/// How input is cut, and numbered records in that form, 8 bytes each.
+type Framing = (&'static str, fn(u32) -> Vec<u8>);
+
+const FRAMINGS: [Framing; 3] = [
     ("", |number| format!("{number:07}\n").into_bytes()),
     ("--chunk 8", |number| format!("{number:08}").into_bytes()),
     ("--length-prefixed", |number| [&4_u32.to_le_bytes()[..], &number.to_le_bytes()].concat()),
