@@ -274,7 +274,7 @@ fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Re
 fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, Opened), Error> {
     let gated = attach.gated;
     let capacity = areas.geometry.capacity;
-    if attach.start != Start::Newest {
+    if !matches!(attach.start, Start::Newest | Start::Last(0)) {
         let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
         seat.store_cursor(areas, place);
         let published = seat.open(areas, gated);
