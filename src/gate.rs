@@ -482,15 +482,11 @@ impl Seat {
     /// Leaves at `now`, wall, ns. A name keeps its place; a held one its gate as well.
     pub(crate) fn leave(&self, areas: Areas<'_>, now_ns: u64) {
         let slot = &areas.slots[self.number as usize];
-        let named = has_name(areas, slot);
-        if named {
+        if self.named {
             slot.who.left_ns.store(now_ns.max(1), at!(G_FIELDS_WRITE, Relaxed));
         }
-        let held = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed)) > 0
-            && !areas.geometry.sealed
-            && gate_is(slot, SlotState::Gated);
-        if !held {
-            Self::set_state(slot, resting_state(areas, slot));
+        if !(self.held && gate_is(slot, SlotState::Gated)) {
+            Self::set_state(slot, if self.named { SlotState::Saved } else { SlotState::Free });
         }
     }
 }
