@@ -158,7 +158,7 @@ fn measure(args: &Args) -> Result<Document> {
         groups.retain(|group| group.workload != Workload::Slots);
     }
     let place = Place::new(PREFIX, |_| ())?;
-    let series = rounds::play(&groups, rounds, place.path(), machine.used, &signals)?;
+    let series = rounds::play(&groups, rounds, place.path(), machine.used, signals)?;
     machine.load_after = machine::load();
     Ok(Document::of(machine, args.quick, &groups, &series))
 }

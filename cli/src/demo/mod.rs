@@ -79,7 +79,7 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     let stage = Stage::new(capacity, args.rate)?;
     let script = Script::new(total, script::ring_time(capacity, args.rate));
     let mut show = Show::new(stage, script, total, View::choose(args.plain))?;
-    show.play(&signals)?;
+    show.play(signals)?;
     let events = show.view.forgets();
     let (board, evidence) = show.close()?;
     let promises = verdict::judge(&evidence);
