@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::clock;
 use crate::error::{Corruption, Error};
 use crate::gate::HOLD_FOREVER;
-use crate::index::{self, Walk};
+use crate::index::{self, Effort, Walk};
 use crate::layout::{Areas, NAME_BYTES};
+use crate::names;
 use crate::ring::{Place, after};
 use crate::sync::{at, fence_at};
 
@@ -88,7 +89,7 @@ impl Attach {
         self
     }
 
-    /// Under a name of 1 to 32 bytes. The ring keeps the named consumer's place and loss account when it goes or
+    /// Under a name of 1 to 63 bytes. The ring keeps the named consumer's place and loss account when it goes or
     /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
     /// keeps its slot until [`forget`](crate::forget).
     ///
@@ -121,29 +122,28 @@ impl Attach {
                 what: "only a named, gated consumer can be held while it is away",
             });
         }
-        self.name.as_deref().map_or(Ok([0; NAME_BYTES]), name_bytes)
+        self.name.as_deref().map_or(Ok([0; NAME_BYTES]), names::padded)
     }
 }
 
-/// A name as it stands in a slot: padded with zeros.
-pub(crate) fn name_bytes(name: &str) -> Result<[u8; NAME_BYTES], Error> {
-    let mut bytes = [0; NAME_BYTES];
-    if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
-        return Err(Error::BadName { name: name.to_owned() });
-    }
-    bytes[..name.len()].copy_from_slice(name.as_bytes());
-    Ok(bytes)
-}
+/// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt; and how
+/// many capacities it walks in all, since one walk over a large ring takes as long as thousands over a small one. An
+/// honest producer cannot overwrite the way twice in a row of a search that starts at the newest entry.
+const ATTEMPTS: u32 = if cfg!(loom) { 20 } else { 1000 };
+const CAPACITIES_WALKED: u64 = 16;
 
-/// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt.
-/// An honest producer cannot do that twice in a row to a search that starts at the newest entry.
-const ATTEMPTS: u32 = if cfg!(any(loom, meddled)) { 20 } else { 10_000 };
-
-/// Runs `attempt` until it yields.
-pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Error>) -> Result<T, Error> {
+/// Runs `attempt` until it yields, on a ring of so many bytes.
+pub(crate) fn until_found<T>(
+    capacity: u64,
+    mut attempt: impl FnMut(&mut Effort) -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    let mut effort = Effort::default();
     for _ in 0..ATTEMPTS {
-        if let Some(found) = attempt()? {
+        if let Some(found) = attempt(&mut effort)? {
             return Ok(found);
+        }
+        if effort.bytes > capacity * CAPACITIES_WALKED {
+            break;
         }
         crate::sync::spin();
     }
@@ -151,17 +151,23 @@ pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Erro
 }
 
 /// The place at exactly `published`; `None`: overwritten on the way.
-pub(crate) fn walk_to(areas: Areas<'_>, from: Place, published: u64) -> Result<Option<Place>, Error> {
-    walk_through(areas, from, published, |_| {})
+pub(crate) fn walk_to(
+    areas: Areas<'_>,
+    from: Place,
+    published: u64,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
+    walk_through(areas, from, published, effort, |_| {})
 }
 
 fn walk_through(
     areas: Areas<'_>,
     from: Place,
     published: u64,
+    effort: &mut Effort,
     visit: impl FnMut(Place),
 ) -> Result<Option<Place>, Error> {
-    match index::walk(areas, from, published, |_| false, visit) {
+    match index::walk(areas, from, published, effort, |_| false, visit) {
         Walk::At(place) => Ok(Some(place)),
         Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
@@ -169,12 +175,16 @@ fn walk_through(
 }
 
 /// The place behind the newest record; `None`: overwritten on the way.
-pub(crate) fn end(areas: Areas<'_>) -> Result<Option<Place>, Error> {
-    end_through(areas, |_| {})
+pub(crate) fn end(areas: Areas<'_>, effort: &mut Effort) -> Result<Option<Place>, Error> {
+    end_through(areas, effort, |_| {})
 }
 
 /// The same; `visit` sees every place on the way.
-pub(crate) fn end_through(areas: Areas<'_>, mut visit: impl FnMut(Place)) -> Result<Option<Place>, Error> {
+pub(crate) fn end_through(
+    areas: Areas<'_>,
+    effort: &mut Effort,
+    mut visit: impl FnMut(Place),
+) -> Result<Option<Place>, Error> {
     let Some(newest) = index::newest(areas) else { return Ok(None) };
     visit(newest);
     let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
@@ -182,16 +192,16 @@ pub(crate) fn end_through(areas: Areas<'_>, mut visit: impl FnMut(Place)) -> Res
     // Orders: `published` before the headers on the way to it.
     // Without it: the walk reads what the last lap left there.
     fence_at!(R8_FENCE, Acquire);
-    walk_through(areas, newest, published, visit)
+    walk_through(areas, newest, published, effort, visit)
 }
 
 /// The place where `start` is; `None`: overwritten on the way.
-pub(crate) fn find(areas: Areas<'_>, start: Start) -> Result<Option<Place>, Error> {
+pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
     let Some(oldest) = index::oldest(areas, 0) else { return Ok(None) };
     if start == Start::Oldest {
         return Ok(Some(oldest));
     }
-    let Some(end) = end(areas)? else { return Ok(None) };
+    let Some(end) = end(areas, effort)? else { return Ok(None) };
     let wanted = match start {
         Start::Newest | Start::Oldest => return Ok(Some(end)),
         Start::Sequence(sequence) => sequence,
@@ -208,7 +218,7 @@ pub(crate) fn find(areas: Areas<'_>, start: Start) -> Result<Option<Place>, Erro
         // What was held a moment ago was overwritten meanwhile: the last few are others now.
         return if matches!(start, Start::Last(_)) { Ok(None) } else { Err(gone) };
     };
-    match index::walk(areas, from, end.position, |place| place.sequence == wanted, |_| {}) {
+    match index::walk(areas, from, end.position, effort, |place| place.sequence == wanted, |_| {}) {
         Walk::At(place) if place.sequence == wanted => Ok(Some(place)),
         Walk::At(_) | Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),

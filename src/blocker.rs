@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::consumer::name_text;
 use crate::gate;
 use crate::inspect::{Hold, hold, limit};
 use crate::lock::Lock;
+use crate::names;
 use crate::pressure::patience_ns;
 use crate::region::Region;
 use crate::sync::at;
@@ -79,7 +79,7 @@ impl Blocker {
         let patience = patience_ns(areas, slot);
         Some(Self {
             slot: number,
-            name: gate::has_name(areas, slot).then(|| name_text(&gate::name(slot))),
+            name: gate::has_name(areas, slot).then(|| names::text(&gate::name(slot))),
             pid,
             life: Life::of(region.locked(Lock::Slot(number)), pid),
             since,

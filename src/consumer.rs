@@ -12,18 +12,20 @@ use crate::clock;
 use crate::error::{Error, RecvError};
 use crate::gate::{self, Seat, Terms};
 use crate::index;
-use crate::layout::{Areas, NAME_BYTES, SlotState};
+use crate::layout::{Areas, WaitMode};
 use crate::lock::{Lock, name_hash};
 #[cfg(not(loom))]
 use crate::memory::{Memory, MemoryReport};
+use crate::names;
 use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
-use crate::record::{Event, LossAccount, Record, Resumed, Status};
+use crate::record::{Event, LossAccount, LossCause, Record, Resumed, Status};
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
 use crate::ring::{Place, after};
 use crate::sync::at;
+use crate::wait;
 
 /// Reads every record once, in order, from its own place in the stream.
 ///
@@ -84,7 +86,7 @@ impl Consumer {
         if let Some(hash) = hash
             && !region.lock(Lock::Name(hash))?
         {
-            return Err(region.refusal(Lock::Name(hash), "the name", in_use(&name)));
+            return Err(region.refusal(Lock::Name(hash), "the name", names::in_use(&name)));
         }
         let terms = Terms {
             gated: attach.gated,
@@ -94,14 +96,23 @@ impl Consumer {
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
-        let Seated { seat, resumes, place, published } = region.vet(sit(&region, &terms, attach))?;
-        let guard = if overwritten { Guard::Always } else { Guard::Until(published) };
+        let Seated { seat, resumes, place, opened } = region.vet(sit(&region, &terms, attach))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-        let reader = Reader::new(place, guard, epoch);
+        let mut reader = Reader::new(place, Guard::Always, epoch);
+        if resumes {
+            reader.recall_change(region.areas());
+        }
         let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
+        if opened.gated {
+            let cause = if resumes { LossCause::Away } else { LossCause::Attaching };
+            receiver.gate_is_open(opened.published, overwritten, cause);
+        }
         let resumed = match resumes {
             true => {
-                let lost = receiver.resume(published);
+                let lost = match opened.behind {
+                    true => Ok(receiver.resume_behind(opened.published)),
+                    false => receiver.resume(opened.published, overwritten),
+                };
                 let lost = receiver.region().vet(lost)?;
                 Some(Resumed { sequence: receiver.next_sequence(), lost })
             }
@@ -308,8 +319,17 @@ struct Seated {
     /// It was here before under its name.
     resumes: bool,
     place: Place,
-    /// What was published when its gate was open.
-    published: u64,
+    opened: Opened,
+}
+
+/// Where a consumer stands once its slot is open for business.
+struct Opened {
+    /// Its gate is.
+    gated: bool,
+    /// Nothing before `published` may be read.
+    behind: bool,
+    /// What was published then. Before this place the producer may have been let past the gate, not from here on.
+    published: Place,
 }
 
 fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error> {
@@ -319,54 +339,80 @@ fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error>
         Some(place) => resume_at(areas, &seat, attach, place),
         None => start_at(areas, &mut seat, attach),
     };
-    let (place, published) = placed.inspect_err(|_| match saved {
+    let (place, opened) = placed.inspect_err(|_| match saved {
         // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
-        Some(_) => seat.leave(areas),
+        Some(_) => seat.leave(areas, terms.now_ns),
         None => gate::forget(&areas.slots[seat.number as usize]),
     })?;
     seat.say_attached(areas, terms);
-    Ok(Seated { seat, resumes: saved.is_some(), place, published })
+    Ok(Seated { seat, resumes: saved.is_some(), place, opened })
 }
 
-/// Where to go on under a name. Returns the place, and what is published now that the gate is open.
-fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, u64), Error> {
-    let published = seat.open(areas, attach.gated);
+/// Where to go on under a name.
+fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, Opened), Error> {
+    let was_held = seat.gates(areas);
+    // What a producer that fills its claims in place may be writing is not read, also if it is still there.
+    let behind = areas.geometry.gated_only && !was_held;
+    let (gated, published) = match behind {
+        true => (true, seat.open(areas, true)),
+        false => seat.open_at(areas, attach.gated, place),
+    };
+    if !gated {
+        // The name's gate may have been open all the time, and somebody be waiting for it.
+        wait::notify(&areas.control.space.word, WaitMode::Fence);
+    }
     if after(place.position, published) {
         let what = "a saved cursor beyond everything published";
         return Err(crate::error::Corruption { position: place.position, what }.into());
     }
-    Ok((place, published))
+    let below = attach.gated && after(published, place.position);
+    let published = if below { newest(areas)? } else { place };
+    Ok((place, Opened { gated, behind, published }))
 }
 
-/// Where to start afresh. Returns the place, and what is published now that the gate is open there.
-fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, u64), Error> {
-    if attach.start != Start::Newest {
-        let place = until_found(|| attach::find(areas, attach.start))?;
+/// Where to start afresh.
+fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, Opened), Error> {
+    let gated = attach.gated;
+    let capacity = areas.geometry.capacity;
+    if !matches!(attach.start, Start::Newest | Start::Last(0)) {
+        let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
         seat.store_cursor(areas, place);
-        return Ok((place, seat.open(areas, attach.gated)));
+        let published = seat.open(areas, gated);
+        let below = gated && after(published, place.position);
+        let published = if below { newest(areas)? } else { place };
+        if areas.geometry.gated_only && place != published {
+            return Err(Error::BadOption {
+                what: "on a ring for gated consumers only everybody starts at the newest record: the producer may be \
+                       writing over those before it",
+            });
+        }
+        return Ok((place, Opened { gated, behind: false, published }));
     }
-    until_found(|| {
+    until_found(capacity, |effort| {
         // The gate opens at a place not after `published`, so that what lies between can be walked.
         let Some(newest) = index::newest(areas) else { return Ok(None) };
         seat.store_cursor(areas, newest);
-        let published = seat.open(areas, attach.gated);
-        let Some(place) = attach::walk_to(areas, newest, published)? else { return Ok(None) };
+        let published = seat.open(areas, gated);
+        let Some(place) = attach::walk_to(areas, newest, published, effort)? else { return Ok(None) };
         seat.store_cursor(areas, place);
-        Ok(Some((place, published)))
+        Ok(Some((place, Opened { gated, behind: false, published: place })))
     })
+}
+
+/// The place behind the newest record.
+fn newest(areas: Areas<'_>) -> Result<Place, Error> {
+    until_found(areas.geometry.capacity, |effort| attach::end(areas, effort))
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.
 fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Error> {
     let areas = region.areas();
-    let named = terms.name != [0; NAME_BYTES];
-    if named && let Some(number) = find_name(areas, &terms.name) {
-        if !region.lock(Lock::Slot(number))? {
-            return Err(region.refusal(Lock::Slot(number), "the slot of the name", in_use(&terms.name)));
-        }
-        // The name's lock keeps everybody else from this slot but `forget`, which needs that lock too.
-        let (seat, place) = Seat::resume(areas, number, terms);
-        return Ok((seat, place));
+    // The name's lock keeps everybody else from its slot but guests, who let it be, and `forget_slot` and
+    // `forget_away`, which need that lock too.
+    if terms.is_named()
+        && let Some(number) = names::lock_kept(region, &terms.name, || names::find(areas, &terms.name))?
+    {
+        return Ok(Seat::resume(areas, number, terms));
     }
     for (number, slot) in (0..).zip(areas.slots) {
         if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
@@ -376,30 +422,13 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
             region.unlock(Lock::Slot(number));
         }
     }
-    let is_saved = |(number, slot)| gate::has_name(areas, slot) && !region.locked(Lock::Slot(number));
-    let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
+    let saved = if region.is_sealed() { 0 } else { names::count_away(region, terms.now_ns)? };
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
     // A slot that could be had but for a read lock.
     let is_kept_away =
         |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
-}
-
-/// The slot that is kept under a name.
-pub(crate) fn find_name(areas: Areas<'_>, name: &[u8; NAME_BYTES]) -> Option<u32> {
-    let kept = |slot| gate::state(slot) != Some(SlotState::Free) && gate::name(slot) == *name;
-    areas.slots.iter().position(kept).map(|number| number as u32)
-}
-
-fn in_use(name: &[u8; NAME_BYTES]) -> Error {
-    Error::NameInUse { name: name_text(name) }
-}
-
-/// A slot's name as text; garbage shows as replacement characters.
-pub(crate) fn name_text(name: &[u8; NAME_BYTES]) -> String {
-    let len = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
-    String::from_utf8_lossy(&name[..len]).into_owned()
 }
 
 impl Drop for Consumer {

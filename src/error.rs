@@ -191,7 +191,7 @@ pub enum Error {
         /// The number.
         slot: u32,
     },
-    /// Names are 1 to 32 bytes of UTF-8 without NUL.
+    /// Names are 1 to 63 bytes of UTF-8 without NUL.
     BadName {
         /// What was asked for.
         name: String,

@@ -163,7 +163,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` (`producer_space`: without space; `producer_attached`: waiting for consumers) `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_wait`: the next one, or the end) · `attach` (where to start) · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | handles | `producer` (`producer_space`: without space; `producer_attached`: waiting for consumers) `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_wait`: the next one, or the end) · `attach` (where to start) · `names` `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
@@ -209,6 +209,7 @@ mod error;
 mod evict;
 #[cfg(not(loom))]
 mod file;
+mod forget;
 #[cfg(not(loom))]
 mod filesystem;
 #[cfg(not(loom))]
@@ -225,6 +226,7 @@ mod lock;
 pub mod meddle;
 #[cfg(not(loom))]
 mod memory;
+mod names;
 mod observer;
 mod options;
 mod pace;
@@ -260,9 +262,10 @@ pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
 pub use evict::Evicted;
 #[cfg(not(loom))]
 pub use evict::evict;
-pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
+pub use forget::Forgotten;
 #[cfg(not(loom))]
-pub use inspect::{forget, forget_slot};
+pub use forget::{forget, forget_away, forget_slot};
+pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
 pub use layout::WaitMode;
 pub use local::Local;
 #[cfg(not(loom))]

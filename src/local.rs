@@ -13,6 +13,7 @@ use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
 use crate::error::Error;
 use crate::evict::Evicted;
+use crate::forget::Forgotten;
 use crate::inspect::Inspector;
 use crate::observer::Observer;
 use crate::options::Options;
@@ -86,7 +87,7 @@ impl Local {
     ///
     /// As [`forget`](crate::forget), without those of files.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
-        crate::inspect::forget_name(&self.share()?, name)
+        crate::forget::forget_name(&self.share()?, name)
     }
 
     /// As [`evict`](crate::evict).
@@ -104,6 +105,15 @@ impl Local {
     ///
     /// As [`forget_slot`](crate::forget_slot), without those of files.
     pub fn forget_slot(&self, slot: u32) -> Result<(), Error> {
-        crate::inspect::forget_number(&self.share()?, slot)
+        crate::forget::forget_number(&self.share()?, slot)
+    }
+
+    /// As [`forget_away`](crate::forget_away).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`].
+    pub fn forget_away(&self, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
+        crate::forget::forget_absent(&self.share()?, away_for)
     }
 }

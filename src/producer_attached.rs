@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::Producer;
-use crate::attach::name_bytes;
 use crate::clock;
 use crate::error::Error;
 use crate::gate;
 use crate::layout::{Slot, SlotState};
 use crate::lock::Lock;
+use crate::names;
 use crate::sync::at;
 use crate::wait;
 
@@ -38,7 +38,7 @@ impl Producer {
     /// [`Error::BadName`]; [`Error::BadOption`] on a sealed ring, which has no names; [`Error::Forked`],
     /// [`Error::Truncated`].
     pub fn wait_for_name(&self, name: &str, deadline: Instant) -> Result<bool, Error> {
-        let name = name_bytes(name)?;
+        let name = names::padded(name)?;
         if self.region.is_sealed() {
             return Err(Error::BadOption { what: "a sealed ring has no names to wait for" });
         }

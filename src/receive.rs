@@ -1,6 +1,7 @@
 //! Receiving: what consumers and observers have in common.
 
-use crate::attach::until_found;
+use crate::attach::{self, until_found};
+use crate::clock;
 use crate::copies::Copies;
 use crate::copy;
 use crate::error::{Corruption, Error, RecvError};
@@ -40,12 +41,16 @@ pub(crate) struct Receiver {
     lent: Option<u32>,
     /// Records are released by `release` alone.
     keep: bool,
-    /// What was overwritten before this position was lost while the consumer was away: either on attaching, or, with
-    /// a gate, because the producer had been let past it before.
-    away_until: Option<u64>,
+    /// What was overwritten before this position was lost by this cause: the producer had been let past it before the
+    /// gate opened, or its consumer came back.
+    before_gate: Option<(u64, LossCause)>,
+    /// The gate is still to be opened, at a place that is there.
+    opens: bool,
+    /// The gate may be taken away.
+    overwritten: bool,
     /// Nothing is lent without a look at whether it is still there.
     guarded: bool,
-    /// Either of the two, or corrupt: records do not come the short way.
+    /// Any of these, or corrupt: records do not come the short way.
     checked: bool,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
@@ -86,7 +91,9 @@ impl Receiver {
             released,
             lent: None,
             keep: false,
-            away_until: None,
+            before_gate: None,
+            opens: false,
+            overwritten: false,
             guarded,
             checked: guarded,
             untold: None,
@@ -96,19 +103,73 @@ impl Receiver {
         }
     }
 
+    /// The gate is open, and holds from `published` on. `cause`: of losses before that. `overwritten`: it may be taken away.
+    pub(crate) fn gate_is_open(&mut self, published: Place, overwritten: bool, cause: LossCause) {
+        self.overwritten = overwritten;
+        self.opens = false;
+        self.before_gate = Some((published.position, cause));
+        self.reader.gate_holds(published, overwritten);
+        self.check_anew();
+    }
+
     /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
-    /// such, and if there are any already the first is returned.
-    pub(crate) fn resume(&mut self, published: u64) -> Result<Option<Loss>, Error> {
-        self.away_until = Some(published);
+    /// such, and if there are any already the first is returned. Its gate then opens once that was told: until then the
+    /// name stays before the loss, where there is nothing to read.
+    pub(crate) fn resume(&mut self, published: Place, overwritten: bool) -> Result<Option<Loss>, Error> {
+        self.before_gate = self.gated.then_some((published.position, LossCause::Away));
+        self.overwritten = overwritten;
+        let capacity = self.region.geometry().capacity;
         if after(floor(self.region.areas()), self.reader.next().position) {
-            let loss = until_found(|| Ok(self.resync()))?;
+            let found = until_found(capacity, |_| Ok(self.reader.resync(self.region.areas())))?;
+            let loss = self.book(found, LossCause::Away);
             self.untold = (loss.records > 0).then_some(loss);
             self.only_lost = true;
-        }
-        if !self.gated {
-            self.away_until = None;
+            if self.gated {
+                self.shut_gate();
+            }
         }
         Ok(self.untold)
+    }
+
+    /// For a consumer that resumes under its name and may read nothing before `published`, where its gate holds: what is
+    /// left out is lost, and released at once.
+    pub(crate) fn resume_behind(&mut self, published: Place) -> Option<Loss> {
+        let left = self.reader.skip_to(published);
+        let loss = self.book((left, published), LossCause::Away);
+        self.untold = (loss.records > 0).then_some(loss);
+        self.release_received();
+        self.settle();
+        self.untold
+    }
+
+    /// Opens the gate where the consumer stands, if that is still there.
+    #[cold]
+    fn open_gate(&mut self) {
+        let areas = self.region.areas();
+        let Some(seat) = &mut self.seat else { return };
+        seat.store_cursor(areas, self.released);
+        if !seat.open_at(areas, true, self.released).0 {
+            return;
+        }
+        // A ring that leads nowhere is found out by reading on.
+        let published = until_found(areas.geometry.capacity, |effort| attach::end(areas, effort));
+        self.gate_is_open(published.unwrap_or(self.released), self.overwritten, LossCause::Away);
+    }
+
+    /// Goes on without a gate until there is something to read where it would stand.
+    fn shut_gate(&mut self) {
+        let areas = self.region.areas();
+        if let Some(seat) = &self.seat {
+            seat.open(areas, false);
+            wait::notify(&areas.control.space.word, WaitMode::Fence);
+        }
+        self.opens = true;
+        self.reader.gate_is_shut();
+        self.check_anew();
+    }
+
+    fn check_anew(&mut self) {
+        self.checked = self.keep || self.guarded || self.opens || self.corrupt.is_some();
     }
 
     pub(crate) fn region(&self) -> &Region {
@@ -130,7 +191,7 @@ impl Receiver {
     pub(crate) fn set_keep(&mut self, keep: bool) {
         self.catch_up();
         self.keep = keep;
-        self.checked = keep || self.guarded || self.corrupt.is_some();
+        self.check_anew();
         self.reader.forbid_near();
     }
 
@@ -144,6 +205,9 @@ impl Receiver {
         if !self.region.broken() && self.untold.is_none() {
             self.release_received();
             self.settle();
+            if self.opens {
+                self.open_gate();
+            }
         }
     }
 
@@ -254,6 +318,9 @@ impl Receiver {
             self.only_lost = false;
             self.release_received();
         }
+        if self.opens && self.untold.is_none() {
+            self.open_gate();
+        }
         if let Some(seat) = &self.seat {
             let behind = self.released.position.wrapping_sub(seat.stored().position);
             if behind != 0
@@ -307,8 +374,14 @@ impl Receiver {
         if self.newly_evicted() {
             return Ok(Some(Step::Evicted));
         }
-        match until_found(|| Ok(self.resync())) {
-            Ok(loss) => Ok((loss.records > 0).then_some(Step::Lost(loss))),
+        let capacity = self.region.geometry().capacity;
+        match until_found(capacity, |_| Ok(self.reader.resync(self.region.areas()))) {
+            Ok(found) => {
+                let loss = self.book(found, self.cause(found.0));
+                // Nothing before the loss is kept: a gate there would hold the producer up for nothing.
+                self.only_lost |= self.gated && self.released == found.0;
+                Ok((loss.records > 0).then_some(Step::Lost(loss)))
+            }
             Err(_) => {
                 let corruption = Corruption {
                     position: self.reader.next().position,
@@ -327,14 +400,18 @@ impl Receiver {
         corruption.into()
     }
 
-    fn resync(&mut self) -> Option<Loss> {
-        let (left, place) = self.reader.resync(self.region.areas())?;
-        let away = self.away_until.is_some_and(|published| after(published, left.position));
-        let cause = match &self.seat {
-            Some(seat) if seat.was_evicted() => LossCause::Evicted,
-            _ if away => LossCause::Away,
+    /// Why what stood at `left` is lost.
+    fn cause(&self, left: Place) -> LossCause {
+        let before_gate = self.before_gate.filter(|(published, _)| after(*published, left.position));
+        match (&self.seat, before_gate) {
+            (Some(seat), _) if seat.was_evicted() => LossCause::Evicted,
+            (_, Some((_, cause))) => cause,
             _ => LossCause::Overrun,
-        };
+        }
+    }
+
+    /// The loss of what is between two places.
+    fn book(&mut self, (left, place): (Place, Place), cause: LossCause) -> Loss {
         let loss = Loss {
             records: place.sequence.wrapping_sub(left.sequence),
             bytes: place.bytes.wrapping_sub(left.bytes),
@@ -347,7 +424,7 @@ impl Receiver {
         {
             seat.book(&loss);
         }
-        Some(loss)
+        loss
     }
 
     /// Lends what `step` found.
@@ -461,7 +538,7 @@ impl Receiver {
         if let Some(seat) = self.seat.take() {
             let slot = &areas.slots[seat.number as usize];
             let gated = gate::state(slot) == Some(SlotState::Gated);
-            seat.leave(areas);
+            seat.leave(areas, clock::wall_ns());
             if gated {
                 wait::notify(&areas.control.space.word, WaitMode::Fence);
             }

@@ -198,7 +198,7 @@ fn slot() -> Slot {
             evict: zero(),
             held_ns: zero(),
         },
-        who: Who { name: zeros(), pid: zero(), attached_ns: zero() },
+        who: Who { name: zeros(), pid: zero(), attached_ns: zero(), left_ns: zero() },
         accounts: [account(), account()],
     }
 }

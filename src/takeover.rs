@@ -57,7 +57,7 @@ fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
 /// The place at `published`, and the index entries that a dead producer did not come to write.
 fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
     let shift = areas.geometry.stride().trailing_zeros();
-    until_found(|| {
+    until_found(areas.geometry.capacity, |effort| {
         let Some(newest) = index::newest(areas) else { return Ok(None) };
         let mut indexed = newest.position >> shift;
         let mut missing = Vec::new();
@@ -65,6 +65,7 @@ fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
             areas,
             newest,
             published,
+            effort,
             |_| false,
             |place| {
                 if place.position >> shift != indexed {

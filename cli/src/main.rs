@@ -56,7 +56,6 @@ enum Verb {
     Ls(ls::Args),
     Rm(remove::Args),
     Evict(evict::Args),
-    /// Give up the place a named consumer left behind
     Forget(forget::Args),
     /// Print a completion script for a shell
     Completions {
@@ -108,7 +107,7 @@ fn run() -> anyhow::Result<u8> {
         Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
         Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
         Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
-        Verb::Forget(args) => forget::run(args).map(|exit| exit as u8),
+        Verb::Forget(args) => forget::run(&args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
     }
 }

@@ -148,8 +148,9 @@ impl fmt::Display for Error {
             ),
             Self::SlotsTaken { slots, saved } => write!(
                 f,
-                "all {slots} consumer slots are taken, {saved} of them by names whose consumers are away; forget \
-                 a name, end a consumer, or create the ring with more slots"
+                "all {slots} consumer slots are taken, {saved} of them by names whose consumers are away; forget those \
+                 that will not come back (`quoit forget RING --away-for 1h`, or one by its name), end a consumer, \
+                 or create the ring with more slots"
             ),
             Self::NameInUse { name } => {
                 write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
@@ -161,7 +162,7 @@ impl fmt::Display for Error {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
             Self::BadName { name } => {
-                write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
+                write!(f, "{name:?} is no name: 1 to 63 bytes of UTF-8 without NUL are")
             }
             Self::StartGone { asked, oldest, next } => write!(
                 f,

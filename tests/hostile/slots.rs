@@ -268,7 +268,7 @@ fn names() {
     let mut producer = victim.producer();
     for garbage in [u64::MAX, 0x8080_8080_8080_8080, 0x0100_0000_0000_0000, 0x6100_0061, 0x0a0a_0a0a] {
         for number in 0..3 {
-            victim.set_all(at::slot(number) + at::NAME..at::slot(number) + at::NAME + 32, garbage);
+            victim.set_all(at::slot(number) + at::NAME..at::slot(number) + at::NAME + 64, garbage);
             victim.set(at::slot(number) + at::STATE, 5);
         }
         // They take their slots up; the rest goes on.

@@ -128,6 +128,10 @@ struct Consumer {
     next_sequence: u64,
     lag_records: u64,
     lag_bytes: u64,
+    /// Records of the lag that are overwritten already.
+    lost_already_records: u64,
+    /// How long ago it left; `null`: it lives, or it was killed and nobody has noted when.
+    away_ns: Option<u64>,
     lost: Loss,
 }
 
@@ -234,6 +238,8 @@ impl Consumer {
             next_sequence: info.next_sequence,
             lag_records: info.lag_records,
             lag_bytes: info.lag_bytes,
+            lost_already_records: info.lost_already,
+            away_ns: info.away_for.map(nanos),
             lost: Loss::of(&info.lost),
         }
     }

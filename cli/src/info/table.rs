@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use quoit::{ConsumerInfo, ConsumerState, Snapshot};
 
@@ -97,8 +98,10 @@ fn options(s: &Snapshot) -> String {
     options.join(", ")
 }
 
+/// Of the lag, "gone" is what is overwritten already.
 fn consumers(ring: &Snapshot) -> String {
-    let head = ["slot", "name", "policy", "state", "process", "next", "lag", "lag bytes", "lost", "gaps"];
+    let head =
+        ["slot", "name", "policy", "state", "process", "next", "lag", "lag bytes", "gone", "lost", "gaps"];
     let mut rows = vec![head.map(str::to_owned)];
     for consumer in &ring.consumers {
         rows.push([
@@ -110,20 +113,24 @@ fn consumers(ring: &Snapshot) -> String {
             consumer.next_sequence.to_string(),
             units::count(consumer.lag_records),
             units::bytes(consumer.lag_bytes),
+            units::count(consumer.lost_already),
             units::count(consumer.lost.records),
             units::count(consumer.lost.gaps),
         ]);
     }
-    columns::aligned(&rows, &[false, true, true, true, false, false, false, false, false, false])
+    columns::aligned(&rows, &[false, true, true, true, false, false, false, false, false, false, false])
 }
 
 /// How it stands, and whether it keeps its gate.
 fn state(consumer: &ConsumerInfo) -> String {
-    let word = Standing::of(consumer).word();
+    let mut word = Standing::of(consumer).word().to_owned();
+    if let Some(time) = consumer.away_for.filter(|time| time.as_secs() > 0) {
+        word.push_str(&format!(" for {}", units::time(Duration::from_secs(time.as_secs()))));
+    }
     match consumer.state {
         ConsumerState::Evicted => format!("{word}, gate lost"),
         // Its name outlived its hold.
         ConsumerState::Away if consumer.hold.is_some() => format!("{word}, hold over"),
-        _ => word.to_owned(),
+        _ => word,
     }
 }

@@ -297,3 +297,42 @@ fn evict_takes_a_gate_by_the_producer_alone() {
     );
     assert_eq!(info["counters"]["records"], 5_000);
 }
+
+#[test]
+fn names_that_are_away_are_forgotten_together() {
+    let place = Place::with("--slots 4");
+    for name in ["pod-1", "pod-2", "pod-3"] {
+        place.run(&format!("sub RING --name {name} --count 0 --quiet"), b"").assert_code(0);
+    }
+    let living = "sub RING --gated --name living --follow --quiet";
+    let living = place.spawn(living, std::process::Stdio::null(), std::process::Stdio::null());
+    place.wait_for_consumers(1);
+    let ran = place.run("sub RING --gated", b"").assert_code(9).assert_one_line();
+    ran.assert_says("3 of them by names whose consumers are away").assert_says("--away-for");
+    for line in [
+        "forget RING pod-1 --all-away",
+        "forget RING --slot 0 --away-for 1h",
+        "forget RING --away-for 1h --all-away",
+    ] {
+        place.run(line, b"").assert_code(2);
+    }
+    let ran = place.run("forget RING --away-for 1h", b"").assert_code(0).assert_stdout("").assert_one_line();
+    ran.assert_says("no name whose consumer has been away for 1 h\n");
+    assert_eq!(place.info()["consumers"].as_array().unwrap().len(), 4);
+    let ran = place.run("forget RING --all-away", b"").assert_code(0).assert_stdout("");
+    for (slot, name) in ["pod-1", "pod-2", "pod-3"].into_iter().enumerate() {
+        assert!(
+            ran.stderr.contains(&format!("quoit: forgot slot {slot} '{name}', away for ")),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(ran.stderr.lines().count(), 3, "{}", ran.stderr);
+    let info = place.info();
+    let names: Vec<_> =
+        info["consumers"].as_array().unwrap().iter().map(|consumer| &consumer["name"]).collect();
+    assert_eq!(names, ["living"]);
+    place.run("sub RING --gated --quiet", b"").assert_code(0);
+    assert_eq!(place.run("forget RING --all-away --quiet", b"").assert_code(0).stderr, "");
+    living.kill();
+}
