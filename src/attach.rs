@@ -12,6 +12,11 @@ use crate::ring::{Place, after};
 use crate::sync::{at, fence_at};
 
 /// Where a consumer that is not resuming under its name starts.
+///
+/// Whatever is published from the attach on a gate holds. What was published before may still be overwritten behind a
+/// gate that has just opened at a place in the past: the producer looks at the gates once in a ring. It is then told as
+/// [`LossCause::Attaching`](crate::LossCause::Attaching), and booked nowhere. On a ring for gated consumers only
+/// ([`Options::gated_only`](crate::Options::gated_only)) a start in the past is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// With the next record to be published.
@@ -52,8 +57,12 @@ impl Attach {
         Self::new(false, 0)
     }
 
-    /// The producer may not overwrite what this consumer has not released: it loses nothing, and a producer that
-    /// finds the ring full waits for it, or is told so.
+    /// The producer may not overwrite what this consumer has not released: it loses nothing that is published after it
+    /// attached, and a producer that finds the ring full waits for it, or is told so. For what was published before that,
+    /// see [`Start`].
+    ///
+    /// A name that comes back to a place that is overwritten holds nobody up until it was told what it lost, and
+    /// receives or releases after that: before, there is nothing to read where its gate would stand.
     pub fn gated() -> Self {
         Self::new(true, 0)
     }
@@ -91,7 +100,11 @@ impl Attach {
 
     /// Under a name of 1 to 63 bytes. The ring keeps the named consumer's place and loss account when it goes or
     /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
-    /// keeps its slot until [`forget`](crate::forget).
+    /// keeps its slot until [`forget`](crate::forget) or [`forget_away`](crate::forget_away).
+    ///
+    /// If another producer opened the ring while it was away, it is told so where that one's records begin. On a ring for
+    /// gated consumers only it goes on where it was if it was held, and else with the next record to be published: what
+    /// lies between is told as lost.
     ///
     /// A consumer killed while it attaches for the first time may leave the name at a place somewhat before its
     /// start, never after it.
@@ -195,6 +208,24 @@ pub(crate) fn end_through(
     walk_through(areas, newest, published, effort, visit)
 }
 
+/// From a place no further back than this part of the capacity one walks straight on, without the index.
+const NEAR: u64 = if cfg!(loom) { 1 } else { 8 };
+
+/// How often the way to where a gate holds is looked for. The producer cannot overwrite it more than once or twice,
+/// since then it comes to the gate; unless the gate is taken away.
+const HELD_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 8 };
+
+/// A place from which on a gate that is open at `place` holds everything: what was `published` then, or later.
+pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Option<Place> {
+    let mut effort = Effort::default();
+    if published.wrapping_sub(place.position) <= areas.geometry.capacity / NEAR
+        && let Ok(Some(held)) = walk_to(areas, place, published, &mut effort)
+    {
+        return Some(held);
+    }
+    (1..HELD_ATTEMPTS).find_map(|_| end(areas, &mut effort).ok().flatten())
+}
+
 /// The place where `start` is; `None`: overwritten on the way.
 pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
     let Some(oldest) = index::oldest(areas, 0) else { return Ok(None) };
@@ -222,5 +253,86 @@ pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Resul
         Walk::At(place) if place.sequence == wanted => Ok(Some(place)),
         Walk::At(_) | Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::options::Options;
+    use crate::region::Region;
+    use crate::takeover;
+
+    const CAPACITY: u64 = 1 << 16;
+
+    /// A ring of empty records in which one index entry is left, the one farthest back, so that each walk is a long one.
+    fn ring() -> Region {
+        let region = Region::heap(Options::new().capacity(CAPACITY).geometry().unwrap()).unwrap();
+        let mut producer = crate::Producer::take_over(region.share().unwrap()).unwrap();
+        for _ in 0..CAPACITY / 8 - 8 {
+            producer.try_send(&[]).unwrap();
+        }
+        for entry in &region.areas().index[1..] {
+            entry.position.store(1, at!(I1_POSITION, Relaxed));
+        }
+        region
+    }
+
+    /// Somebody spoils every walk over the ring just before its end. What counts is how far it was walked, since a walk
+    /// over a large ring takes a thousand times as long as one over a small one.
+    #[test]
+    fn walks_that_are_spoilt_come_to_an_end() {
+        let region = ring();
+        let areas = region.areas();
+        let reserve = &areas.head.reserve.reserve;
+        let honest = reserve.load(at!(R1_RESERVE, Relaxed));
+        let (steps, walks) = (Cell::new(0), Cell::new(0));
+        let found = until_found(CAPACITY, |effort| {
+            reserve.store(honest, at!(W1_RESERVE, Relaxed));
+            walks.set(walks.get() + 1);
+            end_through(areas, effort, |place| {
+                steps.set(steps.get() + 1);
+                if place.position == CAPACITY - 128 {
+                    reserve.store(honest + CAPACITY, at!(W1_RESERVE, Relaxed));
+                }
+            })
+        });
+        assert!(matches!(found, Err(Error::Corrupt(_))), "{found:?}");
+        assert!(walks.get() > 8, "an honest producer may be unlucky: {} walks", walks.get());
+        let most = 17 * CAPACITY / 8;
+        assert!(steps.get() <= most, "{} steps over a ring of {} records", steps.get(), CAPACITY / 8);
+        // Left alone, it is found.
+        reserve.store(honest, at!(W1_RESERVE, Relaxed));
+        let end = until_found(CAPACITY, |effort| end(areas, effort)).unwrap();
+        assert_eq!(end.sequence, CAPACITY / 8 - 8);
+    }
+
+    /// The same of the others that walk: they add to what was walked, all of them.
+    #[test]
+    fn every_walk_counts() {
+        let region = ring();
+        let areas = region.areas();
+        let walked = |walk: &dyn Fn(&mut Effort)| {
+            let mut effort = Effort::default();
+            walk(&mut effort);
+            effort.bytes
+        };
+        let all = CAPACITY - 64;
+        assert_eq!(walked(&|effort| drop(end(areas, effort).unwrap().unwrap())), all);
+        assert_eq!(walked(&|effort| drop(find(areas, Start::Newest, effort).unwrap().unwrap())), all);
+        let halfway = Start::Sequence(CAPACITY / 16);
+        assert_eq!(
+            walked(&|effort| drop(find(areas, halfway, effort).unwrap().unwrap())),
+            all + CAPACITY / 2
+        );
+        let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
+        let from = Place::default();
+        assert_eq!(walked(&|effort| drop(walk_to(areas, from, published, effort).unwrap().unwrap())), all);
+        assert_eq!(
+            walked(&|effort| drop(takeover::place_at(areas, published, effort).unwrap().unwrap())),
+            all
+        );
     }
 }

@@ -105,13 +105,13 @@ impl Consumer {
         let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
         if opened.gated {
             let cause = if resumes { LossCause::Away } else { LossCause::Attaching };
-            receiver.gate_is_open(opened.published, overwritten, cause);
+            receiver.gate_is_open((opened.published, opened.held), overwritten, cause);
         }
         let resumed = match resumes {
             true => {
-                let lost = match opened.behind {
-                    true => Ok(receiver.resume_behind(opened.published)),
-                    false => receiver.resume(opened.published, overwritten),
+                let lost = match opened.held.filter(|_| opened.behind) {
+                    Some(held) => Ok(receiver.resume_behind(held)),
+                    None => receiver.resume(opened.published, overwritten),
                 };
                 let lost = receiver.region().vet(lost)?;
                 Some(Resumed { sequence: receiver.next_sequence(), lost })
@@ -328,8 +328,10 @@ struct Opened {
     gated: bool,
     /// Nothing before `published` may be read.
     behind: bool,
-    /// What was published then. Before this place the producer may have been let past the gate, not from here on.
-    published: Place,
+    /// What was published then. Before this the producer may have been let past the gate, not from here on.
+    published: u64,
+    /// A place from there on, if one is known.
+    held: Option<Place>,
 }
 
 fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error> {
@@ -365,9 +367,13 @@ fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Re
         let what = "a saved cursor beyond everything published";
         return Err(crate::error::Corruption { position: place.position, what }.into());
     }
-    let below = attach.gated && after(published, place.position);
-    let published = if below { newest(areas)? } else { place };
-    Ok((place, Opened { gated, behind, published }))
+    let held = match (gated, behind) {
+        // A gate that is open is not run past again and again: the way to what is published stays.
+        (true, true) => Some(until_found(areas.geometry.capacity, |effort| attach::end(areas, effort))?),
+        (true, false) => attach::held_from(areas, place, published),
+        (false, _) => None,
+    };
+    Ok((place, Opened { gated, behind, published, held }))
 }
 
 /// Where to start afresh.
@@ -378,15 +384,14 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
         let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
         seat.store_cursor(areas, place);
         let published = seat.open(areas, gated);
-        let below = gated && after(published, place.position);
-        let published = if below { newest(areas)? } else { place };
-        if areas.geometry.gated_only && place != published {
+        if areas.geometry.gated_only && place.position != published {
             return Err(Error::BadOption {
                 what: "on a ring for gated consumers only everybody starts at the newest record: the producer may be \
                        writing over those before it",
             });
         }
-        return Ok((place, Opened { gated, behind: false, published }));
+        let held = if gated { attach::held_from(areas, place, published) } else { None };
+        return Ok((place, Opened { gated, behind: false, published, held }));
     }
     until_found(capacity, |effort| {
         // The gate opens at a place not after `published`, so that what lies between can be walked.
@@ -395,13 +400,8 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
         let published = seat.open(areas, gated);
         let Some(place) = attach::walk_to(areas, newest, published, effort)? else { return Ok(None) };
         seat.store_cursor(areas, place);
-        Ok(Some((place, Opened { gated, behind: false, published: place })))
+        Ok(Some((place, Opened { gated, behind: false, published, held: None })))
     })
-}
-
-/// The place behind the newest record.
-fn newest(areas: Areas<'_>) -> Result<Place, Error> {
-    until_found(areas.geometry.capacity, |effort| attach::end(areas, effort))
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.

@@ -15,7 +15,9 @@
 //! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
 //! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
 //! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
-//! [`Guard::Until`](crate::reader::Guard) `p`.
+//! [`Guard::Until`](crate::reader::Guard) `p`, and what it loses there had been promised to nobody. A gate at a place
+//! that is overwritten already would hold the producer up for records that nobody can read: who comes back to one is
+//! lossy until it was told, and opens its gate where it goes on.
 //!
 //! States of a slot. A lock proves its consumer alive; the state is only what it last said of itself.
 //!

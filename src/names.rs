@@ -10,8 +10,9 @@ use crate::layout::{Areas, NAME_BYTES, NAME_MOST};
 use crate::lock::Lock;
 use crate::region::Region;
 
-/// How often a slot is looked for while somebody else locks it. A guest holds the lock for two system calls.
-const LOOKS: u32 = if cfg!(loom) { 3 } else { 60 };
+/// How often a slot is looked for while somebody else locks it. A guest holds the lock for two system calls. The models
+/// are to see what comes of each look.
+const LOOKS: u32 = if cfg!(loom) { 1 } else { 60 };
 
 /// Looks that only give the processor away. Each one after them sleeps a millisecond.
 const BRIEF_LOOKS: u32 = 10;

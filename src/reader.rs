@@ -48,7 +48,7 @@ pub(crate) struct Reader {
     /// Laps in short succession, and where the last one ended: the margin grows with them.
     laps: u32,
     resynced: u64,
-    /// Where a gate holds from, while this reader is before that.
+    /// A place from which on a gate holds, if one is known.
     held: Option<Place>,
     patience: Patience,
 }
@@ -101,10 +101,11 @@ impl Reader {
         self.guard
     }
 
-    /// A gate is open, and holds from `published` on. `overwritten`: it may be taken away.
-    pub(crate) fn gate_holds(&mut self, published: Place, overwritten: bool) {
-        self.guard = if overwritten { Guard::Always } else { Guard::Until(published.position) };
-        self.held = Some(published);
+    /// A gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `overwritten`: it
+    /// may be taken away.
+    pub(crate) fn gate_holds(&mut self, published: u64, held: Option<Place>, overwritten: bool) {
+        self.guard = if overwritten { Guard::Always } else { Guard::Until(published) };
+        self.held = held;
         self.forbid_near();
     }
 

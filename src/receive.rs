@@ -103,20 +103,26 @@ impl Receiver {
         }
     }
 
-    /// The gate is open, and holds from `published` on. `cause`: of losses before that. `overwritten`: it may be taken away.
-    pub(crate) fn gate_is_open(&mut self, published: Place, overwritten: bool, cause: LossCause) {
+    /// The gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `cause`: of losses
+    /// before that. `overwritten`: it may be taken away.
+    pub(crate) fn gate_is_open(
+        &mut self,
+        (published, held): (u64, Option<Place>),
+        overwritten: bool,
+        cause: LossCause,
+    ) {
         self.overwritten = overwritten;
         self.opens = false;
-        self.before_gate = Some((published.position, cause));
-        self.reader.gate_holds(published, overwritten);
+        self.before_gate = Some((published, cause));
+        self.reader.gate_holds(published, held, overwritten);
         self.check_anew();
     }
 
     /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
     /// such, and if there are any already the first is returned. Its gate then opens once that was told: until then the
     /// name stays before the loss, where there is nothing to read.
-    pub(crate) fn resume(&mut self, published: Place, overwritten: bool) -> Result<Option<Loss>, Error> {
-        self.before_gate = self.gated.then_some((published.position, LossCause::Away));
+    pub(crate) fn resume(&mut self, published: u64, overwritten: bool) -> Result<Option<Loss>, Error> {
+        self.before_gate = self.gated.then_some((published, LossCause::Away));
         self.overwritten = overwritten;
         let capacity = self.region.geometry().capacity;
         if after(floor(self.region.areas()), self.reader.next().position) {
@@ -148,12 +154,11 @@ impl Receiver {
         let areas = self.region.areas();
         let Some(seat) = &mut self.seat else { return };
         seat.store_cursor(areas, self.released);
-        if !seat.open_at(areas, true, self.released).0 {
-            return;
+        let (is_open, published) = seat.open_at(areas, true, self.released);
+        if is_open {
+            let held = attach::held_from(areas, self.released, published);
+            self.gate_is_open((published, held), self.overwritten, LossCause::Away);
         }
-        // A ring that leads nowhere is found out by reading on.
-        let published = until_found(areas.geometry.capacity, |effort| attach::end(areas, effort));
-        self.gate_is_open(published.unwrap_or(self.released), self.overwritten, LossCause::Away);
     }
 
     /// Goes on without a gate until there is something to read where it would stand.

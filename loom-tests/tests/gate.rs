@@ -462,7 +462,14 @@ fn two_come_after_a_name_that_died_while_it_attached() {
             let second = loom::thread::spawn(move || {
                 other.consumer(&Attach::lossy().name("m").start(Start::Oldest)).unwrap()
             });
-            let first = ring.consumer(&attach).unwrap();
+            let first = loop {
+                match ring.consumer(&attach) {
+                    Ok(first) => break first,
+                    // The other is just looking whether this slot is vacant.
+                    Err(Error::NameInUse { .. }) => loom::thread::yield_now(),
+                    Err(other) => panic!("{other}"),
+                }
+            };
             let second = second.join().unwrap();
             assert_ne!(first.slot(), second.slot());
             assert_eq!((second.resumed(), second.next_sequence()), (None, 0), "at another's place");
