@@ -274,6 +274,13 @@ pub mod fate {
         ring.share().is_ok_and(|region| crate::wait::is_armed(&region.areas().control.space.word))
     }
 
+    /// Leaves the mark of a producer that was killed asleep until there is space.
+    pub fn arm_space(ring: &crate::Local) {
+        if let Ok(region) = ring.share() {
+            crate::wait::sleep(&region.areas().control.space.word, |_| true, || true, 0);
+        }
+    }
+
     /// Kills the owner of a handle: its locks go, and nothing else happens.
     pub fn kill<T>(handle: T) {
         crate::sync::crash_after(0, move || drop(handle));

@@ -171,7 +171,7 @@ fn the_slowest_gate_counts(setup: Setup) {
     sent.fill(&mut producer, 56);
     for _ in 0..100 {
         fast.keep_up(&sent, &mut fast_consumer);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 1 }));
         slow.take(&sent, &mut slow_consumer, 3);
         slow_consumer.release();
         assert_eq!(sent.fill(&mut producer, 56), 3);
