@@ -59,7 +59,8 @@ impl Attach {
     /// holds it up is added, and with the first hold after that the count starts anew. So whoever takes a whole
     /// ring of records in less than `patience` keeps its gate however often it is in the way, and letting through
     /// a record now and then does not help. The producer measures on its own monotonic clock, from a refused claim
-    /// to the next successful one; where it did not wait in between, to the last refused one.
+    /// to the next successful one; where it did not wait in between, to the last refused one before that, or before this
+    /// consumer let something through: what nobody wants to send, nobody holds up.
     pub fn gated_for(patience: Duration) -> Self {
         Self::new(true, clock::duration_ns(patience).max(1))
     }

@@ -320,15 +320,20 @@ fn a_dead_producers_mark_goes_with_the_next() {
     let words = Words::open(&ring);
     let is_armed = || words.get(Words::SPACE) & 1 == 1;
     let _slow = Consumer::open(&ring, &Attach::gated()).expect("attach");
+    let inspector = Inspector::open(&ring).expect("inspect");
+    let blocked = || inspector.snapshot().expect("snapshot").blocked.is_some();
     let mut left = false;
     for _ in 0..50 {
         let mut producer = Part::new("produce").on(&ring).with("max", 100).with("seed", 3).start();
         producer.says("ready");
-        eventually("it waits", || is_armed());
+        eventually("it waits", || is_armed() && blocked());
         producer.kill();
         left |= is_armed();
-        drop(Producer::open(&ring).expect("take over"));
+        assert!(!blocked(), "nobody is held up where nobody lives");
+        let next = Producer::open(&ring).expect("take over");
         assert!(!is_armed(), "armed by the dead");
+        assert!(!blocked(), "it was another one that was held up");
+        drop(next);
         if left {
             break;
         }

@@ -13,7 +13,7 @@ use quoit::{
 use crate::oracle::{Oracle, Sums, Tally, mix};
 use crate::process::{Part, Process, SOON, Stage, eventually, hear, note, numbers, say};
 
-/// Longest that a dead consumer may hold a producer up. The kernel's teardown and 1 ms are promised; the rest is for
+/// Longest that a dead consumer may hold a producer up. The kernel's teardown and 2 ms are promised; the rest is for
 /// a machine that has other work.
 const PROMPT: Duration = Duration::from_secs(2);
 
