@@ -310,7 +310,8 @@ fn a_gated_only_ring_refuses_the_others(setup: Setup) {
     assert!(matches!(both.local(), Err(Error::BadOption { .. })));
     let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
     let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated());
+    let mut consumer = ring.consumer(&Attach::gated().evictable());
+    assert!(!ring.snapshot().consumers[0].evictable, "nobody is overwritten here");
     for len in [0, 5, 100, 2040] {
         fill_in_place(&mut producer, &payload(sent.next(), len));
         sent.lens.push(len);

@@ -69,22 +69,22 @@ fn a_deadline_outlasts_padding(setup: Setup) {
         sent.send_many(&mut producer, [56; 56]);
         let before = ring.snapshot();
         let time = Duration::from_millis(80);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                let deadline = Instant::now() + time;
-                assert_eq!(producer.send_deadline(&[1; 2000], deadline), Err(TIMED_OUT));
-                assert!(Instant::now() >= deadline, "gave up early");
-                assert!(Instant::now() < deadline + PATIENCE, "forgot its deadline");
-                producer
-            });
-            until("it waits", || ring.snapshot().full > before.full);
-            oracle.take(&sent, &mut consumer, 16);
-            consumer.release();
-            let mut producer = waiting.join().unwrap();
-            assert_eq!(ring.snapshot().published, before.published.wrapping_add(1024), "only padding came");
-            sent.send(&mut producer, 56);
-            oracle.keep_up(&sent, &mut consumer);
+        let (done, over) = std::sync::mpsc::channel();
+        // Not joined: where it forgets its deadline it waits for ever.
+        std::thread::spawn(move || {
+            let deadline = Instant::now() + time;
+            let sent = producer.send_deadline(&[1; 2000], deadline);
+            done.send((producer, sent, Instant::now() >= deadline)).unwrap();
         });
+        until("it waits", || ring.snapshot().full > before.full);
+        oracle.take(&sent, &mut consumer, 16);
+        consumer.release();
+        let (mut producer, refused, in_time) = over.recv_timeout(PATIENCE).expect("it forgot its deadline");
+        assert_eq!(refused, Err(TIMED_OUT));
+        assert!(in_time, "gave up early");
+        assert_eq!(ring.snapshot().published, before.published.wrapping_add(1024), "only padding came");
+        sent.send(&mut producer, 56);
+        oracle.keep_up(&sent, &mut consumer);
         oracle.is_done(&sent, setup.first);
     }
 }
