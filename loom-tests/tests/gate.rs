@@ -488,8 +488,11 @@ fn full_is_only_said_of_a_gate() {
             drop(first);
             other.consumer(&Attach::lossy()).unwrap()
         });
-        assert_eq!(producer.try_send(&payload(2, 3)), Ok(2), "full, and nobody is in the way");
+        // A thread of its own, begun after the other: see `takeover::before_a_shorter_record`.
+        let sending = loom::thread::spawn(move || (producer.try_send(&payload(2, 3)), producer));
         let _second = changing.join().unwrap();
+        let (sent, _producer) = sending.join().unwrap();
+        assert_eq!(sent, Ok(2), "full, and nobody is in the way");
     });
 }
 
@@ -535,8 +538,9 @@ fn a_request_is_for_one_gate_alone() {
             other.consumer(&Attach::gated().evictable()).unwrap()
         });
         // Whatever comes of it: it looks at the gates.
-        let _ = producer.try_send(&payload(2, 3));
+        let looking = loom::thread::spawn(move || (producer.try_send(&payload(2, 3)), producer));
         let mut second = changing.join().unwrap();
+        let (_sent, _producer) = looking.join().unwrap();
         let mut evicted = false;
         while let Some(event) = second.try_recv().unwrap() {
             evicted |= matches!(event, Event::Evicted);
