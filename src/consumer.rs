@@ -76,7 +76,8 @@ impl Consumer {
                 what: "a sealed ring has no names: what it would keep under one, every consumer can write",
             });
         }
-        let limited = attach.deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        let deadline_ns = attach.patience_ns(region.geometry().gated_only);
+        let limited = deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
         // On a sealed ring every consumer can write this one's cursor, and so have it overwritten.
         let overwritten = !attach.gated || limited || region.is_sealed();
         if region.geometry().gated_only && overwritten {
@@ -90,7 +91,7 @@ impl Consumer {
         }
         let terms = Terms {
             gated: attach.gated,
-            deadline_ns: attach.deadline_ns,
+            deadline_ns,
             hold_ns: attach.hold_ns,
             name,
             pid: std::process::id(),

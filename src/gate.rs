@@ -98,7 +98,7 @@ pub(crate) fn gated_at(slot: &Slot) -> Option<OpenGate> {
     // Without it: a gated consumer reads the next lap.
     let cursor = slot.gate.cursor.load(at!(W5_CURSOR, Acquire));
     // Without a place: between the two looks one consumer left, and the next is on its way in.
-    (cursor & CURSOR_NONE == 0).then_some(OpenGate { state, cursor: cursor & !7 })
+    (cursor != CURSOR_NONE).then_some(OpenGate { state, cursor: cursor & !7 })
 }
 
 /// The generation in the state word makes this fail if the slot has changed hands since `state` was read.

@@ -209,9 +209,9 @@ mod error;
 mod evict;
 #[cfg(not(loom))]
 mod file;
-mod forget;
 #[cfg(not(loom))]
 mod filesystem;
+mod forget;
 #[cfg(not(loom))]
 mod fork;
 mod futex;
@@ -299,6 +299,13 @@ pub mod fate {
     /// Whether somebody is marked as asleep until there is space.
     pub fn is_space_armed(ring: &crate::Local) -> bool {
         ring.share().is_ok_and(|region| crate::wait::is_armed(&region.areas().control.space.word))
+    }
+
+    /// Leaves the mark of a producer that was killed asleep until there is space.
+    pub fn arm_space(ring: &crate::Local) {
+        if let Ok(region) = ring.share() {
+            crate::wait::sleep(&region.areas().control.space.word, |_| true, || true, 0);
+        }
     }
 
     /// Kills the owner of a handle: its locks go, and nothing else happens.

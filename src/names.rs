@@ -60,7 +60,8 @@ pub(crate) fn lock_kept(
         }
         pause(look);
     }
-    let refused = find().map(|number| region.refusal(Lock::Slot(number), "the slot of the name", in_use(name)));
+    let refused =
+        find().map(|number| region.refusal(Lock::Slot(number), "the slot of the name", in_use(name)));
     Err(refused.unwrap_or_else(|| in_use(name)))
 }
 

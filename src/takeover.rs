@@ -35,8 +35,8 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let place = recover(areas, published)?;
     let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
     let mode = negotiate(region.geometry().wait);
+    clear_traces(areas);
     let epoch = begin_epoch(areas, published, mode);
-    show_nobody(areas);
     Ok(Succession { writer, mode, epoch })
 }
 
@@ -102,8 +102,11 @@ fn negotiate(asked: WaitMode) -> WaitMode {
     }
 }
 
-/// Whom the last producer waited for, and since when holds run, is its own account.
-fn show_nobody(areas: Areas<'_>) {
+/// What a producer leaves that was killed while it waited for space.
+fn clear_traces(areas: Areas<'_>) {
+    // Its mark as a sleeper, for which every gated consumer looks.
+    wait::disarm(&areas.control.space.word);
+    // Whom it waited for, and since when holds run, by its own account.
     areas.head.counters.blocked.store(0, at!(C_WRITE, Relaxed));
     for slot in areas.slots {
         if slot.gate.held_ns.load(at!(C_READ, Relaxed)) != 0 {
@@ -125,7 +128,5 @@ fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     // Without it: a consumer tells of the new producer where the one before the last began.
     reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
     wait::announce(&areas.control.data.word);
-    // A predecessor that was killed in its sleep left its mark, for which every gated consumer looks.
-    wait::disarm(&areas.control.space.word);
     epoch
 }

@@ -113,6 +113,8 @@ mod attaching;
 mod away;
 #[path = "behaviour/batches.rs"]
 mod batches;
+#[path = "behaviour/blockers.rs"]
+mod blockers;
 #[path = "behaviour/deaths.rs"]
 mod deaths;
 #[path = "behaviour/endings.rs"]
@@ -121,6 +123,8 @@ mod endings;
 mod evictions;
 #[path = "behaviour/gating.rs"]
 mod gating;
+#[path = "behaviour/holds.rs"]
+mod holds;
 #[path = "behaviour/leftovers.rs"]
 mod leftovers;
 #[path = "behaviour/names.rs"]
@@ -129,13 +133,19 @@ mod names;
 mod overruns;
 #[path = "behaviour/receiving.rs"]
 mod receiving;
+#[path = "behaviour/requests.rs"]
+mod requests;
 #[path = "behaviour/returns.rs"]
 mod returns;
 #[path = "behaviour/sending.rs"]
 mod sending;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
+#[path = "behaviour/time_outs.rs"]
+mod time_outs;
 #[path = "behaviour/timeouts.rs"]
 mod timeouts;
+#[path = "behaviour/waited_for.rs"]
+mod waited_for;
 #[path = "behaviour/waiting.rs"]
 mod waiting;

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, RecvError, SendError, Status, WaitMode};
+use quoit::{Attach, Event, Evicted, RecvError, Status, WaitMode};
 
 /// The consumer sleeps for each record.
 fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
@@ -109,35 +109,6 @@ fn closing_wakes() {
         assert_eq!(oracle.received, 1, "the end came before the last record");
         writer.join().unwrap();
     });
-}
-
-/// Whoever loses its gate in its sleep is told so, though nothing more can be published: another gate is in the way.
-#[test]
-fn an_eviction_wakes() {
-    for mode in [WaitMode::Fence, WaitMode::Membarrier] {
-        model("wake_evicted", 2, move || {
-            let ring = options(0).slots(2).wait(mode).local().unwrap();
-            let mut producer = ring.producer().unwrap();
-            let _other = ring.consumer(&Attach::gated()).unwrap();
-            // A deadline of 1 ns has passed at the second refusal.
-            let mut consumer = ring.consumer(&Attach::gated_for(Duration::from_nanos(1))).unwrap();
-            consumer.keep(true);
-            let mut oracle = Oracle::new(0, 3);
-            for sequence in 0..2 {
-                producer.send(&payload(sequence, 3)).unwrap();
-                oracle.feed(consumer.recv().unwrap());
-            }
-            let writer = loom::thread::spawn(move || {
-                for _ in 0..2 {
-                    assert_eq!(producer.try_send(&payload(2, 3)), Err(SendError::Full));
-                }
-                producer
-            });
-            oracle.feed(consumer.recv().unwrap());
-            assert!(oracle.evicted);
-            let _producer = writer.join().unwrap();
-        });
-    }
 }
 
 /// A consumer that waits for the first producer of all is woken when it comes, and looks once more before it takes
@@ -250,5 +221,67 @@ fn forgetting_wakes() {
         let forgetter = loom::thread::spawn(move || other.forget("n").unwrap());
         producer.send(&payload(2, 3)).unwrap();
         forgetter.join().unwrap();
+    });
+}
+
+/// A producer that was about to sleep, or slept, leaves no mark: every gated consumer would look for it, for good if
+/// whoever was in its way is gone.
+#[test]
+fn nobody_looks_for_a_producer_that_is_awake() {
+    model("wake_disarmed", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.send(&payload(0, 3)).unwrap();
+        producer.send(&payload(1, 3)).unwrap();
+        let leaver = loom::thread::spawn(move || drop(consumer));
+        producer.send(&payload(2, 3)).unwrap();
+        leaver.join().unwrap();
+        assert!(!quoit::fate::is_space_armed(&ring), "armed, and awake");
+    });
+}
+
+/// Nor does the next one keep the mark of a producer that died in its sleep.
+#[test]
+fn nobody_looks_for_a_producer_that_is_dead() {
+    model("wake_disarmed_dead", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        quoit::fate::kill(ring.producer().unwrap());
+        quoit::fate::arm_space(&ring);
+        assert!(quoit::fate::is_space_armed(&ring));
+        let _producer = ring.producer().unwrap();
+        assert!(!quoit::fate::is_space_armed(&ring), "armed by the dead");
+    });
+}
+
+/// A consumer that sleeps with nothing to receive is told at once that it was evicted.
+#[test]
+fn an_eviction_wakes_its_sleeper() {
+    model("wake_evicted", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
+        let sleeper = loom::thread::spawn(move || {
+            assert!(matches!(consumer.recv(), Ok(Event::Evicted)));
+            consumer
+        });
+        producer.evict(0).unwrap();
+        let _consumer = sleeper.join().unwrap();
+    });
+}
+
+/// A producer asleep is woken by whoever asks for the eviction of the consumer in its way, and so is that one by the answer.
+#[test]
+fn asking_for_an_eviction_wakes() {
+    model("wake_asked", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let _consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
+        producer.send(&payload(0, 3)).unwrap();
+        producer.send(&payload(1, 3)).unwrap();
+        let other = ring.clone();
+        let asking = loom::thread::spawn(move || other.evict(0, Duration::MAX).unwrap());
+        producer.send(&payload(2, 3)).unwrap();
+        assert_eq!(asking.join().unwrap(), Evicted::Done);
     });
 }

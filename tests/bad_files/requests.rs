@@ -274,6 +274,9 @@ fn answers_of_an_open_ring() {
         (RecvError::Corrupt(corruption).to_string(), "remove the file"),
         (Error::Corrupt(corruption).to_string(), "remove the file"),
         (Error::Forked.to_string(), "open the ring anew"),
+        (Error::NotGated { slot: 3 }.to_string(), "slot 3"),
+        (Error::NotEvictable { slot: 3, pid: 77 }.to_string(), "process 77"),
+        (Error::NoProducer.to_string(), "forget"),
     ];
     for (text, part) in texts {
         assert!(text.contains(part) && text.lines().count() == 1, "{text:?}");

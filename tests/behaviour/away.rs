@@ -97,7 +97,7 @@ fn forgetting_those_away_frees_a_producer(setup: Setup) {
     let mut producer = ring.producer();
     drop(ring.consumer(&Attach::gated().name("held").hold_forever()));
     sent.fill(&mut producer, 56);
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
     assert_eq!(ring.named("held").unwrap().state, ConsumerState::Gated);
     assert_eq!(ring.forget_away(Duration::ZERO).unwrap().len(), 1, "held or not");
     producer.try_send(&[]).unwrap();

@@ -8,6 +8,7 @@ use crate::Setup;
 use crate::common::{Sent, payload, soon};
 
 crate::behaviours! {
+    a_dropped_batch_takes_no_padding_back,
     a_batch_becomes_visible_at_once,
     a_dropped_batch_leaves_no_trace,
     an_empty_batch_publishes_nothing,
@@ -387,4 +388,30 @@ fn a_batch_waits_for_a_gate(setup: Setup) {
         oracle.keep_up(&sent, &mut consumer);
     });
     oracle.is_done(&sent, setup.first);
+}
+
+/// The padding before its first record went out alone. What comes after the batch is behind that.
+fn a_dropped_batch_takes_no_padding_back(setup: Setup) {
+    for before_end in [8_u64, 16, 64, 1016, 2040] {
+        let origin = (setup.position & !4095).wrapping_sub(before_end);
+        let ring = setup.backing.ring(&setup.options().origin(origin, setup.first));
+        let (mut sent, mut oracle, mut late) = (setup.sent(), setup.oracle(), setup.oracle());
+        let mut producer = ring.producer();
+        let mut early_consumer = ring.consumer(&Attach::gated());
+        let mut batch = producer.batch();
+        drop(batch.try_claim(2040).unwrap());
+        drop(batch);
+        let published = ring.snapshot().published;
+        assert!(published == origin || published == origin.wrapping_add(before_end));
+        let mut late_consumer = ring.consumer(&Attach::gated());
+        for _ in 0..3 {
+            sent.fill(&mut producer, 24);
+            assert!(ring.snapshot().published.wrapping_sub(published) >= 2048);
+            oracle.keep_up(&sent, &mut early_consumer);
+            late.keep_up(&sent, &mut late_consumer);
+        }
+        oracle.is_done(&sent, setup.first);
+        late.is_done(&sent, setup.first);
+        assert_eq!(oracle.lost() + late.lost(), 0);
+    }
 }

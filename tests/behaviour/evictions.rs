@@ -123,13 +123,13 @@ fn a_deadline_ends_when_its_consumer_is_out_of_the_way(setup: Setup) {
     // Refused all the same, by the other one alone.
     let refused = producer.try_send(&[0; 56]);
     if ring.snapshot().evictions == 0 {
-        assert_eq!(refused, Err(SendError::Full { slot: 0 }));
+        assert_eq!(refused, Err(SendError::Full { slot: 1 }));
         std::thread::sleep(DEADLINE);
         // In the way again, but only from now on.
-        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full { slot: 0 }));
+        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full { slot: 1 }));
         assert_eq!(ring.snapshot().evictions, 0);
         std::thread::sleep(DEADLINE);
-        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full { slot: 0 }));
+        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full { slot: 1 }));
         assert_eq!(ring.snapshot().evictions, 1);
     }
 }

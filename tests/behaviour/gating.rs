@@ -179,7 +179,7 @@ fn the_slowest_gate_counts(setup: Setup) {
     sent.fill(&mut producer, 56);
     for _ in 0..100 {
         fast.keep_up(&sent, &mut fast_consumer);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 1 }));
         slow.take(&sent, &mut slow_consumer, 3);
         slow_consumer.release();
         assert_eq!(sent.fill(&mut producer, 56), 3);
@@ -318,7 +318,8 @@ fn a_gated_only_ring_refuses_the_others(setup: Setup) {
     assert!(matches!(both.local(), Err(Error::BadOption { .. })));
     let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
     let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated());
+    let mut consumer = ring.consumer(&Attach::gated().evictable());
+    assert!(!ring.snapshot().consumers[0].evictable, "nobody is overwritten here");
     for len in [0, 5, 100, 2040] {
         fill_in_place(&mut producer, &payload(sent.next(), len));
         sent.lens.push(len);

@@ -60,7 +60,7 @@ fn the_beginning_of_a_name_is_nobodys(setup: Setup) {
         assert_eq!((other.slot(), other.resumed()), (0, None));
         drop(consumer);
         sent.fill(&mut producer, 56);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 1 }));
         ring.forget(&name).unwrap();
         producer.try_send(&[]).expect("the right slot was freed");
     }

@@ -42,7 +42,7 @@ fn a_lapped_name_holds_nobody_up_before_it_has_a_place(setup: Setup) {
             assert_eq!((oracle.received, ring.named("n").unwrap().state), (1, ConsumerState::Gated));
             let held_from = sent.next();
             sent.fill(&mut producer, 56);
-            assert_eq!(producer.try_send(&[]), Err(SendError::Full), "it is gated");
+            assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }), "it is gated");
             oracle.catch_up(&sent, &mut consumer);
             oracle.is_done(&sent, setup.first);
             assert!(oracle.losses.iter().all(|loss| loss.next.wrapping_sub(held_from) as i64 <= 0));

@@ -64,9 +64,9 @@ fn a_hold_of_nobody() {
     victim.set(at::slot(1) + at::NAME, u64::from_le_bytes(*b"somebody"));
     victim.set(at::slot(1) + at::STATE, 3);
     let full = (0..60).find_map(|_| producer.try_send(&[0; 300]).err());
-    assert_eq!(full, Some(SendError::Full { slot: 0 }));
+    assert_eq!(full, Some(SendError::Full { slot: 1 }));
     let soon = Instant::now() + Duration::from_millis(20);
-    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut { slot: 0 }));
+    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut { slot: 1 }));
     quoit::forget(&victim.path, "somebody").unwrap();
     sends_in_time(&mut producer);
 }
