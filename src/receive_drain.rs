@@ -34,14 +34,17 @@ impl Receiver {
             return 0;
         }
         let areas = region.areas();
-        let (tripwire, space) = (region.tripwire(), gated.then_some(&areas.control.space.word));
+        let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
         // As in `step_near`, before each record: anything may have happened in `each`.
-        let goes_on = || !tripwire.broken() && !space.is_some_and(wait::is_armed);
+        let goes_on = || !tripwire.broken() && !wait::is_armed(space);
+        // Records of the ring itself are lent to those with a gate alone.
         if let Some(stride) = reader.stride(areas) {
             Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
                 each(Event::Record(Record::lent(sequence, len as usize, words)));
             })
         } else if let Some(stride) = reader.stride_copied(copies) {
+            let producer_waits = || *gated && wait::is_armed(space);
+            let goes_on = || !tripwire.broken() && !producer_waits();
             Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
                 let payload = words.as_flattened().get(..len as usize).unwrap_or_default();
                 each(Event::Record(Record::copied(sequence, payload)));

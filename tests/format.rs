@@ -551,7 +551,7 @@ fn a_producer_that_is_held_up_is_as_the_document_says() {
         u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
     };
     assert_eq!((word(slot + 16), word(4392), word(slot + 40)), (u64::MAX, 0, 0));
-    assert_ne!(word(slot + 168), 0, "attached");
+    assert_ne!(word(slot + 200), 0, "attached");
     while producer.try_send(&[7; 1000]).is_ok() {}
     let published = word(4096);
     assert_eq!((word(4392), word(4408).wrapping_sub(published)), (2, 1008));

@@ -445,23 +445,6 @@ pub(super) fn all() -> Vec<Shape> {
             needs: &["T3_CLOSE", "T3_IS_CLOSED"],
             full: &[],
         },
-        Shape {
-            name: "a consumer that was waited for",
-            never: "it sees published what was sent once it was there, and starts behind that",
-            program: vec![
-                vec![
-                    load("G2_PUBLISHED", "published", "p", Relaxed),
-                    store("G6_ATTACHED", "attached", 1, Release),
-                ],
-                vec![
-                    load("G6_IS_ATTACHED", "attached", "a", Acquire),
-                    store("W4_PUBLISHED", "published", 1, Release),
-                ],
-            ],
-            bad: Bad::Outcome(|r| at(r, "a") == Some(1) && at(r, "p") == Some(1)),
-            needs: &["G6_ATTACHED", "G6_IS_ATTACHED"],
-            full: &[],
-        },
     ]
 }
 
