@@ -29,6 +29,7 @@ pub enum Start {
 pub struct Attach {
     pub(crate) gated: bool,
     pub(crate) deadline_ns: u64,
+    evictable: bool,
     pub(crate) start: Start,
     pub(crate) name: Option<String>,
     pub(crate) hold_ns: u64,
@@ -36,7 +37,7 @@ pub struct Attach {
 
 impl Attach {
     fn new(gated: bool, deadline_ns: u64) -> Self {
-        Self { gated, deadline_ns, start: Start::Newest, name: None, hold_ns: 0 }
+        Self { gated, deadline_ns, evictable: false, start: Start::Newest, name: None, hold_ns: 0 }
     }
 
     /// Never holds the producer back. When it is lapped it is told exactly what it lost and goes on.
@@ -59,9 +60,28 @@ impl Attach {
     /// holds it up is added, and with the first hold after that the count starts anew. So whoever takes a whole
     /// ring of records in less than `patience` keeps its gate however often it is in the way, and letting through
     /// a record now and then does not help. The producer measures on its own monotonic clock, from a refused claim
-    /// to the next successful one; where it did not wait in between, to the last refused one.
+    /// to the next successful one; where it did not wait in between, to the last refused one before that, or before this
+    /// consumer let something through: what nobody wants to send, nobody holds up.
     pub fn gated_for(patience: Duration) -> Self {
         Self::new(true, clock::duration_ns(patience).max(1))
+    }
+
+    /// A gated consumer that may be evicted on request, by [`Producer::evict`](crate::Producer::evict) or
+    /// [`quoit::evict`](crate::evict), also while it is stopped. Consumers that can be overwritten anyway, by a deadline
+    /// or the ring's hard limit, may be always; another one reads records where they lie, and is promised that they
+    /// stay there. So this makes it copy each record and check it before it is lent. On a ring for gated consumers only
+    /// it changes nothing: nobody may be overwritten there.
+    #[must_use]
+    pub fn evictable(mut self) -> Self {
+        self.evictable = true;
+        self
+    }
+
+    /// How long this consumer may hold the producer up, ns, as it stands in its slot. One that may be evicted has a
+    /// deadline that never passes.
+    pub(crate) fn patience_ns(&self, gated_only: bool) -> u64 {
+        let evictable = self.gated && self.evictable && !gated_only;
+        if evictable && self.deadline_ns == 0 { u64::MAX } else { self.deadline_ns }
     }
 
     /// Where to start.

@@ -55,7 +55,8 @@ impl Consumer {
                 what: "a sealed ring has no names: what it would keep under one, every consumer can write",
             });
         }
-        let limited = attach.deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        let deadline_ns = attach.patience_ns(region.geometry().gated_only);
+        let limited = deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
         // On a sealed ring every consumer can write this one's cursor, and so have it overwritten.
         let overwritten = !attach.gated || limited || region.is_sealed();
         if region.geometry().gated_only && overwritten {
@@ -69,7 +70,7 @@ impl Consumer {
         }
         let terms = Terms {
             gated: attach.gated,
-            deadline_ns: attach.deadline_ns,
+            deadline_ns,
             hold_ns: attach.hold_ns,
             name,
             pid: std::process::id(),
@@ -225,6 +226,7 @@ fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error>
         Some(_) => seat.leave(areas),
         None => gate::forget(&areas.slots[seat.number as usize]),
     })?;
+    seat.say_attached(areas, terms);
     Ok(Seated { seat, resumes: saved.is_some(), place, published })
 }
 
@@ -269,14 +271,14 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
         return Ok((seat, place));
     }
     for (number, slot) in (0..).zip(areas.slots) {
-        if gate::is_vacant(slot) && region.lock(Lock::Slot(number))? {
-            if gate::is_vacant(slot) {
+        if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
+            if gate::is_vacant(areas, slot) {
                 return Ok((Seat::take(areas, number, terms), None));
             }
             region.unlock(Lock::Slot(number));
         }
     }
-    let is_saved = |(number, slot)| gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number));
+    let is_saved = |(number, slot)| gate::has_name(areas, slot) && !region.locked(Lock::Slot(number));
     let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
     Err(Error::SlotsTaken { slots: region.geometry().slots, saved })
 }

@@ -139,6 +139,20 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// The slot of this number holds the producer back for nobody, or there is none.
+    NotGated {
+        /// The number.
+        slot: u32,
+    },
+    /// The consumer in the slot of this number lives, and was promised that nothing is overwritten before it releases it.
+    NotEvictable {
+        /// The number.
+        slot: u32,
+        /// Its process id as it wrote it, a hint only.
+        pid: u32,
+    },
+    /// The ring has no living producer, which alone could do that.
+    NoProducer,
     /// The start asked for is no longer, or not yet, in the ring.
     StartGone {
         /// The sequence asked for.
@@ -200,9 +214,16 @@ pub struct Corruption {
 #[non_exhaustive]
 pub enum SendError {
     /// A gated consumer has not released the space yet. Try again, or use a form that waits.
-    Full,
+    /// [`Producer::held_by`](crate::Producer::held_by) tells more of it.
+    Full {
+        /// Its slot; of several, that of the one furthest back.
+        slot: u32,
+    },
     /// The deadline passed while a gated consumer held the space.
-    TimedOut,
+    TimedOut {
+        /// As in `Full`.
+        slot: u32,
+    },
     /// The batch holds half the ring: publish it and go on with another.
     BatchFull,
     /// The record is larger than half the ring allows.
@@ -367,6 +388,18 @@ impl fmt::Display for Error {
             Self::SlotUnknown { slot } => {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
+            Self::NotGated { slot } => {
+                write!(f, "nobody in slot {slot} holds the producer back; `quoit info` shows who does")
+            }
+            Self::NotEvictable { slot, pid } => write!(
+                f,
+                "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
+                 overwritten before it releases it, so it cannot be evicted while it lives: end it, or have it attach \
+                 with a deadline or as evictable"
+            ),
+            Self::NoProducer => f.write_str(
+                "the ring has no living producer, which alone takes gates; where a name is not to come back, forget it",
+            ),
             Self::BadName { name } => {
                 write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
             }
@@ -446,8 +479,17 @@ impl From<Corruption> for RecvError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the ring is full: a gated consumer has not released the space yet"),
-            Self::TimedOut => f.write_str("the ring was still full when the deadline passed"),
+            Self::Full { slot } => {
+                write!(
+                    f,
+                    "the ring is full: the gated consumer in slot {slot} has not released the space yet"
+                )
+            }
+            Self::TimedOut { slot } => write!(
+                f,
+                "the ring was still full when the deadline passed: the gated consumer in slot {slot} has not \
+                 released the space"
+            ),
             Self::BatchFull => f.write_str("the batch holds half the ring; publish it and start another"),
             Self::TooLarge { len, max } => {
                 write!(

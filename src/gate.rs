@@ -25,6 +25,7 @@
 //!                                      Gated ──dead──> Free, or Saved; or held Gated for a while
 //! ```
 
+use crate::evict;
 use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
 use crate::record::{Loss, LossAccount, LossCause};
 use crate::ring::{Place, after};
@@ -36,22 +37,53 @@ const CURSOR_NONE: u64 = 4;
 /// `hold_ns` of a consumer that is held for ever.
 pub(crate) const HOLD_FOREVER: u64 = u64::MAX;
 
-/// The producer's scan: how far it may claim, given what it has published.
-pub(crate) fn scan(areas: Areas<'_>, published: u64) -> u64 {
+/// What a scan found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scan {
+    /// How far the producer may claim.
+    pub(crate) limit: u64,
+    /// The slot whose gate is furthest back; any, if none is in the way.
+    pub(crate) slowest: u32,
+    /// Somebody asks for the eviction of an open gate.
+    pub(crate) asked: bool,
+}
+
+/// A gate that is open: the state word that says so, and the cursor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenGate {
+    pub(crate) state: u64,
+    pub(crate) cursor: u64,
+}
+
+impl OpenGate {
+    /// Does it keep everything before `end` from being written?
+    pub(crate) fn blocks(self, areas: Areas<'_>, end: u64) -> bool {
+        after(end, self.cursor.wrapping_add(areas.geometry.capacity))
+    }
+}
+
+/// The producer's scan: how far it may claim, given what it has published and which slots' gates it disregards.
+pub(crate) fn scan(areas: Areas<'_>, published: u64, disregards: impl Fn(u32) -> bool) -> Scan {
     // [G1] SeqCst. Pairs with [G2].
     // Orders: `published` before the look at the slots.
     // Without it: scan and attach may miss each other, and the limit passes a gate.
     fence_at!(G1_FENCE, SeqCst);
-    let least = areas.slots.iter().filter_map(gated_at).fold(published, |least, cursor| {
+    let (mut least, mut slowest, mut asked) = (published, 0, false);
+    for (number, slot) in (0..).zip(areas.slots) {
+        let Some(OpenGate { state, cursor }) = gated_at(slot) else { continue };
+        asked |= evict::is_asked(slot, state);
         // A cursor ahead of everything published is garbage, and gates nothing.
-        if after(least, cursor) { cursor } else { least }
-    });
-    least.wrapping_add(areas.geometry.capacity)
+        if after(least, cursor) && !disregards(number) {
+            (least, slowest) = (cursor, number);
+        }
+    }
+    let asked = asked && !areas.geometry.sealed;
+    Scan { limit: least.wrapping_add(areas.geometry.capacity), slowest, asked }
 }
 
-/// The cursor of a slot that gates.
+/// A slot's gate, if it is open.
 #[inline]
-pub(crate) fn gated_at(slot: &Slot) -> Option<u64> {
+pub(crate) fn gated_at(slot: &Slot) -> Option<OpenGate> {
     // [G3'] Acquire. Pairs with [G3] and with the detach's Release [G4].
     // Orders: the state before the cursor; a leaving consumer's reads before the writes they no longer hold up.
     // Without it: an open gate is judged by the slot's last owner's cursor, or the last record is torn.
@@ -62,7 +94,9 @@ pub(crate) fn gated_at(slot: &Slot) -> Option<u64> {
     // [W5] Acquire. Pairs with [R5].
     // Orders: the consumer's reads below its cursor before the next lap's writes there.
     // Without it: a gated consumer reads the next lap.
-    Some(slot.gate.cursor.load(at!(W5_CURSOR, Acquire)) & !7)
+    let cursor = slot.gate.cursor.load(at!(W5_CURSOR, Acquire));
+    // Without a place: between the two looks one consumer left, and the next is on its way in.
+    (cursor != CURSOR_NONE).then_some(OpenGate { state, cursor: cursor & !7 })
 }
 
 /// The generation in the state word makes this fail if the slot has changed hands since `state` was read.
@@ -72,8 +106,13 @@ pub(crate) fn take_gate(slot: &Slot, state: u64, next: SlotState) -> bool {
 }
 
 /// What a slot becomes when its consumer has gone.
-pub(crate) fn resting_state(slot: &Slot) -> SlotState {
-    if name(slot) == [0; NAME_BYTES] { SlotState::Free } else { SlotState::Saved }
+pub(crate) fn resting_state(areas: Areas<'_>, slot: &Slot) -> SlotState {
+    if has_name(areas, slot) { SlotState::Saved } else { SlotState::Free }
+}
+
+/// Is the slot kept for a name? A sealed ring has none: what stands there, anybody may have written.
+pub(crate) fn has_name(areas: Areas<'_>, slot: &Slot) -> bool {
+    !areas.geometry.sealed && name(slot) != [0; NAME_BYTES]
 }
 
 /// The name in a slot, padded with zeros.
@@ -91,10 +130,10 @@ pub(crate) fn state(slot: &Slot) -> Option<SlotState> {
 
 /// May a newcomer who holds the slot's lock have it? Names keep their slots; a consumer that died before it had
 /// a place left nothing worth keeping.
-pub(crate) fn is_vacant(slot: &Slot) -> bool {
+pub(crate) fn is_vacant(areas: Areas<'_>, slot: &Slot) -> bool {
     let never_attached = state(slot) == Some(SlotState::Attaching)
         && slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) == CURSOR_NONE;
-    never_attached || name(slot) == [0; NAME_BYTES]
+    never_attached || !has_name(areas, slot)
 }
 
 /// What a slot's accounts say, for whoever holds its lock or only looks: the one its cursor selects, if both
@@ -222,7 +261,8 @@ impl Seat {
         write(&slot.gate.deadline_ns, terms.deadline_ns);
         write(&slot.gate.hold_ns, terms.hold_ns);
         write(&slot.who.pid, u64::from(terms.pid));
-        write(&slot.who.attached_ns, terms.now_ns);
+        write(&slot.who.attached_ns, 0);
+        write(&slot.gate.held_ns, 0);
         for (word, bytes) in slot.who.name.iter().zip(terms.name.chunks_exact(8)) {
             write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
         }
@@ -259,6 +299,15 @@ impl Seat {
         // Without it: the walk reads what the last lap left.
         fence_at!(G5_FENCE, Acquire);
         published
+    }
+
+    /// From here on it misses nothing that is published: it has looked at `published` for the last time before it reads.
+    pub(crate) fn say_attached(&self, areas: Areas<'_>, terms: &Terms) {
+        let attached_ns = &areas.slots[self.number as usize].who.attached_ns;
+        // [G6] Release. Pairs with [G6'] in `producer_attached.rs`.
+        // Orders: the attach's look at `published` before what a producer publishes that waited for this.
+        // Without it: a consumer that was waited for starts behind the record that it was waited for with.
+        attached_ns.store(terms.now_ns.max(1), at!(G6_ATTACHED, Release));
     }
 
     pub(crate) fn stored(&self) -> Place {
@@ -343,9 +392,13 @@ impl Seat {
 
     /// True once after the producer took the gate away.
     pub(crate) fn newly_evicted(&mut self, areas: Areas<'_>) -> bool {
-        let newly = !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted);
+        let newly = self.is_evicted_untold(areas);
         self.told_eviction |= newly;
         newly
+    }
+
+    pub(crate) fn is_evicted_untold(&self, areas: Areas<'_>) -> bool {
+        !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted)
     }
 
     pub(crate) fn was_evicted(&self) -> bool {
@@ -355,9 +408,11 @@ impl Seat {
     /// Leaves. A name keeps its place; a held one its gate as well.
     pub(crate) fn leave(&self, areas: Areas<'_>) {
         let slot = &areas.slots[self.number as usize];
-        let held = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed)) > 0 && gate_is(slot, SlotState::Gated);
+        let held = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed)) > 0
+            && !areas.geometry.sealed
+            && gate_is(slot, SlotState::Gated);
         if !held {
-            Self::set_state(slot, resting_state(slot));
+            Self::set_state(slot, resting_state(areas, slot));
         }
     }
 }

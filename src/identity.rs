@@ -144,6 +144,7 @@ impl Identity {
             gated_only: options & option::GATED_ONLY != 0,
             wait: wait.ok_or_else(|| damaged("wait mode"))?,
             hard_limit_ns: words[identity::HARD_LIMIT_NS],
+            sealed: false,
             origin_position: words[identity::ORIGIN_POSITION],
             origin_sequence: words[identity::ORIGIN_SEQUENCE],
         };

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::attach::{self, until_found};
+use crate::blocker::Blocker;
+use crate::clock;
 use crate::consumer::{find_name, name_text};
 use crate::error::{Corruption, Error};
 use crate::gate::{self, HOLD_FOREVER};
 use crate::index;
 use crate::layout::{Areas, NAME_BYTES, Slot, SlotState, WaitMode};
 use crate::lock::{Lock, name_hash};
+use crate::pressure::patience_ns;
 use crate::record::LossAccount;
 #[cfg(not(loom))]
 use crate::region::Access;
@@ -86,6 +89,9 @@ pub struct Snapshot {
     pub evictions: u64,
     /// Gates taken from dead consumers.
     pub reclaims: u64,
+    /// Who holds the producer up, and for how long; `None`: nobody, or no producer lives. Of several consumers in its way
+    /// it is the one furthest back. The time is told on the wall clock, from when it refused to let a claim pass.
+    pub blocked: Option<Blocker>,
     /// Every slot in use, or kept by a name.
     pub consumers: Vec<ConsumerInfo>,
 }
@@ -104,12 +110,18 @@ pub struct ConsumerInfo {
     pub alive: bool,
     /// Its process id, as it wrote it.
     pub pid: u32,
-    /// When it attached, wall clock, ns since 1970.
+    /// When it attached, wall clock, ns since 1970; 0: it is still on its way in.
     pub attached_ns: u64,
-    /// How long it may hold the producer up.
+    /// How long it may hold the producer up in a lap; `None`: for ever.
     pub deadline: Option<Duration>,
+    /// May its gate be taken while it lives? Only where it can be overwritten: see
+    /// [`Attach::evictable`](crate::Attach::evictable).
+    pub evictable: bool,
     /// How long its gate outlives it.
     pub hold: Option<Hold>,
+    /// While it is away and its gate held for a time: how much of that is left. It is all of it until the producer is
+    /// held up by the gate, and again once it is not. Told on the wall clock; the producer goes by its own.
+    pub hold_left: Option<Duration>,
     /// Sequence of the first record that it has not released, as of its last cursor store.
     pub next_sequence: u64,
     /// Records published and not released.
@@ -183,6 +195,7 @@ impl Inspector {
         let oldest = until_found(|| Ok(index::oldest(areas, 0))).unwrap_or(newest);
         let shown = areas.head.express.published.load(at!(C_INSPECT, Relaxed));
         let published = if corruption.is_some() { shown } else { newest.position };
+        let producer_alive = self.region.locked(Lock::Producer);
         let reserve = &areas.head.reserve;
         let counters = &areas.head.counters;
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
@@ -207,7 +220,8 @@ impl Inspector {
             records: newest.sequence.wrapping_sub(geometry.origin_sequence),
             bytes: newest.bytes,
             epoch: read(&reserve.epoch),
-            producer_alive: self.region.locked(Lock::Producer),
+            producer_alive,
+            blocked: self.blocked(areas, producer_alive),
             closed: read(&reserve.closed) == 1,
             producer_pid: read(&reserve.pid) as u32,
             full: read(&counters.full),
@@ -222,6 +236,19 @@ impl Inspector {
         })
     }
 
+    /// Who holds the producer up, if it lives and that one is still in its way.
+    fn blocked(&self, areas: Areas<'_>, producer_alive: bool) -> Option<Blocker> {
+        let counters = &areas.head.counters;
+        let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
+        let number = u32::try_from(read(&counters.blocked).checked_sub(1)?).ok()?;
+        let slot = areas.slots.get(number as usize)?;
+        let cursor = read(&slot.gate.cursor) & !7;
+        let is_gated = gate::state(slot) == Some(SlotState::Gated);
+        let in_the_way = after(read(&counters.blocked_end), cursor.wrapping_add(areas.geometry.capacity));
+        let blocks = producer_alive && is_gated && in_the_way;
+        blocks.then(|| Blocker::new(&self.region, number, since(read(&counters.blocked_ns)))).flatten()
+    }
+
     fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: Place) -> Option<ConsumerInfo> {
         let state = match gate::state(slot)? {
             SlotState::Free => return None,
@@ -233,13 +260,14 @@ impl Inspector {
         };
         let alive = self.region.locked(Lock::Slot(number));
         let name = gate::name(slot);
-        let named = name != [0; NAME_BYTES];
+        let named = gate::has_name(areas, slot);
         if !alive && !named && state != ConsumerState::Gated {
             // Whoever it was left nothing behind that concerns anybody.
             return None;
         }
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
-        let hold_ns = read(&slot.gate.hold_ns);
+        let hold = hold(read(&slot.gate.hold_ns));
+        let patience = patience_ns(areas, slot);
         // A busy consumer may store its cursor again and again while it is read; a few tries are enough.
         let (place, lost) =
             (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
@@ -252,11 +280,14 @@ impl Inspector {
             alive,
             pid: read(&slot.who.pid) as u32,
             attached_ns: read(&slot.who.attached_ns),
-            deadline: limit(patience(read(&slot.gate.deadline_ns), areas.geometry.hard_limit_ns)),
-            hold: match hold_ns {
-                0 => None,
-                HOLD_FOREVER => Some(Hold::Forever),
-                ns => Some(Hold::For(Duration::from_nanos(ns))),
+            deadline: patience.and_then(limit),
+            evictable: patience.is_some() || areas.geometry.sealed,
+            hold,
+            hold_left: match hold {
+                Some(Hold::For(time)) if named && !alive && state == ConsumerState::Gated => {
+                    Some(time.saturating_sub(since(read(&slot.gate.held_ns))))
+                }
+                _ => None,
             },
             next_sequence: place.sequence,
             lag_records: lag(newest.sequence, place.sequence),
@@ -275,13 +306,23 @@ fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
     })
 }
 
-fn limit(ns: u64) -> Option<Duration> {
-    (ns > 0).then(|| Duration::from_nanos(ns))
+/// A limit as it is shown. One of five hundred years is as good as none: it stands for what may be evicted.
+pub(crate) fn limit(ns: u64) -> Option<Duration> {
+    (ns > 0 && ns != u64::MAX).then(|| Duration::from_nanos(ns))
 }
 
-/// The shorter of two limits, of which 0 is none.
-fn patience(own: u64, hard: u64) -> u64 {
-    if own == 0 || hard == 0 { own.max(hard) } else { own.min(hard) }
+pub(crate) fn hold(ns: u64) -> Option<Hold> {
+    match ns {
+        0 => None,
+        HOLD_FOREVER => Some(Hold::Forever),
+        ns => Some(Hold::For(Duration::from_nanos(ns))),
+    }
+}
+
+/// The time since then on the wall clock; none, if that is 0 or still to come.
+fn since(wall_ns: u64) -> Duration {
+    let ago = if wall_ns == 0 { 0 } else { clock::wall_ns().saturating_sub(wall_ns) };
+    Duration::from_nanos(ago)
 }
 
 /// Frees the slot that the ring at `path` keeps for a name: its place and loss account go, and a producer that

@@ -177,6 +177,11 @@ pub(crate) struct Counters {
     pub(crate) evictions: AtomicU64,
     /// Slots taken back from dead consumers, and holds that ran out.
     pub(crate) reclaims: AtomicU64,
+    /// Who holds the producer up: number of the slot, and one; 0: nobody.
+    pub(crate) blocked: AtomicU64,
+    /// Since when (wall clock, ns), and the position up to which the producer wants to write.
+    pub(crate) blocked_ns: AtomicU64,
+    pub(crate) blocked_end: AtomicU64,
 }
 
 /// The identity page and the producer's lines; the segment index follows directly.
@@ -231,6 +236,10 @@ pub(crate) struct Gate {
     pub(crate) deadline_ns: AtomicU64,
     /// How long its gate outlives it, ns; 0: not at all; `u64::MAX`: for ever.
     pub(crate) hold_ns: AtomicU64,
+    /// The state word whose gate somebody asks the producer to take; any other value asks for nothing.
+    pub(crate) evict: AtomicU64,
+    /// For people: when the hold began that is running out (wall clock, ns); 0: none is. Written by the producer.
+    pub(crate) held_ns: AtomicU64,
 }
 
 /// Who a consumer is: the name by which it resumes, and hints for people.
@@ -239,6 +248,7 @@ pub(crate) struct Gate {
 pub(crate) struct Who {
     pub(crate) name: [AtomicU64; NAME_BYTES / 8],
     pub(crate) pid: AtomicU64,
+    /// When it was attached (wall clock, ns); 0: it is still on its way in, and may miss what is published now.
     pub(crate) attached_ns: AtomicU64,
 }
 
@@ -327,6 +337,9 @@ const _: () = {
     assert!(offset_of!(Counters, wakes) == 16);
     assert!(offset_of!(Counters, evictions) == 24);
     assert!(offset_of!(Counters, reclaims) == 32);
+    assert!(offset_of!(Counters, blocked) == 40);
+    assert!(offset_of!(Counters, blocked_ns) == 48);
+    assert!(offset_of!(Counters, blocked_end) == 56);
     assert!(size_of::<Head>() == 4096 + 3 * 128);
     assert!(offset_of!(Head, identity) == 0);
     assert!(offset_of!(Head, express) == 4096);
@@ -348,6 +361,8 @@ const _: () = {
     assert!(offset_of!(Gate, cursor) == 8);
     assert!(offset_of!(Gate, deadline_ns) == 16);
     assert!(offset_of!(Gate, hold_ns) == 24);
+    assert!(offset_of!(Gate, evict) == 32);
+    assert!(offset_of!(Gate, held_ns) == 40);
     assert!(offset_of!(Who, name) == 0);
     assert!(offset_of!(Who, pid) == 32);
     assert!(offset_of!(Who, attached_ns) == 40);
@@ -381,6 +396,9 @@ pub(crate) struct Geometry {
     pub(crate) wait: WaitMode,
     /// No consumer may hold the producer up for longer, ns; 0: no limit.
     pub(crate) hard_limit_ns: u64,
+    /// Everybody who was handed the ring writes the control area, and is not trusted: see `sealed.rs`. Not in the
+    /// identity page: who maps the ring knows it.
+    pub(crate) sealed: bool,
     /// Where the stream began: a multiple of 8, and any sequence.
     pub(crate) origin_position: u64,
     pub(crate) origin_sequence: u64,

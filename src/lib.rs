@@ -130,7 +130,7 @@
 //! | gate | a cursor that the producer may not get more than the capacity ahead of |
 //! | limit | how far the producer may claim before it looks at the gates again |
 //! | deadline | of a gate: how long it may hold the producer up, in all, while the producer goes once round the ring |
-//! | evict | take the gate from a consumer over its deadline; it goes on as a lossy one |
+//! | evict | take the gate from a consumer that is over its deadline, or that is not to be waited for any longer; it goes on as a lossy one |
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
 //! | account | what a consumer has lost over all its attachments, kept in its slot |
@@ -149,7 +149,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | handles | `producer` (`producer_space`: without space; `producer_attached`: waiting for consumers) `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
@@ -174,6 +174,7 @@ struct Readme;
 compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 only");
 
 mod attach;
+mod blocker;
 #[cfg(not(loom))]
 mod bus;
 mod claim;
@@ -185,6 +186,7 @@ mod copy;
 #[doc(hidden)]
 pub mod delays;
 mod error;
+mod evict;
 #[cfg(not(loom))]
 mod file;
 #[cfg(not(loom))]
@@ -225,11 +227,15 @@ mod wait;
 mod writer;
 
 pub use attach::{Attach, Start};
+pub use blocker::{Blocker, Life};
 #[cfg(not(loom))]
 pub use bus::guard_against_truncation;
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use consumer::Consumer;
 pub use error::{Corruption, Error, RecvError, SendError};
+pub use evict::Evicted;
+#[cfg(not(loom))]
+pub use evict::evict;
 pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
 #[cfg(not(loom))]
 pub use inspect::{forget, forget_slot};
@@ -261,6 +267,18 @@ pub mod fate {
     /// Whether `membarrier` is refused to producers that open a ring from now on.
     pub fn refuse_barriers(refused: bool) {
         crate::futex::refuse_barriers(refused);
+    }
+
+    /// Whether somebody is marked as asleep until there is space.
+    pub fn is_space_armed(ring: &crate::Local) -> bool {
+        ring.share().is_ok_and(|region| crate::wait::is_armed(&region.areas().control.space.word))
+    }
+
+    /// Leaves the mark of a producer that was killed asleep until there is space.
+    pub fn arm_space(ring: &crate::Local) {
+        if let Ok(region) = ring.share() {
+            crate::wait::sleep(&region.areas().control.space.word, |_| true, || true, 0);
+        }
     }
 
     /// Kills the owner of a handle: its locks go, and nothing else happens.

@@ -1,6 +1,7 @@
 //! A ring in this process's own memory: for threads, for tests, and for the models, which know no files.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 // A thread of a model that waited for another one's lock of the standard library would wait for itself.
 #[cfg(loom)]
@@ -11,6 +12,7 @@ use std::sync::Mutex;
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
 use crate::error::Error;
+use crate::evict::Evicted;
 use crate::inspect::Inspector;
 use crate::observer::Observer;
 use crate::options::Options;
@@ -85,6 +87,15 @@ impl Local {
     /// As [`forget`](crate::forget), without those of files.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
         crate::inspect::forget_name(&self.share()?, name)
+    }
+
+    /// As [`evict`](crate::evict).
+    ///
+    /// # Errors
+    ///
+    /// As [`evict`](crate::evict), without those of files.
+    pub fn evict(&self, slot: u32, wait: Duration) -> Result<Evicted, Error> {
+        crate::evict::ask(&self.share()?, slot, wait)
     }
 
     /// As [`forget_slot`](crate::forget_slot).

@@ -159,6 +159,7 @@ impl Options {
             gated_only: self.gated_only,
             wait: self.wait,
             hard_limit_ns: self.hard_limit.map_or(0, duration_ns),
+            sealed: false,
             origin_position: self.origin_position,
             origin_sequence: self.origin_sequence,
         };

@@ -6,9 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::claim::{Batch, Claim};
-use crate::clock;
 use crate::error::{Error, SendError};
-use crate::gate;
 use crate::layout::{Areas, WaitMode};
 use crate::lock::Lock;
 #[cfg(not(loom))]
@@ -19,11 +17,16 @@ use crate::pressure::Pressure;
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
-use crate::ring::{Place, after};
-use crate::sync::{at, spin};
+use crate::ring::Place;
+use crate::sync::at;
 use crate::takeover::{self, Succession};
 use crate::wait;
-use crate::writer::{Claimed, Refused, Writer};
+use crate::writer::{Claimed, Writer};
+
+#[path = "producer_attached.rs"]
+mod attached;
+#[path = "producer_space.rs"]
+mod space;
 
 /// Publishes records. A ring has one producer at a time: this handle holds its lock while it lives.
 ///
@@ -39,6 +42,8 @@ pub struct Producer {
     pressure: Pressure,
     /// A claim was refused and none has succeeded since.
     pressed: bool,
+    /// Who was in its way, as the ring shows it.
+    blocked: Option<space::Blocked>,
     totals: Totals,
     spins: u32,
     /// `Send`, not `Sync`.
@@ -143,6 +148,7 @@ impl Producer {
             epoch,
             pressure: Pressure::default(),
             pressed: false,
+            blocked: None,
             totals,
             spins: SPINS,
             _not_sync: std::marker::PhantomData,
@@ -307,117 +313,6 @@ impl Producer {
         }
     }
 
-    /// The limit is in the way: scan the gates; if one of them is, see to it; then wait.
-    #[cold]
-    fn obtain_refused(
-        &mut self,
-        len: u32,
-        mut refused: Refused,
-        patience: Patience,
-    ) -> Result<Claimed, SendError> {
-        let mut waiting_since = 0;
-        let mut rounds = self.region.geometry().slots;
-        let result = loop {
-            let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
-            if self.region.spoilt() {
-                break Err(self.region.fault().into());
-            }
-            let areas = self.region.areas();
-            self.writer.set_limit(gate::scan(areas, self.writer.published().position));
-            refused = match self.writer.claim(areas, len) {
-                Ok(claimed) => break Ok(claimed),
-                Err(Refused::Full { end: now }) if now == end => Refused::Full { end },
-                Err(other) => {
-                    // Padding went out meanwhile: the claim is another one now.
-                    refused = other;
-                    continue;
-                }
-            };
-            let now = clock::monotonic_ns();
-            if waiting_since == 0 {
-                waiting_since = now.max(1);
-                self.totals.full = self.totals.full.wrapping_add(1);
-                self.pressed = true;
-                self.show_totals();
-            }
-            // No honest consumer needs more rounds than there are slots; gates that somebody scribbles anew each
-            // time must not keep a call that never waits.
-            if self.relieve(end, now) && rounds > 0 {
-                rounds -= 1;
-                continue;
-            }
-            match patience {
-                Patience::None => break Err(SendError::Full),
-                Patience::Until(deadline) if Instant::now() >= deadline => break Err(SendError::TimedOut),
-                Patience::Until(deadline) => self.wait_for_space(end, clock::deadline_ns(deadline)),
-                Patience::Forever => self.wait_for_space(end, u64::MAX),
-            }
-        };
-        let waited = (waiting_since != 0).then(clock::monotonic_ns);
-        if let Some(now) = waited
-            && !matches!(patience, Patience::None)
-        {
-            let stalled = now.saturating_sub(waiting_since);
-            self.totals.stall_ns = self.totals.stall_ns.wrapping_add(stalled);
-            self.show_totals();
-        }
-        if result.is_ok() && self.pressed {
-            self.lift(waited);
-        }
-        result
-    }
-
-    /// A claim succeeded: whoever held the producer up no longer does.
-    #[cold]
-    fn lift(&mut self, waited: Option<u64>) {
-        self.pressed = false;
-        self.pressure.lift(waited);
-    }
-
-    /// Takes the gate from consumers that are dead or over their deadline. True: scan again.
-    fn relieve(&mut self, end: u64, now: u64) -> bool {
-        let areas = self.region.areas();
-        let alive = |slot| self.region.locked(Lock::Slot(slot));
-        let relief = self.pressure.relieve(areas, self.writer.published().position, end, now, alive);
-        if relief.evicted + relief.reclaimed == 0 {
-            return false;
-        }
-        self.totals.evictions = self.totals.evictions.wrapping_add(relief.evicted);
-        self.totals.reclaims = self.totals.reclaims.wrapping_add(relief.reclaimed);
-        self.show_totals();
-        // An evicted consumer may be asleep, with nothing but this to be told.
-        wait::announce(&areas.control.data.word);
-        true
-    }
-
-    /// One slice of waiting for everything before `end` to be writable.
-    fn wait_for_space(&self, end: u64, until_ns: u64) {
-        let areas = self.region.areas();
-        let published = self.writer.published().position;
-        let is_free = || !after(end, gate::scan(areas, published));
-        for turn in 0..self.spins {
-            if turn % 16 == 0 && is_free() {
-                return;
-            }
-            if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
-                return;
-            }
-            spin();
-        }
-        let probe_ns = wait::armed_ns(wait::PROBE_NS);
-        let until_ns = until_ns.min(clock::monotonic_ns().saturating_add(probe_ns));
-        let word = &areas.control.space.word;
-        if self.region.geometry().wait == WaitMode::Spin {
-            wait::nap(word, is_free, until_ns);
-        } else {
-            let heavy = |_: &_| {
-                wait::full_fence();
-                true
-            };
-            wait::sleep(word, heavy, is_free, until_ns);
-        }
-    }
-
     /// Staged records become visible, and whoever sleeps for them is woken. `NEAR`: they begin no segment, and memory of
     /// this ring does not go unseen, as nothing is near where it might.
     #[inline(always)]
@@ -451,15 +346,6 @@ impl Producer {
     #[cold]
     fn write_notes(&mut self) {
         self.writer.write_notes(self.region.areas());
-    }
-
-    #[cold]
-    fn show_totals(&self) {
-        let counters = &self.region.areas().head.counters;
-        counters.full.store(self.totals.full, at!(C_WRITE, Relaxed));
-        counters.stall_ns.store(self.totals.stall_ns, at!(C_WRITE, Relaxed));
-        counters.evictions.store(self.totals.evictions, at!(C_WRITE, Relaxed));
-        counters.reclaims.store(self.totals.reclaims, at!(C_WRITE, Relaxed));
     }
 
     pub(crate) fn areas(&self) -> Areas<'_> {
@@ -552,6 +438,7 @@ impl Drop for Producer {
         if self.region.broken() {
             return;
         }
+        self.show_blocked(None);
         let areas = self.region.areas();
         // [T3] Release. Pairs with the consumers' look at the flag.
         // Orders: the last `published` before the flag.

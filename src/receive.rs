@@ -187,7 +187,7 @@ impl Receiver {
         }
         let areas = self.region.areas();
         // A producer that sleeps for space is waiting for the cursor.
-        if wait::is_armed(&areas.control.space.word) {
+        if self.producer_waits() {
             return None;
         }
         let taken = self.reader.poll_near(areas, &mut self.copies)?;
@@ -393,7 +393,10 @@ impl Receiver {
         let areas = self.region.areas();
         let word = &areas.control.data.word;
         let told = self.told_end;
-        let is_true = || self.reader.is_behind(areas) || (!told && is_closed(areas)) || self.region.spoilt();
+        let evicted = || self.gated && self.seat.as_ref().is_some_and(|seat| seat.is_evicted_untold(areas));
+        let is_true = || {
+            self.reader.is_behind(areas) || (!told && is_closed(areas)) || evicted() || self.region.spoilt()
+        };
         if self.seat.is_some() && self.region.geometry().wait != WaitMode::Spin {
             wait::sleep(word, |word| wait::heavy_for(word, mode(areas)), is_true, until_ns);
         } else if self.region.geometry().wait == WaitMode::Spin {
@@ -470,7 +473,7 @@ impl Receiver {
         // After a loss it is late: the place is further on by a lap. So what is released here never includes one.
         let due = self.due();
         let late = due.is_some_and(|due| !after(due, self.reader.next().position));
-        if late || wait::is_armed(&areas.control.space.word) {
+        if late || self.producer_waits() {
             return Short::Nothing;
         }
         let copies = &mut self.copies;

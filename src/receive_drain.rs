@@ -28,7 +28,7 @@ impl Receiver {
     /// Records that take no more than a look at their header.
     #[inline(always)]
     fn drain_near(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let Self { region, reader, copies, lent, .. } = self;
+        let Self { region, reader, copies, lent, gated, .. } = self;
         // First of all: after a fork there is no memory behind the areas.
         if region.broken() {
             return 0;
@@ -37,11 +37,14 @@ impl Receiver {
         let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
         // As in `step_near`, before each record: anything may have happened in `each`.
         let goes_on = || !tripwire.broken() && !wait::is_armed(space);
+        // Records of the ring itself are lent to those with a gate alone.
         if let Some(stride) = reader.stride(areas) {
             Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
                 each(Event::Record(Record::lent(sequence, len as usize, words)));
             })
         } else if let Some(stride) = reader.stride_copied(copies) {
+            let producer_waits = || *gated && wait::is_armed(space);
+            let goes_on = || !tripwire.broken() && !producer_waits();
             Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
                 let payload = words.as_flattened().get(..len as usize).unwrap_or_default();
                 each(Event::Record(Record::copied(sequence, payload)));

@@ -109,9 +109,10 @@ impl Region {
         file: Descriptor,
         control: Option<Descriptor>,
         path: &Path,
-        identity: Identity,
+        mut identity: Identity,
         access: Access,
     ) -> Result<Self, Error> {
+        identity.geometry.sealed = control.is_some();
         let geometry = &identity.geometry;
         let head = geometry.head_bytes();
         let (control_at, data_at) =

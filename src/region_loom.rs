@@ -165,6 +165,9 @@ fn head() -> Head {
             wakes: zero(),
             evictions: zero(),
             reclaims: zero(),
+            blocked: zero(),
+            blocked_ns: zero(),
+            blocked_end: zero(),
         },
     }
 }
@@ -179,7 +182,14 @@ fn sleepers() -> Sleepers {
 
 fn slot() -> Slot {
     Slot {
-        gate: Gate { state: zero(), cursor: zero(), deadline_ns: zero(), hold_ns: zero() },
+        gate: Gate {
+            state: zero(),
+            cursor: zero(),
+            deadline_ns: zero(),
+            hold_ns: zero(),
+            evict: zero(),
+            held_ns: zero(),
+        },
         who: Who { name: zeros(), pid: zero(), attached_ns: zero() },
         accounts: [account(), account()],
     }

@@ -50,8 +50,11 @@ fn records_seals() -> SealFlags {
 /// producer tells about it, so make another consumer receive a wrong record; or crash anybody. What it still can do,
 /// since everybody writes the control area and locks it:
 ///
-/// * hold the producer up, as any gated consumer may: for good without a [hard limit](Options::hard_limit), so set one.
-///   With one, for about that long at a time, and again as often as it opens its gate anew;
+/// * hold the producer up while it lives, as any gated consumer may: for good without a [hard limit](Options::hard_limit),
+///   so set one. With one, for that long in each lap of the ring and for each slot whose lock it holds, whatever it writes there.
+///   A slot that has used up its time gates nothing until the lap is over, also if another consumer has it by then;
+/// * slow others down, by marking the sleep words as if somebody slept there all the time: every publish then makes a
+///   system call, and takes a few hundred nanoseconds in place of a few; every gated consumer takes its long way for each record;
 /// * move or open another consumer's gate: that one is told a loss in place of being waited for, never a wrong record;
 /// * tell another consumer that it was evicted, keep it from being woken for up to a tenth of a second, wake it for
 ///   nothing, lock all the slots so that nobody else can attach, and write nonsense for an [`Inspector`] to show;
@@ -86,7 +89,8 @@ impl Options {
     /// Makes a sealed ring and becomes its producer. Other processes get at it by the descriptors in [`Sealed`] alone.
     ///
     /// No producer takes over from this one: nobody, not even this process, can map the records to write a second time.
-    /// When it has ended or died, consumers receive what is left, and the next producer makes a new ring. The
+    /// When it has ended or died, consumers receive what is left, and the next producer makes a new ring. What a consumer
+    /// that means harm can still do is listed at [`Sealed`]: make each publish a system call, for one. The
     /// [mode](Self::mode) has no say: whoever was handed the descriptors may use them.
     ///
     /// # Errors

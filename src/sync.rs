@@ -196,6 +196,13 @@ mod imp {
                     self.0.fetch_or(value, ordering)
                 }
 
+                pub(crate) fn fetch_and(&self, value: $int, ordering: Ordering) -> $int {
+                    if !still_alive() {
+                        return self.0.load(Ordering::Relaxed);
+                    }
+                    self.0.fetch_and(value, ordering)
+                }
+
                 pub(crate) fn fetch_add(&self, value: $int, ordering: Ordering) -> $int {
                     if !still_alive() {
                         return self.0.load(Ordering::Relaxed);

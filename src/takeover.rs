@@ -34,6 +34,7 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let place = recover(areas, published)?;
     let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
     let mode = negotiate(region.geometry().wait);
+    clear_traces(areas);
     let epoch = begin_epoch(areas, published, mode);
     Ok(Succession { writer, mode, epoch })
 }
@@ -89,6 +90,19 @@ fn negotiate(asked: WaitMode) -> WaitMode {
     match asked {
         WaitMode::Membarrier if !futex::accept_barriers() => WaitMode::Fence,
         asked => asked,
+    }
+}
+
+/// What a producer leaves that was killed while it waited for space.
+fn clear_traces(areas: Areas<'_>) {
+    // Its mark as a sleeper, for which every gated consumer looks.
+    wait::disarm(&areas.control.space.word);
+    // Whom it waited for, and since when holds run, by its own account.
+    areas.head.counters.blocked.store(0, at!(C_WRITE, Relaxed));
+    for slot in areas.slots {
+        if slot.gate.held_ns.load(at!(C_READ, Relaxed)) != 0 {
+            slot.gate.held_ns.store(0, at!(C_WRITE, Relaxed));
+        }
     }
 }
 

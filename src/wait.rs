@@ -12,7 +12,9 @@
 //!
 //! Either the sleeper sees that it is true, or the waker sees the bit: both missing each other is what the pair of
 //! barriers excludes. A waker that comes between the sleeper's look and its sleep has changed the word, and the
-//! sleep does not begin. The waker clears the bit, so a sleeper killed in its sleep costs one system call once.
+//! sleep does not begin. The waker clears the bit, so a sleeper killed in its sleep costs one system call once. On the
+//! space word there is but one sleeper, and whoever could wake it may be gone: the producer clears its own bit when
+//! it is awake, and the bit of the producer before it.
 //!
 //! No barrier helps against a producer killed between publishing and waking, nor against 2^32 wakes in between:
 //! so every sleep is a slice, and on waking the caller looks again at everything, the producer's lock included.
@@ -88,6 +90,14 @@ fn wake(word: &FutexWord) -> bool {
     }
     futex::wake_all(word);
     true
+}
+
+/// The only one who sleeps on the word is awake, or dead: its mark must not make others look for it. It looks again
+/// before it sleeps again, so no wake is lost.
+pub(crate) fn disarm(word: &FutexWord) {
+    if is_armed(word) {
+        word.0.fetch_and(!1, at!(S6_DISARM, Relaxed));
+    }
 }
 
 /// Changes the word and wakes everybody, armed or not.

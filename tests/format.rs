@@ -469,3 +469,39 @@ fn locks_stand_where_the_document_says() {
         assert_eq!(found, expected);
     }
 }
+
+/// Sections 4 and 6: what a producer shows of those that hold it up, and how it is asked to evict one.
+#[test]
+fn a_producer_that_is_held_up_is_as_the_document_says() {
+    let options = Options::new().capacity(4096).slots(2).origin(ORIGIN, FIRST);
+    let ring = Backing::Tmpfs.ring(&options);
+    let mut producer = ring.producer();
+    let _fast = ring.consumer(&Attach::lossy());
+    let hold = Duration::from_secs(3600);
+    let slow = ring.consumer(&Attach::gated().evictable().name("slow").hold(hold));
+    let slot = CONTROL + 256 + 512;
+    let word = |at: usize| {
+        let bytes = std::fs::read(ring.path().unwrap()).unwrap();
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    };
+    assert_eq!((word(slot + 16), word(4392), word(slot + 40)), (u64::MAX, 0, 0));
+    assert_ne!(word(slot + 168), 0, "attached");
+    while producer.try_send(&[7; 1000]).is_ok() {}
+    let published = word(4096);
+    assert_eq!((word(4392), word(4408).wrapping_sub(published)), (2, 1008));
+    assert!(word(4400) >= word(136), "a wall time");
+    // Asked for by hand.
+    let file = std::fs::File::options().write(true).open(ring.path().unwrap()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &word(slot).to_le_bytes(), slot as u64 + 32).unwrap();
+    producer.try_send(&[7; 1000]).unwrap();
+    assert_eq!((word(slot) & 0xff, word(4392)), (4, 0));
+    drop(slow);
+    let away = ring.consumer(&Attach::gated().name("slow").hold(hold));
+    drop(away);
+    common::until("the hold runs", || producer.try_send(&[7; 1000]).is_err() && word(slot + 40) != 0);
+    assert!(word(slot + 40) >= word(136), "a wall time");
+    drop(producer);
+    assert_eq!(word(4392), 0);
+    let _next = ring.producer();
+    assert_eq!(word(slot + 40), 0);
+}

@@ -92,7 +92,7 @@ impl Exit {
             }
             if let Some(error) = cause.downcast_ref::<SendError>() {
                 return match error {
-                    SendError::Full | SendError::TimedOut => Self::Timeout,
+                    SendError::Full { .. } | SendError::TimedOut { .. } => Self::Timeout,
                     SendError::Truncated => Self::RingGone,
                     _ => Self::Failed,
                 };
@@ -172,7 +172,7 @@ mod tests {
         let error = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
         assert_eq!(Exit::of(&error), Exit::Done);
         assert_eq!(Exit::of(&anyhow::anyhow!("anything")), Exit::Failed);
-        assert_eq!(Exit::of(&anyhow::Error::new(SendError::Full)), Exit::Timeout);
+        assert_eq!(Exit::of(&anyhow::Error::new(SendError::Full { slot: 0 })), Exit::Timeout);
         assert_eq!(Exit::of(&anyhow::Error::new(RecvError::ProducerGone)), Exit::ProducerGone);
         assert_eq!(Exit::of(&anyhow::Error::new(Failure::new(Exit::Loss, "x"))), Exit::Loss);
     }

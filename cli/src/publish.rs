@@ -101,14 +101,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
             Err(Failure::new(Exit::Failed, format!("could not read standard input: {error}")).into())
         }
         Some(Stop::Frame(error)) => Err(error.into()),
-        Some(Stop::Send(SendError::Full)) => {
+        Some(Stop::Send(SendError::Full { .. })) => {
             let number = publisher.records + 1;
             let message = format!(
                 "record {number} of the input found the ring full; give --wait to wait for its consumers"
             );
             Err(Failure::new(Exit::Timeout, message).into())
         }
-        Some(Stop::Send(SendError::TimedOut)) => {
+        Some(Stop::Send(SendError::TimedOut { .. })) => {
             let number = publisher.records + 1;
             let message = format!(
                 "record {number} of the input waited in vain for room; see quoit info for the consumer that holds it up"
@@ -219,8 +219,9 @@ impl<'a> Publisher<'a> {
             let slice = Instant::now() + SLICE;
             match self.producer.send_deadline(payload, deadline.map_or(slice, |deadline| slice.min(deadline)))
             {
-                Err(SendError::TimedOut) if self.signals.caught() => return Err(Stop::Signal),
-                Err(SendError::TimedOut) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+                Err(SendError::TimedOut { .. }) if self.signals.caught() => return Err(Stop::Signal),
+                Err(SendError::TimedOut { .. })
+                    if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
                 other => return other.map_err(Stop::Send),
             }
         }

@@ -165,7 +165,7 @@ impl<'a> Scene<'a> {
                 assert_eq!(producer.next_sequence(), next.wrapping_add(1));
                 true
             }
-            Err(SendError::Full) => {
+            Err(SendError::Full { .. }) => {
                 assert_eq!(producer.next_sequence(), next);
                 false
             }
@@ -189,7 +189,7 @@ impl<'a> Scene<'a> {
                 }
                 publish
             }
-            Err(SendError::Full) => false,
+            Err(SendError::Full { .. }) => false,
             Err(SendError::TooLarge { .. }) => {
                 assert!(len > self.most);
                 false
@@ -214,7 +214,7 @@ impl<'a> Scene<'a> {
                     assert_eq!(told, sequence);
                     lens.push(len);
                 }
-                Err(SendError::Full | SendError::BatchFull) => {}
+                Err(SendError::Full { .. } | SendError::BatchFull) => {}
                 Err(SendError::TooLarge { .. }) => assert!(len > self.most),
                 Err(error) => panic!("batch: {error:?}"),
             }

@@ -1,8 +1,10 @@
 //! Gates hold from the moment they open to the moment they are given up: [G1] with [G2], [G3], [R5] with [W5].
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Oracle, first_sequence, model, options, payload, send_halves};
-use quoit::{Attach, Consumer, ConsumerState, Error, Event, Start, WaitMode};
+use quoit::{Attach, Consumer, ConsumerState, Error, Event, Evicted, Start, WaitMode};
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
 fn attaching(
@@ -469,4 +471,103 @@ fn a_held_name_resumes_after_a_crash() {
             break;
         }
     }
+}
+
+/// One consumer leaves that had released everything, and another comes and never gates: the ring is full for nobody,
+/// wherever the producer looks in between.
+#[test]
+fn full_is_only_said_of_a_gate() {
+    model("full_of_a_gate", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut first = ring.consumer(&Attach::gated()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        while first.try_recv().unwrap().is_some() {}
+        let other = ring.clone();
+        let changing = loom::thread::spawn(move || {
+            drop(first);
+            other.consumer(&Attach::lossy()).unwrap()
+        });
+        // A thread of its own, begun after the other: see `takeover::before_a_shorter_record`.
+        let sending = loom::thread::spawn(move || (producer.try_send(&payload(2, 3)), producer));
+        let _second = changing.join().unwrap();
+        let (sent, _producer) = sending.join().unwrap();
+        assert_eq!(sent, Ok(2), "full, and nobody is in the way");
+    });
+}
+
+/// The producer takes a gate that somebody else asks for, while its consumer goes on: who loses records was evicted.
+#[test]
+fn an_eviction_that_was_asked_for() {
+    model("evict_asked", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        assert_eq!(ring.evict(0, Duration::ZERO).unwrap(), Evicted::Asked);
+        let writer = loom::thread::spawn(move || {
+            send_halves(&mut producer, 2, 1);
+            producer
+        });
+        let mut oracle = Oracle::new(0, 3);
+        if let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        let _producer = writer.join().unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!(oracle.received + oracle.lost, 3);
+        assert!(oracle.evicted, "evicted, and not told");
+        assert_eq!(consumer.account().evicted, oracle.lost);
+    });
+}
+
+/// Somebody asked for the eviction of a consumer, which then leaves. The next one in its slot is not evicted for it.
+#[test]
+fn a_request_is_for_one_gate_alone() {
+    model("evict_one_gate", 1, || {
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let first = ring.consumer(&Attach::gated().evictable()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        assert_eq!(ring.evict(0, Duration::ZERO).unwrap(), Evicted::Asked);
+        let other = ring.clone();
+        let changing = loom::thread::spawn(move || {
+            drop(first);
+            other.consumer(&Attach::gated().evictable()).unwrap()
+        });
+        // Whatever comes of it: it looks at the gates.
+        let looking = loom::thread::spawn(move || (producer.try_send(&payload(2, 3)), producer));
+        let mut second = changing.join().unwrap();
+        let (_sent, _producer) = looking.join().unwrap();
+        let mut evicted = false;
+        while let Some(event) = second.try_recv().unwrap() {
+            evicted |= matches!(event, Event::Evicted);
+        }
+        assert!(!evicted, "somebody else was meant");
+    });
+}
+
+/// Once the producer has seen that a consumer is there, that one receives whatever is sent.
+#[test]
+fn who_is_waited_for_misses_nothing() {
+    model("waited_for", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let other = ring.clone();
+        let newcomer = loom::thread::spawn(move || other.consumer(&Attach::gated().name("n")).unwrap());
+        let no_time = Instant::now();
+        while !producer.wait_for_name("n", no_time).unwrap() {
+            loom::thread::yield_now();
+        }
+        assert!(producer.wait_for_consumers(1, no_time).unwrap());
+        producer.try_send(&payload(0, 1)).unwrap();
+        let mut consumer = newcomer.join().unwrap();
+        let mut oracle = Oracle::new(0, 1);
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+        assert_eq!((oracle.received, oracle.lost), (1, 0), "it was there, and missed a record");
+    });
 }

@@ -2,8 +2,10 @@
 //! lost wake is a deadlock, which loom reports.
 mod common;
 
+use std::time::Duration;
+
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, RecvError, WaitMode};
+use quoit::{Attach, Event, Evicted, RecvError, WaitMode};
 
 /// The consumer sleeps for each record.
 fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
@@ -193,5 +195,67 @@ fn forgetting_wakes() {
         let forgetter = loom::thread::spawn(move || other.forget("n").unwrap());
         producer.send(&payload(2, 3)).unwrap();
         forgetter.join().unwrap();
+    });
+}
+
+/// A producer that was about to sleep, or slept, leaves no mark: every gated consumer would look for it, for good if
+/// whoever was in its way is gone.
+#[test]
+fn nobody_looks_for_a_producer_that_is_awake() {
+    model("wake_disarmed", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.send(&payload(0, 3)).unwrap();
+        producer.send(&payload(1, 3)).unwrap();
+        let leaver = loom::thread::spawn(move || drop(consumer));
+        producer.send(&payload(2, 3)).unwrap();
+        leaver.join().unwrap();
+        assert!(!quoit::fate::is_space_armed(&ring), "armed, and awake");
+    });
+}
+
+/// Nor does the next one keep the mark of a producer that died in its sleep.
+#[test]
+fn nobody_looks_for_a_producer_that_is_dead() {
+    model("wake_disarmed_dead", 2, || {
+        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        quoit::fate::kill(ring.producer().unwrap());
+        quoit::fate::arm_space(&ring);
+        assert!(quoit::fate::is_space_armed(&ring));
+        let _producer = ring.producer().unwrap();
+        assert!(!quoit::fate::is_space_armed(&ring), "armed by the dead");
+    });
+}
+
+/// A consumer that sleeps with nothing to receive is told at once that it was evicted.
+#[test]
+fn an_eviction_wakes_its_sleeper() {
+    model("wake_evicted", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
+        let sleeper = loom::thread::spawn(move || {
+            assert!(matches!(consumer.recv(), Ok(Event::Evicted)));
+            consumer
+        });
+        producer.evict(0).unwrap();
+        let _consumer = sleeper.join().unwrap();
+    });
+}
+
+/// A producer asleep is woken by whoever asks for the eviction of the consumer in its way, and so is that one by the answer.
+#[test]
+fn asking_for_an_eviction_wakes() {
+    model("wake_asked", 2, || {
+        let ring = options(0).express(false).wait(WaitMode::Fence).local().unwrap();
+        let mut producer = ring.producer().unwrap();
+        let _consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
+        producer.send(&payload(0, 3)).unwrap();
+        producer.send(&payload(1, 3)).unwrap();
+        let other = ring.clone();
+        let asking = loom::thread::spawn(move || other.evict(0, Duration::MAX).unwrap());
+        producer.send(&payload(2, 3)).unwrap();
+        assert_eq!(asking.join().unwrap(), Evicted::Done);
     });
 }

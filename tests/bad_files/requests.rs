@@ -246,8 +246,8 @@ fn records_too_large() {
 fn answers_of_an_open_ring() {
     let corruption = quoit::Corruption { position: 8, what: "a record out of sequence" };
     let texts = [
-        (SendError::Full.to_string(), "full"),
-        (SendError::TimedOut.to_string(), "deadline"),
+        (SendError::Full { slot: 0 }.to_string(), "full"),
+        (SendError::TimedOut { slot: 0 }.to_string(), "deadline"),
         (SendError::BatchFull.to_string(), "publish it"),
         (SendError::Forked.to_string(), "open the ring anew"),
         (RecvError::Closed.to_string(), "closed"),
@@ -256,6 +256,9 @@ fn answers_of_an_open_ring() {
         (RecvError::Corrupt(corruption).to_string(), "remove the file"),
         (Error::Corrupt(corruption).to_string(), "remove the file"),
         (Error::Forked.to_string(), "open the ring anew"),
+        (Error::NotGated { slot: 3 }.to_string(), "slot 3"),
+        (Error::NotEvictable { slot: 3, pid: 77 }.to_string(), "process 77"),
+        (Error::NoProducer.to_string(), "forget it"),
         (Error::TooManyHandles { limit: 1024 }.to_string(), "drop some"),
     ];
     for (text, part) in texts {

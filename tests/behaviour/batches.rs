@@ -8,6 +8,7 @@ use crate::Setup;
 use crate::common::{Sent, payload, soon};
 
 crate::behaviours! {
+    a_dropped_batch_takes_no_padding_back,
     a_batch_becomes_visible_at_once,
     a_dropped_batch_leaves_no_trace,
     an_empty_batch_publishes_nothing,
@@ -106,7 +107,7 @@ fn many_at_once_stop_where_one_would(setup: Setup) {
     let next = sent.next();
     let payloads = (0..).map(|n| payload(next.wrapping_add(n), 120));
     let mut batch = producer.batch();
-    assert_eq!(batch.try_send_all(payloads), Err(SendError::Full));
+    assert_eq!(batch.try_send_all(payloads), Err(SendError::Full { slot: 0 }));
     assert_eq!(batch.records(), 8, "a quarter of 4 KiB");
     assert_eq!(batch.publish(), Some(next.wrapping_add(7)));
     sent.lens.extend([120; 8]);
@@ -353,14 +354,14 @@ fn a_batch_held_up_by_a_gate_keeps_what_it_has(setup: Setup) {
     for already in 0..8 {
         batch.try_send(&staged(&sent, already, 56)).unwrap();
     }
-    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full));
-    assert_eq!(batch.try_claim(0).err(), Some(SendError::Full));
-    assert_eq!(batch.send_deadline(&[1; 56], Instant::now()), Err(SendError::TimedOut));
+    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
+    assert_eq!(batch.try_claim(0).err(), Some(SendError::Full { slot: 0 }));
+    assert_eq!(batch.send_deadline(&[1; 56], Instant::now()), Err(SendError::TimedOut { slot: 0 }));
     assert_eq!(batch.records(), 8);
     oracle.take(&sent, &mut consumer, 1);
     consumer.release();
     batch.try_send(&staged(&sent, 8, 56)).unwrap();
-    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full));
+    assert_eq!(batch.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
     assert_eq!(batch.publish(), Some(sent.next().wrapping_add(8)));
     sent.lens.extend([56; 9]);
     oracle.catch_up(&sent, &mut consumer);
@@ -387,4 +388,30 @@ fn a_batch_waits_for_a_gate(setup: Setup) {
         oracle.keep_up(&sent, &mut consumer);
     });
     oracle.is_done(&sent, setup.first);
+}
+
+/// The padding before its first record went out alone. What comes after the batch is behind that.
+fn a_dropped_batch_takes_no_padding_back(setup: Setup) {
+    for before_end in [8_u64, 16, 64, 1016, 2040] {
+        let origin = (setup.position & !4095).wrapping_sub(before_end);
+        let ring = setup.backing.ring(&setup.options().origin(origin, setup.first));
+        let (mut sent, mut oracle, mut late) = (setup.sent(), setup.oracle(), setup.oracle());
+        let mut producer = ring.producer();
+        let mut early_consumer = ring.consumer(&Attach::gated());
+        let mut batch = producer.batch();
+        drop(batch.try_claim(2040).unwrap());
+        drop(batch);
+        let published = ring.snapshot().published;
+        assert!(published == origin || published == origin.wrapping_add(before_end));
+        let mut late_consumer = ring.consumer(&Attach::gated());
+        for _ in 0..3 {
+            sent.fill(&mut producer, 24);
+            assert!(ring.snapshot().published.wrapping_sub(published) >= 2048);
+            oracle.keep_up(&sent, &mut early_consumer);
+            late.keep_up(&sent, &mut late_consumer);
+        }
+        oracle.is_done(&sent, setup.first);
+        late.is_done(&sent, setup.first);
+        assert_eq!(oracle.lost() + late.lost(), 0);
+    }
 }

@@ -67,7 +67,7 @@ fn a_dead_held_name_is_waited_for(setup: Setup) {
         oracle.keep_up(&sent, &mut consumer);
         ring.kill_consumer(consumer);
         assert_eq!(sent.fill(&mut producer, 56), 64);
-        assert_eq!(producer.send_deadline(&[], Instant::now() + HOLD), Err(SendError::TimedOut));
+        assert_eq!(producer.send_deadline(&[], Instant::now() + HOLD), Err(SendError::TimedOut { slot: 0 }));
     }
     let mut consumer = ring.consumer(&attach);
     oracle.keep_up(&sent, &mut consumer);

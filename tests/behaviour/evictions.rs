@@ -77,7 +77,7 @@ fn a_deadline_starts_anew_after_a_lap(setup: Setup) {
         let refused = producer.try_send(&[]);
         // A machine that is too slow for this has not shown anything.
         if begin.elapsed() < deadline {
-            assert_eq!(refused, Err(SendError::Full));
+            assert_eq!(refused, Err(SendError::Full { slot: 0 }));
             assert_eq!(ring.snapshot().evictions, 0, "held up three times, but never for so long");
         } else if refused.is_ok() {
             return;
@@ -123,13 +123,13 @@ fn a_deadline_ends_when_its_consumer_is_out_of_the_way(setup: Setup) {
     // Refused all the same, by the other one alone.
     let refused = producer.try_send(&[0; 56]);
     if ring.snapshot().evictions == 0 {
-        assert_eq!(refused, Err(SendError::Full));
+        assert_eq!(refused, Err(SendError::Full { slot: 1 }));
         std::thread::sleep(DEADLINE);
         // In the way again, but only from now on.
-        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full));
+        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full { slot: 1 }));
         assert_eq!(ring.snapshot().evictions, 0);
         std::thread::sleep(DEADLINE);
-        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full));
+        assert_eq!(producer.try_send(&[0; 200]), Err(SendError::Full { slot: 1 }));
         assert_eq!(ring.snapshot().evictions, 1);
     }
 }
@@ -182,12 +182,12 @@ fn others_stay_gated_when_one_is_evicted(setup: Setup) {
     let mut late_consumer = ring.consumer(&Attach::gated_for(DEADLINE));
     sent.fill(&mut producer, 56);
     std::thread::sleep(DEADLINE * 2);
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full), "one of two gates is still shut");
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }), "one of two gates is still shut");
     assert_eq!(ring.snapshot().evictions, 1);
     for _ in 0..10 {
         steady.keep_up(&sent, &mut steady_consumer);
         assert_eq!(sent.fill(&mut producer, 56), 64);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
     }
     steady.keep_up(&sent, &mut steady_consumer);
     late.keep_up(&sent, &mut late_consumer);

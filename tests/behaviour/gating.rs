@@ -48,16 +48,16 @@ fn the_forms_of_sending_meet_a_gate(setup: Setup) {
     let mut consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     let full = ring.snapshot().full;
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full));
-    assert_eq!(producer.try_claim(0).err(), Some(SendError::Full));
-    assert_eq!(producer.send_deadline(&[], Instant::now()), Err(SendError::TimedOut));
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
+    assert_eq!(producer.try_claim(0).err(), Some(SendError::Full { slot: 0 }));
+    assert_eq!(producer.send_deadline(&[], Instant::now()), Err(SendError::TimedOut { slot: 0 }));
     for spins in [0, 500] {
         producer.set_spins(spins);
         let deadline = Instant::now() + DEADLINE;
-        assert_eq!(producer.send_deadline(&[], deadline), Err(SendError::TimedOut));
+        assert_eq!(producer.send_deadline(&[], deadline), Err(SendError::TimedOut { slot: 0 }));
         assert!(Instant::now() >= deadline, "gave up early");
         let deadline = Instant::now() + DEADLINE;
-        assert_eq!(producer.claim_deadline(9, deadline).err(), Some(SendError::TimedOut));
+        assert_eq!(producer.claim_deadline(9, deadline).err(), Some(SendError::TimedOut { slot: 0 }));
         assert!(Instant::now() >= deadline, "gave up early");
         assert!(Instant::now() < deadline + PATIENCE, "forgot its deadline");
     }
@@ -81,7 +81,7 @@ fn release_frees_at_once(setup: Setup) {
     sent.fill(&mut producer, 56);
     for _ in 0..200 {
         oracle.take(&sent, &mut consumer, 1);
-        assert_eq!(producer.try_send(&[0; 56]), Err(SendError::Full), "received is not released");
+        assert_eq!(producer.try_send(&[0; 56]), Err(SendError::Full { slot: 0 }), "received is not released");
         consumer.release();
         assert_eq!(sent.fill(&mut producer, 56), 1, "room for what was released");
     }
@@ -132,7 +132,7 @@ fn a_kept_record_is_released_by_release_alone(setup: Setup) {
         sent.fill(&mut producer, 56);
         oracle.keep_up(&sent, &mut consumer);
         assert!(consumer.recv_timeout(Duration::ZERO).unwrap().is_none());
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full), "nothing was released");
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }), "nothing was released");
         assert_eq!(ring.snapshot().consumers[0].lag_records, 64);
         consumer.release();
         assert_eq!(ring.snapshot().consumers[0].lag_records, 0);
@@ -171,7 +171,7 @@ fn the_slowest_gate_counts(setup: Setup) {
     sent.fill(&mut producer, 56);
     for _ in 0..100 {
         fast.keep_up(&sent, &mut fast_consumer);
-        assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+        assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 1 }));
         slow.take(&sent, &mut slow_consumer, 3);
         slow_consumer.release();
         assert_eq!(sent.fill(&mut producer, 56), 3);
@@ -310,7 +310,8 @@ fn a_gated_only_ring_refuses_the_others(setup: Setup) {
     assert!(matches!(both.local(), Err(Error::BadOption { .. })));
     let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
     let mut producer = ring.producer();
-    let mut consumer = ring.consumer(&Attach::gated());
+    let mut consumer = ring.consumer(&Attach::gated().evictable());
+    assert!(!ring.snapshot().consumers[0].evictable, "nobody is overwritten here");
     for len in [0, 5, 100, 2040] {
         fill_in_place(&mut producer, &payload(sent.next(), len));
         sent.lens.push(len);

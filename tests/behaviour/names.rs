@@ -283,7 +283,7 @@ fn a_hold_for_ever_lasts(setup: Setup) {
     for _ in 0..3 {
         sent.fill(&mut producer, 56);
         let late = Instant::now() + HOLD;
-        assert_eq!(producer.send_deadline(&[], late), Err(SendError::TimedOut));
+        assert_eq!(producer.send_deadline(&[], late), Err(SendError::TimedOut { slot: 0 }));
         let mut consumer = ring.consumer(&attach);
         oracle.keep_up(&sent, &mut consumer);
     }

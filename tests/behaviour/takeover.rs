@@ -20,11 +20,13 @@ crate::behaviours! {
     the_index_is_whole_after_a_takeover,
     counters_are_handed_on,
     a_takeover_after_every_kind_of_record,
+    the_end_is_over_when_the_next_producer_comes,
 }
 
 crate::behaviours_of_files! {
     a_dead_producer_is_told_of,
     a_dead_producer_is_followed,
+    a_dead_producers_copy_is_not_taken,
     a_file_that_is_gone_is_stale,
     a_file_that_was_replaced_is_stale,
     nothing_is_created_over_a_ring,
@@ -239,9 +241,9 @@ fn gates_hold_for_the_next_producer(setup: Setup) {
     sent.fill(&mut producer, 56);
     drop(producer);
     let mut producer = ring.producer();
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full));
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));
     oracle.keep_up(&sent, &mut consumer);
-    assert_eq!(producer.try_send(&[]), Err(SendError::Full), "the one who is away as well");
+    assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 1 }), "the one who is away as well");
     ring.forget("held").unwrap();
     assert_eq!(sent.fill(&mut producer, 56), 64);
     oracle.keep_up(&sent, &mut consumer);
@@ -313,6 +315,52 @@ fn a_takeover_after_every_kind_of_record(setup: Setup) {
     }
     oracle.is_done(&sent, setup.first);
     assert_eq!(oracle.lost(), 0);
+}
+
+fn the_end_is_over_when_the_next_producer_comes(setup: Setup) {
+    let ring = setup.ring();
+    for _ in 0..2 {
+        drop(ring.producer());
+        assert!(ring.snapshot().closed);
+        let mut producer = ring.producer();
+        assert!(!ring.snapshot().closed, "it goes on");
+        // Who comes now waits for what this one sends, however long it sends nothing.
+        let mut consumer = ring.consumer(&Attach::gated());
+        let wait = Duration::from_millis(30);
+        assert!(consumer.recv_timeout(wait).unwrap().is_none(), "nothing, and no end");
+        producer.send(&[1]).unwrap();
+        assert!(matches!(consumer.recv_deadline(soon()), Ok(Some(Event::Record(_)))));
+    }
+}
+
+/// It died with an express copy half made. Its successor makes none of a record of the same length.
+fn a_dead_producers_copy_is_not_taken(setup: Setup) {
+    use std::os::unix::fs::FileExt;
+
+    for len in [0, 8, 40, 104] {
+        let ring = setup.ring();
+        let mut sent = setup.sent();
+        let mut producer = ring.producer();
+        sent.send(&mut producer, 20);
+        let published = ring.snapshot().published;
+        ring.kill_producer(producer);
+        let file = std::fs::File::options().write(true).open(ring.path().unwrap()).unwrap();
+        let end = published.wrapping_add(8 + len as u64);
+        let header = len as u64 | sent.next() << 32;
+        for (at, value) in [(4104, end), (4112, header)] {
+            file.write_all_at(&value.to_le_bytes(), at).unwrap();
+        }
+        file.write_all_at(&vec![0xdd; len], 4120).unwrap();
+        let mut producer = ring.producer();
+        let mut observer = ring.observer(Start::Newest);
+        let mut batch = producer.batch();
+        batch.send(&payload(sent.next(), len)).unwrap();
+        batch.publish();
+        let mut oracle = Oracle::new(sent.next());
+        sent.lens.push(len);
+        oracle.keep_up(&sent, &mut observer);
+        assert_eq!(oracle.received, 1);
+    }
 }
 
 fn a_dead_producer_is_told_of(setup: Setup) {

@@ -241,6 +241,6 @@ fn a_deadline_ends_the_longest_spell_of_looking(setup: Setup) {
     sent.fill(&mut producer, 100);
     let full = payload(sent.next(), 100);
     comes_in_time("a producer comes in time", &mut |deadline| {
-        assert_eq!(producer.send_deadline(&full, deadline), Err(SendError::TimedOut));
+        assert_eq!(producer.send_deadline(&full, deadline), Err(SendError::TimedOut { slot: 0 }));
     });
 }

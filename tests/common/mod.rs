@@ -138,6 +138,13 @@ impl Ring {
         }
     }
 
+    pub(crate) fn evict(&self, slot: u32, wait: Duration) -> Result<quoit::Evicted, Error> {
+        match &self.place {
+            Place::Heap(local, _) => local.evict(slot, wait),
+            Place::File { path, .. } => quoit::evict(path, slot, wait),
+        }
+    }
+
     /// Leaves the slot of `consumer` exactly as `kill -9` would: its bytes stay what they are, its locks go. Files
     /// only.
     pub(crate) fn kill_consumer(&self, consumer: Consumer) {
@@ -228,7 +235,7 @@ impl Sent {
             assert!(count < 1 << 20, "the ring never fills: its gate does not hold");
             match producer.try_send(&payload(self.next(), len)) {
                 Ok(_) => self.lens.push(len),
-                Err(quoit::SendError::Full) => return count,
+                Err(quoit::SendError::Full { .. }) => return count,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -223,13 +223,13 @@ fn counters() {
     victim.set(at::DATA_WORD, 1);
     send(&mut producer, 8);
     // Full, a stall, an eviction.
-    while producer.try_send(&[0; 500]) != Err(SendError::Full) {}
+    while !matches!(producer.try_send(&[0; 500]), Err(SendError::Full { .. })) {}
     producer.send(&[0; 500]).unwrap();
     // Full again, a stall that times out.
     let mut gated = Reader::Consumer("gated", victim.consumer(Attach::gated()));
-    while producer.try_send(&[0; 500]) != Err(SendError::Full) {}
+    while !matches!(producer.try_send(&[0; 500]), Err(SendError::Full { .. })) {}
     let soon = Instant::now() + Duration::from_millis(3);
-    assert_eq!(producer.send_deadline(&[0; 500], soon), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[0; 500], soon), Err(SendError::TimedOut { slot: 1 }));
     // A dead consumer's gate is taken back.
     let slot = at::slot(match &gated {
         Reader::Consumer(_, consumer) => u64::from(consumer.slot()),

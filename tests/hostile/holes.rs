@@ -98,7 +98,7 @@ fn a_hole_in_each_area() {
             let sequence = producer.next_sequence();
             match at_once("try_send", || producer.try_send(&payload(sequence, 72))) {
                 Ok(told) => assert_eq!(told, sequence),
-                Err(quoit::SendError::Full) => assert!(page != 2, "the gate was punched out"),
+                Err(quoit::SendError::Full { .. }) => assert!(page != 2, "the gate was punched out"),
                 Err(other) => panic!("page {page}: {other}"),
             }
         }

@@ -83,7 +83,7 @@ fn work(
         let sequence = producer.next_sequence();
         let len = [8, 40, 104, 300][turn % 4];
         match at_once("try_send", || producer.try_send(&payload(sequence, len))) {
-            Ok(_) | Err(SendError::Full) => {}
+            Ok(_) | Err(SendError::Full { .. }) => {}
             Err(other) => panic!("{other}"),
         }
         let mut left = Vec::new();

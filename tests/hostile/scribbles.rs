@@ -61,7 +61,7 @@ impl Crew {
                     assert_eq!(told, sequence);
                     answers.sent += 1;
                 }
-                Err(SendError::Full) => answers.full += 1,
+                Err(SendError::Full { .. }) => answers.full += 1,
                 Err(other) => panic!("{other}"),
             }
         }
@@ -104,7 +104,7 @@ impl Crew {
         let until = Instant::now() + moment;
         match at_once("send_deadline", || self.producer.send_deadline(&[7; 300], until)) {
             Ok(_) => answers.sent += 1,
-            Err(SendError::TimedOut) => answers.full += 1,
+            Err(SendError::TimedOut { .. }) => answers.full += 1,
             Err(other) => panic!("{other}"),
         }
         match at_once("snapshot", || self.inspector.snapshot()) {
@@ -249,7 +249,7 @@ fn a_producer_alone() {
         let sequence = producer.next_sequence();
         match at_once("try_send", || producer.try_send(&payload(sequence, 500))) {
             Ok(told) => assert_eq!(told, sequence),
-            Err(SendError::Full) => {}
+            Err(SendError::Full { .. }) => {}
             Err(other) => panic!("{other}"),
         }
         let is_held = |number: u64| {

@@ -64,9 +64,9 @@ fn a_hold_of_nobody() {
     victim.set(at::slot(1) + at::NAME, u64::from_le_bytes(*b"somebody"));
     victim.set(at::slot(1) + at::STATE, 3);
     let full = (0..60).find_map(|_| producer.try_send(&[0; 300]).err());
-    assert_eq!(full, Some(SendError::Full));
+    assert_eq!(full, Some(SendError::Full { slot: 1 }));
     let soon = Instant::now() + Duration::from_millis(20);
-    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut { slot: 1 }));
     quoit::forget(&victim.path, "somebody").unwrap();
     sends_in_time(&mut producer);
 }
@@ -173,7 +173,7 @@ fn cursors_and_terms_of_the_living() {
                         other => panic!("{other:?}"),
                     }
                 }
-                Err(SendError::Full) => {
+                Err(SendError::Full { .. }) => {
                     refused += 1;
                     assert_eq!(reader.look(), Ok(None));
                 }
@@ -304,7 +304,7 @@ fn a_held_slot_without_a_name_to_forget_it_by() {
     victim.set(at::slot(u64::from(number)) + at::NAME, u64::MAX);
     while producer.try_send(&[0; 300]).is_ok() {}
     let soon = Instant::now() + Duration::from_millis(5);
-    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut), "it is held");
+    assert_eq!(producer.send_deadline(&[0; 300], soon), Err(SendError::TimedOut { slot: 0 }), "it is held");
     quoit::forget_slot(&victim.path, number).unwrap();
     sends_in_time(&mut producer);
     is_healthy(&victim, &mut producer);
@@ -335,7 +335,10 @@ fn cursors_that_went_back() {
             reader.receives(sequence, &payload(sequence, 300));
             assert_eq!(reader.look(), Ok(None));
         }
-        assert_eq!(producer.try_send(&payload(producer.next_sequence(), 300)), Err(SendError::Full));
+        assert_eq!(
+            producer.try_send(&payload(producer.next_sequence(), 300)),
+            Err(SendError::Full { slot: 0 })
+        );
         if asleep {
             assert_eq!(reader.wait(Duration::from_millis(1)), Ok(None));
         } else {
@@ -401,7 +404,7 @@ fn sleep_words() {
         let soon = Instant::now() + Duration::from_millis(5);
         assert_eq!(
             at_once("send_deadline", || producer.send_deadline(&[0; 300], soon)),
-            Err(SendError::TimedOut)
+            Err(SendError::TimedOut { slot: 0 })
         );
         drop(readers);
         sends_in_time(&mut producer);

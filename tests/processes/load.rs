@@ -127,7 +127,7 @@ fn try_until_sent(producer: &mut Producer, oracle: &Oracle, payload: &mut Vec<u8
     loop {
         match producer.try_send(payload) {
             Ok(sequence) => return assert_eq!(sequence, next),
-            Err(SendError::Full) => sleep(Duration::from_micros(50)),
+            Err(SendError::Full { .. }) => sleep(Duration::from_micros(50)),
             Err(error) => panic!("{error}"),
         }
     }

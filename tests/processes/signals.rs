@@ -79,8 +79,9 @@ pub(crate) fn storm(part: &Part) {
             check(timed(limit, |until| nothing(consumer.recv_deadline(until).expect("receive"))), limit);
             check(timed(limit, |until| nothing(observer.recv_deadline(until).expect("receive"))), limit);
             while producer.try_send(&[1; 1000]).is_ok() {}
-            let full =
-                |until| assert_eq!(producer.send_deadline(&[1; 1000], until), Err(SendError::TimedOut));
+            let full = |until| {
+                assert_eq!(producer.send_deadline(&[1; 1000], until), Err(SendError::TimedOut { slot: 0 }))
+            };
             check(timed(limit, full), limit);
             while consumer.try_recv().expect("receive").is_some() {}
             while observer.try_recv().expect("receive").is_some() {}

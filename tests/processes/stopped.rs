@@ -6,14 +6,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use quoit::{
-    Attach, Consumer, ConsumerState, Error, Event, Inspector, LossCause, Options, Producer, SendError,
-    Snapshot,
+    Attach, Consumer, ConsumerState, Error, Event, Evicted, Inspector, Life, LossCause, Options, Producer,
+    SendError, Snapshot,
 };
 
 use crate::oracle::{Oracle, Sums, Tally, mix};
 use crate::process::{Part, Process, SOON, Stage, eventually, hear, note, numbers, say};
 
-/// Longest that a dead consumer may hold a producer up. The kernel's teardown and 1 ms are promised; the rest is for
+/// Longest that a dead consumer may hold a producer up. The kernel's teardown and 2 ms are promised; the rest is for
 /// a machine that has other work.
 const PROMPT: Duration = Duration::from_secs(2);
 
@@ -25,7 +25,7 @@ fn fill(producer: &mut Producer) -> u64 {
     loop {
         match producer.try_send(&[7; 200]) {
             Ok(_) => {}
-            Err(SendError::Full) => return producer.next_sequence(),
+            Err(SendError::Full { .. }) => return producer.next_sequence(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -36,6 +36,9 @@ fn fill(producer: &mut Producer) -> u64 {
 /// `ring`, `name`, `hold_ms`, `held`.
 pub(crate) fn idle(part: &Part) {
     let mut attach = Attach::gated();
+    if part.find("evictable") == Some(true) {
+        attach = attach.evictable();
+    }
     if let Some(name) = part.find::<String>("name") {
         attach = attach.name(name);
     }
@@ -50,10 +53,14 @@ pub(crate) fn idle(part: &Part) {
     let mut left: u64 = hear().parse().expect("a number");
     let mut next = consumer.next_sequence();
     while left > 0 {
-        if let Event::Record(record) = consumer.recv().expect("receive") {
-            assert_eq!(record.sequence(), next);
-            next += 1;
-            left -= 1;
+        match consumer.recv().expect("receive") {
+            Event::Record(record) => {
+                assert_eq!(record.sequence(), next);
+                next += 1;
+                left -= 1;
+            }
+            Event::Evicted => say("evicted"),
+            _ => {}
         }
     }
     consumer.release();
@@ -121,7 +128,7 @@ fn a_stopped_consumer_holds_the_producer_up_and_loses_nothing() {
     consumer.tell(sent + 1);
     let start = Instant::now();
     let pause = Duration::from_millis(500);
-    assert_eq!(producer.send_deadline(&[7; 200], start + pause), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[7; 200], start + pause), Err(SendError::TimedOut { slot: 0 }));
     assert!(start.elapsed() >= pause);
     let meanwhile = snapshot(&ring);
     assert_eq!((meanwhile.reclaims, meanwhile.evictions, meanwhile.next_sequence), (0, 0, sent));
@@ -132,6 +139,52 @@ fn a_stopped_consumer_holds_the_producer_up_and_loses_nothing() {
     assert_eq!(producer.send_deadline(&[7; 200], Instant::now() + SOON), Ok(sent));
     assert_eq!(consumer.says("received"), [sent + 1]);
     assert_eq!(snapshot(&ring).reclaims, 0);
+}
+
+/// Who is in the way is told as stopped, and whether it may be evicted; if it may, somebody else frees the producer.
+#[test]
+fn a_stopped_consumer_is_told_of_and_evicted_on_request() {
+    let stage = Stage::tmpfs(60);
+    for evictable in [false, true] {
+        let ring = stage.file("ring");
+        let (mut producer, mut consumer, sent) =
+            blocked(&stage, |part| part.with("name", "audit").with("evictable", evictable));
+        let alive = producer.held_by().expect("it is held up");
+        assert_eq!((alive.life, alive.pid, alive.evictable), (Life::Alive, consumer.pid(), evictable));
+        consumer.stop();
+        let by = producer.held_by().expect("it is held up");
+        let text = format!("slot 0 'audit' (process {}, stopped)", consumer.pid());
+        assert_eq!((by.life, by.to_string()), (Life::Stopped, text));
+        assert!(by.remedy().contains(&format!("kill -CONT {}", consumer.pid())), "{}", by.remedy());
+        assert_eq!(snapshot(&ring).blocked.expect("it shows").life, Life::Stopped);
+        let ask = || quoit::evict(&ring, 0, SOON);
+        let waited = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| time_to_send(&mut producer));
+            sleep(Duration::from_millis(20));
+            match evictable {
+                true => assert_eq!(ask().expect("there is a producer"), Evicted::Done),
+                false => {
+                    assert!(matches!(ask(), Err(Error::NotEvictable { slot: 0, .. })));
+                    assert!(!waiting.is_finished());
+                    consumer.tell(1);
+                    consumer.cont();
+                    assert_eq!(consumer.says("received"), [1]);
+                }
+            }
+            waiting.join().expect("a send")
+        });
+        assert!(waited < PROMPT, "{waited:?}");
+        let after = snapshot(&ring);
+        assert_eq!((after.evictions, after.next_sequence), (u64::from(evictable), sent + 1));
+        if evictable {
+            // It goes on as a lossy one; nothing was overwritten yet but what one record takes.
+            consumer.cont();
+            consumer.tell(1);
+            consumer.says("evicted");
+        }
+        consumer.kill();
+        std::fs::remove_file(&ring).expect("remove");
+    }
 }
 
 /// Attaches with `patience_ms`, is told to go on after it was stopped, and expects to be told everything.
@@ -227,7 +280,7 @@ fn a_name_that_is_held_holds_the_producer_up_for_its_time_and_no_other_does() {
     fill(&mut producer);
     consumer.kill();
     let start = Instant::now();
-    assert_eq!(producer.send_deadline(&[1], start + hold), Err(SendError::TimedOut));
+    assert_eq!(producer.send_deadline(&[1], start + hold), Err(SendError::TimedOut { slot: 0 }));
     let waited = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| time_to_send(&mut producer));
         sleep(Duration::from_millis(50));

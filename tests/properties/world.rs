@@ -228,7 +228,7 @@ impl World {
                 self.publish(len);
                 self.check_published(None)
             }
-            Err(SendError::Full) => {
+            Err(SendError::Full { .. }) => {
                 self.check_full(end)?;
                 self.check_published(Some(len))
             }
@@ -252,7 +252,7 @@ impl World {
                 }
                 self.check_published(Some(len))
             }
-            Err(SendError::Full) => {
+            Err(SendError::Full { .. }) => {
                 self.check_full(end)?;
                 self.check_published(Some(len))
             }
@@ -301,7 +301,7 @@ impl World {
                     prop_assert!(!alone, "an empty batch is full");
                     prop_assert!(new_end - begin > CAPACITY / 2, "full at {} bytes", new_end - begin);
                 }
-                Err(SendError::Full) => {
+                Err(SendError::Full { .. }) => {
                     self.check_full(new_end)?;
                     padded_at_the_end = padding > 0;
                     break;

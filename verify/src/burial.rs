@@ -133,7 +133,7 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
     let sent = loop {
         match producer.try_send(&payload) {
             Ok(_) => {}
-            Err(SendError::Full) => break producer.next_sequence(),
+            Err(SendError::Full { .. }) => break producer.next_sequence(),
             Err(error) => bail!("filling the ring: {error}"),
         }
     };

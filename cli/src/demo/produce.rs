@@ -93,7 +93,7 @@ impl Feed {
         tick.published_ns = now_ns();
         let len = tick.encode(&mut self.buffer);
         let sequence = match self.producer.try_send(&self.buffer[..len]) {
-            Err(SendError::Full) => {
+            Err(SendError::Full { .. }) => {
                 let began = Instant::now();
                 let sequence = loop {
                     // Stamped anew each time: age is counted from the publish, not from the wait for room.
@@ -101,7 +101,7 @@ impl Feed {
                     tick.encode(&mut self.buffer);
                     let until = Instant::now() + Duration::from_millis(1);
                     match self.producer.send_deadline(&self.buffer[..len], until) {
-                        Err(SendError::TimedOut) => {}
+                        Err(SendError::TimedOut { .. }) => {}
                         other => break other?,
                     }
                 };

@@ -156,7 +156,7 @@ fn try_until_sent(producer: &mut Producer, payload: &[u8], next: u64) {
     loop {
         match producer.try_send(payload) {
             Ok(sequence) => return assert_eq!(sequence, next),
-            Err(SendError::Full) => sleep(Duration::from_micros(20)),
+            Err(SendError::Full { .. }) => sleep(Duration::from_micros(20)),
             Err(error) => panic!("{error}"),
         }
     }

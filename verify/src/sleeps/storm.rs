@@ -157,7 +157,7 @@ fn produce(ring: &Path, seed: u64, board: &Board) {
         let deadline = soon(&mut dice);
         match producer.send_deadline(&payload, deadline) {
             Ok(sequence) => assert_eq!(sequence, next),
-            Err(SendError::TimedOut) => side.is_over(deadline),
+            Err(SendError::TimedOut { .. }) => side.is_over(deadline),
             Err(error) => panic!("{error}"),
         }
         side.waits += 1;

@@ -71,7 +71,7 @@ impl Making {
             loop {
                 match producer.try_send(&payload(self.sent.next(), len)) {
                     Ok(_) => self.note(len),
-                    Err(SendError::Full) => break,
+                    Err(SendError::Full { .. }) => break,
                     Err(error) => panic!("{error}"),
                 }
             }

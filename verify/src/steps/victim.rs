@@ -168,10 +168,10 @@ impl Victim<'_> {
                 mark();
                 let sent = producer.try_send(&records[0]);
                 mark();
-                assert_eq!(sent, Err(SendError::Full));
+                assert_eq!(sent, Err(SendError::Full { slot: 0 }));
             }
             Act::Evict => {
-                assert_eq!(producer.try_send(&records[0]), Err(SendError::Full));
+                assert_eq!(producer.try_send(&records[0]), Err(SendError::Full { slot: 0 }));
                 std::thread::sleep(Duration::from_micros(10));
                 mark();
                 let sent = producer.try_send(&records[0]);
@@ -183,7 +183,7 @@ impl Victim<'_> {
                 mark();
                 let sent = producer.send_deadline(&records[0], Instant::now() + A_WHILE);
                 mark();
-                assert_eq!(sent, Err(SendError::TimedOut));
+                assert_eq!(sent, Err(SendError::TimedOut { slot: 0 }));
             }
             Act::Close => {
                 mark();

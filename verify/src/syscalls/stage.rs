@@ -152,7 +152,7 @@ pub(crate) fn fill(producer: &mut Producer) -> Ended {
     loop {
         match producer.try_send(&payload(producer.next_sequence())) {
             Ok(_) => {}
-            Err(SendError::Full) => return Ok(()),
+            Err(SendError::Full { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }

@@ -55,7 +55,7 @@ impl Scene<'_> {
             match producer.try_send(&payload(self.sent.next(), len)) {
                 Ok(_) => self.sent.push(len),
                 // A dead consumer that was in the way is gone the next time.
-                Err(SendError::Full) => full = true,
+                Err(SendError::Full { .. }) => full = true,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -358,7 +358,7 @@ pub(super) fn send_times_out(stage: &Stage) -> Ended {
     let next = producer.next_sequence();
     begin();
     match producer.send_deadline(&payload(next), Instant::now() + Duration::from_millis(3)) {
-        Err(SendError::TimedOut) => Ok(()),
+        Err(SendError::TimedOut { .. }) => Ok(()),
         other => wrong!("{other:?} from a full ring"),
     }
 }
@@ -369,7 +369,7 @@ pub(super) fn send_held(stage: &Stage) -> Ended {
     let next = producer.next_sequence();
     begin();
     match producer.send_deadline(&payload(next), Instant::now() + Duration::from_millis(3)) {
-        Err(SendError::TimedOut) => Ok(()),
+        Err(SendError::TimedOut { .. }) => Ok(()),
         other => wrong!("{other:?} past a name that is held"),
     }
 }
