@@ -103,21 +103,31 @@ use {behaviours, behaviours_of_files, setup};
 mod attaching;
 #[path = "behaviour/batches.rs"]
 mod batches;
+#[path = "behaviour/blockers.rs"]
+mod blockers;
 #[path = "behaviour/deaths.rs"]
 mod deaths;
 #[path = "behaviour/evictions.rs"]
 mod evictions;
 #[path = "behaviour/gating.rs"]
 mod gating;
+#[path = "behaviour/holds.rs"]
+mod holds;
 #[path = "behaviour/names.rs"]
 mod names;
 #[path = "behaviour/overruns.rs"]
 mod overruns;
 #[path = "behaviour/receiving.rs"]
 mod receiving;
+#[path = "behaviour/requests.rs"]
+mod requests;
 #[path = "behaviour/sending.rs"]
 mod sending;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
+#[path = "behaviour/time_outs.rs"]
+mod time_outs;
+#[path = "behaviour/waited_for.rs"]
+mod waited_for;
 #[path = "behaviour/waiting.rs"]
 mod waiting;
