@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use memmap2::MmapOptions;
@@ -243,4 +244,160 @@ pub(crate) fn scribble(part: &Part) {
         }
         say(format_args!("scribbled {scribbles} {holes}"));
     });
+}
+
+/// The control area through a descriptor of it.
+struct Control(File);
+
+impl Control {
+    fn of(ring: &quoit::Sealed) -> Self {
+        Self(File::from(ring.control().try_clone_to_owned().expect("duplicate")))
+    }
+
+    fn set(&self, slot: u64, at: u64, value: u64) {
+        self.0.write_all_at(&value.to_le_bytes(), 256 + 512 * slot + at).expect("write");
+    }
+
+    /// A gate of nobody at position 0, under a name, to be held for ever.
+    fn pose(&self, slot: u64, generation: u64) {
+        for (at, value) in [(8, 0), (24, u64::MAX), (128, 1), (0, generation << 8 | 3)] {
+            self.set(slot, at, value);
+        }
+    }
+}
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn sends(producer: &mut quoit::Producer, records: u64) {
+    for _ in 0..records {
+        producer.send_deadline(&[0; 56], Instant::now() + SOON).expect("nobody who lives is in the way");
+    }
+}
+
+/// What a consumer wrote outlives it, and says that there is a name to be waited for: no lock, no gate.
+#[test]
+fn what_is_not_locked_holds_nobody_up() {
+    for options in [Options::new(), Options::new().hard_limit(Duration::from_secs(3600))] {
+        let (mut producer, ring) = options.capacity(4096).slots(2).sealed().expect("create");
+        let control = Control::of(&ring);
+        for generation in 1..4 {
+            control.pose(0, generation);
+            control.pose(1, generation);
+            sends(&mut producer, 200);
+        }
+        // One that left of its own, but found a hold in its slot.
+        for _ in 0..3 {
+            let consumer = ring.consumer(&Attach::gated()).expect("attach");
+            control.set(u64::from(consumer.slot()), 24, u64::MAX);
+            control.set(u64::from(consumer.slot()), 128, 1);
+            while producer.try_send(&[0; 56]).is_ok() {}
+            drop(consumer);
+            sends(&mut producer, 200);
+        }
+        // And rewritten all the time by somebody who lives elsewhere.
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut generation = 10;
+                while !stop.load(Ordering::Relaxed) {
+                    control.pose(0, generation);
+                    generation += 1;
+                }
+            });
+            sends(&mut producer, 1000);
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Nothing that is written into a slot keeps it from whoever has its lock.
+#[test]
+fn a_slot_whose_lock_is_free_can_be_had() {
+    let (mut producer, ring) = Options::new().capacity(4096).slots(2).sealed().expect("create");
+    let control = Control::of(&ring);
+    for state in [0, 1, 2, 3, 4, 5, 77] {
+        for slot in 0..2 {
+            control.set(slot, 128, 1);
+            control.set(slot, 0, state);
+        }
+        let mut both = [0, 1].map(|_| ring.consumer(&Attach::gated()).expect("attach"));
+        assert!(matches!(ring.consumer(&Attach::lossy()), Err(quoit::Error::SlotsTaken { saved: 0, .. })));
+        producer.send(b"for both").expect("send");
+        for consumer in &mut both {
+            assert!(matches!(consumer.recv().expect("receive"), Event::Record(_)));
+        }
+    }
+}
+
+/// A living consumer has its hard limit once in a lap, whatever it writes: a gate opened anew, as often as it likes, by
+/// itself or in turns with another.
+#[test]
+fn a_limit_is_a_slots_and_not_a_gates() {
+    // Longer than whoever attacks is kept from it by a busy machine.
+    let limit = Duration::from_millis(50);
+    for (pause, in_turns) in [
+        (Duration::ZERO, false),
+        (Duration::from_micros(200), false),
+        (Duration::from_millis(1), false),
+        (Duration::from_millis(10), false),
+        (Duration::ZERO, true),
+        (Duration::from_millis(1), true),
+    ] {
+        let (mut producer, ring) =
+            Options::new().capacity(4096).slots(2).hard_limit(limit).sealed().expect("create");
+        let control = Control::of(&ring);
+        let _alive = [0, 1].map(|_| ring.consumer(&Attach::gated()).expect("attach"));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for generation in 100.. {
+                    let slot = if in_turns { generation % 2 } else { 0 };
+                    control.set(slot, 8, 0);
+                    control.set(slot, 0, generation << 8 | 3);
+                    if in_turns {
+                        control.set(1 - slot, 0, generation << 8 | 2);
+                    }
+                    std::thread::sleep(pause);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            // Waiting, and not waiting: three laps of each, in which two slots have 50 ms each.
+            let ends = Instant::now() + Duration::from_secs(8);
+            for waits in [true, false] {
+                for _ in 0..192 {
+                    while match waits {
+                        true => producer.send_deadline(&[0; 56], ends).is_err(),
+                        false => producer.try_send(&[0; 56]).is_err(),
+                    } {
+                        let is_over = Instant::now() >= ends;
+                        stop.store(is_over, Ordering::Relaxed);
+                        assert!(!is_over, "{pause:?}, in turns: {in_turns}, waits: {waits}: for ever");
+                    }
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+/// Nobody is asked to evict on such a ring, where each could ask for the others to go.
+#[test]
+fn nobody_is_evicted_on_request() {
+    let (mut producer, ring) = Options::new().capacity(4096).slots(2).sealed().expect("create");
+    let control = Control::of(&ring);
+    let consumer = ring.consumer(&Attach::gated()).expect("attach");
+    while producer.try_send(&[0; 56]).is_ok() {}
+    let mut state = [0; 8];
+    control.0.read_exact_at(&mut state, 256).expect("read");
+    control.set(0, 32, u64::from_le_bytes(state));
+    producer.send_deadline(&[0; 56], Instant::now() + Duration::from_millis(20)).expect_err("it holds");
+    // Its own producer may, as it could close the ring; and a gate opened anew does not count for a lap.
+    producer.evict(consumer.slot()).expect("a gate");
+    for generation in 10..74 {
+        control.set(0, 8, 0);
+        control.set(0, 0, generation << 8 | 3);
+        producer.try_send(&[0; 56]).expect("it had its turn");
+    }
 }
