@@ -278,3 +278,65 @@ fn a_sleeper_that_nobody_wakes_comes_back_by_itself() {
         consumer.finish();
     }
 }
+
+/// A producer that waited for a consumer which then lost its gate, or died, has nobody to clear its mark: for that mark
+/// every gated consumer would take the long way for each record.
+#[test]
+fn an_awake_producer_leaves_no_mark() {
+    for mode in [WaitMode::Membarrier, WaitMode::Fence] {
+        let stage = Stage::tmpfs(60);
+        let ring = stage.file("ring");
+        let options = Options::new().capacity(1 << 14).wait(mode);
+        let mut producer = Producer::create(&ring, &options).expect("create");
+        producer.set_spins(0);
+        let words = Words::open(&ring);
+        let is_armed = || words.get(Words::SPACE) & 1 == 1;
+        let evicted = Consumer::open(&ring, &Attach::gated_for(Duration::from_millis(20))).expect("attach");
+        for _ in 0..200 {
+            producer.send(&[7; 200]).expect("send");
+        }
+        assert!(!is_armed(), "evicted");
+        drop(evicted);
+        let mut dead = Part::new("idle consumer").on(&ring).start();
+        dead.says("ready");
+        while producer.try_send(&[7; 200]).is_ok() {}
+        dead.strike();
+        producer.send(&[7; 200]).expect("send");
+        assert!(!is_armed(), "dead");
+        let _slow = Consumer::open(&ring, &Attach::gated()).expect("attach");
+        while producer.try_send(&[7; 200]).is_ok() {}
+        let soon = Instant::now() + Duration::from_millis(20);
+        producer.send_deadline(&[7; 200], soon).expect_err("nobody makes room");
+        assert!(!is_armed(), "gave up");
+    }
+}
+
+/// A producer that is killed in its sleep leaves its mark to the next one, which takes it back.
+#[test]
+fn a_dead_producers_mark_goes_with_the_next() {
+    let stage = Stage::tmpfs(60);
+    let ring = stage.file("ring");
+    Options::new().capacity(1 << 14).create(&ring).expect("create");
+    let words = Words::open(&ring);
+    let is_armed = || words.get(Words::SPACE) & 1 == 1;
+    let _slow = Consumer::open(&ring, &Attach::gated()).expect("attach");
+    let inspector = Inspector::open(&ring).expect("inspect");
+    let blocked = || inspector.snapshot().expect("snapshot").blocked.is_some();
+    let mut left = false;
+    for _ in 0..50 {
+        let mut producer = Part::new("produce").on(&ring).with("max", 100).with("seed", 3).start();
+        producer.says("ready");
+        eventually("it waits", || is_armed() && blocked());
+        producer.kill();
+        left |= is_armed();
+        assert!(!blocked(), "nobody is held up where nobody lives");
+        let next = Producer::open(&ring).expect("take over");
+        assert!(!is_armed(), "armed by the dead");
+        assert!(!blocked(), "it was another one that was held up");
+        drop(next);
+        if left {
+            break;
+        }
+    }
+    assert!(left, "it was never killed in its sleep");
+}
