@@ -125,7 +125,7 @@ impl Attach {
 /// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt; and how
 /// many capacities it walks in all, since one walk over a large ring takes as long as thousands over a small one. An
 /// honest producer cannot overwrite the way twice in a row of a search that starts at the newest entry.
-const ATTEMPTS: u32 = if cfg!(loom) { 20 } else { 1000 };
+const ATTEMPTS: u32 = if cfg!(loom) { 20 } else { 100 };
 const CAPACITIES_WALKED: u64 = 16;
 
 /// Runs `attempt` until it yields, on a ring of so many bytes.
