@@ -148,7 +148,7 @@ pub enum Error {
         /// The sequence of the next record to be published.
         next: u64,
     },
-    /// The ring was created to refuse consumers that can be overwritten.
+    /// The ring was created to refuse consumers that can be overwritten, be it only because they start in the past.
     GatedOnly,
     /// Capacities are powers of two from 4 KiB to 1 TiB.
     Capacity {
@@ -378,7 +378,7 @@ impl fmt::Display for Error {
             ),
             Self::GatedOnly => f.write_str(
                 "the ring was created for gated consumers only, since its producer writes in place; attach gated \
-                 without a deadline",
+                 without a deadline, starting at the newest record",
             ),
             Self::Capacity { asked } => {
                 write!(f, "a capacity of {asked} bytes: it must be a power of two from 4 KiB to 1 TiB")
