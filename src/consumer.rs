@@ -345,7 +345,10 @@ fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error>
     let (place, opened) = placed.inspect_err(|_| match saved {
         // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
         Some(_) => seat.leave(areas, terms.now_ns),
-        None => gate::forget(&areas.slots[seat.number as usize]),
+        None => {
+            gate::forget(&areas.slots[seat.number as usize]);
+            wait::notify(&areas.control.space.word, WaitMode::Fence);
+        }
     })?;
     seat.say_attached(areas, terms);
     Ok(Seated { seat, resumes: saved.is_some(), place, opened })
@@ -386,10 +389,8 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
         seat.store_cursor(areas, place);
         let published = seat.open(areas, gated);
         if areas.geometry.gated_only && place.position != published {
-            return Err(Error::BadOption {
-                what: "on a ring for gated consumers only everybody starts at the newest record: the producer may be \
-                       writing over those before it",
-            });
+            // The producer may be writing over what is before that.
+            return Err(Error::GatedOnly);
         }
         let held = if gated { attach::held_from(areas, place, published) } else { None };
         return Ok((place, Opened { gated, behind: false, published, held }));

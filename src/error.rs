@@ -217,7 +217,7 @@ pub enum Error {
         /// The sequence of the next record to be published.
         next: u64,
     },
-    /// The ring was created to refuse consumers that can be overwritten.
+    /// The ring was created to refuse consumers that can be overwritten, be it only because they start in the past.
     GatedOnly,
     /// Capacities are powers of two from 4 KiB to 1 TiB.
     Capacity {

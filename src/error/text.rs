@@ -171,7 +171,7 @@ impl fmt::Display for Error {
             ),
             Self::GatedOnly => f.write_str(
                 "the ring was created for gated consumers only, since its producer writes in place; attach gated \
-                 without a deadline",
+                 without a deadline, starting at the newest record",
             ),
             Self::Capacity { asked } => {
                 write!(

@@ -154,7 +154,7 @@ impl Args {
     pub(crate) fn attach(&self) -> Option<Attach> {
         let mut attach = match self.gated_for {
             Some(deadline) => Attach::gated_for(deadline),
-            None if self.gated => Attach::gated(),
+            None if self.gated => Attach::gated().evictable(),
             None if self.lossy || self.name.is_some() => Attach::lossy(),
             None => return None,
         };
