@@ -36,8 +36,9 @@ impl Producer {
         let mut waiting_since = 0;
         let mut waited = false;
         // No honest consumer needs more rounds than there are slots; gates that somebody scribbles anew each time must
-        // not keep a call that never waits.
-        let mut rounds = self.region.geometry().slots + 1;
+        // not keep a call that never waits. So many times gates are taken, and so many times found to be gone.
+        let mut rounds = self.region.geometry().slots;
+        let mut looks = rounds;
         self.pressure.begin();
         let result = loop {
             let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
@@ -67,9 +68,13 @@ impl Producer {
                 self.show_totals();
             }
             let (again, blocking) = self.relieve(end, now, waited);
-            // Nobody is in the way any more either if whoever the scan met has left since.
-            if (again || blocking.is_none()) && rounds > 0 {
+            if again && rounds > 0 {
                 rounds -= 1;
+                continue;
+            }
+            // Nobody is in the way any more either if whoever the scan met has left since.
+            if !again && blocking.is_none() && looks > 0 {
+                looks -= 1;
                 continue;
             }
             let by = blocking.unwrap_or(Blocking { slot: scan.slowest, since: now });
