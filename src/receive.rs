@@ -384,7 +384,13 @@ impl Receiver {
             Ok(found) => {
                 let loss = self.book(found, self.cause(found.0));
                 // Nothing before the loss is kept: a gate there would hold the producer up for nothing.
-                self.only_lost |= self.gated && self.released == found.0;
+                if self.gated && self.released == found.0 {
+                    match loss.records {
+                        // Padding is nothing to be told.
+                        0 => self.released = found.1,
+                        _ => self.only_lost = true,
+                    }
+                }
                 Ok((loss.records > 0).then_some(Step::Lost(loss)))
             }
             Err(_) => {
@@ -411,6 +417,8 @@ impl Receiver {
         match (&self.seat, before_gate) {
             (Some(seat), _) if seat.was_evicted() => LossCause::Evicted,
             (_, Some((_, cause))) => cause,
+            // It came back, and its gate has found no place yet.
+            _ if self.opens => LossCause::Away,
             _ => LossCause::Overrun,
         }
     }

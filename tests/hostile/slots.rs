@@ -71,6 +71,26 @@ fn a_hold_of_nobody() {
     sends_in_time(&mut producer);
 }
 
+/// A consumer leaves as what it came as, whatever stands in its slot by then: without a name and a hold of its own it
+/// leaves neither.
+#[test]
+fn what_is_scribbled_into_a_slot_goes_with_its_consumer() {
+    let victim = Victim::new();
+    let mut producer = victim.producer();
+    for attach in [Attach::gated(), Attach::lossy()] {
+        let consumer = victim.consumer(attach);
+        let slot = at::slot(u64::from(consumer.slot()));
+        victim.set(slot + at::NAME, u64::from_le_bytes(*b"somebody"));
+        victim.set(slot + at::HOLD, u64::MAX);
+        drop(consumer);
+        assert_eq!(victim.get(slot + at::STATE) & 0xff, 0, "free");
+        for _ in 0..60 {
+            sends_in_time(&mut producer);
+        }
+        victim.newcomers(4);
+    }
+}
+
 /// Every state, known or not, in the slot of a consumer that lives.
 #[test]
 fn states_of_the_living() {
