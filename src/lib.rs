@@ -149,7 +149,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `names` `forget` · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_gate`: the gate) · `attach` (where to start) · `names` `forget` · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
