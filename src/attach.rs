@@ -149,7 +149,11 @@ impl Attach {
 /// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt; and how
 /// many capacities it walks in all, since one walk over a large ring takes as long as thousands over a small one. An
 /// honest producer cannot overwrite the way twice in a row of a search that starts at the newest entry.
-const ATTEMPTS: u32 = if cfg!(loom) { 20 } else { 100 };
+const ATTEMPTS: u32 = match (cfg!(loom), cfg!(meddled)) {
+    (true, _) => 20,
+    (_, true) => 100,
+    _ => 1000,
+};
 const CAPACITIES_WALKED: u64 = 16;
 
 /// Runs `attempt` until it yields, on a ring of so many bytes.
@@ -162,6 +166,7 @@ pub(crate) fn until_found<T>(
         if let Some(found) = attempt(&mut effort)? {
             return Ok(found);
         }
+        effort.attempts += 1;
         if effort.bytes > capacity * CAPACITIES_WALKED {
             break;
         }
@@ -235,7 +240,11 @@ pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Optio
 
 /// The place where `start` is; `None`: overwritten on the way.
 pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
-    let Some(oldest) = index::oldest(areas, 0) else { return Ok(None) };
+    // The oldest of all may be gone each time that it is looked for: then a little further on, and further.
+    let stride = areas.geometry.stride();
+    let margin =
+        if matches!(start, Start::Last(_)) { (stride << effort.attempts.min(5)) - stride } else { 0 };
+    let Some(oldest) = index::oldest(areas, margin) else { return Ok(None) };
     if start == Start::Oldest {
         return Ok(Some(oldest));
     }

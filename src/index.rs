@@ -95,6 +95,8 @@ pub(crate) fn at_or_before(areas: Areas<'_>, sequence: u64) -> Option<Place> {
 pub(crate) struct Effort {
     /// Bytes of the ring that were walked over, the same ones as often as they were.
     pub(crate) bytes: u64,
+    /// How often it was begun anew.
+    pub(crate) attempts: u32,
 }
 
 /// How a walk ended.
