@@ -370,12 +370,11 @@ fn needed(pid: Pid, entry: &libc::user_regs_struct) -> bool {
     const MADV_COLLAPSE: u64 = 25;
     const F_OFD_SETLK: u64 = 37;
     match entry.orig_rax as i64 {
-        libc::SYS_fallocate
-        | libc::SYS_linkat
-        | libc::SYS_fchmod
-        | libc::SYS_mlock
-        | libc::SYS_fstatfs
-        | libc::SYS_pread64 => true,
+        libc::SYS_fallocate | libc::SYS_linkat | libc::SYS_fchmod | libc::SYS_mlock | libc::SYS_fstatfs => {
+            true
+        }
+        // The identity page; not the ring id in it, which a look for a stale handle compares.
+        libc::SYS_pread64 => entry.rdx != 16,
         // Huge pages are joined at another try, or later.
         libc::SYS_madvise => entry.rdx != libc::MADV_HUGEPAGE as u64 && entry.rdx != MADV_COLLAPSE,
         // The tripwire and the areas; not what the allocator takes.
