@@ -15,8 +15,8 @@ use crate::wait;
 /// Looks at `published` before going to sleep.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
-/// So often, in ns, the producer's lock is looked at by whoever asks again and again. The models have no time.
-const PROBE_NS: u64 = if cfg!(loom) { 0 } else { 1_000_000 };
+/// So often, in ns, the producer's lock is looked at by whoever asks again and again. In the models each look at the clock takes 1.
+const PROBE_NS: u64 = if cfg!(loom) { 1 } else { 1_000_000 };
 
 /// How long whoever was told of the end, and asks again, waits for another producer before it is told the same, ns.
 const AGAIN_NS: u64 = wait::SLICE_NS;
