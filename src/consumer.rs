@@ -58,7 +58,7 @@ impl Consumer {
     ///
     /// Only [`Error::NotFound`] is waited out: no file at the path, or no directory for it. A ring has its name only when
     /// it is whole, so every other error comes at once, that of a leftover of an earlier boot included: somebody has to
-    /// remove it. The ring is looked for every millisecond at first, and every 16 ms after a while.
+    /// remove it. The ring is looked for every millisecond at first, and every 20 ms after a while.
     ///
     /// # Errors
     ///

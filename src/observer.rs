@@ -22,7 +22,7 @@ use crate::sync::at;
 /// Reads records as a lossy consumer does, from a mapping it cannot write.
 ///
 /// The producer does not know of it and never wakes it: waiting is a series of naps. They take 1 ms, and longer where
-/// nothing has come for a while: a 16th of that while, 16 ms at most. So what comes after a silence is seen that much
+/// nothing has come for a while: a 16th of that while, 20 ms at most. So what comes after a silence is seen that much
 /// late, and an idle observer uses some thousandths of a core at most. On a ring made with [`WaitMode::Spin`](crate::WaitMode)
 /// it looks all the time instead. One thread at a time may use a handle; it may move between threads. After a `fork`
 /// only the parent may use it.

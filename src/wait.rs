@@ -40,7 +40,7 @@ pub(crate) const SLICE_NS: u64 = 100_000_000;
 /// Longest sleep of somebody who is not armed, or whose barrier failed, ns: while something came a moment ago, and
 /// after a long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
-const LONG_NAP_NS: u64 = 16 * NAP_NS;
+const LONG_NAP_NS: u64 = 20 * NAP_NS;
 /// What part of a silence a nap may make it longer by.
 const NAP_PART: u64 = 16;
 /// Longest sleep of a producer that waits for space: so often it looks whether those in the way live.

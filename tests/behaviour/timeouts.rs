@@ -94,7 +94,7 @@ fn time_outs_are_not_cut_short(setup: Setup) {
     }
 }
 
-/// Sleeps come in slices of a tenth of a second, and naps in up to 16 ms; the last one is as long as is left.
+/// Sleeps come in slices of a tenth of a second, and naps in up to 20 ms; the last one is as long as is left.
 fn a_sleep_ends_at_its_deadline(setup: Setup) {
     const MOST: Duration = Duration::from_millis(20);
     for (mode, ring) in rings(setup) {

@@ -1,6 +1,7 @@
 //! What quoit's claims rest on. Each check prints its counts and ends with an error if anything failed;
 //! `docs/verification.md` has what each count means.
 
+mod adopt;
 mod burial;
 mod fuzz;
 mod kills;

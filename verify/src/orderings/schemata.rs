@@ -45,16 +45,27 @@ pub(crate) struct Copy {
     edits: BTreeMap<String, Vec<Edit>>,
 }
 
-/// The library's files.
+/// The library's files, by their paths in `src`.
 pub(crate) fn sources() -> Result<BTreeMap<String, String>> {
     let mut sources = BTreeMap::new();
-    for entry in std::fs::read_dir(root().join("src")).context("cannot read src")? {
+    read_folder(Path::new(""), &mut sources)?;
+    Ok(sources)
+}
+
+fn read_folder(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result<()> {
+    let place = root().join("src").join(folder);
+    for entry in std::fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))? {
         let entry = entry?;
+        let file = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            read_folder(&file, sources)?;
+            continue;
+        }
         let text = std::fs::read_to_string(entry.path())
             .with_context(|| format!("cannot read {}", entry.path().display()))?;
-        sources.insert(entry.file_name().to_string_lossy().into_owned(), text);
+        sources.insert(file.to_string_lossy().into_owned(), text);
     }
-    Ok(sources)
+    Ok(())
 }
 
 /// Finds every place, and spreads the mutants over as few copies as their places allow.

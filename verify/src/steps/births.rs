@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -17,6 +17,7 @@ use super::stage::{Stage, Word, entries};
 use super::states::{Notes, State};
 use super::sweep::{Totals, Track};
 use super::victim::Victim;
+use crate::adopt::adopt;
 use crate::tracee::{Stop, Tracee};
 
 const OP: &str = "create";
@@ -126,6 +127,12 @@ impl Births<'_> {
         // A copy, which has a name and no locks: what the file says of itself is judged, and nothing else.
         let copy = self.stage.nursery().with_extension("unborn");
         std::io::copy(&mut &file, &mut File::create(&copy)?)?;
+        // What the file says of its own place has to be right; the copy has another.
+        let (own, mut said) = (file.metadata()?, [0; 16]);
+        let says = file.read_at(&mut said, 144)? == said.len() && said[..8] == own.dev().to_le_bytes();
+        if begun && says && said[8..] == own.ino().to_le_bytes() {
+            adopt(&copy)?;
+        }
         let judged = match (begun, Inspector::open(&copy).map(drop)) {
             (false, Err(_)) => Ok(()),
             (false, Ok(())) => Err(anyhow!("a half-made file is a ring without its magic number")),

@@ -168,10 +168,11 @@ impl Victim<'_> {
                 mark();
                 let sent = producer.try_send(&records[0]);
                 mark();
-                assert_eq!(sent, Err(SendError::Full { slot: 0 }));
+                assert!(matches!(sent, Err(SendError::Full { .. })), "{sent:?}");
             }
             Act::Evict => {
-                assert_eq!(producer.try_send(&records[0]), Err(SendError::Full { slot: 0 }));
+                let refused = producer.try_send(&records[0]);
+                assert!(matches!(refused, Err(SendError::Full { .. })), "{refused:?}");
                 std::thread::sleep(Duration::from_micros(10));
                 mark();
                 let sent = producer.try_send(&records[0]);
@@ -183,7 +184,7 @@ impl Victim<'_> {
                 mark();
                 let sent = producer.send_deadline(&records[0], Instant::now() + A_WHILE);
                 mark();
-                assert_eq!(sent, Err(SendError::TimedOut { slot: 0 }));
+                assert!(matches!(sent, Err(SendError::TimedOut { .. })), "{sent:?}");
             }
             Act::Close => {
                 mark();

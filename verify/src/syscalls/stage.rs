@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, alarm, fork, pipe};
 use quoit::WaitMode;
+
+use crate::adopt::adopt;
 use quoit::{
     Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
 };
@@ -395,25 +397,4 @@ impl Template {
         }
         Ok(())
     }
-}
-
-/// Makes a copy of a ring the ring itself: the identity page names the file that it is in.
-fn adopt(path: &Path) -> Result<()> {
-    let file = std::fs::File::options().read(true).write(true).open(path)?;
-    let mut page = [0; 168];
-    if file.read_exact_at(&mut page, 0).is_err() || !page.starts_with(b"quoit\r\n") {
-        return Ok(());
-    }
-    let found = file.metadata()?;
-    let born = found.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    let born = born.map_or(0, |born| born.as_nanos() as u64);
-    for (at, value) in [(144, found.dev()), (152, found.ino()), (160, born)] {
-        page[at..at + 8].copy_from_slice(&value.to_le_bytes());
-    }
-    // CRC-32C, bit by bit.
-    let checksum = !page[32..].iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 })
-    });
-    page[24..32].copy_from_slice(&u64::from(checksum).to_le_bytes());
-    Ok(file.write_all_at(&page, 0)?)
 }
