@@ -386,8 +386,7 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
     let capacity = areas.geometry.capacity;
     if !matches!(attach.start, Start::Newest | Start::Last(0)) {
         let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
-        seat.store_cursor(areas, place);
-        let published = seat.open(areas, gated);
+        let published = seat.open_from(areas, gated, place);
         if areas.geometry.gated_only && place.position != published {
             // The producer may be writing over what is before that.
             return Err(Error::GatedOnly);

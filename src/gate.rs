@@ -344,6 +344,12 @@ impl Seat {
         self.fenced_published(areas)
     }
 
+    /// Opens for business at `place`.
+    pub(crate) fn open_from(&mut self, areas: Areas<'_>, gated: bool, place: Place) -> u64 {
+        self.store_cursor(areas, place);
+        self.open(areas, gated)
+    }
+
     /// Whether the gate is open.
     pub(crate) fn gates(&self, areas: Areas<'_>) -> bool {
         gate_is(&areas.slots[self.number as usize], SlotState::Gated)
