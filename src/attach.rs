@@ -5,12 +5,18 @@ use std::time::Duration;
 use crate::clock;
 use crate::error::{Corruption, Error};
 use crate::gate::HOLD_FOREVER;
-use crate::index::{self, Walk};
+use crate::index::{self, Effort, Walk};
 use crate::layout::{Areas, NAME_BYTES};
+use crate::names;
 use crate::ring::{Place, after};
 use crate::sync::{at, fence_at};
 
 /// Where a consumer that is not resuming under its name starts.
+///
+/// Whatever is published from the attach on a gate holds. What was published before may still be overwritten behind a
+/// gate that has just opened at a place in the past: the producer looks at the gates once in a ring. It is then told as
+/// [`LossCause::Attaching`](crate::LossCause::Attaching), and booked nowhere. On a ring for gated consumers only
+/// ([`Options::gated_only`](crate::Options::gated_only)) a start in the past is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// With the next record to be published.
@@ -47,8 +53,12 @@ impl Attach {
         Self::new(false, 0)
     }
 
-    /// The producer may not overwrite what this consumer has not released: it loses nothing, and a producer that
-    /// finds the ring full waits for it, or is told so.
+    /// The producer may not overwrite what this consumer has not released: it loses nothing that is published after it
+    /// attached, and a producer that finds the ring full waits for it, or is told so. For what was published before that,
+    /// see [`Start`].
+    ///
+    /// A name that comes back to a place that is overwritten holds nobody up until it was told what it lost, and
+    /// receives or releases after that: before, there is nothing to read where its gate would stand.
     pub fn gated() -> Self {
         Self::new(true, 0)
     }
@@ -71,9 +81,13 @@ impl Attach {
         self
     }
 
-    /// Under a name of 1 to 32 bytes. The ring keeps the named consumer's place and loss account when it goes or
+    /// Under a name of 1 to 63 bytes. The ring keeps the named consumer's place and loss account when it goes or
     /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
-    /// keeps its slot until [`forget`](crate::forget).
+    /// keeps its slot until [`forget`](crate::forget) or [`forget_away`](crate::forget_away).
+    ///
+    /// If another producer opened the ring while it was away, it is told so where that one's records begin. On a ring for
+    /// gated consumers only it goes on where it was if it was held, and else with the next record to be published: what
+    /// lies between is told as lost.
     ///
     /// A consumer killed while it attaches for the first time may leave the name at a place somewhat before its
     /// start, never after it.
@@ -104,29 +118,33 @@ impl Attach {
                 what: "only a named, gated consumer can be held while it is away",
             });
         }
-        self.name.as_deref().map_or(Ok([0; NAME_BYTES]), name_bytes)
+        self.name.as_deref().map_or(Ok([0; NAME_BYTES]), names::padded)
     }
 }
 
-/// A name as it stands in a slot: padded with zeros.
-pub(crate) fn name_bytes(name: &str) -> Result<[u8; NAME_BYTES], Error> {
-    let mut bytes = [0; NAME_BYTES];
-    if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
-        return Err(Error::BadName { name: name.to_owned() });
-    }
-    bytes[..name.len()].copy_from_slice(name.as_bytes());
-    Ok(bytes)
-}
+/// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt; and how
+/// many capacities it walks in all, since one walk over a large ring takes as long as thousands over a small one. An
+/// honest producer cannot overwrite the way twice in a row of a search that starts at the newest entry.
+const ATTEMPTS: u32 = match (cfg!(loom), cfg!(meddled)) {
+    (true, _) => 20,
+    (_, true) => 100,
+    _ => 1000,
+};
+const CAPACITIES_WALKED: u64 = 16;
 
-/// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt.
-/// An honest producer cannot do that twice in a row to a search that starts at the newest entry.
-const ATTEMPTS: u32 = if cfg!(any(loom, meddled)) { 20 } else { 10_000 };
-
-/// Runs `attempt` until it yields.
-pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Error>) -> Result<T, Error> {
+/// Runs `attempt` until it yields, on a ring of so many bytes.
+pub(crate) fn until_found<T>(
+    capacity: u64,
+    mut attempt: impl FnMut(&mut Effort) -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    let mut effort = Effort::default();
     for _ in 0..ATTEMPTS {
-        if let Some(found) = attempt()? {
+        if let Some(found) = attempt(&mut effort)? {
             return Ok(found);
+        }
+        effort.attempts += 1;
+        if effort.bytes > capacity * CAPACITIES_WALKED {
+            break;
         }
         crate::sync::spin();
     }
@@ -134,17 +152,23 @@ pub(crate) fn until_found<T>(mut attempt: impl FnMut() -> Result<Option<T>, Erro
 }
 
 /// The place at exactly `published`; `None`: overwritten on the way.
-pub(crate) fn walk_to(areas: Areas<'_>, from: Place, published: u64) -> Result<Option<Place>, Error> {
-    walk_through(areas, from, published, |_| {})
+pub(crate) fn walk_to(
+    areas: Areas<'_>,
+    from: Place,
+    published: u64,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
+    walk_through(areas, from, published, effort, |_| {})
 }
 
 fn walk_through(
     areas: Areas<'_>,
     from: Place,
     published: u64,
+    effort: &mut Effort,
     visit: impl FnMut(Place),
 ) -> Result<Option<Place>, Error> {
-    match index::walk(areas, from, published, |_| false, visit) {
+    match index::walk(areas, from, published, effort, |_| false, visit) {
         Walk::At(place) => Ok(Some(place)),
         Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
@@ -152,12 +176,16 @@ fn walk_through(
 }
 
 /// The place behind the newest record; `None`: overwritten on the way.
-pub(crate) fn end(areas: Areas<'_>) -> Result<Option<Place>, Error> {
-    end_through(areas, |_| {})
+pub(crate) fn end(areas: Areas<'_>, effort: &mut Effort) -> Result<Option<Place>, Error> {
+    end_through(areas, effort, |_| {})
 }
 
 /// The same; `visit` sees every place on the way.
-pub(crate) fn end_through(areas: Areas<'_>, mut visit: impl FnMut(Place)) -> Result<Option<Place>, Error> {
+pub(crate) fn end_through(
+    areas: Areas<'_>,
+    effort: &mut Effort,
+    mut visit: impl FnMut(Place),
+) -> Result<Option<Place>, Error> {
     let Some(newest) = index::newest(areas) else { return Ok(None) };
     visit(newest);
     let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
@@ -165,16 +193,38 @@ pub(crate) fn end_through(areas: Areas<'_>, mut visit: impl FnMut(Place)) -> Res
     // Orders: `published` before the headers on the way to it.
     // Without it: the walk reads what the last lap left there.
     fence_at!(R8_FENCE, Acquire);
-    walk_through(areas, newest, published, visit)
+    walk_through(areas, newest, published, effort, visit)
+}
+
+/// From a place no further back than this part of the capacity one walks straight on, without the index.
+const NEAR: u64 = if cfg!(loom) { 1 } else { 8 };
+
+/// How often the way to where a gate holds is looked for. The producer cannot overwrite it more than once or twice,
+/// since then it comes to the gate; unless the gate is taken away.
+const HELD_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 8 };
+
+/// A place from which on a gate that is open at `place` holds everything: what was `published` then, or later.
+pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Option<Place> {
+    let mut effort = Effort::default();
+    if published.wrapping_sub(place.position) <= areas.geometry.capacity / NEAR
+        && let Ok(Some(held)) = walk_to(areas, place, published, &mut effort)
+    {
+        return Some(held);
+    }
+    (1..HELD_ATTEMPTS).find_map(|_| end(areas, &mut effort).ok().flatten())
 }
 
 /// The place where `start` is; `None`: overwritten on the way.
-pub(crate) fn find(areas: Areas<'_>, start: Start) -> Result<Option<Place>, Error> {
-    let Some(oldest) = index::oldest(areas, 0) else { return Ok(None) };
+pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
+    // The oldest of all may be gone each time that it is looked for: then a little further on, and further.
+    let stride = areas.geometry.stride();
+    let margin =
+        if matches!(start, Start::Last(_)) { (stride << effort.attempts.min(5)) - stride } else { 0 };
+    let Some(oldest) = index::oldest(areas, margin) else { return Ok(None) };
     if start == Start::Oldest {
         return Ok(Some(oldest));
     }
-    let Some(end) = end(areas)? else { return Ok(None) };
+    let Some(end) = end(areas, effort)? else { return Ok(None) };
     let wanted = match start {
         Start::Newest | Start::Oldest => return Ok(Some(end)),
         Start::Sequence(sequence) => sequence,
@@ -191,9 +241,93 @@ pub(crate) fn find(areas: Areas<'_>, start: Start) -> Result<Option<Place>, Erro
         // What was held a moment ago was overwritten meanwhile: the last few are others now.
         return if matches!(start, Start::Last(_)) { Ok(None) } else { Err(gone) };
     };
-    match index::walk(areas, from, end.position, |place| place.sequence == wanted, |_| {}) {
+    match index::walk(areas, from, end.position, effort, |place| place.sequence == wanted, |_| {}) {
         Walk::At(place) if place.sequence == wanted => Ok(Some(place)),
         Walk::At(_) | Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::options::Options;
+    use crate::region::Region;
+    use crate::takeover;
+
+    const CAPACITY: u64 = 1 << 16;
+
+    /// A ring of empty records in which one index entry is left, the one farthest back, so that each walk is a long one.
+    fn ring() -> Region {
+        let region = Region::heap(Options::new().capacity(CAPACITY).geometry().unwrap()).unwrap();
+        let mut producer = crate::Producer::take_over(region.share().unwrap()).unwrap();
+        for _ in 0..CAPACITY / 8 - 8 {
+            producer.try_send(&[]).unwrap();
+        }
+        for entry in &region.areas().index[1..] {
+            entry.position.store(1, at!(I1_POSITION, Relaxed));
+        }
+        region
+    }
+
+    /// Somebody spoils every walk over the ring just before its end. What counts is how far it was walked, since a walk
+    /// over a large ring takes a thousand times as long as one over a small one.
+    #[test]
+    fn walks_that_are_spoilt_come_to_an_end() {
+        let region = ring();
+        let areas = region.areas();
+        let reserve = &areas.head.reserve.reserve;
+        let honest = reserve.load(at!(R1_RESERVE, Relaxed));
+        let (steps, walks) = (Cell::new(0), Cell::new(0));
+        let found = until_found(CAPACITY, |effort| {
+            reserve.store(honest, at!(W1_RESERVE, Relaxed));
+            walks.set(walks.get() + 1);
+            end_through(areas, effort, |place| {
+                steps.set(steps.get() + 1);
+                if place.position == CAPACITY - 128 {
+                    reserve.store(honest + CAPACITY, at!(W1_RESERVE, Relaxed));
+                }
+            })
+        });
+        assert!(matches!(found, Err(Error::Corrupt(_))), "{found:?}");
+        assert!(walks.get() > 8, "an honest producer may be unlucky: {} walks", walks.get());
+        let most = 17 * CAPACITY / 8;
+        assert!(steps.get() <= most, "{} steps over a ring of {} records", steps.get(), CAPACITY / 8);
+        // Left alone, it is found.
+        reserve.store(honest, at!(W1_RESERVE, Relaxed));
+        let end = until_found(CAPACITY, |effort| end(areas, effort)).unwrap();
+        assert_eq!(end.sequence, CAPACITY / 8 - 8);
+    }
+
+    /// The same of the others that walk: they add to what was walked, all of them.
+    #[test]
+    fn every_walk_counts() {
+        let region = ring();
+        let areas = region.areas();
+        let walked = |walk: &dyn Fn(&mut Effort)| {
+            let mut effort = Effort::default();
+            walk(&mut effort);
+            effort.bytes
+        };
+        let all = CAPACITY - 64;
+        assert_eq!(walked(&|effort| assert!(end(areas, effort).unwrap().is_some())), all);
+        assert_eq!(walked(&|effort| assert!(find(areas, Start::Newest, effort).unwrap().is_some())), all);
+        let halfway = Start::Sequence(CAPACITY / 16);
+        assert_eq!(
+            walked(&|effort| assert!(find(areas, halfway, effort).unwrap().is_some())),
+            all + CAPACITY / 2
+        );
+        let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
+        let from = Place::default();
+        assert_eq!(
+            walked(&|effort| assert!(walk_to(areas, from, published, effort).unwrap().is_some())),
+            all
+        );
+        assert_eq!(
+            walked(&|effort| assert!(takeover::place_at(areas, published, effort).unwrap().is_some())),
+            all
+        );
     }
 }

@@ -83,8 +83,9 @@ impl<'a> Claim<'a> {
     /// This is memory of the ring. The caller trusts every process that can write the file not to touch the words
     /// of a claim, and every one that can read it to be gated: consumers and observers of this library are.
     ///
-    /// One kind of read may still meet bytes that are being filled: a consumer that is attaching, and so not yet
-    /// gated, walks over headers from the index. If the ring laps it on the way, it takes payload bytes of a claim for
+    /// One kind of read may still meet bytes that are being filled: a consumer that is attaching walks over headers from
+    /// the index, and the producer may have been let past its gate before that opened. Payloads it reads from the
+    /// newest record on, which the gate holds; or, under a name that was held, from a place that it held all the time. If the ring laps it on the way, it takes payload bytes of a claim for
     /// a header. It loads them as atomics, checks what it makes of them, finds that it was lapped, and begins anew:
     /// nothing is made of those bytes. But the words are then read while they are written with plain stores, which is
     /// a data race by the letter of the language, although no machine that this library runs on tells them apart.

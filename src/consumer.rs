@@ -10,18 +10,20 @@ use crate::clock;
 use crate::error::{Error, RecvError};
 use crate::gate::{self, Seat, Terms};
 use crate::index;
-use crate::layout::{Areas, NAME_BYTES, SlotState};
+use crate::layout::{Areas, WaitMode};
 use crate::lock::{Lock, name_hash};
 #[cfg(not(loom))]
 use crate::memory::{Memory, MemoryReport};
+use crate::names;
 use crate::reader::{Guard, Reader};
 use crate::receive::Receiver;
-use crate::record::{Event, LossAccount, Resumed};
+use crate::record::{Event, LossAccount, LossCause, Resumed};
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
 use crate::ring::{Place, after};
 use crate::sync::at;
+use crate::wait;
 
 /// Reads every record once, in order, from its own place in the stream.
 ///
@@ -65,7 +67,7 @@ impl Consumer {
         if let Some(hash) = hash
             && !region.lock(Lock::Name(hash))?
         {
-            return Err(in_use(&name));
+            return Err(names::in_use(&name));
         }
         let terms = Terms {
             gated: attach.gated,
@@ -75,14 +77,23 @@ impl Consumer {
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
-        let Seated { seat, resumes, place, published } = region.vet(sit(&region, &terms, attach))?;
-        let guard = if overwritten { Guard::Always } else { Guard::Until(published) };
+        let Seated { seat, resumes, place, opened } = region.vet(sit(&region, &terms, attach))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-        let reader = Reader::new(place, guard, epoch);
+        let mut reader = Reader::new(place, Guard::Always, epoch);
+        if resumes {
+            reader.recall_change(region.areas());
+        }
         let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
+        if opened.gated {
+            let cause = if resumes { LossCause::Away } else { LossCause::Attaching };
+            receiver.gate_is_open((opened.published, opened.held), overwritten, cause);
+        }
         let resumed = match resumes {
             true => {
-                let lost = receiver.resume(published);
+                let lost = match opened.held.filter(|_| opened.behind) {
+                    Some(held) => Ok(receiver.resume_behind(held)),
+                    None => receiver.resume(opened.published, overwritten),
+                };
                 let lost = receiver.region().vet(lost)?;
                 Some(Resumed { sequence: receiver.next_sequence(), lost })
             }
@@ -209,8 +220,19 @@ struct Seated {
     /// It was here before under its name.
     resumes: bool,
     place: Place,
-    /// What was published when its gate was open.
+    opened: Opened,
+}
+
+/// Where a consumer stands once its slot is open for business.
+struct Opened {
+    /// Its gate is.
+    gated: bool,
+    /// Nothing before `published` may be read.
+    behind: bool,
+    /// What was published then. Before this the producer may have been let past the gate, not from here on.
     published: u64,
+    /// A place from there on, if one is known.
+    held: Option<Place>,
 }
 
 fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error> {
@@ -220,53 +242,77 @@ fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error>
         Some(place) => resume_at(areas, &seat, attach, place),
         None => start_at(areas, &mut seat, attach),
     };
-    let (place, published) = placed.inspect_err(|_| match saved {
+    let (place, opened) = placed.inspect_err(|_| match saved {
         // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
-        Some(_) => seat.leave(areas),
-        None => gate::forget(&areas.slots[seat.number as usize]),
+        Some(_) => seat.leave(areas, terms.now_ns),
+        None => {
+            gate::forget(&areas.slots[seat.number as usize]);
+            wait::notify(&areas.control.space.word, WaitMode::Fence);
+        }
     })?;
-    Ok(Seated { seat, resumes: saved.is_some(), place, published })
+    Ok(Seated { seat, resumes: saved.is_some(), place, opened })
 }
 
-/// Where to go on under a name. Returns the place, and what is published now that the gate is open.
-fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, u64), Error> {
-    let published = seat.open(areas, attach.gated);
+/// Where to go on under a name.
+fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, Opened), Error> {
+    let was_held = seat.gates(areas);
+    // What a producer that fills its claims in place may be writing is not read, also if it is still there.
+    let behind = areas.geometry.gated_only && !was_held;
+    let (gated, published) = match behind {
+        true => (true, seat.open(areas, true)),
+        false => seat.open_at(areas, attach.gated, place),
+    };
+    if !gated {
+        // The name's gate may have been open all the time, and somebody be waiting for it.
+        wait::notify(&areas.control.space.word, WaitMode::Fence);
+    }
     if after(place.position, published) {
         let what = "a saved cursor beyond everything published";
         return Err(crate::error::Corruption { position: place.position, what }.into());
     }
-    Ok((place, published))
+    let held = match (gated, behind) {
+        // A gate that is open is not run past again and again: the way to what is published stays.
+        (true, true) => Some(until_found(areas.geometry.capacity, |effort| attach::end(areas, effort))?),
+        (true, false) => attach::held_from(areas, place, published),
+        (false, _) => None,
+    };
+    Ok((place, Opened { gated, behind, published, held }))
 }
 
-/// Where to start afresh. Returns the place, and what is published now that the gate is open there.
-fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, u64), Error> {
-    if attach.start != Start::Newest {
-        let place = until_found(|| attach::find(areas, attach.start))?;
-        seat.store_cursor(areas, place);
-        return Ok((place, seat.open(areas, attach.gated)));
+/// Where to start afresh.
+fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, Opened), Error> {
+    let gated = attach.gated;
+    let capacity = areas.geometry.capacity;
+    if !matches!(attach.start, Start::Newest | Start::Last(0)) {
+        let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
+        let published = seat.open_from(areas, gated, place);
+        if areas.geometry.gated_only && place.position != published {
+            // The producer may be writing over what is before that.
+            return Err(Error::GatedOnly);
+        }
+        let held = if gated { attach::held_from(areas, place, published) } else { None };
+        return Ok((place, Opened { gated, behind: false, published, held }));
     }
-    until_found(|| {
+    until_found(capacity, |effort| {
         // The gate opens at a place not after `published`, so that what lies between can be walked.
         let Some(newest) = index::newest(areas) else { return Ok(None) };
         seat.store_cursor(areas, newest);
-        let published = seat.open(areas, attach.gated);
-        let Some(place) = attach::walk_to(areas, newest, published)? else { return Ok(None) };
+        let published = seat.open(areas, gated);
+        let Some(place) = attach::walk_to(areas, newest, published, effort)? else { return Ok(None) };
         seat.store_cursor(areas, place);
-        Ok(Some((place, published)))
+        Ok(Some((place, Opened { gated, behind: false, published, held: None })))
     })
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.
 fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Error> {
     let areas = region.areas();
-    let named = terms.name != [0; NAME_BYTES];
-    if named && let Some(number) = find_name(areas, &terms.name) {
-        if !region.lock(Lock::Slot(number))? {
-            return Err(in_use(&terms.name));
-        }
-        // The name's lock keeps everybody else from this slot but `forget`, which needs that lock too.
-        let (seat, place) = Seat::resume(areas, number, terms);
-        return Ok((seat, place));
+    // The name's lock keeps everybody else from its slot but guests, who let it be, and `forget_slot` and
+    // `forget_away`, which need that lock too.
+    if terms.is_named()
+        && let Some(number) = names::lock_kept(region, &terms.name, || names::find(areas, &terms.name))?
+    {
+        return Ok(Seat::resume(areas, number, terms));
     }
     for (number, slot) in (0..).zip(areas.slots) {
         if gate::is_vacant(slot) && region.lock(Lock::Slot(number))? {
@@ -276,25 +322,8 @@ fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Err
             region.unlock(Lock::Slot(number));
         }
     }
-    let is_saved = |(number, slot)| gate::name(slot) != [0; NAME_BYTES] && !region.locked(Lock::Slot(number));
-    let saved = (0..).zip(areas.slots).filter(|pair| is_saved(*pair)).count() as u32;
+    let saved = if region.is_sealed() { 0 } else { names::count_away(region, terms.now_ns)? };
     Err(Error::SlotsTaken { slots: region.geometry().slots, saved })
-}
-
-/// The slot that is kept under a name.
-pub(crate) fn find_name(areas: Areas<'_>, name: &[u8; NAME_BYTES]) -> Option<u32> {
-    let kept = |slot| gate::state(slot) != Some(SlotState::Free) && gate::name(slot) == *name;
-    areas.slots.iter().position(kept).map(|number| number as u32)
-}
-
-fn in_use(name: &[u8; NAME_BYTES]) -> Error {
-    Error::NameInUse { name: name_text(name) }
-}
-
-/// A slot's name as text; garbage shows as replacement characters.
-pub(crate) fn name_text(name: &[u8; NAME_BYTES]) -> String {
-    let len = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
-    String::from_utf8_lossy(&name[..len]).into_owned()
 }
 
 impl Drop for Consumer {

@@ -134,7 +134,7 @@ pub enum Error {
         /// The number.
         slot: u32,
     },
-    /// Names are 1 to 32 bytes of UTF-8 without NUL.
+    /// Names are 1 to 63 bytes of UTF-8 without NUL.
     BadName {
         /// What was asked for.
         name: String,
@@ -148,7 +148,7 @@ pub enum Error {
         /// The sequence of the next record to be published.
         next: u64,
     },
-    /// The ring was created to refuse consumers that can be overwritten.
+    /// The ring was created to refuse consumers that can be overwritten, be it only because they start in the past.
     GatedOnly,
     /// Capacities are powers of two from 4 KiB to 1 TiB.
     Capacity {
@@ -355,8 +355,9 @@ impl fmt::Display for Error {
             ),
             Self::SlotsTaken { slots, saved } => write!(
                 f,
-                "all {slots} consumer slots are taken, {saved} of them by names whose consumers are away; forget \
-                 a name, end a consumer, or create the ring with more slots"
+                "all {slots} consumer slots are taken, {saved} of them by names whose consumers are away; forget those \
+                 that will not come back (`quoit forget RING --away-for 1h`, or one by its name), end a consumer, \
+                 or create the ring with more slots"
             ),
             Self::NameInUse { name } => {
                 write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
@@ -368,7 +369,7 @@ impl fmt::Display for Error {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
             Self::BadName { name } => {
-                write!(f, "{name:?} is no name: 1 to 32 bytes of UTF-8 without NUL are")
+                write!(f, "{name:?} is no name: 1 to 63 bytes of UTF-8 without NUL are")
             }
             Self::StartGone { asked, oldest, next } => write!(
                 f,
@@ -377,7 +378,7 @@ impl fmt::Display for Error {
             ),
             Self::GatedOnly => f.write_str(
                 "the ring was created for gated consumers only, since its producer writes in place; attach gated \
-                 without a deadline",
+                 without a deadline, starting at the newest record",
             ),
             Self::Capacity { asked } => {
                 write!(f, "a capacity of {asked} bytes: it must be a power of two from 4 KiB to 1 TiB")

@@ -15,7 +15,9 @@
 //! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
 //! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
 //! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
-//! [`Guard::Until`](crate::reader::Guard) `p`.
+//! [`Guard::Until`](crate::reader::Guard) `p`, and what it loses there had been promised to nobody. A gate at a place
+//! that is overwritten already would hold the producer up for records that nobody can read: who comes back to one is
+//! lossy until it was told, and opens its gate where it goes on.
 //!
 //! States of a slot. A lock proves its consumer alive; the state is only what it last said of itself.
 //!
@@ -27,7 +29,7 @@
 
 use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
 use crate::record::{Loss, LossAccount, LossCause};
-use crate::ring::{Place, after};
+use crate::ring::{Place, after, floor};
 use crate::sync::{at, fence_at};
 
 /// A cursor word that belongs to no account.
@@ -89,12 +91,51 @@ pub(crate) fn state(slot: &Slot) -> Option<SlotState> {
     SlotState::from_word(slot.gate.state.load(at!(G_STATE, Relaxed)))
 }
 
-/// May a newcomer who holds the slot's lock have it? Names keep their slots; a consumer that died before it had
-/// a place left nothing worth keeping.
+/// Is the slot nobody's? It is free, or its consumer died before it had a place, or its name was being forgotten. What
+/// then stands where names do belongs to nobody: it may be no more than the beginning of a name.
+pub(crate) fn is_nobodys(slot: &Slot) -> bool {
+    match state(slot) {
+        Some(SlotState::Free) => true,
+        Some(SlotState::Attaching) => slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) == CURSOR_NONE,
+        _ => false,
+    }
+}
+
+/// Is the slot kept for this name? Certain for whoever holds the slot's lock. Without it somebody may be attaching
+/// there, or the answer may be out of date; but the beginning of a longer name is never taken for a name.
+pub(crate) fn keeps(slot: &Slot, wanted: &[u8; NAME_BYTES]) -> bool {
+    if *wanted == [0; NAME_BYTES] || name(slot) != *wanted {
+        return false;
+    }
+    // [G6'] Acquire. Pairs with [G6].
+    // Orders: the words of the name before the look at whether the slot is anybody's.
+    // Without it: see [G6].
+    fence_at!(G6_READ_FENCE, Acquire);
+    if is_nobodys(slot) {
+        return false;
+    }
+    // [G7] Acquire. Pairs with [R5].
+    // Orders: the cursor that shows a place before the second look at the name, which is whole by then.
+    // Without it: the beginning of a name that was being written is taken for a name that has a place.
+    fence_at!(G7_FENCE, Acquire);
+    name(slot) == *wanted
+}
+
+/// May a newcomer who holds the slot's lock have it? Names keep their slots.
 pub(crate) fn is_vacant(slot: &Slot) -> bool {
-    let never_attached = state(slot) == Some(SlotState::Attaching)
-        && slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) == CURSOR_NONE;
-    never_attached || name(slot) == [0; NAME_BYTES]
+    is_nobodys(slot) || name(slot) == [0; NAME_BYTES]
+}
+
+/// When the last consumer of a name left, wall, ns, as far as that is known.
+pub(crate) fn left_ns(slot: &Slot) -> Option<u64> {
+    Some(slot.who.left_ns.load(at!(G_FIELDS, Relaxed))).filter(|left| *left != 0)
+}
+
+/// For a consumer that was killed: it was found to be gone `now`. The caller holds the slot's lock.
+pub(crate) fn note_absence(slot: &Slot, now_ns: u64) {
+    if left_ns(slot).is_none() {
+        slot.who.left_ns.store(now_ns.max(1), at!(G_FIELDS_WRITE, Relaxed));
+    }
 }
 
 /// What a slot's accounts say, for whoever holds its lock or only looks: the one its cursor selects, if both
@@ -153,6 +194,9 @@ pub(crate) struct Seat {
     selected: usize,
     stale: [bool; 2],
     told_eviction: bool,
+    /// What it said of itself when it attached; the slot may have been written over since.
+    named: bool,
+    held: bool,
 }
 
 /// What a consumer writes into its slot when it attaches.
@@ -166,6 +210,12 @@ pub(crate) struct Terms {
     pub(crate) now_ns: u64,
 }
 
+impl Terms {
+    pub(crate) fn is_named(&self) -> bool {
+        self.name != [0; NAME_BYTES]
+    }
+}
+
 impl Seat {
     /// Takes a vacant slot.
     pub(crate) fn take(areas: Areas<'_>, number: u32, terms: &Terms) -> Self {
@@ -173,6 +223,7 @@ impl Seat {
         Self::set_state(slot, SlotState::Attaching);
         // In this order: whoever is killed in here leaves a slot without a place, which anybody may have.
         slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
+        before_a_name_changes();
         Self::write_terms(slot, terms);
         Self {
             number,
@@ -183,6 +234,8 @@ impl Seat {
             selected: 0,
             stale: [true; 2],
             told_eviction: false,
+            named: terms.is_named(),
+            held: terms.hold_ns > 0,
         }
     }
 
@@ -213,6 +266,8 @@ impl Seat {
             selected,
             stale,
             told_eviction: false,
+            named: terms.is_named(),
+            held: terms.hold_ns > 0,
         };
         (seat, Some(place))
     }
@@ -223,6 +278,7 @@ impl Seat {
         write(&slot.gate.hold_ns, terms.hold_ns);
         write(&slot.who.pid, u64::from(terms.pid));
         write(&slot.who.attached_ns, terms.now_ns);
+        write(&slot.who.left_ns, 0);
         for (word, bytes) in slot.who.name.iter().zip(terms.name.chunks_exact(8)) {
             write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
         }
@@ -246,6 +302,30 @@ impl Seat {
         }
         Self::set_state(slot, state);
         self.fenced_published(areas)
+    }
+
+    /// Opens for business at `place`.
+    pub(crate) fn open_from(&mut self, areas: Areas<'_>, gated: bool, place: Place) -> u64 {
+        self.store_cursor(areas, place);
+        self.open(areas, gated)
+    }
+
+    /// Whether the gate is open.
+    pub(crate) fn gates(&self, areas: Areas<'_>) -> bool {
+        gate_is(&areas.slots[self.number as usize], SlotState::Gated)
+    }
+
+    /// As `open`, and as lossy if `place`, where the stored cursor is, is gone: a gate there would hold the producer up
+    /// for records that nobody can read. Returns whether the gate is open.
+    pub(crate) fn open_at(&self, areas: Areas<'_>, gated: bool, place: Place) -> (bool, u64) {
+        let is_there = || !after(floor(areas), place.position);
+        let gated = gated && is_there();
+        let published = self.open(areas, gated);
+        // The producer may have been let past the gate just before it opened.
+        if !gated || is_there() {
+            return (gated, published);
+        }
+        (false, self.open(areas, false))
     }
 
     fn fenced_published(&self, areas: Areas<'_>) -> u64 {
@@ -324,6 +404,14 @@ impl Seat {
     /// Books a loss.
     pub(crate) fn book(&mut self, loss: &Loss) {
         let account = &mut self.account;
+        let by_cause = match loss.cause {
+            LossCause::Overrun => &mut account.overrun,
+            LossCause::Evicted => &mut account.evicted,
+            LossCause::Away => &mut account.away,
+            // Nothing that this consumer had been promised.
+            LossCause::Attaching => return,
+        };
+        *by_cause = by_cause.wrapping_add(loss.records);
         if account.gaps == 0 {
             account.first = loss.first;
         }
@@ -332,12 +420,6 @@ impl Seat {
         account.gaps = account.gaps.wrapping_add(1);
         account.largest_gap = account.largest_gap.max(loss.records);
         account.last = loss.next.wrapping_sub(1);
-        let by_cause = match loss.cause {
-            LossCause::Overrun => &mut account.overrun,
-            LossCause::Evicted => &mut account.evicted,
-            LossCause::Away => &mut account.away,
-        };
-        *by_cause = by_cause.wrapping_add(loss.records);
         self.unreleased = true;
     }
 
@@ -352,12 +434,14 @@ impl Seat {
         self.told_eviction
     }
 
-    /// Leaves. A name keeps its place; a held one its gate as well.
-    pub(crate) fn leave(&self, areas: Areas<'_>) {
+    /// Leaves at `now`, wall, ns. A name keeps its place; a held one its gate as well.
+    pub(crate) fn leave(&self, areas: Areas<'_>, now_ns: u64) {
         let slot = &areas.slots[self.number as usize];
-        let held = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed)) > 0 && gate_is(slot, SlotState::Gated);
-        if !held {
-            Self::set_state(slot, resting_state(slot));
+        if self.named {
+            slot.who.left_ns.store(now_ns.max(1), at!(G_FIELDS_WRITE, Relaxed));
+        }
+        if !(self.held && gate_is(slot, SlotState::Gated)) {
+            Self::set_state(slot, if self.named { SlotState::Saved } else { SlotState::Free });
         }
     }
 }
@@ -366,12 +450,22 @@ fn gate_is(slot: &Slot, wanted: SlotState) -> bool {
     state(slot) == Some(wanted)
 }
 
+/// Between the mark that a slot has no place and the words of its name.
+fn before_a_name_changes() {
+    // [G6] Release. Pairs with [G6'].
+    // Orders: the slot that is nobody's before every word of the name.
+    // Without it: the beginning of a name that is being written, or the rest of one that is being forgotten, is taken
+    // for another name that is kept here.
+    fence_at!(G6_FENCE, Release);
+}
+
 /// Frees the slot of a name whose consumer is away. The caller holds its lock.
 pub(crate) fn forget(slot: &Slot) {
     // In this order: whoever is killed in here leaves the name with its place, or a slot that anybody may have; never
     // a part of a name that nobody could ask for, nor a gate without a place.
     Seat::set_state(slot, SlotState::Attaching);
     slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
+    before_a_name_changes();
     for word in &slot.who.name {
         word.store(0, at!(G_FIELDS_WRITE, Relaxed));
     }

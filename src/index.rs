@@ -80,6 +80,15 @@ pub(crate) fn at_or_before(areas: Areas<'_>, sequence: u64) -> Option<Place> {
         .reduce(|a, b| if after(b.position, a.position) { b } else { a })
 }
 
+/// What a search has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    /// Bytes of the ring that were walked over, the same ones as often as they were.
+    pub(crate) bytes: u64,
+    /// How often it was begun anew.
+    pub(crate) attempts: u32,
+}
+
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
@@ -95,6 +104,7 @@ pub(crate) fn walk(
     areas: Areas<'_>,
     mut place: Place,
     published: u64,
+    effort: &mut Effort,
     stop: impl Fn(&Place) -> bool,
     mut visit: impl FnMut(Place),
 ) -> Walk {
@@ -108,11 +118,13 @@ pub(crate) fn walk(
         if after(floor(areas), place.position) {
             return Walk::Lapped;
         }
-        place = match step {
+        let passed = match step {
             Step::Record(len) => place.past_record(len),
             Step::Padding(size) => place.past_padding(size),
             Step::Bad(what) => return Walk::Corrupt(Corruption { position: place.position, what }),
         };
+        effort.bytes += passed.position.wrapping_sub(place.position);
+        place = passed;
         visit(place);
     }
     Walk::At(place)

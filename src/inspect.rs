@@ -5,17 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::attach::{self, until_found};
-use crate::consumer::{find_name, name_text};
+use crate::clock;
 use crate::error::{Corruption, Error};
 use crate::gate::{self, HOLD_FOREVER};
 use crate::index;
 use crate::layout::{Areas, NAME_BYTES, Slot, SlotState, WaitMode};
-use crate::lock::{Lock, name_hash};
+use crate::lock::Lock;
+use crate::names;
 use crate::record::LossAccount;
 #[cfg(not(loom))]
 use crate::region::Access;
 use crate::region::Region;
-use crate::ring::{Place, after};
+use crate::ring::{Place, after, floor};
 use crate::sync::{AtomicU64, at};
 
 /// Reads a ring's state through a read-only mapping. Participants do not notice.
@@ -116,6 +117,11 @@ pub struct ConsumerInfo {
     pub lag_records: u64,
     /// Bytes of the ring published and not released.
     pub lag_bytes: u64,
+    /// Records of this lag that are overwritten already: it will be told that they are lost.
+    pub lost_already: u64,
+    /// How long ago it left, by the wall clock. `None`: it lives; or it was killed, and nobody has noted that it is gone
+    /// (see [`forget_away`](crate::forget_away)).
+    pub away_for: Option<Duration>,
     /// What it has lost.
     pub lost: LossAccount,
 }
@@ -180,7 +186,7 @@ impl Inspector {
             Ok(newest) => (newest, None),
             Err((reached, corruption)) => (reached.unwrap_or(origin), Some(corruption)),
         };
-        let oldest = until_found(|| Ok(index::oldest(areas, 0))).unwrap_or(newest);
+        let oldest = until_found(geometry.capacity, |_| Ok(index::oldest(areas, 0))).unwrap_or(newest);
         let shown = areas.head.express.published.load(at!(C_INSPECT, Relaxed));
         let published = if corruption.is_some() { shown } else { newest.position };
         let reserve = &areas.head.reserve;
@@ -223,17 +229,21 @@ impl Inspector {
     }
 
     fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: Place) -> Option<ConsumerInfo> {
-        let state = match gate::state(slot)? {
-            SlotState::Free => return None,
-            SlotState::Attaching => ConsumerState::Attaching,
-            SlotState::Lossy => ConsumerState::Lossy,
-            SlotState::Gated => ConsumerState::Gated,
-            SlotState::Evicted => ConsumerState::Evicted,
-            SlotState::Saved => ConsumerState::Away,
-        };
         let alive = self.region.locked(Lock::Slot(number));
+        let state = match gate::state(slot) {
+            Some(SlotState::Free) => return None,
+            Some(SlotState::Attaching) => ConsumerState::Attaching,
+            Some(SlotState::Lossy) => ConsumerState::Lossy,
+            Some(SlotState::Gated) => ConsumerState::Gated,
+            Some(SlotState::Evicted) => ConsumerState::Evicted,
+            Some(SlotState::Saved) => ConsumerState::Away,
+            // Garbage, which holds nobody back; but a name may be kept there, and has to be found to be forgotten.
+            None if alive => ConsumerState::Lossy,
+            None => ConsumerState::Away,
+        };
         let name = gate::name(slot);
-        let named = name != [0; NAME_BYTES];
+        // Nobody has a name on a sealed ring, whatever its consumers write there.
+        let named = name != [0; NAME_BYTES] && !gate::is_nobodys(slot) && !self.region.is_sealed();
         if !alive && !named && state != ConsumerState::Gated {
             // Whoever it was left nothing behind that concerns anybody.
             return None;
@@ -245,9 +255,11 @@ impl Inspector {
             (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
         let ahead = after(place.position, newest.position);
         let lag = |newest: u64, own: u64| if ahead { 0 } else { newest.wrapping_sub(own) };
+        let lag_records = lag(newest.sequence, place.sequence);
+        let left_ns = gate::left_ns(slot).filter(|_| named && !alive);
         Some(ConsumerInfo {
             slot: number,
-            name: named.then(|| name_text(&name)),
+            name: named.then(|| names::text(&name)),
             state,
             alive,
             pid: read(&slot.who.pid) as u32,
@@ -259,8 +271,10 @@ impl Inspector {
                 ns => Some(Hold::For(Duration::from_nanos(ns))),
             },
             next_sequence: place.sequence,
-            lag_records: lag(newest.sequence, place.sequence),
+            lag_records,
             lag_bytes: lag(newest.position, place.position),
+            lost_already: lost_already(areas, place).min(lag_records),
+            away_for: left_ns.map(|left| Duration::from_nanos(clock::wall_ns().saturating_sub(left))),
             lost,
         })
     }
@@ -269,10 +283,22 @@ impl Inspector {
 /// The place behind the newest record; or how far the way there can be followed, and why no further.
 fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
     let mut reached = None;
-    until_found(|| attach::end_through(areas, |place| reached = Some(place))).map_err(|error| match error {
+    let found = until_found(areas.geometry.capacity, |effort| {
+        attach::end_through(areas, effort, |place| reached = Some(place))
+    });
+    found.map_err(|error| match error {
         Error::Corrupt(corruption) => (reached, corruption),
         _ => (reached, Corruption { position: 0, what: "no way to the newest record" }),
     })
+}
+
+/// Records from `place` on that nobody can read any more.
+fn lost_already(areas: Areas<'_>, place: Place) -> u64 {
+    if !after(floor(areas), place.position) {
+        return 0;
+    }
+    let oldest = index::oldest(areas, 0).filter(|oldest| after(oldest.sequence, place.sequence));
+    oldest.map_or(0, |oldest| oldest.sequence.wrapping_sub(place.sequence))
 }
 
 fn limit(ns: u64) -> Option<Duration> {
@@ -282,75 +308,4 @@ fn limit(ns: u64) -> Option<Duration> {
 /// The shorter of two limits, of which 0 is none.
 fn patience(own: u64, hard: u64) -> u64 {
     if own == 0 || hard == 0 { own.max(hard) } else { own.min(hard) }
-}
-
-/// Frees the slot that the ring at `path` keeps for a name: its place and loss account go, and a producer that
-/// waits for it is freed.
-///
-/// # Errors
-///
-/// [`Error::NameInUse`] while a consumer lives under it, [`Error::NameUnknown`], [`Error::BadName`], and whatever
-/// keeps the file from being opened as a ring.
-#[cfg(not(loom))]
-pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
-    forget_name(&Region::open(path.as_ref(), Access::Consumer)?, name)
-}
-
-/// As [`forget`], whatever name the slot of this number is kept for: also one that is no text, which only garbage
-/// written into the ring leaves behind.
-///
-/// # Errors
-///
-/// [`Error::NameInUse`] while a consumer lives in the slot, [`Error::SlotUnknown`] if it keeps no name, and whatever
-/// keeps the file from being opened as a ring.
-#[cfg(not(loom))]
-pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
-    forget_number(&Region::open(path.as_ref(), Access::Consumer)?, slot)
-}
-
-pub(crate) fn forget_name(region: &Region, name: &str) -> Result<(), Error> {
-    let bytes = attach::name_bytes(name)?;
-    let unknown = || Error::NameUnknown { name: name.to_owned() };
-    forget_kept(region, &bytes, |areas| find_name(areas, &bytes).ok_or_else(unknown))
-}
-
-pub(crate) fn forget_number(region: &Region, number: u32) -> Result<(), Error> {
-    let unknown = || Error::SlotUnknown { slot: number };
-    let slot = region.areas().slots.get(number as usize).ok_or_else(unknown)?;
-    let bytes = gate::name(slot);
-    if !is_kept(slot, &bytes) {
-        return Err(unknown());
-    }
-    forget_kept(region, &bytes, |_| is_kept(slot, &bytes).then_some(number).ok_or_else(unknown))
-}
-
-/// Is the slot kept for this name?
-fn is_kept(slot: &Slot, name: &[u8; NAME_BYTES]) -> bool {
-    *name != [0; NAME_BYTES] && gate::name(slot) == *name && gate::state(slot) != Some(SlotState::Free)
-}
-
-/// Frees the slot that `find` finds under the name's lock.
-fn forget_kept(
-    region: &Region,
-    name: &[u8; NAME_BYTES],
-    find: impl FnOnce(Areas<'_>) -> Result<u32, Error>,
-) -> Result<(), Error> {
-    let in_use = || Error::NameInUse { name: name_text(name) };
-    let lock = Lock::Name(name_hash(name));
-    if !region.lock(lock)? {
-        return Err(in_use());
-    }
-    let areas = region.areas();
-    let result = match find(areas) {
-        Err(error) => Err(error),
-        Ok(number) if !region.lock(Lock::Slot(number))? => Err(in_use()),
-        Ok(number) => {
-            gate::forget(&areas.slots[number as usize]);
-            crate::wait::notify(&areas.control.space.word, WaitMode::Fence);
-            region.unlock(Lock::Slot(number));
-            Ok(())
-        }
-    };
-    region.unlock(lock);
-    result
 }

@@ -35,8 +35,10 @@ pub(crate) const STAMP_NONE: u64 = 1;
 /// The top bit of a header's length: padding up to the end of the ring.
 pub(crate) const PADDING_BIT: u32 = 1 << 31;
 
-/// Bytes of a consumer's name.
-pub(crate) const NAME_BYTES: usize = 32;
+/// Bytes of the field that a consumer's name stands in. The last one is always 0. The models look at each of its words.
+pub(crate) const NAME_BYTES: usize = if cfg!(loom) { 16 } else { 64 };
+/// Bytes of the longest name.
+pub(crate) const NAME_MOST: usize = NAME_BYTES - 1;
 
 /// Smallest capacity in bytes. The models need rings of a few words.
 pub(crate) const MIN_CAPACITY: u64 = if cfg!(loom) { 64 } else { 4096 };
@@ -240,6 +242,8 @@ pub(crate) struct Who {
     pub(crate) name: [AtomicU64; NAME_BYTES / 8],
     pub(crate) pid: AtomicU64,
     pub(crate) attached_ns: AtomicU64,
+    /// When the last consumer under the name was found to have left; 0: it has not, or nobody has looked.
+    pub(crate) left_ns: AtomicU64,
 }
 
 /// Where a consumer is and what it lost. Two of them, written in turn; the cursor selects one.
@@ -349,8 +353,9 @@ const _: () = {
     assert!(offset_of!(Gate, deadline_ns) == 16);
     assert!(offset_of!(Gate, hold_ns) == 24);
     assert!(offset_of!(Who, name) == 0);
-    assert!(offset_of!(Who, pid) == 32);
-    assert!(offset_of!(Who, attached_ns) == 40);
+    assert!(offset_of!(Who, pid) == 64);
+    assert!(offset_of!(Who, attached_ns) == 72);
+    assert!(offset_of!(Who, left_ns) == 80);
     assert!(size_of::<Account>() == 128);
     assert!(offset_of!(Account, position) == 0);
     assert!(offset_of!(Account, sequence) == 8);

@@ -149,7 +149,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time) · `attach` (where to start) · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | handles | `producer` `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_gate`: the gate) · `attach` (where to start) · `names` `forget` · `inspect` · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
 //! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
 //! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (create and check) · `lock` (who is alive) · `fork`; `region_loom` in the models |
@@ -187,6 +187,7 @@ pub mod delays;
 mod error;
 #[cfg(not(loom))]
 mod file;
+mod forget;
 #[cfg(not(loom))]
 mod fork;
 mod futex;
@@ -201,6 +202,7 @@ mod lock;
 pub mod meddle;
 #[cfg(not(loom))]
 mod memory;
+mod names;
 mod observer;
 mod options;
 mod pace;
@@ -230,9 +232,10 @@ pub use bus::guard_against_truncation;
 pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use consumer::Consumer;
 pub use error::{Corruption, Error, RecvError, SendError};
-pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
+pub use forget::Forgotten;
 #[cfg(not(loom))]
-pub use inspect::{forget, forget_slot};
+pub use forget::{forget, forget_away, forget_slot};
+pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
 pub use layout::WaitMode;
 pub use local::Local;
 #[cfg(not(loom))]

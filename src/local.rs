@@ -1,6 +1,7 @@
 //! A ring in this process's own memory: for threads, for tests, and for the models, which know no files.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 // A thread of a model that waited for another one's lock of the standard library would wait for itself.
 #[cfg(loom)]
@@ -11,6 +12,7 @@ use std::sync::Mutex;
 use crate::attach::{Attach, Start};
 use crate::consumer::Consumer;
 use crate::error::Error;
+use crate::forget::Forgotten;
 use crate::inspect::Inspector;
 use crate::observer::Observer;
 use crate::options::Options;
@@ -84,7 +86,7 @@ impl Local {
     ///
     /// As [`forget`](crate::forget), without those of files.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
-        crate::inspect::forget_name(&self.share()?, name)
+        crate::forget::forget_name(&self.share()?, name)
     }
 
     /// As [`forget_slot`](crate::forget_slot).
@@ -93,6 +95,15 @@ impl Local {
     ///
     /// As [`forget_slot`](crate::forget_slot), without those of files.
     pub fn forget_slot(&self, slot: u32) -> Result<(), Error> {
-        crate::inspect::forget_number(&self.share()?, slot)
+        crate::forget::forget_number(&self.share()?, slot)
+    }
+
+    /// As [`forget_away`](crate::forget_away).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`].
+    pub fn forget_away(&self, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
+        crate::forget::forget_absent(&self.share()?, away_for)
     }
 }

@@ -43,7 +43,8 @@ impl Observer {
             return Err(Error::GatedOnly);
         }
         let areas = region.areas();
-        let place = region.vet(until_found(|| attach::find(areas, start)))?;
+        let place =
+            region.vet(until_found(areas.geometry.capacity, |effort| attach::find(areas, start, effort)))?;
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let reader = Reader::new(place, Guard::Always, epoch);
         Ok(Self { receiver: Receiver::new(region, reader, None, false), _not_sync: std::marker::PhantomData })

@@ -87,7 +87,9 @@ impl Options {
         Self { hard_limit: Some(limit), ..self }
     }
 
-    /// Refuses every consumer that could be overwritten, so that the producer may fill its claims in place.
+    /// Refuses every consumer that could be overwritten, so that the producer may fill its claims in place. A consumer
+    /// that starts in the past could be, until the producer has looked at its gate: everybody starts at the newest record,
+    /// and a name that was not held goes on there.
     /// Goes with no hard limit. Off unless set.
     pub fn gated_only(self, on: bool) -> Self {
         Self { gated_only: on, ..self }

@@ -48,6 +48,8 @@ pub(crate) struct Reader {
     /// Laps in short succession, and where the last one ended: the margin grows with them.
     laps: u32,
     resynced: u64,
+    /// A place from which on a gate holds, if one is known.
+    held: Option<Place>,
     patience: Patience,
 }
 
@@ -85,6 +87,7 @@ impl Reader {
             change: None,
             laps: 0,
             resynced: next.position,
+            held: None,
             patience: Patience::new(next),
         }
     }
@@ -96,6 +99,41 @@ impl Reader {
 
     pub(crate) fn guard(&self) -> Guard {
         self.guard
+    }
+
+    /// A gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `overwritten`: it
+    /// may be taken away.
+    pub(crate) fn gate_holds(&mut self, published: u64, held: Option<Place>, overwritten: bool) {
+        self.guard = if overwritten { Guard::Always } else { Guard::Until(published) };
+        self.held = held;
+        self.forbid_near();
+    }
+
+    /// For a name that comes back: the change of producers that came while it was away is told where it was.
+    pub(crate) fn recall_change(&mut self, areas: Areas<'_>) {
+        let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        // [R7] Acquire. Pairs with [T2], as in `look`.
+        fence_at!(R7_FENCE, Acquire);
+        let began = areas.head.reserve.began(epoch).load(at!(R4_EPOCH_POSITION, Relaxed));
+        // The first producer of all succeeds nobody.
+        if epoch > 1 && !after(self.next.position, began) {
+            self.epoch = epoch;
+            self.change = Some((began, epoch));
+        }
+    }
+
+    /// The gate is not open: this reader can be overwritten at any time.
+    pub(crate) fn gate_is_shut(&mut self) {
+        self.guard = Guard::Always;
+        self.held = None;
+        self.forbid_near();
+    }
+
+    /// Leaves everything before `place` out. Returns the place left.
+    pub(crate) fn skip_to(&mut self, place: Place) -> Place {
+        self.resynced = place.position;
+        self.near = place.position;
+        core::mem::replace(&mut self.next, place)
     }
 
     /// Has something been published that this reader has not read?
@@ -408,7 +446,15 @@ impl Reader {
         let capacity = areas.geometry.capacity;
         let far = self.next.position.wrapping_sub(self.resynced) >= capacity / 2;
         self.laps = if far { 0 } else { (self.laps + 1).min(2) };
-        let place = index::oldest(areas, (capacity / 8) << self.laps)?;
+        let mut place = index::oldest(areas, (capacity / 8) << self.laps)?;
+        // What a gate holds is not left out for the sake of a margin.
+        if let Some(held) = self.held
+            && after(held.position, self.next.position)
+            && after(place.position, held.position)
+            && !after(floor(areas), held.position)
+        {
+            place = held;
+        }
         if !after(place.position, self.next.position) {
             return None;
         }

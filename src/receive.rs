@@ -6,19 +6,21 @@ use crate::attach::until_found;
 use crate::clock;
 use crate::copies::Copies;
 use crate::copy;
-use crate::error::{Corruption, Error, RecvError};
+use crate::error::{Corruption, RecvError};
 use crate::gate::{self, Seat};
 use crate::layout::{Areas, SlotState, WaitMode};
 use crate::lock::Lock;
 use crate::reader::{Found, Guard, Reader, Taken};
 use crate::record::{Event, Loss, LossCause, Record};
 use crate::region::Region;
-use crate::ring::{Place, after, floor};
+use crate::ring::{Place, after};
 use crate::sync::{Word, at, fence_at, spin};
 use crate::wait;
 
 #[path = "receive_drain.rs"]
 mod drain;
+#[path = "receive_gate.rs"]
+mod gating;
 
 /// Looks at `published` before going to sleep.
 pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
@@ -42,12 +44,16 @@ pub(crate) struct Receiver {
     lent: Option<u32>,
     /// Records are released by `release` alone.
     keep: bool,
-    /// What was overwritten before this position was lost while the consumer was away: either on attaching, or, with
-    /// a gate, because the producer had been let past it before.
-    away_until: Option<u64>,
+    /// What was overwritten before this position was lost by this cause: the producer had been let past it before the
+    /// gate opened, or its consumer came back.
+    before_gate: Option<(u64, LossCause)>,
+    /// The gate is still to be opened, at a place that is there.
+    opens: bool,
+    /// The gate may be taken away.
+    overwritten: bool,
     /// Nothing is lent without a look at whether it is still there.
     guarded: bool,
-    /// Either of the two, or corrupt: records do not come the short way.
+    /// Any of these, or corrupt: records do not come the short way.
     checked: bool,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
@@ -90,7 +96,9 @@ impl Receiver {
             released,
             lent: None,
             keep: false,
-            away_until: None,
+            before_gate: None,
+            opens: false,
+            overwritten: false,
             guarded,
             checked: guarded,
             untold: None,
@@ -99,21 +107,6 @@ impl Receiver {
             told_end: false,
             spins: SPINS,
         }
-    }
-
-    /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
-    /// such, and if there are any already the first is returned.
-    pub(crate) fn resume(&mut self, published: u64) -> Result<Option<Loss>, Error> {
-        self.away_until = Some(published);
-        if after(floor(self.region.areas()), self.reader.next().position) {
-            let loss = until_found(|| Ok(self.resync()))?;
-            self.untold = (loss.records > 0).then_some(loss);
-            self.only_lost = true;
-        }
-        if !self.gated {
-            self.away_until = None;
-        }
-        Ok(self.untold)
     }
 
     pub(crate) fn region(&self) -> &Region {
@@ -135,7 +128,7 @@ impl Receiver {
     pub(crate) fn set_keep(&mut self, keep: bool) {
         self.catch_up();
         self.keep = keep;
-        self.checked = keep || self.guarded || self.corrupt.is_some();
+        self.check_anew();
         self.reader.forbid_near();
     }
 
@@ -149,6 +142,9 @@ impl Receiver {
         if !self.region.broken() && self.untold.is_none() {
             self.release_received();
             self.settle();
+            if self.opens {
+                self.open_gate();
+            }
         }
     }
 
@@ -259,6 +255,9 @@ impl Receiver {
             self.only_lost = false;
             self.release_received();
         }
+        if self.opens && self.untold.is_none() {
+            self.open_gate();
+        }
         if let Some(seat) = &self.seat {
             let behind = self.released.position.wrapping_sub(seat.stored().position);
             if behind != 0
@@ -312,8 +311,20 @@ impl Receiver {
         if self.newly_evicted() {
             return Ok(Some(Step::Evicted));
         }
-        match until_found(|| Ok(self.resync())) {
-            Ok(loss) => Ok((loss.records > 0).then_some(Step::Lost(loss))),
+        let capacity = self.region.geometry().capacity;
+        match until_found(capacity, |_| Ok(self.reader.resync(self.region.areas()))) {
+            Ok(found) => {
+                let loss = self.book(found, self.cause(found.0));
+                // Nothing before the loss is kept: a gate there would hold the producer up for nothing.
+                if self.gated && self.released == found.0 {
+                    match loss.records {
+                        // Padding is nothing to be told.
+                        0 => self.released = found.1,
+                        _ => self.only_lost = true,
+                    }
+                }
+                Ok((loss.records > 0).then_some(Step::Lost(loss)))
+            }
             Err(_) => {
                 let corruption = Corruption {
                     position: self.reader.next().position,
@@ -330,29 +341,6 @@ impl Receiver {
         self.checked = true;
         self.reader.forbid_near();
         corruption.into()
-    }
-
-    fn resync(&mut self) -> Option<Loss> {
-        let (left, place) = self.reader.resync(self.region.areas())?;
-        let away = self.away_until.is_some_and(|published| after(published, left.position));
-        let cause = match &self.seat {
-            Some(seat) if seat.was_evicted() => LossCause::Evicted,
-            _ if away => LossCause::Away,
-            _ => LossCause::Overrun,
-        };
-        let loss = Loss {
-            records: place.sequence.wrapping_sub(left.sequence),
-            bytes: place.bytes.wrapping_sub(left.bytes),
-            cause,
-            first: left.sequence,
-            next: place.sequence,
-        };
-        if loss.records > 0
-            && let Some(seat) = &mut self.seat
-        {
-            seat.book(&loss);
-        }
-        Some(loss)
     }
 
     /// Waits for the next event. `None`: `until_ns` on the monotonic clock has passed.
@@ -542,7 +530,7 @@ impl Receiver {
         if let Some(seat) = self.seat.take() {
             let slot = &areas.slots[seat.number as usize];
             let gated = gate::state(slot) == Some(SlotState::Gated);
-            seat.leave(areas);
+            seat.leave(areas, clock::wall_ns());
             if gated {
                 wait::notify(&areas.control.space.word, WaitMode::Fence);
             }

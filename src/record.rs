@@ -46,9 +46,14 @@ pub enum LossCause {
     Evicted,
     /// The consumer was away, and its name was not held.
     Away,
+    /// The consumer had asked to start in the past, and the producer was free to write over that part of it when the
+    /// gate opened. Nothing published after the attach is ever lost by this. No account has it: what was published before
+    /// a gate was there had been promised to nobody.
+    Attaching,
 }
 
-/// All that a consumer has lost, over every attachment under its name.
+/// All that a consumer has lost, over every attachment under its name; without what was overwritten before its gate held
+/// ([`LossCause::Attaching`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossAccount {
     /// Records.

@@ -180,7 +180,7 @@ fn sleepers() -> Sleepers {
 fn slot() -> Slot {
     Slot {
         gate: Gate { state: zero(), cursor: zero(), deadline_ns: zero(), hold_ns: zero() },
-        who: Who { name: zeros(), pid: zero(), attached_ns: zero() },
+        who: Who { name: zeros(), pid: zero(), attached_ns: zero(), left_ns: zero() },
         accounts: [account(), account()],
     }
 }

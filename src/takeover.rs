@@ -5,7 +5,7 @@ use crate::attach::until_found;
 use crate::clock;
 use crate::error::{Corruption, Error};
 use crate::futex;
-use crate::index::{self, Walk};
+use crate::index::{self, Effort, Walk};
 use crate::layout::{Areas, STAMP_NONE, WaitMode};
 use crate::lock::Lock;
 use crate::region::Region;
@@ -54,34 +54,42 @@ fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
 
 /// The place at `published`, and the index entries that a dead producer did not come to write.
 fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
+    until_found(areas.geometry.capacity, |effort| place_at(areas, published, effort))
+}
+
+/// One search for it. `None`: it led nowhere.
+pub(crate) fn place_at(
+    areas: Areas<'_>,
+    published: u64,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
     let shift = areas.geometry.stride().trailing_zeros();
-    until_found(|| {
-        let Some(newest) = index::newest(areas) else { return Ok(None) };
-        let mut indexed = newest.position >> shift;
-        let mut missing = Vec::new();
-        let walk = index::walk(
-            areas,
-            newest,
-            published,
-            |_| false,
-            |place| {
-                if place.position >> shift != indexed {
-                    indexed = place.position >> shift;
-                    missing.push(place);
-                }
-            },
-        );
-        match walk {
-            Walk::At(place) => {
-                for place in missing {
-                    index::write(areas, place, clock::wall_ns());
-                }
-                Ok(Some(place))
+    let Some(newest) = index::newest(areas) else { return Ok(None) };
+    let mut indexed = newest.position >> shift;
+    let mut missing = Vec::new();
+    let walk = index::walk(
+        areas,
+        newest,
+        published,
+        effort,
+        |_| false,
+        |place| {
+            if place.position >> shift != indexed {
+                indexed = place.position >> shift;
+                missing.push(place);
             }
-            Walk::Lapped => Ok(None),
-            Walk::Corrupt(corruption) => Err(corruption.into()),
+        },
+    );
+    match walk {
+        Walk::At(place) => {
+            for place in missing {
+                index::write(areas, place, clock::wall_ns());
+            }
+            Ok(Some(place))
         }
-    })
+        Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
 }
 
 /// The mode this producer can really keep up.

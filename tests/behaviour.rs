@@ -101,6 +101,8 @@ use {behaviours, behaviours_of_files, setup};
 
 #[path = "behaviour/attaching.rs"]
 mod attaching;
+#[path = "behaviour/away.rs"]
+mod away;
 #[path = "behaviour/batches.rs"]
 mod batches;
 #[path = "behaviour/deaths.rs"]
@@ -109,12 +111,16 @@ mod deaths;
 mod evictions;
 #[path = "behaviour/gating.rs"]
 mod gating;
+#[path = "behaviour/leftovers.rs"]
+mod leftovers;
 #[path = "behaviour/names.rs"]
 mod names;
 #[path = "behaviour/overruns.rs"]
 mod overruns;
 #[path = "behaviour/receiving.rs"]
 mod receiving;
+#[path = "behaviour/returns.rs"]
+mod returns;
 #[path = "behaviour/sending.rs"]
 mod sending;
 #[path = "behaviour/takeover.rs"]

@@ -85,8 +85,8 @@ fn level(bytes: &mut [u8]) {
         }
     }
     for slot in [CONTROL + 256, CONTROL + 768] {
-        level_word(bytes, slot + 160, PID);
-        level_word(bytes, slot + 168, TIME);
+        level_word(bytes, slot + 192, PID);
+        level_word(bytes, slot + 200, TIME);
     }
     seal(bytes);
 }
@@ -199,15 +199,15 @@ fn by_the_document() -> Vec<u8> {
     set(&mut bytes, named + 16, 3_000_000_000);
     set(&mut bytes, named + 24, 7_000_000_000);
     bytes[named + 128..named + 134].copy_from_slice(b"golden");
-    set(&mut bytes, named + 160, PID);
-    set(&mut bytes, named + 168, TIME);
+    set(&mut bytes, named + 192, PID);
+    set(&mut bytes, named + 200, TIME);
     account(&mut bytes, named + 256, ORIGIN, FIRST, 0);
     account(&mut bytes, named + 384, LAP + 72, FIRST + 2, 65);
     let lossy = CONTROL + 768;
     set(&mut bytes, lossy, 2 << 8 | 2);
     set(&mut bytes, lossy + 8, ORIGIN);
-    set(&mut bytes, lossy + 160, PID);
-    set(&mut bytes, lossy + 168, TIME);
+    set(&mut bytes, lossy + 192, PID);
+    set(&mut bytes, lossy + 200, TIME);
     account(&mut bytes, lossy + 256, ORIGIN, FIRST, 0);
     account(&mut bytes, lossy + 384, ORIGIN, FIRST, 0);
     bytes
@@ -432,6 +432,32 @@ fn losses_stand_where_the_document_says() {
     assert_eq!(cursor & !7, word(&bytes, 4096), "it has caught up");
 }
 
+/// Section 6: when the consumer under a name left, or was found to have been killed.
+#[test]
+fn departures_stand_where_the_document_says() {
+    let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).slots(3));
+    let _producer = ring.producer();
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let left =
+        |slot: usize| word(&std::fs::read(ring.path().unwrap()).unwrap(), CONTROL + 256 + 512 * slot + 208);
+    let named = ring.consumer(&Attach::gated().name("named"));
+    let killed = ring.consumer(&Attach::gated().name("killed"));
+    let nobody = ring.consumer(&Attach::gated());
+    let begin = now();
+    drop(named);
+    ring.kill_consumer(killed);
+    drop(nobody);
+    assert!((begin..=now()).contains(&left(0)), "the one that left");
+    assert_eq!((left(1), left(2)), (0, 0), "the one that was killed, and the one without a name");
+    // Whoever looks for names that are away finds the killed one gone, and notes it.
+    let begin = now();
+    assert_eq!(quoit::forget_away(ring.path().unwrap(), Duration::from_secs(3600)).unwrap(), []);
+    assert!((begin..=now()).contains(&left(1)));
+    let _back = ring.consumer(&Attach::gated().name("killed"));
+    assert_eq!(left(1), 0, "it is back");
+}
+
 /// Section 8: which bytes are locked, as the kernel tells.
 #[test]
 fn locks_stand_where_the_document_says() {
@@ -440,7 +466,7 @@ fn locks_stand_where_the_document_says() {
         let _producer = ring.producer();
         let _zero = ring.consumer(&Attach::lossy());
         let _one = ring.consumer(&Attach::gated().name("näme"));
-        let mut name = [0; 32];
+        let mut name = [0; 64];
         name[..5].copy_from_slice("näme".as_bytes());
         let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)

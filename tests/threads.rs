@@ -147,6 +147,46 @@ fn left_with_a_record_in_hand(backing: Backing) {
     sender.join().unwrap();
 }
 
+/// Consumers that ask to start in the past while claims are filled in place: refused, unless there is nothing before them;
+/// and names that come back, held or not, read nothing that is being written.
+fn started_in_the_past(backing: Backing) {
+    let ring = backing.ring(&Options::new().capacity(CAPACITY).slots(4).gated_only(true));
+    let mut producer = ring.producer();
+    let sender = spawn(move || {
+        let mut sequence = 0;
+        while sequence < RECORDS {
+            let mut claim = producer.claim_deadline(len(sequence), soon()).unwrap();
+            // SAFETY: the other threads keep to the protocol.
+            let slice = unsafe { claim.as_mut_slice() };
+            slice.expect("a gated-only ring").copy_from_slice(&payload(sequence, len(sequence)));
+            sequence = claim.publish() + 1;
+        }
+    });
+    let attaches = [
+        Attach::gated().start(Start::Oldest),
+        Attach::gated().start(Start::Last(3)),
+        Attach::gated().name("away").start(Start::Oldest),
+        Attach::gated().name("held").hold(Duration::from_micros(200)),
+    ];
+    let mut visit = 0;
+    while !sender.is_finished() {
+        visit += 1;
+        let Ok(mut guest) = ring.try_consumer(&attaches[visit % attaches.len()]) else { continue };
+        for _ in 0..1 + visit % 3 {
+            match guest.recv_deadline(soon()) {
+                // SAFETY: the other threads keep to the protocol.
+                Ok(Some(Event::Record(record))) => check(record.sequence(), unsafe { record.as_slice() }),
+                Ok(Some(Event::Lost(loss))) => assert_eq!(loss.cause, LossCause::Away),
+                Ok(Some(other)) => panic!("{other:?}"),
+                Ok(None) => panic!("nothing comes"),
+                Err(RecvError::Closed) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    sender.join().unwrap();
+}
+
 /// Everybody at once, in every policy, asleep and awake.
 fn all_policies(backing: Backing) {
     let ring = backing.ring(&Options::new().capacity(CAPACITY).slots(8));
@@ -253,6 +293,7 @@ macro_rules! on_both {
 on_both!(
     filled_and_lent_in_place,
     left_with_a_record_in_hand,
+    started_in_the_past,
     all_policies,
     coming_and_going,
     handles_move_and_go_together

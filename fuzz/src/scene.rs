@@ -77,7 +77,8 @@ fn bounded<T>(bound: u64, what: &str, call: impl FnOnce() -> T) -> T {
 impl<'a> Scene<'a> {
     pub(super) fn new(ring: &'a Local, capacity: u64, slots: u32, trusted: bool) -> Self {
         let most = (capacity / 2 - 8) as usize;
-        // Twenty attempts; each looks through the index a few times, and twice along a ring of empty records.
+        // A hundred attempts, each of which looks through the index a few times, and sixteen walks along a ring of empty
+        // records in all.
         let attempt = 64 * 40 + capacity / 8 * 10;
         let bound = 25 * attempt + u64::from(slots) * 400;
         Self {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quoit::{
-    Attach, Consumer, ConsumerInfo, Error, Event, Inspector, Local, Loss, LossCause, Observer, Options,
-    Producer, Snapshot, Start,
+    Attach, Consumer, ConsumerInfo, Error, Event, Forgotten, Inspector, Local, Loss, LossCause, Observer,
+    Options, Producer, Snapshot, Start,
 };
 use tempfile::TempDir;
 
@@ -138,17 +138,39 @@ impl Ring {
         }
     }
 
+    pub(crate) fn forget_slot(&self, slot: u32) -> Result<(), Error> {
+        match &self.place {
+            Place::Heap(local, _) => local.forget_slot(slot),
+            Place::File { path, .. } => quoit::forget_slot(path, slot),
+        }
+    }
+
+    pub(crate) fn forget_away(&self, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
+        match &self.place {
+            Place::Heap(local, _) => local.forget_away(away_for),
+            Place::File { path, .. } => quoit::forget_away(path, away_for),
+        }
+    }
+
     /// Leaves the slot of `consumer` exactly as `kill -9` would: its bytes stay what they are, its locks go. Files
     /// only.
     pub(crate) fn kill_consumer(&self, consumer: Consumer) {
-        let file = self.file();
-        let geometry = self.snapshot();
-        let head = (4480 + 32 * geometry.segments).next_multiple_of(4096);
-        let slot = head + 256 + 512 * u64::from(consumer.slot());
+        let (file, slot) = (self.file(), self.slot(consumer.slot()));
         let mut bytes = [0; 512];
         file.read_exact_at(&mut bytes, slot).unwrap();
         drop(consumer);
         file.write_all_at(&bytes, slot).unwrap();
+    }
+
+    /// Where a slot begins in the file.
+    fn slot(&self, number: u32) -> u64 {
+        let head = (4480 + 32 * self.snapshot().segments).next_multiple_of(4096);
+        head + 256 + 512 * u64::from(number)
+    }
+
+    /// Writes a word of a slot, `at` bytes from its start. Files only.
+    pub(crate) fn set_slot(&self, number: u32, at: u64, value: u64) {
+        self.file().write_all_at(&value.to_le_bytes(), self.slot(number) + at).unwrap();
     }
 
     /// Leaves the ring as if its producer had been killed between two records. Files only.

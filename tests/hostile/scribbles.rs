@@ -254,7 +254,7 @@ fn a_producer_alone() {
         }
         let is_held = |number: u64| {
             let slot = at::slot(number);
-            let named = (0..4).any(|word| victim.get(slot + at::NAME + 8 * word) != 0);
+            let named = (0..8).any(|word| victim.get(slot + at::NAME + 8 * word) != 0);
             victim.get(slot + at::STATE) & 0xff == 3 && victim.get(slot + at::HOLD) > 0 && named
         };
         if (0..4).any(is_held) {

@@ -71,6 +71,26 @@ fn a_hold_of_nobody() {
     sends_in_time(&mut producer);
 }
 
+/// A consumer leaves as what it came as, whatever stands in its slot by then: without a name and a hold of its own it
+/// leaves neither.
+#[test]
+fn what_is_scribbled_into_a_slot_goes_with_its_consumer() {
+    let victim = Victim::new();
+    let mut producer = victim.producer();
+    for attach in [Attach::gated(), Attach::lossy()] {
+        let consumer = victim.consumer(attach);
+        let slot = at::slot(u64::from(consumer.slot()));
+        victim.set(slot + at::NAME, u64::from_le_bytes(*b"somebody"));
+        victim.set(slot + at::HOLD, u64::MAX);
+        drop(consumer);
+        assert_eq!(victim.get(slot + at::STATE) & 0xff, 0, "free");
+        for _ in 0..60 {
+            sends_in_time(&mut producer);
+        }
+        victim.newcomers(4);
+    }
+}
+
 /// Every state, known or not, in the slot of a consumer that lives.
 #[test]
 fn states_of_the_living() {
@@ -268,7 +288,7 @@ fn names() {
     let mut producer = victim.producer();
     for garbage in [u64::MAX, 0x8080_8080_8080_8080, 0x0100_0000_0000_0000, 0x6100_0061, 0x0a0a_0a0a] {
         for number in 0..3 {
-            victim.set_all(at::slot(number) + at::NAME..at::slot(number) + at::NAME + 32, garbage);
+            victim.set_all(at::slot(number) + at::NAME..at::slot(number) + at::NAME + 64, garbage);
             victim.set(at::slot(number) + at::STATE, 5);
         }
         // They take their slots up; the rest goes on.

@@ -136,6 +136,7 @@ impl Tally {
             LossCause::Evicted => assert!(self.evicted > 0, "told as eviction before the eviction: {loss:?}"),
             LossCause::Overrun => assert_eq!(self.evicted, 0, "it was evicted: {loss:?}"),
             LossCause::Away => assert!(self.has_been_away, "it was never away: {loss:?}"),
+            LossCause::Attaching => assert!(!self.has_been_away, "it was here before: {loss:?}"),
         }
         self.next = loss.next;
         self.lost += loss.records;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use quoit::{Attach, Error, Event, Loss, LossAccount, LossCause, Start};
+use quoit::{Attach, ConsumerState, Error, Event, Loss, LossAccount, LossCause, Start};
 
 use super::super::common::Oracle;
 use super::world::{Follower, Handle, Outcome, Saved, World};
@@ -108,8 +108,18 @@ impl World {
         prop_assert_eq!(consumer.account(), account);
         let held = saved.as_ref().and_then(|saved| saved.held).filter(|_| policy != Policy::Lossy);
         let released = oracle.next;
+        let slot = consumer.slot();
+        // A gate stands where there is something to read: not before a loss that is still to be told.
+        let opens = saved.is_some() && policy != Policy::Lossy && self.state(slot) != ConsumerState::Gated;
+        // The padding before its next record may be all that is gone.
+        let least = self.least(released) as i64;
+        prop_assert!(!opens || least < self.floor() || untold.is_some(), "a name came back without its gate");
+        prop_assert!(!(policy != Policy::Lossy && untold.is_some()) || opens, "a gate where nothing is left");
+        let began = *self.began.last().unwrap();
+        let recalls = saved.is_some() && self.epoch > 1 && began.wrapping_sub(released) as i64 >= 0;
         self.readers[who] = Some(Follower {
             handle: Handle::Consumer(consumer),
+            slot: Some(slot),
             policy,
             name,
             hold,
@@ -123,15 +133,29 @@ impl World {
             account_released,
             untold,
             copied: 0,
-            only_lost: untold.is_some(),
+            only_lost: untold.is_some() || opens,
+            opens,
+            held_from: (policy != Policy::Lossy && !opens).then_some(self.sent.next()),
+            attached_at: (saved.is_none() && policy != Policy::Lossy).then_some(self.published),
             // Without a gate, what was there when it came was lost by an overrun.
             resumed_at: (saved.is_some() && policy != Policy::Lossy).then_some(self.published),
-            epoch: self.epoch,
+            // Who comes back across a change of producers is told of it.
+            epoch: self.epoch - u64::from(recalls),
         });
         if let Some(name) = name {
             self.away.remove(&name);
         }
         Ok(())
+    }
+
+    fn state(&self, slot: u32) -> ConsumerState {
+        let now = self.ring.snapshot();
+        now.consumers.iter().find(|info| info.slot == slot).expect("it is attached").state
+    }
+
+    /// Below this position everything is gone, counted from the origin.
+    fn floor(&self) -> i64 {
+        self.ring.snapshot().reserve.wrapping_sub(self.origin) as i64 - CAPACITY as i64
     }
 
     pub(crate) fn observe(&mut self, who: usize, start: Where) -> Outcome {
@@ -152,6 +176,7 @@ impl World {
         let next = observer.next_sequence();
         self.readers[who] = Some(Follower {
             handle: Handle::Observer(observer),
+            slot: None,
             policy: Policy::Lossy,
             name: None,
             hold: false,
@@ -165,6 +190,9 @@ impl World {
             untold: None,
             copied: 0,
             only_lost: false,
+            opens: false,
+            held_from: None,
+            attached_at: None,
             resumed_at: None,
             epoch: self.epoch,
         });
@@ -187,6 +215,7 @@ impl World {
             reader.released = reader.oracle.next;
             reader.account_released = reader.account;
         }
+        let may_open = reader.opens && reader.untold.is_none();
         let at = reader.oracle.next;
         let lost_for_sure = (self.most(at) as i64) < floor && at != self.sent.next();
         let intact = self.least(at) as i64 >= floor;
@@ -196,6 +225,19 @@ impl World {
             Handle::Observer(observer) => observer.try_recv(),
         };
         let event = event.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let opened = may_open && {
+            let now = self.ring.snapshot();
+            let slot = reader.slot.unwrap();
+            now.consumers.iter().any(|info| info.slot == slot && info.state == ConsumerState::Gated)
+        };
+        prop_assert!(!may_open || opened || (self.least(at) as i64) < floor, "a gate that stays shut");
+        if opened {
+            reader.opens = false;
+            reader.guard = self.published;
+            reader.held_from = Some(self.sent.next());
+            reader.cursor = self.least(reader.released);
+            reader.resumed_at = Some(self.published);
+        }
         // At least once for every eighth of the ring the cursor is stored.
         let lazy = self.least(reader.released).saturating_sub(CAPACITY / 8);
         reader.cursor = reader.cursor.max(lazy);
@@ -222,15 +264,18 @@ impl World {
             }
             Event::Lost(loss) => {
                 let before = |position: u64| {
-                    reader.untold.is_some() || reader.resumed_at.is_some_and(|at| position < at)
+                    let before = reader.resumed_at.is_some_and(|at| position < at);
+                    reader.untold.is_some() || reader.opens || before
                 };
-                let cause = |away| match (oracle.evictions > 0, away) {
-                    (true, _) => LossCause::Evicted,
-                    (false, true) => LossCause::Away,
-                    (false, false) => LossCause::Overrun,
+                let attaching = |position: u64| reader.attached_at.is_some_and(|at| position < at);
+                let cause = |position| match (oracle.evictions > 0, before(position), attaching(position)) {
+                    (true, ..) => LossCause::Evicted,
+                    (false, true, _) => LossCause::Away,
+                    (false, false, true) => LossCause::Attaching,
+                    (false, false, false) => LossCause::Overrun,
                 };
                 // The reader stood behind or before the padding.
-                let causes = [cause(before(self.least(at))), cause(before(self.most(at)))];
+                let causes = [cause(self.least(at)), cause(self.most(at))];
                 prop_assert!(causes.contains(&loss.cause), "lost by {:?}", loss.cause);
                 match reader.untold.take() {
                     Some(untold) => prop_assert_eq!(*loss, untold),
@@ -240,10 +285,16 @@ impl World {
                         let late = self.least(loss.first) < reader.guard;
                         let evicted = reader.policy == Policy::Brief && oracle.evictions == 1;
                         prop_assert!(
-                            reader.policy == Policy::Lossy || late || evicted,
+                            reader.policy == Policy::Lossy || late || evicted || reader.opens,
                             "a loss behind a gate"
                         );
+                        let held_from = reader.held_from.filter(|_| !evicted);
+                        prop_assert!(
+                            held_from.is_none_or(|held| held.wrapping_sub(loss.next) as i64 >= 0),
+                            "left out what the gate held"
+                        );
                         book(&mut reader.account, loss);
+                        reader.only_lost |= reader.policy != Policy::Lossy && reader.released == loss.first;
                     }
                 }
             }
@@ -286,6 +337,13 @@ impl World {
         }
         let released = reader.released;
         let slot = consumer.slot();
+        if reader.opens && self.state(slot) == ConsumerState::Gated {
+            let (published, next) = (self.published, self.sent.next());
+            let reader = self.readers[who].as_mut().unwrap();
+            reader.opens = false;
+            (reader.guard, reader.held_from, reader.resumed_at) = (published, Some(next), Some(published));
+        }
+        let Some(reader) = &self.readers[who] else { return Ok(()) };
         let account = reader.account_released;
         let least = self.least(released);
         self.readers[who].as_mut().unwrap().cursor = least;
@@ -305,7 +363,7 @@ impl World {
         prop_assert_eq!(info.next_sequence, reader.released);
         prop_assert_eq!(info.lost, reader.account_released);
         prop_assert!(!info.alive);
-        let held = (reader.hold && !evicted).then_some(reader.guard);
+        let held = (reader.hold && !evicted && !reader.opens).then_some(reader.guard);
         self.away.insert(name, Saved { released: reader.released, account: reader.account_released, held });
         Ok(())
     }
@@ -337,6 +395,9 @@ impl World {
 }
 
 fn book(account: &mut LossAccount, loss: &Loss) {
+    if loss.cause == LossCause::Attaching {
+        return;
+    }
     if account.gaps == 0 {
         account.first = loss.first;
     }
@@ -349,5 +410,6 @@ fn book(account: &mut LossAccount, loss: &Loss) {
         LossCause::Overrun => account.overrun += loss.records,
         LossCause::Evicted => account.evicted += loss.records,
         LossCause::Away => account.away += loss.records,
+        LossCause::Attaching => {}
     }
 }

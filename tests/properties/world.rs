@@ -36,6 +36,7 @@ pub(crate) enum Handle {
 /// A reader and what the model knows of it.
 pub(crate) struct Follower {
     pub(crate) handle: Handle,
+    pub(crate) slot: Option<u32>,
     pub(crate) policy: Policy,
     pub(crate) name: Option<usize>,
     pub(crate) hold: bool,
@@ -54,6 +55,12 @@ pub(crate) struct Follower {
     pub(crate) copied: u64,
     /// Nothing was received yet but a loss found on attaching.
     pub(crate) only_lost: bool,
+    /// A gate that is still shut: where it would stand there is nothing to read.
+    pub(crate) opens: bool,
+    /// Sequence of the first record that the gate held for sure when it opened: from here on nothing is left out.
+    pub(crate) held_from: Option<u64>,
+    /// What was published when a gate opened at a place in the past.
+    pub(crate) attached_at: Option<u64>,
     /// What was published when a name resumed: losses from before it are put down to the absence.
     pub(crate) resumed_at: Option<u64>,
     pub(crate) epoch: u64,
@@ -138,7 +145,8 @@ impl World {
 
     pub(crate) fn gates(&self) -> Vec<Gate> {
         let live = self.readers.iter().flatten().filter(|it| {
-            matches!(it.handle, Handle::Consumer(_)) && it.policy != Policy::Lossy && it.oracle.evictions == 0
+            let gated = matches!(it.handle, Handle::Consumer(_)) && it.policy != Policy::Lossy;
+            gated && !it.opens && it.oracle.evictions == 0
         });
         let live = live.map(|it| Gate {
             least: it.cursor,

@@ -74,6 +74,8 @@ impl Ledger {
             LossCause::Overrun => self.overrun += loss.records,
             LossCause::Evicted => self.evicted += loss.records,
             LossCause::Away => self.away += loss.records,
+            // Every consumer of the demo starts at the newest record.
+            LossCause::Attaching => {}
         }
         self.next = loss.next;
         let span = loss.next.wrapping_sub(loss.first);

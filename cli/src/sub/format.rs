@@ -54,6 +54,7 @@ pub(crate) fn cause(cause: LossCause) -> &'static str {
         LossCause::Overrun => "overrun",
         LossCause::Evicted => "evicted",
         LossCause::Away => "away",
+        LossCause::Attaching => "attaching",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quoit::Loss;
+use quoit::{Loss, LossCause};
 
 use super::format::cause;
 use crate::output::say;
@@ -45,6 +45,11 @@ impl Tally {
 
     /// Counts a loss; says it at once, unless one was told a moment ago: then [`tell`](Self::tell) will.
     pub(crate) fn loss(&mut self, loss: &Loss) {
+        if loss.cause == LossCause::Attaching {
+            // Where a start in the past leads to is found out on the way; it is no loss.
+            say(format_args!("starting at sequence {}: what was before is gone", loss.next));
+            return;
+        }
         self.lost += loss.records;
         self.lost_bytes += loss.bytes;
         self.gaps += 1;

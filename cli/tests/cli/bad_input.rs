@@ -122,7 +122,7 @@ fn options_that_make_no_sense() {
     place.run("create RING/below/nothing", b"").assert_code(3);
     assert!(!place.ring.exists());
     place.run("create RING", b"").assert_code(0);
-    let name = "x".repeat(33);
+    let name = "x".repeat(64);
     place
         .run(&format!("sub RING --name {name}"), b"")
         .assert_code(2)
