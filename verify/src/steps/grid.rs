@@ -6,7 +6,7 @@ use quoit::{Attach, Start, WaitMode};
 
 use super::making::{Making, corpse};
 use super::oracle::{footprint, payload};
-use super::states::{CAPACITY, LONG, Live, Name, Shape, State, state};
+use super::states::{BEGINNINGS, CAPACITY, LONG, Live, Name, Shape, State, state};
 
 /// A closed ring of so many bytes.
 fn filled(bytes: u64) -> impl Fn(&mut Making) {
@@ -188,6 +188,24 @@ fn names() -> Vec<State> {
             m.name("b", &c, false);
             corpse(c);
             m.send_many(&mut p, 3, 24);
+        })
+        .producing(),
+        // A victim that dies in the middle of its name, in the slot before theirs, leaves what may be taken for one of them.
+        state("names-begin-alike", |m| {
+            let mut p = m.producer();
+            let guest = m.consumer(&Attach::lossy());
+            let names = BEGINNINGS.map(|name| {
+                let attach = Attach::gated().name(name).hold_forever();
+                (name, m.consumer(&attach))
+            });
+            m.send_many(&mut p, 8, 40);
+            for (received, (name, mut c)) in (4..).zip(names) {
+                m.receive(&mut c, received);
+                c.release();
+                m.name(name, &c, true);
+                drop(c);
+            }
+            drop(guest);
         })
         .producing(),
         state("name-evicted", |m| {

@@ -4,7 +4,7 @@ use quoit::Start;
 
 use super::ops::{Act, Look, Op, Policy, Role, Size};
 use super::oracle::{Sent, after};
-use super::states::{Live, Notes, Shape, State};
+use super::states::{Live, Notes, Shape, State, VICTIM};
 
 /// How an operation goes in one state.
 #[derive(Clone, Debug)]
@@ -32,8 +32,6 @@ pub(crate) fn tail(sequence: u64) -> usize {
 
 /// Where the sleep of a consumer is interrupted: with a producer alive it takes its time.
 const SLEEPS: [&str; 6] = ["empty", "half", "laps", "spin", "half-dead", "name-away"];
-
-const VICTIM: &str = "the victim, named in four words";
 
 /// The position that nobody may claim past, if there is a gate that stays.
 fn limit(state: &State, notes: &Notes, sent: &Sent) -> Option<u64> {
@@ -158,6 +156,9 @@ impl Op {
             Act::Release(_) => (4, 3),
             _ => (0, 0),
         };
+        if gated_only && start > 0 {
+            return None;
+        }
         if self.act == Act::Receive(policy, Look::Lapped) {
             let held = notes.names.iter().any(|name| name.held);
             let stuck = state.live.iter().any(|live| matches!(live, Live::Sleeper));

@@ -260,7 +260,8 @@ impl<'a> Scene<'a> {
     fn read_afresh(&mut self) -> Result<()> {
         let mut follower;
         if self.gated_only {
-            let mut reader = Consumer::open(&self.ring.path, &Attach::gated().start(Start::Oldest))?;
+            // Nobody may start in the past here.
+            let mut reader = Consumer::open(&self.ring.path, &Attach::gated())?;
             follower = Follower::new(reader.next_sequence(), false);
             reader.catch_up(&self.sent, &mut follower)?;
         } else {

@@ -108,6 +108,10 @@ pub(crate) struct Notes {
 /// A long name: the slot has it in four words.
 pub(crate) const LONG: &str = "the consumer with the long name!";
 
+/// The victim's own name, where it has one; and names that it begins with, each to the end of a word of the slot.
+pub(crate) const VICTIM: &str = "the victim, named in four words";
+pub(super) const BEGINNINGS: [&str; 2] = ["the victim, name", "the vict"];
+
 pub(super) fn state(name: impl Into<String>, make: impl Fn(&mut Making) + 'static) -> State {
     State {
         name: name.into(),
