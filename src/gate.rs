@@ -384,10 +384,10 @@ impl Seat {
     /// From here on it misses nothing that is published: it has looked at `published` for the last time before it reads.
     pub(crate) fn say_attached(&self, areas: Areas<'_>, terms: &Terms) {
         let attached_ns = &areas.slots[self.number as usize].who.attached_ns;
-        // [G6] Release. Pairs with [G6'] in `producer_attached.rs`.
+        // [G8] Release. Pairs with [G8'] in `producer_attached.rs`.
         // Orders: the attach's look at `published` before what a producer publishes that waited for this.
         // Without it: a consumer that was waited for starts behind the record that it was waited for with.
-        attached_ns.store(terms.now_ns.max(1), at!(G6_ATTACHED, Release));
+        attached_ns.store(terms.now_ns.max(1), at!(G8_ATTACHED, Release));
     }
 
     pub(crate) fn stored(&self) -> Place {

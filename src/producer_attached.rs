@@ -51,10 +51,10 @@ impl Producer {
     fn attached<'a>(&'a self, is_one: impl Fn(&Slot) -> bool + 'a) -> impl Iterator<Item = u32> + 'a {
         let slots = (0..).zip(self.region.areas().slots);
         slots.filter_map(move |(number, slot)| {
-            // [G6'] Acquire. Pairs with [G6] in `gate.rs`.
-            // Orders: see [G6]; and who attached before the look at its name.
-            // Without it: see [G6].
-            let attached_ns = slot.who.attached_ns.load(at!(G6_IS_ATTACHED, Acquire));
+            // [G8'] Acquire. Pairs with [G8] in `gate.rs`.
+            // Orders: see [G8]; and who attached before the look at its name.
+            // Without it: see [G8].
+            let attached_ns = slot.who.attached_ns.load(at!(G8_IS_ATTACHED, Acquire));
             let has_place =
                 matches!(gate::state(slot), Some(SlotState::Lossy | SlotState::Gated | SlotState::Evicted));
             let is_attached = attached_ns != 0 && has_place && is_one(slot);
