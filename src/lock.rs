@@ -175,8 +175,11 @@ mod ofd {
         match set(file, &range(libc::F_WRLCK, PRODUCER_BYTE, 0)) {
             Ok(()) => Ok(Attempt::Locked),
             Err(Errno::EAGAIN | Errno::EACCES) => {
-                let found = in_the_way(file, range(libc::F_RDLCK, PRODUCER_BYTE, 0))?;
-                let by_readers = libc::c_int::from(found.l_type) == libc::F_UNLCK;
+                // Whoever was in the way may have let go by now: only a read lock that is there says so.
+                let any = in_the_way(file, range(libc::F_WRLCK, PRODUCER_BYTE, 0))?;
+                let writer = in_the_way(file, range(libc::F_RDLCK, PRODUCER_BYTE, 0))?;
+                let by_readers = libc::c_int::from(any.l_type) == libc::F_RDLCK
+                    && libc::c_int::from(writer.l_type) == libc::F_UNLCK;
                 Ok(if by_readers { Attempt::ReadLocked } else { Attempt::Held })
             }
             Err(errno) => Err(errno.into()),
