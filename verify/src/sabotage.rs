@@ -261,10 +261,11 @@ impl Tree {
                 if output.status.success() {
                     return Ok(None);
                 }
-                let text = String::from_utf8_lossy(&output.stdout);
-                let failed =
-                    text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-                let failed = failed.map(shortened).map(Some);
+                let failed = failed_test(
+                    &String::from_utf8_lossy(&output.stdout),
+                    &String::from_utf8_lossy(&output.stderr),
+                );
+                let failed = failed.map(|name| Some(shortened(&name)));
                 failed.with_context(|| format!("ended without a failed test: {}", last_lines(&output.stdout)))
             }
         }
@@ -315,6 +316,16 @@ fn shortened(text: &str) -> String {
     kept.chars().take(160).collect()
 }
 
+/// The first test that failed, or that its own watchdog ended for never coming back.
+fn failed_test(stdout: &str, stderr: &str) -> Option<String> {
+    let failed = stdout.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    let hung = || {
+        let told = stderr.lines().find_map(|line| line.strip_suffix("; ending the whole run"))?;
+        told.split_once(": ").map(|(_, hung)| hung)
+    };
+    failed.or_else(hung).map(str::to_owned)
+}
+
 fn last_lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<&str> = text.lines().rev().take(8).collect();
@@ -323,7 +334,16 @@ fn last_lines(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{alone, shortened};
+    use super::{alone, failed_test, shortened};
+
+    #[test]
+    fn a_failure_has_the_name_of_its_test() {
+        let out = "test a::b ... ok\ntest a::c ... FAILED\n";
+        assert_eq!(failed_test(out, "").as_deref(), Some("a::c"));
+        let told = "running\nbehaviour: a::d: hangs; ending the whole run\n";
+        assert_eq!(failed_test("test a::b ... ok\n", told).as_deref(), Some("a::d: hangs"));
+        assert_eq!(failed_test("test a::b ... ok\n", "error: a crash"), None);
+    }
 
     #[test]
     fn one_at_a_time() {
