@@ -96,10 +96,13 @@ fn time_outs_are_not_cut_short(setup: Setup) {
 
 /// Sleeps come in slices of a tenth of a second, and naps in up to 20 ms; the last one is as long as is left.
 fn a_sleep_ends_at_its_deadline(setup: Setup) {
-    const MOST: Duration = Duration::from_millis(20);
+    const MOST: Duration = Duration::from_millis(10);
+    // After that much a nap would last longer than the shortest time-out, and than `MOST` beside it.
+    const SILENCE: Duration = Duration::from_millis(240);
     for (mode, ring) in rings(setup) {
         let _producer = ring.producer();
         for (who, mut receiver) in receivers(&ring) {
+            assert!(receiver.recv_timeout(SILENCE).unwrap().is_none());
             let longer_than_a_slice = if mode == WaitMode::Membarrier { 130 } else { 13 };
             for timeout in [1, 3, longer_than_a_slice].map(Duration::from_millis) {
                 let late = |_| {

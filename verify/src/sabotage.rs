@@ -321,9 +321,11 @@ fn failed_test(stdout: &str, stderr: &str) -> Option<String> {
     let failed = stdout.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
     let hung = || {
         let told = stderr.lines().find_map(|line| line.strip_suffix("; ending the whole run"))?;
-        told.split_once(": ").map(|(_, hung)| hung)
+        // The name of the test, behind that of its file where that is told too.
+        let (name, _) = told.split_once(": hangs")?;
+        Some(format!("{}: hangs", name.rsplit(": ").next().unwrap_or(name)))
     };
-    failed.or_else(hung).map(str::to_owned)
+    failed.map(str::to_owned).or_else(hung)
 }
 
 fn last_lines(text: &[u8]) -> String {
@@ -342,6 +344,8 @@ mod tests {
         assert_eq!(failed_test(out, "").as_deref(), Some("a::c"));
         let told = "running\nbehaviour: a::d: hangs; ending the whole run\n";
         assert_eq!(failed_test("test a::b ... ok\n", told).as_deref(), Some("a::d: hangs"));
+        let told = "a::e: hangs after 60 s; ending the whole run\n";
+        assert_eq!(failed_test("", told).as_deref(), Some("a::e: hangs"));
         assert_eq!(failed_test("test a::b ... ok\n", "error: a crash"), None);
     }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Error, Event, Observer, Producer, RecvError, SendError};
+use quoit::{
+    Attach, Consumer, ConsumerState, Error, Event, Inspector, Observer, Producer, RecvError, SendError,
+};
 
 use super::ops::{Act, Look, Op, Policy, Role};
 use super::oracle::{Follower, Reader, Sent, payload};
@@ -107,6 +109,14 @@ impl Victim<'_> {
         }
     }
 
+    /// The slots whose gates are furthest back: a producer without room names one of them.
+    fn slowest(&self) -> Vec<u32> {
+        let snapshot = Inspector::open(&self.path).and_then(|inspector| inspector.snapshot()).expect("look");
+        let gated = || snapshot.consumers.iter().filter(|each| each.state == ConsumerState::Gated);
+        let most = gated().map(|each| each.lag_bytes).max();
+        gated().filter(|each| Some(each.lag_bytes) == most).map(|each| each.slot).collect()
+    }
+
     fn produce(mut self) {
         if self.op.act == Act::TakeOver {
             mark();
@@ -165,14 +175,16 @@ impl Victim<'_> {
                 assert_eq!(published, publish.then_some(last));
             }
             Act::Refused => {
+                let slowest = self.slowest();
                 mark();
                 let sent = producer.try_send(&records[0]);
                 mark();
-                assert!(matches!(sent, Err(SendError::Full { .. })), "{sent:?}");
+                assert!(matches!(sent, Err(SendError::Full { slot }) if slowest.contains(&slot)), "{sent:?}");
             }
             Act::Evict => {
-                let refused = producer.try_send(&records[0]);
-                assert!(matches!(refused, Err(SendError::Full { .. })), "{refused:?}");
+                let (slowest, refused) = (self.slowest(), producer.try_send(&records[0]));
+                let is_named = matches!(refused, Err(SendError::Full { slot }) if slowest.contains(&slot));
+                assert!(is_named, "{refused:?}");
                 std::thread::sleep(Duration::from_micros(10));
                 mark();
                 let sent = producer.try_send(&records[0]);
@@ -181,10 +193,12 @@ impl Victim<'_> {
             }
             Act::WaitForSpace => {
                 producer.set_spins(0);
+                let slowest = self.slowest();
                 mark();
                 let sent = producer.send_deadline(&records[0], Instant::now() + A_WHILE);
                 mark();
-                assert!(matches!(sent, Err(SendError::TimedOut { .. })), "{sent:?}");
+                let is_named = matches!(sent, Err(SendError::TimedOut { slot }) if slowest.contains(&slot));
+                assert!(is_named, "{sent:?}");
             }
             Act::Close => {
                 mark();
