@@ -27,6 +27,12 @@ fn has_python() -> bool {
     found
 }
 
+/// Runs a script that ends at an interrupt also where this test was started with interrupts ignored, as shells start
+/// what they put into the background.
+const HEARS_INTERRUPTS: &str = "import os, signal, sys; \
+                                signal.signal(signal.SIGINT, signal.SIG_DFL); \
+                                os.execvp('python3', ['python3'] + sys.argv[1:])";
+
 /// The script at work, and what it has said so far, held against the oracle.
 struct Script {
     child: Child,
@@ -54,7 +60,7 @@ impl Script {
         let script = stage.file("observe.py");
         std::fs::write(&script, SCRIPT).expect("write the script");
         let mut command = Command::new("python3");
-        command.arg(script).arg(ring).arg("--hex").args(args);
+        command.args(["-c", HEARS_INTERRUPTS]).arg(script).arg(ring).arg("--hex").args(args);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("start python3");
         let out = BufReader::new(child.stdout.take().expect("its output"));
         let (sender, lines) = channel();
