@@ -1,5 +1,8 @@
 //! `quoit demo` as somebody sees it who has just cloned the repository, and what it leaves behind: nothing.
 
+#[path = "cli/hangups.rs"]
+mod hangups;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn demo(seconds: u64) -> Child {
+    hangups::reach_commands();
     Command::new(env!("CARGO_BIN_EXE_quoit"))
         .args(["demo", "--plain", "--seconds", &seconds.to_string()])
         .stdin(Stdio::null())

@@ -5,6 +5,7 @@ mod descriptors;
 mod documents;
 mod ends;
 mod gone;
+mod hangups;
 mod memory;
 mod numbers;
 mod policies;

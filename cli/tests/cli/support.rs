@@ -57,6 +57,7 @@ impl Place {
 
     /// Starts the command in the background.
     pub(crate) fn spawn(&self, line: &str, stdin: Stdio, stdout: Stdio) -> Process {
+        crate::hangups::reach_commands();
         let child = Command::new(env!("CARGO_BIN_EXE_quoit"))
             .args(self.arguments(line))
             .current_dir(self.dir.path())
@@ -71,6 +72,7 @@ impl Place {
     /// Runs a shell's script to its end, in the directory of the ring; QUOIT stands for the command, RING for the ring.
     pub(crate) fn shell(&self, script: &str) -> Ran {
         let quoted = |path: &Path| format!("'{}'", path.display());
+        crate::hangups::reach_commands();
         let text = script.replace("QUOIT", &quoted(Path::new(env!("CARGO_BIN_EXE_quoit"))));
         let child = Command::new("sh")
             .args(["-c", &text.replace("RING", &quoted(&self.ring))])
