@@ -8,14 +8,15 @@
 //!
 //! Each area starts at a multiple of the alignment and is mapped on its own with the least rights.
 
+use crate::atomics::{AtomicU64, FutexWord, Word};
 use crate::error::Error;
-use crate::sync::{AtomicU64, FutexWord, Word};
+#[cfg(not(loom))]
+pub(crate) use crate::limits::{MAJOR, MINOR};
+pub(crate) use crate::limits::{MAX_CAPACITY, MIN_CAPACITY};
+use crate::wait::mode::WaitMode;
 
 /// `quoit\r\n` and a byte that no text file starts a line with; as a little-endian word.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"quoit\r\n\x1a");
-/// Readers refuse another major version, and a minor version newer than theirs.
-pub(crate) const MAJOR: u32 = 1;
-pub(crate) const MINOR: u32 = 0;
 /// Reads as this number only on a machine of the same byte order.
 pub(crate) const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
 
@@ -40,10 +41,6 @@ pub(crate) const NAME_BYTES: usize = if cfg!(loom) { 16 } else { 64 };
 /// Bytes of the longest name.
 pub(crate) const NAME_MOST: usize = NAME_BYTES - 1;
 
-/// Smallest capacity in bytes. The models need rings of a few words.
-pub(crate) const MIN_CAPACITY: u64 = if cfg!(loom) { 64 } else { 4096 };
-/// Largest capacity in bytes (1 TiB).
-pub(crate) const MAX_CAPACITY: u64 = 1 << 40;
 /// Bytes of a huge page, and the largest alignment.
 pub(crate) const HUGE_PAGE: u64 = 2 << 20;
 /// Most consumer slots of one ring.
@@ -92,38 +89,6 @@ pub(crate) mod option {
     pub(crate) const TIMED: u64 = 1 << 4;
     pub(crate) const KNOWN: u64 = EXPRESS | GATED_ONLY | WAIT_MASK;
     const _: () = assert!(KNOWN & TIMED == 0);
-}
-
-/// How consumers and the producer sleep on a ring, fixed when it is created.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WaitMode {
-    /// Publishing costs nothing extra; a consumer about to sleep makes the kernel run the barrier on the
-    /// producer's processor (`membarrier`). The default. A producer on a kernel without it uses `Fence`.
-    #[default]
-    Membarrier,
-    /// A full fence on every publish. For producers on isolated cores that no sleeping reader may interrupt.
-    Fence,
-    /// Nobody announces sleep: the producer never looks, and waiting is busy polling or timed naps.
-    Spin,
-}
-
-impl WaitMode {
-    pub(crate) fn to_bits(self) -> u64 {
-        match self {
-            Self::Membarrier => 0,
-            Self::Fence => 1,
-            Self::Spin => 2,
-        }
-    }
-
-    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
-        match bits {
-            0 => Some(Self::Membarrier),
-            1 => Some(Self::Fence),
-            2 => Some(Self::Spin),
-            _ => None,
-        }
-    }
 }
 
 /// `published` and the express copy. Written by the producer, read by everybody.

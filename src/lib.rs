@@ -159,18 +159,20 @@
 //!
 //! # The source
 //!
-//! A file uses its own layer and those below it, never one above. `unsafe` is in `region.rs` and `copy.rs` alone.
+//! Folders are floors: a file names its own floor and those below it, never one above; a test holds them to it.
+//! `unsafe` is in `memory/region.rs` and `atomics/copy.rs` alone. From the top:
 //!
-//! | layer | files |
+//! | floor | files |
 //! |---|---|
-//! | handles | `producer` (`producer_space`: without space; `producer_attached`: waiting for consumers) `claim`, after `takeover` · `consumer` `observer`, over `receive` (`receive_drain`: many at a time; `receive_wait`: the next one, or the end; `receive_gate`: the gate) · `attach` (where to start) · `names` `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
-//! | blocking | `wait` (sleep and wake) · `futex` (the system calls) |
-//! | protocol | `ring` (the overview; places) · `writer` (publish) · `reader` (read; `copies`: several at a look; `stride`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `patience` (when to look) · `pace` (when to copy twice) |
-//! | mapping | `region` (maps, and all that is unsafe about them; `region_hold`: its locks) · `memory` (pages faulted in, locked, huge, on a node; `pages`: measured) · `bus` (the guard against SIGBUS) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
-//! | format | `layout` (every byte) · `identity` (the first page) · `error` (`error/`: its parts) |
-//! | ground | `sync` (the only door to atomics) · `copy` (words to bytes) · `clock`; `delays` in the build with delays |
+//! | `ring/` | the handles: `producer/` (`space`: without space; `attached`: waiting for consumers), `claim`, after `takeover` · `consumer`, `observer`, over `receive/` (`drain`: many at a time; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
+//! | `memory/` | `region` (maps, and all that is unsafe about them; `hold`: its locks) · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus` (the guard against truncation) · `identity` (the first page) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
+//! | `layout` | every byte of the file |
+//! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
+//! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `meddle` in builds of their own |
+//! | `error/`, `limits` | what can go wrong, and what to do about it |
 //!
-//! Start with the head of `ring.rs`. `docs/format.md` is the file format in prose.
+//! Start with the head of `ring/protocol/mod.rs`. `docs/format.md` is the file format in prose.
 
 #![cfg_attr(loom, allow(dead_code, reason = "the models have no files"))]
 
@@ -187,95 +189,44 @@ struct Readme;
 )))]
 compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 only");
 
+mod atomics;
+mod error;
+mod layout;
+mod limits;
+mod memory;
+mod ring;
+mod wait;
+
+pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]
-mod arrival;
-mod attach;
-mod blocker;
+pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
-mod bus;
-mod claim;
-mod clock;
-mod consumer;
+pub use memory::sigbus::guard_against_truncation;
+pub use ring::attach::{Attach, Start};
+pub use ring::blocker::{Blocker, Life};
+pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
+pub use ring::consumer::Consumer;
+pub use ring::evict::Evicted;
 #[cfg(not(loom))]
-mod control_group;
-mod copies;
-mod copy;
+pub use ring::evict::evict;
+pub use ring::forget::Forgotten;
+#[cfg(not(loom))]
+pub use ring::forget::{forget, forget_away, forget_slot};
+pub use ring::inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
+pub use ring::local::Local;
+pub use ring::observer::Observer;
+pub use ring::options::Options;
+pub use ring::producer::Producer;
+pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
+#[cfg(not(loom))]
+pub use ring::sealed::Sealed;
+pub use wait::mode::WaitMode;
+
 #[cfg(quoit_delays)]
 #[doc(hidden)]
-pub mod delays;
-#[cfg(not(loom))]
-mod draft;
-mod error;
-mod evict;
-#[cfg(not(loom))]
-mod file;
-#[cfg(not(loom))]
-mod filesystem;
-mod forget;
-#[cfg(not(loom))]
-mod fork;
-mod futex;
-mod gate;
-mod identity;
-mod index;
-mod inspect;
-mod layout;
-mod local;
-mod lock;
+pub use atomics::delays;
 #[cfg(meddled)]
-pub mod meddle;
-#[cfg(not(loom))]
-mod memory;
-mod names;
-mod observer;
-mod options;
-mod pace;
-mod patience;
-mod pressure;
-mod producer;
-mod reader;
-mod receive;
-mod record;
-#[cfg(not(loom))]
-mod region;
-#[cfg(loom)]
-#[path = "region_loom.rs"]
-mod region;
-mod ring;
-#[cfg(not(loom))]
-mod room;
-#[cfg(not(loom))]
-mod sealed;
-mod stride;
-mod sync;
-mod takeover;
-mod wait;
-mod writer;
-
-pub use attach::{Attach, Start};
-pub use blocker::{Blocker, Life};
-#[cfg(not(loom))]
-pub use bus::guard_against_truncation;
-pub use claim::{Batch, BatchClaim, Claim, OutOfClaim};
-pub use consumer::Consumer;
-pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
-pub use evict::Evicted;
-#[cfg(not(loom))]
-pub use evict::evict;
-pub use forget::Forgotten;
-#[cfg(not(loom))]
-pub use forget::{forget, forget_away, forget_slot};
-pub use inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
-pub use layout::WaitMode;
-pub use local::Local;
-#[cfg(not(loom))]
-pub use memory::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
-pub use observer::Observer;
-pub use options::Options;
-pub use producer::Producer;
-pub use record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
-#[cfg(not(loom))]
-pub use sealed::Sealed;
+pub use ring::meddle;
 
 /// What the models can do that processes do to each other.
 #[cfg(loom)]
@@ -283,33 +234,33 @@ pub use sealed::Sealed;
 pub mod fate {
     /// Runs `work`, killed just before its `stores`-th store (from 0). `None`: it died.
     pub fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
-        crate::sync::crash_after(stores, work)
+        crate::atomics::crash_after(stores, work)
     }
 
     /// Begins a run of a model at time 0.
     pub fn restart_clock() {
-        crate::clock::restart();
+        crate::wait::clock::restart();
     }
 
     /// Whether `membarrier` is refused to producers that open a ring from now on.
     pub fn refuse_barriers(refused: bool) {
-        crate::futex::refuse_barriers(refused);
+        crate::wait::futex::refuse_barriers(refused);
     }
 
     /// Whether somebody is marked as asleep until there is space.
     pub fn is_space_armed(ring: &crate::Local) -> bool {
-        ring.share().is_ok_and(|region| crate::wait::is_armed(&region.areas().control.space.word))
+        ring.share().is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
     }
 
     /// Leaves the mark of a producer that was killed asleep until there is space.
     pub fn arm_space(ring: &crate::Local) {
         if let Ok(region) = ring.share() {
-            crate::wait::sleep(&region.areas().control.space.word, |_| true, || true, 0);
+            crate::wait::doorbell::sleep(&region.areas().control.space.word, |_| true, || true, 0);
         }
     }
 
     /// Kills the owner of a handle: its locks go, and nothing else happens.
     pub fn kill<T>(handle: T) {
-        crate::sync::crash_after(0, move || drop(handle));
+        crate::atomics::crash_after(0, move || drop(handle));
     }
 }

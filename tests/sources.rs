@@ -155,7 +155,8 @@ fn the_scanner_tells_code_from_words() {
 /// The door, and what no build of the library has: `delays.rs` and `meddle.rs` stand between an access and its site
 /// in builds of their own.
 fn is_at_the_door(source: &&Source) -> bool {
-    ["src/sync.rs", "src/delays.rs", "src/meddle.rs"].contains(&source.name.as_str())
+    ["src/atomics/mod.rs", "src/atomics/delays.rs", "src/atomics/meddle.rs", "src/ring/meddle.rs"]
+        .contains(&source.name.as_str())
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn atomics_come_through_one_door() {
             }
         }
     }
-    none("atomics past src/sync.rs", &found);
+    none("atomics past src/atomics/mod.rs", &found);
 }
 
 /// The arguments of every call of a method, with their brackets.
@@ -212,7 +213,7 @@ fn every_access_names_its_site() {
             for arguments in calls(&code, method) {
                 seen += 1;
                 // `copy.rs` picks one of two loads for one site.
-                let is_chosen = source.name == "src/copy.rs" && arguments == "(ordering)";
+                let is_chosen = source.name == "src/atomics/copy.rs" && arguments == "(ordering)";
                 if own_sites(arguments) != orderings && !is_chosen {
                     found.push(format!("{}: .{method}{arguments}", source.name));
                 }
@@ -439,15 +440,82 @@ fn the_document_lists_every_mutant() {
     assert_eq!(listed.len(), expected.len(), "mutants without a row, or rows without a mutant");
 }
 
+/// Floors of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
+const FLOORS: [&str; 9] =
+    ["limits", "error", "atomics", "wait", "layout", "memory", "ring/protocol", "ring", "lib"];
+
+/// The floor of a file or of a module, both as paths with slashes.
+fn floor(path: &str) -> Option<usize> {
+    let is_on =
+        |floor: &str| path == floor || path.strip_prefix(floor).is_some_and(|rest| rest.starts_with('/'));
+    FLOORS.iter().position(|floor| is_on(floor))
+}
+
+/// What stands in the way of a file that names this module. `protocol` does not know where its memory comes from.
+fn may_name(from: &str, named: &str) -> bool {
+    let (Some(own), Some(other)) = (floor(from), floor(named)) else { return false };
+    other <= own && !(FLOORS[own] == "ring/protocol" && FLOORS[other] == "memory")
+}
+
+/// Every module that `code` names from the root of the library, as a path with slashes.
+fn named_modules(code: &str) -> Vec<String> {
+    code.match_indices("crate::")
+        .map(|(at, root)| {
+            let rest = &code[at + root.len()..];
+            let end =
+                rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == ':')).unwrap_or(rest.len());
+            rest[..end].trim_end_matches(':').replace("::", "/")
+        })
+        // A name that begins with a capital is a public one, for the unit tests.
+        .filter(|named| !named.is_empty())
+        .collect()
+}
+
+#[test]
+fn floors_are_read() {
+    assert_eq!(
+        (floor("ring/protocol/gate"), floor("ring/attach"), floor("ringing")),
+        (Some(6), Some(7), None)
+    );
+    assert!(may_name("ring/attach", "memory/lock") && may_name("wait/futex", "wait/clock"));
+    assert!(!may_name("memory/lock", "ring/attach") && !may_name("ring/protocol/gate", "ring/attach"));
+    assert!(!may_name("ring/protocol/gate", "memory/lock") && !may_name("ring/attach", "nowhere"));
+    assert_eq!(
+        named_modules("use crate::wait::clock; $crate::atomics::at crate::{x} crate::Y"),
+        ["wait/clock", "atomics/at"]
+    );
+}
+
+#[test]
+fn folders_are_floors() {
+    let (mut found, mut seen) = (Vec::new(), 0);
+    for source in sources() {
+        let path = source.name.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+        assert!(floor(path).is_some(), "{} is on no floor", source.name);
+        // Unit tests use whatever they need to make what they test.
+        let code = source.code.split("mod tests {").next().unwrap();
+        for named in named_modules(code) {
+            seen += 1;
+            if path != "lib" && !may_name(path, &named) {
+                found.push(format!("{} names {named}", source.name));
+            }
+        }
+    }
+    assert!(seen > 200, "only {seen} names: the scan is blind");
+    none("arrows upwards", &found);
+}
+
 #[test]
 fn unsafe_code_is_in_two_files() {
     let mut found = Vec::new();
     for source in sources() {
         let blocks: Vec<_> = words(&source.code, "unsafe").collect();
         match source.name.as_str() {
-            "src/region.rs" | "src/copy.rs" => assert!(!blocks.is_empty(), "{} has moved", source.name),
+            "src/memory/region.rs" | "src/atomics/copy.rs" => {
+                assert!(!blocks.is_empty(), "{} has moved", source.name)
+            }
             // One `unsafe fn` each, which hands its contract on to `copy.rs`.
-            "src/claim.rs" | "src/record.rs" => {
+            "src/ring/claim.rs" | "src/ring/protocol/record.rs" => {
                 for at in &blocks {
                     let is_fn =
                         source.code[..*at].ends_with("pub ") && source.code[*at..].starts_with("unsafe fn ");
@@ -464,7 +532,7 @@ fn unsafe_code_is_in_two_files() {
             }
         }
     }
-    none("unsafe code outside src/region.rs and src/copy.rs", &found);
+    none("unsafe code outside src/memory/region.rs and src/atomics/copy.rs", &found);
 }
 
 #[test]
@@ -472,7 +540,7 @@ fn no_cursor_is_called_head_or_tail() {
     let mut found = Vec::new();
     // The head is an area of the file; `copy.rs` speaks of the tail of a byte string.
     for source in sources() {
-        if source.name != "src/copy.rs" {
+        if source.name != "src/atomics/copy.rs" {
             found.extend(words(&source.code, "tail").map(|at| place(&source, at)));
         }
         for at in words(&source.code, "head") {

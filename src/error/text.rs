@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::fault::{FORKED, TRUNCATED};
 use super::{Error, Rights, Shortage};
-use crate::layout::{MAX_CAPACITY, MIN_CAPACITY};
+use crate::limits::{MAX_CAPACITY, MIN_CAPACITY};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,9 +95,9 @@ impl fmt::Display for Error {
                 "{}: format version {major}.{minor}, and this build reads {}.0 to {}.{}; use the quoit it was \
                  made with, or create the ring anew",
                 path.display(),
-                crate::layout::MAJOR,
-                crate::layout::MAJOR,
-                crate::layout::MINOR
+                crate::limits::MAJOR,
+                crate::limits::MAJOR,
+                crate::limits::MINOR
             ),
             Self::Foreign { path, what } => write!(
                 f,

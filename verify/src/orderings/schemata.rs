@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use super::catalogue::{self, Mutant};
 use crate::outcome::root;
 
-/// The switch, added to the copy's `sync.rs`.
+/// The switch, added to the copy's `atomics/mod.rs`.
 const SWITCH: &str = r#"
 /// Is this the mutant that runs? `?`: none, but every place that is reached is printed.
 pub(crate) fn mutated(name: &'static str) -> bool {
@@ -129,8 +129,10 @@ fn render(text: &str, range: Range<usize>, edits: &[Edit]) -> String {
         let statements = text[edit.place.clone()].ends_with([';', '}']);
         rendered.push_str(if statements { "" } else { "(" });
         for (name, mutated) in &edit.mutants {
-            rendered
-                .push_str(&format!("if crate::sync::mutated(\"{name}\") {{\n{}\n}} else ", mutated.trim()));
+            rendered.push_str(&format!(
+                "if crate::atomics::mutated(\"{name}\") {{\n{}\n}} else ",
+                mutated.trim()
+            ));
         }
         rendered.push_str(&format!("{{\n{original}\n}}"));
         rendered.push_str(if statements { "" } else { ")" });
@@ -149,7 +151,7 @@ impl Copy {
             let mut edits = self.edits.get(file).cloned().unwrap_or_default();
             edits.sort_by_key(|edit| (edit.place.start, std::cmp::Reverse(edit.place.end)));
             let mut text = render(text, 0..text.len(), &edits);
-            if file == "sync.rs" {
+            if file == "atomics/mod.rs" {
                 text.push_str(SWITCH);
             }
             keep(&folder.join("src").join(file), &text)?;

@@ -1,0 +1,790 @@
+//! Copies between the ring's words and private bytes. All of the library's copying is here.
+//!
+//! A reader that can be overwritten loads words that the producer may be storing at that moment, and finds out
+//! afterwards. Rust allows that for atomic accesses of one size only. So payload is stored and loaded as whole,
+//! aligned 8-byte words, Relaxed; the fences around the copy order it, never the copy itself. A `memcpy`,
+//! volatile bytes, or `rep movsb` (no promise above one byte) would be data races.
+//!
+//! Compilers do not merge such accesses, so long payloads, and words of short ones that the producer stores in pairs, are
+//! moved by inline assembly. Assembly has to do what some Rust program could have done; this one does relaxed 8-byte loads
+//! or stores, each word once, in some order.
+//! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
+//! moves as whole words is documented for 16 bytes on processors with AVX, and only observed for 32 bytes, and
+//! for 16 on older processors; nobody is known to have seen otherwise. Private bytes are nobody else's: there
+//! vectors are unaligned, and a last partial word may overlap the one before.
+//!
+//! Miri, loom, ThreadSanitizer and other processors take the word loop; a test compares all of them with the plainest copy.
+#![allow(unsafe_code)]
+
+use core::mem::MaybeUninit;
+
+use self::vector::{read_long, store_pairs, write_long};
+use crate::atomics::Word;
+
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
+
+/// Copies of this many bytes and more go through vector registers. Measured: they begin to pay at about 200 bytes
+/// where lengths repeat, at about 500 where they follow no pattern (more branches to guess wrong). At most 256:
+/// `unrolled` counts to 31 words.
+const LONG: usize = 256;
+
+/// Stores `bytes` into `words` from the first; the rest of the last word touched becomes zero. Copies what fits.
+#[inline(always)]
+pub(crate) fn write(words: &[Word], bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(bytes_in(words))];
+    if bytes.len() < LONG {
+        // SAFETY: `bytes` has just been cut to what `words` holds.
+        unsafe { write_short(words, bytes) };
+    } else {
+        write_long(words, bytes);
+    }
+}
+
+/// As `write`, in a place of its own: for callers that are copied to many places, and do not come here often.
+#[inline(never)]
+pub(crate) fn write_apart(words: &[Word], bytes: &[u8]) {
+    write(words, bytes);
+}
+
+/// Stores `bytes` into the first of both, and calls `between` after `first` has them, but for a last partial word, and
+/// before `second` has any. Copies what fits both. Cheaper than two copies, of what is short.
+#[inline(always)]
+pub(crate) fn write_twice(first: &[Word], second: &[Word], bytes: &[u8], between: impl Fn()) {
+    let bytes = &bytes[..bytes.len().min(bytes_in(first)).min(bytes_in(second))];
+    let (chunks, tail) = bytes.as_chunks::<WORD>();
+    macro_rules! straight {
+        ($($words:literal)*) => {
+            match chunks.len() {
+                $($words => {
+                    // SAFETY: `bytes` has just been cut to what `first` holds.
+                    unsafe { put::<$words>(first, chunks) };
+                    between();
+                    // SAFETY: and to what `second` holds.
+                    unsafe { put::<$words>(second, chunks) };
+                })*
+                _ => {
+                    write_plain(first, chunks.as_flattened());
+                    between();
+                    write_plain(second, chunks.as_flattened());
+                }
+            }
+        };
+    }
+    straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    if !tail.is_empty() {
+        write_tail(first.get(chunks.len()..).unwrap_or_default(), bytes);
+        write_tail(second.get(chunks.len()..).unwrap_or_default(), bytes);
+    }
+}
+
+/// Stores the first `N` chunks, two at a time where that makes whole 16 bytes of the ring. While the other side's cache
+/// has the ring's lines every store waits for one, and a processor has room for some fifty that wait: with half the
+/// stores, twice the lines are on their way at once.
+///
+/// # Safety
+///
+/// There are as many of both.
+#[inline(always)]
+unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
+    let alone = |at: usize| {
+        // SAFETY: `at` is below `N`, and there are as many words, says the caller.
+        let word = unsafe { words.get_unchecked(at) };
+        // SAFETY: as above.
+        let chunk = unsafe { chunks.get_unchecked(at) };
+        store(word, u64::from_le_bytes(*chunk));
+    };
+    if N < 2 {
+        (0..N).for_each(alone);
+    } else if words.as_ptr().addr() & WORD == 0 {
+        // SAFETY: there are `N / 2` pairs of both, and the first word is at a boundary.
+        unsafe { store_pairs(words, chunks, N / 2) };
+        (N / 2 * 2..N).for_each(alone);
+    } else {
+        alone(0);
+        // SAFETY: there are at least two of both, says the caller, and so for the next line.
+        let words_left = unsafe { words.get_unchecked(1..) };
+        // SAFETY: as above.
+        let chunks_left = unsafe { chunks.get_unchecked(1..) };
+        // SAFETY: there are `(N - 1) / 2` pairs left of both, and the word they begin with is at a boundary.
+        unsafe { store_pairs(words_left, chunks_left, (N - 1) / 2) };
+        (1 + (N - 1) / 2 * 2..N).for_each(alone);
+    }
+}
+
+/// Copies the first bytes of `words` into `out`; cut to what `words` holds. `gated`: nobody may overwrite them.
+#[inline(always)]
+pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
+    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
+    // SAFETY: the same bytes, borrowed for as long; `fill` stores initialised bytes only.
+    let out = unsafe { &mut *out };
+    fill(words, out, gated);
+}
+
+/// Appends the first `len` bytes of `words` to `out`; cut to what `words` holds.
+#[inline]
+pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: bool) {
+    let len = len.min(bytes_in(words));
+    out.reserve(len);
+    let filled = fill(words, &mut out.spare_capacity_mut()[..len], gated);
+    let end = out.len() + filled;
+    // SAFETY: bytes below the old length were initialised, and the `filled` ones that follow just have been.
+    unsafe { out.set_len(end) };
+}
+
+/// Overwrites the bytes at `offset` and leaves those around them alone. Copies what fits. Only for words that are
+/// the caller's to write: the partial words at both ends are loaded, changed and stored.
+pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
+    let words = words.get(offset / WORD..).unwrap_or_default();
+    let inside = offset % WORD;
+    let (words, bytes) = if inside == 0 {
+        (words, bytes)
+    } else {
+        let (first, bytes) = bytes.split_at(bytes.len().min(WORD - inside));
+        merge(words, inside, first);
+        (words.get(1..).unwrap_or_default(), bytes)
+    };
+    let (whole, last) = bytes.split_at(bytes.len() / WORD * WORD);
+    write(words, whole);
+    merge(words.get(whole.len() / WORD..).unwrap_or_default(), 0, last);
+}
+
+/// The first `len` bytes of `words` as a slice; cut to what `words` holds.
+///
+/// # Safety
+///
+/// As long as the slice lives nobody writes the words, in this process or another.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) unsafe fn slice(words: &[Word], len: usize) -> &[u8] {
+    let len = len.min(bytes_in(words));
+    // SAFETY: initialised memory, borrowed for as long as the words; that no byte changes, says the caller.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), len) }
+}
+
+/// The first `len` bytes of `words` as a slice to write to; cut to what `words` holds.
+///
+/// # Safety
+///
+/// As long as the slice lives nobody touches the words in any other way, in this process or another: no reader
+/// either that would find out afterwards that it was overwritten.
+#[cfg(not(loom))]
+#[inline]
+#[allow(clippy::mut_from_ref, reason = "words can be written through a shared reference, as any atomic")]
+pub(crate) unsafe fn slice_mut(words: &[Word], len: usize) -> &mut [u8] {
+    let len = len.min(bytes_in(words));
+    // SAFETY: initialised memory, borrowed for as long as the words. They are atomics, so a pointer taken from a
+    // shared reference to them may write; that nobody else touches them meanwhile, says the caller.
+    unsafe { core::slice::from_raw_parts_mut(words.as_ptr().cast_mut().cast(), len) }
+}
+
+/// Asks the processor for the cache line of a word that will be read soon. It is no access: nothing follows from it.
+#[inline(always)]
+pub(crate) fn will_read(word: &Word) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch has no effect that a program can see, and every processor with SSE has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = word;
+}
+
+/// Asks the processor for the cache line of a word that will be written soon, to write to it. It is no access: nothing
+/// follows from it.
+#[inline(always)]
+pub(crate) fn will_write(word: &Word) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // SAFETY: a prefetch has no effect that a program can see; a processor that does not have it does nothing.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) core::ptr::from_ref(word), options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    let _ = word;
+}
+
+#[inline(always)]
+fn bytes_in(words: &[Word]) -> usize {
+    words.len() * WORD
+}
+
+#[inline(always)]
+fn store(word: &Word, value: u64) {
+    word.store(value, at!(W2_PAYLOAD, Relaxed));
+}
+
+#[inline(always)]
+fn load(word: &Word, gated: bool) -> u64 {
+    let ordering = at!(R2_PAYLOAD, Relaxed);
+    if gated { word.load_gated(ordering) } else { word.load(ordering) }
+}
+
+/// Puts `bytes` into the first of `words` at byte `inside`, where they do fit.
+fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
+    let Some(word) = words.first() else { return };
+    if bytes.is_empty() {
+        return;
+    }
+    let mut value = load(word, false).to_le_bytes();
+    for (to, from) in value.iter_mut().skip(inside).zip(bytes) {
+        *to = *from;
+    }
+    store(word, u64::from_le_bytes(value));
+}
+
+/// Calls `copy` for each number below `count`, in order; `count` is less than 32. Straight code either way: for what an
+/// express copy holds behind one jump, which is the same for records of the same length; beyond that by powers of
+/// two, behind five branches.
+#[inline(always)]
+fn unrolled(count: usize, mut copy: impl FnMut(usize)) {
+    macro_rules! straight {
+        ($($words:literal)*) => {
+            match count {
+                $($words => (0..$words).for_each(&mut copy),)*
+                _ => by_powers(count, copy),
+            }
+        };
+    }
+    straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+}
+
+#[inline(always)]
+fn by_powers(count: usize, mut copy: impl FnMut(usize)) {
+    let at = step::<16>(count, 0, &mut copy);
+    let at = step::<8>(count, at, &mut copy);
+    let at = step::<4>(count, at, &mut copy);
+    let at = step::<2>(count, at, &mut copy);
+    step::<1>(count, at, &mut copy);
+}
+
+#[inline(always)]
+fn step<const N: usize>(count: usize, at: usize, copy: &mut impl FnMut(usize)) -> usize {
+    if count & N == 0 {
+        return at;
+    }
+    for i in 0..N {
+        copy(at + i);
+    }
+    at + N
+}
+
+/// The plain word loop.
+#[inline(always)]
+fn write_plain(words: &[Word], bytes: &[u8]) {
+    let (chunks, _) = bytes.as_chunks();
+    for (word, chunk) in words.iter().zip(chunks) {
+        store(word, u64::from_le_bytes(*chunk));
+    }
+    write_tail(words.get(chunks.len()..).unwrap_or_default(), bytes);
+}
+
+/// The word loop for fewer than `LONG` bytes.
+///
+/// # Safety
+///
+/// `words` holds at least `bytes.len()` bytes.
+#[inline(always)]
+unsafe fn write_short(words: &[Word], bytes: &[u8]) {
+    let (chunks, _) = bytes.as_chunks();
+    macro_rules! straight {
+        ($($words:literal)*) => {
+            match chunks.len() {
+                // SAFETY: there are as many words as chunks, says the caller.
+                $($words => unsafe { put::<$words>(words, chunks) },)*
+                count => by_powers(count, |at| {
+                    // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+                    let word = unsafe { words.get_unchecked(at) };
+                    // SAFETY: as above.
+                    let chunk = unsafe { chunks.get_unchecked(at) };
+                    store(word, u64::from_le_bytes(*chunk));
+                }),
+            }
+        };
+    }
+    straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    // SAFETY: there are as many words as chunks, says the caller.
+    let rest = unsafe { words.get_unchecked(chunks.len()..) };
+    write_tail(rest, bytes);
+}
+
+/// Stores the 0 to 7 bytes after the last whole word of `bytes` into the first of `words`, with zeros after them.
+/// No loop over bytes.
+#[inline(always)]
+fn write_tail(words: &[Word], bytes: &[u8]) {
+    let tail = bytes.as_chunks::<WORD>().1;
+    let len = tail.len();
+    if len == 0 {
+        return;
+    }
+    let Some(word) = words.first() else { return };
+    let value = if let Some(last) = bytes.last_chunk() {
+        // Loads the bytes before the tail along with it, and shifts them out.
+        u64::from_le_bytes(*last) >> (8 * (WORD - len))
+    } else if let (Some(low), Some(high)) = (tail.first_chunk(), tail.last_chunk()) {
+        // Two halves, which overlap in the same values.
+        u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << (8 * (len - 4))
+    } else {
+        // One to three bytes: the first, the middle one and the last are all there are.
+        let byte = |at: usize| u64::from(tail[at]) << (8 * at);
+        byte(0) | byte(len / 2) | byte(len - 1)
+    };
+    store(word, value);
+}
+
+/// Fills `out`, cut to what `words` holds. Returns how many bytes that were.
+#[inline(always)]
+fn fill(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) -> usize {
+    let len = out.len().min(bytes_in(words));
+    let out = &mut out[..len];
+    if len < LONG {
+        // SAFETY: `out` has just been cut to what `words` holds.
+        unsafe { read_short(words, out, gated) };
+    } else {
+        read_long(words, out, gated);
+    }
+    len
+}
+
+/// The plain word loop.
+#[inline(always)]
+fn read_plain(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
+    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    let rest = words.get(chunks.len()..).unwrap_or_default();
+    let mut last = 0;
+    for (word, chunk) in words.iter().zip(chunks) {
+        last = load(word, gated);
+        chunk.write_copy_of_slice(&last.to_le_bytes());
+    }
+    read_tail(rest, out, last, gated);
+}
+
+/// The word loop for fewer than `LONG` bytes.
+///
+/// # Safety
+///
+/// `words` holds at least `out.len()` bytes.
+#[inline]
+unsafe fn read_short(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
+    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    let mut last = 0;
+    unrolled(chunks.len(), |at| {
+        // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+        let word = unsafe { words.get_unchecked(at) };
+        // SAFETY: as above.
+        let chunk = unsafe { chunks.get_unchecked_mut(at) };
+        last = load(word, gated);
+        chunk.write_copy_of_slice(&last.to_le_bytes());
+    });
+    // SAFETY: there are as many words as chunks, says the caller.
+    let rest = unsafe { words.get_unchecked(chunks.len()..) };
+    read_tail(rest, out, last, gated);
+}
+
+/// Fills the 0 to 7 bytes after the last whole word of `out` from the first of `words`. `before`: the value of the
+/// word before, if `out` has one.
+#[inline(always)]
+fn read_tail(words: &[Word], out: &mut [MaybeUninit<u8>], before: u64, gated: bool) {
+    let len = out.len() % WORD;
+    if len == 0 {
+        return;
+    }
+    let Some(word) = words.first() else { return };
+    let value = load(word, gated);
+    if let Some(end) = out.last_chunk_mut::<WORD>() {
+        // Eight bytes at once, the first few of which are there already and are repeated.
+        let joined = before >> (8 * len) | value << (8 * (WORD - len));
+        end.write_copy_of_slice(&joined.to_le_bytes());
+    } else if let Some(low) = out.first_chunk_mut::<4>() {
+        low.write_copy_of_slice(&(value as u32).to_le_bytes());
+        if let Some(high) = out.last_chunk_mut::<4>() {
+            high.write_copy_of_slice(&((value >> (8 * (len - 4))) as u32).to_le_bytes());
+        }
+    } else {
+        for at in [0, len / 2, len - 1] {
+            out[at].write((value >> (8 * at)) as u8);
+        }
+    }
+}
+
+/// Without vectors a long copy is a plain one.
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan)))))]
+mod vector {
+    use super::WORD;
+    pub(super) use super::{read_plain as read_long, write_plain as write_long};
+    use crate::atomics::Word;
+
+    /// Stores the first `count` pairs of chunks.
+    ///
+    /// # Safety
+    ///
+    /// There are as many of both.
+    #[inline(always)]
+    pub(super) unsafe fn store_pairs(words: &[Word], chunks: &[[u8; WORD]], count: usize) {
+        for (word, chunk) in words.iter().zip(chunks).take(2 * count) {
+            super::store(word, u64::from_le_bytes(*chunk));
+        }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan))))]
+mod vector {
+    use core::arch::asm;
+    use core::mem::MaybeUninit;
+
+    use super::{WORD, read_plain, store, write_tail};
+    use crate::atomics::Word;
+
+    /// Widths of a vector in bytes. Every processor has SSE.
+    pub(super) const AVX: usize = 32;
+    pub(super) const SSE: usize = 16;
+
+    /// Stores the first `count` pairs of chunks, at most six. Every processor has these instructions. The payload is loaded
+    /// word by word: what its owner wrote a moment ago comes straight out of the store buffer then, and a vector over two
+    /// such words would have to wait until everything stored before them has left it.
+    ///
+    /// # Safety
+    ///
+    /// There are as many of both, and the first word is at a boundary of 16 bytes.
+    #[inline(always)]
+    pub(super) unsafe fn store_pairs(words: &[Word], chunks: &[[u8; WORD]], count: usize) {
+        macro_rules! pairs {
+            ($($at:literal)*) => {
+                // SAFETY: touches the bytes of as many pairs at both ends, each once, as the caller allows; no stack.
+                // Words are atomics: a pointer from a shared reference to them may write.
+                unsafe {
+                    asm!(
+                        $(
+                            concat!("movq {pair}, qword ptr [{from} + ", $at, "]"),
+                            concat!("movhps {pair}, qword ptr [{from} + ", $at, " + 8]"),
+                            concat!("movdqa [{to} + ", $at, "], {pair}"),
+                        )*
+                        pair = out(xmm_reg) _,
+                        from = in(reg) chunks.as_ptr(),
+                        to = in(reg) words.as_ptr(),
+                        options(nostack, preserves_flags),
+                    );
+                }
+            };
+        }
+        match count {
+            0 => {}
+            1 => pairs!(0),
+            2 => pairs!(0 16),
+            3 => pairs!(0 16 32),
+            4 => pairs!(0 16 32 48),
+            5 => pairs!(0 16 32 48 64),
+            _ => pairs!(0 16 32 48 64 80),
+        }
+    }
+
+    /// Defines a copy of `bytes` bytes through four vector registers.
+    ///
+    /// All vector registers count as changed: `vzeroupper` clears the upper halves of every one, so that SSE code
+    /// after it need not wait for them.
+    macro_rules! define_moves {
+        ($name:ident, $load:literal, $store:literal, $register:literal, $width:literal, $end:literal) => {
+            /// # Safety
+            ///
+            /// `from` can be read and `to` written for `bytes` bytes, a multiple of the vector's width; the ring's
+            /// side of the two is aligned to that width.
+            #[inline(always)]
+            unsafe fn $name(from: *const u8, to: *mut u8, bytes: usize) {
+                // SAFETY: touches the `bytes` bytes at both ends, each once, as the caller allows; no stack.
+                unsafe {
+                    asm!(
+                        concat!("sub {n}, 4*", $width),
+                        "jb 3f",
+                        ".p2align 4",
+                        "2:",
+                        concat!($load, " ", $register, "0, [{from}]"),
+                        concat!($load, " ", $register, "1, [{from} + ", $width, "]"),
+                        concat!($load, " ", $register, "2, [{from} + 2*", $width, "]"),
+                        concat!($load, " ", $register, "3, [{from} + 3*", $width, "]"),
+                        concat!($store, " [{to}], ", $register, "0"),
+                        concat!($store, " [{to} + ", $width, "], ", $register, "1"),
+                        concat!($store, " [{to} + 2*", $width, "], ", $register, "2"),
+                        concat!($store, " [{to} + 3*", $width, "], ", $register, "3"),
+                        concat!("add {from}, 4*", $width),
+                        concat!("add {to}, 4*", $width),
+                        concat!("sub {n}, 4*", $width),
+                        "jae 2b",
+                        // The lower bits of n still tell what is left: two vectors or none, then one or none.
+                        "3:",
+                        concat!("test {n:e}, 2*", $width),
+                        "jz 4f",
+                        concat!($load, " ", $register, "0, [{from}]"),
+                        concat!($load, " ", $register, "1, [{from} + ", $width, "]"),
+                        concat!($store, " [{to}], ", $register, "0"),
+                        concat!($store, " [{to} + ", $width, "], ", $register, "1"),
+                        concat!("add {from}, 2*", $width),
+                        concat!("add {to}, 2*", $width),
+                        "4:",
+                        concat!("test {n:e}, ", $width),
+                        "jz 5f",
+                        concat!($load, " ", $register, "0, [{from}]"),
+                        concat!($store, " [{to}], ", $register, "0"),
+                        "5:",
+                        $end,
+                        n = inout(reg) bytes => _,
+                        from = inout(reg) from => _,
+                        to = inout(reg) to => _,
+                        out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                        out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                        out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                        out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                        options(nostack),
+                    );
+                }
+            }
+        };
+    }
+
+    define_moves!(store_avx, "vmovdqu", "vmovdqa", "ymm", "32", "vzeroupper");
+    define_moves!(store_sse, "movdqu", "movdqa", "xmm", "16", "");
+    define_moves!(load_avx, "vmovdqa", "vmovdqu", "ymm", "32", "vzeroupper");
+    define_moves!(load_sse, "movdqa", "movdqu", "xmm", "16", "");
+
+    /// Divides a copy of `len` bytes, at least one vector: the bytes before the ring's first boundary of a vector,
+    /// and those in whole vectors from there.
+    #[inline(always)]
+    fn divide<const WIDTH: usize>(words: &[Word], len: usize) -> (usize, usize) {
+        let before = words.as_ptr().addr().wrapping_neg() & (WIDTH - WORD);
+        (before, (len - before) & !(WIDTH - 1))
+    }
+
+    #[inline(never)]
+    pub(super) fn write_long(words: &[Word], bytes: &[u8]) {
+        if std::arch::is_x86_feature_detected!("avx") {
+            write::<AVX>(words, bytes);
+        } else {
+            write::<SSE>(words, bytes);
+        }
+    }
+
+    /// `bytes` fit into `words` and fill a vector; the processor has vectors of this width.
+    #[inline(always)]
+    pub(super) fn write<const WIDTH: usize>(words: &[Word], bytes: &[u8]) {
+        let (before, moved) = divide::<WIDTH>(words, bytes.len());
+        let (first, bytes) = bytes.split_at(before);
+        let (bytes, last) = bytes.split_at(moved);
+        let (ring_first, words) = words.split_at(before / WORD);
+        let (words, ring_last) = words.split_at(moved / WORD);
+        write_first(ring_first, first);
+        let to = words.as_ptr().cast_mut().cast();
+        if WIDTH == AVX {
+            // SAFETY: `bytes` and `words` are `moved` bytes each, in whole vectors, and `words` starts at a
+            // boundary. Words are atomics: a pointer from a shared reference to them may write.
+            unsafe { store_avx(bytes.as_ptr(), to, moved) };
+        } else {
+            // SAFETY: as above.
+            unsafe { store_sse(bytes.as_ptr(), to, moved) };
+        }
+        write_last(ring_last, last);
+    }
+
+    /// Stores fewer words than a vector has, up to a boundary of one. No loop.
+    #[inline(always)]
+    fn write_first(words: &[Word], bytes: &[u8]) {
+        let chunks = bytes.as_chunks::<WORD>().0;
+        let odd = chunks.len() & 1;
+        if odd == 1 {
+            store(&words[0], u64::from_le_bytes(chunks[0]));
+        }
+        if chunks.len() & 2 == 2 {
+            let (words, chunks) = (&words[odd..][..2], &chunks[odd..][..2]);
+            // SAFETY: two of both, up to a boundary of more than their bytes.
+            unsafe { store_pairs(words, chunks, 1) };
+        }
+    }
+
+    /// Stores fewer bytes than a vector has, from a boundary of one. No loop.
+    #[inline(always)]
+    fn write_last(words: &[Word], bytes: &[u8]) {
+        let chunks = bytes.as_chunks::<WORD>().0;
+        let even = chunks.len() & 2;
+        if even == 2 {
+            // SAFETY: two of both, from a boundary of more than their bytes.
+            unsafe { store_pairs(&words[..2], &chunks[..2], 1) };
+        }
+        if chunks.len() & 1 == 1 {
+            store(&words[even], u64::from_le_bytes(chunks[even]));
+        }
+        write_tail(&words[chunks.len()..], bytes);
+    }
+
+    #[inline(never)]
+    pub(super) fn read_long(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
+        if std::arch::is_x86_feature_detected!("avx") {
+            read::<AVX>(words, out, gated);
+        } else {
+            read::<SSE>(words, out, gated);
+        }
+    }
+
+    /// `words` holds as much as `out`, which takes a vector; the processor has vectors of this width.
+    #[inline(always)]
+    pub(super) fn read<const WIDTH: usize>(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
+        let (before, moved) = divide::<WIDTH>(words, out.len());
+        let (first, out) = out.split_at_mut(before);
+        let (out, last) = out.split_at_mut(moved);
+        let (ring_first, words) = words.split_at(before / WORD);
+        let (words, ring_last) = words.split_at(moved / WORD);
+        read_plain(ring_first, first, gated);
+        let from = words.as_ptr().cast();
+        if WIDTH == AVX {
+            // SAFETY: `out` and `words` are `moved` bytes each, in whole vectors, and `words` starts at a boundary.
+            unsafe { load_avx(from, out.as_mut_ptr().cast(), moved) };
+        } else {
+            // SAFETY: as above.
+            unsafe { load_sse(from, out.as_mut_ptr().cast(), moved) };
+        }
+        read_plain(ring_last, last, gated);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    type Write = fn(&[Word], &[u8]);
+    type Read = fn(&[Word], &mut [MaybeUninit<u8>]);
+
+    const WRITES: &[(Write, core::ops::Range<usize>)] = &[
+        (|words, bytes| write(words, bytes), 0..usize::MAX),
+        (|words, bytes| write_plain(words, bytes), 0..usize::MAX),
+        (|words, bytes| write_long(words, bytes), 32..usize::MAX),
+        #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]
+        (vector::write::<{ vector::SSE }>, 32..usize::MAX),
+    ];
+
+    const READS: &[(Read, core::ops::Range<usize>)] = &[
+        (|words, out| assert_eq!(fill(words, out, false), out.len()), 0..usize::MAX),
+        (|words, out| assert_eq!(fill(words, out, true), out.len()), 0..usize::MAX),
+        (|words, out| read_plain(words, out, false), 0..usize::MAX),
+        (|words, out| read_long(words, out, false), 32..usize::MAX),
+        #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]
+        (|words, out| vector::read::<{ vector::SSE }>(words, out, false), 32..usize::MAX),
+    ];
+
+    fn random(len: usize, seed: usize) -> Vec<u8> {
+        let mut state = seed as u64;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        core::iter::repeat_with(next).take(len).collect()
+    }
+
+    fn ring(words: usize) -> Box<[Word]> {
+        let bytes = random(words * WORD, 99);
+        let values: Box<[u64]> = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
+        // SAFETY: a word has the layout of the integer in it, and nothing else points to the box.
+        unsafe { Box::from_raw(Box::into_raw(values) as *mut [Word]) }
+    }
+
+    fn contents(words: &[Word]) -> Vec<u8> {
+        words.iter().flat_map(|word| load(word, true).to_le_bytes()).collect()
+    }
+
+    /// Every length up to 600 and a few long ones, each at every place a word can have in a vector.
+    fn cases() -> impl Iterator<Item = (usize, usize)> {
+        let (step, longest) = if cfg!(miri) { (37, 2000) } else { (1, 65_537) };
+        let lengths = (0..=600).step_by(step).chain([1000, 1024, longest - 1, longest]);
+        lengths.flat_map(|len| (4..8).map(move |first| (len, first)))
+    }
+
+    #[test]
+    fn every_way_to_write_stores_the_same() {
+        for (len, first) in cases() {
+            let bytes = &random(len + 3, len)[len % 4..][..len];
+            for (write, lengths) in WRITES.iter().filter(|(_, lengths)| lengths.contains(&len)) {
+                let words = ring(len / WORD + 12);
+                let mut expected = contents(&words);
+                let end = first * WORD + len;
+                expected[first * WORD..end].copy_from_slice(bytes);
+                expected[end..end.next_multiple_of(WORD)].fill(0);
+                write(&words[first..], bytes);
+                assert_eq!(contents(&words), expected, "{len} bytes at word {first}, {lengths:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_copies_are_whole() {
+        for (len, first) in cases().filter(|(len, _)| *len <= 200) {
+            for second in 4..6 {
+                let (bytes, both) = (random(len, len), [ring(40), ring(40)]);
+                let begun = core::cell::Cell::new(false);
+                write_twice(&both[0][first..], &both[1][second..], &bytes, || begun.set(true));
+                assert!(begun.get());
+                for (words, at) in both.iter().zip([first, second]) {
+                    let mut expected = contents(&ring(40));
+                    let end = at * WORD + len;
+                    expected[at * WORD..end].copy_from_slice(&bytes);
+                    expected[end..end.next_multiple_of(WORD)].fill(0);
+                    assert_eq!(contents(words), expected, "{len} bytes at word {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_read_loads_the_same() {
+        for (len, first) in cases() {
+            let words = ring(len / WORD + 12);
+            let before = random(len + 20, 7);
+            for (read, lengths) in READS.iter().filter(|(_, lengths)| lengths.contains(&len)) {
+                let mut out: Vec<MaybeUninit<u8>> = before.iter().copied().map(MaybeUninit::new).collect();
+                let at = 3 + len % 9;
+                read(&words[first..], &mut out[at..at + len]);
+                // SAFETY: all of them were made from initialised bytes.
+                let out: Vec<u8> = out.iter().map(|byte| unsafe { byte.assume_init() }).collect();
+                let mut expected = before.clone();
+                expected[at..at + len].copy_from_slice(&contents(&words)[first * WORD..][..len]);
+                assert_eq!(out, expected, "{len} bytes at word {first}, {lengths:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn write_at_changes_its_bytes_only() {
+        let longest = if cfg!(miri) { 20 } else { 60 };
+        for (offset, len) in (0..=longest).flat_map(|offset| (0..=longest).map(move |len| (offset, len))) {
+            let (words, bytes) = (ring(10), random(len, offset));
+            let mut expected = contents(&words);
+            let end = (offset + len).min(80);
+            expected[offset..end].copy_from_slice(&bytes[..end - offset]);
+            write_at(&words, offset, &bytes);
+            assert_eq!(contents(&words), expected, "{len} bytes at {offset}");
+        }
+        write_at(&ring(10), usize::MAX, &[1]);
+    }
+
+    #[test]
+    fn copies_what_fits() {
+        for count in [0, 1, 2, 31, 32, 33, 200] {
+            let (words, bytes) = (ring(count + 1), random(count * WORD + 5, count));
+            let after = contents(&words[count..]);
+            write(&words[..count], &bytes);
+            assert_eq!(contents(&words), [&bytes[..count * WORD], &after].concat());
+            let mut out = vec![7; count * WORD + 5];
+            read(&words[..count], &mut out, false);
+            assert_eq!(out, [&bytes[..count * WORD], &[7; 5]].concat());
+            let mut out = vec![1, 2, 3];
+            read_vec(&words[..count], usize::MAX, &mut out, true);
+            assert_eq!(out, [&[1, 2, 3], &bytes[..count * WORD]].concat());
+        }
+    }
+
+    #[test]
+    fn slices_show_the_words() {
+        let words = ring(4);
+        // SAFETY: nobody else has the words, and the slice is gone with the line.
+        unsafe { slice_mut(&words, 13) }.fill(9);
+        let expected = contents(&words);
+        assert_eq!(expected[..13], [9; 13]);
+        // SAFETY: nobody writes.
+        assert_eq!(unsafe { slice(&words, 99) }, expected);
+    }
+}

@@ -1,0 +1,260 @@
+//! Ring files that are there: what is checked before one is mapped, and whether a path still leads to it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, pread, retry_on_intr};
+
+use crate::error::{Error, Rights};
+use crate::layout::{IDENTITY_BYTES, identity};
+use crate::memory::filesystem;
+use crate::memory::fork::Descriptor;
+use crate::memory::identity::{FileNumber, Identity};
+use crate::memory::lock;
+
+/// How a handle maps a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everything read-write.
+    Producer,
+    /// Head and data read-only, control read-write.
+    Consumer,
+    /// Everything read-only, the descriptor too.
+    Observer,
+}
+
+/// Whose files will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owners {
+    /// Everybody's.
+    Any,
+    /// Those of this user, and of root, who can do anything anyway.
+    Trusted,
+}
+
+/// Opens the ring at `path` and checks everything about it that does not change.
+pub(crate) fn open(path: &Path, access: Access, owners: Owners) -> Result<(Descriptor, Identity), Error> {
+    let file = Descriptor::open(|| open_file(path, access))?;
+    let identity = examine(file.as_fd(), path, owners)?;
+    Ok((file, identity))
+}
+
+fn examine(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity, Error> {
+    let stat = stat(file, path)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(Error::NotRegular { path: path.into(), kind: kind_name(kind) });
+    }
+    let is_trusted = stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw();
+    if owners == Owners::Trusted && !is_trusted {
+        return Err(Error::ForeignOwner { path: path.into(), rights: rights(&stat) });
+    }
+    filesystem::check(file, path)?;
+    let bytes = stat.st_size as u64;
+    let page = read_identity(file, path, bytes)?;
+    let identity = Identity::decode(&page, path)?;
+    let geometry = &identity.geometry;
+    if !geometry.alignment.is_multiple_of(rustix::param::page_size() as u64) {
+        return Err(Error::Foreign { path: path.into(), what: "page size" });
+    }
+    let expected = geometry.file_bytes();
+    if bytes != expected {
+        return Err(Error::WrongSize { path: path.into(), bytes, expected });
+    }
+    // `st_blocks` counts units of 512 bytes, whatever the file system's blocks.
+    if (stat.st_blocks as u64).saturating_mul(512) < bytes {
+        return Err(Error::Sparse { path: path.into() });
+    }
+    let boot = boot_id();
+    // Some containers have a boot id of their own, so the locks are asked as well: they do not outlive a boot.
+    if boot != 0 && identity.boot_id != 0 && boot != identity.boot_id && !is_in_use(file, path)? {
+        return Err(Error::EarlierBoot { path: path.into() });
+    }
+    // After that: a machine that is started anew may number its devices anew.
+    if !identity.file.is_of(&FileNumber::of(file).map_err(|errno| refusal(path, ASK_WHICH, errno))?) {
+        return Err(Error::Copied { path: path.into() });
+    }
+    if nameless(file, path)? {
+        return Err(Error::NotFound { path: path.into() });
+    }
+    Ok(identity)
+}
+
+/// What is asked of the system where it is to tell one file from another.
+pub(crate) const ASK_WHICH: &str = "ask which file it is";
+
+/// Does a participant hold a lock on the ring?
+fn is_in_use(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
+    let action = "ask for locks";
+    lock::has_participants(file).map_err(|source| Error::Io { path: path.into(), action, source })
+}
+
+/// Removes the ring at `path` if it is a leftover of an earlier boot that nobody uses. Whatever was there, it may be
+/// something else by the time this returns.
+///
+/// Of several that do so at once, one removes it: the lock that keeps everybody else off it, participants too, is of
+/// the file, and who has it looks once more whether the path still leads there.
+pub(crate) fn remove_leftover(path: &Path, owners: Owners) -> Result<(), Error> {
+    let file = Descriptor::open(|| open_file(path, Access::Producer))?;
+    match examine(file.as_fd(), path, owners) {
+        Err(Error::EarlierBoot { .. }) => {}
+        other => return other.map(drop),
+    }
+    let action = "lock the leftover of an earlier boot";
+    let locked = lock::try_lock_all(file.as_fd());
+    match locked.map_err(|source| Error::Io { path: path.into(), action, source })? {
+        lock::Attempt::Locked => {}
+        // Somebody uses it after all, or is about to remove it.
+        lock::Attempt::Held => return Ok(()),
+        lock::Attempt::ReadLocked => {
+            return Err(Error::ReadLocked { what: "the leftover of an earlier boot" });
+        }
+    }
+    if is_stale(file.as_fd(), path) {
+        return Ok(());
+    }
+    let action = "remove the leftover of an earlier boot";
+    fs::unlink(path).map_err(|errno| match errno {
+        Errno::ACCESS | Errno::PERM => denied(path, action, directory_stat(path)),
+        _ => refusal(path, action, errno),
+    })
+}
+
+fn directory_stat(path: &Path) -> Result<Stat, Errno> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => fs::stat("."),
+        Some(parent) => fs::stat(parent),
+        None => Err(Errno::NOENT),
+    }
+}
+
+fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
+    let (rights, action) = match access {
+        Access::Producer | Access::Consumer => (OFlags::RDWR, "read and write it"),
+        Access::Observer => (OFlags::RDONLY, "read it"),
+    };
+    // Never `O_CREAT`; and `O_NONBLOCK`, lest a FIFO or a device at the path makes this wait.
+    let flags = rights | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let not_regular = |kind| Error::NotRegular { path: path.into(), kind };
+    retry_on_intr(|| fs::open(path, flags, Mode::empty())).map_err(|errno| match errno {
+        Errno::LOOP => not_regular("symbolic link"),
+        Errno::ISDIR => not_regular("directory"),
+        Errno::NXIO | Errno::NODEV => not_regular("socket or device"),
+        Errno::ACCESS | Errno::PERM => {
+            denied(path, action, retry_on_intr(|| fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)))
+        }
+        _ => refusal(path, action, errno),
+    })
+}
+
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Directory => "directory",
+        FileType::Fifo => "FIFO",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "device",
+        FileType::Symlink => "symbolic link",
+        _ => "special file",
+    }
+}
+
+/// A private copy of the identity page: by reading, since a mapping could be cut short under us.
+fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; IDENTITY_BYTES], Error> {
+    let mut page = [0; IDENTITY_BYTES];
+    let mut done = 0;
+    while done < page.len() {
+        let read = retry_on_intr(|| pread(file, &mut page[done..], done as u64))
+            .map_err(|errno| refusal(path, "read the identity page", errno))?;
+        if read == 0 {
+            return Err(Error::TooShort { path: path.into(), bytes: bytes.min(done as u64) });
+        }
+        done += read;
+    }
+    Ok(page)
+}
+
+/// The identity in the records of a sealed ring, and the device and inode of the file that it names as its control
+/// area. No descriptor of memory is left over from before the machine was last started.
+pub(crate) fn sealed_identity(
+    file: BorrowedFd<'_>,
+    path: &Path,
+    bytes: u64,
+) -> Result<(Identity, [u64; 2]), Error> {
+    let page = read_identity(file, path, bytes)?;
+    let identity = Identity::decode(&page, path)?;
+    if !identity.geometry.alignment.is_multiple_of(rustix::param::page_size() as u64) {
+        return Err(Error::Foreign { path: path.into(), what: "page size" });
+    }
+    let (words, _) = page.as_chunks::<8>();
+    let control = [0, 1].map(|number| u64::from_le_bytes(words[identity::CONTROL_FILE + number]));
+    Ok((identity, control))
+}
+
+/// The kernel's random number for the time since the machine was started; 0: it does not say.
+pub(crate) fn boot_id() -> u128 {
+    let Ok(text) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return 0 };
+    let digits = text.trim().replace('-', "");
+    // Half a number would be another boot's.
+    if digits.len() == 32 { u128::from_str_radix(&digits, 16).unwrap_or(0) } else { 0 }
+}
+
+/// Whether no name leads to the open file any more.
+pub(crate) fn nameless(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
+    Ok(stat(file, path)?.st_nlink == 0)
+}
+
+/// Whether new openers of `path` would come to another file than this one, or to none.
+fn is_stale(file: BorrowedFd<'_>, path: &Path) -> bool {
+    let Ok(mine) = fs::fstat(file) else { return true };
+    let there = retry_on_intr(|| fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
+    let other = match there {
+        Ok(there) => (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino),
+        Err(Errno::NOENT | Errno::NOTDIR) => true,
+        // Whoever may not look does not know.
+        Err(_) => false,
+    };
+    mine.st_nlink == 0 || other
+}
+
+/// Whether new openers of `path` would not come to this ring: to another file, to none, or to a file that is this ring no
+/// more, since it was cut short or overwritten.
+pub(crate) fn is_gone(file: BorrowedFd<'_>, path: &Path, identity: &Identity) -> bool {
+    let Ok(mine) = fs::fstat(file) else { return true };
+    if mine.st_size as u64 != identity.geometry.file_bytes() || is_stale(file, path) {
+        return true;
+    }
+    let mut id = [0; 16];
+    let read = retry_on_intr(|| pread(file, &mut id, 8 * identity::RING_ID as u64));
+    // What cannot be read is there all the same.
+    read.is_ok_and(|read| read < id.len() || u128::from_le_bytes(id) != identity.ring_id)
+}
+
+fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
+    fs::fstat(file).map_err(|errno| refusal(path, "ask for the size of the file", errno))
+}
+
+/// The error for missing permission. `stat` is that of the file, or of its directory.
+pub(crate) fn denied(path: &Path, action: &'static str, stat: Result<Stat, Errno>) -> Error {
+    Error::Permission { path: path.into(), action, rights: stat.ok().map(|stat| rights(&stat)) }
+}
+
+fn rights(stat: &Stat) -> Rights {
+    Rights { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
+}
+
+/// The error for a refusal of the operating system to do `action` at `path`.
+pub(crate) fn refusal(path: &Path, action: &'static str, errno: Errno) -> Error {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Error::NotFound { path: path.into() },
+        Errno::ACCESS | Errno::PERM => denied(path, action, Err(errno)),
+        Errno::ROFS => Error::ReadOnly { path: path.into() },
+        Errno::OPNOTSUPP => Error::Filesystem {
+            path: path.into(),
+            kind: "this file system".to_owned(),
+            why: "has no nameless files, or no locks of an open file",
+        },
+        _ => Error::Io { path: path.into(), action, source: io::Error::from(errno) },
+    }
+}

@@ -1,0 +1,162 @@
+//! What a `fork` must not hand on: ring descriptors. A lock lives as long as any descriptor of its open file
+//! description, so a child that inherits one would keep a dead parent "alive".
+//!
+//! `O_CLOEXEC` covers `exec`. For the time before it, every ring descriptor of the process stands in a table,
+//! and the child closes what it finds there before its `fork` returns. Not covered: a raw `clone`, which runs
+//! no hooks.
+
+use std::iter::successors;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+
+use crate::atomics::{AtomicBool, AtomicI32, at};
+use crate::error::Error;
+
+const NONE: i32 = -1;
+
+/// A part of a table that grows and never shrinks: what is in it stays where it is, so that hooks and handlers can read
+/// it at any time, without a lock and without memory of their own.
+#[derive(Debug)]
+pub(crate) struct Chunk<T: 'static, const N: usize> {
+    pub(crate) places: [T; N],
+    next: OnceLock<&'static Self>,
+}
+
+impl<T: Sync, const N: usize> Chunk<T, N> {
+    pub(crate) const fn new(places: [T; N]) -> Self {
+        Self { places, next: OnceLock::new() }
+    }
+
+    /// Everything in the table, in the same order at any time.
+    pub(crate) fn all(&'static self) -> impl Iterator<Item = &'static T> {
+        successors(Some(self), |chunk| chunk.next.get().copied()).flat_map(|chunk| &chunk.places)
+    }
+
+    /// Adds a chunk behind the last one. No fork comes in between, which would leave the child a cell that is being set
+    /// by nobody.
+    pub(crate) fn grow(&'static self, places: [T; N]) {
+        // Memory is asked for first: a thread that forks may have the allocator's lock while it waits for this one.
+        let chunk: &'static Self = Box::leak(Box::new(Self::new(places)));
+        acquire();
+        let mut last = self;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        // Nobody else sets it meanwhile: whoever does holds the flag.
+        let _ = last.next.set(chunk);
+        release();
+    }
+}
+
+const PLACES: usize = 1024;
+
+const fn no_descriptors() -> [AtomicI32; PLACES] {
+    [const { AtomicI32::new(NONE) }; PLACES]
+}
+
+static DESCRIPTORS: Chunk<AtomicI32, PLACES> = Chunk::new(no_descriptors());
+
+/// Held while a descriptor is opened and entered in the table, while one leaves it and is closed, while a table grows,
+/// and while a fork is under way: no child can inherit a descriptor that the table does not show, nor close a stranger's.
+/// A lock of the standard library cannot be held from one hook to the next.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+fn acquire() {
+    // Pairs with the store in `release`: the table as the last holder left it.
+    while BUSY.compare_exchange(false, true, at!(FORK_TAKE, Acquire), at!(FORK_BUSY, Relaxed)).is_err() {
+        std::thread::yield_now();
+    }
+}
+
+fn release() {
+    BUSY.store(false, at!(FORK_GIVE, Release));
+}
+
+/// Runs in the parent before a fork.
+pub(crate) extern "C" fn prepare() {
+    acquire();
+}
+
+/// Runs in the parent after a fork.
+pub(crate) extern "C" fn parent() {
+    release();
+}
+
+/// Runs in the child after a fork, on its only thread. Closing is all that happens here: the handles of the
+/// parent are left as they are, and find out by their tripwire.
+pub(crate) extern "C" fn child() {
+    for place in DESCRIPTORS.all() {
+        let descriptor = place.load(at!(FORK_FIND, Relaxed));
+        if descriptor != NONE {
+            let _ = nix::unistd::close(descriptor);
+            place.store(NONE, at!(FORK_CLOSE, Relaxed));
+        }
+    }
+    release();
+}
+
+/// A descriptor that no fork hands on. Its fields drop in this order, so it leaves the table and is closed as
+/// one step to any fork.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    _place: Place,
+    file: OwnedFd,
+    _last: Last,
+}
+
+#[derive(Debug)]
+struct Place(&'static AtomicI32);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        acquire();
+        self.0.store(NONE, at!(FORK_LEAVE, Relaxed));
+    }
+}
+
+#[derive(Debug)]
+struct Last;
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        release();
+    }
+}
+
+impl Descriptor {
+    /// Runs `opener` and enters what it opened, as one step to any fork.
+    pub(crate) fn open(opener: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Self, Error> {
+        acquire();
+        let place = loop {
+            if let Some(place) = DESCRIPTORS.all().find(|place| place.load(at!(FORK_SEEK, Relaxed)) == NONE) {
+                break place;
+            }
+            release();
+            DESCRIPTORS.grow(no_descriptors());
+            acquire();
+        };
+        let entered = enter(place, opener);
+        release();
+        entered
+    }
+
+    /// Lets go of the number without closing it. For a child, in which it may be another file's by now.
+    pub(crate) fn abandon(self) {
+        std::mem::forget(self);
+    }
+}
+
+fn enter(
+    place: &'static AtomicI32,
+    opener: impl FnOnce() -> Result<OwnedFd, Error>,
+) -> Result<Descriptor, Error> {
+    let file = opener()?;
+    place.store(file.as_raw_fd(), at!(FORK_ENTER, Relaxed));
+    Ok(Descriptor { _place: Place(place), file, _last: Last })
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

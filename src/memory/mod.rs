@@ -1,0 +1,27 @@
+//! Shared memory: files, maps, locks, and what a fork must not hand on.
+
+#[cfg(not(loom))]
+pub(crate) mod control_group;
+#[cfg(not(loom))]
+pub(crate) mod draft;
+#[cfg(not(loom))]
+pub(crate) mod file;
+#[cfg(not(loom))]
+pub(crate) mod filesystem;
+#[cfg(not(loom))]
+pub(crate) mod fork;
+pub(crate) mod identity;
+pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod prepare;
+#[cfg(not(loom))]
+pub(crate) mod region;
+#[cfg(loom)]
+pub(crate) mod region_loom;
+#[cfg(not(loom))]
+pub(crate) mod room;
+#[cfg(not(loom))]
+pub(crate) mod sigbus;
+
+#[cfg(loom)]
+pub(crate) use region_loom as region;

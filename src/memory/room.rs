@@ -1,0 +1,112 @@
+//! Whether there is room for a ring, looked at before any of it is taken.
+//!
+//! A request that cannot be met would else take all there is before it fails; and past some limits nobody is refused, but
+//! killed: those of the control group's memory, of the machine's memory, and of the size of files.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit};
+use rustix::fs;
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::{Error, Shortage};
+use crate::layout::Geometry;
+use crate::memory::control_group;
+use crate::memory::file::refusal;
+use crate::memory::filesystem::Store;
+
+/// A ring that is to be made.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What errors call it.
+    pub(crate) path: &'a Path,
+    pub(crate) geometry: &'a Geometry,
+    pub(crate) store: Store,
+    /// Bytes of the largest of its files.
+    pub(crate) largest_file: u64,
+}
+
+impl Wanted<'_> {
+    /// Refuses a ring for which there is no room where `file` is.
+    pub(crate) fn check(&self, file: BorrowedFd<'_>) -> Result<(), Error> {
+        self.check_file_size()?;
+        let rooms = self.rooms(file).map_err(|errno| refusal(self.path, "ask for free space", errno))?;
+        let least = rooms.into_iter().flatten().min_by_key(|(free, _)| *free);
+        match least {
+            Some((free, shortage)) if free < self.geometry.file_bytes() => {
+                Err(self.no_space(shortage, Some(free)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The kernel sends SIGXFSZ, which kills, before it refuses.
+    fn check_file_size(&self) -> Result<(), Error> {
+        // No limit is the largest number.
+        match getrlimit(Resource::RLIMIT_FSIZE) {
+            Ok((limit, _)) if limit < self.largest_file => {
+                Err(Error::FileSizeLimit { path: self.path.into(), bytes: self.largest_file, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is left of everything that a ring takes up.
+    fn rooms(&self, file: BorrowedFd<'_>) -> Result<[Option<(u64, Shortage)>; 3], Errno> {
+        let space = retry_on_intr(|| fs::fstatvfs(file))?;
+        // No blocks: it sets no limit of its own.
+        let limited = space.f_blocks > 0;
+        let own = limited.then(|| (space.f_bavail.saturating_mul(space.f_frsize), Shortage::FileSystem));
+        Ok(match self.store {
+            Store::Disk => [own, None, None],
+            Store::HugePages(bytes) => [own, huge_pages_free(bytes), None],
+            Store::Memory => {
+                let group = control_group::room().map(|free| (free, Shortage::ControlGroup));
+                let machine = control_group::machine_room().map(|free| (free, Shortage::Memory));
+                [own, group, machine]
+            }
+        })
+    }
+
+    /// What to say when a request for its blocks failed all the same. `None`: something else is wrong.
+    pub(crate) fn refused(&self, file: BorrowedFd<'_>, errno: Errno) -> Option<Error> {
+        let shortage = match errno {
+            Errno::NOMEM => Shortage::Memory,
+            Errno::NOSPC | Errno::FBIG if matches!(self.store, Store::HugePages(_)) => Shortage::HugePages,
+            Errno::NOSPC | Errno::FBIG => Shortage::FileSystem,
+            Errno::DQUOT => Shortage::Quota,
+            _ => return None,
+        };
+        // The same limit again: others may have taken what was free.
+        let rooms = self.rooms(file).unwrap_or_default();
+        let of_that = rooms.into_iter().flatten().find(|(_, which)| *which == shortage);
+        let free = of_that.map(|(free, _)| free).filter(|free| *free < self.geometry.file_bytes());
+        Some(self.no_space(shortage, free))
+    }
+
+    pub(crate) fn no_space(&self, shortage: Shortage, free: Option<u64>) -> Error {
+        Error::NoSpace {
+            path: self.path.into(),
+            bytes: self.geometry.file_bytes(),
+            shortage,
+            free,
+            largest: free.and_then(|free| self.geometry.largest_within(self.usable(free))),
+        }
+    }
+
+    /// What a file can have of so many bytes. A disk keeps some of its blocks to list the others.
+    fn usable(&self, free: u64) -> u64 {
+        match self.store {
+            Store::Disk => free - free / 128,
+            Store::Memory | Store::HugePages(_) => free,
+        }
+    }
+}
+
+/// Bytes of the machine's huge pages of this size that are free.
+fn huge_pages_free(bytes: u64) -> Option<(u64, Shortage)> {
+    let path = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages", bytes >> 10);
+    let pages = std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()?;
+    Some((pages.saturating_mul(bytes), Shortage::HugePages))
+}

@@ -1,0 +1,215 @@
+//! The guard against SIGBUS, off unless asked for: which addresses are a ring's.
+//!
+//! Memory of a file can go while it is mapped: somebody cuts the file short, or punches a hole into it that a full
+//! file system cannot fill again. The next touch raises SIGBUS. The handler in `region.rs` looks the address up here.
+//! If it is in a map of a guarded handle, the whole map is replaced by private zeros and the handle's tripwire is
+//! cut; the interrupted access goes on, and its handle notices before anything that it read or wrote counts.
+
+use std::os::raw::c_int;
+
+use crate::atomics::{AtomicBool, AtomicU64, at, fence_at};
+use crate::error::Error;
+use crate::memory::fork::Chunk;
+
+/// Maps of one handle.
+const MAPS: usize = 3;
+
+/// What the handler has to know of one map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Address of its first byte.
+    pub(crate) start: u64,
+    pub(crate) bytes: u64,
+    pub(crate) write: bool,
+    /// Address of the handle's tripwire.
+    pub(crate) tripwire: u64,
+}
+
+/// A place in the table. Its version is odd while the range is valid: a small seqlock, since the handler reads the
+/// table while other threads change it and add to it. The entries that it is looking for stand still: they are of a handle that the
+/// interrupted thread is using.
+#[derive(Debug)]
+struct Entry {
+    taken: AtomicBool,
+    version: AtomicU64,
+    start: AtomicU64,
+    bytes: AtomicU64,
+    write: AtomicBool,
+    tripwire: AtomicU64,
+}
+
+const PLACES: usize = 256 * MAPS;
+
+const fn no_entries() -> [Entry; PLACES] {
+    [const {
+        Entry {
+            taken: AtomicBool::new(false),
+            version: AtomicU64::new(0),
+            start: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            write: AtomicBool::new(false),
+            tripwire: AtomicU64::new(0),
+        }
+    }; PLACES]
+}
+
+static TABLE: Chunk<Entry, PLACES> = Chunk::new(no_entries());
+
+static ON: AtomicBool = AtomicBool::new(false);
+
+impl Entry {
+    /// A snapshot, if it is valid and nobody changed it meanwhile.
+    fn range(&self) -> Option<Range> {
+        let version = self.version.load(at!(BUS_VERSION, Acquire));
+        if version & 1 == 0 {
+            return None;
+        }
+        let range = Range {
+            start: self.start.load(at!(BUS_FIELDS, Relaxed)),
+            bytes: self.bytes.load(at!(BUS_FIELDS, Relaxed)),
+            write: self.write.load(at!(BUS_FIELDS, Relaxed)),
+            tripwire: self.tripwire.load(at!(BUS_FIELDS, Relaxed)),
+        };
+        fence_at!(BUS_FENCE, Acquire);
+        (self.version.load(at!(BUS_AGAIN, Relaxed)) == version).then_some(range)
+    }
+
+    fn set(&self, range: Range) {
+        self.start.store(range.start, at!(BUS_SET_FIELDS, Relaxed));
+        self.bytes.store(range.bytes, at!(BUS_SET_FIELDS, Relaxed));
+        self.write.store(range.write, at!(BUS_SET_FIELDS, Relaxed));
+        self.tripwire.store(range.tripwire, at!(BUS_SET_FIELDS, Relaxed));
+        self.version.fetch_add(1, at!(BUS_VALID, Release));
+    }
+
+    fn clear(&self) {
+        self.version.fetch_add(1, at!(BUS_INVALID, Relaxed));
+        // Whoever sets other fields here comes after this: a reader that sees them sees the version, too.
+        fence_at!(BUS_CLEAR_FENCE, Release);
+        self.taken.store(false, at!(BUS_GIVE, Release));
+    }
+}
+
+/// The maps of one handle, in the table until this is dropped: before they are unmapped.
+#[derive(Debug)]
+pub(crate) struct Guarded([&'static Entry; MAPS]);
+
+impl Guarded {
+    /// Enters the maps of a handle.
+    pub(crate) fn enter(ranges: [Range; MAPS]) -> Self {
+        Self(ranges.map(|range| {
+            let entry = take();
+            entry.set(range);
+            entry
+        }))
+    }
+}
+
+fn take() -> &'static Entry {
+    let is_free = |entry: &&Entry| {
+        let taken =
+            entry.taken.compare_exchange(false, true, at!(BUS_TAKE, Acquire), at!(BUS_TAKEN, Relaxed));
+        taken.is_ok()
+    };
+    loop {
+        match TABLE.all().find(is_free) {
+            Some(entry) => return entry,
+            None => TABLE.grow(no_entries()),
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        for entry in self.0 {
+            entry.clear();
+        }
+    }
+}
+
+/// The guarded maps that `address` is in. More than one only in a child: then all but its own are its parent's, whose
+/// tripwires say so. Safe in a signal handler: it takes no lock and allocates nothing.
+pub(crate) fn find(address: u64) -> impl Iterator<Item = Range> {
+    TABLE
+        .all()
+        .filter_map(Entry::range)
+        .filter(move |range| address.checked_sub(range.start).is_some_and(|offset| offset < range.bytes))
+}
+
+/// Are handles opened from now on guarded?
+pub(crate) fn is_on() -> bool {
+    ON.load(at!(BUS_IS_ON, Relaxed))
+}
+
+/// From now on, an error in place of death by SIGBUS: for handles that are opened after this, when memory of their
+/// ring is gone because somebody cut its file short, or punched a hole into it that a full file system cannot fill.
+///
+/// Once for the process, and for good. It installs a handler for SIGBUS, which is why a library does not do it
+/// unasked. The handler acts on faults in the maps of guarded handles alone. It maps private zeros over the whole area
+/// of the ring (head, control or data) and returns; the handle then answers `Truncated` to this call and every later one ([`Error::Truncated`],
+/// [`SendError::Truncated`](crate::SendError::Truncated), [`RecvError::Truncated`](crate::RecvError::Truncated)), and
+/// nothing that was read from the zeros is delivered. Other handles, on this ring or another, go on until they touch
+/// what is gone. Every other SIGBUS goes to the handler that was there before, or has its default effect.
+///
+/// * Sends check once before they make a record visible and once after. A claim or a batch, whose `publish` cannot
+///   fail, publishes nothing then, and the next call says so. A record for which `Ok` was returned is in the file, if
+///   the file still has that part.
+/// * A guarded consumer copies every record, where an unguarded gated one would lend the ring's own memory.
+/// * Only a fault tells that memory is gone. A file cut within a page reads as zeros up to the end of that page, and one
+///   that is grown again reads as zeros throughout: as if somebody had written them.
+/// * A handler installed later takes this one's place: it must pass on the faults that are not its own. Before this
+///   call is the better time for it.
+/// * The handler calls `mmap` and `madvise`. POSIX does not list them as safe in handlers; on Linux they are plain
+///   system calls, and this one makes them without the C library.
+/// * Any thread may call this, at any time, and again. A child made by `fork` inherits it for handles of its own; `exec`
+///   ends it.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the system refuses the handler.
+///
+/// ```
+/// quoit::guard_against_truncation()?;
+/// # Ok::<(), quoit::Error>(())
+/// ```
+pub fn guard_against_truncation() -> Result<(), Error> {
+    crate::memory::region::handle_sigbus()?;
+    ON.store(true, at!(BUS_ON, Relaxed));
+    Ok(())
+}
+
+/// What handled SIGBUS before: the address of a function, or `SIG_DFL` or `SIG_IGN`, and its `SA_` flags.
+static PREVIOUS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+pub(crate) fn previous() -> (u64, c_int) {
+    let [handler, flags] = &PREVIOUS;
+    (handler.load(at!(BUS_PREVIOUS, Relaxed)), flags.load(at!(BUS_PREVIOUS, Relaxed)) as c_int)
+}
+
+pub(crate) fn set_previous(handler: u64, flags: c_int) {
+    PREVIOUS[0].store(handler, at!(BUS_SET_PREVIOUS, Relaxed));
+    PREVIOUS[1].store(flags as u64, at!(BUS_SET_PREVIOUS, Relaxed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guarded, Range, find};
+
+    #[test]
+    fn an_address_is_found_in_its_own_map_alone() {
+        let range = |start| Range { start, bytes: 0x1000, write: false, tripwire: start + 1 };
+        let [a, b, c] = [range(0x1000), range(0x5000), range(0x9000)];
+        let first = Guarded::enter([a, b, c]);
+        assert_eq!(find(0x0fff).count(), 0);
+        assert_eq!(find(0x1000).collect::<Vec<_>>(), [a]);
+        assert_eq!(find(0x1fff).collect::<Vec<_>>(), [a]);
+        assert_eq!(find(0x2000).count(), 0);
+        let second = Guarded::enter([a, b, c].map(|range| Range { start: range.start + 0x800, ..range }));
+        assert_eq!(find(0x9900).count(), 2);
+        drop(first);
+        assert_eq!(find(0x9000).count(), 0);
+        assert_eq!(find(0x9900).count(), 1);
+        drop(second);
+        assert_eq!(find(0x9900).count(), 0);
+    }
+}

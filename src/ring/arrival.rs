@@ -1,0 +1,81 @@
+//! Arrival: opening a ring that may not be there yet.
+
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::wait::clock;
+use crate::wait::doorbell;
+
+/// Opens a ring as soon as it is there, or says at `deadline` that it is not. A deadline that has passed is one try.
+///
+/// Waited for is what the one who makes the ring will change by making it: that there is no file at the path, or no
+/// directory for it. A ring has its name only when it is whole, so whatever else is wrong will stay wrong.
+pub(crate) fn when_there<T>(
+    deadline: Instant,
+    mut open: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let until_ns = clock::deadline_ns(deadline);
+    let begin_ns = clock::monotonic_ns();
+    loop {
+        match open() {
+            Err(Error::NotFound { .. }) if !clock::is_past(until_ns) => {}
+            opened => return opened,
+        }
+        let now = clock::monotonic_ns();
+        let nap_ns = doorbell::nap_ns(now.saturating_sub(begin_ns));
+        clock::sleep_until(until_ns.min(now.saturating_add(nap_ns)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn not_found() -> Error {
+        Error::NotFound { path: "ring".into() }
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_is_one_try() {
+        let tries = Cell::new(0);
+        let opened = when_there(Instant::now(), || {
+            tries.set(tries.get() + 1);
+            Err::<(), _>(not_found())
+        });
+        assert!(matches!(opened, Err(Error::NotFound { .. })));
+        assert_eq!(tries.get(), 1);
+    }
+
+    #[test]
+    fn the_last_try_is_at_the_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let last = Cell::new(Instant::now());
+        let opened = when_there(deadline, || {
+            last.set(Instant::now());
+            Err::<(), _>(not_found())
+        });
+        assert!(matches!(opened, Err(Error::NotFound { .. })));
+        assert!(last.get() >= deadline, "the last try came {:?} early", deadline - last.get());
+    }
+
+    #[test]
+    fn what_is_wrong_for_good_is_told_at_once() {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let opened = when_there(far, || Err::<(), _>(Error::GatedOnly));
+        assert!(matches!(opened, Err(Error::GatedOnly)));
+    }
+
+    #[test]
+    fn what_comes_is_opened() {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let tries = Cell::new(0);
+        let opened = when_there(far, || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 5 { Err(not_found()) } else { Ok(tries.get()) }
+        });
+        assert_eq!(opened.ok(), Some(5));
+    }
+}

@@ -1,0 +1,144 @@
+//! Who is in the producer's way, for people.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::atomics::at;
+use crate::memory::lock::Lock;
+use crate::memory::region::Region;
+use crate::ring::inspect::{Hold, hold, limit};
+use crate::ring::names;
+use crate::ring::protocol::gate;
+use crate::ring::protocol::pressure::patience_ns;
+
+/// A consumer that holds the producer up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Blocker {
+    /// Number of its slot.
+    pub slot: u32,
+    /// The name it attached under.
+    pub name: Option<String>,
+    /// Its process id, as it wrote it.
+    pub pid: u32,
+    /// Whether it lives.
+    pub life: Life,
+    /// How long it has held the producer up, this time.
+    pub since: Duration,
+    /// How long it may hold the producer up in a lap.
+    pub deadline: Option<Duration>,
+    /// How long its gate outlives it.
+    pub hold: Option<Hold>,
+    /// May its gate be taken while it lives? See [`Attach::evictable`](crate::Attach::evictable).
+    pub evictable: bool,
+}
+
+/// Whether a consumer lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Life {
+    /// It holds the lock of its slot.
+    Alive,
+    /// It does, and its process is stopped, as far as `/proc` shows that here. A hint: process ids are written by their
+    /// processes, and mean another one in another namespace.
+    Stopped,
+    /// Nobody holds that lock: it has left or died, and its gate is held for it, or taken in a moment.
+    Gone,
+}
+
+impl Life {
+    /// Of the process that holds a slot's lock, or does not.
+    pub(crate) fn of(is_locked: bool, pid: u32) -> Self {
+        match is_locked {
+            false => Self::Gone,
+            true if is_stopped(pid) => Self::Stopped,
+            true => Self::Alive,
+        }
+    }
+}
+
+#[cfg(not(loom))]
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The command in parentheses may hold anything; the state comes after the last one.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+}
+
+#[cfg(loom)]
+fn is_stopped(_pid: u32) -> bool {
+    false
+}
+
+impl Blocker {
+    /// Whoever is in a slot. `None`: there is no such slot.
+    pub(crate) fn new(region: &Region, number: u32, since: Duration) -> Option<Self> {
+        let areas = region.areas();
+        let slot = areas.slots.get(number as usize)?;
+        let read = |word: &crate::atomics::AtomicU64| word.load(at!(C_INSPECT, Relaxed));
+        let pid = read(&slot.who.pid) as u32;
+        let patience = patience_ns(areas, slot);
+        Some(Self {
+            slot: number,
+            name: gate::has_name(areas, slot).then(|| names::text(&gate::name(slot))),
+            pid,
+            life: Life::of(region.locked(Lock::Slot(number)), pid),
+            since,
+            deadline: patience.and_then(limit),
+            hold: hold(read(&slot.gate.hold_ns)),
+            evictable: patience.is_some() || areas.geometry.sealed,
+        })
+    }
+
+    /// What would free the producer, in a sentence.
+    pub fn remedy(&self) -> String {
+        let Self { slot, pid, .. } = self;
+        let or_evict = match self.evictable {
+            true => format!(", or evict it (`quoit evict RING --slot {slot}`)"),
+            false => String::new(),
+        };
+        let by_itself = match self.deadline {
+            Some(deadline) => format!("; by itself it is evicted once that makes {deadline:?} in a lap"),
+            None => String::new(),
+        };
+        match (self.life, self.hold) {
+            (Life::Alive, _) => {
+                format!("have process {pid} receive and release, or end it{or_evict}{by_itself}")
+            }
+            (Life::Stopped, _) => {
+                format!("continue process {pid} (`kill -CONT {pid}`), or end it{or_evict}{by_itself}")
+            }
+            (Life::Gone, Some(hold)) if self.name.is_some() => {
+                let ends = match hold {
+                    Hold::For(time) => format!("wait for the end of its hold of {time:?}"),
+                    Hold::Forever => "have it come back under its name".to_owned(),
+                };
+                format!(
+                    "{ends}, or take its gate (`quoit evict RING --slot {slot}`: it keeps its place; `quoit forget`: it \
+                     loses it)"
+                )
+            }
+            (Life::Gone, _) => "nothing: the producer takes the gate when it next looks".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot {}", self.slot)?;
+        if let Some(name) = &self.name {
+            // Whatever another process wrote there.
+            write!(f, " '{}'", name.escape_debug())?;
+        }
+        write!(f, " (process {}, {})", self.pid, self.life)
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "alive",
+            Self::Stopped => "stopped",
+            Self::Gone => "gone",
+        })
+    }
+}

@@ -1,0 +1,457 @@
+//! The consumer: a reading handle with a slot of its own.
+
+use std::fmt;
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::atomics::at;
+use crate::error::{Error, RecvError};
+use crate::layout::Areas;
+use crate::memory::lock::{Lock, name_hash};
+#[cfg(not(loom))]
+use crate::memory::prepare::{Memory, MemoryReport};
+#[cfg(not(loom))]
+use crate::memory::region::Access;
+use crate::memory::region::Region;
+#[cfg(not(loom))]
+use crate::ring::arrival;
+use crate::ring::attach::{self, Attach, Start, until_found};
+use crate::ring::names;
+use crate::ring::protocol::gate::{self, Seat, Terms};
+use crate::ring::protocol::index;
+use crate::ring::protocol::reader::{Guard, Reader};
+use crate::ring::protocol::record::{Event, LossAccount, LossCause, Record, Resumed, Status};
+use crate::ring::protocol::{Place, after};
+use crate::ring::receive::Receiver;
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+/// Reads every record once, in order, from its own place in the stream.
+///
+/// Each consumer takes one of the ring's slots and holds its lock while it lives. One thread at a time may use a
+/// handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
+pub struct Consumer {
+    receiver: Receiver,
+    name: Option<u64>,
+    resumed: Option<Resumed>,
+    /// `Send`, not `Sync`.
+    _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
+}
+
+impl Consumer {
+    /// Attaches to the ring at `path`: to receive what is published from here on, unless `attach` says where to
+    /// [`start`](Attach::start).
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the file from being opened as a ring; [`Error::SlotsTaken`], [`Error::NameInUse`],
+    /// [`Error::BadName`], [`Error::StartGone`], [`Error::GatedOnly`]; [`Error::BadOption`] for a hold without a
+    /// name and a gate.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
+        Self::attach(Region::open(path.as_ref(), Access::Consumer)?, attach)
+    }
+
+    /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it. A
+    /// deadline that has passed is one try.
+    ///
+    /// Only [`Error::NotFound`] is waited out: no file at the path, or no directory for it. A ring has its name only when
+    /// it is whole, so every other error comes at once, that of a leftover of an earlier boot included: somebody has to
+    /// remove it. The ring is looked for every millisecond at first, and every 20 ms after a while.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was no ring by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, attach: &Attach, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path, attach))
+    }
+
+    pub(crate) fn attach(region: Region, attach: &Attach) -> Result<Self, Error> {
+        let name = attach.check()?;
+        if region.is_sealed() && attach.name.is_some() {
+            return Err(Error::BadOption {
+                what: "a sealed ring has no names: what it would keep under one, every consumer can write",
+            });
+        }
+        let deadline_ns = attach.patience_ns(region.geometry().gated_only);
+        let limited = deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        // On a sealed ring every consumer can write this one's cursor, and so have it overwritten.
+        let overwritten = !attach.gated || limited || region.is_sealed();
+        if region.geometry().gated_only && overwritten {
+            return Err(Error::GatedOnly);
+        }
+        let hash = attach.name.as_ref().map(|_| name_hash(&name));
+        if let Some(hash) = hash
+            && !region.lock(Lock::Name(hash))?
+        {
+            return Err(region.refusal(Lock::Name(hash), "the name", names::in_use(&name)));
+        }
+        let terms = Terms {
+            gated: attach.gated,
+            deadline_ns,
+            hold_ns: attach.hold_ns,
+            name,
+            pid: std::process::id(),
+            now_ns: clock::wall_ns(),
+        };
+        let Seated { seat, resumes, place, opened } = region.vet(sit(&region, &terms, attach))?;
+        let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
+        let mut reader = Reader::new(place, Guard::Always, epoch);
+        if resumes {
+            reader.recall_change(region.areas());
+        }
+        let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
+        if opened.gated {
+            let cause = if resumes { LossCause::Away } else { LossCause::Attaching };
+            receiver.gate_is_open((opened.published, opened.held), overwritten, cause);
+        }
+        let resumed = match resumes {
+            true => {
+                let lost = match opened.held.filter(|_| opened.behind) {
+                    Some(held) => Ok(receiver.resume_behind(held)),
+                    None => receiver.resume(opened.published, overwritten),
+                };
+                let lost = receiver.region().vet(lost)?;
+                Some(Resumed { sequence: receiver.next_sequence(), lost })
+            }
+            false => None,
+        };
+        Ok(Self { receiver, name: hash, resumed, _not_sync: std::marker::PhantomData })
+    }
+
+    /// Waits for the next event. The record received before is released by this.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received: calling again waits for
+    /// another producer, and says the same again if nothing came from one within a tenth of a second.
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`] and [`RecvError::Truncated`] are final.
+    #[inline]
+    pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
+        self.receiver.recv()
+    }
+
+    /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps. While
+    /// records stream, a look after the last of them may be put off by some microseconds, if more of them a second come of it.
+    /// It never tells that the stream has ended: ask [`status`](Self::status) when there was nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.try_recv()
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`; `None`: it passed with nothing new.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv). Where the stream has ended, that is told by the deadline at the latest, however near it is.
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.recv_deadline(deadline)
+    }
+
+    /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now. A timeout of zero is [`try_recv`](Self::try_recv)
+    /// that also tells the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_deadline`](Self::recv_deadline).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// The next record. What comes before it and is none goes to `other`: a loss, an eviction, a change of producers.
+    /// With it a function can lend out the next record, where a loop around [`recv`](Self::recv) does not compile:
+    ///
+    /// ```
+    /// use quoit::{Consumer, Event, Record, RecvError};
+    ///
+    /// fn next_record(consumer: &mut Consumer) -> Result<Record<'_>, RecvError> {
+    ///     consumer.recv_record(|other| eprintln!("{other:?}"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
+        self.receiver.recv_record(other)
+    }
+
+    /// As [`recv_record`](Self::recv_record), without waiting; `None`: there is no record yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv).
+    #[inline]
+    pub fn try_recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError> {
+        self.receiver.try_recv_record(other)
+    }
+
+    /// As [`recv_record`](Self::recv_record), until `deadline`; `None`: it passed with no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_record_deadline(
+        &mut self,
+        deadline: Instant,
+        other: impl FnMut(Event<'_>),
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        self.receiver.recv_record_deadline(deadline, other)
+    }
+
+    /// How the stream stands, for whoever receives without waiting: after a look that found nothing it tells "nothing yet"
+    /// from "nothing any more". It is final only once everything published was received, so no record is missed by
+    /// asking after the look, in this order. A later producer makes it [`Status::Streaming`] again.
+    ///
+    /// Cheap: some loads and a look at the clock. Whether the producer died takes a system call, at most one in a
+    /// millisecond, so a death may be told a millisecond late. What keeps this handle from receiving for good, a fork or
+    /// garbage in the ring, is told by receiving alone.
+    ///
+    /// ```
+    /// use quoit::{Attach, Options, Status};
+    ///
+    /// let ring = Options::new().capacity(4096).local()?;
+    /// let mut consumer = ring.consumer(&Attach::gated())?;
+    /// let mut producer = ring.producer()?;
+    /// producer.send(b"first and last")?;
+    /// drop(producer);
+    ///
+    /// let mut received = 0;
+    /// loop {
+    ///     if consumer.drain(64, |_| received += 1)? > 0 {
+    ///         continue;
+    ///     }
+    ///     match consumer.status() {
+    ///         Status::Streaming => std::thread::yield_now(), // or whatever else there is to be done
+    ///         end => break println!("{end:?}"),
+    ///     }
+    /// }
+    /// assert_eq!((received, consumer.status()), (1, Status::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn status(&mut self) -> Status {
+        self.receiver.status()
+    }
+
+    /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
+    /// The fastest way to receive many; a single one that is waited for comes sooner by [`try_recv`](Self::try_recv) or
+    /// [`recv`](Self::recv). Where it finds nothing, [`status`](Self::status) tells whether anything can still come.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv). Events handed over before the error stay received.
+    #[inline]
+    pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
+        self.receiver.drain(max, each)
+    }
+
+    /// Releases everything received so far, at once: the producer may overwrite it, and a consumer that resumes
+    /// under this name does not see it again.
+    pub fn release(&mut self) {
+        self.receiver.release();
+    }
+
+    /// With `true`, receiving releases nothing any more: only [`release`](Self::release) does. So a consumer that
+    /// hands records on in batches loses none of them if it is killed in between. A gated consumer that keeps the
+    /// whole ring holds the producer up until it releases.
+    pub fn keep(&mut self, keep: bool) {
+        self.receiver.set_keep(keep);
+    }
+
+    /// How often to look before going to sleep: a number of looks at the ring with a pause of the processor after each,
+    /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once. A deadline ends the looks
+    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain sleeps
+    /// until something comes, without more looks of this kind, in this wait and in the next.
+    pub fn set_spins(&mut self, spins: u32) {
+        self.receiver.set_spins(spins);
+    }
+
+    /// How this consumer found its place again, if it had been here before under its name.
+    pub fn resumed(&self) -> Option<Resumed> {
+        self.resumed
+    }
+
+    /// What this consumer has lost so far, earlier attachments under its name included.
+    pub fn account(&self) -> LossAccount {
+        self.receiver.seat().map(Seat::account).unwrap_or_default()
+    }
+
+    /// Sequence of the next record to be received.
+    pub fn next_sequence(&self) -> u64 {
+        self.receiver.next_sequence()
+    }
+
+    /// Number of the slot that this consumer holds.
+    pub fn slot(&self) -> u32 {
+        self.receiver.seat().map_or(0, |seat| seat.number)
+    }
+
+    /// Does a producer hold the ring? One system call.
+    pub fn producer_alive(&self) -> bool {
+        self.receiver.producer_alive()
+    }
+
+    /// Has the kernel fault in, lock, join into huge pages, or move to a NUMA node the memory of this handle, as far as
+    /// it lets it. Nothing else changes, whatever comes of it. It may take half a second for each GiB, and everybody on
+    /// the ring stumbles while pages are joined or moved: call it before the records that matter.
+    #[cfg(not(loom))]
+    pub fn prepare(&self, memory: &Memory) -> MemoryReport {
+        self.receiver.region().prepare(memory)
+    }
+
+    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
+    /// ring. Three system calls.
+    pub fn is_stale(&self) -> bool {
+        self.receiver.region().is_stale()
+    }
+}
+
+/// A consumer with a slot and a place.
+struct Seated {
+    seat: Seat,
+    /// It was here before under its name.
+    resumes: bool,
+    place: Place,
+    opened: Opened,
+}
+
+/// Where a consumer stands once its slot is open for business.
+struct Opened {
+    /// Its gate is.
+    gated: bool,
+    /// Nothing before `published` may be read.
+    behind: bool,
+    /// What was published then. Before this the producer may have been let past the gate, not from here on.
+    published: u64,
+    /// A place from there on, if one is known.
+    held: Option<Place>,
+}
+
+fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error> {
+    let areas = region.areas();
+    let (mut seat, saved) = sit_down(region, terms)?;
+    let placed = match saved {
+        Some(place) => resume_at(areas, &seat, attach, place),
+        None => start_at(areas, &mut seat, attach),
+    };
+    let (place, opened) = placed.inspect_err(|_| match saved {
+        // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
+        Some(_) => seat.leave(areas, terms.now_ns),
+        None => {
+            gate::forget(&areas.slots[seat.number as usize]);
+            doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+        }
+    })?;
+    seat.say_attached(areas, terms);
+    Ok(Seated { seat, resumes: saved.is_some(), place, opened })
+}
+
+/// Where to go on under a name.
+fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, Opened), Error> {
+    let was_held = seat.gates(areas);
+    // What a producer that fills its claims in place may be writing is not read, also if it is still there.
+    let behind = areas.geometry.gated_only && !was_held;
+    let (gated, published) = match behind {
+        true => (true, seat.open(areas, true)),
+        false => seat.open_at(areas, attach.gated, place),
+    };
+    if !gated {
+        // The name's gate may have been open all the time, and somebody be waiting for it.
+        doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+    }
+    if after(place.position, published) {
+        let what = "a saved cursor beyond everything published";
+        return Err(crate::error::Corruption { position: place.position, what }.into());
+    }
+    let held = match (gated, behind) {
+        // A gate that is open is not run past again and again: the way to what is published stays.
+        (true, true) => Some(until_found(areas.geometry.capacity, |effort| attach::end(areas, effort))?),
+        (true, false) => attach::held_from(areas, place, published),
+        (false, _) => None,
+    };
+    Ok((place, Opened { gated, behind, published, held }))
+}
+
+/// Where to start afresh.
+fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, Opened), Error> {
+    let gated = attach.gated;
+    let capacity = areas.geometry.capacity;
+    if !matches!(attach.start, Start::Newest | Start::Last(0)) {
+        let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
+        let published = seat.open_from(areas, gated, place);
+        if areas.geometry.gated_only && place.position != published {
+            // The producer may be writing over what is before that.
+            return Err(Error::GatedOnly);
+        }
+        let held = if gated { attach::held_from(areas, place, published) } else { None };
+        return Ok((place, Opened { gated, behind: false, published, held }));
+    }
+    until_found(capacity, |effort| {
+        // The gate opens at a place not after `published`, so that what lies between can be walked.
+        let Some(newest) = index::newest(areas) else { return Ok(None) };
+        seat.store_cursor(areas, newest);
+        let published = seat.open(areas, gated);
+        let Some(place) = attach::walk_to(areas, newest, published, effort)? else { return Ok(None) };
+        seat.store_cursor(areas, place);
+        Ok(Some((place, Opened { gated, behind: false, published, held: None })))
+    })
+}
+
+/// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.
+fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Error> {
+    let areas = region.areas();
+    // The name's lock keeps everybody else from its slot but guests, who let it be, and `forget_slot` and
+    // `forget_away`, which need that lock too.
+    if terms.is_named()
+        && let Some(number) = names::lock_kept(region, &terms.name, || names::find(areas, &terms.name))?
+    {
+        return Ok(Seat::resume(areas, number, terms));
+    }
+    for (number, slot) in (0..).zip(areas.slots) {
+        if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
+            if gate::is_vacant(areas, slot) {
+                return Ok((Seat::take(areas, number, terms), None));
+            }
+            region.unlock(Lock::Slot(number));
+        }
+    }
+    let saved = if region.is_sealed() { 0 } else { names::count_away(region, terms.now_ns)? };
+    let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
+    // A slot that could be had but for a read lock.
+    let is_kept_away =
+        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
+    let kept_away = (0..).zip(areas.slots).any(is_kept_away);
+    Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if self.receiver.region().broken() {
+            return;
+        }
+        let slot = self.slot();
+        self.receiver.leave();
+        self.receiver.region().unlock(Lock::Slot(slot));
+        if let Some(hash) = self.name {
+            self.receiver.region().unlock(Lock::Name(hash));
+        }
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("slot", &self.slot())
+            .field("next_sequence", &self.next_sequence())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! Evictions that somebody else asks for. The producer alone takes gates; who asks names, in the slot, the state word of
+//! the gate that is to go. So a request never meets the slot's next consumer, nor the same one's next gate.
+//!
+//! ```text
+//! who asks                                   producer, whenever it scans the gates
+//! evict = the state word of the open gate    evict is the state word that was found?
+//! light barrier [S1], wakes the space word   take the gate by compare-exchange from it, and announce
+//! until the state word changes               not to be taken: clear the request
+//! ```
+//!
+//! On a sealed ring nobody is asked: there each consumer could ask for the others to go.
+
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::Duration;
+
+use crate::atomics::at;
+use crate::error::Error;
+use crate::layout::{Areas, SlotState};
+use crate::memory::lock::Lock;
+#[cfg(not(loom))]
+use crate::memory::region::Access;
+use crate::memory::region::Region;
+use crate::ring::protocol::gate::{OpenGate, gated_at, is_asked, withdraw};
+use crate::ring::protocol::pressure::patience_ns;
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+/// What became of a request for an eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Evicted {
+    /// The producer has taken the gate.
+    Done,
+    /// The consumer gave it up itself, or came back to it, before the producer got there.
+    Left,
+    /// The producer lives, and has not looked at the gates in this time: it does so when it is next held up, or at the
+    /// latest after one capacity of records, and takes the gate then.
+    Asked,
+}
+
+/// Has the producer of the ring at `path` take the gate from the consumer in a slot: whoever holds the producer up,
+/// living, stopped, or away and held, does so no longer. Waits up to `wait` for it. One that lives goes on as a lossy
+/// consumer and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place.
+///
+/// # Errors
+///
+/// [`Error::NoProducer`] if none lives, as nobody is held up then, and [`forget`](crate::ring::forget) frees a name;
+/// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer that
+/// was promised not to be overwritten; and whatever keeps the file from being opened as a ring.
+#[cfg(not(loom))]
+pub fn evict(path: impl AsRef<Path>, slot: u32, wait: Duration) -> Result<Evicted, Error> {
+    ask(&Region::open(path.as_ref(), Access::Consumer)?, slot, wait)
+}
+
+pub(crate) fn ask(region: &Region, number: u32, wait: Duration) -> Result<Evicted, Error> {
+    region.vet(ask_unguarded(region, number, wait))
+}
+
+fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted, Error> {
+    let areas = region.areas();
+    let found = areas.slots.get(number as usize);
+    let Some((slot, OpenGate { state, .. })) = found.and_then(|slot| Some((slot, gated_at(slot)?))) else {
+        return Err(Error::NotGated { slot: number });
+    };
+    if !region.locked(Lock::Producer) {
+        return Err(Error::NoProducer);
+    }
+    let alive = region.locked(Lock::Slot(number));
+    if alive && patience_ns(areas, slot).is_none() {
+        return Err(not_evictable(areas, number));
+    }
+    slot.gate.evict.store(state, at!(G_ASK, Relaxed));
+    doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+    let until_ns = clock::monotonic_ns().saturating_add(clock::duration_ns(wait));
+    let changed = || slot.gate.state.load(at!(G_STATE, Relaxed)) != state;
+    loop {
+        if changed() {
+            let next = slot.gate.state.load(at!(G_STATE, Relaxed));
+            return Ok(outcome(state, next, alive));
+        }
+        if !is_asked(slot, state) {
+            return Err(not_evictable(areas, number));
+        }
+        if !region.locked(Lock::Producer) {
+            withdraw(slot, state);
+            return Err(Error::NoProducer);
+        }
+        if clock::is_past(until_ns) {
+            return Ok(Evicted::Asked);
+        }
+        // The answer is announced, which changes the word for every sleeper: so no barrier is needed besides.
+        let answered = || changed() || !is_asked(slot, state);
+        doorbell::sleep(&areas.control.data.word, |_| true, answered, until_ns);
+    }
+}
+
+/// What the state word after that of an open gate tells.
+fn outcome(state: u64, next: u64, alive: bool) -> Evicted {
+    let taken = |by: SlotState| next == by.after(state);
+    let from_the_dead = !alive && (taken(SlotState::Saved) || taken(SlotState::Free));
+    if taken(SlotState::Evicted) || from_the_dead { Evicted::Done } else { Evicted::Left }
+}
+
+pub(crate) fn not_evictable(areas: Areas<'_>, number: u32) -> Error {
+    let who = areas.slots.get(number as usize).map(|slot| &slot.who);
+    let pid = who.map_or(0, |who| who.pid.load(at!(T_HINTS, Relaxed)) as u32);
+    Error::NotEvictable { slot: number, pid }
+}

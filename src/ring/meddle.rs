@@ -1,0 +1,82 @@
+//! For the fuzz targets, in the package `quoit-meddled` alone: somebody else's hands in a ring on the heap, who may
+//! write before any single access that the library makes to shared memory, and a count of these accesses.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+pub use crate::atomics::meddle::{accesses, leave_alone, meddle_with};
+use crate::atomics::{peek, poke};
+use crate::error::Error;
+use crate::layout::IDENTITY_BYTES;
+use crate::memory::identity::Identity;
+use crate::memory::region::Region;
+use crate::ring::local::Local;
+
+/// The bytes of a ring on the heap, as words, for a thread of its own.
+#[derive(Debug)]
+pub struct Memory {
+    region: Region,
+}
+
+impl Memory {
+    /// How many words there are.
+    pub fn words(&self) -> usize {
+        self.region.words()
+    }
+
+    /// The word of this number; 0 where there is none.
+    pub fn peek(&self, number: usize) -> u64 {
+        self.region.word(number).map_or(0, peek)
+    }
+
+    /// Writes a word; of the two that processes sleep on, the half that they sleep on.
+    pub fn poke(&self, number: usize, value: u64) {
+        let areas = self.region.areas();
+        let sleepers = areas.geometry.head_bytes() as usize / 8;
+        if number == sleepers {
+            areas.control.data.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
+        } else if number == sleepers + 16 {
+            areas.control.space.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
+        } else if let Some(word) = self.region.word(number) {
+            poke(word, value);
+        }
+    }
+}
+
+impl Local {
+    /// A ring of these bytes, checked as those of a file are.
+    ///
+    /// # Errors
+    ///
+    /// As those of a file: [`Error::TooShort`], [`Error::WrongSize`] and what is wrong with the identity page.
+    pub fn from_image(image: &[u8]) -> Result<Self, Error> {
+        let path = Path::new("(image)");
+        let bytes = image.len() as u64;
+        let Some(page) = image.first_chunk::<IDENTITY_BYTES>() else {
+            return Err(Error::TooShort { path: path.into(), bytes });
+        };
+        let identity = Identity::decode(page, path)?;
+        let expected = identity.geometry.file_bytes();
+        if bytes != expected {
+            return Err(Error::WrongSize { path: path.into(), bytes, expected });
+        }
+        let region = Region::image(identity, image)?;
+        Ok(Self { region: Arc::new(Mutex::new(region)) })
+    }
+
+    /// Writes all bytes anew, if the ring has no handle and as many bytes. False: it was left as it was.
+    pub fn restore(&mut self, image: &[u8]) -> bool {
+        Arc::get_mut(&mut self.region)
+            .and_then(|region| region.get_mut().ok())
+            .is_some_and(|region| region.restore(image))
+    }
+
+    /// The ring's bytes.
+    ///
+    /// # Errors
+    ///
+    /// None, on the heap.
+    pub fn memory(&self) -> Result<Memory, Error> {
+        Ok(Memory { region: self.share()? })
+    }
+}

@@ -1,0 +1,23 @@
+//! The ring: its layout, its protocol, and the handles that people hold.
+
+#[cfg(not(loom))]
+pub(crate) mod arrival;
+pub(crate) mod attach;
+pub(crate) mod blocker;
+pub(crate) mod claim;
+pub(crate) mod consumer;
+pub(crate) mod evict;
+pub(crate) mod forget;
+pub(crate) mod inspect;
+pub(crate) mod local;
+#[cfg(meddled)]
+pub mod meddle;
+pub(crate) mod names;
+pub(crate) mod observer;
+pub(crate) mod options;
+pub(crate) mod producer;
+pub(crate) mod protocol;
+pub(crate) mod receive;
+#[cfg(not(loom))]
+pub(crate) mod sealed;
+pub(crate) mod takeover;

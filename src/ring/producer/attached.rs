@@ -1,0 +1,82 @@
+//! Waiting for those who are to receive what is sent.
+
+use std::time::Instant;
+
+use super::Producer;
+use crate::atomics::at;
+use crate::error::Error;
+use crate::layout::{Slot, SlotState};
+use crate::memory::lock::Lock;
+use crate::ring::names;
+use crate::ring::protocol::gate;
+use crate::wait::clock;
+use crate::wait::doorbell;
+
+impl Producer {
+    /// Waits until so many living consumers are attached, of whatever policy, and returns true; false: `deadline` passed
+    /// before, however early it is: there is always one look. All of them receive what is published from then on, or
+    /// are told of its loss. A look is a system call for each consumer, and while it waits there is one every
+    /// millisecond. Observers cannot be counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] if the ring has fewer slots than that; [`Error::Forked`], [`Error::Truncated`].
+    pub fn wait_for_consumers(&self, count: u32, deadline: Instant) -> Result<bool, Error> {
+        if count > self.region.geometry().slots {
+            return Err(Error::BadOption { what: "waiting for more consumers than the ring has slots" });
+        }
+        self.wait_for_attached(deadline, |producer| {
+            let attached = producer.attached(|_| true).take(count as usize);
+            attached.count() == count as usize
+        })
+    }
+
+    /// As [`wait_for_consumers`](Self::wait_for_consumers), for a living consumer that is attached under `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadName`]; [`Error::BadOption`] on a sealed ring, which has no names; [`Error::Forked`],
+    /// [`Error::Truncated`].
+    pub fn wait_for_name(&self, name: &str, deadline: Instant) -> Result<bool, Error> {
+        let name = names::padded(name)?;
+        if self.region.is_sealed() {
+            return Err(Error::BadOption { what: "a sealed ring has no names to wait for" });
+        }
+        self.wait_for_attached(deadline, |producer| {
+            producer.attached(|slot| gate::name(slot) == name).next().is_some()
+        })
+    }
+
+    /// The slots of living, attached consumers of which `is_one` is true.
+    fn attached<'a>(&'a self, is_one: impl Fn(&Slot) -> bool + 'a) -> impl Iterator<Item = u32> + 'a {
+        let slots = (0..).zip(self.region.areas().slots);
+        slots.filter_map(move |(number, slot)| {
+            // [G8'] Acquire. Pairs with [G8] in `gate.rs`.
+            // Orders: see [G8]; and who attached before the look at its name.
+            // Without it: see [G8].
+            let attached_ns = slot.who.attached_ns.load(at!(G8_IS_ATTACHED, Acquire));
+            let has_place =
+                matches!(gate::state(slot), Some(SlotState::Lossy | SlotState::Gated | SlotState::Evicted));
+            let is_attached = attached_ns != 0 && has_place && is_one(slot);
+            (is_attached && self.region.locked(Lock::Slot(number))).then_some(number)
+        })
+    }
+
+    fn wait_for_attached(&self, deadline: Instant, are_there: impl Fn(&Self) -> bool) -> Result<bool, Error> {
+        let word = &self.region.areas().control.space.word;
+        let until_ns = clock::deadline_ns(deadline);
+        loop {
+            if self.region.broken() {
+                return Err(self.region.fault().into());
+            }
+            let are_there = are_there(self);
+            if self.region.spoilt() {
+                return Err(self.region.fault().into());
+            }
+            if are_there || clock::is_past(until_ns) {
+                return Ok(are_there);
+            }
+            doorbell::nap(word, || false, until_ns);
+        }
+    }
+}

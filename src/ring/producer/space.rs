@@ -1,0 +1,290 @@
+//! The producer without space: whom it waits for, for how long, and how it gets past them.
+
+use std::time::{Duration, Instant};
+
+use super::{Patience, Producer};
+use crate::atomics::{at, spin};
+use crate::error::{Error, SendError};
+use crate::layout::SlotState;
+use crate::memory::lock::Lock;
+use crate::ring::blocker::Blocker;
+use crate::ring::evict;
+use crate::ring::protocol::after;
+use crate::ring::protocol::gate::{self, OpenGate, gated_at, resting_state, take_gate};
+use crate::ring::protocol::pressure::{Blocking, Wanted, patience_ns};
+use crate::ring::protocol::writer::{Claimed, Refused};
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+/// Who is in the way of the claim that was refused last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Blocked {
+    by: Blocking,
+    /// Everything before this was to be written.
+    end: u64,
+}
+
+impl Producer {
+    /// The limit is in the way: scan the gates; if one of them is, see to it; then wait.
+    #[cold]
+    pub(super) fn obtain_refused(
+        &mut self,
+        len: u32,
+        mut refused: Refused,
+        patience: Patience,
+    ) -> Result<Claimed, SendError> {
+        let mut waiting_since = 0;
+        let mut waited = false;
+        // No honest consumer needs more rounds than there are slots; gates that somebody scribbles anew each time must
+        // not keep a call that never waits. So many times gates are taken, and so many times found to be gone.
+        let mut rounds = self.region.geometry().slots;
+        let mut looks = rounds;
+        self.pressure.begin();
+        let result = loop {
+            let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
+            if self.region.spoilt() {
+                break Err(self.region.fault().into());
+            }
+            let scan = self.scan();
+            if scan.asked && rounds > 0 && self.evict_asked() {
+                rounds -= 1;
+                continue;
+            }
+            self.writer.set_limit(scan.limit);
+            refused = match self.writer.claim(self.region.areas(), len) {
+                Ok(claimed) => break Ok(claimed),
+                Err(Refused::Full { end: now }) if now == end => Refused::Full { end },
+                Err(other) => {
+                    // Padding went out meanwhile: the claim is another one now.
+                    refused = other;
+                    continue;
+                }
+            };
+            let now = clock::monotonic_ns();
+            if waiting_since == 0 {
+                waiting_since = now.max(1);
+                self.totals.full = self.totals.full.wrapping_add(1);
+                self.pressed = true;
+                self.show_totals();
+            }
+            let (again, blocking) = self.relieve(end, now, waited);
+            if again && rounds > 0 {
+                rounds -= 1;
+                continue;
+            }
+            // Nobody is in the way any more either if whoever the scan met has left since.
+            if !again && blocking.is_none() && looks > 0 {
+                looks -= 1;
+                continue;
+            }
+            let by = blocking.unwrap_or(Blocking { slot: scan.slowest, since: now });
+            self.show_blocked(Some(Blocked { by, end }));
+            let until_ns = match patience {
+                Patience::None => break Err(SendError::Full { slot: by.slot }),
+                Patience::Until(deadline) if Instant::now() >= deadline => {
+                    break Err(SendError::TimedOut { slot: by.slot });
+                }
+                Patience::Until(deadline) => clock::deadline_ns(deadline),
+                Patience::Forever => u64::MAX,
+            };
+            self.wait_for_space(end, until_ns);
+            waited = true;
+        };
+        let stopped = (waiting_since != 0).then(clock::monotonic_ns);
+        if let Some(now) = stopped
+            && !matches!(patience, Patience::None)
+        {
+            let stalled = now.saturating_sub(waiting_since);
+            self.totals.stall_ns = self.totals.stall_ns.wrapping_add(stalled);
+            self.show_totals();
+        }
+        if result.is_ok() && self.pressed {
+            self.lift(stopped);
+        }
+        result
+    }
+
+    fn scan(&self) -> gate::Scan {
+        let areas = self.region.areas();
+        let published = self.writer.published().position;
+        gate::scan(areas, published, |slot| self.pressure.disregards(areas, slot, published))
+    }
+
+    /// A claim succeeded: whoever held the producer up no longer does.
+    #[cold]
+    pub(super) fn lift(&mut self, waited: Option<u64>) {
+        self.pressed = false;
+        self.pressure.lift(self.region.areas(), waited);
+        self.show_blocked(None);
+    }
+
+    /// Takes the gate from consumers that are dead or over their deadline. Returns whether to scan again, and who is in
+    /// the way still.
+    fn relieve(&mut self, end: u64, now: u64, waited: bool) -> (bool, Option<Blocking>) {
+        let areas = self.region.areas();
+        let alive = |slot| self.region.locked(Lock::Slot(slot));
+        let wanted = Wanted { published: self.writer.published().position, end, now, waited };
+        let relief = self.pressure.relieve(areas, wanted, alive);
+        self.count_taken(relief.evicted, relief.reclaimed);
+        (relief.again, relief.blocking)
+    }
+
+    /// So many gates were taken from the living and from the dead.
+    fn count_taken(&mut self, evicted: u64, reclaimed: u64) {
+        if evicted + reclaimed == 0 {
+            return;
+        }
+        self.totals.evictions = self.totals.evictions.wrapping_add(evicted);
+        self.totals.reclaims = self.totals.reclaims.wrapping_add(reclaimed);
+        self.show_totals();
+        // An evicted consumer may be asleep, with nothing but this to be told; so may whoever asked for it.
+        doorbell::announce(&self.region.areas().control.data.word);
+    }
+
+    /// Takes the gates that others ask to be taken. True: it did, so scan again.
+    fn evict_asked(&mut self) -> bool {
+        let areas = self.region.areas();
+        let (mut evicted, mut reclaimed, mut declined) = (0, 0, false);
+        for (number, slot) in (0..).zip(areas.slots) {
+            let Some(OpenGate { state, .. }) = gated_at(slot).filter(|gate| gate::is_asked(slot, gate.state))
+            else {
+                continue;
+            };
+            match self.take_from(number, state) {
+                Some(true) => evicted += 1,
+                Some(false) => reclaimed += 1,
+                // It may not be evicted, or it has left.
+                None => declined |= gate::withdraw(slot, state),
+            }
+        }
+        if declined {
+            doorbell::announce(&areas.control.data.word);
+        }
+        self.count_taken(evicted, reclaimed);
+        evicted + reclaimed > 0
+    }
+
+    /// Takes the gate of a slot. Returns whether its consumer lives. `None`: it may not be taken, or is open no more.
+    fn take_from(&self, number: u32, state: u64) -> Option<bool> {
+        let areas = self.region.areas();
+        let slot = areas.slots.get(number as usize)?;
+        let alive = self.region.locked(Lock::Slot(number));
+        if alive && !areas.geometry.sealed && patience_ns(areas, slot).is_none() {
+            return None;
+        }
+        let next = if alive { SlotState::Evicted } else { resting_state(areas, slot) };
+        take_gate(slot, state, next).then_some(alive)
+    }
+
+    /// Takes the gate from the consumer in a slot, living, stopped, or away and held. One that lives goes on as a lossy
+    /// one and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place. Other
+    /// processes ask for it by [`quoit::evict`](crate::ring::evict).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer
+    /// that was promised not to be overwritten ([`Attach::gated`](crate::Attach::gated) on a ring without a hard
+    /// limit, which reads records where they lie); [`Error::Forked`], [`Error::Truncated`].
+    pub fn evict(&mut self, slot: u32) -> Result<(), Error> {
+        if self.region.broken() {
+            return Err(self.region.fault().into());
+        }
+        let areas = self.region.areas();
+        let found = areas.slots.get(slot as usize);
+        let Some((entry, OpenGate { state, .. })) = found.and_then(|entry| Some((entry, gated_at(entry)?)))
+        else {
+            return Err(Error::NotGated { slot });
+        };
+        let Some(alive) = self.take_from(slot, state) else {
+            let is_there = gated_at(entry).is_some_and(|gate| gate.state == state);
+            return Err(if is_there { evict::not_evictable(areas, slot) } else { Error::NotGated { slot } });
+        };
+        if areas.geometry.sealed {
+            self.pressure.exhaust(areas, slot, self.writer.published().position);
+        }
+        self.count_taken(u64::from(alive), u64::from(!alive));
+        if self.region.spoilt() {
+            return Err(self.region.fault().into());
+        }
+        Ok(())
+    }
+
+    /// Who holds the producer up: the consumer furthest back of those that are in the way of the claim that was refused
+    /// last. `None`: nobody any more, or a claim has succeeded since. A system call or two, and a look into `/proc`.
+    pub fn held_by(&self) -> Option<Blocker> {
+        let Blocked { by, end } = self.blocked?;
+        if self.region.broken() {
+            return None;
+        }
+        let areas = self.region.areas();
+        let cursor = |number: u32| {
+            let gate = areas.slots.get(number as usize).and_then(gated_at)?;
+            gate.blocks(areas, end).then_some(gate.cursor)
+        };
+        let slot = cursor(by.slot).map(|_| by.slot).or_else(|| {
+            let others = (0..self.region.geometry().slots).filter_map(|slot| Some((cursor(slot)?, slot)));
+            others
+                .reduce(|first, next| if after(first.0, next.0) { next } else { first })
+                .map(|(_, slot)| slot)
+        })?;
+        let now = clock::monotonic_ns();
+        let since = self.pressure.since(slot).unwrap_or(now);
+        Blocker::new(&self.region, slot, Duration::from_nanos(now.saturating_sub(since)))
+    }
+
+    /// Shows in the ring who is in the way; `None`: nobody.
+    pub(super) fn show_blocked(&mut self, blocked: Option<Blocked>) {
+        if self.blocked == blocked {
+            return;
+        }
+        self.blocked = blocked;
+        let counters = &self.region.areas().head.counters;
+        if let Some(Blocked { by, end }) = blocked {
+            let ago = clock::monotonic_ns().saturating_sub(by.since);
+            counters.blocked_ns.store(clock::wall_ns().saturating_sub(ago), at!(C_WRITE, Relaxed));
+            counters.blocked_end.store(end, at!(C_WRITE, Relaxed));
+        }
+        let shown = blocked.map_or(0, |blocked| u64::from(blocked.by.slot) + 1);
+        counters.blocked.store(shown, at!(C_WRITE, Relaxed));
+    }
+
+    /// One slice of waiting for everything before `end` to be writable.
+    fn wait_for_space(&self, end: u64, until_ns: u64) {
+        let word = &self.region.areas().control.space.word;
+        let is_free = || {
+            let scan = self.scan();
+            scan.asked || !after(end, scan.limit)
+        };
+        for turn in 0..self.spins {
+            if turn % 16 == 0 && is_free() {
+                return;
+            }
+            if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
+                return;
+            }
+            spin();
+        }
+        let probe_ns = doorbell::armed_ns(doorbell::PROBE_NS);
+        let until_ns = until_ns.min(clock::monotonic_ns().saturating_add(probe_ns));
+        if self.region.geometry().wait == WaitMode::Spin {
+            doorbell::nap(word, is_free, until_ns);
+        } else {
+            let heavy = |_: &_| {
+                doorbell::full_fence();
+                true
+            };
+            doorbell::sleep(word, heavy, is_free, until_ns);
+            doorbell::disarm(word);
+        }
+    }
+
+    #[cold]
+    fn show_totals(&self) {
+        let counters = &self.region.areas().head.counters;
+        counters.full.store(self.totals.full, at!(C_WRITE, Relaxed));
+        counters.stall_ns.store(self.totals.stall_ns, at!(C_WRITE, Relaxed));
+        counters.evictions.store(self.totals.evictions, at!(C_WRITE, Relaxed));
+        counters.reclaims.store(self.totals.reclaims, at!(C_WRITE, Relaxed));
+    }
+}

@@ -1,0 +1,539 @@
+//! Gates: how consumers hold the producer back. `pressure.rs` has how it gets past those that are dead or too slow.
+//!
+//! The producer keeps a private limit and scans the slots only when a claim would pass it. A consumer that
+//! attaches may be missed by a scan, and its gate must hold all the same:
+//!
+//! ```text
+//! producer (scan)                           consumer (attach)
+//! published = ...            [W4]           cursor = a place not after `published`
+//! fence SeqCst               [G1]           state = gated                          [G3]
+//! limit = least gated cursor, but           fence SeqCst                           [G2]
+//!         at most published, + capacity     p = published; cursor = the place at p
+//! ```
+//!
+//! Of the two fences one comes first. If the attach's, the scan sees the gate at its conservative cursor. If the
+//! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
+//! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
+//! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
+//! [`Guard::Until`](crate::ring::protocol::reader::Guard) `p`, and what it loses there had been promised to nobody. A gate at a place
+//! that is overwritten already would hold the producer up for records that nobody can read: who comes back to one is
+//! lossy until it was told, and opens its gate where it goes on.
+//!
+//! States of a slot. A lock proves its consumer alive; the state is only what it last said of itself.
+//!
+//! ```text
+//! Free ──attach──> Attaching ──open──> Lossy | Gated ──detach──> Free, or Saved under a name
+//!                                      Gated ──too slow──> Evicted ──detach──> Free, or Saved
+//!                                      Gated ──dead──> Free, or Saved; or held Gated for a while
+//! ```
+
+use crate::atomics::{at, fence_at};
+use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
+use crate::ring::protocol::record::{Loss, LossAccount, LossCause};
+use crate::ring::protocol::{Place, after, floor};
+
+/// A cursor word that belongs to no account.
+const CURSOR_NONE: u64 = 4;
+
+/// `hold_ns` of a consumer that is held for ever.
+pub(crate) const HOLD_FOREVER: u64 = u64::MAX;
+
+/// What a scan found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scan {
+    /// How far the producer may claim.
+    pub(crate) limit: u64,
+    /// The slot whose gate is furthest back; any, if none is in the way.
+    pub(crate) slowest: u32,
+    /// Somebody asks for the eviction of an open gate.
+    pub(crate) asked: bool,
+}
+
+/// A gate that is open: the state word that says so, and the cursor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenGate {
+    pub(crate) state: u64,
+    pub(crate) cursor: u64,
+}
+
+impl OpenGate {
+    /// Does it keep everything before `end` from being written?
+    pub(crate) fn blocks(self, areas: Areas<'_>, end: u64) -> bool {
+        after(end, self.cursor.wrapping_add(areas.geometry.capacity))
+    }
+}
+
+/// The producer's scan: how far it may claim, given what it has published and which slots' gates it disregards.
+pub(crate) fn scan(areas: Areas<'_>, published: u64, disregards: impl Fn(u32) -> bool) -> Scan {
+    // [G1] SeqCst. Pairs with [G2].
+    // Orders: `published` before the look at the slots.
+    // Without it: scan and attach may miss each other, and the limit passes a gate.
+    fence_at!(G1_FENCE, SeqCst);
+    let (mut least, mut slowest, mut asked) = (published, 0, false);
+    for (number, slot) in (0..).zip(areas.slots) {
+        let Some(OpenGate { state, cursor }) = gated_at(slot) else { continue };
+        asked |= is_asked(slot, state);
+        // A cursor ahead of everything published is garbage, and gates nothing.
+        if after(least, cursor) && !disregards(number) {
+            (least, slowest) = (cursor, number);
+        }
+    }
+    let asked = asked && !areas.geometry.sealed;
+    Scan { limit: least.wrapping_add(areas.geometry.capacity), slowest, asked }
+}
+
+/// A slot's gate, if it is open.
+#[inline]
+pub(crate) fn gated_at(slot: &Slot) -> Option<OpenGate> {
+    // [G3'] Acquire. Pairs with [G3] and with the detach's Release [G4].
+    // Orders: the state before the cursor; a leaving consumer's reads before the writes they no longer hold up.
+    // Without it: an open gate is judged by the slot's last owner's cursor, or the last record is torn.
+    let state = slot.gate.state.load(at!(G3_STATE, Acquire));
+    if SlotState::from_word(state) != Some(SlotState::Gated) {
+        return None;
+    }
+    // [W5] Acquire. Pairs with [R5].
+    // Orders: the consumer's reads below its cursor before the next lap's writes there.
+    // Without it: a gated consumer reads the next lap.
+    let cursor = slot.gate.cursor.load(at!(W5_CURSOR, Acquire));
+    // Without a place: between the two looks one consumer left, and the next is on its way in.
+    (cursor != CURSOR_NONE).then_some(OpenGate { state, cursor: cursor & !7 })
+}
+
+/// The generation in the state word makes this fail if the slot has changed hands since `state` was read.
+pub(crate) fn take_gate(slot: &Slot, state: u64, next: SlotState) -> bool {
+    let next = next.after(state);
+    slot.gate.state.compare_exchange(state, next, at!(G_TAKE, Relaxed), at!(G_TAKE_FAILED, Relaxed)).is_ok()
+}
+
+/// Is the gate that this state word opened asked for?
+#[inline]
+pub(crate) fn is_asked(slot: &Slot, state: u64) -> bool {
+    slot.gate.evict.load(at!(G_ASKED, Relaxed)) == state
+}
+
+/// Takes a request back, unless there is another one by now. True: it was there.
+pub(crate) fn withdraw(slot: &Slot, state: u64) -> bool {
+    let exchanged =
+        slot.gate.evict.compare_exchange(state, 0, at!(G_UNASK, Relaxed), at!(G_UNASK_FAILED, Relaxed));
+    exchanged.is_ok()
+}
+
+/// What a slot becomes when its consumer has gone.
+pub(crate) fn resting_state(areas: Areas<'_>, slot: &Slot) -> SlotState {
+    if has_name(areas, slot) { SlotState::Saved } else { SlotState::Free }
+}
+
+/// Is the slot kept for a name? A sealed ring has none: what stands there, anybody may have written.
+pub(crate) fn has_name(areas: Areas<'_>, slot: &Slot) -> bool {
+    !areas.geometry.sealed && name(slot) != [0; NAME_BYTES]
+}
+
+/// The name in a slot, padded with zeros.
+pub(crate) fn name(slot: &Slot) -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(&slot.who.name) {
+        chunk.copy_from_slice(&word.load(at!(G_FIELDS, Relaxed)).to_le_bytes());
+    }
+    bytes
+}
+
+pub(crate) fn state(slot: &Slot) -> Option<SlotState> {
+    SlotState::from_word(slot.gate.state.load(at!(G_STATE, Relaxed)))
+}
+
+/// Is the slot nobody's? It is free, or its consumer died before it had a place, or its name was being forgotten. What
+/// then stands where names do belongs to nobody: it may be no more than the beginning of a name.
+pub(crate) fn is_nobodys(slot: &Slot) -> bool {
+    match state(slot) {
+        Some(SlotState::Free) => true,
+        Some(SlotState::Attaching) => slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) == CURSOR_NONE,
+        _ => false,
+    }
+}
+
+/// Is the slot kept for this name? Certain for whoever holds the slot's lock. Without it somebody may be attaching
+/// there, or the answer may be out of date; but the beginning of a longer name is never taken for a name.
+pub(crate) fn keeps(slot: &Slot, wanted: &[u8; NAME_BYTES]) -> bool {
+    if *wanted == [0; NAME_BYTES] || name(slot) != *wanted {
+        return false;
+    }
+    // [G6'] Acquire. Pairs with [G6].
+    // Orders: the words of the name before the look at whether the slot is anybody's.
+    // Without it: see [G6].
+    fence_at!(G6_READ_FENCE, Acquire);
+    if is_nobodys(slot) {
+        return false;
+    }
+    // [G7] Acquire. Pairs with [R5].
+    // Orders: the cursor that shows a place before the second look at the name, which is whole by then.
+    // Without it: the beginning of a name that was being written is taken for a name that has a place.
+    fence_at!(G7_FENCE, Acquire);
+    name(slot) == *wanted
+}
+
+/// May a newcomer who holds the slot's lock have it? Names keep their slots.
+pub(crate) fn is_vacant(areas: Areas<'_>, slot: &Slot) -> bool {
+    is_nobodys(slot) || !has_name(areas, slot)
+}
+
+/// When the last consumer of a name left, wall, ns, as far as that is known.
+pub(crate) fn left_ns(slot: &Slot) -> Option<u64> {
+    Some(slot.who.left_ns.load(at!(G_FIELDS, Relaxed))).filter(|left| *left != 0)
+}
+
+/// For a consumer that was killed: it was found to be gone `now`. The caller holds the slot's lock.
+pub(crate) fn note_absence(slot: &Slot, now_ns: u64) {
+    if left_ns(slot).is_none() {
+        slot.who.left_ns.store(now_ns.max(1), at!(G_FIELDS_WRITE, Relaxed));
+    }
+}
+
+/// What a slot's accounts say, for whoever holds its lock or only looks: the one its cursor selects, if both
+/// stayed as they were while it was read.
+pub(crate) fn saved(slot: &Slot) -> Option<(Place, LossAccount)> {
+    let cursor = slot.gate.cursor.load(at!(A_CURSOR, Relaxed));
+    // [A1] Acquire. Pairs with [R5].
+    // Orders: the cursor before the account it selects.
+    // Without it: an inspector may show an account half way between two cursors.
+    fence_at!(A1_FENCE, Acquire);
+    let (place, account) = read_account(&slot.accounts[(cursor & 1) as usize]);
+    // [A2] Acquire. Pairs with [A3].
+    // Orders: the account before the second look at the cursor.
+    // Without it: see [A3].
+    fence_at!(A2_FENCE, Acquire);
+    let again = slot.gate.cursor.load(at!(A_CURSOR_AGAIN, Relaxed));
+    // The mark of a slot that has no place is no place either.
+    let whole = cursor == again && cursor & !1 == place.position && place.position.is_multiple_of(8);
+    whole.then_some((place, account))
+}
+
+fn read_account(account: &Account) -> (Place, LossAccount) {
+    let read = |word: &crate::atomics::AtomicU64| word.load(at!(A_READ_FIELDS, Relaxed));
+    let place = Place {
+        position: read(&account.position),
+        sequence: read(&account.sequence),
+        bytes: read(&account.bytes),
+    };
+    let loss = LossAccount {
+        records: read(&account.lost_records),
+        bytes: read(&account.lost_bytes),
+        gaps: read(&account.gaps),
+        largest_gap: read(&account.largest_gap),
+        first: read(&account.first_lost),
+        last: read(&account.last_lost),
+        overrun: read(&account.by_cause[0]),
+        evicted: read(&account.by_cause[1]),
+        away: read(&account.by_cause[2]),
+    };
+    (place, loss)
+}
+
+/// A consumer's own half of its slot. Its holder has the slot's lock.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) number: u32,
+    /// The place that the shared cursor tells.
+    stored: Place,
+    /// All losses told so far, and those below what is released: only they go with a cursor, or a consumer that
+    /// resumes before a loss would book it twice.
+    account: LossAccount,
+    released: LossAccount,
+    /// The two differ.
+    unreleased: bool,
+    /// Which account the cursor selects, and which of them are behind in their losses.
+    selected: usize,
+    stale: [bool; 2],
+    told_eviction: bool,
+    /// What it said of itself when it attached; the slot may have been written over since.
+    named: bool,
+    held: bool,
+}
+
+/// What a consumer writes into its slot when it attaches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) gated: bool,
+    pub(crate) deadline_ns: u64,
+    pub(crate) hold_ns: u64,
+    pub(crate) name: [u8; NAME_BYTES],
+    pub(crate) pid: u32,
+    pub(crate) now_ns: u64,
+}
+
+impl Terms {
+    pub(crate) fn is_named(&self) -> bool {
+        self.name != [0; NAME_BYTES]
+    }
+}
+
+impl Seat {
+    /// Takes a vacant slot.
+    pub(crate) fn take(areas: Areas<'_>, number: u32, terms: &Terms) -> Self {
+        let slot = &areas.slots[number as usize];
+        Self::set_state(slot, SlotState::Attaching);
+        // In this order: whoever is killed in here leaves a slot without a place, which anybody may have.
+        slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
+        before_a_name_changes();
+        Self::write_terms(slot, terms);
+        Self {
+            number,
+            stored: Place::default(),
+            account: LossAccount::default(),
+            released: LossAccount::default(),
+            unreleased: false,
+            selected: 0,
+            stale: [true; 2],
+            told_eviction: false,
+            named: terms.is_named(),
+            held: terms.hold_ns > 0,
+        }
+    }
+
+    /// Takes the slot kept under a name, its gate with it if that was held. Returns the place to resume at; none:
+    /// its last owner died before it had one.
+    pub(crate) fn resume(areas: Areas<'_>, number: u32, terms: &Terms) -> (Self, Option<Place>) {
+        let slot = &areas.slots[number as usize];
+        let Some((place, account)) = saved(slot) else {
+            return (Self::take(areas, number, terms), None);
+        };
+        let word = slot.gate.state.load(at!(G_STATE, Relaxed));
+        let held = terms.gated
+            && SlotState::from_word(word) == Some(SlotState::Gated)
+            && take_gate(slot, word, SlotState::Gated);
+        if !held {
+            Self::set_state(slot, SlotState::Attaching);
+        }
+        Self::write_terms(slot, terms);
+        let selected = (slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & 1) as usize;
+        let mut stale = [true; 2];
+        stale[selected] = false;
+        let seat = Self {
+            number,
+            stored: place,
+            account,
+            released: account,
+            unreleased: false,
+            selected,
+            stale,
+            told_eviction: false,
+            named: terms.is_named(),
+            held: terms.hold_ns > 0,
+        };
+        (seat, Some(place))
+    }
+
+    fn write_terms(slot: &Slot, terms: &Terms) {
+        let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(G_FIELDS_WRITE, Relaxed));
+        write(&slot.gate.deadline_ns, terms.deadline_ns);
+        write(&slot.gate.hold_ns, terms.hold_ns);
+        write(&slot.who.pid, u64::from(terms.pid));
+        write(&slot.who.attached_ns, 0);
+        write(&slot.gate.held_ns, 0);
+        write(&slot.who.left_ns, 0);
+        for (word, bytes) in slot.who.name.iter().zip(terms.name.chunks_exact(8)) {
+            write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        }
+    }
+
+    /// One generation on. Only the producer changes the state besides, and only of a gated slot.
+    fn set_state(slot: &Slot, next: SlotState) {
+        let word = slot.gate.state.load(at!(G_STATE, Relaxed));
+        // [G3], [G4] Release. Pairs with [G3'].
+        // Orders: the cursor before the open gate; every read of the consumer before it leaves.
+        // Without it: see [G3'].
+        slot.gate.state.store(next.after(word), at!(G3_SET_STATE, Release));
+    }
+
+    /// Opens for business at the stored cursor. Returns what is published, seen after the gate was open.
+    pub(crate) fn open(&self, areas: Areas<'_>, gated: bool) -> u64 {
+        let slot = &areas.slots[self.number as usize];
+        let state = if gated { SlotState::Gated } else { SlotState::Lossy };
+        if gate_is(slot, state) {
+            return self.fenced_published(areas);
+        }
+        Self::set_state(slot, state);
+        self.fenced_published(areas)
+    }
+
+    /// Opens for business at `place`.
+    pub(crate) fn open_from(&mut self, areas: Areas<'_>, gated: bool, place: Place) -> u64 {
+        self.store_cursor(areas, place);
+        self.open(areas, gated)
+    }
+
+    /// Whether the gate is open.
+    pub(crate) fn gates(&self, areas: Areas<'_>) -> bool {
+        gate_is(&areas.slots[self.number as usize], SlotState::Gated)
+    }
+
+    /// As `open`, and as lossy if `place`, where the stored cursor is, is gone: a gate there would hold the producer up
+    /// for records that nobody can read. Returns whether the gate is open.
+    pub(crate) fn open_at(&self, areas: Areas<'_>, gated: bool, place: Place) -> (bool, u64) {
+        let is_there = || !after(floor(areas), place.position);
+        let gated = gated && is_there();
+        let published = self.open(areas, gated);
+        // The producer may have been let past the gate just before it opened.
+        if !gated || is_there() {
+            return (gated, published);
+        }
+        (false, self.open(areas, false))
+    }
+
+    fn fenced_published(&self, areas: Areas<'_>) -> u64 {
+        // [G2] SeqCst. Pairs with [G1].
+        // Orders: the open gate before the look at `published`.
+        // Without it: see [G1].
+        fence_at!(G2_FENCE, SeqCst);
+        let published = areas.head.express.published.load(at!(G2_PUBLISHED, Relaxed));
+        // [G5] Acquire. Pairs with [W4].
+        // Orders: `published` before the records below it, which the attach may walk.
+        // Without it: the walk reads what the last lap left.
+        fence_at!(G5_FENCE, Acquire);
+        published
+    }
+
+    /// From here on it misses nothing that is published: it has looked at `published` for the last time before it reads.
+    pub(crate) fn say_attached(&self, areas: Areas<'_>, terms: &Terms) {
+        let attached_ns = &areas.slots[self.number as usize].who.attached_ns;
+        // [G8] Release. Pairs with [G8'] in `producer_attached.rs`.
+        // Orders: the attach's look at `published` before what a producer publishes that waited for this.
+        // Without it: a consumer that was waited for starts behind the record that it was waited for with.
+        attached_ns.store(terms.now_ns.max(1), at!(G8_ATTACHED, Release));
+    }
+
+    pub(crate) fn stored(&self) -> Place {
+        self.stored
+    }
+
+    /// Whether the shared cursor is still the one that was stored. Another process may have written over it, and a
+    /// cursor that went back would hold the producer up until it moves again.
+    pub(crate) fn is_shown(&self, areas: Areas<'_>) -> bool {
+        let cursor = areas.slots[self.number as usize].gate.cursor.load(at!(G_FIELDS, Relaxed));
+        cursor == self.stored.position | self.selected as u64
+    }
+
+    pub(crate) fn account(&self) -> LossAccount {
+        self.account
+    }
+
+    /// Stores the cursor: everything below `place` is released. The account goes first, into the copy that the
+    /// old cursor does not select, so that a kill at any point leaves one whole.
+    pub(crate) fn store_cursor(&mut self, areas: Areas<'_>, place: Place) {
+        let slot = &areas.slots[self.number as usize];
+        let next = 1 - self.selected;
+        let copy = &slot.accounts[next];
+        let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(A_FIELDS, Relaxed));
+        write(&copy.position, place.position);
+        write(&copy.sequence, place.sequence);
+        write(&copy.bytes, place.bytes);
+        if self.stale[next] {
+            self.stale[next] = false;
+            let account = &self.released;
+            write(&copy.lost_records, account.records);
+            write(&copy.lost_bytes, account.bytes);
+            write(&copy.gaps, account.gaps);
+            write(&copy.largest_gap, account.largest_gap);
+            write(&copy.first_lost, account.first);
+            write(&copy.last_lost, account.last);
+            for (word, value) in copy.by_cause.iter().zip([account.overrun, account.evicted, account.away]) {
+                write(word, value);
+            }
+        }
+        // [R5] Release. Pairs with [W5] in the scan and [A1] in `saved`.
+        // Orders: all reads below the cursor, and the account, before it.
+        // Without it: the producer overwrites a record that is still being read.
+        slot.gate.cursor.store(place.position | next as u64, at!(R5_CURSOR, Release));
+        // [A3] Release. Pairs with [A2].
+        // Orders: this cursor before the copy that it no longer selects is written anew.
+        // Without it: an inspector mixes that copy's old and new words, and still finds the cursor before.
+        fence_at!(A3_FENCE, Release);
+        self.selected = next;
+        self.stored = place;
+    }
+
+    /// What was told so far is released: the next cursor store shows the losses in it.
+    #[inline(always)]
+    pub(crate) fn release_losses(&mut self) {
+        if self.unreleased {
+            self.unreleased = false;
+            self.released = self.account;
+            self.stale = [true; 2];
+        }
+    }
+
+    /// Books a loss.
+    pub(crate) fn book(&mut self, loss: &Loss) {
+        let account = &mut self.account;
+        let by_cause = match loss.cause {
+            LossCause::Overrun => &mut account.overrun,
+            LossCause::Evicted => &mut account.evicted,
+            LossCause::Away => &mut account.away,
+            // Nothing that this consumer had been promised.
+            LossCause::Attaching => return,
+        };
+        *by_cause = by_cause.wrapping_add(loss.records);
+        if account.gaps == 0 {
+            account.first = loss.first;
+        }
+        account.records = account.records.wrapping_add(loss.records);
+        account.bytes = account.bytes.wrapping_add(loss.bytes);
+        account.gaps = account.gaps.wrapping_add(1);
+        account.largest_gap = account.largest_gap.max(loss.records);
+        account.last = loss.next.wrapping_sub(1);
+        self.unreleased = true;
+    }
+
+    /// True once after the producer took the gate away.
+    pub(crate) fn newly_evicted(&mut self, areas: Areas<'_>) -> bool {
+        let newly = self.is_newly_evicted(areas);
+        self.told_eviction |= newly;
+        newly
+    }
+
+    /// Has the producer taken the gate away, and that is not told yet?
+    pub(crate) fn is_newly_evicted(&self, areas: Areas<'_>) -> bool {
+        !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted)
+    }
+
+    pub(crate) fn was_evicted(&self) -> bool {
+        self.told_eviction
+    }
+
+    /// Leaves at `now`, wall, ns. A name keeps its place; a held one its gate as well.
+    pub(crate) fn leave(&self, areas: Areas<'_>, now_ns: u64) {
+        let slot = &areas.slots[self.number as usize];
+        if self.named {
+            slot.who.left_ns.store(now_ns.max(1), at!(G_FIELDS_WRITE, Relaxed));
+        }
+        if !(self.held && gate_is(slot, SlotState::Gated)) {
+            Self::set_state(slot, if self.named { SlotState::Saved } else { SlotState::Free });
+        }
+    }
+}
+
+fn gate_is(slot: &Slot, wanted: SlotState) -> bool {
+    state(slot) == Some(wanted)
+}
+
+/// Between the mark that a slot has no place and the words of its name.
+fn before_a_name_changes() {
+    // [G6] Release. Pairs with [G6'].
+    // Orders: the slot that is nobody's before every word of the name.
+    // Without it: the beginning of a name that is being written, or the rest of one that is being forgotten, is taken
+    // for another name that is kept here.
+    fence_at!(G6_FENCE, Release);
+}
+
+/// Frees the slot of a name whose consumer is away. The caller holds its lock.
+pub(crate) fn forget(slot: &Slot) {
+    // In this order: whoever is killed in here leaves the name with its place, or a slot that anybody may have; never
+    // a part of a name that nobody could ask for, nor a gate without a place.
+    Seat::set_state(slot, SlotState::Attaching);
+    slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
+    before_a_name_changes();
+    for word in &slot.who.name {
+        word.store(0, at!(G_FIELDS_WRITE, Relaxed));
+    }
+    Seat::set_state(slot, SlotState::Free);
+}

@@ -1,0 +1,141 @@
+//! The segment index: for each segment of the ring the first record boundary in it, with its 64-bit sequence and
+//! the payload bytes before it. From such a place the stream can be walked; two places tell exactly what lies
+//! between them. So a lapped reader learns what it lost, and a newcomer where it is.
+//!
+//! An entry is written after everything below it is published, so it is true for good: a claim that is dropped or
+//! dies leaves no entry that points into somebody's payload later. Each entry is a small seqlock:
+//!
+//! ```text
+//! writer: position odd, fence [I1], fields, position even [I2]
+//! reader: position, fence [I2'], fields, fence [I1'], position again: the same and even
+//! ```
+//!
+//! Since no publish spans more than half the ring, the newest entry is always intact: a producer that died
+//! before it could write the next one left that entry at most half a ring and a stride behind.
+
+use crate::atomics::{at, fence_at};
+use crate::error::Corruption;
+use crate::layout::{Areas, IndexEntry};
+use crate::ring::protocol::{Place, Step, after, floor};
+
+/// Producer only: the entry of `place`'s segment becomes `place`.
+pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
+    let entry = &areas.index[areas.geometry.segment(place.position)];
+    entry.position.store(place.position | 1, at!(I1_POSITION, Relaxed));
+    // [I1] Release. Pairs with [I1'] in `read`.
+    // Orders: the odd position before the fields.
+    // Without it: a reader may take new fields with the old position.
+    fence_at!(I1_FENCE, Release);
+    entry.sequence.store(place.sequence, at!(I_FIELDS, Relaxed));
+    entry.bytes.store(place.bytes, at!(I_FIELDS, Relaxed));
+    entry.time_ns.store(time_ns, at!(I_FIELDS, Relaxed));
+    // [I2] Release. Pairs with [I2'] in `read`.
+    // Orders: the fields before the even position.
+    // Without it: a reader may take the new position with old fields, and count its loss wrong.
+    entry.position.store(place.position, at!(I2_POSITION, Release));
+}
+
+fn read(entry: &IndexEntry) -> Option<Place> {
+    let position = entry.position.load(at!(I2_READ, Relaxed));
+    if !position.is_multiple_of(8) {
+        return None;
+    }
+    // [I2'] Acquire. Pairs with [I2].
+    fence_at!(I2_READ_FENCE, Acquire);
+    let sequence = entry.sequence.load(at!(I_READ_FIELDS, Relaxed));
+    let bytes = entry.bytes.load(at!(I_READ_FIELDS, Relaxed));
+    // [I1'] Acquire. Pairs with [I1].
+    fence_at!(I1_READ_FENCE, Acquire);
+    let again = entry.position.load(at!(I1_READ, Relaxed));
+    (position == again).then_some(Place { position, sequence, bytes })
+}
+
+/// When the newest entry was written, wall clock. A hint: the entry may be written anew while it is read.
+pub(crate) fn noted_ns(areas: Areas<'_>) -> Option<u64> {
+    let noted = areas.index.iter().filter_map(|entry| {
+        let place = read(entry)?;
+        Some((place.position, entry.time_ns.load(at!(I_READ_FIELDS, Relaxed))))
+    });
+    let newest = noted.reduce(|a, b| if after(b.0, a.0) { b } else { a });
+    newest.map(|(_, time_ns)| time_ns).filter(|time_ns| *time_ns > 0)
+}
+
+/// The places that can still be read from, in no order.
+fn intact(areas: Areas<'_>) -> impl Iterator<Item = Place> + '_ {
+    areas.index.iter().filter_map(move |entry| {
+        let place = read(entry)?;
+        // A distance beyond the capacity is either behind the floor or no honest entry.
+        (place.position.wrapping_sub(floor(areas)) <= areas.geometry.capacity).then_some(place)
+    })
+}
+
+/// The newest place that can be read from.
+pub(crate) fn newest(areas: Areas<'_>) -> Option<Place> {
+    intact(areas).reduce(|a, b| if after(b.position, a.position) { b } else { a })
+}
+
+/// The oldest place at least `margin` bytes clear of being overwritten; if there is none, the newest.
+pub(crate) fn oldest(areas: Areas<'_>, margin: u64) -> Option<Place> {
+    let clear = |place: &Place| !after(floor(areas).wrapping_add(margin), place.position);
+    intact(areas)
+        .filter(clear)
+        .reduce(|a, b| if after(a.position, b.position) { b } else { a })
+        .or_else(|| newest(areas))
+}
+
+/// The newest place whose sequence is not after `sequence`.
+pub(crate) fn at_or_before(areas: Areas<'_>, sequence: u64) -> Option<Place> {
+    intact(areas)
+        .filter(|place| !after(place.sequence, sequence))
+        .reduce(|a, b| if after(b.position, a.position) { b } else { a })
+}
+
+/// What a search has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    /// Bytes of the ring that were walked over, the same ones as often as they were.
+    pub(crate) bytes: u64,
+    /// How often it was begun anew.
+    pub(crate) attempts: u32,
+}
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// At the place asked for, or at `published` if that came first.
+    At(Place),
+    /// The producer overwrote the way.
+    Lapped,
+    Corrupt(Corruption),
+}
+
+/// Walks from `place` from record to record until `stop` or `published`. `visit` sees every boundary passed.
+pub(crate) fn walk(
+    areas: Areas<'_>,
+    mut place: Place,
+    published: u64,
+    effort: &mut Effort,
+    stop: impl Fn(&Place) -> bool,
+    mut visit: impl FnMut(Place),
+) -> Walk {
+    if published.wrapping_sub(place.position) > areas.geometry.capacity {
+        // Overwritten meanwhile, or ahead of the `published` that was seen: look again.
+        return Walk::Lapped;
+    }
+    while after(published, place.position) && !stop(&place) {
+        let header = areas.data[areas.geometry.word(place.position)].load(at!(R2_HEADER, Relaxed));
+        let step = place.judge(areas, header, published);
+        if after(floor(areas), place.position) {
+            return Walk::Lapped;
+        }
+        let passed = match step {
+            Step::Record(len) => place.past_record(len),
+            Step::Padding(size) => place.past_padding(size),
+            Step::Bad(what) => return Walk::Corrupt(Corruption { position: place.position, what }),
+        };
+        effort.bytes += passed.position.wrapping_sub(place.position);
+        place = passed;
+        visit(place);
+    }
+    Walk::At(place)
+}

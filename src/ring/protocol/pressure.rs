@@ -1,0 +1,334 @@
+//! Pressure: what the producer knows of the consumers that hold it up, and how it gets past those that are dead or
+//! too slow.
+//!
+//! A consumer with a deadline has that much time in each lap: while the producer publishes one capacity of records,
+//! all the times that this consumer holds it up may come to the deadline together, in one piece or in many. The next
+//! hold after that begins a new lap, with nothing spent. So a consumer that lets a record through now and then
+//! cannot hold the producer up for ever, and one that is merely slow, but takes a ring of records in less than its
+//! deadline, keeps its gate.
+
+use crate::atomics::at;
+use crate::layout::{Areas, Slot, SlotState};
+use crate::ring::protocol::after;
+use crate::ring::protocol::gate::{HOLD_FOREVER, OpenGate, gated_at, has_name, resting_state, take_gate};
+use crate::wait::clock;
+
+/// What the producer knows of the consumers that hold it up, and have held it up.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    holds: Vec<Hold>,
+    probed_ns: u64,
+}
+
+/// One slot's part in it. Times are ns on the producer's monotonic clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hold {
+    /// The slot's state word: with another generation it is another consumer's.
+    state: u64,
+    /// When it was first seen in the way, this time; 0: it is not.
+    since: u64,
+    /// When it was last seen in the way, and where its cursor was.
+    seen: u64,
+    cursor: u64,
+    /// How long it was in the way before, in this lap.
+    spent: u64,
+    /// Where the lap began.
+    lap: u64,
+    /// When its consumer was first seen to be away; 0: it is not.
+    away: u64,
+    /// On a sealed ring: it has used up its lap's patience, and gates nothing until the lap is over.
+    exhausted: bool,
+    /// On a sealed ring: its lock is free, and it gates nothing while the producer waits.
+    dead: bool,
+}
+
+impl Hold {
+    /// It is no longer in the way; `until`: what counts of the time since it was last seen there.
+    fn end(&mut self, slot: &Slot, until: u64) {
+        if self.since != 0 {
+            self.spent = self.spent.saturating_add(until.saturating_sub(self.since));
+            self.since = 0;
+        }
+        self.be_back(slot);
+    }
+
+    /// Its consumer was first seen to be away.
+    fn be_away(&mut self, slot: &Slot, now: u64) {
+        if self.away == 0 {
+            self.away = now;
+            slot.gate.held_ns.store(clock::wall_ns(), at!(C_WRITE, Relaxed));
+        }
+    }
+
+    /// Nothing that it left runs out.
+    fn be_back(&mut self, slot: &Slot) {
+        if self.away != 0 {
+            self.away = 0;
+            slot.gate.held_ns.store(0, at!(C_WRITE, Relaxed));
+        }
+    }
+
+    /// The slot has another generation. What it has spent was its last owner's; but on a sealed ring anybody writes
+    /// generations, and what is spent is the slot's.
+    fn change_hands(&mut self, areas: Areas<'_>, slot: &Slot, state: u64, published: u64) {
+        self.be_back(slot);
+        if areas.geometry.sealed {
+            self.state = state;
+        } else {
+            *self = Self { state, lap: published, ..Self::default() };
+        }
+    }
+}
+
+/// What became of the slots in the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Relief {
+    pub(crate) evicted: u64,
+    pub(crate) reclaimed: u64,
+    /// Fewer are in the way than there were.
+    pub(crate) again: bool,
+    /// Of those that still are, the one furthest back.
+    pub(crate) blocking: Option<Blocking>,
+}
+
+/// Who holds the producer up, and since when on its monotonic clock, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blocking {
+    pub(crate) slot: u32,
+    pub(crate) since: u64,
+}
+
+/// The claim that is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) published: u64,
+    /// Everything before this is to be written.
+    pub(crate) end: u64,
+    /// Now, ns on the monotonic clock.
+    pub(crate) now: u64,
+    /// The producer has waited since it was last refused, and wanted nothing else.
+    pub(crate) waited: bool,
+}
+
+/// How often the locks of blocking consumers are looked at, ns.
+const PROBE_EVERY_NS: u64 = 1_000_000;
+
+impl Pressure {
+    /// A claim succeeded: nobody is in the way any more. `waited`: now, if the producer was waiting until now;
+    /// otherwise a consumer was in the way for as long as it was seen there.
+    pub(crate) fn lift(&mut self, areas: Areas<'_>, waited: Option<u64>) {
+        for (hold, slot) in self.holds.iter_mut().zip(areas.slots) {
+            hold.end(slot, waited.unwrap_or(hold.seen));
+        }
+    }
+
+    /// A new claim: whoever was dead may have a successor by now.
+    pub(crate) fn begin(&mut self) {
+        for hold in &mut self.holds {
+            hold.dead = false;
+        }
+    }
+
+    /// Does a slot gate nothing, whatever stands in it? On sealed rings alone.
+    pub(crate) fn disregards(&self, areas: Areas<'_>, number: u32, published: u64) -> bool {
+        areas.geometry.sealed
+            && self.holds.get(number as usize).is_some_and(|hold| {
+                hold.dead || (hold.exhausted && published.wrapping_sub(hold.lap) < areas.geometry.capacity)
+            })
+    }
+
+    /// The producer was told to do without a slot's gate: on a sealed ring it cannot be opened anew at once.
+    pub(crate) fn exhaust(&mut self, areas: Areas<'_>, number: u32, published: u64) {
+        self.holds.resize(areas.slots.len(), Hold::default());
+        if let Some(hold) = self.holds.get_mut(number as usize) {
+            (hold.exhausted, hold.lap, hold.since) = (true, published, 0);
+        }
+    }
+
+    /// Since when a slot is in the way, if it was so at the last refused claim.
+    pub(crate) fn since(&self, number: u32) -> Option<u64> {
+        self.holds.get(number as usize).map(|hold| hold.since).filter(|since| *since != 0)
+    }
+
+    /// Looks at each consumer that keeps a claim from being granted: takes the gate from those over their deadline, and
+    /// from the dead that are not, or no longer, held.
+    pub(crate) fn relieve(
+        &mut self,
+        areas: Areas<'_>,
+        wanted: Wanted,
+        alive: impl Fn(u32) -> bool,
+    ) -> Relief {
+        let Wanted { published, end, waited, .. } = wanted;
+        let now = wanted.now.max(1);
+        let sealed = areas.geometry.sealed;
+        self.holds.resize(areas.slots.len(), Hold::default());
+        let probe = cfg!(loom) || now.saturating_sub(self.probed_ns) >= PROBE_EVERY_NS;
+        if probe {
+            self.probed_ns = now;
+        }
+        let mut relief = Relief::default();
+        let mut furthest = published;
+        for (number, slot) in (0..).zip(areas.slots) {
+            let disregarded = self.disregards(areas, number, published);
+            let Some(hold) = self.holds.get_mut(number as usize) else { continue };
+            let gate = gated_at(slot).filter(|gate| gate.blocks(areas, end) && !disregarded);
+            // On a sealed ring several may take turns, each of them seen but once: there the time since counts as well.
+            let until = match (sealed, waited) {
+                (false, _) => hold.seen,
+                (true, false) => now.min(hold.seen.saturating_add(PROBE_EVERY_NS)),
+                (true, true) => now,
+            };
+            let Some(OpenGate { state, cursor }) = gate else {
+                hold.end(slot, until);
+                continue;
+            };
+            if hold.state != state {
+                hold.change_hands(areas, slot, state, published);
+            }
+            // It let something through, and nobody waited for more until now.
+            if hold.since != 0 && hold.cursor != cursor && !waited {
+                hold.end(slot, until);
+            }
+            if hold.since == 0 {
+                hold.since = now;
+                if published.wrapping_sub(hold.lap) >= areas.geometry.capacity {
+                    (hold.lap, hold.spent, hold.exhausted) = (published, 0, false);
+                }
+            }
+            (hold.seen, hold.cursor) = (now, cursor);
+            let held_up = hold.spent.saturating_add(now.saturating_sub(hold.since));
+            let overdue = patience_ns(areas, slot).is_some_and(|patience| held_up >= patience);
+            let is_dead = (probe || overdue) && !alive(number);
+            if is_dead {
+                hold.be_away(slot, now);
+            }
+            let hold_ns = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
+            let runs = hold_ns == HOLD_FOREVER || (hold_ns > 0 && now.saturating_sub(hold.away) < hold_ns);
+            // Without a name nobody could come back to it, nor forget it.
+            let held = runs && has_name(areas, slot);
+            if sealed {
+                (hold.dead, hold.exhausted) = (is_dead, overdue);
+            }
+            let next = if is_dead { resting_state(areas, slot) } else { SlotState::Evicted };
+            if (overdue || (is_dead && !held)) && take_gate(slot, state, next) {
+                hold.be_back(slot);
+                relief.evicted += u64::from(!is_dead);
+                relief.reclaimed += u64::from(is_dead);
+                relief.again = true;
+            } else if sealed && (is_dead || overdue) {
+                relief.again = true;
+            } else if relief.blocking.is_none() || after(furthest, cursor) {
+                furthest = cursor;
+                relief.blocking = Some(Blocking { slot: number, since: hold.since });
+            }
+        }
+        relief
+    }
+}
+
+/// How long a consumer may hold the producer up, ns; `None`: for ever, and it may not be evicted while it lives.
+pub(crate) fn patience_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
+    let own = slot.gate.deadline_ns.load(at!(G_FIELDS, Relaxed));
+    [own, areas.geometry.hard_limit_ns].into_iter().filter(|limit| *limit > 0).min()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::layout::NAME_BYTES;
+    use crate::memory::region::Region;
+    use crate::ring::options::Options;
+    use crate::ring::protocol::Place;
+    use crate::ring::protocol::gate::{Seat, Terms};
+
+    const CAPACITY: u64 = 4096;
+    const DEADLINE: u64 = 100;
+    const EVICTED: (u64, u64) = (1, 0);
+    const NOBODY: (u64, u64) = (0, 0);
+
+    struct Scene {
+        region: Region,
+        pressure: Pressure,
+    }
+
+    impl Scene {
+        /// A consumer with a deadline whose cursor is at 0, on a ring that is full.
+        fn new() -> Self {
+            let geometry = Options::new().capacity(CAPACITY).slots(2).geometry().unwrap();
+            let scene = Self { region: Region::heap(geometry).unwrap(), pressure: Pressure::default() };
+            scene.sit(0);
+            scene
+        }
+
+        fn sit(&self, position: u64) {
+            let name = [0; NAME_BYTES];
+            let terms = Terms { gated: true, deadline_ns: DEADLINE, hold_ns: 0, name, pid: 1, now_ns: 1 };
+            let mut seat = Seat::take(self.region.areas(), 0, &terms);
+            seat.store_cursor(self.region.areas(), Place { position, ..Place::default() });
+            seat.open(self.region.areas(), true);
+        }
+
+        /// A refused claim, at a time, of the 8 bytes behind `published`.
+        fn refused(&mut self, published: u64, now: u64) -> (u64, u64) {
+            let wanted = Wanted { published, end: published + 8, now, waited: false };
+            let relief = self.pressure.relieve(self.region.areas(), wanted, |_| true);
+            (relief.evicted, relief.reclaimed)
+        }
+
+        fn lift(&mut self, waited: Option<u64>) {
+            self.pressure.lift(self.region.areas(), waited);
+        }
+    }
+
+    #[test]
+    fn a_hold_in_one_piece_may_last_the_deadline() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 1099), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 1100), EVICTED);
+    }
+
+    #[test]
+    fn holds_of_one_lap_add_up() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
+        scene.lift(Some(1060));
+        assert_eq!(scene.refused(CAPACITY, 2000), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 2039), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 2040), EVICTED);
+    }
+
+    #[test]
+    fn a_lap_later_nothing_is_spent() {
+        for (published, expected) in [(2 * CAPACITY - 8, EVICTED), (2 * CAPACITY, NOBODY)] {
+            let mut scene = Scene::new();
+            assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
+            scene.lift(Some(1060));
+            assert_eq!(scene.refused(published, 2000), NOBODY);
+            assert_eq!(scene.refused(published, 2060), expected, "at {published}");
+        }
+    }
+
+    #[test]
+    fn without_waiting_only_what_was_seen_counts() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 1010), NOBODY);
+        // The producer was busy elsewhere until 1900, and then found room at once.
+        scene.lift(None);
+        assert_eq!(scene.refused(CAPACITY, 2000), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 2089), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 2090), EVICTED);
+    }
+
+    #[test]
+    fn the_next_owner_of_a_slot_has_spent_nothing() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
+        scene.lift(Some(1090));
+        scene.sit(0);
+        assert_eq!(scene.refused(CAPACITY, 2000), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 2099), NOBODY);
+        assert_eq!(scene.refused(CAPACITY, 2100), EVICTED);
+    }
+}

@@ -1,0 +1,406 @@
+//! The producer's side of the ring: claim, fill, publish. The left column of the table in `ring.rs`.
+
+use crate::atomics::copy;
+use crate::atomics::{Word, at, fence_at};
+use crate::layout::{
+    Areas, EXPRESS_BESIDE, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header, word_of,
+};
+use crate::ring::protocol::index;
+use crate::ring::protocol::pace::Pace;
+use crate::ring::protocol::{Place, after};
+use crate::wait::clock;
+
+/// The producer's private half: what it needs to know without asking shared memory.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Where the next claim begins. Outside a batch everything below is visible, but for the record being sent.
+    staged: Place,
+    /// Inside a batch: everything below is visible.
+    batch: Option<Place>,
+    /// The shared `reserve`.
+    reserve: u64,
+    /// No claim may pass this until the gates are scanned again.
+    limit: u64,
+    /// A claim that ends before this needs no other check: not after the limit, `reserve`, the end of the segment
+    /// and so of the ring, nor the most that a batch may span.
+    near: u64,
+    /// Nothing is ever near: memory may go at any time, which is to be looked for after every record.
+    guarded: bool,
+    /// The segment, counted over all laps, of the newest index entry written or noted.
+    noted: u64,
+    /// Places to be written to the index once they are published.
+    notes: Vec<Place>,
+    segment_shift: u32,
+    pace: Pace,
+    clock: fn() -> u64,
+}
+
+/// Room for one record, not yet visible.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    /// Word number of the payload in the data area.
+    word: usize,
+    pub(crate) len: u32,
+}
+
+impl Claimed {
+    /// Where the payload goes.
+    #[inline(always)]
+    pub(crate) fn words(self, areas: Areas<'_>) -> &[Word] {
+        &areas.data[self.word..self.word + (self.len as usize).div_ceil(8)]
+    }
+}
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A gate is in the way: the claim needs everything below this position minus the capacity released.
+    Full { end: u64 },
+    /// The batch would span more than half the ring.
+    BatchFull,
+}
+
+impl Writer {
+    /// Goes on where the ring stands. The caller holds the producer's lock, and the segment of `published` has
+    /// its index entry. `guarded`: no claim is to be near.
+    pub(crate) fn resume(areas: Areas<'_>, published: Place, guarded: bool, clock: fn() -> u64) -> Self {
+        let segment_shift = areas.geometry.stride().trailing_zeros();
+        // The dead producer's `reserve` stays: what it dirtied must not come to look whole. The limit forces the
+        // first claim to scan the gates, and the fence of that scan [G1] orders this look at `reserve` before the
+        // first word dirtied below it without a [W1] of our own.
+        let reserve = areas.head.reserve.reserve.load(at!(T1_RESERVE, Relaxed));
+        Self {
+            staged: published,
+            batch: None,
+            reserve,
+            limit: published.position,
+            near: published.position,
+            guarded,
+            noted: published.position >> segment_shift,
+            notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
+            segment_shift,
+            pace: Pace::new(published.sequence, areas.geometry.express),
+            clock,
+        }
+    }
+
+    /// Everything below is visible. Between `stage` and `publish` of a record that is sent alone, that one too is meant.
+    pub(crate) fn published(&self) -> Place {
+        self.batch.unwrap_or(self.staged)
+    }
+
+    /// What is staged from here on becomes visible together.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch = Some(self.staged);
+    }
+
+    #[inline(always)]
+    pub(crate) fn in_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    pub(crate) fn staged(&self) -> Place {
+        self.staged
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+        self.near = self.published().position;
+    }
+
+    /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
+    #[inline(always)]
+    pub(crate) fn claim_near(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
+        near_room(self.staged.position, self.near, geometry.capacity, len)
+    }
+
+    /// Stages one record after the other, for as long as `claim_near` would give room and `goes_on`. Returns how many that
+    /// were, and the payload that did not follow; `None`: there are no more.
+    ///
+    /// All that changes from record to record is kept out of memory meanwhile, and of a length that the compiler knows not
+    /// much is left. If `payloads` panics, what was written here is not staged.
+    #[inline(always)]
+    pub(crate) fn stage_run<P: AsRef<[u8]>>(
+        &mut self,
+        areas: Areas<'_>,
+        payloads: &mut impl Iterator<Item = P>,
+        goes_on: impl Fn() -> bool,
+    ) -> (u64, Option<P>) {
+        let (capacity, near) = (areas.geometry.capacity, self.near);
+        let first = self.staged.sequence;
+        let mut staged = self.staged;
+        let rest = loop {
+            let Some(payload) = payloads.next() else { break None };
+            let bytes = payload.as_ref();
+            let room = near_room(staged.position, near, capacity, bytes.len());
+            let Some(claimed) = room.filter(|_| goes_on()) else { break Some(payload) };
+            copy::write(claimed.words(areas), bytes);
+            staged = put_header(areas, claimed, staged);
+        };
+        self.staged = staged;
+        (staged.sequence.wrapping_sub(first), rest)
+    }
+
+    /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
+    pub(crate) fn claim(&mut self, areas: Areas<'_>, len: u32) -> Result<Claimed, Refused> {
+        let size = footprint(len as usize);
+        let room = areas.geometry.room(self.staged.position);
+        if size > room {
+            self.pad(areas, room, size)?;
+        }
+        let position = self.staged.position;
+        let end = position.wrapping_add(size);
+        self.make_room(areas, end)?;
+        let stride = areas.geometry.stride();
+        let segment_end = (position & !(stride - 1)).wrapping_add(stride);
+        let batch_end = self.published().position.wrapping_add(areas.geometry.capacity / 2);
+        let first = |a, b| if after(a, b) { b } else { a };
+        if !self.guarded {
+            self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+        }
+        Ok(Claimed { word: areas.geometry.word(position) + 1, len })
+    }
+
+    /// Makes everything up to `end` writable.
+    fn make_room(&mut self, areas: Areas<'_>, end: u64) -> Result<(), Refused> {
+        let published = self.published().position;
+        if end.wrapping_sub(published) > areas.geometry.capacity / 2 && self.staged.position != published {
+            return Err(Refused::BatchFull);
+        }
+        if after(end, self.limit) {
+            return Err(Refused::Full { end });
+        }
+        if after(end, self.reserve) {
+            self.raise_reserve(areas, end);
+        }
+        Ok(())
+    }
+
+    /// [W1]: tells readers what is about to be dirtied, a stride at a time, so that their copy of that line
+    /// changes once per stride and not once per record. The limit caps it: what a gated consumer still has to
+    /// read never looks lost, and the first write past an evicted consumer's cursor always comes through here.
+    fn raise_reserve(&mut self, areas: Areas<'_>, end: u64) {
+        let stride = areas.geometry.stride();
+        let rounded = end.wrapping_add(stride - 1) & !(stride - 1);
+        self.reserve = if after(rounded, self.limit) { self.limit } else { rounded };
+        areas.head.reserve.reserve.store(self.reserve, at!(W1_RESERVE, Relaxed));
+        // [W1] Release. Pairs with [R1] in `ring::floor`.
+        // Orders: `reserve` before every word dirtied below it.
+        // Without it: a reader may copy those words and still find its record below `reserve`.
+        fence_at!(W1_FENCE, Release);
+    }
+
+    /// Fills the ring up to its end, so that a record of footprint `size` starts at its beginning.
+    fn pad(&mut self, areas: Areas<'_>, room: u64, size: u64) -> Result<(), Refused> {
+        let published = self.published().position;
+        let alone = self.staged.position == published;
+        let end = self.staged.position.wrapping_add(room);
+        if !alone && end.wrapping_add(size).wrapping_sub(published) > areas.geometry.capacity / 2 {
+            return Err(Refused::BatchFull);
+        }
+        self.make_room(areas, end)?;
+        let word = areas.geometry.word(self.staged.position);
+        areas.data[word].store(header(PADDING_BIT, 0), at!(W2_PADDING, Relaxed));
+        self.staged = self.staged.past_padding(room);
+        self.note();
+        if alone {
+            self.publish(areas, self.staged);
+            self.write_notes(areas);
+        }
+        Ok(())
+    }
+
+    /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
+    /// `NEAR`: the claim came from `claim_near`, so that place is in the same segment.
+    #[inline(always)]
+    pub(crate) fn stage<const NEAR: bool>(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
+        let staged = put_header(areas, claimed, self.staged);
+        self.staged = staged;
+        if !NEAR && staged.position >> self.segment_shift != self.noted {
+            self.note();
+        }
+        staged
+    }
+
+    /// The staged place is the first boundary of its segment.
+    #[cold]
+    fn note(&mut self) {
+        self.noted = self.staged.position >> self.segment_shift;
+        self.notes.push(self.staged);
+    }
+
+    /// The payload of a record that is published alone, into the ring and into the express copy if there is one. Call it
+    /// between `stage` and `publish`.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+        self.pace.count(staged.sequence, clock::monotonic_ns);
+        let words = claimed.words(areas);
+        match self.express(areas, claimed) {
+            Some(express) => {
+                // The line of `published` is asked for by the stores themselves: as late as can be, as readers look at it
+                // all the time. Nobody looks at the other yet.
+                if let Some(word) = express.get(EXPRESS_BESIDE) {
+                    copy::will_write(word);
+                }
+                copy::write_twice(words, express, payload, || {
+                    Self::open_express(areas, claimed, staged);
+                });
+            }
+            // In a rush these come as often.
+            None if payload.len() <= EXPRESS_BYTES => copy::write(words, payload),
+            None => copy::write_apart(words, payload),
+        }
+    }
+
+    /// The express copy of a record that is published alone and is in the ring already.
+    pub(crate) fn repeat(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
+        self.pace.count(staged.sequence, clock::monotonic_ns);
+        let Some(express) = self.express(areas, claimed) else { return };
+        Self::open_express(areas, claimed, staged);
+        for (word, filled) in express.iter().zip(claimed.words(areas)) {
+            // The producer's own word: nobody else writes it.
+            word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
+        }
+    }
+
+    /// Where a record goes once more, on the same two cache lines as `published`, for a reader that waits for it.
+    /// `None`: it is too long, nobody can be waiting, or the ring has no such copies.
+    #[inline(always)]
+    fn express<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
+        let bytes = claimed.len as usize;
+        let short = bytes <= EXPRESS_BYTES && self.pace.copies();
+        short.then(|| &areas.head.express.payload[..bytes.div_ceil(8)])
+    }
+
+    /// [W3]: the express copy is this record's from here on.
+    #[inline(always)]
+    fn open_express(areas: Areas<'_>, claimed: Claimed, staged: Place) {
+        let express = &areas.head.express;
+        express.stamp.store(staged.position, at!(W3_STAMP, Relaxed));
+        // [W3] Release. Pairs with [R3].
+        // Orders: the new stamp before the new words.
+        // Without it: a reader may copy new words and still find the old stamp.
+        fence_at!(W3_FENCE, Release);
+        let sequence = staged.sequence.wrapping_sub(1);
+        express.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
+    }
+
+    /// [W4]: everything staged becomes visible at once. `staged` is what `stage` has returned last: read back from
+    /// here, it would have to wait for the stores before it.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
+        // [W4] Release. Pairs with [R4].
+        // Orders: header, payload and express copy before `published`.
+        // Without it: a reader may see `published` and read what the last lap left there.
+        areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
+        if let Some(published) = &mut self.batch {
+            *published = staged;
+        }
+    }
+
+    /// What is staged will not be published, nor anything after it: the ring's memory is gone. The next sequence is still
+    /// that of the record which is not.
+    #[cold]
+    pub(crate) fn withhold(&mut self) {
+        if self.batch.is_none() {
+            self.staged.sequence = self.staged.sequence.wrapping_sub(1);
+        }
+    }
+
+    /// The batch is visible, or dropped: nothing is staged and not published.
+    pub(crate) fn end_batch(&mut self) {
+        if let Some(published) = self.batch.take()
+            && published.position != self.staged.position
+        {
+            self.staged = published;
+            self.near = published.position;
+            self.noted = published.position >> self.segment_shift;
+            self.notes.clear();
+        }
+    }
+
+    /// Has `publish` made places visible that the index does not have yet? Then `write_notes` comes next.
+    #[inline(always)]
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    pub(crate) fn write_notes(&mut self, areas: Areas<'_>) {
+        let now = (self.clock)();
+        for place in self.notes.drain(..) {
+            index::write(areas, place, now);
+        }
+    }
+}
+
+/// Room for a record of `len` payload bytes at `position`, if it ends before `near`.
+#[inline(always)]
+fn near_room(position: u64, near: u64, capacity: u64, len: usize) -> Option<Claimed> {
+    // Positions are compared by their signed distance: no length may be so large that it turns the sign.
+    if len >= PADDING_BIT as usize {
+        return None;
+    }
+    let end = position.wrapping_add(footprint(len));
+    after(near, end).then(|| Claimed { word: word_of(position, capacity) + 1, len: len as u32 })
+}
+
+/// The header of the record that begins at a place. Returns the place behind it.
+#[inline(always)]
+fn put_header(areas: Areas<'_>, claimed: Claimed, place: Place) -> Place {
+    areas.data[claimed.word - 1].store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
+    place.past_record(claimed.len)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn in_a_rush_a_record_is_in_the_ring_alone() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let producer = ring.producer().expect("a producer");
+        let areas = producer.areas();
+        let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
+        writer.set_limit(areas.geometry.capacity);
+        let mut send = |pace, byte| {
+            writer.pace = pace;
+            let claimed = writer.claim(areas, 13).expect("room");
+            let staged = writer.stage::<false>(areas, claimed);
+            writer.fill(areas, claimed, staged, &[byte; 13]);
+            writer.publish(areas, staged);
+            let mut filled = [0; 13];
+            copy::read(claimed.words(areas), &mut filled, true);
+            assert_eq!(filled, [byte; 13]);
+            let stamp = areas.head.express.stamp.load(at!(R3_STAMP, Relaxed));
+            (staged, stamp == staged.position)
+        };
+        let (first, is_repeated) = send(Pace::new(0, true), 1);
+        assert!(is_repeated, "nobody is in a rush");
+        let (second, is_repeated) = send(Pace::rush(first.sequence), 2);
+        assert!(!is_repeated, "in a rush");
+        assert!(send(Pace::new(second.sequence, true), 3).1, "the rush is over");
+    }
+
+    /// Sent or claimed: what is published alone counts for the pace.
+    #[test]
+    fn after_a_rush_claims_have_copies_again() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let producer = ring.producer().expect("a producer");
+        let areas = producer.areas();
+        let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
+        writer.set_limit(areas.geometry.capacity);
+        writer.pace = Pace::rush(writer.staged.sequence);
+        let copied: Vec<_> = (0..100)
+            .map(|_| {
+                let claimed = writer.claim(areas, 8).expect("room");
+                let staged = writer.stage::<false>(areas, claimed);
+                writer.repeat(areas, claimed, staged);
+                writer.publish(areas, staged);
+                areas.head.express.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position
+            })
+            .collect();
+        assert!(!copied[0], "the rush goes on until the next look at the clock");
+        assert!(copied[99], "the rush was over long ago");
+    }
+}

@@ -1,0 +1,114 @@
+//! A receiver's gate: where it opens and shuts, and what is lost without it.
+
+use super::Receiver;
+use crate::error::Error;
+use crate::ring::attach::{self, until_found};
+use crate::ring::protocol::record::{Loss, LossCause};
+use crate::ring::protocol::{Place, after, floor};
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+impl Receiver {
+    /// The gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `cause`: of losses
+    /// before that. `overwritten`: it may be taken away.
+    pub(crate) fn gate_is_open(
+        &mut self,
+        (published, held): (u64, Option<Place>),
+        overwritten: bool,
+        cause: LossCause,
+    ) {
+        self.overwritten = overwritten;
+        self.opens = false;
+        self.before_gate = Some((published, cause));
+        self.reader.gate_holds(published, held, overwritten);
+        self.check_anew();
+    }
+
+    /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
+    /// such, and if there are any already the first is returned. Its gate then opens once that was told: until then the
+    /// name stays before the loss, where there is nothing to read.
+    pub(crate) fn resume(&mut self, published: u64, overwritten: bool) -> Result<Option<Loss>, Error> {
+        self.before_gate = self.gated.then_some((published, LossCause::Away));
+        self.overwritten = overwritten;
+        let capacity = self.region.geometry().capacity;
+        if after(floor(self.region.areas()), self.reader.next().position) {
+            let found = until_found(capacity, |_| Ok(self.reader.resync(self.region.areas())))?;
+            let loss = self.book(found, LossCause::Away);
+            self.untold = (loss.records > 0).then_some(loss);
+            self.only_lost = true;
+            if self.gated {
+                self.shut_gate();
+            }
+        }
+        Ok(self.untold)
+    }
+
+    /// For a consumer that resumes under its name and may read nothing before `published`, where its gate holds: what is
+    /// left out is lost, and released at once.
+    pub(crate) fn resume_behind(&mut self, published: Place) -> Option<Loss> {
+        let left = self.reader.skip_to(published);
+        let loss = self.book((left, published), LossCause::Away);
+        self.untold = (loss.records > 0).then_some(loss);
+        self.release_received();
+        self.settle();
+        self.untold
+    }
+
+    /// Opens the gate where the consumer stands, if that is still there.
+    #[cold]
+    pub(super) fn open_gate(&mut self) {
+        let areas = self.region.areas();
+        let Some(seat) = &mut self.seat else { return };
+        seat.store_cursor(areas, self.released);
+        let (is_open, published) = seat.open_at(areas, true, self.released);
+        if is_open {
+            let held = attach::held_from(areas, self.released, published);
+            self.gate_is_open((published, held), self.overwritten, LossCause::Away);
+        }
+    }
+
+    /// Goes on without a gate until there is something to read where it would stand.
+    fn shut_gate(&mut self) {
+        let areas = self.region.areas();
+        if let Some(seat) = &self.seat {
+            seat.open(areas, false);
+            doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+        }
+        self.opens = true;
+        self.reader.gate_is_shut();
+        self.check_anew();
+    }
+
+    pub(super) fn check_anew(&mut self) {
+        self.checked = self.keep || self.guarded || self.opens || self.corrupt.is_some();
+    }
+
+    /// Why what stood at `left` is lost.
+    pub(super) fn cause(&self, left: Place) -> LossCause {
+        let before_gate = self.before_gate.filter(|(published, _)| after(*published, left.position));
+        match (&self.seat, before_gate) {
+            (Some(seat), _) if seat.was_evicted() => LossCause::Evicted,
+            (_, Some((_, cause))) => cause,
+            // It came back, and its gate has found no place yet.
+            _ if self.opens => LossCause::Away,
+            _ => LossCause::Overrun,
+        }
+    }
+
+    /// The loss of what is between two places.
+    pub(super) fn book(&mut self, (left, place): (Place, Place), cause: LossCause) -> Loss {
+        let loss = Loss {
+            records: place.sequence.wrapping_sub(left.sequence),
+            bytes: place.bytes.wrapping_sub(left.bytes),
+            cause,
+            first: left.sequence,
+            next: place.sequence,
+        };
+        if loss.records > 0
+            && let Some(seat) = &mut self.seat
+        {
+            seat.book(&loss);
+        }
+        loss
+    }
+}

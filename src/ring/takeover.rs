@@ -1,0 +1,133 @@
+//! Becoming a ring's producer, its first or its next. Every step may be the last: whoever is killed in here leaves
+//! the ring as good for its successor as it found it.
+
+use crate::atomics::at;
+use crate::error::{Corruption, Error};
+use crate::layout::{Areas, STAMP_NONE};
+use crate::memory::lock::Lock;
+use crate::memory::region::Region;
+use crate::ring::attach::until_found;
+use crate::ring::protocol::Place;
+use crate::ring::protocol::index::{self, Effort, Walk};
+use crate::ring::protocol::writer::Writer;
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::futex;
+use crate::wait::mode::WaitMode;
+
+/// What a new producer starts with.
+#[derive(Debug)]
+pub(crate) struct Succession {
+    pub(crate) writer: Writer,
+    pub(crate) mode: WaitMode,
+    pub(crate) epoch: u64,
+}
+
+/// Takes the producer's lock, and the stream where it stands.
+pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
+    let areas = region.areas();
+    if !region.lock(Lock::Producer)? {
+        let pid = areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32;
+        return Err(region.refusal(Lock::Producer, "the producer's place", Error::ProducerAlive { pid }));
+    }
+    let published = check_cursors(areas)?;
+    // The dead producer may have been writing the express copy; its stamp must not come to match.
+    areas.head.express.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
+    let place = recover(areas, published)?;
+    let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
+    let mode = negotiate(region.geometry().wait);
+    clear_traces(areas);
+    let epoch = begin_epoch(areas, published, mode);
+    Ok(Succession { writer, mode, epoch })
+}
+
+/// `published`, if it and `reserve` can be an honest producer's.
+fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
+    let published = areas.head.express.published.load(at!(T_PUBLISHED, Relaxed));
+    let reserve = areas.head.reserve.reserve.load(at!(T_RESERVE, Relaxed));
+    let corrupt = |what| Err(Corruption { position: published, what }.into());
+    if !published.is_multiple_of(8) {
+        return corrupt("a published cursor that is no multiple of 8");
+    }
+    if reserve.wrapping_sub(published) > areas.geometry.capacity {
+        return corrupt("the reserve and published cursors are further apart than the ring is long");
+    }
+    Ok(published)
+}
+
+/// The place at `published`, and the index entries that a dead producer did not come to write.
+fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
+    until_found(areas.geometry.capacity, |effort| place_at(areas, published, effort))
+}
+
+/// One search for it. `None`: it led nowhere.
+pub(crate) fn place_at(
+    areas: Areas<'_>,
+    published: u64,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
+    let shift = areas.geometry.stride().trailing_zeros();
+    let Some(newest) = index::newest(areas) else { return Ok(None) };
+    let mut indexed = newest.position >> shift;
+    let mut missing = Vec::new();
+    let walk = index::walk(
+        areas,
+        newest,
+        published,
+        effort,
+        |_| false,
+        |place| {
+            if place.position >> shift != indexed {
+                indexed = place.position >> shift;
+                missing.push(place);
+            }
+        },
+    );
+    match walk {
+        Walk::At(place) => {
+            for place in missing {
+                index::write(areas, place, clock::wall_ns());
+            }
+            Ok(Some(place))
+        }
+        Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
+/// The mode this producer can really keep up.
+fn negotiate(asked: WaitMode) -> WaitMode {
+    match asked {
+        WaitMode::Membarrier if !futex::accept_barriers() => WaitMode::Fence,
+        asked => asked,
+    }
+}
+
+/// What a producer leaves that was killed while it waited for space.
+fn clear_traces(areas: Areas<'_>) {
+    // Its mark as a sleeper, for which every gated consumer looks.
+    doorbell::disarm(&areas.control.space.word);
+    // Whom it waited for, and since when holds run, by its own account.
+    areas.head.counters.blocked.store(0, at!(C_WRITE, Relaxed));
+    for slot in areas.slots {
+        if slot.gate.held_ns.load(at!(C_READ, Relaxed)) != 0 {
+            slot.gate.held_ns.store(0, at!(C_WRITE, Relaxed));
+        }
+    }
+}
+
+fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
+    let reserve = &areas.head.reserve;
+    let epoch = reserve.epoch.load(at!(T_EPOCH_READ, Relaxed)).wrapping_add(1);
+    reserve.pid.store(u64::from(std::process::id()), at!(T_HINTS_WRITE, Relaxed));
+    reserve.opened_ns.store(clock::wall_ns(), at!(T_HINTS_WRITE, Relaxed));
+    reserve.mode.store(mode.to_bits(), at!(T_MODE, Relaxed));
+    reserve.closed.store(0, at!(T_CLOSED, Relaxed));
+    reserve.began(epoch).store(published, at!(T_EPOCH_POSITION, Relaxed));
+    // [T2] Release. Pairs with [R7].
+    // Orders: the epoch's position before the epoch.
+    // Without it: a consumer tells of the new producer where the one before the last began.
+    reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
+    doorbell::announce(&areas.control.data.word);
+    epoch
+}

@@ -1,0 +1,193 @@
+//! Sleeping without losing a wake, and without the waker paying for it while nobody sleeps.
+//!
+//! Each futex word has an armed bit (bit 0) and a count of wakes (the rest).
+//!
+//! ```text
+//! waker                                    sleeper
+//! make it true (publish, release) [W4,R5]  word |= 1                      [S2]
+//! light barrier                   [S1]     heavy barrier                  [S2]
+//! bit 0 set? clear it and count,           is it true? then do not sleep
+//! then wake everybody                      sleep while the word is as it was
+//! ```
+//!
+//! Either the sleeper sees that it is true, or the waker sees the bit: both missing each other is what the pair of
+//! barriers excludes. A waker that comes between the sleeper's look and its sleep has changed the word, and the
+//! sleep does not begin. The waker clears the bit, so a sleeper killed in its sleep costs one system call once. On the
+//! space word there is but one sleeper, and whoever could wake it may be gone: the producer clears its own bit when
+//! it is awake, and the bit of the producer before it.
+//!
+//! No barrier helps against a producer killed between publishing and waking, nor against 2^32 wakes in between:
+//! so every sleep is a slice, and on waking the caller looks again at everything, the producer's lock included.
+//!
+//! Barrier pairs, by the mode that the *producer* runs in:
+//!
+//! | mode | light | heavy |
+//! |---|---|---|
+//! | `Membarrier` | compiler fence | `membarrier` system call, which fences the producer's processor |
+//! | `Fence` | full fence | full fence |
+//! | `Spin` | none, and no look | none: nobody sleeps armed |
+//!
+//! A new producer stores its mode, then changes the word with Release whatever its state [S5]; a sleeper reads the
+//! mode after its arming with Acquire [S2]. So whoever is not woken by the change sleeps by the new mode.
+
+use crate::atomics::{FutexWord, at, fence_at, light_barrier};
+use crate::wait::clock;
+use crate::wait::futex;
+use crate::wait::mode::WaitMode;
+
+/// Longest armed sleep, ns: what a sleeper is late by if its producer dies before it could wake it.
+pub(crate) const SLICE_NS: u64 = 100_000_000;
+/// Longest sleep of somebody who is not armed, or whose barrier failed, ns: while something came a moment ago, and
+/// after a long silence.
+pub(crate) const NAP_NS: u64 = 1_000_000;
+const LONG_NAP_NS: u64 = 20 * NAP_NS;
+/// What part of a silence a nap may make it longer by.
+const NAP_PART: u64 = 16;
+/// Longest sleep of a producer that waits for space: so often it looks whether those in the way live.
+pub(crate) const PROBE_NS: u64 = NAP_NS;
+
+/// How long a nap may last after nothing has come for `idle_ns`. Naps of a millisecond for ever would burn a core's
+/// hundredth for nothing.
+pub(crate) fn nap_ns(idle_ns: u64) -> u64 {
+    (idle_ns / NAP_PART).clamp(NAP_NS, LONG_NAP_NS)
+}
+
+/// How long an armed sleep lasts at most. In the build with delays it may be for ever, so that a lost wake hangs.
+#[inline(always)]
+pub(crate) fn armed_ns(longest: u64) -> u64 {
+    #[cfg(quoit_delays)]
+    if crate::atomics::delays::for_ever() {
+        return u64::MAX;
+    }
+    longest
+}
+
+/// Waker, after making it true: wakes whoever is armed. Returns whether somebody was.
+#[inline(always)]
+pub(crate) fn notify(word: &FutexWord, mode: WaitMode) -> bool {
+    match mode {
+        // [S1] Pairs with [S2], which supplies the fence.
+        WaitMode::Membarrier => light_barrier(word),
+        // [S1] SeqCst. Pairs with [S2].
+        // Orders: what was made true before the look at the word.
+        // Without it: waker and sleeper miss each other, and the sleeper sleeps a slice.
+        WaitMode::Fence => fence_at!(S1_FENCE, SeqCst),
+        WaitMode::Spin => return false,
+    }
+    is_armed(word) && wake(word)
+}
+
+/// Is somebody armed? A hint, unless a barrier stands before it.
+#[inline(always)]
+pub(crate) fn is_armed(word: &FutexWord) -> bool {
+    word.0.load(at!(S1_LOOK, Relaxed)) & 1 == 1
+}
+
+#[cold]
+fn wake(word: &FutexWord) -> bool {
+    let mut seen = word.0.load(at!(S1_LOOK, Relaxed));
+    // Wakers of the space word race each other: whoever clears the bit wakes for all. Only garbage keeps a
+    // waker from being done within a few turns, and then it wakes all the same.
+    for _ in 0..64 {
+        if seen & 1 == 0 {
+            return false;
+        }
+        let counted = seen.wrapping_add(1);
+        match word.0.compare_exchange(seen, counted, at!(S1_CLEAR, Relaxed), at!(S1_CLEAR_FAILED, Relaxed)) {
+            Ok(_) => break,
+            Err(now) => seen = now,
+        }
+    }
+    futex::wake_all(word);
+    true
+}
+
+/// The only one who sleeps on the word is awake, or dead: its mark must not make others look for it. It looks again
+/// before it sleeps again, so no wake is lost.
+pub(crate) fn disarm(word: &FutexWord) {
+    if is_armed(word) {
+        word.0.fetch_and(!1, at!(S6_DISARM, Relaxed));
+    }
+}
+
+/// Changes the word and wakes everybody, armed or not.
+pub(crate) fn announce(word: &FutexWord) {
+    // [S5] Release. Pairs with [S2].
+    // Orders: the producer's new mode, its end, or an eviction, before the changed word.
+    // Without it: a consumer sleeps by the old mode, and the new producer's light side does not reach it.
+    let seen = word.0.fetch_add(2, at!(S5_ANNOUNCE, Release));
+    if seen & 1 == 0 || !wake(word) {
+        futex::wake_all(word);
+    }
+}
+
+/// Sleeper: one slice of sleep, unless it is true. `heavy` returns whether its barrier happened.
+pub(crate) fn sleep(
+    word: &FutexWord,
+    heavy: impl FnOnce(&FutexWord) -> bool,
+    is_true: impl FnOnce() -> bool,
+    until_ns: u64,
+) {
+    sleep_or_nap(word, heavy, is_true, until_ns, NAP_NS);
+}
+
+/// The same; without a barrier it lasts no longer than `nap_ns`.
+pub(crate) fn sleep_or_nap(
+    word: &FutexWord,
+    heavy: impl FnOnce(&FutexWord) -> bool,
+    is_true: impl FnOnce() -> bool,
+    until_ns: u64,
+    nap_ns: u64,
+) {
+    // [S2] Acquire. Pairs with [S5].
+    // Orders: the arming before the look at the producer's mode, inside `heavy`.
+    // Without it: see [S5].
+    let armed = word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1;
+    let happened = heavy(word);
+    let slice = if happened { armed_ns(SLICE_NS) } else { nap_ns };
+    #[cfg(quoit_delays)]
+    crate::atomics::delays::count(|sleeps| sleeps.unbarriered += u64::from(!happened));
+    if !is_true() {
+        futex::wait(word, armed, until_ns.min(clock::monotonic_ns().saturating_add(slice)));
+    } else {
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::count(|sleeps| sleeps.found += 1);
+    }
+}
+
+/// A short sleep of a producer under `Spin`, whom nobody wakes.
+pub(crate) fn nap(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
+    doze(word, is_true, until_ns.min(clock::monotonic_ns().saturating_add(NAP_NS)));
+}
+
+/// A sleep of somebody the waker does not know of: until then, unless it is true, or a waker comes for others.
+pub(crate) fn doze(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
+    let seen = word.0.load(at!(S_NAP, Relaxed));
+    #[cfg(quoit_delays)]
+    crate::atomics::delays::count(|sleeps| sleeps.naps += 1);
+    if !is_true() {
+        futex::wait(word, seen, until_ns);
+    }
+}
+
+/// Sleeper's heavy side for what the producer makes true, given its mode word.
+pub(crate) fn heavy_for(word: &FutexWord, mode: Option<WaitMode>) -> bool {
+    match mode {
+        // [S2] Pairs with [S1].
+        Some(WaitMode::Membarrier) => futex::heavy_barrier(word),
+        Some(WaitMode::Fence) => {
+            full_fence();
+            true
+        }
+        Some(WaitMode::Spin) | None => false,
+    }
+}
+
+/// [S2] and [S3]: the symmetric pair, where both sides can afford it.
+#[inline(always)]
+pub(crate) fn full_fence() {
+    // SeqCst. Pairs with [S1] under `Fence`, and with itself between a cursor store and an arming producer.
+    // Orders: the store before it, ahead of the load after it.
+    // Without it: waker and sleeper miss each other, and the sleeper sleeps a slice.
+    fence_at!(S2_FENCE, SeqCst);
+}

@@ -1,0 +1,101 @@
+//! The system calls of sleeping: futex and membarrier, and what stands for them in the models.
+
+#[cfg(not(loom))]
+mod imp {
+    use core::num::NonZeroU32;
+
+    use rustix::io::Errno;
+    use rustix::thread::{MembarrierCommand, futex, membarrier, nanosleep};
+    use rustix::time::Timespec;
+
+    use crate::atomics::FutexWord;
+
+    const ANY: NonZeroU32 = NonZeroU32::MAX;
+
+    /// Sleeps until the word is woken, if it still holds `expected`, or until `until_ns` on the monotonic clock.
+    /// May return early: the caller looks again. Never the private flag: keys would be per process.
+    pub(crate) fn wait(word: &FutexWord, expected: u32, until_ns: u64) {
+        let until = Timespec {
+            tv_sec: (until_ns / 1_000_000_000) as i64,
+            tv_nsec: (until_ns % 1_000_000_000) as i64,
+        };
+        // An absolute time, so a signal handler that interrupts the sleep does not lengthen it.
+        let ended = futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&until), ANY);
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::slept(&ended);
+        match ended {
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+            // No futex here (a system-call filter): a short plain sleep keeps the caller from burning a core. Not
+            // the standard library's, which panics where sleeping is refused as well.
+            Err(_) => {
+                let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 200_000 });
+            }
+        }
+    }
+
+    /// Wakes everybody who sleeps on the word.
+    pub(crate) fn wake_all(word: &FutexWord) {
+        // Where a filter refuses it to this process alone, the others come back by themselves after their slice.
+        let _ = futex::wake(&word.0, futex::Flags::empty(), i32::MAX as u32);
+    }
+
+    /// Lets `heavy_barrier` of any process reach this one. False: this kernel or its filters will not.
+    pub(crate) fn accept_barriers() -> bool {
+        // Miri does not know the call, and ends where it is made.
+        !cfg!(miri) && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
+    }
+
+    /// A full fence on every processor that runs a process which accepts barriers. False: none happened.
+    pub(crate) fn heavy_barrier(_word: &FutexWord) -> bool {
+        #[cfg(quoit_delays)]
+        if crate::atomics::delays::is_weak("S2_HEAVY") {
+            return true;
+        }
+        !cfg!(miri) && membarrier(MembarrierCommand::GlobalExpedited).is_ok()
+    }
+}
+
+#[cfg(loom)]
+mod imp {
+    use std::cell::Cell;
+
+    use crate::atomics::{FutexWord, Ordering, is_ghost};
+
+    pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
+        let guard = word.1.lock().unwrap();
+        if word.0.load(Ordering::Relaxed) == expected {
+            drop(word.2.wait(guard).unwrap());
+        }
+    }
+
+    pub(crate) fn wake_all(word: &FutexWord) {
+        if is_ghost() {
+            return;
+        }
+        let _guard = word.1.lock().unwrap();
+        word.2.notify_all();
+    }
+
+    // All threads of a model are coroutines of one thread.
+    std::thread_local! {
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether the kernel has `membarrier` from now on.
+    pub(crate) fn refuse_barriers(refused: bool) {
+        REFUSED.set(refused);
+    }
+
+    pub(crate) fn accept_barriers() -> bool {
+        !REFUSED.get()
+    }
+
+    pub(crate) fn heavy_barrier(word: &FutexWord) -> bool {
+        word.meet("S2_HEAVY");
+        true
+    }
+}
+
+#[cfg(loom)]
+pub(crate) use imp::refuse_barriers;
+pub(crate) use imp::{accept_barriers, heavy_barrier, wait, wake_all};
