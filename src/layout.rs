@@ -27,11 +27,11 @@ pub(crate) const IDENTITY_WORDS: usize = if cfg!(loom) { 1 } else { IDENTITY_BYT
 
 /// Bytes of a record's header word.
 pub(crate) const HEADER_BYTES: u64 = 8;
-/// Payload bytes that the express block holds.
-pub(crate) const EXPRESS_BYTES: usize = 104;
+/// Payload bytes that the inline block holds.
+pub(crate) const INLINE_BYTES: usize = 104;
 /// Words of them that are on the cache line of `published`; the others are on the next.
-pub(crate) const EXPRESS_BESIDE: usize = 5;
-/// The express stamp that matches no position: positions are multiples of 8.
+pub(crate) const INLINE_BESIDE: usize = 5;
+/// The inline stamp that matches no position: positions are multiples of 8.
 pub(crate) const STAMP_NONE: u64 = 1;
 /// The top bit of a header's length: padding up to the end of the ring.
 pub(crate) const PADDING_BIT: u32 = 1 << 31;
@@ -78,8 +78,8 @@ pub(crate) mod identity {
 
 /// Bits of `identity::OPTIONS`.
 pub(crate) mod option {
-    /// Single sends keep a copy of the newest record in the express block.
-    pub(crate) const EXPRESS: u64 = 1;
+    /// Single sends keep a copy of the newest record in the inline block.
+    pub(crate) const INLINE: u64 = 1;
     /// Consumers that can be overwritten are refused.
     pub(crate) const GATED_ONLY: u64 = 1 << 1;
     /// Two bits: the wait mode asked for at create.
@@ -87,23 +87,23 @@ pub(crate) mod option {
     pub(crate) const WAIT_MASK: u64 = 3 << WAIT_SHIFT;
     /// Records carry a publish time in a 16-byte header. Reserved: version 1.0 writes 0 and refuses 1.
     pub(crate) const TIMED: u64 = 1 << 4;
-    pub(crate) const KNOWN: u64 = EXPRESS | GATED_ONLY | WAIT_MASK;
+    pub(crate) const KNOWN: u64 = INLINE | GATED_ONLY | WAIT_MASK;
     const _: () = assert!(KNOWN & TIMED == 0);
 }
 
-/// `published` and the express copy. Written by the producer, read by everybody.
+/// `published` and the inline copy. Written by the producer, read by everybody.
 #[repr(C, align(128))]
 #[derive(Debug)]
-pub(crate) struct Express {
+pub(crate) struct Inline {
     /// Byte position below which every record is committed.
     pub(crate) published: AtomicU64,
     /// End position of the record copied here; odd: none.
     pub(crate) stamp: AtomicU64,
     pub(crate) header: Word,
-    pub(crate) payload: [Word; EXPRESS_BYTES / 8],
+    pub(crate) payload: [Word; INLINE_BYTES / 8],
 }
 
-/// What readers check themselves against. Written by the producer once per stride.
+/// What readers check themselves against. Written by the producer once per segment.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Reserve {
@@ -142,7 +142,7 @@ pub(crate) struct Counters {
     pub(crate) stall_ns: AtomicU64,
     /// System calls made to wake consumers.
     pub(crate) wakes: AtomicU64,
-    /// Consumers that lost their gate by holding the producer up past a deadline.
+    /// Consumers that lost their gate by holding the producer up past a budget.
     pub(crate) evictions: AtomicU64,
     /// Slots taken back from dead consumers, and holds that ran out.
     pub(crate) reclaims: AtomicU64,
@@ -158,7 +158,7 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) identity: [AtomicU64; IDENTITY_WORDS],
-    pub(crate) express: Express,
+    pub(crate) inline: Inline,
     pub(crate) reserve: Reserve,
     pub(crate) counters: Counters,
 }
@@ -202,7 +202,7 @@ pub(crate) struct Gate {
     /// Position below which everything is released; bit 0 tells which account belongs to it.
     pub(crate) cursor: AtomicU64,
     /// How long it may hold the producer up, ns; 0: for ever.
-    pub(crate) deadline_ns: AtomicU64,
+    pub(crate) budget_ns: AtomicU64,
     /// How long its gate outlives it, ns; 0: not at all; `u64::MAX`: for ever.
     pub(crate) hold_ns: AtomicU64,
     /// The state word whose gate somebody asks the producer to take; any other value asks for nothing.
@@ -257,9 +257,9 @@ pub(crate) enum SlotState {
     Attaching,
     /// Never holds the producer back.
     Lossy,
-    /// Holds the producer back; with a deadline, for so long.
+    /// Holds the producer back; with a budget, for so long.
     Gated,
-    /// Held the producer up past its deadline; lossy for the rest of its attachment.
+    /// Held the producer up past its budget; lossy for the rest of its attachment.
     Evicted,
     /// A name whose consumer is away: keeps its place, holds nobody back.
     Saved,
@@ -287,12 +287,12 @@ impl SlotState {
 #[cfg(not(loom))]
 const _: () = {
     use core::mem::{offset_of, size_of};
-    assert!(size_of::<Express>() == 128);
-    assert!(offset_of!(Express, published) == 0);
-    assert!(offset_of!(Express, stamp) == 8);
-    assert!(offset_of!(Express, header) == 16);
-    assert!(offset_of!(Express, payload) == 24);
-    assert!(offset_of!(Express, payload) + 8 * EXPRESS_BESIDE == 64);
+    assert!(size_of::<Inline>() == 128);
+    assert!(offset_of!(Inline, published) == 0);
+    assert!(offset_of!(Inline, stamp) == 8);
+    assert!(offset_of!(Inline, header) == 16);
+    assert!(offset_of!(Inline, payload) == 24);
+    assert!(offset_of!(Inline, payload) + 8 * INLINE_BESIDE == 64);
     assert!(size_of::<Reserve>() == 128);
     assert!(offset_of!(Reserve, reserve) == 0);
     assert!(offset_of!(Reserve, epoch) == 8);
@@ -313,7 +313,7 @@ const _: () = {
     assert!(offset_of!(Counters, blocked_end) == 56);
     assert!(size_of::<Head>() == 4096 + 3 * 128);
     assert!(offset_of!(Head, identity) == 0);
-    assert!(offset_of!(Head, express) == 4096);
+    assert!(offset_of!(Head, inline) == 4096);
     assert!(offset_of!(Head, reserve) == 4096 + 128);
     assert!(offset_of!(Head, counters) == 4096 + 256);
     assert!(size_of::<IndexEntry>() == 32);
@@ -330,7 +330,7 @@ const _: () = {
     assert!(offset_of!(Slot, accounts) == 256);
     assert!(offset_of!(Gate, state) == 0);
     assert!(offset_of!(Gate, cursor) == 8);
-    assert!(offset_of!(Gate, deadline_ns) == 16);
+    assert!(offset_of!(Gate, budget_ns) == 16);
     assert!(offset_of!(Gate, hold_ns) == 24);
     assert!(offset_of!(Gate, evict) == 32);
     assert!(offset_of!(Gate, held_ns) == 40);
@@ -363,7 +363,7 @@ pub(crate) struct Geometry {
     pub(crate) slots: u32,
     /// Each area starts at a multiple of this, bytes.
     pub(crate) alignment: u64,
-    pub(crate) express: bool,
+    pub(crate) inline: bool,
     pub(crate) gated_only: bool,
     pub(crate) wait: WaitMode,
     /// No consumer may hold the producer up for longer, ns; 0: no limit.
@@ -411,7 +411,7 @@ impl Geometry {
 
     /// Bytes of one segment: how far `reserve` is raised at a time.
     #[inline(always)]
-    pub(crate) fn stride(&self) -> u64 {
+    pub(crate) fn segment_bytes(&self) -> u64 {
         self.capacity / self.segments
     }
 
@@ -430,7 +430,7 @@ impl Geometry {
     /// Number of `position`'s segment in the index.
     #[inline(always)]
     pub(crate) fn segment(&self, position: u64) -> usize {
-        ((position & (self.capacity - 1)) / self.stride()) as usize
+        ((position & (self.capacity - 1)) / self.segment_bytes()) as usize
     }
 
     /// Largest payload in bytes: its footprint is half the capacity, and its length leaves the padding bit free.
@@ -440,9 +440,9 @@ impl Geometry {
     }
 
     pub(crate) fn option_bits(&self) -> u64 {
-        let express = if self.express { option::EXPRESS } else { 0 };
+        let inline = if self.inline { option::INLINE } else { 0 };
         let gated_only = if self.gated_only { option::GATED_ONLY } else { 0 };
-        express | gated_only | (self.wait.to_bits() << option::WAIT_SHIFT)
+        inline | gated_only | (self.wait.to_bits() << option::WAIT_SHIFT)
     }
 
     /// Bytes of the head area.

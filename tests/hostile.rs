@@ -36,8 +36,8 @@ mod slots;
 mod at {
     pub(crate) const PUBLISHED: u64 = 4096;
     pub(crate) const STAMP: u64 = 4104;
-    pub(crate) const EXPRESS_HEADER: u64 = 4112;
-    pub(crate) const EXPRESS_PAYLOAD: u64 = 4120;
+    pub(crate) const INLINE_HEADER: u64 = 4112;
+    pub(crate) const INLINE_PAYLOAD: u64 = 4120;
     pub(crate) const RESERVE: u64 = 4224;
     pub(crate) const EPOCH: u64 = 4232;
     pub(crate) const ODD_BEGAN: u64 = 4240;

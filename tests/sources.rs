@@ -152,10 +152,10 @@ fn the_scanner_tells_code_from_words() {
     assert_eq!(sites("at!(ONE, Relaxed) fence_at!(TWO,\n SeqCst)").len(), 2);
 }
 
-/// The door, and what no build of the library has: `delays.rs` and `meddle.rs` stand between an access and its site
+/// The door, and what no build of the library has: `delays.rs` and `tamper.rs` stand between an access and its site
 /// in builds of their own.
 fn is_at_the_door(source: &&Source) -> bool {
-    ["src/atomics/mod.rs", "src/atomics/delays.rs", "src/atomics/meddle.rs", "src/ring/meddle.rs"]
+    ["src/atomics/mod.rs", "src/atomics/delays.rs", "src/atomics/tamper.rs", "src/ring/tamper.rs"]
         .contains(&source.name.as_str())
 }
 

@@ -136,7 +136,7 @@ impl fmt::Display for Error {
                 f,
                 "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
                  overwritten before it releases it, so it cannot be evicted while it lives: end it, or have it attach \
-                 with a deadline or as evictable"
+                 with a budget (gated_for) or as evictable"
             ),
             Self::NoProducer => f.write_str(
                 "the ring has no living producer that could do it; `quoit forget` frees what is kept for a name",
@@ -171,7 +171,7 @@ impl fmt::Display for Error {
             ),
             Self::GatedOnly => f.write_str(
                 "the ring was created for gated consumers only, since its producer writes in place; attach gated \
-                 without a deadline, starting at the newest record",
+                 without a budget, starting at the newest record",
             ),
             Self::Capacity { asked } => {
                 write!(

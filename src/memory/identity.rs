@@ -95,8 +95,8 @@ fn set(word: &AtomicU64, value: u64) {
 pub(crate) fn initialise(areas: &Areas<'_>, identity: &Identity) {
     let Geometry { origin_position, origin_sequence, wait, .. } = identity.geometry;
     let Areas { head, index, .. } = areas;
-    set(&head.express.published, origin_position);
-    set(&head.express.stamp, STAMP_NONE);
+    set(&head.inline.published, origin_position);
+    set(&head.inline.stamp, STAMP_NONE);
     set(&head.reserve.reserve, origin_position);
     set(&head.reserve.odd_began, origin_position);
     set(&head.reserve.mode, wait.to_bits());
@@ -184,7 +184,7 @@ impl Identity {
             segments: words[identity::SEGMENTS],
             slots: u32::try_from(words[identity::SLOTS]).map_err(|_| damaged("number of slots"))?,
             alignment: words[identity::ALIGNMENT],
-            express: options & option::EXPRESS != 0,
+            inline: options & option::INLINE != 0,
             gated_only: options & option::GATED_ONLY != 0,
             wait: wait.ok_or_else(|| damaged("wait mode"))?,
             hard_limit_ns: words[identity::HARD_LIMIT_NS],

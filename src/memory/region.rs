@@ -193,7 +193,7 @@ impl Region {
 
     /// As `broken`, after accesses to the ring: whether one of them met memory that is gone.
     #[inline(always)]
-    pub(crate) fn spoilt(&self) -> bool {
+    pub(crate) fn memory_gone(&self) -> bool {
         signal_barrier();
         self.tripwire().broken()
     }
@@ -205,8 +205,8 @@ impl Region {
     }
 
     /// A result that was found in the ring, unless the ring's memory went meanwhile: then that is what is wrong.
-    pub(crate) fn vet<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if self.spoilt() { Err(self.fault().into()) } else { result }
+    pub(crate) fn or_memory_gone<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if self.memory_gone() { Err(self.fault().into()) } else { result }
     }
 
     /// Whether this is a child's copy of its parent's handle. Such a handle has no memory and no descriptor.
@@ -441,7 +441,7 @@ const CUT: u64 = 2;
 
 impl TripwirePage {
     fn new() -> Result<Self, Error> {
-        if cfg!(miri) || cfg!(meddled) {
+        if cfg!(miri) || cfg!(tampered) {
             // Miri has no fork, and no advice to give about it; fuzz targets do not fork.
             static ALWAYS: AtomicU64 = AtomicU64::new(INTACT);
             return Ok(Self { word: View(NonNull::from(&ALWAYS)), _page: None });
@@ -496,7 +496,7 @@ impl Drop for Block {
 }
 
 /// What the fuzz targets do to a ring on the heap.
-#[cfg(meddled)]
+#[cfg(tampered)]
 impl Region {
     /// A ring on the heap with these bytes, as many as the geometry says.
     pub(crate) fn image(identity: Identity, image: &[u8]) -> Result<Self, Error> {
@@ -536,7 +536,7 @@ impl Region {
     }
 }
 
-#[cfg(meddled)]
+#[cfg(tampered)]
 impl Block {
     /// All of it, while nobody else has it.
     fn bytes(&mut self) -> &mut [u8] {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use crate::atomics::{AtomicU64, FutexWord, Word};
 use crate::error::{Error, Fault};
 use crate::layout::{
-    Account, Areas, Control, Counters, Express, Gate, Geometry, Head, IndexEntry, Reserve, Sleepers, Slot,
-    Who,
+    Account, Areas, Control, Counters, Gate, Geometry, Head, IndexEntry, Inline, Reserve, Sleepers, Slot, Who,
 };
 use crate::memory::identity::{FileNumber, Identity, initialise};
 use crate::memory::lock::{Lock, Table};
@@ -70,7 +69,7 @@ impl Region {
         Tripwire
     }
 
-    pub(crate) fn spoilt(&self) -> bool {
+    pub(crate) fn memory_gone(&self) -> bool {
         false
     }
 
@@ -78,7 +77,7 @@ impl Region {
         Fault::Forked
     }
 
-    pub(crate) fn vet<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn or_memory_gone<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result
     }
 
@@ -151,7 +150,7 @@ fn zeros<const N: usize>() -> [AtomicU64; N] {
 fn head() -> Head {
     Head {
         identity: zeros(),
-        express: Express {
+        inline: Inline {
             published: zero(),
             stamp: zero(),
             header: Word::new(),
@@ -193,7 +192,7 @@ fn slot() -> Slot {
         gate: Gate {
             state: zero(),
             cursor: zero(),
-            deadline_ns: zero(),
+            budget_ns: zero(),
             hold_ns: zero(),
             evict: zero(),
             held_ns: zero(),

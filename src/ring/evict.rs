@@ -22,7 +22,7 @@ use crate::memory::lock::Lock;
 use crate::memory::region::Access;
 use crate::memory::region::Region;
 use crate::ring::protocol::gate::{OpenGate, gated_at, is_asked, withdraw};
-use crate::ring::protocol::pressure::patience_ns;
+use crate::ring::protocol::stalls::budget_ns;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -55,7 +55,7 @@ pub fn evict(path: impl AsRef<Path>, slot: u32, wait: Duration) -> Result<Evicte
 }
 
 pub(crate) fn ask(region: &Region, number: u32, wait: Duration) -> Result<Evicted, Error> {
-    region.vet(ask_unguarded(region, number, wait))
+    region.or_memory_gone(ask_unguarded(region, number, wait))
 }
 
 fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted, Error> {
@@ -68,7 +68,7 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
         return Err(Error::NoProducer);
     }
     let alive = region.locked(Lock::Slot(number));
-    if alive && patience_ns(areas, slot).is_none() {
+    if alive && budget_ns(areas, slot).is_none() {
         return Err(not_evictable(areas, number));
     }
     slot.gate.evict.store(state, at!(G_ASK, Relaxed));

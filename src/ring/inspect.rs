@@ -16,8 +16,8 @@ use crate::ring::blocker::Blocker;
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, HOLD_FOREVER};
 use crate::ring::protocol::index;
-use crate::ring::protocol::pressure::patience_ns;
 use crate::ring::protocol::record::LossAccount;
+use crate::ring::protocol::stalls::budget_ns;
 use crate::ring::protocol::{Place, after, floor};
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
@@ -46,8 +46,8 @@ pub struct Snapshot {
     pub ring_id: u128,
     /// When it was created, wall clock, ns since 1970.
     pub created_ns: u64,
-    /// Do single sends keep an express copy?
-    pub express: bool,
+    /// Do single sends keep an inline copy?
+    pub inline: bool,
     /// Does it refuse consumers that can be overwritten?
     pub gated_only: bool,
     /// The longest any consumer may hold the producer up.
@@ -89,7 +89,7 @@ pub struct Snapshot {
     pub stall: Duration,
     /// Publishes that had to wake somebody.
     pub wakes: u64,
-    /// Gates taken from consumers over their deadline.
+    /// Gates taken from consumers over their budget.
     pub evictions: u64,
     /// Gates taken from dead consumers.
     pub reclaims: u64,
@@ -117,7 +117,7 @@ pub struct ConsumerInfo {
     /// When it attached, wall clock, ns since 1970; 0: it is still on its way in.
     pub attached_ns: u64,
     /// How long it may hold the producer up in a lap; `None`: for ever.
-    pub deadline: Option<Duration>,
+    pub budget: Option<Duration>,
     /// May its gate be taken while it lives? Only where it can be overwritten: see
     /// [`Attach::evictable`](crate::Attach::evictable).
     pub evictable: bool,
@@ -197,7 +197,7 @@ impl Inspector {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        self.region.vet(self.read())
+        self.region.or_memory_gone(self.read())
     }
 
     fn read(&self) -> Result<Snapshot, Error> {
@@ -209,7 +209,7 @@ impl Inspector {
             Err((reached, corruption)) => (reached.unwrap_or(origin), Some(corruption)),
         };
         let oldest = until_found(geometry.capacity, |_| Ok(index::oldest(areas, 0))).unwrap_or(newest);
-        let shown = areas.head.express.published.load(at!(C_INSPECT, Relaxed));
+        let shown = areas.head.inline.published.load(at!(C_INSPECT, Relaxed));
         let published = if corruption.is_some() { shown } else { newest.position };
         let producer_alive = self.region.locked(Lock::Producer);
         let reserve = &areas.head.reserve;
@@ -223,7 +223,7 @@ impl Inspector {
             segments: geometry.segments,
             ring_id: self.region.ring_id(),
             created_ns: self.region.created_ns(),
-            express: geometry.express,
+            inline: geometry.inline,
             gated_only: geometry.gated_only,
             hard_limit: limit(geometry.hard_limit_ns),
             wait: geometry.wait,
@@ -288,7 +288,7 @@ impl Inspector {
         }
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         let hold = hold(read(&slot.gate.hold_ns));
-        let patience = patience_ns(areas, slot);
+        let budget = budget_ns(areas, slot);
         // A busy consumer may store its cursor again and again while it is read; a few tries are enough.
         let (place, lost) =
             (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
@@ -303,8 +303,8 @@ impl Inspector {
             alive,
             pid: read(&slot.who.pid) as u32,
             attached_ns: read(&slot.who.attached_ns),
-            deadline: patience.and_then(limit),
-            evictable: patience.is_some() || areas.geometry.sealed,
+            budget: budget.and_then(limit),
+            evictable: budget.is_some() || areas.geometry.sealed,
             hold,
             hold_left: match hold {
                 Some(Hold::For(time)) if named && !alive && state == ConsumerState::Gated => {

@@ -10,8 +10,6 @@ pub(crate) mod evict;
 pub(crate) mod forget;
 pub(crate) mod inspect;
 pub(crate) mod local;
-#[cfg(meddled)]
-pub mod meddle;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
@@ -21,3 +19,5 @@ pub(crate) mod receive;
 #[cfg(not(loom))]
 pub(crate) mod sealed;
 pub(crate) mod takeover;
+#[cfg(tampered)]
+pub mod tamper;

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
-    use crate::ring::protocol::gate::{Seat, Terms};
+    use crate::ring::protocol::gate::{Policy, Seat};
 
     fn ring() -> Region {
         Region::heap(Options::new().capacity(4096).slots(2).geometry().unwrap()).unwrap()
@@ -114,8 +114,8 @@ mod tests {
 
     /// Leaves a slot to a name whose consumer is away.
     fn leave(region: &Region, number: u32, name: &[u8; NAME_BYTES]) {
-        let terms = Terms { gated: false, deadline_ns: 0, hold_ns: 0, name: *name, pid: 1, now_ns: 1 };
-        let mut seat = Seat::take(region.areas(), number, &terms);
+        let policy = Policy { gated: false, budget_ns: 0, hold_ns: 0, name: *name, pid: 1, now_ns: 1 };
+        let mut seat = Seat::take(region.areas(), number, &policy);
         seat.store_cursor(region.areas(), Place::default());
         seat.open(region.areas(), false);
         seat.leave(region.areas(), 1);

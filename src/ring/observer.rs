@@ -15,7 +15,7 @@ use crate::memory::region::Region;
 #[cfg(not(loom))]
 use crate::ring::arrival;
 use crate::ring::attach::{self, Start, until_found};
-use crate::ring::protocol::reader::{Guard, Reader};
+use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{Event, Record, Status};
 use crate::ring::receive::Receiver;
 
@@ -62,10 +62,11 @@ impl Observer {
             return Err(Error::GatedOnly);
         }
         let areas = region.areas();
-        let place =
-            region.vet(until_found(areas.geometry.capacity, |effort| attach::find(areas, start, effort)))?;
+        let place = region.or_memory_gone(until_found(areas.geometry.capacity, |effort| {
+            attach::find(areas, start, effort)
+        }))?;
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-        let reader = Reader::new(place, Guard::Always, epoch);
+        let reader = Reader::new(place, Overwritable::Always, epoch);
         Ok(Self { receiver: Receiver::new(region, reader, None, false), _not_sync: std::marker::PhantomData })
     }
 

@@ -69,7 +69,7 @@ fn who_is_in_the_way_is_told_with_all_there_is(setup: Setup) {
     };
     let by = both(&producer);
     assert_eq!((by.slot, by.name.as_deref(), by.pid), (0, Some("au'dit\n"), std::process::id()));
-    assert_eq!((by.life, by.deadline, by.hold), (Life::Alive, Some(deadline), Some(Hold::Forever)));
+    assert_eq!((by.life, by.budget, by.hold), (Life::Alive, Some(deadline), Some(Hold::Forever)));
     assert!(by.evictable);
     // Nothing of what is written there reaches a terminal as it is.
     assert_eq!(by.to_string(), format!("slot 0 'au\\'dit\\n' (process {}, alive)", std::process::id()));

@@ -26,7 +26,7 @@ fn an_overdue_consumer_loses_its_gate(setup: Setup) {
     let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
     let mut producer = ring.producer();
     let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
-    assert_eq!(ring.snapshot().consumers[0].deadline, Some(DEADLINE));
+    assert_eq!(ring.snapshot().consumers[0].budget, Some(DEADLINE));
     let begin = Instant::now();
     sent.fill(&mut producer, 56);
     producer.send_deadline(&payload(sent.next(), 56), soon()).unwrap();
@@ -206,7 +206,7 @@ fn a_hard_limit_is_for_everybody(setup: Setup) {
     let mut consumers = attaches.map(|attach| ring.consumer(&attach));
     let now = ring.snapshot();
     assert_eq!(now.hard_limit, Some(DEADLINE));
-    let deadlines: Vec<_> = now.consumers.iter().map(|info| info.deadline.unwrap()).collect();
+    let deadlines: Vec<_> = now.consumers.iter().map(|info| info.budget.unwrap()).collect();
     assert_eq!(deadlines, [DEADLINE, DEADLINE, DEADLINE / 20]);
     let begin = Instant::now();
     sent.fill(&mut producer, 56);

@@ -334,7 +334,7 @@ fn the_end_is_over_when_the_next_producer_comes(setup: Setup) {
     }
 }
 
-/// It died with an express copy half made. Its successor makes none of a record of the same length.
+/// It died with an inline copy half made. Its successor makes none of a record of the same length.
 fn a_dead_producers_copy_is_not_taken(setup: Setup) {
     use std::os::unix::fs::FileExt;
 

@@ -155,7 +155,7 @@ fn record_headers() {
 /// A reader far behind goes through a ring whose headers flip under it.
 #[test]
 fn headers_under_a_reader() {
-    let victim = Victim::with(&options().express(false));
+    let victim = Victim::with(&options().inline(false));
     let mut producer = victim.producer();
     let mut lens = Vec::new();
     for len in [8, 24, 100, 500, 8, 700, 0, 16] {

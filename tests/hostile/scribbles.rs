@@ -171,7 +171,7 @@ fn scribble(seed: u64, rounds: u64, hot: &[u64], areas: &[(u64, u64)]) -> Answer
 const LINES: [u64; 9] = [
     at::PUBLISHED,
     at::STAMP,
-    at::EXPRESS_HEADER,
+    at::INLINE_HEADER,
     at::RESERVE,
     at::EPOCH,
     at::ODD_BEGAN,

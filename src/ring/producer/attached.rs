@@ -70,7 +70,7 @@ impl Producer {
                 return Err(self.region.fault().into());
             }
             let are_there = are_there(self);
-            if self.region.spoilt() {
+            if self.region.memory_gone() {
                 return Err(self.region.fault().into());
             }
             if are_there || clock::is_past(until_ns) {

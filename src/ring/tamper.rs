@@ -1,10 +1,10 @@
-//! For the fuzz targets, in the package `quoit-meddled` alone: somebody else's hands in a ring on the heap, who may
+//! For the fuzz targets, in the package `quoit-tampered` alone: somebody else's hands in a ring on the heap, who may
 //! write before any single access that the library makes to shared memory, and a count of these accesses.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-pub use crate::atomics::meddle::{accesses, leave_alone, meddle_with};
+pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
 use crate::error::Error;
 use crate::layout::IDENTITY_BYTES;
@@ -14,11 +14,11 @@ use crate::ring::local::Local;
 
 /// The bytes of a ring on the heap, as words, for a thread of its own.
 #[derive(Debug)]
-pub struct Memory {
+pub struct RawRing {
     region: Region,
 }
 
-impl Memory {
+impl RawRing {
     /// How many words there are.
     pub fn words(&self) -> usize {
         self.region.words()
@@ -76,7 +76,7 @@ impl Local {
     /// # Errors
     ///
     /// None, on the heap.
-    pub fn memory(&self) -> Result<Memory, Error> {
-        Ok(Memory { region: self.share()? })
+    pub fn memory(&self) -> Result<RawRing, Error> {
+        Ok(RawRing { region: self.share()? })
     }
 }
