@@ -190,11 +190,12 @@ compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 
 
 mod atomics;
 mod error;
-mod layout;
 mod limits;
 mod memory;
 mod ring;
 mod wait;
+
+use ring::layout;
 
 pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]

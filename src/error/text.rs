@@ -72,6 +72,24 @@ impl fmt::Display for Error {
             Self::NotARing { path } => {
                 write!(f, "{}: not a quoit ring; check the path", path.display())
             }
+            Self::OtherKind { path, found, wanted } => {
+                write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
+            }
+            Self::OtherType { path, found, wanted } => write!(
+                f,
+                "{}: the value there has {} bytes and tag {:#x}, and this program's has {} bytes and tag {:#x}; use the \
+                 type that it was made with, or remove it and create it anew",
+                path.display(),
+                found.0,
+                found.1,
+                wanted.0,
+                wanted.1
+            ),
+            Self::WriterAlive { pid } => write!(
+                f,
+                "another handle writes this value, and lives (process {pid}); there is one writer at a time: wait for it \
+                 to end, or open the value for reading"
+            ),
             Self::TooShort { path, bytes } => write!(
                 f,
                 "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \

@@ -277,7 +277,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::memory::region::Region;
+    use crate::ring::Region;
     use crate::ring::options::Options;
     use crate::ring::takeover;
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
 use crate::error::Error;
-use crate::layout::IDENTITY_BYTES;
-use crate::memory::identity::Identity;
-use crate::memory::region::Region;
+use crate::memory::format::Format;
+use crate::memory::identity::{IDENTITY_BYTES, Identity};
+use crate::ring::Region;
 use crate::ring::local::Local;
 
 /// The bytes of a ring on the heap, as words, for a thread of its own.
@@ -32,7 +32,7 @@ impl RawRing {
     /// Writes a word; of the two that processes sleep on, the half that they sleep on.
     pub fn poke(&self, number: usize, value: u64) {
         let areas = self.region.areas();
-        let sleepers = areas.geometry.head_bytes() as usize / 8;
+        let sleepers = areas.geometry.extents().head as usize / 8;
         if number == sleepers {
             areas.control.data.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
         } else if number == sleepers + 16 {
@@ -55,8 +55,8 @@ impl Local {
         let Some(page) = image.first_chunk::<IDENTITY_BYTES>() else {
             return Err(Error::TooShort { path: path.into(), bytes });
         };
-        let identity = Identity::decode(page, path)?;
-        let expected = identity.geometry.file_bytes();
+        let identity = Identity::<crate::layout::Geometry>::decode(page, path)?;
+        let expected = identity.shape.extents().file_bytes();
         if bytes != expected {
             return Err(Error::WrongSize { path: path.into(), bytes, expected });
         }

@@ -236,7 +236,7 @@ pub(crate) fn budget_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::layout::NAME_BYTES;
-    use crate::memory::region::Region;
+    use crate::ring::Region;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
     use crate::ring::protocol::gate::{Policy, Seat};
