@@ -193,11 +193,14 @@ mod error;
 mod limits;
 mod memory;
 mod ring;
+pub mod sync;
 mod wait;
 
 use ring::layout;
 
-pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
+pub use zerocopy;
+
+pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
