@@ -196,8 +196,6 @@ mod ring;
 pub mod sync;
 mod wait;
 
-use ring::layout;
-
 pub use zerocopy;
 
 pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage};

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::atomics::at;
 use crate::error::{Error, RecvError};
-use crate::layout::Areas;
 #[cfg(not(loom))]
 use crate::memory::arrival;
 #[cfg(not(loom))]
@@ -16,6 +15,7 @@ use crate::memory::prepare::{Memory, MemoryReport};
 use crate::memory::region::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, Attach, Start, until_found};
+use crate::ring::layout::Areas;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy, Seat};

@@ -138,9 +138,9 @@ impl Format for Shape {
     fn extents(&self) -> Extents {
         let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
         Extents {
-            head: area(size_of::<Head>() as u64),
-            control: area(size_of::<Control>() as u64),
-            data: area(self.words() * 8),
+            head_bytes: area(size_of::<Head>() as u64),
+            control_bytes: area(size_of::<Control>() as u64),
+            data_bytes: area(self.words() * 8),
             alignment: self.alignment,
         }
     }
