@@ -121,8 +121,8 @@ impl Attach {
         self
     }
 
-    /// While away, this named gated consumer goes on holding the producer back, as if it lived, for `hold` from
-    /// the moment the producer is held up by it and notices.
+    /// Keeps the gate of this named consumer for `hold` after the consumer is gone, counted from when the producer notices
+    /// that it is blocked by it.
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold_ns = clock::duration_ns(hold);
