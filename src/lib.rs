@@ -3,7 +3,7 @@
 //! A process publishes records of any length into a file on tmpfs or a local disk; any number of other processes
 //! read them, each from its own place. Each consumer chooses, when it attaches, what happens if it is slow: it loses
 //! records and is told exactly which ([`Attach::lossy`]), the producer waits for it ([`Attach::gated`]), or the
-//! producer waits for so long and then goes on ([`Attach::gated_for`]). An [`Observer`] reads along unseen. No
+//! producer waits up to a limit and then goes on ([`Attach::gated_for`]). An [`Observer`] reads along unseen. No
 //! process can leave the ring broken by dying, whenever it dies: the next producer goes on with the same sequences,
 //! and everybody else stays attached. That holds for processes, not for power: nothing here outlives the machine.
 //!
