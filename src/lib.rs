@@ -184,6 +184,7 @@ mod error;
 mod limits;
 mod memory;
 mod ring;
+mod seats;
 pub mod sync;
 mod wait;
 

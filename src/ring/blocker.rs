@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::atomics::at;
 use crate::ring::Region;
 use crate::ring::inspect::{Hold, hold, limit};
-use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::ring::protocol::stalls::budget_ns;
@@ -81,7 +80,7 @@ impl Blocker {
             slot: number,
             name: gate::has_name(areas, slot).then(|| names::text(&gate::name(slot))),
             pid,
-            life: Life::of(region.locked(locks::slot(number)), pid),
+            life: Life::of(region.is_alive(number), pid),
             since,
             budget: budget.and_then(limit),
             hold: hold(read(&slot.gate.hold_ns)),

@@ -24,6 +24,7 @@ use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{Event, LossAccount, LossCause, Record, Resumed, Status};
 use crate::ring::protocol::{Place, after};
 use crate::ring::receive::Receiver;
+use crate::seats;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -34,6 +35,8 @@ use crate::wait::mode::WaitMode;
 /// handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
 pub struct Consumer {
     receiver: Receiver,
+    /// Of its seat: with the slot's number, the lock that it holds.
+    generation: u64,
     name: Option<u64>,
     resumed: Option<Resumed>,
     /// `Send`, not `Sync`.
@@ -98,7 +101,8 @@ impl Consumer {
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
-        let Seated { seat, resumes, place, opened } = region.or_memory_gone(sit(&region, &policy, attach))?;
+        let Seated { seat, generation, resumes, place, opened } =
+            region.or_memory_gone(sit(&region, &policy, attach))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let mut reader = Reader::new(place, Overwritable::Always, epoch);
         if resumes {
@@ -120,7 +124,7 @@ impl Consumer {
             }
             false => None,
         };
-        Ok(Self { receiver, name: hash, resumed, _not_sync: std::marker::PhantomData })
+        Ok(Self { receiver, generation, name: hash, resumed, _not_sync: std::marker::PhantomData })
     }
 
     /// Waits for the next event. The record received before is released by this.
@@ -317,6 +321,7 @@ impl Consumer {
 /// A consumer with a slot and a place.
 struct Seated {
     seat: Seat,
+    generation: u64,
     /// It was here before under its name.
     resumes: bool,
     place: Place,
@@ -337,7 +342,7 @@ struct Opened {
 
 fn sit(region: &Region, policy: &Policy, attach: &Attach) -> Result<Seated, Error> {
     let areas = region.areas();
-    let (mut seat, saved) = sit_down(region, policy)?;
+    let (mut seat, saved, generation) = sit_down(region, policy)?;
     let placed = match saved {
         Some(place) => resume_at(areas, &seat, attach, place),
         None => start_at(areas, &mut seat, attach),
@@ -351,7 +356,7 @@ fn sit(region: &Region, policy: &Policy, attach: &Attach) -> Result<Seated, Erro
         }
     })?;
     seat.say_attached(areas, policy);
-    Ok(Seated { seat, resumes: saved.is_some(), place, opened })
+    Ok(Seated { seat, generation, resumes: saved.is_some(), place, opened })
 }
 
 /// Where to go on under a name.
@@ -405,29 +410,39 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
     })
 }
 
-/// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.
-fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>), Error> {
+/// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one, and the
+/// generation by which others know it.
+fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>, u64), Error> {
     let areas = region.areas();
     // The name's lock keeps everybody else from its slot but guests, who let it be, and `forget_slot` and
     // `forget_away`, which need that lock too.
     if policy.is_named()
-        && let Some(number) = names::lock_kept(region, &policy.name, || names::find(areas, &policy.name))?
+        && let Some(vacancy) = names::lock_kept(region, &policy.name, || names::find(areas, &policy.name))?
     {
-        return Ok(Seat::resume(areas, number, policy));
+        let number = vacancy.number();
+        let taken = vacancy.take(region, &areas.slots[number as usize].who.incarnation)?;
+        let generation = taken.ok_or_else(|| match region.is_slot_read_locked(number) {
+            true => Error::ReadLocked { what: "the slot of the name" },
+            false => names::in_use(&policy.name),
+        })?;
+        let (seat, place) = Seat::resume(areas, number, policy);
+        return Ok((seat, place, generation));
     }
     for (number, slot) in (0..).zip(areas.slots) {
-        if gate::is_vacant(areas, slot) && region.lock(locks::slot(number))? {
-            if gate::is_vacant(areas, slot) {
-                return Ok((Seat::take(areas, number, policy), None));
+        if gate::is_vacant(areas, slot)
+            && let Some(vacancy) = region.lock_slot(number)?
+        {
+            if !gate::is_vacant(areas, slot) {
+                vacancy.give_up(region);
+            } else if let Some(generation) = vacancy.take(region, &slot.who.incarnation)? {
+                return Ok((Seat::take(areas, number, policy), None, generation));
             }
-            region.unlock(locks::slot(number));
         }
     }
     let saved = if region.is_sealed() { 0 } else { names::count_away(region, policy.now_ns)? };
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
     // A slot that could be had but for a read lock.
-    let is_kept_away =
-        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(locks::slot(number));
+    let is_kept_away = |(number, slot)| gate::is_vacant(areas, slot) && region.is_slot_read_locked(number);
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
 }
@@ -439,7 +454,7 @@ impl Drop for Consumer {
         }
         let slot = self.slot();
         self.receiver.leave();
-        self.receiver.region().unlock(locks::slot(slot));
+        seats::leave(self.receiver.region(), slot, self.generation);
         if let Some(hash) = self.name {
             self.receiver.region().unlock(locks::name(hash));
         }

@@ -67,7 +67,7 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
     if !region.locked(locks::PRODUCER) {
         return Err(Error::NoProducer);
     }
-    let alive = region.locked(locks::slot(number));
+    let alive = region.is_alive(number);
     if alive && budget_ns(areas, slot).is_none() {
         return Err(not_evictable(areas, number));
     }

@@ -89,7 +89,7 @@ pub(crate) fn forget_absent(region: &Region, away_for: Duration) -> Result<Vec<F
     let mut forgotten = Vec::new();
     for (number, slot) in (0..).zip(region.areas().slots) {
         let name = gate::name(slot);
-        if !gate::keeps(slot, &name) || region.locked(locks::slot(number)) {
+        if !gate::keeps(slot, &name) || region.is_alive(number) {
             continue;
         }
         let now_ns = clock::wall_ns();
@@ -127,12 +127,15 @@ fn forget_kept(
         return Err(region.refusal(lock, "the name", names::in_use(name)));
     }
     let found = names::lock_kept(region, name, find);
-    if let Ok(Some(number)) = found {
+    let forgotten = found.map(|found| {
+        let vacancy = found?;
+        let number = vacancy.number();
         let areas = region.areas();
         gate::forget(&areas.slots[number as usize]);
         crate::wait::doorbell::notify(&areas.control.space.word, WaitMode::Fence);
-        region.unlock(locks::slot(number));
-    }
+        vacancy.give_up(region);
+        Some(number)
+    });
     region.unlock(lock);
-    found
+    forgotten
 }

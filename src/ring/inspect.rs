@@ -268,7 +268,7 @@ impl Inspector {
     }
 
     fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: Place) -> Option<ConsumerInfo> {
-        let alive = self.region.locked(locks::slot(number));
+        let alive = self.region.is_alive(number);
         let state = match gate::state(slot) {
             Some(SlotState::Free) => return None,
             Some(SlotState::Attaching) => ConsumerState::Attaching,

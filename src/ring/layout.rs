@@ -197,6 +197,8 @@ block! {
         at 72: pub(crate) attached_ns: AtomicU64,
         /// When the last consumer under the name was found to have left; 0: it has not, or nobody has looked.
         at 80: pub(crate) left_ns: AtomicU64,
+        /// The generation of the consumer that has the slot, or had it last: see `seats.rs`.
+        at 88: pub(crate) incarnation: AtomicU64,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which bytes of a ring's file its participants lock, and for what. Part of the file format.
+//! Which bytes of a ring's file its participants lock, and for what, besides those of their seats (`seats.rs`). Part of the
+//! file format.
 
 use crate::memory::lock::Lock;
 use crate::ring::layout::NAME_BYTES;
@@ -6,15 +7,8 @@ use crate::ring::layout::NAME_BYTES;
 /// The right to write the ring.
 pub(crate) const PRODUCER: Lock = Lock::of(0);
 
-/// From here on, one behind the other: the consumer slots.
-const FIRST_SLOT: u64 = 4096;
 /// From here on, as many as this: names.
 const NAMES: u64 = 1 << 61;
-
-/// The consumer slot of this number.
-pub(crate) fn slot(number: u32) -> Lock {
-    Lock::of(FIRST_SLOT + u64::from(number))
-}
 
 /// The consumer name of this hash.
 pub(crate) fn name(hash: u64) -> Lock {

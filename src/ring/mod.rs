@@ -24,6 +24,9 @@ pub mod tamper;
 
 use layout::{Areas, Geometry, Views};
 
+use crate::error::Error;
+use crate::seats::{self, Vacancy};
+
 /// A handle's hold on a ring.
 pub(crate) type Region = crate::memory::region::Region<Geometry>;
 
@@ -38,5 +41,23 @@ impl Region {
     pub(crate) fn areas(&self) -> Areas<'_> {
         let Views { head, index, control, slots, data } = self.views();
         Areas { geometry: self.shape(), head, index, control, slots, data }
+    }
+
+    /// Whether the consumer lives that has a slot, or had it last. One system call.
+    pub(crate) fn is_alive(&self, number: u32) -> bool {
+        let slot = self.areas().slots.get(number as usize);
+        slot.is_some_and(|slot| seats::is_alive(self, number, &slot.who.incarnation))
+    }
+
+    /// Locks the slot of a consumer that is gone, or that has none. `None`: one lives there, or is about to.
+    pub(crate) fn lock_slot(&self, number: u32) -> Result<Option<Vacancy>, Error> {
+        let Some(slot) = self.areas().slots.get(number as usize) else { return Ok(None) };
+        seats::lock(self, number, &slot.who.incarnation)
+    }
+
+    /// Whether a slot could be had but for a reader's lock.
+    pub(crate) fn is_slot_read_locked(&self, number: u32) -> bool {
+        let slot = self.areas().slots.get(number as usize);
+        slot.is_some_and(|slot| seats::is_read_locked(self, number, &slot.who.incarnation))
     }
 }

@@ -1,14 +1,14 @@
 //! Names: which slot is kept for which, and how whoever may have it gets it.
 //!
-//! A name's lock keeps all others of that name away. Its slot has a lock of its own, which guests take too: whoever
+//! A name's lock keeps all others of that name away. Its slot is locked while it is taken, by guests too: whoever
 //! found the slot vacant locks it to look again, and lets go. So a slot that is found is locked and looked at once
 //! more, and one that is locked by somebody else is found anew for a while.
 
 use crate::error::Error;
 use crate::ring::Region;
 use crate::ring::layout::{Areas, NAME_BYTES, NAME_MOST};
-use crate::ring::locks;
 use crate::ring::protocol::gate;
+use crate::seats::Vacancy;
 
 /// How often a slot is looked for while somebody else locks it. A guest holds the lock for two system calls. The models
 /// are to see what comes of each look.
@@ -47,22 +47,22 @@ pub(crate) fn lock_kept(
     region: &Region,
     name: &[u8; NAME_BYTES],
     find: impl Fn() -> Option<u32>,
-) -> Result<Option<u32>, Error> {
+) -> Result<Option<Vacancy>, Error> {
     for look in 0..LOOKS {
         let Some(number) = find() else { return Ok(None) };
-        let lock = locks::slot(number);
-        if region.lock(lock)? {
+        if let Some(vacancy) = region.lock_slot(number)? {
             // The name may have been forgotten between the two, and the slot be another's.
             if gate::keeps(&region.areas().slots[number as usize], name) {
-                return Ok(Some(number));
+                return Ok(Some(vacancy));
             }
-            region.unlock(lock);
+            vacancy.give_up(region);
         }
         pause(look);
     }
-    let refused =
-        find().map(|number| region.refusal(locks::slot(number), "the slot of the name", in_use(name)));
-    Err(refused.unwrap_or_else(|| in_use(name)))
+    if find().is_some_and(|number| region.is_slot_read_locked(number)) {
+        return Err(Error::ReadLocked { what: "the slot of the name" });
+    }
+    Err(in_use(name))
 }
 
 fn pause(look: u32) {
@@ -79,7 +79,7 @@ fn pause(look: u32) {
 pub(crate) fn count_away(region: &Region, now_ns: u64) -> Result<u32, Error> {
     let mut count = 0;
     for (number, slot) in (0..).zip(region.areas().slots) {
-        if gate::is_vacant(region.areas(), slot) || region.locked(locks::slot(number)) {
+        if gate::is_vacant(region.areas(), slot) || region.is_alive(number) {
             continue;
         }
         count += 1;
@@ -92,9 +92,11 @@ pub(crate) fn count_away(region: &Region, now_ns: u64) -> Result<u32, Error> {
 pub(crate) fn note_absence(region: &Region, number: u32, now_ns: u64) -> Result<(), Error> {
     let slot = &region.areas().slots[number as usize];
     // Under the slot's lock: a consumer that has just come back is not to be taken for gone once it is killed.
-    if gate::left_ns(slot).is_none() && region.lock(locks::slot(number))? {
+    if gate::left_ns(slot).is_none()
+        && let Some(vacancy) = region.lock_slot(number)?
+    {
         gate::note_absence(slot, now_ns);
-        region.unlock(locks::slot(number));
+        vacancy.give_up(region);
     }
     Ok(())
 }
@@ -107,6 +109,7 @@ mod tests {
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
     use crate::ring::protocol::gate::{Policy, Seat};
+    use crate::seats::taking;
 
     fn ring() -> Region {
         Region::heap(Options::new().capacity(4096).slots(2).geometry().unwrap()).unwrap()
@@ -137,8 +140,8 @@ mod tests {
             }
             number
         });
-        assert_eq!((found.unwrap(), looks.get()), (None, 2));
-        assert!(!region.share().unwrap().locked(locks::slot(0)), "the lock of another's slot is kept");
+        assert_eq!((found.unwrap().map(|vacancy| vacancy.number()), looks.get()), (None, 2));
+        assert!(!region.share().unwrap().locked(taking(0)), "the lock of another's slot is kept");
     }
 
     #[test]
@@ -147,16 +150,16 @@ mod tests {
         let guest = region.share().unwrap();
         let mine = padded("n").unwrap();
         leave(&region, 1, &mine);
-        assert!(guest.lock(locks::slot(1)).unwrap());
+        assert!(guest.lock(taking(1)).unwrap());
         let looks = Cell::new(0);
         let found = lock_kept(&region, &mine, || {
             looks.set(looks.get() + 1);
             if looks.get() == BRIEF_LOOKS + 3 {
-                guest.unlock(locks::slot(1));
+                guest.unlock(taking(1));
             }
             find(region.areas(), &mine)
         });
-        assert_eq!((found.unwrap(), looks.get()), (Some(1), BRIEF_LOOKS + 3));
+        assert_eq!((found.unwrap().map(|vacancy| vacancy.number()), looks.get()), (Some(1), BRIEF_LOOKS + 3));
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
         let other = region.share().unwrap();
         let mine = padded("n").unwrap();
         leave(&region, 1, &mine);
-        assert!(other.lock(locks::slot(1)).unwrap());
+        assert!(other.lock(taking(1)).unwrap());
         let found = lock_kept(&region, &mine, || find(region.areas(), &mine));
         assert!(matches!(found, Err(Error::NameInUse { name }) if name == "n"));
     }

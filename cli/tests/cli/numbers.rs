@@ -55,7 +55,7 @@ fn every_number_is_the_right_one() {
     let mut producer = Producer::open(ring).unwrap();
     let open = |attach: Attach| Consumer::open(ring, &attach).unwrap();
 
-    // Two gaps. A ring holds 1024 of these records, and its producer is up to a stride of 16 further.
+    // Two gaps. A ring holds 1024 of these records, and its producer is up to a segment of 16 further.
     send(&mut producer, 10);
     let mut chart = open(Attach::lossy().name("chart").start(Start::Oldest));
     receive(&mut chart, 3);

@@ -31,7 +31,7 @@ pub(crate) fn after(a: u64, b: u64) -> bool {
 pub(crate) struct Sent {
     pub(crate) first: u64,
     capacity: u64,
-    stride: u64,
+    segment_bytes: u64,
     /// Where the next record begins, unless it needs padding.
     position: u64,
     /// Up to here the producer may have been writing.
@@ -46,7 +46,7 @@ impl Sent {
         Self {
             first,
             capacity,
-            stride: capacity / 64,
+            segment_bytes: capacity / 64,
             position,
             extent: position,
             lens: Vec::new(),
@@ -97,7 +97,7 @@ impl Sent {
 
     /// A producer may have been writing up to `end`.
     pub(crate) fn dirty(&mut self, end: u64) {
-        let rounded = end.wrapping_add(self.stride - 1) & !(self.stride - 1);
+        let rounded = end.wrapping_add(self.segment_bytes - 1) & !(self.segment_bytes - 1);
         if after(rounded, self.extent) {
             self.extent = rounded;
         }
@@ -115,9 +115,9 @@ impl Sent {
         self.starts.get(index).copied().unwrap_or(self.position)
     }
 
-    /// How many of the last records nobody can have overwritten, with a stride to spare.
+    /// How many of the last records nobody can have overwritten, with a segment to spare.
     pub(crate) fn intact(&self) -> usize {
-        let floor = self.extent.wrapping_add(self.stride).wrapping_sub(self.capacity);
+        let floor = self.extent.wrapping_add(self.segment_bytes).wrapping_sub(self.capacity);
         self.starts.iter().rev().take_while(|start| !after(floor, **start)).count()
     }
 
