@@ -2,6 +2,8 @@
 #[allow(dead_code, reason = "`cargo verify orderings` uses the rest")]
 #[path = "../verify/src/orderings/catalogue.rs"]
 mod catalogue;
+#[path = "sources/circles.rs"]
+mod circles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
