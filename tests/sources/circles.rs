@@ -158,7 +158,9 @@ impl Package {
 
 #[test]
 fn imports_are_read() {
-    let names = Names::of("use super::{self, a::{B, c as d}, e::*}; pub use f; fn g() { x::y(h) } mod tests { i::j }");
+    let names = Names::of(
+        "use super::{self, a::{B, c as d}, e::*}; pub use f; fn g() { x::y(h) } mod tests { i::j }",
+    );
     let paths: Vec<String> = names.paths.iter().map(|path| path.join("::")).collect();
     assert_eq!(paths, ["f", "super", "super::a::B", "super::a::c", "super::e", "x::y"]);
     assert_eq!(names.imports["d"].join("::"), "super::a::c");
@@ -171,16 +173,19 @@ fn imports_are_read() {
     };
     let circle = package(&[("a", "use crate::b::B;"), ("b", "fn f() { super::a::x() }")]);
     assert_eq!(circle.circles(), ["a names b", "b names a"]);
-    let hidden = package(&[("a", "pub use self::c::C;"), ("a::c", "use crate::b;"), ("b", "use crate::a::C;")]);
+    let hidden =
+        package(&[("a", "pub use self::c::C;"), ("a::c", "use crate::b;"), ("b", "use crate::a::C;")]);
     assert_eq!(hidden.circles(), ["a::c names b", "b names a::c"]);
-    let family = package(&[("a", "use c::C; mod c;"), ("a::c", "use super::A; use std::a;"), ("b", "use crate::a;")]);
+    let family =
+        package(&[("a", "use c::C; mod c;"), ("a::c", "use super::A; use std::a;"), ("b", "use crate::a;")]);
     assert_eq!(family.circles(), Vec::<String>::new());
 }
 
 #[test]
 fn no_modules_go_in_circles() {
     let mut found = Vec::new();
-    for package in ["src", "cli/src", "floors/src", "peers/src", "verify/src", "fuzz/src", "tests/processes"] {
+    for package in ["src", "cli/src", "floors/src", "peers/src", "verify/src", "fuzz/src", "tests/processes"]
+    {
         let read = Package::read(package);
         assert!(read.modules.len() > 5, "{package} has moved");
         assert!(read.needs().values().map(BTreeSet::len).sum::<usize>() > 5, "{package}: the scan is blind");

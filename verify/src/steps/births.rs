@@ -10,11 +10,12 @@ use nix::unistd::Pid;
 use quoit::{Attach, Consumer, Error, Event, Inspector, Producer};
 
 use super::Points;
+use super::notes::Notes;
 use super::ops::{Act, Op};
 use super::plan::Plan;
 use super::scene::known;
 use super::stage::{Stage, Word, entries};
-use super::states::{Notes, State};
+use super::states::State;
 use super::sweep::{Totals, Track};
 use super::victim::Victim;
 use crate::adopt::adopt;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use quoit::{Attach, Start, WaitMode};
 
 use super::making::{Making, corpse};
+use super::notes::{CAPACITY, Name, Shape};
 use super::oracle::{footprint, payload};
-use super::states::{BEGINNINGS, CAPACITY, LONG, Live, Name, Shape, State, state};
+use super::states::{BEGINNINGS, LONG, Live, State, state};
 
 /// A closed ring of so many bytes.
 fn filled(bytes: u64) -> impl Fn(&mut Making) {

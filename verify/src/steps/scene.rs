@@ -7,11 +7,12 @@ use anyhow::{Context, Result, ensure};
 use quoit::{Attach, Consumer, Error, Event, Observer, Producer, Start};
 use std::time::{Duration, Instant};
 
+use super::notes::{Name, Notes};
 use super::ops::{Act, Look, Op, Role};
 use super::oracle::{Follower, Reader, Sent, payload};
 use super::plan::{Plan, tail};
 use super::stage::{Board, PATIENCE, Process, Ring, Stage, Word, until};
-use super::states::{Live, Name, Notes, State};
+use super::states::{Live, State};
 
 /// A live reader, and what it has to see.
 #[derive(Debug)]

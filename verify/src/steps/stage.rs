@@ -14,7 +14,8 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::making::Making;
-use super::states::{Notes, State};
+use super::notes::Notes;
+use super::states::State;
 use crate::place::Place;
 use crate::tracee::Tracee;
 
