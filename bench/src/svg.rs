@@ -1,13 +1,12 @@
 //! Pictures: bars of ratios against the floor, and curves of percentiles. Colours are classes of the page's style.
 
-use std::fmt::{Display, Write as _};
+use quoit_floors::latencies::Latencies;
+use quoit_floors::svg::{begin, escape, put, text};
+use quoit_floors::units;
 
-use super::document::{Outcome, Verdict};
-use super::html::escape;
-use super::latencies::Latencies;
-use super::plan::Ratio;
-use super::words;
-use crate::units;
+use crate::document::{Outcome, Verdict};
+use crate::plan::Ratio;
+use crate::words;
 
 /// Bars: the width of everything, where they begin and end, and the height of one.
 const WIDTH: f64 = 760.0;
@@ -186,26 +185,6 @@ fn ticks(most: f64) -> Vec<f64> {
         ticks.push(1.0);
     }
     ticks
-}
-
-fn begin(width: f64, height: f64, title: &str) -> String {
-    let title = escape(title);
-    format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{title}">"#
-    ) + "\n"
-}
-
-fn text(svg: &mut String, class: &str, x: f64, y: f64, anchor: &str, words: &str) {
-    let words = escape(words);
-    put(
-        svg,
-        format_args!(r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{words}</text>"#),
-    );
-}
-
-fn put(svg: &mut String, part: impl Display) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(svg, "{part}");
 }
 
 /// Which way is good, for the one who looks at bars.

@@ -12,7 +12,7 @@ use quoit_floors::scene::Scene;
 use quoit_floors::stream::{capacity, warm};
 use quoit_floors::windows::{partner, records};
 
-use super::ends::{End, one_way, options, unexpected};
+use crate::ends::{End, one_way, options, unexpected};
 
 /// A payload of so many words: of the same length in every record, as the compiler knows. The floors have it so, too.
 pub(crate) type Payload<const N: usize> = [[u8; 8]; N];

@@ -9,8 +9,8 @@ use quoit_floors::ground::sum_of;
 use quoit_floors::scene::Scene;
 use quoit_floors::windows::{partner, records};
 
-use super::ends::{End, one_way, options};
-use super::stream::{batched, singly};
+use crate::ends::{End, one_way, options};
+use crate::stream::{batched, singly};
 
 const BYTES: usize = 64;
 const CAPACITY: usize = 1 << 20;

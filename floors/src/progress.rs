@@ -2,11 +2,13 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub(crate) struct Progress(ProgressBar);
+/// A bar that goes with this.
+#[derive(Debug)]
+pub struct Progress(ProgressBar);
 
 impl Progress {
     /// Of so many steps.
-    pub(crate) fn new(steps: u64) -> Self {
+    pub fn new(steps: u64) -> Self {
         // Nothing is drawn where standard error is no terminal.
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{bar:32} {percent:>3} % {elapsed:>4}  {msg}") {
@@ -15,7 +17,8 @@ impl Progress {
         Self(bar)
     }
 
-    pub(crate) fn at(&self, step: u64, what: String) {
+    /// So many steps are done, and `what` comes next.
+    pub fn at(&self, step: u64, what: String) {
         self.0.set_position(step);
         self.0.set_message(what);
     }

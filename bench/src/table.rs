@@ -2,8 +2,10 @@
 
 use std::fmt::{Arguments, Write as _};
 
-use super::document::{Document, Outcome, Times};
-use super::words;
+use quoit_floors::rounds::Times;
+
+use crate::document::{Document, Outcome, Verdict};
+use crate::words;
 
 pub(crate) fn table(document: &Document) -> String {
     let mut text = String::new();
@@ -80,7 +82,7 @@ fn verdict(outcome: &Outcome) -> String {
     let sign = words::sign(outcome.ratio_of);
     let target =
         outcome.target.as_ref().map_or_else(String::new, |target| format!("{sign} {:.2}", target.ratio));
-    let verdict = outcome.verdict.map_or("", super::document::Verdict::word);
+    let verdict = outcome.verdict.map_or("", Verdict::word);
     let mut text = format!("{quartiles:>11}   {target:>6} {verdict:<11} {:>6}", outcome.kept);
     if outcome.discarded > 0 {
         let _ = write!(text, " and {} discarded", outcome.discarded);

@@ -2,10 +2,10 @@
 
 use quoit_floors::machine::Machine;
 use quoit_floors::stats::Spread;
+use quoit_floors::units::{self, count, counted};
 
-use super::document::{Document, Outcome, Verdict};
-use super::plan::{Ratio, Workload};
-use crate::units::{self, count, counted};
+use crate::document::{Document, Outcome, Verdict};
+use crate::plan::{Ratio, Workload};
 
 /// Few rounds say little: the full form wants more than this.
 pub(crate) const FEW: usize = 20;

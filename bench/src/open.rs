@@ -13,8 +13,8 @@ use quoit_floors::stream::{capacity, clear, warm};
 use quoit_floors::windows::{clock_cost, latencies, partner};
 use rustix::time::ClockId;
 
-use super::ends::{End, one_way, options, unexpected};
-use super::stream::singly;
+use crate::ends::{End, one_way, options, unexpected};
+use crate::stream::singly;
 
 const BYTES: usize = 64;
 const WORDS: usize = BYTES / 8;

@@ -11,8 +11,8 @@ use quoit_floors::scene::Scene;
 use quoit_floors::stream::{capacity, warm};
 use quoit_floors::windows::{partner, records};
 
-use super::ends::{End, one_way, options, unexpected};
-use super::stream::singly;
+use crate::ends::{End, one_way, options, unexpected};
+use crate::stream::singly;
 
 const BYTES: usize = 64;
 

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
+use quoit_floors::latencies::Latencies;
 
-use super::document::Document;
-use super::latencies::Latencies;
+use crate::document::Document;
 
 /// Steps between one percentile and the one half as far from the end.
 const TICKS: u32 = 5;
@@ -15,8 +14,7 @@ const TICKS: u32 = 5;
 pub(crate) fn files(document: &Document) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for outcome in &document.results {
-        let workload = outcome.workload.to_possible_value();
-        let workload = workload.as_ref().map_or("", |value| value.get_name());
+        let workload = outcome.workload.name();
         let label = outcome.label.replace(' ', "-");
         for (who, latencies) in [("floor", &outcome.floor_latencies), ("quoit", &outcome.quoit_latencies)] {
             if let Some(latencies) = latencies {

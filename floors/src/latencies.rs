@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 const FIGURES: u8 = 3;
 
+/// All latencies of some rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub(crate) struct Latencies(Histogram<u64>);
+pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
@@ -21,7 +22,7 @@ impl Default for Latencies {
 
 impl Latencies {
     /// Of samples in nanoseconds; `clock` of each is what looking at the clock took.
-    pub(crate) fn of(samples: &[u32], clock: f64) -> Self {
+    pub fn of(samples: &[u32], clock: f64) -> Self {
         let mut latencies = Self::default();
         for sample in samples {
             latencies.add((f64::from(*sample) - clock).round().max(1.0) as u64, 1);
@@ -34,22 +35,25 @@ impl Latencies {
         let _ = self.0.record_n(nanos, count);
     }
 
-    pub(crate) fn add_all(&mut self, others: &Self) {
+    /// Takes in those of another measurement.
+    pub fn add_all(&mut self, others: &Self) {
         for value in others.0.iter_recorded() {
             self.add(value.value_iterated_to(), value.count_since_last_iteration());
         }
     }
 
-    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+    /// As others read them.
+    pub fn histogram(&self) -> &Histogram<u64> {
         &self.0
     }
 
     /// The latency that so large a part of all does not exceed, ns.
-    pub(crate) fn at(&self, quantile: f64) -> u64 {
+    pub fn at(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile).min(self.0.max())
     }
 
-    pub(crate) fn count(&self) -> u64 {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
         self.0.len()
     }
 }

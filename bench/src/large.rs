@@ -9,14 +9,23 @@ use quoit_floors::ground::{APART, copy_in, fill_in_place, sum, sum_in_place, sum
 use quoit_floors::scene::{Scene, Side};
 use quoit_floors::stream::clear;
 use quoit_floors::windows::{partner, records};
+use serde::{Deserialize, Serialize};
 
-use super::ends::{End, one_way, options, unexpected};
-use super::job::Way;
+use crate::ends::{End, one_way, options, unexpected};
 
 pub(crate) const BYTES: usize = 1 << 20;
 /// Bytes of both rings.
 const CAPACITY: usize = 8 << 20;
 const PLACES: usize = CAPACITY / BYTES;
+
+/// How a large record gets into the ring and out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// Written into a slice of the claim, read in a slice of the record.
+    InPlace,
+    /// Written by `Claim::write_at`, copied out by `Record::copy_to`.
+    Copied,
+}
 
 /// Floor: places of 1 MiB, one after the other, and a word for each that says whether it is full.
 pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Measured> {

@@ -1,29 +1,29 @@
 //! Rounds: floor, what is measured, floor again, for every group in turn; then the next round. So whatever the
 //! machine does meanwhile hits all of them alike.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use quoit_floors::figures::Figures;
-use quoit_floors::stats::{Spread, settled};
+use serde::{Deserialize, Serialize};
 
-use super::crew::Crew;
-use super::latencies::Latencies;
-use super::plan::{Group, Ratio};
-use super::progress::Progress;
-use super::report::Report;
-use crate::signals::Signals;
+use crate::crew::{Crew, Job};
+use crate::figures::{Figures, Tail};
+use crate::latencies::Latencies;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::stats::{Spread, settled};
 
 /// What the rounds of one row have yielded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Series {
+pub struct Series {
     /// Floor and row, of rounds in which the floor kept still.
-    pub(crate) kept: Vec<(Figures, Figures)>,
-    pub(crate) discarded: u32,
-    /// Of these rounds, where they were taken one by one.
-    pub(crate) floor_latencies: Option<Latencies>,
-    pub(crate) latencies: Option<Latencies>,
+    pub kept: Vec<(Figures, Figures)>,
+    /// Rounds in which it moved, or others disturbed the row.
+    pub discarded: u32,
+    /// The floor's, of the rounds kept, where they were taken one by one.
+    pub floor_latencies: Option<Latencies>,
+    /// The row's.
+    pub latencies: Option<Latencies>,
 }
 
 impl Series {
@@ -45,46 +45,74 @@ impl Series {
         collect(&mut self.latencies, row);
     }
 
-    /// The ratios of the rounds, taken round by round.
-    pub(crate) fn ratio(&self, ratio: Ratio) -> Option<Spread> {
-        Spread::of(self.kept.iter().map(|(floor, row)| ratio.of(floor.typical, row.typical)))
+    /// The spread over the rounds of something taken round by round, of floor and row.
+    pub fn spread(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<Spread> {
+        Spread::of(self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)))
     }
 
-    /// The median over the rounds of something that both floor and row have.
-    pub(crate) fn median(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
-        let values = self.kept.iter().filter_map(|(floor, row)| of(*floor, *row));
-        Spread::of(values).map(|spread| spread.median)
+    /// Its median.
+    pub fn median(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
+        self.spread(of).map(|spread| spread.median)
     }
 
     /// The highest over the rounds.
-    pub(crate) fn highest(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
+    pub fn highest(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
         self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)).reduce(f64::max)
     }
+
+    /// Those of the floor or the row, whichever is chosen.
+    pub fn times(&self, which: impl Fn(Figures, Figures) -> Figures) -> Option<Times> {
+        let typical = self.median(|floor, row| Some(which(floor, row).typical))?;
+        let tail = |of: fn(Tail) -> f64| move |figures: Figures| figures.tail.map(of);
+        let median = |of: fn(Tail) -> f64| self.median(|floor, row| tail(of)(which(floor, row)));
+        let max = self.highest(|floor, row| tail(|tail| tail.max)(which(floor, row)));
+        let tail = match (median(|tail| tail.p99), median(|tail| tail.p999), max) {
+            (Some(p99), Some(p999), Some(max)) => Some(Tail { p99, p999, max }),
+            _ => None,
+        };
+        Some(Times { typical, tail })
+    }
+}
+
+/// Medians over the rounds kept, ns; `max` is the highest of all.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Times {
+    /// Of latencies the median, of everything else the mean per record.
+    pub typical: f64,
+    /// Of latencies only.
+    #[serde(flatten)]
+    pub tail: Option<Tail>,
+}
+
+/// What shares a floor. A round measures the floor, each row, and the floor again.
+#[derive(Clone, Debug)]
+pub struct Group<J> {
+    /// For the one who waits.
+    pub name: String,
+    /// Both times.
+    pub floor: J,
+    /// In between.
+    pub rows: Vec<J>,
 }
 
 /// How many rounds, and when to stop although there are some left.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rounds {
-    pub(crate) most: u32,
-    pub(crate) time: Duration,
+pub struct Rounds {
+    /// No more than these.
+    pub most: u32,
+    /// No further round that would end later.
+    pub time: Duration,
     /// What has so many rounds kept needs no further ones.
-    pub(crate) enough: usize,
+    pub enough: usize,
 }
 
 /// One series for each row of each group. Every round has processes of its own: where their memory happens to lie is
 /// part of the spread.
-pub(crate) fn play(
-    groups: &[Group],
-    rounds: Rounds,
-    place: &Path,
-    cpus: [usize; 2],
-    signals: &Signals,
-) -> Result<Vec<Vec<Series>>> {
+pub fn play<J: Job>(groups: &[Group<J>], rounds: Rounds, crew: &mut Crew<'_>) -> Result<Vec<Vec<Series>>> {
     let mut series: Vec<Vec<Series>> =
         groups.iter().map(|group| vec![Series::default(); group.rows.len()]).collect();
     let began = Instant::now();
     let progress = Progress::new(PROGRESS);
-    let mut crew = Crew::new(place, cpus);
     let mut longest = Duration::ZERO;
     for round in 1..=rounds.most {
         // The first round is played in any case, and none that would not be over in time.
@@ -103,20 +131,21 @@ pub(crate) fn play(
             let kept = series.iter().map(|series| series.kept.len()).min().unwrap_or(0);
             let done = f64::from(round - 1) / f64::from(rounds.most);
             let done = done.max(began.elapsed().as_secs_f64() / rounds.time.as_secs_f64()).min(1.0);
-            let what = format!("round {round}: {}, {kept} kept so far", group.name());
+            let what = format!("round {round}: {}, {kept} kept so far", group.name);
             progress.at((done * PROGRESS as f64) as u64, what);
-            let before = crew.measure(group.floor, signals)?;
+            let before = crew.measure(group.floor)?;
             let mut measured = Vec::with_capacity(group.rows.len());
             for row in &group.rows {
-                measured.push(crew.measure(row.job, signals)?);
+                measured.push(crew.measure(*row)?);
             }
-            let after = crew.measure(group.floor, signals)?;
+            let after = crew.measure(group.floor)?;
             for (series, row) in series.iter_mut().zip(measured) {
                 series.add(&before, &row, &after);
             }
         }
         longest = longest.max(began.elapsed() - before);
     }
+    crew.dismiss();
     Ok(series)
 }
 
@@ -148,8 +177,7 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         let mut series = Series::default();
         let mut add = |before, row: Figures, after| {
-            let [before, row, after] =
-                [typical(before), row, typical(after)].map(|figures| Report { figures, latencies: None });
+            let [before, row, after] = [typical(before), row, typical(after)].map(Report::from);
             series.add(&before, &row, &after);
         };
         add(100.0, typical(110.0), 100.0);
@@ -157,7 +185,7 @@ mod tests {
         add(300.0, typical(390.0), 300.0);
         add(100.0, typical(999.0), 150.0);
         add(100.0, Figures { disturbed: true, ..typical(999.0) }, 100.0);
-        let ratio = series.ratio(Ratio::Time).unwrap();
+        let ratio = series.spread(|floor, row| Some(row.typical / floor.typical)).unwrap();
         assert!((ratio.median - 1.2).abs() < 1e-9, "{ratio:?}");
         assert_eq!((series.kept.len(), series.discarded), (3, 2));
         assert_eq!(series.median(|floor, _| Some(floor.typical)), Some(200.0));

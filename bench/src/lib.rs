@@ -1,12 +1,11 @@
-//! `quoit bench`: how fast it is on this machine, as ratios to floors measured in the same round.
+//! What `quoit bench` does: how fast quoit is on this machine, as ratios to floors measured in the same round.
 //!
-//! Processes of this binary, pinned to two CPUs, measure what they are told ([`job`]): a floor, which is what
+//! Processes of the command, pinned to two CPUs, measure what they are told (`job`): a floor, which is what
 //! the hardware or the kernel does with plain atomics or futexes in between and nothing else, and the same work
-//! over rings. The parent plays [`rounds`] of a [`plan`] and makes medians of their ratios.
+//! over rings. The parent plays rounds of a `plan` and makes medians of their ratios.
 
 mod bounce;
 mod compare;
-mod crew;
 mod document;
 mod ends;
 mod fan;
@@ -16,44 +15,38 @@ mod hgrm;
 mod html;
 mod job;
 mod large;
-mod latencies;
 mod markdown;
 mod open;
 mod plan;
-mod progress;
-mod report;
-mod rounds;
 mod sleepers;
 mod stream;
 mod svg;
 mod table;
 mod words;
 
-use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use quoit_floors::machine::{self, Machine};
+use quoit_floors::crew::{self, Crew};
+use quoit_floors::machine::{self, Machine, two_cpus};
 use quoit_floors::place::Place;
+use quoit_floors::rounds::{self, Rounds};
 use quoit_floors::scene::Scene;
-use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::document::Document;
-use self::job::Order;
-use self::plan::Workload;
-use self::report::Report;
-use self::rounds::Rounds;
-use crate::exit::Exit;
-use crate::output;
-use crate::signals::Signals;
+pub use self::document::Unreadable;
+use self::job::Job;
+use self::plan::{Group, Workload};
+pub use quoit_floors::crew::Interrupted;
 
 /// What the names of the directories begin with that measuring processes meet in.
 const PREFIX: &str = "quoit-bench-";
 
 /// Measure it on this machine, as ratios to what plain atomics and futexes do.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Fewer and shorter rounds: under 20 seconds
     #[arg(long)]
     quick: bool,
@@ -90,7 +83,7 @@ pub(crate) struct Args {
 
 /// One of the measuring processes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ChildArgs {
+pub struct ChildArgs {
     /// 0 produces; all others consume.
     number: usize,
     #[arg(long)]
@@ -99,7 +92,20 @@ pub(crate) struct ChildArgs {
     directory: PathBuf,
 }
 
-pub(crate) fn run(args: Args) -> Result<Exit> {
+/// The command that this is a part of.
+#[allow(missing_debug_implementations, reason = "functions")]
+pub struct Caller<'a> {
+    /// Its version, for the record.
+    pub version: &'a str,
+    /// Whether somebody wants it to end.
+    pub interrupted: &'a dyn Fn() -> bool,
+    /// Says something to the person, at once.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// Measures, or reads an earlier result, writes what files were asked for, and returns what is for standard output. An
+/// error may be [`Unreadable`] or [`Interrupted`].
+pub fn run(args: &Args, caller: &Caller<'_>) -> Result<String> {
     // What cannot be read or written is told before minutes of measuring, not after.
     let old = args.compare.as_deref().map(Document::read).transpose()?;
     for path in [&args.html, &args.hgrm, &args.markdown].into_iter().flatten() {
@@ -110,7 +116,7 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     }
     let document = match &args.from {
         Some(path) => Document::read(path)?,
-        None => measure(&args)?,
+        None => measure(args, caller)?,
     };
     if let Some(path) = &args.html {
         write(path, &html::page(&document, old.as_ref()))?;
@@ -123,29 +129,14 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     if let Some(page) = &args.markdown {
         markdown::renew(page, &document)?;
     }
-    let text = match &old {
+    Ok(match &old {
         _ if args.json => serde_json::to_string_pretty(&document)? + "\n",
         Some(old) => table::table(&document) + "\n" + &compare::text(old, &document),
         None => table::table(&document),
-    };
-    output::print(&text)?;
-    Ok(Exit::Done)
+    })
 }
 
-fn two_cpus(text: &str) -> Result<[usize; 2], String> {
-    let cpus =
-        text.split_once(',').and_then(|(first, second)| Some([first.parse().ok()?, second.parse().ok()?]));
-    match cpus {
-        None => Err("name two CPUs by their numbers, as in 0,1".to_owned()),
-        Some([first, second]) if first == second => {
-            Err(format!("the two processes need a CPU each, not both CPU {first}: name two, as in 0,1"))
-        }
-        Some(cpus) => Ok(cpus),
-    }
-}
-
-fn measure(args: &Args) -> Result<Document> {
-    let signals = Signals::install()?;
+fn measure(args: &Args, caller: &Caller<'_>) -> Result<Document> {
     let mut machine = Machine::look(args.cpus)?;
     let (scale, seconds) = if args.quick { (0.5, 17) } else { (1.0, 300) };
     let rounds = match args.rounds {
@@ -154,13 +145,20 @@ fn measure(args: &Args) -> Result<Document> {
     };
     let mut groups = plan::plan(&args.only, scale);
     if !gates::is_allowed() && groups.iter().any(|group| group.workload == Workload::Slots) {
-        output::say("left out: a thousand slots; `ulimit -Hn` allows too few open files");
+        (caller.say)("left out: a thousand slots; `ulimit -Hn` allows too few open files");
         groups.retain(|group| group.workload != Workload::Slots);
     }
     let place = Place::new(PREFIX, |_| ())?;
-    let series = rounds::play(&groups, rounds, place.path(), machine.used, signals)?;
+    // Process 0 has the first CPU to itself, all others share the second.
+    let arguments = |number: usize, command: &mut Command| {
+        let cpu = machine.used[number.min(1)];
+        command.args(["bench-child", &number.to_string(), "--cpu", &cpu.to_string(), "--directory"]);
+        command.arg(place.path());
+    };
+    let jobs: Vec<_> = groups.iter().map(Group::jobs).collect();
+    let series = rounds::play(&jobs, rounds, &mut Crew::new(&arguments, caller.interrupted))?;
     machine.load_after = machine::load();
-    Ok(Document::of(machine, args.quick, &groups, &series))
+    Ok(Document::of(machine, caller.version, args.quick, &groups, &series))
 }
 
 fn check_directory(path: &Path) -> Result<()> {
@@ -176,17 +174,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Measures what it is told until its stdin closes. It ends with its parent, whatever happens to that one.
-pub(crate) fn run_child(args: ChildArgs) -> Result<Exit> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+pub fn run_child(args: ChildArgs) -> Result<()> {
     let scene = Scene::enter(args.number, args.directory, args.cpu)?;
-    let mut out = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
-        let order: Order = serde_json::from_str(&line?)?;
-        // Who was left out of the one before counts on from where the others are.
-        scene.begin(order.job.members(), order.number << 32);
-        let report = Report::from(order.job.run(&scene)?);
-        writeln!(out, "{}", serde_json::to_string(&report)?)?;
-        out.flush()?;
-    }
-    Ok(Exit::Done)
+    crew::serve(&scene, |job: Job| job.run(&scene))
 }

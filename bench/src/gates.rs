@@ -12,8 +12,8 @@ use quoit_floors::figures::{Figures, Measured};
 use quoit_floors::scene::{Scene, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::ends::{forget_ring, options, ring};
-use super::stream::singly;
+use crate::ends::{forget_ring, options, ring};
+use crate::stream::singly;
 
 const BYTES: usize = 64;
 /// As of a ring whose maker did not say. The gates are looked at about once per lap.

@@ -1,18 +1,17 @@
 //! The outcome as it is written to JSON and read again; everything that is shown is made of it.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
 use quoit_floors::figures::{Figures, Tail};
+use quoit_floors::latencies::Latencies;
 use quoit_floors::machine::Machine;
+use quoit_floors::rounds::{Series, Times};
 use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
-use super::latencies::Latencies;
-use super::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
-use super::rounds::Series;
-use crate::exit::{Exit, Failure};
+use crate::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
 
 /// Of this document. Older ones have no number and cannot be read.
 const FORMAT: u32 = 2;
@@ -56,14 +55,6 @@ pub(crate) struct Outcome {
     /// All latencies of the rounds kept, where they were taken one by one.
     pub(crate) floor_latencies: Option<Latencies>,
     pub(crate) quoit_latencies: Option<Latencies>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Times {
-    /// Of latencies the median, of everything else the mean per record.
-    pub(crate) typical: f64,
-    #[serde(flatten)]
-    pub(crate) tail: Option<Tail>,
 }
 
 /// The high percentiles, by the floor's own.
@@ -113,15 +104,39 @@ impl Verdict {
     }
 }
 
+/// Why there is no earlier result to be had.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// The file could not be read.
+    Missing(String),
+    /// It is no result, or one of another format.
+    Unusable(String),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Missing(why) | Self::Unusable(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
 impl Document {
-    pub(crate) fn of(machine: Machine, quick: bool, groups: &[Group], series: &[Vec<Series>]) -> Self {
+    pub(crate) fn of(
+        machine: Machine,
+        version: &str,
+        quick: bool,
+        groups: &[Group],
+        series: &[Vec<Series>],
+    ) -> Self {
         let results = groups.iter().zip(series).flat_map(|(group, series)| {
             group.rows.iter().zip(series).map(|(row, series)| Outcome::of(group, row, series))
         });
         Self {
             quoit_bench_format: FORMAT,
             date: machine.date.clone(),
-            quoit: env!("CARGO_PKG_VERSION").into(),
+            quoit: version.into(),
             rustc: env!("QUOIT_RUSTC").into(),
             debug_build: cfg!(debug_assertions),
             quick,
@@ -131,25 +146,26 @@ impl Document {
     }
 
     /// What an earlier run has written with `--json`.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let refuse = |exit, why: String| {
+    pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
+        let refuse = |why: String| {
             let advice = "write one with `quoit bench --json > FILE`";
-            Failure::new(exit, format!("{}: {why}; {advice}", path.display()))
+            format!("{}: {why}; {advice}", path.display())
         };
-        let text = fs::read_to_string(path).map_err(|error| refuse(Exit::NotFound, error.to_string()))?;
+        let unusable = |why: String| Unreadable::Unusable(refuse(why));
+        let text =
+            fs::read_to_string(path).map_err(|error| Unreadable::Missing(refuse(error.to_string())))?;
         let value: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|error| refuse(Exit::Mismatch, format!("is no result of a benchmark: {error}")))?;
+            .map_err(|error| unusable(format!("is no result of a benchmark: {error}")))?;
         match value.get("quoit_bench_format").and_then(serde_json::Value::as_u64) {
             Some(format) if format == u64::from(FORMAT) => {}
             Some(format) => {
-                let why = format!("is a result of format {format}, and this build reads {FORMAT}");
-                return Err(refuse(Exit::Mismatch, why).into());
+                return Err(unusable(format!(
+                    "is a result of format {format}, and this build reads {FORMAT}"
+                )));
             }
-            None => return Err(refuse(Exit::Mismatch, "is no result of a benchmark".into()).into()),
+            None => return Err(unusable("is no result of a benchmark".into())),
         }
-        let document = serde_json::from_value(value)
-            .map_err(|error| refuse(Exit::Mismatch, format!("is a damaged result: {error}")))?;
-        Ok(document)
+        serde_json::from_value(value).map_err(|error| unusable(format!("is a damaged result: {error}")))
     }
 
     /// Every target there is, and what became of it: of each row the ratio's, and its high percentiles'.
@@ -182,7 +198,7 @@ pub(crate) struct Judged<'a> {
 
 impl Outcome {
     fn of(group: &Group, row: &Row, series: &Series) -> Self {
-        let ratio = series.ratio(group.ratio);
+        let ratio = series.spread(|floor, row| Some(group.ratio.of(floor.typical, row.typical)));
         let share = series.median(|_, row| row.share);
         let verdict = ratio.zip(row.target.as_ref()).map(|(ratio, target)| {
             let received = share.is_none_or(|share| share >= SHARE_TARGET);
@@ -193,8 +209,8 @@ impl Outcome {
             workload: group.workload,
             label: row.label.clone(),
             bytes: group.bytes,
-            floor_ns: times(series, |floor, _| floor),
-            quoit_ns: times(series, |_, row| row),
+            floor_ns: series.times(|floor, _| floor),
+            quoit_ns: series.times(|_, row| row),
             ratio_of: group.ratio,
             ratio,
             target: row.target.clone(),
@@ -210,23 +226,8 @@ impl Outcome {
     }
 }
 
-fn times(series: &Series, which: impl Fn(Figures, Figures) -> Figures) -> Option<Times> {
-    let typical = series.median(|floor, row| Some(which(floor, row).typical))?;
-    let tail = |of: fn(Tail) -> f64| move |figures: Figures| figures.tail.map(of);
-    let median = |of: fn(Tail) -> f64| series.median(|floor, row| tail(of)(which(floor, row)));
-    let max = series.highest(|floor, row| tail(|tail| tail.max)(which(floor, row)));
-    let tail = match (median(|tail| tail.p99), median(|tail| tail.p999), max) {
-        (Some(p99), Some(p999), Some(max)) => Some(Tail { p99, p999, max }),
-        _ => None,
-    };
-    Some(Times { typical, tail })
-}
-
 fn tail_ratios(series: &Series, workload: Workload) -> Option<TailRatios> {
-    let ratio = |of: fn(Tail) -> f64| {
-        let ratios = series.kept.iter().filter_map(|(floor, row)| Some(of(row.tail?) / of(floor.tail?)));
-        Spread::of(ratios)
-    };
+    let ratio = |of: fn(Tail) -> f64| series.spread(|floor, row| Some(of(row.tail?) / of(floor.tail?)));
     let (p99, p999) = (ratio(|tail| tail.p99), ratio(|tail| tail.p999));
     let (number, target) = TAIL_TARGET;
     let target = Target { number: number.into(), ratio: target };

@@ -1,10 +1,12 @@
 //! What is measured, against which floor, and what it is to reach.
 
 use clap::ValueEnum;
+use quoit_floors::rounds;
+use quoit_floors::units;
 use serde::{Deserialize, Serialize};
 
-use super::job::{Job, Wait, Way};
-use super::large;
+use crate::job::{Job, Wait};
+use crate::large::{self, Way};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,6 +31,13 @@ pub(crate) enum Workload {
     Large,
     /// A record every microsecond, latency from when it was due
     Open,
+}
+
+impl Workload {
+    /// As the command line and file names have it.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 /// What a ratio is made of, and which way it is good.
@@ -83,11 +92,14 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// For the one who waits.
-    pub(crate) fn name(&self) -> String {
-        let workload = self.workload.to_possible_value();
-        let workload = workload.as_ref().map_or("", |value| value.get_name());
-        if self.rows.len() == 1 { format!("{workload} {}", self.rows[0].label) } else { workload.to_owned() }
+    /// As it is played.
+    pub(crate) fn jobs(&self) -> rounds::Group<Job> {
+        let workload = self.workload.name();
+        let name = match &self.rows[..] {
+            [row] => format!("{workload} {}", row.label),
+            _ => workload,
+        };
+        rounds::Group { name, floor: self.floor, rows: self.rows.iter().map(|row| row.job).collect() }
     }
 }
 
@@ -242,7 +254,7 @@ fn row(label: impl Into<String>, job: Job, target: Option<Target>) -> Row {
 }
 
 fn size(bytes: usize) -> String {
-    crate::units::bytes(bytes as u64)
+    units::bytes(bytes as u64)
 }
 
 #[cfg(test)]

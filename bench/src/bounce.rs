@@ -7,7 +7,7 @@ use quoit_floors::figures::Measured;
 use quoit_floors::scene::{Scene, Side};
 use quoit_floors::windows::{partner, trips};
 
-use super::ends::{both_ways, options, unexpected};
+use crate::ends::{both_ways, options, unexpected};
 
 /// The rings' size.
 pub(crate) const CAPACITY: usize = 1 << 20;

@@ -10,8 +10,8 @@ use quoit_floors::windows::{partner, trips};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use super::bounce::CAPACITY;
-use super::ends::{both_ways, options, unexpected};
+use crate::bounce::CAPACITY;
+use crate::ends::{both_ways, options, unexpected};
 
 pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Measured> {
     let (there, back) = scene.ground.futexes();

@@ -1,14 +1,15 @@
-//! What the processes can be asked to measure. Orders go down a child's stdin as lines of JSON, reports
-//! come up its stdout.
+//! What the processes can be asked to measure.
 
 use anyhow::Result;
 use quoit::WaitMode;
 use quoit_floors::copies::copies;
+use quoit_floors::crew;
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::Scene;
 use serde::{Deserialize, Serialize};
 
-use super::{bounce, fan, flood, gates, large, open, sleepers, stream};
+use crate::large::Way;
+use crate::{bounce, fan, flood, gates, large, open, sleepers, stream};
 
 /// One measurement. `count`: round trips or records in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,22 +48,6 @@ pub(crate) enum Job {
     OpenRing { count: u64, interval: u64 },
 }
 
-/// How a large record gets into the ring and out of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Way {
-    /// Written into a slice of the claim, read in a slice of the record.
-    InPlace,
-    /// Written by `Claim::write_at`, copied out by `Record::copy_to`.
-    Copied,
-}
-
-/// A job, and which it is of all that its crew was ever asked.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) job: Job,
-    pub(crate) number: u64,
-}
-
 /// [`WaitMode`] as it goes over a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Wait {
@@ -81,15 +66,16 @@ impl From<Wait> for WaitMode {
     }
 }
 
-impl Job {
-    /// How many processes it takes.
-    pub(crate) fn members(self) -> usize {
+impl crew::Job for Job {
+    fn members(self) -> usize {
         match self {
             Self::Fan { readers, .. } => 1 + readers,
             _ => 2,
         }
     }
+}
 
+impl Job {
     /// One process's part of it. Who has nothing to tell tells zeros.
     pub(crate) fn run(self, scene: &Scene) -> Result<Measured> {
         match self {

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::compare::{self, Verdict as Change};
-use super::document::{Document, Judged, Outcome, Verdict};
-use super::plan::Workload;
-use super::{svg, words};
+use quoit_floors::svg::escape;
+
+use crate::compare::{self, Verdict as Change};
+use crate::document::{Document, Judged, Outcome, Verdict};
+use crate::plan::Workload;
+use crate::{svg, words};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -215,9 +217,4 @@ fn number(text: &str) -> String {
 fn put(page: &mut String, part: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(page, "{part}");
-}
-
-/// Text as it stands in a page.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

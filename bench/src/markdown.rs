@@ -5,41 +5,31 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use quoit_floors::marks;
+use quoit_floors::rounds::Times;
 
-use super::document::{Document, Judged, Verdict};
-use super::words;
-use crate::exit::{Exit, Failure};
+use crate::document::{Document, Judged, Verdict};
+use crate::words;
 
-const BEGIN: &str = "<!-- bench -->";
-const END: &str = "<!-- end of bench -->";
+const SECTION: &str = "bench";
 
 /// Whether there is a place for the table.
 pub(crate) fn check(path: &Path) -> Result<()> {
-    parts(path, &read(path)?).map(drop)
+    with(path, "").map(drop)
 }
 
 /// Puts the table of this outcome in the place of the one before.
 pub(crate) fn renew(path: &Path, document: &Document) -> Result<()> {
-    let text = read(path)?;
-    let (before, after) = parts(path, &text)?;
-    let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", table(document));
-    super::write(path, &text)
+    crate::write(path, &with(path, &table(document))?)
 }
 
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
-}
-
-fn parts<'a>(path: &Path, text: &'a str) -> Result<(&'a str, &'a str)> {
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let refusal = || {
-        let path = path.display();
-        Failure::new(
-            Exit::Failed,
-            format!("{path} has no place for a table; put a line {BEGIN} and a line {END} into it"),
-        )
-    };
-    Ok(parts.ok_or_else(refusal)?)
+fn with(path: &Path, table: &str) -> Result<String> {
+    let shown = path.display();
+    let page = fs::read_to_string(path).with_context(|| format!("could not read {shown}"))?;
+    let [begin, end] = marks::marks(SECTION);
+    marks::put(&page, SECTION, table).with_context(|| {
+        format!("{shown} has no place for a table; put a line {begin} and a line {end} into it")
+    })
 }
 
 fn table(document: &Document) -> String {
@@ -62,7 +52,7 @@ fn table(document: &Document) -> String {
     line(format_args!("|---|---:|---:|---:|---:|---:|---|---:|"));
     for judged in &judged {
         let Judged { outcome, what, ratio, target, verdict } = judged;
-        let time = |times: Option<super::document::Times>| {
+        let time = |times: Option<Times>| {
             let tail = times.and_then(|times| times.tail);
             words::nanos(match *what {
                 "" => times.map(|times| times.typical),

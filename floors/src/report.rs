@@ -1,16 +1,17 @@
 //! What one measurement yields, as it goes through a pipe.
 
-use quoit_floors::figures::{Figures, Measured};
 use serde::{Deserialize, Serialize};
 
-use super::latencies::Latencies;
+use crate::figures::{Figures, Measured};
+use crate::latencies::Latencies;
 
 /// What one process tells of a measurement, or all of them together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Report {
-    pub(crate) figures: Figures,
+pub struct Report {
+    /// What is compared.
+    pub figures: Figures,
     /// Every single one, where they were timed one by one.
-    pub(crate) latencies: Option<Latencies>,
+    pub latencies: Option<Latencies>,
 }
 
 impl From<Measured> for Report {
@@ -20,9 +21,15 @@ impl From<Measured> for Report {
     }
 }
 
+impl From<Figures> for Report {
+    fn from(figures: Figures) -> Self {
+        Self { figures, latencies: None }
+    }
+}
+
 impl Report {
     /// One process measures the times, the same or another what was received.
-    pub(crate) fn joined(self, other: Self) -> Self {
+    pub fn joined(self, other: Self) -> Self {
         Self { figures: self.figures.joined(other.figures), latencies: self.latencies.or(other.latencies) }
     }
 }

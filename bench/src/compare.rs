@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use quoit_floors::stats::Spread;
 
-use super::document::{Document, Outcome};
-use super::plan::Ratio;
-use super::words;
+use crate::document::{Document, Outcome};
+use crate::plan::Ratio;
+use crate::words;
 
 /// One row that both runs have.
 #[derive(Clone, Copy, Debug)]
