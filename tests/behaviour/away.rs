@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quoit::{Attach, ConsumerState, Error, SendError};
+use support::offsets::LEFT;
 
 use crate::Setup;
 use crate::common::{PATIENCE, Ring};
@@ -14,7 +15,6 @@ crate::behaviours_of_files! {
     forgetting_those_away_frees_a_producer,
 }
 
-const LEFT: u64 = 208;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// As if the consumer of this slot had left two hours ago.

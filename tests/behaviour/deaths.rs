@@ -98,17 +98,19 @@ fn a_dead_consumers_slot_is_taken(setup: Setup) {
 fn a_death_half_way_in_costs_no_slot(setup: Setup) {
     use std::os::unix::fs::FileExt;
 
+    use support::offsets;
+
     let ring = setup.backing.ring(&setup.options().slots(1));
     let mut producer = ring.producer();
     drop(ring.consumer(&Attach::gated().name("x")));
     let file = std::fs::File::options().read(true).write(true).open(ring.path().unwrap()).unwrap();
-    let slot = (4480_u64 + 32 * 64).next_multiple_of(4096) + 256;
+    let slot = offsets::CONTROL + offsets::slot(0);
     let mut state = [0; 8];
     file.read_exact_at(&mut state, slot).unwrap();
     // Attaching, with the name in place and no cursor: killed before it had a place.
     state[0] = 1;
     file.write_all_at(&state, slot).unwrap();
-    file.write_all_at(&4u64.to_le_bytes(), slot + 8).unwrap();
+    file.write_all_at(&4u64.to_le_bytes(), slot + offsets::CURSOR).unwrap();
     producer.send(&[1]).unwrap();
     let consumer = ring.consumer(&Attach::lossy());
     assert_eq!(consumer.resumed(), None);
@@ -119,7 +121,7 @@ fn a_death_half_way_in_costs_no_slot(setup: Setup) {
     file.read_exact_at(&mut state, slot).unwrap();
     state[0] = 1;
     file.write_all_at(&state, slot).unwrap();
-    file.write_all_at(&4u64.to_le_bytes(), slot + 8).unwrap();
+    file.write_all_at(&4u64.to_le_bytes(), slot + offsets::CURSOR).unwrap();
     let consumer = ring.consumer(&Attach::lossy().name("x"));
     assert_eq!((consumer.resumed(), consumer.next_sequence()), (None, producer.next_sequence()));
 }

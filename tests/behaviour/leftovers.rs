@@ -1,6 +1,7 @@
 //! What a death, or somebody's garbage, leaves in slots and names.
 
 use quoit::{Attach, ConsumerState, Error, SendError};
+use support::offsets::{CURSOR, NAME, STATE};
 
 use crate::Setup;
 use crate::common::Ring;
@@ -12,9 +13,6 @@ crate::behaviours_of_files! {
     a_free_slot_is_free_whatever_its_name,
 }
 
-const STATE: u64 = 0;
-const CURSOR: u64 = 8;
-const NAME: u64 = 128;
 /// A state word: being filled in, in some generation.
 const ATTACHING: u64 = 100 << 8 | 1;
 /// A cursor without a place.

@@ -92,13 +92,14 @@ fn nobody_is_evicted_who_was_promised_otherwise(setup: Setup) {
     // Also if it is asked in spite of that.
     if let Some(path) = ring.path() {
         let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-        let slot = (4480_u64 + 32 * 64).next_multiple_of(4096) + 256;
+        let slot = offsets::CONTROL + offsets::slot(0);
         let mut state = [0; 8];
         use std::os::unix::fs::FileExt;
+        use support::offsets;
         file.read_exact_at(&mut state, slot).unwrap();
-        file.write_all_at(&state, slot + 32).unwrap();
+        file.write_all_at(&state, slot + offsets::REQUEST).unwrap();
         assert_eq!(producer.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
-        file.read_exact_at(&mut state, slot + 32).unwrap();
+        file.read_exact_at(&mut state, slot + offsets::REQUEST).unwrap();
         assert_eq!(state, [0; 8], "declined");
     }
     assert_eq!(producer.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));

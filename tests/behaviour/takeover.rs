@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quoit::{Attach, Error, Event, Producer, RecvError, SendError, Start};
+use support::offsets;
 
 use crate::Setup;
 use crate::common::{Oracle, payload, soon, until};
@@ -348,10 +349,10 @@ fn a_dead_producers_copy_is_not_taken(setup: Setup) {
         let file = std::fs::File::options().write(true).open(ring.path().unwrap()).unwrap();
         let end = published.wrapping_add(8 + len as u64);
         let header = len as u64 | sent.next() << 32;
-        for (at, value) in [(4104, end), (4112, header)] {
+        for (at, value) in [(offsets::STAMP, end), (offsets::EXPRESS_HEADER, header)] {
             file.write_all_at(&value.to_le_bytes(), at).unwrap();
         }
-        file.write_all_at(&vec![0xdd; len], 4120).unwrap();
+        file.write_all_at(&vec![0xdd; len], offsets::EXPRESS_PAYLOAD).unwrap();
         let mut producer = ring.producer();
         let mut observer = ring.observer(Start::Newest);
         let mut batch = producer.batch();

@@ -22,6 +22,7 @@ mod rights;
 mod signals;
 mod sleepers;
 mod stopped;
+mod ways;
 
 use process::Part;
 

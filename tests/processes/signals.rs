@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use quoit::{Attach, Consumer, Event, Observer, Options, Producer, SendError, Start, WaitMode};
+use support::dice::mix;
+use support::offsets::{CONTROL, DATA_WORD, SPACE_WORD};
 
-use crate::oracle::{Sums, mix};
+use crate::oracle::Sums;
 use crate::process::{Part, Stage, eventually, hear, note, say};
 
 /// A handler's own: signal handlers can touch little else.
@@ -148,9 +150,6 @@ pub(crate) fn in_a_storm(part: &Part) {
     say(format_args!("signals {}", count::seen()));
 }
 
-/// Bytes before the sleep words of a ring with 64 segments: data, and 128 bytes behind it space.
-pub(crate) const CONTROL: u64 = (4480_u64 + 32 * 64).next_multiple_of(4096);
-
 /// A stranger with write permission: wakes everybody on both sleep words, and flips their armed bits and counts, until
 /// it is told to end.
 #[allow(unsafe_code, reason = "maps the words of somebody else's ring")]
@@ -163,9 +162,9 @@ pub(crate) fn meddle(part: &Part) {
     // SAFETY: a new mapping at an address that the kernel chooses; it stays until this process ends.
     let page = unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), CONTROL) };
     let page: *mut u8 = page.expect("map the control area").cast();
-    let words = [0, 128].map(|offset| {
+    let words = [DATA_WORD, SPACE_WORD].map(|offset| {
         // SAFETY: within the page that was mapped.
-        let word: *mut AtomicU32 = unsafe { page.add(offset) }.cast();
+        let word: *mut AtomicU32 = unsafe { page.add(offset as usize) }.cast();
         // SAFETY: aligned, never unmapped, and everybody accesses it atomically.
         unsafe { &*word }
     });

@@ -11,8 +11,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use quoit::{Inspector, Options, WaitMode};
+use support::dice::mix;
 
-use super::oracle::mix;
 use super::page::{NAMES, Page, Phase, Role};
 use super::victims::{self, Kind, PATIENCE};
 

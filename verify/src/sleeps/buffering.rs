@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rustix::thread::{MembarrierCommand, membarrier};
+use support::dice::Dice;
 
 use super::board::{Board, Shared};
-use super::loads::Dice;
 use super::watch::{Child, processors, was_good};
 
 /// What stands between the store and the look of the second side.

@@ -19,9 +19,11 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, SendError, WaitMode};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::futex;
+use support::dice::Dice;
+use support::offsets::{DATA_WORD, SPACE_WORD};
 
 use super::board::{Board, Shared};
-use super::loads::{Dice, fill, until};
+use super::loads::{fill, until};
 use super::peek::{Peek, Word};
 use super::watch::{Limits, Trouble, watch};
 
@@ -201,9 +203,9 @@ fn words(ring: &Path, control: u64) -> [&'static AtomicU32; 2] {
     let control =
         unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), control) };
     let control: *mut u8 = control.expect("map the control area").cast();
-    [0, 128].map(|offset| {
+    [DATA_WORD, SPACE_WORD].map(|offset| {
         // SAFETY: within the page that was mapped.
-        let word: *mut AtomicU32 = unsafe { control.add(offset) }.cast();
+        let word: *mut AtomicU32 = unsafe { control.add(offset as usize) }.cast();
         // SAFETY: aligned, never unmapped, and everybody accesses it atomically.
         unsafe { &*word }
     })

@@ -12,6 +12,7 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use support::offsets;
 
 use super::making::Making;
 use super::notes::Notes;
@@ -98,7 +99,7 @@ impl Stage {
         let _ = std::fs::remove_file(&path);
         state.shape.options().create(&path)?;
         let file = File::options().read(true).write(true).open(&path)?;
-        let control = (4480u64 + 32 * 64).next_multiple_of(4096);
+        let control = offsets::CONTROL;
         let mut ring = Ring { path, file, image: Vec::new(), notes: Notes::default(), control };
         let last = state.make.len() - 1;
         for (number, make) in state.make.iter().enumerate() {
@@ -162,11 +163,11 @@ impl Ring {
     }
 
     pub(crate) fn published(&self) -> u64 {
-        self.word(4096)
+        self.word(offsets::PUBLISHED)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
-        self.word(4232)
+        self.word(offsets::EPOCH)
     }
 
     /// Is somebody armed on the word at this byte of the control area?
@@ -176,7 +177,7 @@ impl Ring {
 
     /// The state word of a slot.
     pub(crate) fn slot_state(&self, slot: u32) -> u64 {
-        self.word(self.control + 256 + 512 * u64::from(slot))
+        self.word(self.control + offsets::slot(slot.into()))
     }
 
     /// Does anybody hold the producer's lock?

@@ -15,19 +15,20 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, alarm, fork, pipe};
-use quoit::WaitMode;
-
-use crate::adopt::adopt;
 use quoit::{
     Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
+    WaitMode,
 };
+use support::offsets;
+
+use crate::adopt::adopt;
 
 /// Slots of the rings: few, so that a lock left behind on any of them is met.
 pub(crate) const SLOTS: u32 = 4;
 const CAPACITY: u64 = 16 << 10;
-/// The words that sleepers arm, with this many slots and segments: `docs/format.md`.
-const DATA_WORD: u64 = 8192;
-const SPACE_WORD: u64 = DATA_WORD + 128;
+/// The words that sleepers arm, with this many slots and segments.
+const DATA_WORD: u64 = offsets::CONTROL + offsets::DATA_WORD;
+const SPACE_WORD: u64 = offsets::CONTROL + offsets::SPACE_WORD;
 /// Whoever takes longer hangs.
 pub(crate) const ALARM_SECONDS: u32 = 30;
 
