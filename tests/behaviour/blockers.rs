@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quoit::{Attach, Blocker, Hold, Life, SendError};
 
-use crate::Setup;
-use crate::common::{Ring, soon, until};
+use crate::common::{Ring, until};
+use crate::{Setup, while_it_waits};
 
 crate::behaviours! {
     the_one_furthest_back_is_told,
@@ -113,19 +113,14 @@ fn a_waiting_producer_shows_whom_it_waits_for(setup: Setup) {
         producer.set_spins(spins);
         let consumer = ring.consumer(&Attach::gated());
         sent.fill(&mut producer, 56);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                producer.send_deadline(&[1], soon()).expect("in the end");
-                producer
-            });
+        let producer = while_it_waits(producer, &[1], || {
             until("it waits for long", || {
                 let blocked = ring.snapshot().blocked;
                 blocked.is_some_and(|by| by.slot == 0 && by.since > Duration::from_millis(20))
             });
             drop(consumer);
-            let producer = waiting.join().unwrap();
-            assert!(producer.held_by().is_none() && shown(&ring).is_none());
         });
+        assert!(producer.held_by().is_none() && shown(&ring).is_none());
     }
 }
 

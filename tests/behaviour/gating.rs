@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, LossCause, Options, SendError, Start};
 
-use crate::Setup;
 use crate::common::{Oracle, PATIENCE, payload, soon, until};
+use crate::{Setup, while_it_waits};
 
 crate::behaviours! {
     a_gate_holds_exactly_one_ring,
@@ -242,11 +242,9 @@ fn leaving_frees_a_waiting_producer(setup: Setup) {
         producer.set_spins(spins);
         let consumer = ring.consumer(&Attach::gated());
         sent.fill(&mut producer, 56);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || producer.send_deadline(&[1], soon()));
+        let _producer = while_it_waits(producer, &[1], || {
             until("the producer meets the gate", || ring.snapshot().full > 1);
             drop(consumer);
-            waiting.join().unwrap().expect("nobody is in the way any more");
         });
         let after = ring.snapshot();
         assert!(after.consumers.is_empty());
@@ -263,16 +261,10 @@ fn releasing_frees_a_waiting_producer(setup: Setup) {
     sent.fill(&mut producer, 56);
     for _ in 0..20 {
         let full = ring.snapshot().full;
-        let next = payload(sent.next(), 56);
-        producer = std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                producer.send_deadline(&next, soon()).expect("released in time");
-                producer
-            });
+        producer = while_it_waits(producer, &payload(sent.next(), 56), || {
             until("the producer meets the gate", || ring.snapshot().full > full);
             oracle.take(&sent, &mut consumer, 1);
             consumer.release();
-            waiting.join().unwrap()
         });
         sent.lens.push(56);
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, Event, Evicted, LossCause, Producer, SendError};
 
-use crate::Setup;
 use crate::common::{PATIENCE, payload, soon, until};
+use crate::{Setup, while_it_waits};
 
 crate::behaviours! {
     the_producer_evicts_whom_it_likes,
@@ -123,21 +123,16 @@ fn a_waiting_producer_evicts_whom_it_is_asked_to(setup: Setup) {
         if leaves {
             consumer = None;
         }
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                producer.send_deadline(&payload(sent.next(), 56), soon()).expect("it is evicted");
-                sent.lens.push(56);
-                (producer, sent)
-            });
+        let _producer = while_it_waits(producer, &payload(sent.next(), 56), || {
             until("it waits", || ring.snapshot().blocked.is_some());
             std::thread::sleep(Duration::from_millis(5));
             assert_eq!(ring.evict(0, PATIENCE).unwrap(), Evicted::Done);
-            let (_producer, sent) = waiting.join().unwrap();
-            let mut oracle = setup.oracle();
-            let mut consumer = consumer.unwrap_or_else(|| ring.consumer(&attach));
-            oracle.keep_up(&sent, &mut consumer);
-            assert_eq!(oracle.evictions, u64::from(!leaves));
         });
+        sent.lens.push(56);
+        let mut oracle = setup.oracle();
+        let mut consumer = consumer.unwrap_or_else(|| ring.consumer(&attach));
+        oracle.keep_up(&sent, &mut consumer);
+        assert_eq!(oracle.evictions, u64::from(!leaves));
         let after = ring.snapshot();
         assert_eq!((after.evictions, after.reclaims), if leaves { (0, 1) } else { (1, 0) });
     }

@@ -22,10 +22,11 @@ use rustix::thread::futex;
 use support::dice::Dice;
 use support::offsets::{DATA_WORD, SPACE_WORD};
 
-use super::board::{Board, Shared};
+use super::board::Board;
 use super::loads::{fill, until};
 use super::peek::{Peek, Word};
 use super::watch::{Limits, Trouble, watch};
+use crate::child::Shared;
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
@@ -79,7 +80,7 @@ pub(crate) fn storm(
     Options::new().capacity(4096).slots(4).wait(mode).create(&ring)?;
     let peek = Peek::open(&ring)?;
     let control = peek.offset(Word::Data);
-    let board = Shared::new()?;
+    let board = Shared::<Board>::new()?;
     let play = |number: usize, board: &Board| match number {
         0 => produce(&ring, seed, board),
         1 => consume(&ring, seed, board),

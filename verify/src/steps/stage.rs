@@ -9,16 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::sys::signal::Signal;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use support::offsets;
 
 use super::making::Making;
 use super::notes::Notes;
 use super::states::State;
+use crate::child::Child;
 use crate::place::Place;
-use crate::tracee::Tracee;
 
 /// Long enough for anything that happens at all on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,20 +118,20 @@ impl Stage {
         let notes_path = self.directory.path().join("notes");
         let _ = std::fs::remove_file(&notes_path);
         let mut making = Making::new(&ring.path, &notes_path, ring.notes.clone(), &state.shape);
-        let process = Process::start(move || {
+        let mut process = Child::start(move || {
             make(&mut making);
             making.ready();
             loop {
                 std::thread::sleep(PATIENCE);
             }
         })?;
-        until("a state is made", || notes_path.exists() || process.is_over())?;
+        until("a state is made", || notes_path.exists() || !matches!(process.ended(), Ok(None)))?;
         if let Some(word) = asleep {
             until("the process sleeps", || ring.is_armed(word))?;
             std::thread::sleep(Duration::from_millis(5));
         }
-        ensure!(!process.is_over(), "the state could not be made");
-        process.kill();
+        ensure!(process.ended()?.is_none(), "the state could not be made");
+        drop(process);
         Ok(serde_json::from_str(&std::fs::read_to_string(&notes_path)?)?)
     }
 }
@@ -191,41 +188,6 @@ impl Ring {
         };
         fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut range))?;
         Ok(libc::c_int::from(range.l_type) != libc::F_UNLCK)
-    }
-}
-
-/// A process of the cast that is not the victim.
-#[derive(Debug)]
-pub(crate) struct Process(Pid);
-
-impl Process {
-    pub(crate) fn start(body: impl FnOnce()) -> Result<Self> {
-        Ok(Self(Tracee::spawn(body)?))
-    }
-
-    /// Has it ended by itself?
-    fn is_over(&self) -> bool {
-        let mut info = waitid_peek(self.0);
-        info.take().is_some()
-    }
-
-    pub(crate) fn kill(self) {}
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = nix::sys::signal::kill(self.0, Signal::SIGKILL);
-        let _ = waitpid(self.0, None);
-    }
-}
-
-/// Something if the child has ended; it stays to be waited for.
-fn waitid_peek(pid: Pid) -> Option<()> {
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    match waitid(Id::Pid(pid), flags) {
-        Ok(WaitStatus::StillAlive) => None,
-        _ => Some(()),
     }
 }
 
