@@ -65,15 +65,15 @@ fn wake_check(criterion: &mut Criterion) {
 }
 
 /// With a pause after each send: in a rush there are no copies.
-fn express(criterion: &mut Criterion) {
+fn inline(criterion: &mut Criterion) {
     let pause = || {
         let began = Instant::now();
         while began.elapsed() < Duration::from_nanos(150) {}
     };
-    let mut group = criterion.benchmark_group("express copy, and a pause");
+    let mut group = criterion.benchmark_group("inline copy, and a pause");
     group.bench_function("the pause alone", |bencher| bencher.iter(pause));
     for (name, on) in [("with", true), ("without", false)] {
-        let mut producer = heap(&options().express(on));
+        let mut producer = heap(&options().inline(on));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 producer.send(black_box(&[7; 64])).unwrap();
@@ -247,7 +247,7 @@ fn short() -> Criterion {
 
 fn main() {
     let mut criterion = short().configure_from_args();
-    for group in [publish, wake_check, express, claim, batch, receive, receive_many, gate_scan] {
+    for group in [publish, wake_check, inline, claim, batch, receive, receive_many, gate_scan] {
         group(&mut criterion);
     }
     criterion.final_summary();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Follows a ring from Python: an observer written from docs/format.md, with nothing but the standard library.
 
-    python3 examples/observe.py RING [--last N | --oldest] [--follow] [--hex] [--no-express]
+    python3 examples/observe.py RING [--last N | --oldest] [--follow] [--hex] [--no-inline]
 
 It prints each record with its sequence, what it lost, and where another producer went on. It ends when the producer
 has closed the ring (exit status 0) or died (7); with --follow it waits for the next producer instead. In other words:
@@ -35,7 +35,7 @@ import time
 MASK = 2**64 - 1
 PADDING = 1 << 31
 # Offsets of words in the head, in words: docs/format.md, sections 4 and 5.
-PUBLISHED, STAMP, EXPRESS, RESERVE = 4096 // 8, 4104 // 8, 4112 // 8, 4224 // 8
+PUBLISHED, STAMP, INLINE, RESERVE = 4096 // 8, 4104 // 8, 4112 // 8, 4224 // 8
 EPOCH, ODD_BEGAN, EVEN_BEGAN, CLOSED = 4232 // 8, 4240 // 8, 4280 // 8, 4256 // 8
 INDEX = 4480 // 8
 # Most bytes that are copied at a time, unless one record has more.
@@ -85,19 +85,19 @@ class Place:
 
 
 class Ring:
-    def __init__(self, path, use_express=True):
+    def __init__(self, path, use_inline=True):
         self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         head_bytes, control_bytes = self.check()
         areas = {"flags": mmap.MAP_SHARED, "prot": mmap.PROT_READ}
         self.head = memoryview(mmap.mmap(self.fd, head_bytes, **areas)).cast("Q")
         self.data = memoryview(mmap.mmap(self.fd, self.capacity, offset=head_bytes + control_bytes, **areas))
         self.words = self.data.cast("Q")
-        self.use_express = use_express and self.express
+        self.use_inline = use_inline and self.inline
         self.place = None
         self.epoch = self.head[EPOCH]
         # Where a producer began that was not told of yet, and its number.
         self.change = None
-        self.from_express = 0
+        self.from_inline = 0
         # Records of a copy that was found whole, and what is left of it to hand out.
         self.copied, self.at = b"", 0
 
@@ -117,7 +117,7 @@ class Ring:
             raise Refused("a damaged ring")
         size, alignment, self.capacity, self.segments, slots, options = words[4:10]
         self.stride = self.capacity // self.segments
-        self.express = options & 1
+        self.inline = options & 1
 
         def rounded(used):
             return (used + alignment - 1) // alignment * alignment
@@ -216,7 +216,7 @@ class Ring:
                 # Records of two producers are never in one copy.
                 if after(published, began):
                     published = began
-            event = self.next_express(place, published) if self.use_express else None
+            event = self.next_inline(place, published) if self.use_inline else None
             if event is not None:
                 return event
             at = place.position % self.capacity
@@ -243,19 +243,19 @@ class Ring:
             return self.next()
         return "record", place.sequence, payload
 
-    def next_express(self, place, published):
+    def next_inline(self, place, published):
         """The second copy of a short record that was published alone. A reader may do without."""
-        header = self.head[EXPRESS]
+        header = self.head[INLINE]
         length = header & 0xFFFFFFFF
         fits = length <= 104 and published - place.position & MASK == footprint(length)
         if not fits or header >> 32 != place.sequence & 0xFFFFFFFF:
             return None
-        payload = self.head[EXPRESS + 1 : EXPRESS + 14].tobytes()[:length]
+        payload = self.head[INLINE + 1 : INLINE + 14].tobytes()[:length]
         # Copied, and then looked at the stamp.
         if self.head[STAMP] != published:
             return None
         self.place = place.past_record(length)
-        self.from_express += 1
+        self.from_inline += 1
         return "record", place.sequence, payload
 
     def look_at_epoch(self):
@@ -328,19 +328,19 @@ def main():
     where.add_argument("--oldest", action="store_true", help="begin with the oldest record")
     parser.add_argument("--follow", action="store_true", help="wait for the next producer when one has ended")
     parser.add_argument("--hex", action="store_true", help="payloads in hexadecimal")
-    parser.add_argument("--no-express", action="store_true", help="read every record from the ring itself")
+    parser.add_argument("--no-inline", action="store_true", help="read every record from the ring itself")
     args = parser.parse_args()
     if platform.machine() != "x86_64" or sys.implementation.name != "cpython":
         sys.exit("observe.py relies on CPython on x86-64: see the text at its beginning")
     try:
-        ring = Ring(args.ring, use_express=not args.no_express)
+        ring = Ring(args.ring, use_inline=not args.no_inline)
         ring.start(None if args.oldest else args.last)
         print(f"from sequence {ring.place.sequence} on", flush=True)
         try:
             status = follow(ring, args)
         except KeyboardInterrupt:
             status = 130
-        print(f"{ring.from_express} records came by their express copy", flush=True)
+        print(f"{ring.from_inline} records came by their inline copy", flush=True)
         return status
     except BrokenPipeError:
         # Whoever read this has gone. Nothing is to be said at the end either.

@@ -136,15 +136,14 @@
 //! | batch | several records published together |
 //! | published | the position below which every record is visible |
 //! | reserve | the position up to which the producer may be writing already; what is more than a capacity below it is gone |
-//! | segment | one of 64 equal parts of the ring; an index knows the first record that starts in each |
-//! | stride | bytes of a segment; `reserve` moves in strides |
-//! | express copy | a second copy, beside `published`, of the newest record if it was sent singly and is short |
+//! | segment | one of 64 equal parts of the ring; an index knows the first record that starts in each, and `reserve` moves a segment at a time |
+//! | inline copy | a second copy, beside `published`, of the newest record if it was sent singly and is short |
 //! | release | say that a received record is done with, so that its room may be overwritten |
 //! | cursor | the position below which a consumer has released everything |
 //! | gate | a cursor that the producer may not get more than the capacity ahead of |
 //! | limit | how far the producer may claim before it looks at the gates again |
-//! | deadline | of a gate: how long it may hold the producer up, in all, while the producer goes once round the ring |
-//! | evict | take the gate from a consumer that is over its deadline, or that is not to be waited for any longer; it goes on as a lossy one |
+//! | budget | of a gate: how long it may hold the producer up, in all, while the producer goes once round the ring |
+//! | evict | take the gate from a consumer that is over its budget, or that is not to be waited for any longer; it goes on as a lossy one |
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
 //! | account | what a consumer has lost over all its attachments, kept in its slot |
@@ -165,11 +164,11 @@
 //! | floor | files |
 //! |---|---|
 //! | `ring/` | the handles: `producer/` (`space`: without space; `attached`: waiting for consumers), `claim`, after `takeover` · `consumer`, `observer`, over `receive/` (`drain`: many at a time; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
-//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `pressure` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
+//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `memory/` | `region` (maps, and all that is unsafe about them; `hold`: its locks) · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus` (the guard against truncation) · `identity` (the first page) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | `layout` | every byte of the file |
 //! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
-//! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `meddle` in builds of their own |
+//! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | what can go wrong, and what to do about it |
 //!
 //! Start with the head of `ring/protocol/mod.rs`. `docs/format.md` is the file format in prose.
@@ -191,13 +190,15 @@ compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 
 
 mod atomics;
 mod error;
-mod layout;
 mod limits;
 mod memory;
 mod ring;
+pub mod sync;
 mod wait;
 
-pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
+pub use zerocopy;
+
+pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
@@ -225,8 +226,8 @@ pub use wait::mode::WaitMode;
 #[cfg(quoit_delays)]
 #[doc(hidden)]
 pub use atomics::delays;
-#[cfg(meddled)]
-pub use ring::meddle;
+#[cfg(tampered)]
+pub use ring::tamper;
 
 /// What the models can do that processes do to each other.
 #[cfg(loom)]

@@ -161,7 +161,7 @@ fn advice(error: &Error) -> &'static str {
         Error::SlotUnknown { .. } => "shows which slots do",
         Error::BadName { .. } => "1 to 63 bytes",
         Error::StartGone { .. } => "start at oldest or newest",
-        Error::GatedOnly => "attach gated without a deadline",
+        Error::GatedOnly => "attach gated without a budget",
         Error::Capacity { .. } => "must be a power of two from 4 KiB to 1 TiB",
         // Each says what is wrong with it, and the system what it minds.
         Error::BadOption { .. } | Error::Io { .. } => "",

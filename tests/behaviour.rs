@@ -47,6 +47,21 @@ impl Setup {
     fn oracle(&self) -> Oracle {
         Oracle::new(self.first)
     }
+
+    /// A ring with a producer, and nothing sent yet.
+    fn scene(&self) -> Scene {
+        let ring = self.ring();
+        let producer = ring.producer();
+        Scene { ring, sent: self.sent(), oracle: self.oracle(), producer }
+    }
+}
+
+/// What most tests begin with.
+struct Scene {
+    ring: Ring,
+    sent: Sent,
+    oracle: Oracle,
+    producer: Producer,
 }
 
 /// Sends what there is no room for from a thread of its own, does `work` meanwhile, and returns the producer once it has

@@ -5,7 +5,7 @@
 //! * who finds corruption finds it for good;
 //! * sequences go on without a gap that is not told, and no record is longer than the ring allows;
 //! * every record delivered has the contents that were sent under (the low half of) its sequence, unless the flipped
-//!   word is content itself: the header or payload of the express copy.
+//!   word is content itself: the header or payload of the inline copy.
 
 use std::io::Write;
 

@@ -140,7 +140,7 @@ fn by_the_document() -> Vec<u8> {
     set(&mut bytes, 48, 4096);
     set(&mut bytes, 56, 64);
     set(&mut bytes, 64, 2);
-    // Express copies, and the wait mode `Fence`.
+    // Inline copies, and the wait mode `Fence`.
     set(&mut bytes, 72, 1 | 1 << 2);
     set(&mut bytes, 80, 9_000_000_000);
     set(&mut bytes, 88, ORIGIN);
@@ -167,7 +167,7 @@ fn by_the_document() -> Vec<u8> {
     record(&mut bytes, DATA + 80, 3);
     let end = LAP + 200;
 
-    // Section 4: the producer's lines. The express copy is of the last record that was sent singly.
+    // Section 4: the producer's lines. The inline copy is of the last record that was sent singly.
     set(&mut bytes, 4096, end);
     set(&mut bytes, 4104, LAP + 72);
     record(&mut bytes, 4112, 1);
@@ -317,7 +317,7 @@ fn a_ring_of_version_1_0_is_read() {
         assert_eq!((now.capacity, now.file_bytes, now.slots, now.segments), (4096, FILE as u64, 2, 64));
         assert_eq!(now.ring_id, u128::from_le_bytes(RING_ID));
         assert_eq!((now.created_ns, now.hard_limit), (TIME, Some(HARD_LIMIT)));
-        assert_eq!((now.express, now.gated_only), (true, false));
+        assert_eq!((now.inline, now.gated_only), (true, false));
         assert_eq!((now.wait, now.mode), (WaitMode::Fence, WaitMode::Fence));
         assert_eq!((now.published, now.reserve), (LAP + 200, LAP + 256));
         assert_eq!((now.next_sequence, now.oldest_sequence), (FIRST + 4, FIRST));
@@ -327,7 +327,7 @@ fn a_ring_of_version_1_0_is_read() {
         let named = now.consumers.iter().find(|info| info.name.as_deref() == Some(NAME)).unwrap();
         assert_eq!((named.slot, named.alive, u64::from(named.pid)), (0, false, PID));
         assert_eq!((named.next_sequence, named.lag_records, named.lag_bytes), (FIRST + 2, 2, 128));
-        assert_eq!((named.deadline, named.hold), (Some(DEADLINE), Some(quoit::Hold::For(HOLD))));
+        assert_eq!((named.budget, named.hold), (Some(DEADLINE), Some(quoit::Hold::For(HOLD))));
 
         // Its producer died, to all appearances; and the named consumer comes back.
         assert_eq!(observer.recv().err(), Some(quoit::RecvError::ProducerGone));
@@ -357,7 +357,7 @@ fn a_ring_of_an_unknown_boot_is_read() {
 fn options_stand_where_the_document_says() {
     let rings = [
         (Options::new(), 1, 0, 16 << 20, 32_u64),
-        (Options::new().capacity(4096).express(false), 0, 0, 4096, 32),
+        (Options::new().capacity(4096).inline(false), 0, 0, 4096, 32),
         (Options::new().capacity(8192).slots(1024).gated_only(true), 1 | 2, 0, 8192, 1024),
         (Options::new().capacity(4096).slots(1).wait(WaitMode::Spin), 1 | 2 << 2, 0, 4096, 1),
         (Options::new().capacity(1 << 16).hard_limit(Duration::from_nanos(77)), 1, 77, 1 << 16, 32),
@@ -392,8 +392,8 @@ fn two_rings_have_two_ids() {
 /// Section 4: a record that is sent singly and has at most 104 bytes is there twice.
 #[test]
 fn the_express_copy_stands_where_the_document_says() {
-    for (express, claim) in [(true, false), (true, true), (false, false), (false, true)] {
-        let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).express(express));
+    for (inline, claim) in [(true, false), (true, true), (false, false), (false, true)] {
+        let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).inline(inline));
         let mut sent = Sent::new(0);
         let mut producer = ring.producer();
         let mut copied = None;
@@ -407,7 +407,7 @@ fn the_express_copy_stands_where_the_document_says() {
             } else {
                 sent.send(&mut producer, len);
             }
-            if express && len <= 104 {
+            if inline && len <= 104 {
                 copied = Some((sent.next() - 1, len, ring.snapshot().published));
             }
             let bytes = std::fs::read(ring.path().unwrap()).unwrap();
@@ -419,7 +419,7 @@ fn the_express_copy_stands_where_the_document_says() {
             assert_eq!(word(&bytes, 4112), len as u64 | sequence << 32);
             assert_eq!(bytes[4120..4120 + len], payload(sequence, len));
         }
-        assert_eq!(copied.is_some(), express);
+        assert_eq!(copied.is_some(), inline);
         drop(producer);
         let _successor = ring.producer();
         let bytes = std::fs::read(ring.path().unwrap()).unwrap();

@@ -52,8 +52,8 @@ fn run(backing: Backing, cases: u32, steps: usize) {
         2 => (0..1024u64, 0..200u64).prop_map(|(words, records)| (0u64.wrapping_sub(words * 8), 0u64.wrapping_sub(records))),
         1 => (0..1024u64, 0..200u64).prop_map(|(words, records)| ((1 << 63) - words * 8, (1 << 32) - records)),
     ];
-    proptest!(config, |((position, first) in origin, express in any::<bool>(), ops in vec(op(), 1..steps))| {
-        let mut world = World::new(backing, position, first, express);
+    proptest!(config, |((position, first) in origin, inline in any::<bool>(), ops in vec(op(), 1..steps))| {
+        let mut world = World::new(backing, position, first, inline);
         for op in &ops {
             world.apply(op)?;
         }

@@ -196,6 +196,13 @@ pub(crate) struct Judged<'a> {
     pub(crate) verdict: Option<Verdict>,
 }
 
+impl Judged<'_> {
+    /// Which way the target is to be reached.
+    pub(crate) fn sign(&self) -> &'static str {
+        if self.what.is_empty() { self.outcome.ratio_of.sign() } else { Ratio::Time.sign() }
+    }
+}
+
 impl Outcome {
     fn of(group: &Group, row: &Row, series: &Series) -> Self {
         let ratio = series.spread(|floor, row| Some(group.ratio.of(floor.typical, row.typical)));

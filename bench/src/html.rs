@@ -79,19 +79,18 @@ fn targets(page: &mut String, document: &Document) {
         put(page, &format!("<th class=\"number\">{name}</th>"));
     }
     put(page, "</tr></thead>\n<tbody>");
-    for Judged { outcome, what, ratio, target, verdict } in document.judged() {
-        let sign = if what.is_empty() { words::sign(outcome.ratio_of) } else { "≤" };
+    for judged in document.judged() {
+        let Judged { outcome, what, ratio, target, verdict } = judged;
         let (word, class) = match verdict {
             None => ("not measured", ""),
             Some(verdict) if verdict.is_met() => (verdict.word(), "good"),
             Some(verdict) => (verdict.word(), "bad"),
         };
-        let share =
-            outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share));
+        let share = words::received(outcome);
         put(page, &format!("<tr><td>{}{what}{share}</td>", escape(&words::row(outcome))));
         put(page, &number(&words::ratio(ratio.map(|ratio| ratio.median))));
         put(page, &number(&words::quartiles(ratio)));
-        put(page, &number(&format!("{sign} {:.2}", target.ratio)));
+        put(page, &number(&format!("{} {:.2}", judged.sign(), target.ratio)));
         put(page, &format!("<td class=\"number {class}\">{word}</td>"));
         put(page, &(number(&rounds(outcome)) + "</tr>"));
     }
@@ -152,11 +151,7 @@ fn times(page: &mut String, outcomes: &[Outcome]) {
         for (who, times) in [("floor", outcome.floor_ns), ("quoit", outcome.quoit_ns)] {
             let label = if who == "floor" { escape(&outcome.label) } else { String::new() };
             put(page, &format!("<tr><td>{label}</td>{}", number(who)));
-            let tail = times.and_then(|times| times.tail);
-            let typical = times.map(|times| times.typical);
-            for value in [typical, tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)] {
-                put(page, &number(&words::nanos(value)));
-            }
+            words::percentiles(times).iter().for_each(|time| put(page, &number(time)));
             put(page, "</tr>");
         }
     }

@@ -60,16 +60,15 @@ fn table(document: &Document) -> String {
                 _ => tail.map(|tail| tail.p999),
             })
         };
-        let sign = if what.is_empty() { words::sign(outcome.ratio_of) } else { "≤" };
-        let share =
-            outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share));
+        let share = words::received(outcome);
         line(format_args!(
-            "| {}{what}{share} | {} | {} | **{}** | {} | {sign} {:.2} | {} | {}{} |",
+            "| {}{what}{share} | {} | {} | **{}** | {} | {} {:.2} | {} | {}{} |",
             words::row(outcome),
             time(outcome.floor_ns),
             time(outcome.quoit_ns),
             words::ratio(ratio.map(|ratio| ratio.median)),
             words::quartiles(*ratio),
+            judged.sign(),
             target.ratio,
             verdict.map_or("not measured", Verdict::word),
             outcome.kept,
@@ -101,11 +100,7 @@ fn table(document: &Document) -> String {
         line(format_args!("|---|---:|---:|---:|---:|"));
     }
     for outcome in latencies {
-        let [quoit, floor] = [outcome.quoit_ns, outcome.floor_ns].map(|times| {
-            let tail = times.and_then(|times| times.tail);
-            [times.map(|times| times.typical), tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)]
-                .map(words::nanos)
-        });
+        let [quoit, floor] = [outcome.quoit_ns, outcome.floor_ns].map(words::percentiles);
         let cells: Vec<String> =
             quoit.iter().zip(&floor).map(|(quoit, floor)| format!("{quoit} ({floor})")).collect();
         line(format_args!("| {} | {} |", words::row(outcome), cells.join(" | ")));

@@ -58,6 +58,11 @@ impl Ratio {
         }
     }
 
+    /// Which way a target is to be reached.
+    pub(crate) fn sign(self) -> &'static str {
+        if self == Self::Time { "≤" } else { "≥" }
+    }
+
     pub(crate) fn meets(self, ratio: f64, target: f64) -> bool {
         match self {
             Self::Time => ratio <= target,

@@ -88,7 +88,7 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
                 format!(
                     "{:.2}  {} {:.2} {}",
                     ratio.median,
-                    words::sign(outcome.ratio_of),
+                    outcome.ratio_of.sign(),
                     target.ratio,
                     verdict.word()
                 )

@@ -2,8 +2,6 @@
 
 use std::fmt::{Arguments, Write as _};
 
-use quoit_floors::rounds::Times;
-
 use crate::document::{Document, Outcome, Verdict};
 use crate::words;
 
@@ -46,14 +44,9 @@ const TRIPS: &str = "                              p50       p99     p99.9      
 const RECORDS: &str = "                            floor     quoit     ratio             quartiles     target                rounds";
 
 fn latency(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
-    let times = |times: Option<Times>| {
-        let tail = times.and_then(|times| times.tail);
-        [times.map(|times| times.typical), tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)]
-            .map(words::nanos)
-    };
-    let [p50, p99, p999, max] = times(outcome.floor_ns);
+    let [p50, p99, p999, max] = words::percentiles(outcome.floor_ns);
     line(format_args!("{:>18}  floor {p50:>9} {p99:>9} {p999:>9} {max:>9}", outcome.label));
-    let [p50, p99, p999, max] = times(outcome.quoit_ns);
+    let [p50, p99, p999, max] = words::percentiles(outcome.quoit_ns);
     line(format_args!("                    quoit {p50:>9} {p99:>9} {p999:>9} {max:>9}"));
     let median = words::ratio(outcome.ratio.map(|ratio| ratio.median));
     let p99 = words::ratio(outcome.tail.as_ref().and_then(|tail| Some(tail.p99?.median)));
@@ -79,7 +72,7 @@ fn record(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
 /// Quartiles, target, rounds.
 fn verdict(outcome: &Outcome) -> String {
     let quartiles = words::quartiles(outcome.ratio);
-    let sign = words::sign(outcome.ratio_of);
+    let sign = outcome.ratio_of.sign();
     let target =
         outcome.target.as_ref().map_or_else(String::new, |target| format!("{sign} {:.2}", target.ratio));
     let verdict = outcome.verdict.map_or("", Verdict::word);

@@ -1,6 +1,7 @@
 //! Words and numbers that every form of the outcome has in common.
 
 use quoit_floors::machine::Machine;
+use quoit_floors::rounds::Times;
 use quoit_floors::stats::Spread;
 use quoit_floors::units::{self, count, counted};
 
@@ -52,11 +53,6 @@ pub(crate) fn ratio_of(ratio: Ratio) -> &'static str {
     }
 }
 
-/// Which way a target is to be reached.
-pub(crate) fn sign(ratio: Ratio) -> &'static str {
-    if ratio == Ratio::Time { "≤" } else { "≥" }
-}
-
 /// One row in a list of rows of every kind.
 pub(crate) fn row(outcome: &Outcome) -> String {
     let name = match outcome.workload {
@@ -84,6 +80,18 @@ pub(crate) fn quartiles(spread: Option<Spread>) -> String {
         || "–".to_owned(),
         |spread| format!("{:.2}–{:.2}", spread.lower_quartile, spread.upper_quartile),
     )
+}
+
+/// How much was received, after something else, where that matters.
+pub(crate) fn received(outcome: &Outcome) -> String {
+    outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share))
+}
+
+/// Median, 99th and 99.9th percentile, maximum.
+pub(crate) fn percentiles(times: Option<Times>) -> [String; 4] {
+    let tail = times.and_then(|times| times.tail);
+    let typical = times.map(|times| times.typical);
+    [typical, tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)].map(nanos)
 }
 
 /// A time, or a dash where none was taken.

@@ -22,9 +22,9 @@ pub(crate) struct Args {
     /// How the two sides agree about sleeping
     #[arg(long, value_enum, default_value_t = Wait::Membarrier)]
     wait: Wait,
-    /// Do without the express copy of small records: better for streams, worse for latency
+    /// Do without the inline copy of small records: better for streams, worse for latency
     #[arg(long)]
-    no_express: bool,
+    no_inline: bool,
     /// No gated consumer may hold the producer up for longer than this
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     hard_limit: Option<Duration>,
@@ -78,7 +78,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let mut options = Options::new()
         .capacity(args.capacity)
         .slots(args.slots)
-        .express(!args.no_express)
+        .inline(!args.no_inline)
         .wait(args.wait.mode())
         .gated_only(args.gated_only)
         .huge_pages(args.huge)
@@ -138,7 +138,7 @@ fn differences(args: &Args, ring: &Snapshot) -> Vec<String> {
         (units::counted(ring.slots.into(), "slot"), units::counted(args.slots.into(), "slot")),
         (limit(ring.hard_limit), limit(args.hard_limit)),
         (yes(ring.gated_only, "for gated consumers only"), yes(args.gated_only, "for gated consumers only")),
-        (yes(ring.express, "express"), yes(!args.no_express, "express")),
+        (yes(ring.inline, "inline"), yes(!args.no_inline, "inline")),
         (wait(ring.wait), wait(args.wait.mode())),
     ];
     let differ = pairs.into_iter().filter(|(there, asked)| there != asked);

@@ -2,7 +2,7 @@
 //! calls. The producer goes on, an observer sees exactly what was sent, and whoever's slot was spoilt gets errors or
 //! losses.
 
-use quoit_meddled as quoit;
+use quoit_tampered as quoit;
 
 use quoit::{Attach, Start};
 
@@ -69,7 +69,7 @@ pub(super) fn run(data: &[u8]) {
     });
 }
 
-fn act(scene: &mut Scene<'_>, input: &mut Input<'_>, sent: &mut Sent, theirs: &quoit::meddle::Memory) {
+fn act(scene: &mut Scene<'_>, input: &mut Input<'_>, sent: &mut Sent, theirs: &quoit::tamper::RawRing) {
     let choice = input.byte();
     // Consumers read what somebody let the producer overwrite; the sequence in each header gives that away, but for
     // one header in four thousand million.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use quoit_meddled as quoit;
+use quoit_tampered as quoit;
 
 use quoit::{Attach, Error, Local};
 
@@ -41,7 +41,7 @@ pub const WORDS: [std::ops::Range<usize>; 2] = [0..at::CONTROL, at::CONTROL..at:
 pub const LAPPED: usize = 13;
 pub const WRAPPED: usize = 9;
 
-/// Contents are right but where the flipped word is content: the express copy's header and payload.
+/// Contents are right but where the flipped word is content: the inline copy's header and payload.
 fn is_content(word: usize) -> bool {
     (at::PUBLISHED + 2..at::RESERVE).contains(&word)
 }

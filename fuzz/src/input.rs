@@ -37,7 +37,7 @@ impl<'a> Input<'a> {
         u64::from_le_bytes(std::array::from_fn(|_| self.byte()))
     }
 
-    /// A payload's length: short ones, those about the express copy's, and up to `most` and past it.
+    /// A payload's length: short ones, those about the inline copy's, and up to `most` and past it.
     pub(super) fn len(&mut self, most: usize) -> usize {
         let byte = usize::from(self.byte());
         match byte {

@@ -1,6 +1,6 @@
 //! Any bytes as a file, opened in every role and then used a little.
 
-use quoit_meddled as quoit;
+use quoit_tampered as quoit;
 
 use quoit::{Error, Local};
 

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use quoit_meddled as quoit;
+use quoit_tampered as quoit;
 
-use quoit::meddle::Memory;
+use quoit::tamper::RawRing;
 use quoit::{Attach, Event, Local, Options, Producer, WaitMode};
 
 /// Capacity and slots of all of them, so that every word has one meaning.
@@ -108,7 +108,7 @@ fn make() -> Vec<Vec<u8>> {
         used(&plain(), sends(many(24).collect())),
         used(&plain(), sends(many(700).collect())),
         used(&plain(), sends(many(MOST).collect())),
-        used(&plain().express(false), sends(many(40).collect())),
+        used(&plain().inline(false), sends(many(40).collect())),
         // About to wrap, and just wrapped.
         used(&late, sends(vec![100; 10])),
         used(&late, sends(many(120).collect())),
@@ -206,7 +206,7 @@ thread_local! {
 }
 
 /// Hands out the ring of one image, as it was when the image was taken.
-pub(super) fn with_ring(number: usize, work: impl FnOnce(&Local, Memory)) {
+pub(super) fn with_ring(number: usize, work: impl FnOnce(&Local, RawRing)) {
     let images = images();
     let number = number % images.len();
     let taken = RINGS.with_borrow_mut(|rings| {

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use quoit_meddled as quoit;
+use quoit_tampered as quoit;
 
-use quoit::meddle::accesses;
+use quoit::tamper::accesses;
 use quoit::{
     Attach, Consumer, Corruption, Error, Event, Inspector, Local, Observer, Producer, RecvError, SendError,
     Start,

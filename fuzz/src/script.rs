@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use quoit_meddled as quoit;
+use quoit_tampered as quoit;
 
-use quoit::meddle::{self, Memory};
+use quoit::tamper::{self, RawRing};
 
 use super::input::{Garbage, Input};
 use super::rings::{CAPACITY, at};
@@ -34,16 +34,16 @@ impl Poke {
         Self { wait, word, garbage: input.garbage() }
     }
 
-    pub(super) fn apply(&self, memory: &Memory) {
+    pub(super) fn apply(&self, memory: &RawRing) {
         memory.poke(self.word, self.garbage.over(memory.peek(self.word), CAPACITY));
     }
 
     /// Could it make a wrong record look right? Contents and headers could, and so could wrong places to read from: an
     /// index entry, a cursor that a name resumes at, and `reserve`, which tells overwritten from whole.
     pub(super) fn taints(&self) -> bool {
-        let express = at::PUBLISHED + 1..at::RESERVE;
+        let inline = at::PUBLISHED + 1..at::RESERVE;
         let saved = at::CONTROL + 32..at::CONTROL_END;
-        express.contains(&self.word)
+        inline.contains(&self.word)
             || self.word == at::RESERVE
             || (at::INDEX..at::INDEX_END).contains(&self.word)
             || saved.contains(&self.word)
@@ -73,8 +73,8 @@ fn word(input: &mut Input<'_>, area: Area) -> usize {
 const MOST_ACCESSES: u64 = 4_000_000;
 
 /// Installs the pokes, each to come before its access. Counts from now on.
-pub(super) fn install(memory: Memory, pokes: Vec<Poke>) {
-    let begin = meddle::accesses();
+pub(super) fn install(memory: RawRing, pokes: Vec<Poke>) {
+    let begin = tamper::accesses();
     let end = begin + MOST_ACCESSES;
     let memory = Rc::new(memory);
     let mut due = begin;
@@ -85,7 +85,7 @@ pub(super) fn install(memory: Memory, pokes: Vec<Poke>) {
     }
     let first = schedule.first().map_or(end, |(due, _)| *due);
     let mut next = 0;
-    meddle::meddle_with(first, move |number| {
+    tamper::tamper_with(first, move |number| {
         assert!(number < end, "work without bound");
         while let Some((due, poke)) = schedule.get(next)
             && *due <= number
@@ -98,5 +98,5 @@ pub(super) fn install(memory: Memory, pokes: Vec<Poke>) {
 }
 
 pub(super) fn remove() {
-    meddle::leave_alone();
+    tamper::leave_alone();
 }

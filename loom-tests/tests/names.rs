@@ -11,7 +11,7 @@ const LONGER: &str = "worker-10";
 
 /// A ring of two slots. The second is kept for `BEGINNING`, at sequence 1, the first is free.
 fn ring_with_a_name() -> quoit::Local {
-    let ring = options(0).slots(2).express(false).local().unwrap();
+    let ring = options(0).slots(2).inline(false).local().unwrap();
     let mut producer = ring.producer().unwrap();
     let guest = ring.consumer(&Attach::lossy()).unwrap();
     let mut named = ring.consumer(&Attach::gated().name(BEGINNING)).unwrap();
@@ -68,7 +68,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
         let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let done = finished.clone();
         model(&format!("two_after_{stores}_stores"), 1, move || {
-            let ring = options(0).slots(2).express(false).local().unwrap();
+            let ring = options(0).slots(2).inline(false).local().unwrap();
             let mut producer = ring.producer().unwrap();
             send_halves(&mut producer, 0, 1);
             let attach = Attach::lossy().name("n");
@@ -106,7 +106,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
 #[test]
 fn a_lapped_name_comes_back() {
     model("lapped_name", 2, || {
-        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let attach = Attach::gated().name("n");
         drop(ring.consumer(&attach).unwrap());

@@ -5,9 +5,9 @@ use common::{Oracle, first_sequence, model, options, payload};
 use quoit::{Attach, Start};
 
 /// A producer that never waits, and a reader that looks now and then.
-fn lapped(name: &'static str, express: bool, before_end: u64, records: u64, words: usize, looks: usize) {
+fn lapped(name: &'static str, inline: bool, before_end: u64, records: u64, words: usize, looks: usize) {
     model(name, 2, move || {
-        let ring = options(before_end).express(express).local().unwrap();
+        let ring = options(before_end).inline(inline).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let first = first_sequence(before_end);
@@ -40,8 +40,8 @@ fn small_records() {
 }
 
 #[test]
-fn express_copies() {
-    lapped("lapped_express", true, 0, 3, 1, 2);
+fn inline_copies() {
+    lapped("lapped_inline", true, 0, 3, 1, 2);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn across_the_end() {
 fn padding_over_a_record() {
     model("padding_over_a_record", 2, || {
         let words = |sequence| if sequence < 7 { 1 } else { 2 };
-        let ring = options(0).express(false).local().unwrap();
+        let ring = options(0).inline(false).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let mut oracle = Oracle::of_lengths(0, words);
@@ -157,7 +157,7 @@ fn newcomer_at_the_oldest() {
 #[test]
 fn a_drain_is_overrun() {
     model("lapped_drain", 2, || {
-        let ring = options(0).express(false).local().unwrap();
+        let ring = options(0).inline(false).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let words = |sequence| if sequence < 2 { 0 } else { 3 };

@@ -6,9 +6,9 @@ use quoit::{Attach, Event};
 
 /// One producer, one gated consumer that looks now and then; whatever it finds is right, and in the end it has
 /// found everything. `records` of them more than fit the ring make the producer wait for releases.
-fn gated(name: &'static str, express: bool, before_end: u64, records: u64, words: usize, looks: usize) {
+fn gated(name: &'static str, inline: bool, before_end: u64, records: u64, words: usize, looks: usize) {
     model(name, 3, move || {
-        let ring = options(before_end).express(express).local().unwrap();
+        let ring = options(before_end).inline(inline).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let first = first_sequence(before_end);
@@ -46,8 +46,8 @@ fn gated(name: &'static str, express: bool, before_end: u64, records: u64, words
 }
 
 #[test]
-fn express() {
-    gated("express", true, 0, 2, 1, 2);
+fn inline() {
+    gated("inline", true, 0, 2, 1, 2);
 }
 
 #[test]

@@ -49,10 +49,10 @@ fn drain(consumer: &mut Consumer, oracle: &mut Oracle) {
 }
 
 /// The first producer dies in the second of two sends; a reader looks on all the while.
-fn dies_sending(name: &'static str, attach: &Attach, express: bool, before_end: u64, words: usize) {
+fn dies_sending(name: &'static str, attach: &Attach, inline: bool, before_end: u64, words: usize) {
     let attach = attach.clone();
     for_each_crash(name, move |stores| {
-        let ring = options(before_end).express(express).local().unwrap();
+        let ring = options(before_end).inline(inline).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&attach).unwrap();
         let first = first_sequence(before_end);
@@ -82,7 +82,7 @@ fn dies_sending(name: &'static str, attach: &Attach, express: bool, before_end: 
 
 #[test]
 fn in_an_express_send() {
-    dies_sending("dies_express", &Attach::gated(), true, 0, 1);
+    dies_sending("dies_inline", &Attach::gated(), true, 0, 1);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn across_the_wrap() {
     dies_sending("dies_across_the_wrap", &Attach::gated(), true, 16, 1);
 }
 
-/// It dies with its express copy half written, and its successor writes none: the old one must not come to match.
+/// It dies with its inline copy half written, and its successor writes none: the old one must not come to match.
 #[test]
 fn with_an_express_copy_in_the_making() {
     for_each_crash("dies_express_stale", |stores| {
@@ -155,7 +155,7 @@ fn with_an_express_copy_in_the_making() {
 #[test]
 fn one_after_the_other() {
     for_each_crash("die_one_after_the_other", |stores| {
-        let ring = options(0).express(false).local().unwrap();
+        let ring = options(0).inline(false).local().unwrap();
         let mut finished = true;
         for _ in 0..4 {
             let mut producer = ring.producer().unwrap();
@@ -200,7 +200,7 @@ fn an_end_and_a_successor() {
 #[test]
 fn while_it_laps_a_reader() {
     for_each_crash("dies_lapping", |stores| {
-        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         for sequence in 0..2 {
@@ -231,7 +231,7 @@ fn while_it_laps_a_reader() {
 #[test]
 fn before_a_shorter_record() {
     for_each_crash("dies_before_a_shorter_record", |stores| {
-        let ring = options(0).express(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         for sequence in 0..4 {

@@ -48,7 +48,7 @@ fn a_sleeper_is_woken_across_the_wrap() {
 #[test]
 fn two_sleepers_are_woken() {
     model("wake_two", 2, || {
-        let ring = options(0).slots(2).express(false).wait(WaitMode::Fence).local().unwrap();
+        let ring = options(0).slots(2).inline(false).wait(WaitMode::Fence).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut first = ring.consumer(&Attach::lossy()).unwrap();
         let mut second = ring.consumer(&Attach::lossy()).unwrap();
@@ -243,7 +243,7 @@ fn nobody_looks_for_a_producer_that_is_dead() {
 #[test]
 fn an_eviction_wakes_its_sleeper() {
     model("wake_evicted", 2, || {
-        let ring = options(0).express(false).wait(WaitMode::Fence).local().unwrap();
+        let ring = options(0).inline(false).wait(WaitMode::Fence).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
         let sleeper = loom::thread::spawn(move || {
@@ -259,7 +259,7 @@ fn an_eviction_wakes_its_sleeper() {
 #[test]
 fn asking_for_an_eviction_wakes() {
     model("wake_asked", 2, || {
-        let ring = options(0).express(false).wait(WaitMode::Fence).local().unwrap();
+        let ring = options(0).inline(false).wait(WaitMode::Fence).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let _consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
         producer.send(&payload(0, 3)).unwrap();

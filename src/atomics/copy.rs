@@ -234,7 +234,7 @@ fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
 }
 
 /// Calls `copy` for each number below `count`, in order; `count` is less than 32. Straight code either way: for what an
-/// express copy holds behind one jump, which is the same for records of the same length; beyond that by powers of
+/// inline copy holds behind one jump, which is the same for records of the same length; beyond that by powers of
 /// two, behind five branches.
 #[inline(always)]
 fn unrolled(count: usize, mut copy: impl FnMut(usize)) {

@@ -12,7 +12,7 @@
 /// The ordering of the named site.
 macro_rules! at {
     ($site:ident, $ordering:ident) => {{
-        #[cfg(any(quoit_delays, meddled))]
+        #[cfg(any(quoit_delays, tampered))]
         $crate::atomics::before_access();
         #[cfg(not(any(loom, quoit_tsan)))]
         let ordering = $crate::atomics::Ordering::$ordering;
@@ -41,8 +41,8 @@ pub(crate) mod copy;
 #[cfg(quoit_delays)]
 pub mod delays;
 
-#[cfg(meddled)]
-pub(crate) mod meddle;
+#[cfg(tampered)]
+pub(crate) mod tamper;
 
 pub(crate) use {at, fence_at};
 
@@ -56,8 +56,8 @@ mod imp {
 
     #[cfg(quoit_delays)]
     pub(crate) use crate::atomics::delays::point as before_access;
-    #[cfg(meddled)]
-    pub(crate) use crate::atomics::meddle::before_access;
+    #[cfg(tampered)]
+    pub(crate) use crate::atomics::tamper::before_access;
 
     /// One 8-byte word of the data area. Always accessed whole, always atomically: a length word of one lap
     /// is a payload word of the next, so any other access size would be a mixed-size race.
@@ -156,12 +156,12 @@ mod imp {
     }
 
     /// Somebody else's look at a word, and somebody else's garbage in it.
-    #[cfg(meddled)]
+    #[cfg(tampered)]
     pub(crate) fn peek(word: &AtomicU64) -> u64 {
         word.load(Ordering::Relaxed)
     }
 
-    #[cfg(meddled)]
+    #[cfg(tampered)]
     pub(crate) fn poke(word: &AtomicU64, value: u64) {
         word.store(value, Ordering::Relaxed);
     }

@@ -13,6 +13,30 @@ pub(crate) use fault::Fault;
 pub use receive::RecvError;
 pub use send::SendError;
 
+/// What an object in shared memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A ring of records: [`Producer`](crate::Producer), [`Consumer`](crate::Consumer).
+    Ring,
+    /// A latest value: [`Latest`](crate::sync::Latest).
+    Latest,
+}
+
+impl Kind {
+    #[cfg(not(loom))]
+    pub(crate) const ALL: [Self; 2] = [Self::Ring, Self::Latest];
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ring => "ring",
+            Self::Latest => "latest value",
+        })
+    }
+}
+
 /// Why a ring could not be created, opened, attached to, or asked about.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -99,6 +123,31 @@ pub enum Error {
     NotARing {
         /// Where.
         path: PathBuf,
+    },
+    /// The file is an object of another kind.
+    OtherKind {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        found: Kind,
+        /// What was to be opened.
+        wanted: Kind,
+    },
+    /// The value in the file is of another type, as far as its size and its tag tell.
+    OtherType {
+        /// Where.
+        path: PathBuf,
+        /// Bytes and tag of the value that is there.
+        found: (u64, u64),
+        /// Bytes and tag of the value that was to be opened.
+        wanted: (u64, u64),
+    },
+    /// The value changed so fast that no copy of it was whole.
+    Busy,
+    /// Another process has the one handle that writes the value.
+    WriterAlive {
+        /// The process id that it noted, a hint: 0 if it did not.
+        pid: u32,
     },
     /// The file is shorter than a ring's identity page.
     TooShort {

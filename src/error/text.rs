@@ -72,6 +72,27 @@ impl fmt::Display for Error {
             Self::NotARing { path } => {
                 write!(f, "{}: not a quoit ring; check the path", path.display())
             }
+            Self::OtherKind { path, found, wanted } => {
+                write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
+            }
+            Self::OtherType { path, found, wanted } => write!(
+                f,
+                "{}: the value there has {} bytes and tag {:#x}, and this program's has {} bytes and tag {:#x}; use the \
+                 type that it was made with, or remove it and create it anew",
+                path.display(),
+                found.0,
+                found.1,
+                wanted.0,
+                wanted.1
+            ),
+            Self::Busy => f.write_str(
+                "the value changed all the while it was being read; try again, or make it with more cells",
+            ),
+            Self::WriterAlive { pid } => write!(
+                f,
+                "another handle writes this value, and lives (process {pid}); there is one writer at a time: wait for it \
+                 to end, or open the value for reading"
+            ),
             Self::TooShort { path, bytes } => write!(
                 f,
                 "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
@@ -136,7 +157,7 @@ impl fmt::Display for Error {
                 f,
                 "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
                  overwritten before it releases it, so it cannot be evicted while it lives: end it, or have it attach \
-                 with a deadline or as evictable"
+                 with a budget (gated_for) or as evictable"
             ),
             Self::NoProducer => f.write_str(
                 "the ring has no living producer that could do it; `quoit forget` frees what is kept for a name",
@@ -171,7 +192,7 @@ impl fmt::Display for Error {
             ),
             Self::GatedOnly => f.write_str(
                 "the ring was created for gated consumers only, since its producer writes in place; attach gated \
-                 without a deadline, starting at the newest record",
+                 without a budget, starting at the newest record",
             ),
             Self::Capacity { asked } => {
                 write!(

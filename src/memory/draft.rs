@@ -8,10 +8,10 @@ use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Sta
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use crate::error::{Error, Shortage};
-use crate::layout::Geometry;
 use crate::memory::file::{denied, kind_name, refusal};
 use crate::memory::filesystem;
 use crate::memory::fork::Descriptor;
+use crate::memory::format::Format;
 use crate::memory::room::Wanted;
 
 /// A ring that has all its blocks but no name yet. Gone without a trace when it is dropped.
@@ -23,25 +23,21 @@ pub(crate) struct Draft {
     bytes: u64,
 }
 
-/// Makes a nameless file for `geometry` in the directory of `path`, every block allocated: a full disk is an
-/// error now, not a SIGBUS later. The geometry comes back with the alignment that the file system needs.
-pub(crate) fn draft(
-    path: &Path,
-    geometry: &Geometry,
-    mode: u32,
-) -> Result<(Draft, Descriptor, Geometry), Error> {
-    geometry.check()?;
+/// Makes a nameless file for an object in the directory of `path`, every block allocated: a full disk is an
+/// error now, not a SIGBUS later. The shape comes back with the alignment that the file system needs.
+pub(crate) fn draft<F: Format>(path: &Path, shape: &F, mode: u32) -> Result<(Draft, Descriptor, F), Error> {
+    shape.check()?;
     let name = path.file_name().ok_or(Error::BadOption { what: "the path of a ring ends in a file name" })?;
     let directory = open_directory(path)?;
     let store = filesystem::check(directory.as_fd(), path)?;
-    let mut geometry = geometry.clone();
-    geometry.alignment = geometry.alignment.max(store.alignment());
-    geometry.check()?;
+    let mut shape = shape.clone();
+    shape.align(store.alignment());
+    shape.check()?;
     if let Ok(stat) = retry_on_intr(|| fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
         return Err(taken(path, &stat));
     }
-    let bytes = geometry.file_bytes();
-    let wanted = Wanted { path, geometry: &geometry, store, largest_file: bytes };
+    let bytes = shape.extents().file_bytes();
+    let wanted = Wanted { path, shape: &shape, store, largest_file: bytes };
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = Descriptor::open(|| {
         let made = retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR));
@@ -59,7 +55,7 @@ pub(crate) fn draft(
         .map_err(|errno| refusal(path, "set the mode of the file", errno))?;
     wanted.check(file.as_fd())?;
     allocate(file.as_fd(), bytes, &wanted)?;
-    Ok((Draft { directory, name: name.into(), path: path.into(), bytes }, file, geometry))
+    Ok((Draft { directory, name: name.into(), path: path.into(), bytes }, file, shape))
 }
 
 impl Draft {
@@ -121,7 +117,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 /// Allocates every block of a file of `bytes`, one of those that are `wanted`.
-pub(crate) fn allocate(file: BorrowedFd<'_>, bytes: u64, wanted: &Wanted<'_>) -> Result<(), Error> {
+pub(crate) fn allocate<F: Format>(
+    file: BorrowedFd<'_>,
+    bytes: u64,
+    wanted: &Wanted<'_, F>,
+) -> Result<(), Error> {
     allocate_all(file, bytes).map_err(|errno| {
         let refused = wanted.refused(file, errno);
         refused.unwrap_or_else(|| refusal(wanted.path, "allocate the file", errno))

@@ -8,21 +8,21 @@ use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::error::{Error, Rights};
-use crate::layout::{IDENTITY_BYTES, identity};
 use crate::memory::filesystem;
 use crate::memory::fork::Descriptor;
-use crate::memory::identity::{FileNumber, Identity};
+use crate::memory::format::Format;
+use crate::memory::identity::{FileNumber, IDENTITY_BYTES, Identity, word};
 use crate::memory::lock;
 
-/// How a handle maps a ring.
+/// How a handle maps an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Everything read-write.
-    Producer,
+    Writer,
     /// Head and data read-only, control read-write.
-    Consumer,
+    Participant,
     /// Everything read-only, the descriptor too.
-    Observer,
+    Reader,
 }
 
 /// Whose files will do.
@@ -35,13 +35,17 @@ pub(crate) enum Owners {
 }
 
 /// Opens the ring at `path` and checks everything about it that does not change.
-pub(crate) fn open(path: &Path, access: Access, owners: Owners) -> Result<(Descriptor, Identity), Error> {
+pub(crate) fn open<F: Format>(
+    path: &Path,
+    access: Access,
+    owners: Owners,
+) -> Result<(Descriptor, Identity<F>), Error> {
     let file = Descriptor::open(|| open_file(path, access))?;
     let identity = examine(file.as_fd(), path, owners)?;
     Ok((file, identity))
 }
 
-fn examine(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity, Error> {
+fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity<F>, Error> {
     let stat = stat(file, path)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::RegularFile {
@@ -54,12 +58,12 @@ fn examine(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity
     filesystem::check(file, path)?;
     let bytes = stat.st_size as u64;
     let page = read_identity(file, path, bytes)?;
-    let identity = Identity::decode(&page, path)?;
-    let geometry = &identity.geometry;
-    if !geometry.alignment.is_multiple_of(rustix::param::page_size() as u64) {
+    let identity = Identity::<F>::decode(&page, path)?;
+    let extents = identity.shape.extents();
+    if !extents.alignment.is_multiple_of(rustix::param::page_size() as u64) {
         return Err(Error::Foreign { path: path.into(), what: "page size" });
     }
-    let expected = geometry.file_bytes();
+    let expected = extents.file_bytes();
     if bytes != expected {
         return Err(Error::WrongSize { path: path.into(), bytes, expected });
     }
@@ -96,9 +100,9 @@ fn is_in_use(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
 ///
 /// Of several that do so at once, one removes it: the lock that keeps everybody else off it, participants too, is of
 /// the file, and who has it looks once more whether the path still leads there.
-pub(crate) fn remove_leftover(path: &Path, owners: Owners) -> Result<(), Error> {
-    let file = Descriptor::open(|| open_file(path, Access::Producer))?;
-    match examine(file.as_fd(), path, owners) {
+pub(crate) fn remove_leftover<F: Format>(path: &Path, owners: Owners) -> Result<(), Error> {
+    let file = Descriptor::open(|| open_file(path, Access::Writer))?;
+    match examine::<F>(file.as_fd(), path, owners) {
         Err(Error::EarlierBoot { .. }) => {}
         other => return other.map(drop),
     }
@@ -132,8 +136,8 @@ fn directory_stat(path: &Path) -> Result<Stat, Errno> {
 
 fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
     let (rights, action) = match access {
-        Access::Producer | Access::Consumer => (OFlags::RDWR, "read and write it"),
-        Access::Observer => (OFlags::RDONLY, "read it"),
+        Access::Writer | Access::Participant => (OFlags::RDWR, "read and write it"),
+        Access::Reader => (OFlags::RDONLY, "read it"),
     };
     // Never `O_CREAT`; and `O_NONBLOCK`, lest a FIFO or a device at the path makes this wait.
     let flags = rights | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -177,18 +181,18 @@ fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; I
 
 /// The identity in the records of a sealed ring, and the device and inode of the file that it names as its control
 /// area. No descriptor of memory is left over from before the machine was last started.
-pub(crate) fn sealed_identity(
+pub(crate) fn sealed_identity<F: Format>(
     file: BorrowedFd<'_>,
     path: &Path,
     bytes: u64,
-) -> Result<(Identity, [u64; 2]), Error> {
+) -> Result<(Identity<F>, [u64; 2]), Error> {
     let page = read_identity(file, path, bytes)?;
-    let identity = Identity::decode(&page, path)?;
-    if !identity.geometry.alignment.is_multiple_of(rustix::param::page_size() as u64) {
+    let identity = Identity::<F>::decode(&page, path)?;
+    if !identity.shape.extents().alignment.is_multiple_of(rustix::param::page_size() as u64) {
         return Err(Error::Foreign { path: path.into(), what: "page size" });
     }
     let (words, _) = page.as_chunks::<8>();
-    let control = [0, 1].map(|number| u64::from_le_bytes(words[identity::CONTROL_FILE + number]));
+    let control = [0, 1].map(|number| u64::from_le_bytes(words[word::CONTROL_FILE + number]));
     Ok((identity, control))
 }
 
@@ -220,15 +224,15 @@ fn is_stale(file: BorrowedFd<'_>, path: &Path) -> bool {
 
 /// Whether new openers of `path` would not come to this ring: to another file, to none, or to a file that is this ring no
 /// more, since it was cut short or overwritten.
-pub(crate) fn is_gone(file: BorrowedFd<'_>, path: &Path, identity: &Identity) -> bool {
+pub(crate) fn is_gone<F: Format>(file: BorrowedFd<'_>, path: &Path, identity: &Identity<F>) -> bool {
     let Ok(mine) = fs::fstat(file) else { return true };
-    if mine.st_size as u64 != identity.geometry.file_bytes() || is_stale(file, path) {
+    if mine.st_size as u64 != identity.shape.extents().file_bytes() || is_stale(file, path) {
         return true;
     }
     let mut id = [0; 16];
-    let read = retry_on_intr(|| pread(file, &mut id, 8 * identity::RING_ID as u64));
+    let read = retry_on_intr(|| pread(file, &mut id, 8 * word::ID as u64));
     // What cannot be read is there all the same.
-    read.is_ok_and(|read| read < id.len() || u128::from_le_bytes(id) != identity.ring_id)
+    read.is_ok_and(|read| read < id.len() || u128::from_le_bytes(id) != identity.id)
 }
 
 fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {

@@ -99,15 +99,15 @@ pub(crate) extern "C" fn child() {
 /// one step to any fork.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    _place: Place,
+    _place: Entry,
     file: OwnedFd,
     _last: Last,
 }
 
 #[derive(Debug)]
-struct Place(&'static AtomicI32);
+struct Entry(&'static AtomicI32);
 
-impl Drop for Place {
+impl Drop for Entry {
     fn drop(&mut self) {
         acquire();
         self.0.store(NONE, at!(FORK_LEAVE, Relaxed));
@@ -152,7 +152,7 @@ fn enter(
 ) -> Result<Descriptor, Error> {
     let file = opener()?;
     place.store(file.as_raw_fd(), at!(FORK_ENTER, Relaxed));
-    Ok(Descriptor { _place: Place(place), file, _last: Last })
+    Ok(Descriptor { _place: Entry(place), file, _last: Last })
 }
 
 impl AsFd for Descriptor {

@@ -1,5 +1,4 @@
-//! What a ring says about itself, once, when it is made: encoded, decoded, checked; and the first state of
-//! every other word.
+//! What an object says about itself, once, when it is made: encoded, decoded, checked.
 
 #[cfg(not(loom))]
 use std::os::fd::BorrowedFd;
@@ -11,34 +10,78 @@ use rustix::fs::{AtFlags, StatxFlags};
 #[cfg(not(loom))]
 use rustix::io::Errno;
 
+#[cfg(not(loom))]
 use crate::atomics::{AtomicU64, at};
 #[cfg(not(loom))]
-use crate::error::Error;
-use crate::layout::{Areas, Geometry, STAMP_NONE};
+use crate::error::{Error, Kind};
 #[cfg(not(loom))]
-use crate::layout::{ENDIAN_MARK, IDENTITY_BYTES, MAGIC, MAJOR, MINOR, identity, option};
+use crate::limits::{MAJOR, MINOR};
+use crate::memory::format::Format;
+#[cfg(not(loom))]
+use crate::memory::format::HUGE_PAGE;
 use crate::wait::clock::wall_ns;
-#[cfg(not(loom))]
-use crate::wait::mode::WaitMode;
 
-/// Everything immutable about one ring.
+/// `quoit\r\n` and a byte that no text file starts a line with; as a little-endian word.
+#[cfg(not(loom))]
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"quoit\r\n\x1a");
+/// Reads as this number only on a machine of the same byte order.
+#[cfg(not(loom))]
+pub(crate) const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
+
+/// Bytes of the identity page.
+pub(crate) const IDENTITY_BYTES: usize = 4096;
+/// Words of the identity page. The models have no files, and no use for it.
+pub(crate) const IDENTITY_WORDS: usize = if cfg!(loom) { 1 } else { IDENTITY_BYTES / 8 };
+/// Words of it that are the kind's own.
+#[cfg(not(loom))]
+pub(crate) const SHAPE_WORDS: usize = word::END - word::SHAPE;
+
+/// Word numbers in the identity page. All of it is written once, before anybody else sees the file.
+#[cfg(not(loom))]
+pub(crate) mod word {
+    pub(crate) const MAGIC: usize = 0;
+    /// `major << 32 | minor`.
+    pub(crate) const VERSION: usize = 1;
+    pub(crate) const ENDIAN_MARK: usize = 2;
+    /// CRC-32C of the words from `CHECKED` to `END`, in the low half.
+    pub(crate) const CHECKSUM: usize = 3;
+
+    pub(crate) const CHECKED: usize = 4;
+    /// Eight letters.
+    pub(crate) const KIND: usize = 4;
+    pub(crate) const FILE_BYTES: usize = 5;
+    pub(crate) const ALIGNMENT: usize = 6;
+    pub(crate) const ID: usize = 7;
+    pub(crate) const BOOT_ID: usize = 9;
+    pub(crate) const CREATED_NS: usize = 11;
+    /// Device, inode and time of birth of the file itself.
+    pub(crate) const FILE: usize = 12;
+    /// The kind's own words.
+    pub(crate) const SHAPE: usize = 16;
+    pub(crate) const END: usize = 32;
+
+    /// Of a sealed object, behind the checked words: device and inode of the file with its control area.
+    pub(crate) const CONTROL_FILE: usize = 32;
+}
+
+/// Everything immutable about one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) geometry: Geometry,
-    /// Random: tells a ring from another one at the same path.
-    pub(crate) ring_id: u128,
-    /// The kernel's number for the time since the machine was started; 0: unknown, or a ring on the heap.
+pub(crate) struct Identity<F> {
+    pub(crate) shape: F,
+    /// Random: tells an object from another one at the same path.
+    pub(crate) id: u128,
+    /// The kernel's number for the time since the machine was started; 0: unknown, or an object on the heap.
     pub(crate) boot_id: u128,
     /// Wall-clock time, ns since 1970.
     pub(crate) created_ns: u64,
-    /// The file that it was written into; of a ring on the heap, none.
+    /// The file that it was written into; of an object on the heap, none.
     pub(crate) file: FileNumber,
 }
 
-impl Identity {
-    /// A new ring's.
-    pub(crate) fn new(geometry: Geometry, boot_id: u128, file: FileNumber) -> Self {
-        Self { geometry, ring_id: random(), boot_id, created_ns: wall_ns(), file }
+impl<F: Format> Identity<F> {
+    /// A new object's.
+    pub(crate) fn new(shape: F, boot_id: u128, file: FileNumber) -> Self {
+        Self { shape, id: random(), boot_id, created_ns: wall_ns(), file }
     }
 }
 
@@ -87,68 +130,46 @@ fn random() -> u128 {
     0
 }
 
-fn set(word: &AtomicU64, value: u64) {
-    word.store(value, at!(INIT_WORD, Relaxed));
-}
-
-/// Brings a ring of zeroed memory into its first state. Nobody else can see it yet.
-pub(crate) fn initialise(areas: &Areas<'_>, identity: &Identity) {
-    let Geometry { origin_position, origin_sequence, wait, .. } = identity.geometry;
-    let Areas { head, index, .. } = areas;
-    set(&head.express.published, origin_position);
-    set(&head.express.stamp, STAMP_NONE);
-    set(&head.reserve.reserve, origin_position);
-    set(&head.reserve.odd_began, origin_position);
-    set(&head.reserve.mode, wait.to_bits());
-    for entry in *index {
-        // Odd: no record starts in the segment yet.
-        set(&entry.position, 1);
-    }
-    let first = &index[identity.geometry.segment(origin_position)];
-    set(&first.sequence, origin_sequence);
-    set(&first.time_ns, identity.created_ns);
-    set(&first.position, origin_position);
-    #[cfg(not(loom))]
-    write(areas, identity);
-}
-
 /// Writes the identity words, the magic number last: it says that everything else is there.
 #[cfg(not(loom))]
-fn write(areas: &Areas<'_>, identity: &Identity) {
-    let words = &areas.head.identity;
-    for (number, value) in identity.encode().into_iter().enumerate().skip(1) {
-        set(&words[number], value);
+pub(crate) fn write<F: Format>(words: &[AtomicU64], identity: &Identity<F>) {
+    for (word, value) in words.iter().zip(identity.encode()).skip(1) {
+        word.store(value, at!(INIT_WORD, Relaxed));
     }
-    words[identity::MAGIC].store(MAGIC, at!(INIT_MAGIC, Release));
+    words[word::MAGIC].store(MAGIC, at!(INIT_MAGIC, Release));
+}
+
+/// The word that stands for a kind, in letters.
+#[cfg(not(loom))]
+fn tag(kind: Kind) -> u64 {
+    u64::from_le_bytes(match kind {
+        Kind::Ring => *b"ring    ",
+        Kind::Latest => *b"latest  ",
+    })
 }
 
 #[cfg(not(loom))]
-impl Identity {
+impl<F: Format> Identity<F> {
     /// The words of the identity page.
-    pub(crate) fn encode(&self) -> [u64; identity::END] {
-        let geometry = &self.geometry;
-        let mut words = [0; identity::END];
-        words[identity::MAGIC] = MAGIC;
-        words[identity::VERSION] = u64::from(MAJOR) << 32 | u64::from(MINOR);
-        words[identity::ENDIAN_MARK] = ENDIAN_MARK;
-        words[identity::FILE_BYTES] = geometry.file_bytes();
-        words[identity::ALIGNMENT] = geometry.alignment;
-        words[identity::CAPACITY] = geometry.capacity;
-        words[identity::SEGMENTS] = geometry.segments;
-        words[identity::SLOTS] = u64::from(geometry.slots);
-        words[identity::OPTIONS] = geometry.option_bits();
-        words[identity::HARD_LIMIT_NS] = geometry.hard_limit_ns;
-        words[identity::ORIGIN_POSITION] = geometry.origin_position;
-        words[identity::ORIGIN_SEQUENCE] = geometry.origin_sequence;
-        words[identity::RING_ID] = self.ring_id as u64;
-        words[identity::RING_ID + 1] = (self.ring_id >> 64) as u64;
-        words[identity::BOOT_ID] = self.boot_id as u64;
-        words[identity::BOOT_ID + 1] = (self.boot_id >> 64) as u64;
-        words[identity::CREATED_NS] = self.created_ns;
-        words[identity::FILE] = self.file.device;
-        words[identity::FILE + 1] = self.file.inode;
-        words[identity::FILE + 2] = self.file.born_ns;
-        words[identity::CHECKSUM] = checksum(&words);
+    pub(crate) fn encode(&self) -> [u64; word::END] {
+        let extents = self.shape.extents();
+        let mut words = [0; word::END];
+        words[word::MAGIC] = MAGIC;
+        words[word::VERSION] = u64::from(MAJOR) << 32 | u64::from(MINOR);
+        words[word::ENDIAN_MARK] = ENDIAN_MARK;
+        words[word::KIND] = tag(F::KIND);
+        words[word::FILE_BYTES] = extents.file_bytes();
+        words[word::ALIGNMENT] = extents.alignment;
+        words[word::ID] = self.id as u64;
+        words[word::ID + 1] = (self.id >> 64) as u64;
+        words[word::BOOT_ID] = self.boot_id as u64;
+        words[word::BOOT_ID + 1] = (self.boot_id >> 64) as u64;
+        words[word::CREATED_NS] = self.created_ns;
+        words[word::FILE] = self.file.device;
+        words[word::FILE + 1] = self.file.inode;
+        words[word::FILE + 2] = self.file.born_ns;
+        words[word::SHAPE..].copy_from_slice(&self.shape.encode());
+        words[word::CHECKSUM] = checksum(&words);
         words
     }
 
@@ -156,74 +177,66 @@ impl Identity {
     pub(crate) fn decode(page: &[u8; IDENTITY_BYTES], path: &Path) -> Result<Self, Error> {
         let words = words(page);
         let damaged = |what| Error::Damaged { path: path.into(), what };
-        if words[identity::MAGIC] != MAGIC {
+        if words[word::MAGIC] != MAGIC {
             return Err(Error::NotARing { path: path.into() });
         }
         // Before the version, which on such a machine could not be read.
-        if words[identity::ENDIAN_MARK] == ENDIAN_MARK.swap_bytes() {
+        if words[word::ENDIAN_MARK] == ENDIAN_MARK.swap_bytes() {
             return Err(Error::Foreign { path: path.into(), what: "byte order" });
         }
-        let version = words[identity::VERSION];
+        let version = words[word::VERSION];
         let (major, minor) = ((version >> 32) as u32, version as u32);
         if major != MAJOR || minor > MINOR {
             return Err(Error::Version { path: path.into(), major, minor });
         }
-        if words[identity::ENDIAN_MARK] != ENDIAN_MARK {
+        if words[word::ENDIAN_MARK] != ENDIAN_MARK {
             return Err(damaged("byte order mark"));
         }
-        if words[identity::CHECKSUM] != checksum(&words) {
+        if words[word::CHECKSUM] != checksum(&words) {
             return Err(damaged("checksum"));
         }
-        let options = words[identity::OPTIONS];
-        if options & !option::KNOWN != 0 {
-            return Err(damaged("unknown options"));
+        if words[word::KIND] != tag(F::KIND) {
+            let found = Kind::ALL.into_iter().find(|kind| tag(*kind) == words[word::KIND]);
+            let found = found.ok_or_else(|| damaged("kind of object"))?;
+            return Err(Error::OtherKind { path: path.into(), found, wanted: F::KIND });
         }
-        let wait = WaitMode::from_bits((options & option::WAIT_MASK) >> option::WAIT_SHIFT);
-        let geometry = Geometry {
-            capacity: words[identity::CAPACITY],
-            segments: words[identity::SEGMENTS],
-            slots: u32::try_from(words[identity::SLOTS]).map_err(|_| damaged("number of slots"))?,
-            alignment: words[identity::ALIGNMENT],
-            express: options & option::EXPRESS != 0,
-            gated_only: options & option::GATED_ONLY != 0,
-            wait: wait.ok_or_else(|| damaged("wait mode"))?,
-            hard_limit_ns: words[identity::HARD_LIMIT_NS],
-            sealed: false,
-            origin_position: words[identity::ORIGIN_POSITION],
-            origin_sequence: words[identity::ORIGIN_SEQUENCE],
-        };
-        geometry.check().map_err(|error| match error {
+        let alignment = words[word::ALIGNMENT];
+        if !alignment.is_power_of_two() || !(4096..=HUGE_PAGE).contains(&alignment) {
+            return Err(damaged("the alignment is a power of two from 4 KiB to 2 MiB"));
+        }
+        let shape = std::array::from_fn(|number| words[word::SHAPE + number]);
+        let shape = F::decode(&shape, alignment).map_err(damaged)?;
+        shape.check().map_err(|error| match error {
             Error::BadOption { what } => damaged(what),
             _ => damaged("capacity"),
         })?;
-        if words[identity::FILE_BYTES] != geometry.file_bytes() {
+        if words[word::FILE_BYTES] != shape.extents().file_bytes() {
             return Err(damaged("file size"));
         }
         let pair = |number: usize| u128::from(words[number + 1]) << 64 | u128::from(words[number]);
         Ok(Self {
-            geometry,
-            ring_id: pair(identity::RING_ID),
-            boot_id: pair(identity::BOOT_ID),
-            created_ns: words[identity::CREATED_NS],
+            shape,
+            id: pair(word::ID),
+            boot_id: pair(word::BOOT_ID),
+            created_ns: words[word::CREATED_NS],
             file: FileNumber {
-                device: words[identity::FILE],
-                inode: words[identity::FILE + 1],
-                born_ns: words[identity::FILE + 2],
+                device: words[word::FILE],
+                inode: words[word::FILE + 1],
+                born_ns: words[word::FILE + 2],
             },
         })
     }
 }
 
 #[cfg(not(loom))]
-fn words(page: &[u8; IDENTITY_BYTES]) -> [u64; identity::END] {
+fn words(page: &[u8; IDENTITY_BYTES]) -> [u64; word::END] {
     let (words, _) = page.as_chunks::<8>();
     std::array::from_fn(|number| u64::from_le_bytes(words[number]))
 }
 
 #[cfg(not(loom))]
-fn checksum(words: &[u64; identity::END]) -> u64 {
-    let covered = words[identity::GEOMETRY..]
-        .iter()
-        .fold(0, |crc, word| crc32c::crc32c_append(crc, &word.to_le_bytes()));
+fn checksum(words: &[u64; word::END]) -> u64 {
+    let covered =
+        words[word::CHECKED..].iter().fold(0, |crc, word| crc32c::crc32c_append(crc, &word.to_le_bytes()));
     u64::from(covered)
 }

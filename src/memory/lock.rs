@@ -4,7 +4,7 @@
 //! the file. The kernel drops them when the description goes, however its process ended; they work across PID
 //! and time namespaces and between two handles of one process. On the heap a table stands in for the kernel.
 //!
-//! The byte numbers and the hash are part of the file format.
+//! Which byte stands for what is part of the format of each kind.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -14,52 +14,39 @@ use loom::sync::Mutex;
 #[cfg(not(loom))]
 use std::sync::Mutex;
 
-use crate::layout::NAME_BYTES;
-
 #[cfg(not(loom))]
 pub(crate) use ofd::{
     Attempt, has_participants, is_read_locked, locked_by_other, try_lock, try_lock_all, unlock, unlock_all,
 };
 
-/// What a handle can hold.
+/// One byte that participants lock: its number from the first of them on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lock {
-    /// The right to write the ring.
-    Producer,
-    /// The consumer slot of this number.
-    Slot(u32),
-    /// The consumer name of this hash.
-    Name(u64),
-}
+pub(crate) struct Lock(u64);
 
-/// Byte that the producer locks.
-pub(crate) const PRODUCER_BYTE: u64 = 1 << 62;
-/// Byte that the consumer in slot 0 locks; the other slots follow one by one.
-pub(crate) const FIRST_SLOT_BYTE: u64 = PRODUCER_BYTE + 4096;
-/// Names lock one byte of the `NAME_RANGE` from here on, up to the largest offset there is.
-pub(crate) const FIRST_NAME_BYTE: u64 = PRODUCER_BYTE + NAME_RANGE;
-/// How many bytes names are spread over, a power of two.
-pub(crate) const NAME_RANGE: u64 = 1 << 61;
+/// The first byte that anybody locks. The first 4096 are the writer's, for what only the writer may do.
+const FIRST_BYTE: u64 = 1 << 62;
+const WRITERS: u64 = 4096;
 
 impl Lock {
+    /// The lock of byte `2^62 + number`; below `2^62`.
+    pub(crate) const fn of(number: u64) -> Self {
+        Self(number & (FIRST_BYTE - 1))
+    }
+
+    /// Whether it is of those that only the writer may take.
+    #[cfg(not(loom))]
+    pub(crate) fn is_writers(self) -> bool {
+        self.0 < WRITERS
+    }
+
     /// The byte of the file that stands for it.
+    #[cfg(not(loom))]
     pub(crate) fn byte(self) -> u64 {
-        match self {
-            Self::Producer => PRODUCER_BYTE,
-            Self::Slot(slot) => FIRST_SLOT_BYTE + u64::from(slot),
-            Self::Name(hash) => FIRST_NAME_BYTE + ((hash ^ (hash >> 61)) & (NAME_RANGE - 1)),
-        }
+        FIRST_BYTE + self.0
     }
 }
 
-/// FNV-1a, 64 bits, over a name as it stands in a slot: all its bytes, the zeros it is padded with included.
-pub(crate) fn name_hash(name: &[u8; NAME_BYTES]) -> u64 {
-    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-/// The locks of a ring on the heap. Like the kernel's, they order what holders did: whoever finds a lock free
+/// The locks of an object on the heap. Like the kernel's, they order what holders did: whoever finds a lock free
 /// sees everything its holder wrote before letting go.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -128,7 +115,7 @@ mod ofd {
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
 
-    use super::{Lock, PRODUCER_BYTE};
+    use super::{FIRST_BYTE, Lock};
 
     /// A lock of `bytes` from `start` on; 0 bytes: all the rest of the file.
     fn range(kind: libc::c_int, start: u64, bytes: u64) -> libc::flock {
@@ -172,12 +159,12 @@ mod ofd {
 
     /// Locks everything that participants lock. Nobody can be one meanwhile, and nobody takes this for the lock of one.
     pub(crate) fn try_lock_all(file: BorrowedFd<'_>) -> io::Result<Attempt> {
-        match set(file, &range(libc::F_WRLCK, PRODUCER_BYTE, 0)) {
+        match set(file, &range(libc::F_WRLCK, FIRST_BYTE, 0)) {
             Ok(()) => Ok(Attempt::Locked),
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 // Whoever was in the way may have let go by now: only a read lock that is there says so.
-                let any = in_the_way(file, range(libc::F_WRLCK, PRODUCER_BYTE, 0))?;
-                let writer = in_the_way(file, range(libc::F_RDLCK, PRODUCER_BYTE, 0))?;
+                let any = in_the_way(file, range(libc::F_WRLCK, FIRST_BYTE, 0))?;
+                let writer = in_the_way(file, range(libc::F_RDLCK, FIRST_BYTE, 0))?;
                 let by_readers = libc::c_int::from(any.l_type) == libc::F_RDLCK
                     && libc::c_int::from(writer.l_type) == libc::F_UNLCK;
                 Ok(if by_readers { Attempt::ReadLocked } else { Attempt::Held })
@@ -189,8 +176,8 @@ mod ofd {
     /// Whether any description but this one has a lock of a participant.
     pub(crate) fn has_participants(file: BorrowedFd<'_>) -> io::Result<bool> {
         // One call, since who locks all of it could let go between two. If somebody has, there is no other to be found.
-        let found = in_the_way(file, range(libc::F_RDLCK, PRODUCER_BYTE, 0))?;
-        let is_all = found.l_start as u64 == PRODUCER_BYTE && found.l_len == 0;
+        let found = in_the_way(file, range(libc::F_RDLCK, FIRST_BYTE, 0))?;
+        let is_all = found.l_start as u64 == FIRST_BYTE && found.l_len == 0;
         Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK && !is_all)
     }
 

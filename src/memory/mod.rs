@@ -1,5 +1,9 @@
-//! Shared memory: files, maps, locks, and what a fork must not hand on.
+//! Shared memory: files, maps, locks, and what a fork must not hand on. What an object is for is not known here: its
+//! kind is described by a [`Format`](format::Format).
 
+#[cfg(not(loom))]
+pub(crate) mod arrival;
+pub(crate) mod block;
 #[cfg(not(loom))]
 pub(crate) mod control_group;
 #[cfg(not(loom))]
@@ -10,8 +14,11 @@ pub(crate) mod file;
 pub(crate) mod filesystem;
 #[cfg(not(loom))]
 pub(crate) mod fork;
+pub(crate) mod format;
 pub(crate) mod identity;
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod map;
 #[cfg(not(loom))]
 pub(crate) mod prepare;
 #[cfg(not(loom))]

@@ -3,47 +3,32 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::atomics::{AtomicU64, FutexWord, Word};
 use crate::error::{Error, Fault};
-use crate::layout::{
-    Account, Areas, Control, Counters, Express, Gate, Geometry, Head, IndexEntry, Reserve, Sleepers, Slot,
-    Who,
-};
-use crate::memory::identity::{FileNumber, Identity, initialise};
+use crate::memory::format::Format;
+use crate::memory::identity::{FileNumber, Identity};
 use crate::memory::lock::{Lock, Table};
 
-/// One handle's hold on a ring.
-pub(crate) struct Region {
-    block: Arc<Block>,
+/// One handle's hold on an object.
+pub(crate) struct Region<F: Format> {
+    block: Arc<Block<F>>,
     owner: u64,
-    identity: Identity,
+    identity: Identity<F>,
 }
 
-struct Block {
-    head: Head,
-    index: Vec<IndexEntry>,
-    control: Control,
-    slots: Vec<Slot>,
-    data: Vec<Word>,
+struct Block<F: Format> {
+    objects: F::Objects,
     /// Stands for the kernel's locks, happens-before included.
     locks: Table,
 }
 
-impl Region {
-    pub(crate) fn heap(geometry: Geometry) -> Result<Self, Error> {
-        geometry.check()?;
+impl<F: Format> Region<F> {
+    pub(crate) fn heap(shape: F) -> Result<Self, Error> {
+        shape.check()?;
         #[allow(clippy::arc_with_non_send_sync, reason = "loom's threads take turns on one")]
-        let block = Arc::new(Block {
-            head: head(),
-            index: (0..geometry.segments).map(|_| index_entry()).collect(),
-            control: Control { data: sleepers(), space: sleepers() },
-            slots: (0..geometry.slots).map(|_| slot()).collect(),
-            data: (0..geometry.capacity / 8).map(|_| Word::new()).collect(),
-            locks: Table::new(),
-        });
+        let block = Arc::new(Block { objects: shape.objects(), locks: Table::new() });
         let owner = block.locks.join();
-        let region = Self { block, owner, identity: Identity::new(geometry, 0, FileNumber::default()) };
-        initialise(&region.areas(), &region.identity);
+        let region = Self { block, owner, identity: Identity::new(shape, 0, FileNumber::default()) };
+        F::initialise(&region.identity, region.views());
         Ok(region)
     }
 
@@ -53,13 +38,12 @@ impl Region {
         Ok(Self { block, owner, identity: self.identity.clone() })
     }
 
-    pub(crate) fn areas(&self) -> Areas<'_> {
-        let Block { head, index, control, slots, data, .. } = &*self.block;
-        Areas { geometry: &self.identity.geometry, head, index, control, slots, data }
+    pub(crate) fn views(&self) -> F::Views<'_> {
+        F::views(&self.block.objects)
     }
 
-    pub(crate) fn geometry(&self) -> &Geometry {
-        &self.identity.geometry
+    pub(crate) fn shape(&self) -> &F {
+        &self.identity.shape
     }
 
     pub(crate) fn broken(&self) -> bool {
@@ -70,7 +54,7 @@ impl Region {
         Tripwire
     }
 
-    pub(crate) fn spoilt(&self) -> bool {
+    pub(crate) fn memory_gone(&self) -> bool {
         false
     }
 
@@ -78,7 +62,7 @@ impl Region {
         Fault::Forked
     }
 
-    pub(crate) fn vet<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn or_memory_gone<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result
     }
 
@@ -114,8 +98,8 @@ impl Region {
         false
     }
 
-    pub(crate) fn ring_id(&self) -> u128 {
-        self.identity.ring_id
+    pub(crate) fn id(&self) -> u128 {
+        self.identity.id
     }
 
     pub(crate) fn created_ns(&self) -> u64 {
@@ -128,93 +112,15 @@ impl Region {
     }
 }
 
-impl Drop for Region {
+impl<F: Format> Drop for Region<F> {
     fn drop(&mut self) {
         self.die();
     }
 }
 
-impl fmt::Debug for Region {
+impl<F: Format> fmt::Debug for Region<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Region").field("owner", &self.owner).finish_non_exhaustive()
-    }
-}
-
-fn zero() -> AtomicU64 {
-    AtomicU64::new(0)
-}
-
-fn zeros<const N: usize>() -> [AtomicU64; N] {
-    std::array::from_fn(|_| zero())
-}
-
-fn head() -> Head {
-    Head {
-        identity: zeros(),
-        express: Express {
-            published: zero(),
-            stamp: zero(),
-            header: Word::new(),
-            payload: std::array::from_fn(|_| Word::new()),
-        },
-        reserve: Reserve {
-            reserve: zero(),
-            epoch: zero(),
-            odd_began: zero(),
-            mode: zero(),
-            closed: zero(),
-            pid: zero(),
-            opened_ns: zero(),
-            even_began: zero(),
-        },
-        counters: Counters {
-            full: zero(),
-            stall_ns: zero(),
-            wakes: zero(),
-            evictions: zero(),
-            reclaims: zero(),
-            blocked: zero(),
-            blocked_ns: zero(),
-            blocked_end: zero(),
-        },
-    }
-}
-
-fn index_entry() -> IndexEntry {
-    IndexEntry { position: zero(), sequence: zero(), bytes: zero(), time_ns: zero() }
-}
-
-fn sleepers() -> Sleepers {
-    Sleepers { word: FutexWord::new() }
-}
-
-fn slot() -> Slot {
-    Slot {
-        gate: Gate {
-            state: zero(),
-            cursor: zero(),
-            deadline_ns: zero(),
-            hold_ns: zero(),
-            evict: zero(),
-            held_ns: zero(),
-        },
-        who: Who { name: zeros(), pid: zero(), attached_ns: zero(), left_ns: zero() },
-        accounts: [account(), account()],
-    }
-}
-
-fn account() -> Account {
-    Account {
-        position: zero(),
-        sequence: zero(),
-        bytes: zero(),
-        lost_records: zero(),
-        lost_bytes: zero(),
-        gaps: zero(),
-        largest_gap: zero(),
-        first_lost: zero(),
-        last_lost: zero(),
-        by_cause: zeros(),
     }
 }
 

@@ -11,30 +11,30 @@ use rustix::fs;
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Shortage};
-use crate::layout::Geometry;
 use crate::memory::control_group;
 use crate::memory::file::refusal;
 use crate::memory::filesystem::Store;
+use crate::memory::format::Format;
 
 /// A ring that is to be made.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Wanted<'a, F> {
     /// What errors call it.
     pub(crate) path: &'a Path,
-    pub(crate) geometry: &'a Geometry,
+    pub(crate) shape: &'a F,
     pub(crate) store: Store,
     /// Bytes of the largest of its files.
     pub(crate) largest_file: u64,
 }
 
-impl Wanted<'_> {
+impl<F: Format> Wanted<'_, F> {
     /// Refuses a ring for which there is no room where `file` is.
     pub(crate) fn check(&self, file: BorrowedFd<'_>) -> Result<(), Error> {
         self.check_file_size()?;
         let rooms = self.rooms(file).map_err(|errno| refusal(self.path, "ask for free space", errno))?;
         let least = rooms.into_iter().flatten().min_by_key(|(free, _)| *free);
         match least {
-            Some((free, shortage)) if free < self.geometry.file_bytes() => {
+            Some((free, shortage)) if free < self.shape.extents().file_bytes() => {
                 Err(self.no_space(shortage, Some(free)))
             }
             _ => Ok(()),
@@ -81,17 +81,17 @@ impl Wanted<'_> {
         // The same limit again: others may have taken what was free.
         let rooms = self.rooms(file).unwrap_or_default();
         let of_that = rooms.into_iter().flatten().find(|(_, which)| *which == shortage);
-        let free = of_that.map(|(free, _)| free).filter(|free| *free < self.geometry.file_bytes());
+        let free = of_that.map(|(free, _)| free).filter(|free| *free < self.shape.extents().file_bytes());
         Some(self.no_space(shortage, free))
     }
 
     pub(crate) fn no_space(&self, shortage: Shortage, free: Option<u64>) -> Error {
         Error::NoSpace {
             path: self.path.into(),
-            bytes: self.geometry.file_bytes(),
+            bytes: self.shape.extents().file_bytes(),
             shortage,
             free,
-            largest: free.and_then(|free| self.geometry.largest_within(self.usable(free))),
+            largest: free.and_then(|free| self.shape.largest_within(self.usable(free))),
         }
     }
 

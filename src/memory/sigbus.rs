@@ -1,7 +1,7 @@
 //! The guard against SIGBUS, off unless asked for: which addresses are a ring's.
 //!
 //! Memory of a file can go while it is mapped: somebody cuts the file short, or punches a hole into it that a full
-//! file system cannot fill again. The next touch raises SIGBUS. The handler in `region.rs` looks the address up here.
+//! file system cannot fill again. The next touch raises SIGBUS. The handler in `map.rs` looks the address up here.
 //! If it is in a map of a guarded handle, the whole map is replaced by private zeros and the handle's tripwire is
 //! cut; the interrupted access goes on, and its handle notices before anything that it read or wrote counts.
 
@@ -173,7 +173,7 @@ pub(crate) fn is_on() -> bool {
 /// # Ok::<(), quoit::Error>(())
 /// ```
 pub fn guard_against_truncation() -> Result<(), Error> {
-    crate::memory::region::handle_sigbus()?;
+    crate::memory::map::handle_sigbus()?;
     ON.store(true, at!(BUS_ON, Relaxed));
     Ok(())
 }

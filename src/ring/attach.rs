@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::atomics::{at, fence_at};
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, NAME_BYTES};
+use crate::ring::layout::{Areas, NAME_BYTES};
 use crate::ring::names;
 use crate::ring::protocol::gate::HOLD_FOREVER;
 use crate::ring::protocol::index::{self, Effort, Walk};
@@ -38,7 +38,7 @@ pub enum Start {
 #[derive(Clone, Debug)]
 pub struct Attach {
     pub(crate) gated: bool,
-    pub(crate) deadline_ns: u64,
+    pub(crate) budget_ns: u64,
     evictable: bool,
     pub(crate) start: Start,
     pub(crate) name: Option<String>,
@@ -46,8 +46,8 @@ pub struct Attach {
 }
 
 impl Attach {
-    fn new(gated: bool, deadline_ns: u64) -> Self {
-        Self { gated, deadline_ns, evictable: false, start: Start::Newest, name: None, hold_ns: 0 }
+    fn new(gated: bool, budget_ns: u64) -> Self {
+        Self { gated, budget_ns, evictable: false, start: Start::Newest, name: None, hold_ns: 0 }
     }
 
     /// Never holds the producer back. When it is lapped it is told exactly what it lost and goes on.
@@ -68,20 +68,20 @@ impl Attach {
         Self::new(true, 0)
     }
 
-    /// Gated until it has held the producer up for `patience`, then lossy for the rest of its attachment.
+    /// Gated until it has held the producer up for `budget`, then lossy for the rest of its attachment.
     ///
     /// The time counts in all: while the producer publishes one capacity of records, every time that this consumer
     /// holds it up is added, and with the first hold after that the count starts anew. So whoever takes a whole
-    /// ring of records in less than `patience` keeps its gate however often it is in the way, and letting through
+    /// ring of records in less than `budget` keeps its gate however often it is in the way, and letting through
     /// a record now and then does not help. The producer measures on its own monotonic clock, from a refused claim
     /// to the next successful one; where it did not wait in between, to the last refused one before that, or before this
     /// consumer let something through: what nobody wants to send, nobody holds up.
-    pub fn gated_for(patience: Duration) -> Self {
-        Self::new(true, clock::duration_ns(patience).max(1))
+    pub fn gated_for(budget: Duration) -> Self {
+        Self::new(true, clock::duration_ns(budget).max(1))
     }
 
     /// A gated consumer that may be evicted on request, by [`Producer::evict`](crate::Producer::evict) or
-    /// [`quoit::evict`](crate::ring::evict), also while it is stopped. Consumers that can be overwritten anyway, by a deadline
+    /// [`quoit::evict`](crate::ring::evict), also while it is stopped. Consumers that can be overwritten anyway, by a budget
     /// or the ring's hard limit, may be always; another one reads records where they lie, and is promised that they
     /// stay there. So this makes it copy each record and check it before it is lent. On a ring for gated consumers only
     /// it changes nothing: nobody may be overwritten there.
@@ -92,10 +92,10 @@ impl Attach {
     }
 
     /// How long this consumer may hold the producer up, ns, as it stands in its slot. One that may be evicted has a
-    /// deadline that never passes.
-    pub(crate) fn patience_ns(&self, gated_only: bool) -> u64 {
+    /// budget that is never used up.
+    pub(crate) fn budget_ns(&self, gated_only: bool) -> u64 {
         let evictable = self.gated && self.evictable && !gated_only;
-        if evictable && self.deadline_ns == 0 { u64::MAX } else { self.deadline_ns }
+        if evictable && self.budget_ns == 0 { u64::MAX } else { self.budget_ns }
     }
 
     /// Where to start; with the next record to be published unless set.
@@ -149,7 +149,7 @@ impl Attach {
 /// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt; and how
 /// many capacities it walks in all, since one walk over a large ring takes as long as thousands over a small one. An
 /// honest producer cannot overwrite the way twice in a row of a search that starts at the newest entry.
-const ATTEMPTS: u32 = match (cfg!(loom), cfg!(meddled)) {
+const ATTEMPTS: u32 = match (cfg!(loom), cfg!(tampered)) {
     (true, _) => 20,
     (_, true) => 100,
     _ => 1000,
@@ -212,7 +212,7 @@ pub(crate) fn end_through(
 ) -> Result<Option<Place>, Error> {
     let Some(newest) = index::newest(areas) else { return Ok(None) };
     visit(newest);
-    let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
+    let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].
     // Orders: `published` before the headers on the way to it.
     // Without it: the walk reads what the last lap left there.
@@ -241,9 +241,9 @@ pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Optio
 /// The place where `start` is; `None`: overwritten on the way.
 pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
     // The oldest of all may be gone each time that it is looked for: then a little further on, and further.
-    let stride = areas.geometry.stride();
+    let segment = areas.geometry.segment_bytes();
     let margin =
-        if matches!(start, Start::Last(_)) { (stride << effort.attempts.min(5)) - stride } else { 0 };
+        if matches!(start, Start::Last(_)) { (segment << effort.attempts.min(5)) - segment } else { 0 };
     let Some(oldest) = index::oldest(areas, margin) else { return Ok(None) };
     if start == Start::Oldest {
         return Ok(Some(oldest));
@@ -277,7 +277,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::memory::region::Region;
+    use crate::ring::Region;
     use crate::ring::options::Options;
     use crate::ring::takeover;
 
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(walked(&|effort| find(areas, Start::Newest, effort).unwrap().unwrap()), all);
         let halfway = Start::Sequence(CAPACITY / 16);
         assert_eq!(walked(&|effort| find(areas, halfway, effort).unwrap().unwrap()), all + CAPACITY / 2);
-        let published = areas.head.express.published.load(at!(R8_PUBLISHED, Relaxed));
+        let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
         let from = Place::default();
         assert_eq!(walked(&|effort| walk_to(areas, from, published, effort).unwrap().unwrap()), all);
         assert_eq!(walked(&|effort| takeover::place_at(areas, published, effort).unwrap().unwrap()), all);

@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::atomics::at;
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::inspect::{Hold, hold, limit};
+use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate;
-use crate::ring::protocol::pressure::patience_ns;
+use crate::ring::protocol::stalls::budget_ns;
 
 /// A consumer that holds the producer up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Blocker {
     /// How long it has held the producer up, this time.
     pub since: Duration,
     /// How long it may hold the producer up in a lap.
-    pub deadline: Option<Duration>,
+    pub budget: Option<Duration>,
     /// How long its gate outlives it.
     pub hold: Option<Hold>,
     /// May its gate be taken while it lives? See [`Attach::evictable`](crate::Attach::evictable).
@@ -76,16 +76,16 @@ impl Blocker {
         let slot = areas.slots.get(number as usize)?;
         let read = |word: &crate::atomics::AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         let pid = read(&slot.who.pid) as u32;
-        let patience = patience_ns(areas, slot);
+        let budget = budget_ns(areas, slot);
         Some(Self {
             slot: number,
             name: gate::has_name(areas, slot).then(|| names::text(&gate::name(slot))),
             pid,
-            life: Life::of(region.locked(Lock::Slot(number)), pid),
+            life: Life::of(region.locked(locks::slot(number)), pid),
             since,
-            deadline: patience.and_then(limit),
+            budget: budget.and_then(limit),
             hold: hold(read(&slot.gate.hold_ns)),
-            evictable: patience.is_some() || areas.geometry.sealed,
+            evictable: budget.is_some() || areas.geometry.sealed,
         })
     }
 
@@ -96,8 +96,8 @@ impl Blocker {
             true => format!(", or evict it (`quoit evict RING --slot {slot}`)"),
             false => String::new(),
         };
-        let by_itself = match self.deadline {
-            Some(deadline) => format!("; by itself it is evicted once that makes {deadline:?} in a lap"),
+        let by_itself = match self.budget {
+            Some(budget) => format!("; by itself it is evicted once that makes {budget:?} in a lap"),
             None => String::new(),
         };
         match (self.life, self.hold) {

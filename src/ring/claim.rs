@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::atomics::Word;
 use crate::atomics::copy;
 use crate::error::SendError;
-use crate::ring::producer::{Patience, Producer};
+use crate::ring::producer::{Producer, TimeLimit};
 use crate::ring::protocol::writer::Claimed;
 
 /// Room for one record, to be filled and published. Dropping it publishes nothing and gives the room back.
@@ -104,7 +104,7 @@ impl<'a> Claim<'a> {
     pub fn publish(self) -> u64 {
         let Self { producer, claimed } = self;
         let staged = producer.stage::<false>(claimed);
-        producer.express_claimed(claimed, staged);
+        producer.inline_claimed(claimed, staged);
         // A failure is final, and told by the next call.
         let _ = producer.make_visible::<false>(staged);
         staged.sequence.wrapping_sub(1)
@@ -119,7 +119,7 @@ impl fmt::Debug for Claim<'_> {
 
 /// Records that become visible together. Dropping it publishes none of them.
 ///
-/// A batch spans at most half the ring. Its records get no express copy: batches are for throughput.
+/// A batch spans at most half the ring. Its records get no inline copy: batches are for throughput.
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct Batch<'a> {
     producer: &'a mut Producer,
@@ -139,7 +139,7 @@ impl<'a> Batch<'a> {
     /// [`SendError::Forked`]. What was added before stays.
     #[inline]
     pub fn send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        self.add(payload, Patience::Forever)
+        self.add(payload, TimeLimit::Infinite)
     }
 
     /// As [`send`](Self::send), without waiting.
@@ -149,7 +149,7 @@ impl<'a> Batch<'a> {
     /// As [`send`](Self::send), and [`SendError::Full`] while a gated consumer holds the space.
     #[inline]
     pub fn try_send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        self.add(payload, Patience::None)
+        self.add(payload, TimeLimit::Zero)
     }
 
     /// As [`send`](Self::send), waiting until `deadline` at most.
@@ -158,7 +158,7 @@ impl<'a> Batch<'a> {
     ///
     /// As [`send`](Self::send), and [`SendError::TimedOut`].
     pub fn send_deadline(&mut self, payload: &[u8], deadline: Instant) -> Result<u64, SendError> {
-        self.add(payload, Patience::Until(deadline))
+        self.add(payload, TimeLimit::Until(deadline))
     }
 
     /// Adds a copy of each payload, in order; returns how many. Waits while a gated consumer holds the space. Faster than
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
         &mut self,
         payloads: impl IntoIterator<Item = P>,
     ) -> Result<u64, SendError> {
-        self.add_all(payloads, Patience::Forever)
+        self.add_all(payloads, TimeLimit::Infinite)
     }
 
     /// As [`send_all`](Self::send_all), without waiting.
@@ -186,14 +186,14 @@ impl<'a> Batch<'a> {
         &mut self,
         payloads: impl IntoIterator<Item = P>,
     ) -> Result<u64, SendError> {
-        self.add_all(payloads, Patience::None)
+        self.add_all(payloads, TimeLimit::Zero)
     }
 
     #[inline(always)]
     fn add_all<P: AsRef<[u8]>>(
         &mut self,
         payloads: impl IntoIterator<Item = P>,
-        patience: Patience,
+        time_limit: TimeLimit,
     ) -> Result<u64, SendError> {
         let before = self.records;
         let mut payloads = payloads.into_iter();
@@ -201,30 +201,30 @@ impl<'a> Batch<'a> {
             let (staged, rest) = self.producer.stage_run(&mut payloads);
             self.records += staged;
             let Some(payload) = rest else { return Ok(self.records - before) };
-            self.add_checked(payload.as_ref(), patience)?;
+            self.add_slow(payload.as_ref(), time_limit)?;
         }
     }
 
     #[inline(always)]
-    fn add(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
-        match self.producer.claim_near(payload.len()) {
+    fn add(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        match self.producer.claim_fast(payload.len()) {
             Some(claimed) => Ok(self.append::<true>(claimed, payload)),
-            None => self.add_checked(payload, patience),
+            None => self.add_slow(payload, time_limit),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn add_checked(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
-        let claimed = self.producer.obtain(payload.len(), patience)?;
+    fn add_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        let claimed = self.producer.obtain(payload.len(), time_limit)?;
         Ok(self.append::<false>(claimed, payload))
     }
 
     #[inline(always)]
-    fn append<const NEAR: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> u64 {
+    fn append<const FAST: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> u64 {
         copy::write(claimed.words(self.producer.areas()), payload);
         self.records += 1;
-        self.producer.stage::<NEAR>(claimed).sequence.wrapping_sub(1)
+        self.producer.stage::<FAST>(claimed).sequence.wrapping_sub(1)
     }
 
     /// Claims room for a record of `len` payload bytes within the batch.
@@ -233,7 +233,7 @@ impl<'a> Batch<'a> {
     ///
     /// As [`send`](Self::send).
     pub fn claim(&mut self, len: usize) -> Result<BatchClaim<'_>, SendError> {
-        self.claim_with(len, Patience::Forever)
+        self.claim_with(len, TimeLimit::Infinite)
     }
 
     /// As [`claim`](Self::claim), without waiting.
@@ -242,11 +242,11 @@ impl<'a> Batch<'a> {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn try_claim(&mut self, len: usize) -> Result<BatchClaim<'_>, SendError> {
-        self.claim_with(len, Patience::None)
+        self.claim_with(len, TimeLimit::Zero)
     }
 
-    fn claim_with(&mut self, len: usize, patience: Patience) -> Result<BatchClaim<'_>, SendError> {
-        let claimed = self.producer.obtain(len, patience)?;
+    fn claim_with(&mut self, len: usize, time_limit: TimeLimit) -> Result<BatchClaim<'_>, SendError> {
+        let claimed = self.producer.obtain(len, time_limit)?;
         Ok(BatchClaim { claim: Claim::new(self.producer, claimed), records: &mut self.records })
     }
 

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use crate::atomics::at;
 use crate::error::{Error, RecvError};
-use crate::layout::Areas;
-use crate::memory::lock::{Lock, name_hash};
+#[cfg(not(loom))]
+use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
-#[cfg(not(loom))]
-use crate::ring::arrival;
+use crate::ring::Region;
 use crate::ring::attach::{self, Attach, Start, until_found};
+use crate::ring::layout::Areas;
+use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
-use crate::ring::protocol::gate::{self, Seat, Terms};
+use crate::ring::protocol::gate::{self, Policy, Seat};
 use crate::ring::protocol::index;
-use crate::ring::protocol::reader::{Guard, Reader};
+use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{Event, LossAccount, LossCause, Record, Resumed, Status};
 use crate::ring::protocol::{Place, after};
 use crate::ring::receive::Receiver;
@@ -51,7 +51,7 @@ impl Consumer {
     /// name and a gate.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
-        Self::attach(Region::open(path.as_ref(), Access::Consumer)?, attach)
+        Self::attach(Region::open(path.as_ref(), Access::Participant)?, attach)
     }
 
     /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it. A
@@ -77,8 +77,8 @@ impl Consumer {
                 what: "a sealed ring has no names: what it would keep under one, every consumer can write",
             });
         }
-        let deadline_ns = attach.patience_ns(region.geometry().gated_only);
-        let limited = deadline_ns > 0 || region.geometry().hard_limit_ns > 0;
+        let budget_ns = attach.budget_ns(region.geometry().gated_only);
+        let limited = budget_ns > 0 || region.geometry().hard_limit_ns > 0;
         // On a sealed ring every consumer can write this one's cursor, and so have it overwritten.
         let overwritten = !attach.gated || limited || region.is_sealed();
         if region.geometry().gated_only && overwritten {
@@ -86,21 +86,21 @@ impl Consumer {
         }
         let hash = attach.name.as_ref().map(|_| name_hash(&name));
         if let Some(hash) = hash
-            && !region.lock(Lock::Name(hash))?
+            && !region.lock(locks::name(hash))?
         {
-            return Err(region.refusal(Lock::Name(hash), "the name", names::in_use(&name)));
+            return Err(region.refusal(locks::name(hash), "the name", names::in_use(&name)));
         }
-        let terms = Terms {
+        let policy = Policy {
             gated: attach.gated,
-            deadline_ns,
+            budget_ns,
             hold_ns: attach.hold_ns,
             name,
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
-        let Seated { seat, resumes, place, opened } = region.vet(sit(&region, &terms, attach))?;
+        let Seated { seat, resumes, place, opened } = region.or_memory_gone(sit(&region, &policy, attach))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-        let mut reader = Reader::new(place, Guard::Always, epoch);
+        let mut reader = Reader::new(place, Overwritable::Always, epoch);
         if resumes {
             reader.recall_change(region.areas());
         }
@@ -115,7 +115,7 @@ impl Consumer {
                     Some(held) => Ok(receiver.resume_behind(held)),
                     None => receiver.resume(opened.published, overwritten),
                 };
-                let lost = receiver.region().vet(lost)?;
+                let lost = receiver.region().or_memory_gone(lost)?;
                 Some(Resumed { sequence: receiver.next_sequence(), lost })
             }
             false => None,
@@ -336,22 +336,22 @@ struct Opened {
     held: Option<Place>,
 }
 
-fn sit(region: &Region, terms: &Terms, attach: &Attach) -> Result<Seated, Error> {
+fn sit(region: &Region, policy: &Policy, attach: &Attach) -> Result<Seated, Error> {
     let areas = region.areas();
-    let (mut seat, saved) = sit_down(region, terms)?;
+    let (mut seat, saved) = sit_down(region, policy)?;
     let placed = match saved {
         Some(place) => resume_at(areas, &seat, attach, place),
         None => start_at(areas, &mut seat, attach),
     };
     let (place, opened) = placed.inspect_err(|_| match saved {
         // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
-        Some(_) => seat.leave(areas, terms.now_ns),
+        Some(_) => seat.leave(areas, policy.now_ns),
         None => {
             gate::forget(&areas.slots[seat.number as usize]);
             doorbell::notify(&areas.control.space.word, WaitMode::Fence);
         }
     })?;
-    seat.say_attached(areas, terms);
+    seat.say_attached(areas, policy);
     Ok(Seated { seat, resumes: saved.is_some(), place, opened })
 }
 
@@ -407,28 +407,28 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one.
-fn sit_down(region: &Region, terms: &Terms) -> Result<(Seat, Option<Place>), Error> {
+fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>), Error> {
     let areas = region.areas();
     // The name's lock keeps everybody else from its slot but guests, who let it be, and `forget_slot` and
     // `forget_away`, which need that lock too.
-    if terms.is_named()
-        && let Some(number) = names::lock_kept(region, &terms.name, || names::find(areas, &terms.name))?
+    if policy.is_named()
+        && let Some(number) = names::lock_kept(region, &policy.name, || names::find(areas, &policy.name))?
     {
-        return Ok(Seat::resume(areas, number, terms));
+        return Ok(Seat::resume(areas, number, policy));
     }
     for (number, slot) in (0..).zip(areas.slots) {
-        if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
+        if gate::is_vacant(areas, slot) && region.lock(locks::slot(number))? {
             if gate::is_vacant(areas, slot) {
-                return Ok((Seat::take(areas, number, terms), None));
+                return Ok((Seat::take(areas, number, policy), None));
             }
-            region.unlock(Lock::Slot(number));
+            region.unlock(locks::slot(number));
         }
     }
-    let saved = if region.is_sealed() { 0 } else { names::count_away(region, terms.now_ns)? };
+    let saved = if region.is_sealed() { 0 } else { names::count_away(region, policy.now_ns)? };
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
     // A slot that could be had but for a read lock.
     let is_kept_away =
-        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
+        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(locks::slot(number));
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
 }
@@ -440,9 +440,9 @@ impl Drop for Consumer {
         }
         let slot = self.slot();
         self.receiver.leave();
-        self.receiver.region().unlock(Lock::Slot(slot));
+        self.receiver.region().unlock(locks::slot(slot));
         if let Some(hash) = self.name {
-            self.receiver.region().unlock(Lock::Name(hash));
+            self.receiver.region().unlock(locks::name(hash));
         }
     }
 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use crate::atomics::{AtomicU64, at};
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, Slot, SlotState};
-use crate::memory::lock::Lock;
+use crate::memory::format::Format;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::{self, until_found};
 use crate::ring::blocker::Blocker;
+use crate::ring::layout::{Areas, Slot, SlotState};
+use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, HOLD_FOREVER};
 use crate::ring::protocol::index;
-use crate::ring::protocol::pressure::patience_ns;
 use crate::ring::protocol::record::LossAccount;
+use crate::ring::protocol::stalls::budget_ns;
 use crate::ring::protocol::{Place, after, floor};
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
@@ -46,8 +47,8 @@ pub struct Snapshot {
     pub ring_id: u128,
     /// When it was created, wall clock, ns since 1970.
     pub created_ns: u64,
-    /// Do single sends keep an express copy?
-    pub express: bool,
+    /// Do single sends keep an inline copy?
+    pub inline: bool,
     /// Does it refuse consumers that can be overwritten?
     pub gated_only: bool,
     /// The longest any consumer may hold the producer up.
@@ -89,7 +90,7 @@ pub struct Snapshot {
     pub stall: Duration,
     /// Publishes that had to wake somebody.
     pub wakes: u64,
-    /// Gates taken from consumers over their deadline.
+    /// Gates taken from consumers over their budget.
     pub evictions: u64,
     /// Gates taken from dead consumers.
     pub reclaims: u64,
@@ -117,7 +118,7 @@ pub struct ConsumerInfo {
     /// When it attached, wall clock, ns since 1970; 0: it is still on its way in.
     pub attached_ns: u64,
     /// How long it may hold the producer up in a lap; `None`: for ever.
-    pub deadline: Option<Duration>,
+    pub budget: Option<Duration>,
     /// May its gate be taken while it lives? Only where it can be overwritten: see
     /// [`Attach::evictable`](crate::Attach::evictable).
     pub evictable: bool,
@@ -173,7 +174,7 @@ impl Inspector {
     /// Whatever keeps the file from being opened as a ring.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self::attach(Region::open(path.as_ref(), Access::Observer)?))
+        Ok(Self::attach(Region::open(path.as_ref(), Access::Reader)?))
     }
 
     pub(crate) fn attach(region: Region) -> Self {
@@ -197,7 +198,7 @@ impl Inspector {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        self.region.vet(self.read())
+        self.region.or_memory_gone(self.read())
     }
 
     fn read(&self) -> Result<Snapshot, Error> {
@@ -209,21 +210,21 @@ impl Inspector {
             Err((reached, corruption)) => (reached.unwrap_or(origin), Some(corruption)),
         };
         let oldest = until_found(geometry.capacity, |_| Ok(index::oldest(areas, 0))).unwrap_or(newest);
-        let shown = areas.head.express.published.load(at!(C_INSPECT, Relaxed));
+        let shown = areas.head.inline.published.load(at!(C_INSPECT, Relaxed));
         let published = if corruption.is_some() { shown } else { newest.position };
-        let producer_alive = self.region.locked(Lock::Producer);
+        let producer_alive = self.region.locked(locks::PRODUCER);
         let reserve = &areas.head.reserve;
         let counters = &areas.head.counters;
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         Ok(Snapshot {
             capacity: geometry.capacity,
-            file_bytes: geometry.file_bytes(),
+            file_bytes: geometry.extents().file_bytes(),
             alignment: geometry.alignment,
             slots: geometry.slots,
             segments: geometry.segments,
-            ring_id: self.region.ring_id(),
+            ring_id: self.region.id(),
             created_ns: self.region.created_ns(),
-            express: geometry.express,
+            inline: geometry.inline,
             gated_only: geometry.gated_only,
             hard_limit: limit(geometry.hard_limit_ns),
             wait: geometry.wait,
@@ -267,7 +268,7 @@ impl Inspector {
     }
 
     fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: Place) -> Option<ConsumerInfo> {
-        let alive = self.region.locked(Lock::Slot(number));
+        let alive = self.region.locked(locks::slot(number));
         let state = match gate::state(slot) {
             Some(SlotState::Free) => return None,
             Some(SlotState::Attaching) => ConsumerState::Attaching,
@@ -288,7 +289,7 @@ impl Inspector {
         }
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         let hold = hold(read(&slot.gate.hold_ns));
-        let patience = patience_ns(areas, slot);
+        let budget = budget_ns(areas, slot);
         // A busy consumer may store its cursor again and again while it is read; a few tries are enough.
         let (place, lost) =
             (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
@@ -303,8 +304,8 @@ impl Inspector {
             alive,
             pid: read(&slot.who.pid) as u32,
             attached_ns: read(&slot.who.attached_ns),
-            deadline: patience.and_then(limit),
-            evictable: patience.is_some() || areas.geometry.sealed,
+            budget: budget.and_then(limit),
+            evictable: budget.is_some() || areas.geometry.sealed,
             hold,
             hold_left: match hold {
                 Some(Hold::For(time)) if named && !alive && state == ConsumerState::Gated => {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::layout::{Geometry, HUGE_PAGE};
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
+use crate::memory::format::{Format, HUGE_PAGE};
 #[cfg(not(loom))]
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::Geometry;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 
@@ -27,7 +28,7 @@ use crate::wait::mode::WaitMode;
 pub struct Options {
     capacity: u64,
     slots: u32,
-    express: bool,
+    inline: bool,
     wait: WaitMode,
     hard_limit: Option<Duration>,
     gated_only: bool,
@@ -43,7 +44,7 @@ impl Default for Options {
         Self {
             capacity: 16 << 20,
             slots: 32,
-            express: true,
+            inline: true,
             wait: WaitMode::default(),
             hard_limit: None,
             gated_only: false,
@@ -57,7 +58,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// 16 MiB, 32 slots, express copies, `membarrier`, no limit, mode 0600.
+    /// 16 MiB, 32 slots, inline copies, `membarrier`, no limit, mode 0600.
     pub fn new() -> Self {
         Self::default()
     }
@@ -77,8 +78,8 @@ impl Options {
     /// Whether a record that is sent singly and fits 104 bytes is also copied beside the cursor. Readers that
     /// keep up then get it with one cache miss in place of two. On unless set; a producer leaves the copies out by
     /// itself while it sends more than ten million records a second.
-    pub fn express(self, on: bool) -> Self {
-        Self { express: on, ..self }
+    pub fn inline(self, on: bool) -> Self {
+        Self { inline: on, ..self }
     }
 
     /// How consumers and the producer sleep; [`WaitMode::Membarrier`] unless set.
@@ -180,7 +181,7 @@ impl Options {
             segments: Geometry::segments_for(self.capacity),
             slots: self.slots,
             alignment: if self.huge_pages { HUGE_PAGE } else { page_bytes() },
-            express: self.express,
+            inline: self.inline,
             gated_only: self.gated_only,
             wait: self.wait,
             hard_limit_ns: self.hard_limit.map_or(0, duration_ns),

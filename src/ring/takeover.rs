@@ -3,10 +3,10 @@
 
 use crate::atomics::at;
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, STAMP_NONE};
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::{Areas, STAMP_NONE};
+use crate::ring::locks;
 use crate::ring::protocol::Place;
 use crate::ring::protocol::index::{self, Effort, Walk};
 use crate::ring::protocol::writer::Writer;
@@ -26,13 +26,13 @@ pub(crate) struct Succession {
 /// Takes the producer's lock, and the stream where it stands.
 pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let areas = region.areas();
-    if !region.lock(Lock::Producer)? {
+    if !region.lock(locks::PRODUCER)? {
         let pid = areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32;
-        return Err(region.refusal(Lock::Producer, "the producer's place", Error::ProducerAlive { pid }));
+        return Err(region.refusal(locks::PRODUCER, "the producer's place", Error::ProducerAlive { pid }));
     }
     let published = check_cursors(areas)?;
-    // The dead producer may have been writing the express copy; its stamp must not come to match.
-    areas.head.express.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
+    // The dead producer may have been writing the inline copy; its stamp must not come to match.
+    areas.head.inline.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
     let place = recover(areas, published)?;
     let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
     let mode = negotiate(region.geometry().wait);
@@ -43,7 +43,7 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
 
 /// `published`, if it and `reserve` can be an honest producer's.
 fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
-    let published = areas.head.express.published.load(at!(T_PUBLISHED, Relaxed));
+    let published = areas.head.inline.published.load(at!(T_PUBLISHED, Relaxed));
     let reserve = areas.head.reserve.reserve.load(at!(T_RESERVE, Relaxed));
     let corrupt = |what| Err(Corruption { position: published, what }.into());
     if !published.is_multiple_of(8) {
@@ -66,7 +66,7 @@ pub(crate) fn place_at(
     published: u64,
     effort: &mut Effort,
 ) -> Result<Option<Place>, Error> {
-    let shift = areas.geometry.stride().trailing_zeros();
+    let shift = areas.geometry.segment_bytes().trailing_zeros();
     let Some(newest) = index::newest(areas) else { return Ok(None) };
     let mut indexed = newest.position >> shift;
     let mut missing = Vec::new();

@@ -16,12 +16,12 @@ pub const FILE: u64 = 144;
 
 /// In the head: the words that the producer writes.
 pub const PUBLISHED: u64 = 4096;
-/// Of the express copy.
+/// Of the inline copy.
 pub const STAMP: u64 = 4104;
 /// The header of the record that is copied there.
-pub const EXPRESS_HEADER: u64 = 4112;
+pub const INLINE_HEADER: u64 = 4112;
 /// Its payload.
-pub const EXPRESS_PAYLOAD: u64 = 4120;
+pub const INLINE_PAYLOAD: u64 = 4120;
 /// How far the producer may be writing.
 pub const RESERVE: u64 = 4224;
 /// Which producer it is.
@@ -55,7 +55,7 @@ pub const STATE: u64 = 0;
 /// How far its consumer has released.
 pub const CURSOR: u64 = 8;
 /// How long it may hold the producer up.
-pub const DEADLINE: u64 = 16;
+pub const BUDGET: u64 = 16;
 /// How long its gate stays shut without it.
 pub const HOLD: u64 = 24;
 /// The gate that somebody wants taken.

@@ -210,7 +210,7 @@ fn batches_and_single_sends_mix(setup: Setup) {
     let mut producer = ring.producer();
     let mut consumer = ring.consumer(&Attach::lossy());
     for round in 0..200 {
-        // The express copy of the single one must not stand in for the last of the batch, which is as long.
+        // The inline copy of the single one must not stand in for the last of the batch, which is as long.
         sent.send(&mut producer, 24);
         if round % 2 == 0 {
             oracle.take(&sent, &mut consumer, 1);

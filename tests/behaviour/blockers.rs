@@ -5,7 +5,7 @@ use std::time::Duration;
 use quoit::{Attach, Blocker, Hold, Life, SendError};
 
 use crate::common::{Ring, until};
-use crate::{Setup, while_it_waits};
+use crate::{Scene, Setup, while_it_waits};
 
 crate::behaviours! {
     the_one_furthest_back_is_told,
@@ -21,9 +21,7 @@ fn shown(ring: &Ring) -> Option<u32> {
 }
 
 fn the_one_furthest_back_is_told(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let _lossy = ring.consumer(&Attach::lossy());
     let mut first = ring.consumer(&Attach::gated());
     let mut second = ring.consumer(&Attach::gated());
@@ -48,9 +46,7 @@ fn the_one_furthest_back_is_told(setup: Setup) {
 
 fn who_is_in_the_way_is_told_with_all_there_is(setup: Setup) {
     let deadline = Duration::from_secs(1000);
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let consumer = ring.consumer(&Attach::gated_for(deadline).name("au'dit\n").hold_forever());
     sent.fill(&mut producer, 56);
     std::thread::sleep(Duration::from_millis(5));
@@ -69,7 +65,7 @@ fn who_is_in_the_way_is_told_with_all_there_is(setup: Setup) {
     };
     let by = both(&producer);
     assert_eq!((by.slot, by.name.as_deref(), by.pid), (0, Some("au'dit\n"), std::process::id()));
-    assert_eq!((by.life, by.deadline, by.hold), (Life::Alive, Some(deadline), Some(Hold::Forever)));
+    assert_eq!((by.life, by.budget, by.hold), (Life::Alive, Some(deadline), Some(Hold::Forever)));
     assert!(by.evictable);
     // Nothing of what is written there reaches a terminal as it is.
     assert_eq!(by.to_string(), format!("slot 0 'au\\'dit\\n' (process {}, alive)", std::process::id()));
@@ -78,9 +74,7 @@ fn who_is_in_the_way_is_told_with_all_there_is(setup: Setup) {
 }
 
 fn nobody_is_told_once_it_is_out_of_the_way(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for _ in 0..3 {
         sent.fill(&mut producer, 56);
@@ -107,9 +101,7 @@ fn nobody_is_told_once_it_is_out_of_the_way(setup: Setup) {
 
 fn a_waiting_producer_shows_whom_it_waits_for(setup: Setup) {
     for spins in [0, 500] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         producer.set_spins(spins);
         let consumer = ring.consumer(&Attach::gated());
         sent.fill(&mut producer, 56);
@@ -125,9 +117,7 @@ fn a_waiting_producer_shows_whom_it_waits_for(setup: Setup) {
 }
 
 fn a_blocker_is_the_living_producers(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let _consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     assert_eq!(shown(&ring), Some(0));

@@ -310,7 +310,7 @@ fn nothing_is_lost_without_a_lap(setup: Setup) {
     let mut consumer = ring.consumer(&Attach::lossy());
     let mut observer = ring.observer(Start::Newest);
     for round in 0..200 {
-        // Up to half a ring at a time: with padding, and rounded up to strides, that is less than one lap.
+        // Up to half a ring at a time: with padding, and rounded up to segments, that is less than one lap.
         let mut left = 1900;
         let mut len = round;
         while left > len + 16 {

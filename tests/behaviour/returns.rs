@@ -180,7 +180,7 @@ fn what_is_shown_of_a_lag_is_right(setup: Setup) {
     let info = ring.named("n").unwrap();
     assert_eq!((info.lag_records, info.lag_bytes, info.lost_already), (9, 9 * 64, 0));
     assert_eq!((info.next_sequence, info.alive), (setup.first.wrapping_add(1), true));
-    assert_eq!((info.deadline, info.hold, info.pid), (None, None, std::process::id()));
+    assert_eq!((info.budget, info.hold, info.pid), (None, None, std::process::id()));
     drop(consumer);
     for (records, lag) in [(20, 29), (300, 329)] {
         sent.send_many(&mut producer, vec![56; records]);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Producer, SendError};
 
-use crate::Setup;
 use crate::common::{PATIENCE, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     every_form_keeps_its_deadline,
@@ -34,9 +34,7 @@ fn every_form_keeps_its_deadline(setup: Setup) {
         |producer, deadline| producer.claim_deadline(8, deadline).map(drop),
         |producer, deadline| producer.batch().send_deadline(&[1; 8], deadline).map(drop),
     ];
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let _consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     for (spins, form) in [0, 500].into_iter().flat_map(|spins| forms.map(|form| (spins, form))) {
@@ -93,9 +91,7 @@ fn a_deadline_outlasts_padding(setup: Setup) {
 fn a_deadline_rests_while_nobody_sends(setup: Setup) {
     let deadline = Duration::from_millis(40);
     for refused_before in [false, true] {
-        let ring = setup.ring();
-        let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
         let mut slow = ring.consumer(&Attach::gated_for(deadline));
         slow.keep(true);
         sent.send_many(&mut producer, [56; 64]);

@@ -12,7 +12,7 @@ crate::behaviours! {
     every_length_arrives,
     one_byte_too_many_is_refused,
     the_largest_record_fits_at_every_offset,
-    express_makes_no_difference,
+    inline_makes_no_difference,
     claims_are_filled_piece_by_piece,
     a_claim_takes_no_write_past_its_end,
     a_dropped_claim_leaves_no_trace,
@@ -134,10 +134,10 @@ fn the_largest_record_fits_at_every_offset(setup: Setup) {
     assert_eq!(lossy.lost(), 0);
 }
 
-fn express_makes_no_difference(setup: Setup) {
-    for express in [true, false] {
-        let ring = setup.backing.ring(&setup.options().express(express));
-        assert_eq!(ring.snapshot().express, express);
+fn inline_makes_no_difference(setup: Setup) {
+    for inline in [true, false] {
+        let ring = setup.backing.ring(&setup.options().inline(inline));
+        assert_eq!(ring.snapshot().inline, inline);
         let mut sent = setup.sent();
         let (mut close, mut lagging) = (setup.oracle(), setup.oracle());
         let mut producer = ring.producer();
@@ -306,7 +306,7 @@ fn the_producer_tells_about_itself(setup: Setup) {
     assert_eq!(now.mode, producer.wait_mode());
     assert_eq!(now.producer_pid, std::process::id());
     assert!(now.producer_alive && !now.closed);
-    assert!(now.reserve.wrapping_sub(now.published) <= 64, "reserve is ahead by a stride at most");
+    assert!(now.reserve.wrapping_sub(now.published) <= 64, "reserve is ahead by a segment at most");
     drop(producer);
     let after = ring.snapshot();
     assert!(!after.producer_alive && after.closed);

@@ -335,7 +335,7 @@ fn the_end_is_over_when_the_next_producer_comes(setup: Setup) {
     }
 }
 
-/// It died with an express copy half made. Its successor makes none of a record of the same length.
+/// It died with an inline copy half made. Its successor makes none of a record of the same length.
 fn a_dead_producers_copy_is_not_taken(setup: Setup) {
     use std::os::unix::fs::FileExt;
 
@@ -349,10 +349,10 @@ fn a_dead_producers_copy_is_not_taken(setup: Setup) {
         let file = std::fs::File::options().write(true).open(ring.path().unwrap()).unwrap();
         let end = published.wrapping_add(8 + len as u64);
         let header = len as u64 | sent.next() << 32;
-        for (at, value) in [(offsets::STAMP, end), (offsets::EXPRESS_HEADER, header)] {
+        for (at, value) in [(offsets::STAMP, end), (offsets::INLINE_HEADER, header)] {
             file.write_all_at(&value.to_le_bytes(), at).unwrap();
         }
-        file.write_all_at(&vec![0xdd; len], offsets::EXPRESS_PAYLOAD).unwrap();
+        file.write_all_at(&vec![0xdd; len], offsets::INLINE_PAYLOAD).unwrap();
         let mut producer = ring.producer();
         let mut observer = ring.observer(Start::Newest);
         let mut batch = producer.batch();

@@ -91,9 +91,9 @@ fn batches_stream_to_sleepers(setup: Setup) {
 }
 
 fn a_fast_producer_meets_slow_readers(setup: Setup) {
-    // Single sends without a pause: readers are lapped all the time, with the express copy and without.
-    for express in [true, false] {
-        let ring = setup.backing.ring(&setup.options().express(express));
+    // Single sends without a pause: readers are lapped all the time, with the inline copy and without.
+    for inline in [true, false] {
+        let ring = setup.backing.ring(&setup.options().inline(inline));
         let mut sent = setup.sent();
         sent.lens = (0..20_000).map(|n| [8, 24, 104, 105, 300][n % 5]).collect();
         let sent = &sent;

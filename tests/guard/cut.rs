@@ -310,7 +310,7 @@ fn the_guard_makes_the_difference() {
             for guard in [true, false] {
                 let ring = stage.file("ring");
                 let mut producer = Producer::create(&ring, &options()).expect("create");
-                // Too long for an express copy, too short for an index entry behind it: whoever looks has to look there.
+                // Too long for an inline copy, too short for an index entry behind it: whoever looks has to look there.
                 producer.send(&[1; 200]).expect("send");
                 drop(producer);
                 let part = Part::new("touch").on(&ring).with("guard", guard).with("role", role);

@@ -60,7 +60,7 @@ pub(crate) fn hollow(part: &Part) {
     mount(Some("quoit"), &directory, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).expect("mount");
     let ring = directory.join("ring");
     let mut producer = Producer::create(&ring, &Options::new().capacity(1 << 16).slots(4)).expect("create");
-    // Too long for an express copy, too short for an index entry behind it: whoever looks has to look there.
+    // Too long for an inline copy, too short for an index entry behind it: whoever looks has to look there.
     producer.send(&[1; 200]).expect("send");
     let mut consumer = Consumer::open(&ring, &Attach::gated().start(Start::Oldest)).expect("attach");
     let mut observer = Observer::open(&ring, Start::Oldest).expect("observe");

@@ -1,4 +1,4 @@
-//! Garbage in records, and in the express copy of the newest.
+//! Garbage in records, and in the inline copy of the newest.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn headers() -> Vec<(u64, &'static str)> {
 #[test]
 fn headers_of_records() {
     // Without the copy: the record in the ring is the only one.
-    let victim = Victim::with(&options().express(false));
+    let victim = Victim::with(&options().inline(false));
     for (garbage, what) in headers() {
         victim.restore();
         let mut producer = victim.producer();
@@ -72,7 +72,7 @@ fn headers_of_records() {
 /// A length that would do, but for being more than any record may have: it would run into the next lap.
 #[test]
 fn a_header_of_more_than_half_the_ring() {
-    let victim = Victim::with(&options().express(false));
+    let victim = Victim::with(&options().inline(false));
     let mut producer = victim.producer();
     let readers = victim.readers();
     for _ in 0..6 {
@@ -88,7 +88,7 @@ fn a_header_of_more_than_half_the_ring() {
 /// Padding is believed where there may be some: up to the end of the ring, and no further than what is published.
 #[test]
 fn padding_at_the_end_of_the_ring() {
-    let victim = Victim::with(&options().express(false));
+    let victim = Victim::with(&options().inline(false));
     for (records, expected) in [(7, Some(PADDING)), (8, None)] {
         victim.restore();
         let mut producer = victim.producer();
@@ -123,7 +123,7 @@ fn padding_at_the_end_of_the_ring() {
 /// No record runs past the end of the ring, not even one that is published to beyond it.
 #[test]
 fn a_header_across_the_end_of_the_ring() {
-    let victim = Victim::with(&options().express(false));
+    let victim = Victim::with(&options().inline(false));
     for len in [505, 512, 520, 1000, MOST as u64] {
         victim.restore();
         let mut producer = victim.producer();
@@ -150,7 +150,7 @@ fn a_header_across_the_end_of_the_ring() {
 /// A takeover walks records that nobody vouches for.
 #[test]
 fn headers_that_a_new_producer_finds() {
-    let victim = Victim::with(&options().express(false));
+    let victim = Victim::with(&options().inline(false));
     for (garbage, what) in headers() {
         victim.restore();
         let mut producer = victim.producer();
@@ -183,7 +183,7 @@ fn headers_that_a_new_producer_finds() {
 
 /// The copy beside `published` counts for nothing unless it fits in every respect: the record is in the ring as well.
 #[test]
-fn express_copies() {
+fn inline_copies() {
     let victim = Victim::new();
     let stamp_and_header = |random: &mut Random, end: u64| {
         let stamp = random.pick(&[end, end, end + 8, end - 8, end ^ 1, 0, 1, u64::MAX]);
@@ -201,8 +201,8 @@ fn express_copies() {
             let sequence = send(&mut producer, len);
             let (stamp, header) = stamp_and_header(&mut random, victim.get(at::PUBLISHED));
             victim.set(at::STAMP, stamp);
-            victim.set(at::EXPRESS_HEADER, header);
-            victim.set_all(at::EXPRESS_PAYLOAD..at::RESERVE, random.next());
+            victim.set(at::INLINE_HEADER, header);
+            victim.set_all(at::INLINE_PAYLOAD..at::RESERVE, random.next());
             for reader in &mut readers {
                 reader.receives(sequence, &payload(sequence, len));
             }
@@ -215,7 +215,7 @@ fn express_copies() {
         let mut readers = victim.readers();
         send(&mut producer, 24);
         victim.set(at::STAMP, stamp);
-        victim.set_all(at::EXPRESS_PAYLOAD..at::RESERVE, u64::MAX);
+        victim.set_all(at::INLINE_PAYLOAD..at::RESERVE, u64::MAX);
         for reader in &mut readers {
             reader.receives(0, &payload(0, 24));
         }
@@ -225,7 +225,7 @@ fn express_copies() {
     let mut producer = victim.producer();
     let mut readers = victim.readers();
     send(&mut producer, 24);
-    victim.set_all(at::EXPRESS_PAYLOAD..at::RESERVE, u64::MAX);
+    victim.set_all(at::INLINE_PAYLOAD..at::RESERVE, u64::MAX);
     for reader in &mut readers {
         reader.receives(0, &[0xff; 24]);
     }

@@ -77,7 +77,7 @@ fn every_policy_on_tmpfs() {
 #[test]
 fn every_policy_on_disk() {
     let stage = Stage::disk(80);
-    every_policy(&stage, &Options::new().capacity(1 << 16).express(false), 20_000);
+    every_policy(&stage, &Options::new().capacity(1 << 16).inline(false), 20_000);
 }
 
 #[test]

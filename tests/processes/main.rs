@@ -45,7 +45,7 @@ fn child() {
         "evicted consumer" => stopped::evicted(&part),
         "signals" => signals::storm(&part),
         "in a storm" => signals::in_a_storm(&part),
-        "meddle" => signals::meddle(&part),
+        "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),
         "leaks" => rights::leaks(&part),

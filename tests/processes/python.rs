@@ -51,7 +51,7 @@ enum Said {
     Producer(u64),
     Closed,
     Died,
-    Express(u64),
+    Inline(u64),
     Ended(Option<i32>),
 }
 
@@ -115,7 +115,7 @@ impl Script {
             "the producer died" => Said::Died,
             other => number(other, "producer ", " from here on")
                 .map(Said::Producer)
-                .or_else(|| number(other, "", " records came by their express copy").map(Said::Express))
+                .or_else(|| number(other, "", " records came by their inline copy").map(Said::Inline))
                 .unwrap_or_else(|| panic!("observe.py says {other:?}")),
         };
         Some(said)
@@ -168,7 +168,7 @@ fn a_reader_in_python_keeps_its_word_beside_a_producer_at_full_speed() {
         return;
     }
     for (capacity, max, args) in
-        [(1 << 16, 20_000, &["--oldest"][..]), (1 << 20, 3_000, &["--last", "100", "--no-express"])]
+        [(1 << 16, 20_000, &["--oldest"][..]), (1 << 20, 3_000, &["--last", "100", "--no-inline"])]
     {
         let stage = Stage::tmpfs(240);
         let ring = stage.file("ring");
@@ -234,7 +234,7 @@ fn a_reader_in_python_begins_at_the_last_records() {
     drop(producer);
     let mut script = Script::start(&stage, &ring, 5_000, &["--last", "5"]);
     assert_eq!((script.said(), script.records), (Said::Closed, 5));
-    assert_eq!((script.said(), script.said()), (Said::Express(0), Said::Ended(Some(0))));
+    assert_eq!((script.said(), script.said()), (Said::Inline(0), Said::Ended(Some(0))));
     drop(script);
     std::fs::remove_file(&ring).expect("remove");
     // Beside a producer at full speed: whatever has become of these by then.
@@ -257,7 +257,7 @@ fn a_reader_in_python_takes_express_copies_or_leaves_them() {
     if !has_python() {
         return;
     }
-    for (args, takes) in [(&["--follow"][..], true), (&["--follow", "--no-express"], false)] {
+    for (args, takes) in [(&["--follow"][..], true), (&["--follow", "--no-inline"], false)] {
         let stage = Stage::tmpfs(60);
         let ring = stage.file("ring");
         let oracle = Oracle::new(200);
@@ -281,7 +281,7 @@ fn a_reader_in_python_takes_express_copies_or_leaves_them() {
         short += u64::from(payload.len() <= 104);
         script.reads_up_to(101);
         script.interrupt();
-        assert_eq!(script.said(), Said::Express(if takes { short } else { 0 }));
+        assert_eq!(script.said(), Said::Inline(if takes { short } else { 0 }));
         assert_eq!((script.said(), script.gaps), (Said::Ended(Some(130)), 0));
     }
 }

@@ -153,7 +153,7 @@ pub(crate) fn in_a_storm(part: &Part) {
 /// A stranger with write permission: wakes everybody on both sleep words, and flips their armed bits and counts, until
 /// it is told to end.
 #[allow(unsafe_code, reason = "maps the words of somebody else's ring")]
-pub(crate) fn meddle(part: &Part) {
+pub(crate) fn tamper(part: &Part) {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
     use rustix::thread::futex;
 
@@ -190,7 +190,7 @@ pub(crate) fn meddle(part: &Part) {
             sleep(Duration::from_micros(20));
         }
     }
-    say(format_args!("meddled {wakes}"));
+    say(format_args!("tampered {wakes}"));
 }
 
 /// A stream whose both sides sleep, under signals, with strangers at the words.
@@ -203,8 +203,8 @@ fn a_stream_in_a_storm(mode: WaitMode, flips: bool) {
     let reader = part.clone().with("play", "consume").with("policy", "gated").with("spins", 0);
     let mut consumer = reader.with("nap_every", 50).with("nap_us", 300).start();
     consumer.says("ready");
-    let mut meddler = Part::new("meddle").on(&ring).with("flips", flips).start();
-    meddler.says("ready");
+    let mut intruder = Part::new("tamper").on(&ring).with("flips", flips).start();
+    intruder.says("ready");
     let mut producer =
         part.with("play", "produce").with("seed", 9).with("count", count).with("pause_us", 30).start();
     producer.says("ready");
@@ -216,10 +216,10 @@ fn a_stream_in_a_storm(mode: WaitMode, flips: bool) {
     assert_eq!((sums.first, sums.next, sums.delivered, sums.lost), (0, count, count, 0), "{sums:?}");
     let signals = [producer.says("signals")[0], consumer.says("signals")[0]];
     assert!(signals.iter().all(|signals| *signals > 0), "{signals:?}");
-    meddler.tell("enough");
-    let wakes = meddler.says("meddled")[0];
+    intruder.tell("enough");
+    let wakes = intruder.says("tampered")[0];
     note(format_args!("{mode:?}: {count} records under {signals:?} signals and {wakes} stray wakes"));
-    for child in [producer, consumer, meddler] {
+    for child in [producer, consumer, intruder] {
         child.finish();
     }
 }

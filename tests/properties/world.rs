@@ -91,9 +91,9 @@ pub(crate) fn size(len: usize) -> u64 {
 }
 
 impl World {
-    pub(crate) fn new(backing: Backing, origin: u64, first: u64, express: bool) -> Self {
+    pub(crate) fn new(backing: Backing, origin: u64, first: u64, inline: bool) -> Self {
         let options =
-            quoit::Options::new().capacity(CAPACITY).slots(SLOTS).origin(origin, first).express(express);
+            quoit::Options::new().capacity(CAPACITY).slots(SLOTS).origin(origin, first).inline(inline);
         let ring = backing.ring(&options);
         let producer = ring.producer();
         Self {

@@ -181,27 +181,26 @@ fn imports_are_read() {
     assert_eq!(family.circles(), Vec::<String>::new());
 }
 
-const PACKAGES: [&str; 8] =
-    ["src", "bench/src", "cli/src", "floors/src", "fuzz/src", "peers/src", "tests/processes", "verify/src"];
+const PACKAGES: &str = "src bench/src cli/src floors/src fuzz/src peers/src tests/processes verify/src";
 
-/// Pairs of the library that still need each other.
-const LEFT: [[&str; 2]; 4] = [
-    ["memory::file", "memory::filesystem"],
-    ["memory::region", "memory::sigbus"],
-    ["ring::blocker", "ring::inspect"],
-    ["ring::claim", "ring::producer"],
+/// Modules of the library that still need each other, in a circle each. A circle that is broken leaves the list.
+const LEFT: [&[&str]; 4] = [
+    &["memory::file", "memory::filesystem"],
+    &["memory::format", "memory::identity", "memory::map", "memory::sigbus"],
+    &["ring::blocker", "ring::inspect"],
+    &["ring::claim", "ring::producer"],
 ];
 
 #[test]
 fn no_modules_go_in_circles() {
     let mut found = Vec::new();
-    for package in PACKAGES {
+    for package in PACKAGES.split(' ') {
         let read = Package::read(package);
         assert!(read.modules.len() > 5, "{package} has moved");
         assert!(read.needs().values().map(BTreeSet::len).sum::<usize>() > 5, "{package}: the scan is blind");
         let is_left = |circle: &String| {
-            LEFT.iter()
-                .any(|[a, b]| *circle == format!("{a} names {b}") || *circle == format!("{b} names {a}"))
+            let both = circle.split_once(" names ");
+            both.is_some_and(|(a, b)| LEFT.iter().any(|left| left.contains(&a) && left.contains(&b)))
         };
         let circles = read.circles().into_iter().filter(|circle| package != "src" || !is_left(circle));
         found.extend(circles.map(|circle| format!("{package}: {circle}")));

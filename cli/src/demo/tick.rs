@@ -9,7 +9,7 @@
 //! 64 up to two trades of 16 bytes: price, size
 //! ```
 
-/// Most bytes of a tick. It still fits the ring's express block.
+/// Most bytes of a tick. It still fits the ring's inline block.
 pub(crate) const MAX_LEN: usize = 96;
 
 const CHECKSUM: usize = 56;

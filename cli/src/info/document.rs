@@ -46,7 +46,7 @@ struct Geometry {
 
 #[derive(Debug, Serialize)]
 struct Options {
-    express: bool,
+    inline: bool,
     gated_only: bool,
     hard_limit_ns: Option<u64>,
     wait: &'static str,
@@ -117,7 +117,7 @@ struct Consumer {
     pid: u32,
     attached_unix_ns: u64,
     /// Of gated ones: how long it may hold the producer up, the ring's own limit included.
-    deadline_ns: Option<u64>,
+    budget_ns: Option<u64>,
     /// How long its gate outlives it. `null`: not at all, or without end, as `hold_forever` says.
     hold_ns: Option<u64>,
     hold_forever: bool,
@@ -170,7 +170,7 @@ impl Document {
                 segments: s.segments,
             },
             options: Options {
-                express: s.express,
+                inline: s.inline,
                 gated_only: s.gated_only,
                 hard_limit_ns: s.hard_limit.map(nanos),
                 wait: wait(s.wait),
@@ -227,7 +227,7 @@ impl Consumer {
             evicted: info.state == ConsumerState::Evicted,
             pid: info.pid,
             attached_unix_ns: info.attached_ns,
-            deadline_ns: info.deadline.filter(|_| kind == Kind::Gated).map(nanos),
+            budget_ns: info.budget.filter(|_| kind == Kind::Gated).map(nanos),
             hold_ns: match info.hold {
                 Some(Hold::For(time)) => Some(nanos(time)),
                 Some(Hold::Forever) | None => None,

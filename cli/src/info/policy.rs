@@ -22,7 +22,7 @@ impl Kind {
             ConsumerState::Attaching | ConsumerState::Away => {
                 let own = match ring.hard_limit {
                     None => consumer.evictable,
-                    Some(hard) => consumer.deadline.is_some_and(|own| own < hard),
+                    Some(hard) => consumer.budget.is_some_and(|own| own < hard),
                 };
                 if own || consumer.hold.is_some() { Self::Gated } else { Self::Unknown }
             }
@@ -44,7 +44,7 @@ pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
     let Some(word) = kind.word() else { return "-".into() };
     let mut words = word.to_owned();
     if kind == Kind::Gated {
-        if let Some(deadline) = consumer.deadline {
+        if let Some(deadline) = consumer.budget {
             words.push_str(&format!(" for {}", units::time(deadline)));
         }
         match consumer.hold {

@@ -83,7 +83,7 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
 }
 
 fn options(s: &Snapshot) -> String {
-    let mut options = vec![if s.express { "express" } else { "no express" }.to_string()];
+    let mut options = vec![if s.inline { "inline" } else { "no inline" }.to_string()];
     options.push(if s.wait == s.mode || s.epoch == 0 {
         format!("wait by {}", wait(s.wait))
     } else {

@@ -249,7 +249,7 @@ fn rings_for_gated_consumers_only() {
     let place = Place::with("--gated-only");
     for policy in ["", "--lossy", "--gated-for 1s"] {
         let ran = place.run(&format!("sub RING {policy}"), b"").assert_code(1);
-        ran.assert_one_line().assert_says("attach gated without a deadline");
+        ran.assert_one_line().assert_says("attach gated without a budget");
     }
     place.run("sub RING --gated", b"").assert_code(0);
 }
@@ -315,7 +315,7 @@ fn garbage_in_the_ring() {
     }
     file.write_all_at(&(6 | 2_u64 << 32).to_le_bytes(), data + 2 * 16).unwrap();
     place.run("sub RING", b"").assert_code(0).assert_stdout(lines(0..10));
-    // `published`, at the start of the express block: off a boundary, too far, beyond what was written, gone back.
+    // `published`, at the start of the inline block: off a boundary, too far, beyond what was written, gone back.
     let mut good = [0; 8];
     file.read_exact_at(&mut good, 4096).unwrap();
     let published = u64::from_le_bytes(good);

@@ -135,7 +135,7 @@ fn every_number_is_the_right_one() {
         assert_eq!(consumer["lag_bytes"], 64 * (records - next), "{consumer:#}");
         assert_eq!(consumer["lost_already_records"], oldest.saturating_sub(next), "{consumer:#}");
         assert_eq!(consumer["away_ns"].is_u64(), state == "away", "{consumer:#}");
-        assert_eq!(consumer["deadline_ns"], deadline, "{consumer:#}");
+        assert_eq!(consumer["budget_ns"], deadline, "{consumer:#}");
         assert_eq!((&consumer["pid"], &consumer["evicted"]), (&json!(pid), &json!(false)), "{consumer:#}");
         assert_eq!(consumer["hold_forever"], false, "{consumer:#}");
     }
@@ -162,7 +162,7 @@ fn every_number_is_the_right_one() {
         "geometry",
         &format!("64 KiB in 64 segments, 11 slots, {} KiB on disk, aligned to 4 KiB", bytes >> 10),
     );
-    has("options", "express, wait by membarrier, no consumer delays the producer by more than 1 min 30 s");
+    has("options", "inline, wait by membarrier, no consumer delays the producer by more than 1 min 30 s");
     has("producer", &format!("alive (process {pid}), epoch 1"));
     has("published", "3,637 records, 198.9 KiB of payload");
     has("sequences", &format!("{oldest} up to, but not including, {records} are in the ring"));
@@ -258,7 +258,7 @@ fn policy_and_state_are_told_apart() {
         let consumer = &consumers[number];
         assert_eq!(consumer["policy"], policy, "{consumer}");
         assert_eq!((&consumer["state"], &consumer["alive"]), (&json!("away"), &json!(false)), "{consumer}");
-        assert_eq!(consumer["deadline_ns"], deadline, "{consumer}");
+        assert_eq!(consumer["budget_ns"], deadline, "{consumer}");
         assert_eq!(consumer["hold_forever"], hold_forever, "{consumer}");
         assert!(consumer["hold_ns"].is_null() && consumer["hold_left_ns"].is_null(), "{consumer}");
     };

@@ -9,7 +9,7 @@ fn create_makes_what_was_asked_for() {
     let place = Place::new();
     place
         .run(
-            "create RING --capacity 64k --slots 4 --wait fence --no-express --hard-limit 5ms --mode 0640",
+            "create RING --capacity 64k --slots 4 --wait fence --no-inline --hard-limit 5ms --mode 0640",
             b"",
         )
         .assert_code(0)
@@ -19,7 +19,7 @@ fn create_makes_what_was_asked_for() {
     assert_eq!(info["schema"], 2);
     assert_eq!(info["geometry"]["capacity"], 65_536);
     assert_eq!(info["geometry"]["slots"], 4);
-    assert_eq!(info["options"]["express"], false);
+    assert_eq!(info["options"]["inline"], false);
     assert_eq!(info["options"]["wait"], "fence");
     assert_eq!(info["options"]["hard_limit_ns"], 5_000_000);
     assert_eq!(info["options"]["gated_only"], false);

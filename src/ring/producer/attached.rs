@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::Producer;
 use crate::atomics::at;
 use crate::error::Error;
-use crate::layout::{Slot, SlotState};
-use crate::memory::lock::Lock;
+use crate::ring::layout::{Slot, SlotState};
+use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::wait::clock;
@@ -58,7 +58,7 @@ impl Producer {
             let has_place =
                 matches!(gate::state(slot), Some(SlotState::Lossy | SlotState::Gated | SlotState::Evicted));
             let is_attached = attached_ns != 0 && has_place && is_one(slot);
-            (is_attached && self.region.locked(Lock::Slot(number))).then_some(number)
+            (is_attached && self.region.locked(locks::slot(number))).then_some(number)
         })
     }
 
@@ -70,7 +70,7 @@ impl Producer {
                 return Err(self.region.fault().into());
             }
             let are_there = are_there(self);
-            if self.region.spoilt() {
+            if self.region.memory_gone() {
                 return Err(self.region.fault().into());
             }
             if are_there || clock::is_past(until_ns) {

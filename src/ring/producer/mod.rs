@@ -7,20 +7,22 @@ use std::time::Instant;
 
 use crate::atomics::at;
 use crate::error::{Error, SendError};
-use crate::layout::Areas;
 #[cfg(not(loom))]
 use crate::memory::file::{Owners, remove_leftover};
-use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::claim::{Batch, Claim};
+use crate::ring::layout::Areas;
+#[cfg(not(loom))]
+use crate::ring::layout::Geometry;
+use crate::ring::locks;
 #[cfg(not(loom))]
 use crate::ring::options::Options;
 use crate::ring::protocol::Place;
-use crate::ring::protocol::pressure::Pressure;
+use crate::ring::protocol::stalls::Stalls;
 use crate::ring::protocol::writer::{Claimed, Writer};
 use crate::ring::takeover::{self, Succession};
 use crate::wait::doorbell;
@@ -40,9 +42,9 @@ pub struct Producer {
     writer: Writer,
     mode: WaitMode,
     epoch: u64,
-    pressure: Pressure,
+    stalls: Stalls,
     /// A claim was refused and none has succeeded since.
-    pressed: bool,
+    refused: bool,
     /// Who was in its way, as the ring shows it.
     blocked: Option<space::Blocked>,
     totals: Totals,
@@ -76,10 +78,10 @@ impl Totals {
 
 /// How long a send may wait for space.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
-    None,
+pub(crate) enum TimeLimit {
+    Zero,
     Until(Instant),
-    Forever,
+    Infinite,
 }
 
 /// Looks for space before going to sleep.
@@ -113,7 +115,7 @@ impl Producer {
     /// as a ring; [`Error::Corrupt`] if its cursors contradict each other.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::take_over(Region::open(path.as_ref(), Access::Producer)?)
+        Self::take_over(Region::open(path.as_ref(), Access::Writer)?)
     }
 
     /// Opens the ring at `path`, or creates it if there is none. Of several processes that do so at once, one
@@ -135,7 +137,7 @@ impl Producer {
         for _ in 0..100 {
             match Self::open_of(path, options.owners()) {
                 Err(Error::NotFound { .. }) => {}
-                Err(Error::EarlierBoot { .. }) => match remove_leftover(path, options.owners()) {
+                Err(Error::EarlierBoot { .. }) => match remove_leftover::<Geometry>(path, options.owners()) {
                     Ok(()) | Err(Error::NotFound { .. }) => {}
                     Err(error) => return Err(error),
                 },
@@ -151,19 +153,19 @@ impl Producer {
 
     #[cfg(not(loom))]
     fn open_of(path: &Path, owners: Owners) -> Result<Self, Error> {
-        Self::take_over(Region::open_of(path, Access::Producer, owners)?)
+        Self::take_over(Region::open_of(path, Access::Writer, owners)?)
     }
 
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
-        let Succession { writer, mode, epoch } = region.vet(takeover::take_over(&region))?;
+        let Succession { writer, mode, epoch } = region.or_memory_gone(takeover::take_over(&region))?;
         let totals = Totals::shown(region.areas());
         Ok(Self {
             region,
             writer,
             mode,
             epoch,
-            pressure: Pressure::default(),
-            pressed: false,
+            stalls: Stalls::default(),
+            refused: false,
             blocked: None,
             totals,
             spins: SPINS,
@@ -180,7 +182,7 @@ impl Producer {
     /// [`SendError::TooLarge`], [`SendError::Forked`].
     #[inline]
     pub fn send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        self.transmit(payload, Patience::Forever)
+        self.transmit(payload, TimeLimit::Infinite)
     }
 
     /// As [`send`](Self::send), without waiting.
@@ -190,7 +192,7 @@ impl Producer {
     /// [`SendError::Full`] while a gated consumer holds the space; [`SendError::TooLarge`], [`SendError::Forked`].
     #[inline]
     pub fn try_send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        self.transmit(payload, Patience::None)
+        self.transmit(payload, TimeLimit::Zero)
     }
 
     /// As [`send`](Self::send), waiting until `deadline` at most.
@@ -199,7 +201,7 @@ impl Producer {
     ///
     /// [`SendError::TimedOut`]; [`SendError::TooLarge`], [`SendError::Forked`].
     pub fn send_deadline(&mut self, payload: &[u8], deadline: Instant) -> Result<u64, SendError> {
-        self.transmit(payload, Patience::Until(deadline))
+        self.transmit(payload, TimeLimit::Until(deadline))
     }
 
     /// Publishes `value` as a record of its bytes.
@@ -216,35 +218,35 @@ impl Producer {
     }
 
     #[inline(always)]
-    fn transmit(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
-        match self.claim_near(payload.len()) {
+    fn transmit(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        match self.claim_fast(payload.len()) {
             Some(claimed) if !self.writer.in_batch() => self.deliver::<true>(claimed, payload),
-            _ => self.transmit_checked(payload, patience),
+            _ => self.send_slow(payload, time_limit),
         }
     }
 
     /// Room for a record, where that takes next to nothing.
     #[inline(always)]
-    pub(crate) fn claim_near(&self, len: usize) -> Option<Claimed> {
-        // A refused claim leaves nothing near, so nothing is `pressed` where this succeeds.
-        self.writer.claim_near(self.region.geometry(), len).filter(|_| !self.region.broken())
+    pub(crate) fn claim_fast(&self, len: usize) -> Option<Claimed> {
+        // A refused claim leaves no room for the fast way, so nothing is `refused` where this succeeds.
+        self.writer.claim_fast(self.region.geometry(), len).filter(|_| !self.region.broken())
     }
 
     #[cold]
     #[inline(never)]
-    fn transmit_checked(&mut self, payload: &[u8], patience: Patience) -> Result<u64, SendError> {
+    fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
         self.drop_forgotten();
-        let claimed = self.obtain(payload.len(), patience)?;
+        let claimed = self.obtain(payload.len(), time_limit)?;
         self.deliver::<false>(claimed, payload)
     }
 
     /// Fills a claim with `payload` and publishes it.
     #[inline(always)]
-    fn deliver<const NEAR: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> Result<u64, SendError> {
+    fn deliver<const FAST: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> Result<u64, SendError> {
         let areas = self.region.areas();
-        let staged = self.writer.stage::<NEAR>(areas, claimed);
+        let staged = self.writer.stage::<FAST>(areas, claimed);
         self.writer.fill(areas, claimed, staged, payload);
-        self.make_visible::<NEAR>(staged)?;
+        self.make_visible::<FAST>(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
 
@@ -255,7 +257,7 @@ impl Producer {
     ///
     /// As [`send`](Self::send).
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        self.claim_with(len, Patience::Forever)
+        self.claim_with(len, TimeLimit::Infinite)
     }
 
     /// As [`claim`](Self::claim), without waiting.
@@ -264,7 +266,7 @@ impl Producer {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        self.claim_with(len, Patience::None)
+        self.claim_with(len, TimeLimit::Zero)
     }
 
     /// As [`claim`](Self::claim), waiting until `deadline` at most.
@@ -273,12 +275,12 @@ impl Producer {
     ///
     /// As [`send_deadline`](Self::send_deadline).
     pub fn claim_deadline(&mut self, len: usize, deadline: Instant) -> Result<Claim<'_>, SendError> {
-        self.claim_with(len, Patience::Until(deadline))
+        self.claim_with(len, TimeLimit::Until(deadline))
     }
 
-    fn claim_with(&mut self, len: usize, patience: Patience) -> Result<Claim<'_>, SendError> {
+    fn claim_with(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claim<'_>, SendError> {
         self.drop_forgotten();
-        let claimed = self.obtain(len, patience)?;
+        let claimed = self.obtain(len, time_limit)?;
         Ok(Claim::new(self, claimed))
     }
 
@@ -297,21 +299,21 @@ impl Producer {
         }
     }
 
-    /// Room for a record, waiting for it as long as `patience` lasts.
+    /// Room for a record, waiting for it as long as `time_limit` lasts.
     #[inline]
-    pub(crate) fn obtain(&mut self, len: usize, patience: Patience) -> Result<Claimed, SendError> {
+    pub(crate) fn obtain(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        match self.claim_near(len) {
+        match self.claim_fast(len) {
             Some(claimed) => Ok(claimed),
-            None => self.obtain_checked(len, patience),
+            None => self.obtain_slow(len, time_limit),
         }
     }
 
     /// The claim begins a segment, or more is the matter.
     #[cold]
-    fn obtain_checked(&mut self, len: usize, patience: Patience) -> Result<Claimed, SendError> {
+    fn obtain_slow(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         let max = self.region.geometry().max_len();
         if len > max {
             return Err(SendError::TooLarge { len, max });
@@ -320,33 +322,33 @@ impl Producer {
         let len = len as u32;
         match self.writer.claim(self.region.areas(), len) {
             Ok(claimed) => {
-                if self.pressed {
+                if self.refused {
                     self.lift(None);
                 }
                 Ok(claimed)
             }
-            Err(refused) => self.obtain_refused(len, refused, patience),
+            Err(refused) => self.obtain_refused(len, refused, time_limit),
         }
     }
 
-    /// Staged records become visible, and whoever sleeps for them is woken. `NEAR`: they begin no segment, and memory of
-    /// this ring does not go unseen, as nothing is near where it might.
+    /// Staged records become visible, and whoever sleeps for them is woken. `FAST`: they begin no segment, and memory of
+    /// this ring does not go unseen: where it might, there is no fast way.
     #[inline(always)]
-    pub(crate) fn make_visible<const NEAR: bool>(&mut self, staged: Place) -> Result<(), SendError> {
+    pub(crate) fn make_visible<const FAST: bool>(&mut self, staged: Place) -> Result<(), SendError> {
         // What was written to memory that is gone is in no file: nobody may be led there.
-        if !NEAR && self.region.spoilt() {
+        if !FAST && self.region.memory_gone() {
             self.writer.withhold();
             return Err(self.region.fault().into());
         }
         self.writer.publish(self.region.areas(), staged);
-        if !NEAR && self.writer.has_notes() {
+        if !FAST && self.writer.has_notes() {
             self.write_notes();
         }
         if doorbell::notify(&self.region.areas().control.data.word, self.mode) {
             self.count_wake();
         }
         // Nor did anybody see it if that memory is gone.
-        if !NEAR && self.region.spoilt() {
+        if !FAST && self.region.memory_gone() {
             return Err(self.region.fault().into());
         }
         Ok(())
@@ -372,10 +374,10 @@ impl Producer {
         &self.writer
     }
 
-    /// The claimed record is complete. Returns the place behind it. `NEAR`: the claim came from `claim_near`.
+    /// The claimed record is complete. Returns the place behind it. `FAST`: the claim came from `claim_fast`.
     #[inline(always)]
-    pub(crate) fn stage<const NEAR: bool>(&mut self, claimed: Claimed) -> Place {
-        self.writer.stage::<NEAR>(self.region.areas(), claimed)
+    pub(crate) fn stage<const FAST: bool>(&mut self, claimed: Claimed) -> Place {
+        self.writer.stage::<FAST>(self.region.areas(), claimed)
     }
 
     /// Stages records for as long as that takes next to nothing. Returns how many, and the payload that did not follow.
@@ -388,8 +390,8 @@ impl Producer {
         self.writer.stage_run(region.areas(), payloads, || !region.broken())
     }
 
-    /// The express copy of a record that was filled in place.
-    pub(crate) fn express_claimed(&mut self, claimed: Claimed, staged: Place) {
+    /// The inline copy of a record that was filled in place.
+    pub(crate) fn inline_claimed(&mut self, claimed: Claimed, staged: Place) {
         self.writer.repeat(self.region.areas(), claimed, staged);
     }
 
@@ -462,7 +464,7 @@ impl Drop for Producer {
         // Without it: a consumer takes the stream for ended with a record still to come.
         areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
         doorbell::announce(&areas.control.data.word);
-        self.region.unlock(Lock::Producer);
+        self.region.unlock(locks::PRODUCER);
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Patience, Producer};
+use super::{Producer, TimeLimit};
 use crate::atomics::{at, spin};
 use crate::error::{Error, SendError};
-use crate::layout::SlotState;
-use crate::memory::lock::Lock;
 use crate::ring::blocker::Blocker;
 use crate::ring::evict;
+use crate::ring::layout::SlotState;
+use crate::ring::locks;
 use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{self, OpenGate, gated_at, resting_state, take_gate};
-use crate::ring::protocol::pressure::{Blocking, Wanted, patience_ns};
+use crate::ring::protocol::stalls::{Blocking, Wanted, budget_ns};
 use crate::ring::protocol::writer::{Claimed, Refused};
 use crate::wait::clock;
 use crate::wait::doorbell;
@@ -32,7 +32,7 @@ impl Producer {
         &mut self,
         len: u32,
         mut refused: Refused,
-        patience: Patience,
+        time_limit: TimeLimit,
     ) -> Result<Claimed, SendError> {
         let mut waiting_since = 0;
         let mut waited = false;
@@ -40,10 +40,10 @@ impl Producer {
         // not keep a call that never waits. So many times gates are taken, and so many times found to be gone.
         let mut rounds = self.region.geometry().slots;
         let mut looks = rounds;
-        self.pressure.begin();
+        self.stalls.begin();
         let result = loop {
             let Refused::Full { end } = refused else { break Err(SendError::BatchFull) };
-            if self.region.spoilt() {
+            if self.region.memory_gone() {
                 break Err(self.region.fault().into());
             }
             let scan = self.scan();
@@ -65,7 +65,7 @@ impl Producer {
             if waiting_since == 0 {
                 waiting_since = now.max(1);
                 self.totals.full = self.totals.full.wrapping_add(1);
-                self.pressed = true;
+                self.refused = true;
                 self.show_totals();
             }
             let (again, blocking) = self.relieve(end, now, waited);
@@ -80,26 +80,26 @@ impl Producer {
             }
             let by = blocking.unwrap_or(Blocking { slot: scan.slowest, since: now });
             self.show_blocked(Some(Blocked { by, end }));
-            let until_ns = match patience {
-                Patience::None => break Err(SendError::Full { slot: by.slot }),
-                Patience::Until(deadline) if Instant::now() >= deadline => {
+            let until_ns = match time_limit {
+                TimeLimit::Zero => break Err(SendError::Full { slot: by.slot }),
+                TimeLimit::Until(deadline) if Instant::now() >= deadline => {
                     break Err(SendError::TimedOut { slot: by.slot });
                 }
-                Patience::Until(deadline) => clock::deadline_ns(deadline),
-                Patience::Forever => u64::MAX,
+                TimeLimit::Until(deadline) => clock::deadline_ns(deadline),
+                TimeLimit::Infinite => u64::MAX,
             };
             self.wait_for_space(end, until_ns);
             waited = true;
         };
         let stopped = (waiting_since != 0).then(clock::monotonic_ns);
         if let Some(now) = stopped
-            && !matches!(patience, Patience::None)
+            && !matches!(time_limit, TimeLimit::Zero)
         {
             let stalled = now.saturating_sub(waiting_since);
             self.totals.stall_ns = self.totals.stall_ns.wrapping_add(stalled);
             self.show_totals();
         }
-        if result.is_ok() && self.pressed {
+        if result.is_ok() && self.refused {
             self.lift(stopped);
         }
         result
@@ -108,24 +108,24 @@ impl Producer {
     fn scan(&self) -> gate::Scan {
         let areas = self.region.areas();
         let published = self.writer.published().position;
-        gate::scan(areas, published, |slot| self.pressure.disregards(areas, slot, published))
+        gate::scan(areas, published, |slot| self.stalls.disregards(areas, slot, published))
     }
 
     /// A claim succeeded: whoever held the producer up no longer does.
     #[cold]
     pub(super) fn lift(&mut self, waited: Option<u64>) {
-        self.pressed = false;
-        self.pressure.lift(self.region.areas(), waited);
+        self.refused = false;
+        self.stalls.lift(self.region.areas(), waited);
         self.show_blocked(None);
     }
 
-    /// Takes the gate from consumers that are dead or over their deadline. Returns whether to scan again, and who is in
+    /// Takes the gate from consumers that are dead or over their budget. Returns whether to scan again, and who is in
     /// the way still.
     fn relieve(&mut self, end: u64, now: u64, waited: bool) -> (bool, Option<Blocking>) {
         let areas = self.region.areas();
-        let alive = |slot| self.region.locked(Lock::Slot(slot));
+        let alive = |slot| self.region.locked(locks::slot(slot));
         let wanted = Wanted { published: self.writer.published().position, end, now, waited };
-        let relief = self.pressure.relieve(areas, wanted, alive);
+        let relief = self.stalls.relieve(areas, wanted, alive);
         self.count_taken(relief.evicted, relief.reclaimed);
         (relief.again, relief.blocking)
     }
@@ -169,8 +169,8 @@ impl Producer {
     fn take_from(&self, number: u32, state: u64) -> Option<bool> {
         let areas = self.region.areas();
         let slot = areas.slots.get(number as usize)?;
-        let alive = self.region.locked(Lock::Slot(number));
-        if alive && !areas.geometry.sealed && patience_ns(areas, slot).is_none() {
+        let alive = self.region.locked(locks::slot(number));
+        if alive && !areas.geometry.sealed && budget_ns(areas, slot).is_none() {
             return None;
         }
         let next = if alive { SlotState::Evicted } else { resting_state(areas, slot) };
@@ -201,10 +201,10 @@ impl Producer {
             return Err(if is_there { evict::not_evictable(areas, slot) } else { Error::NotGated { slot } });
         };
         if areas.geometry.sealed {
-            self.pressure.exhaust(areas, slot, self.writer.published().position);
+            self.stalls.exhaust(areas, slot, self.writer.published().position);
         }
         self.count_taken(u64::from(alive), u64::from(!alive));
-        if self.region.spoilt() {
+        if self.region.memory_gone() {
             return Err(self.region.fault().into());
         }
         Ok(())
@@ -229,7 +229,7 @@ impl Producer {
                 .map(|(_, slot)| slot)
         })?;
         let now = clock::monotonic_ns();
-        let since = self.pressure.since(slot).unwrap_or(now);
+        let since = self.stalls.since(slot).unwrap_or(now);
         Blocker::new(&self.region, slot, Duration::from_nanos(now.saturating_sub(since)))
     }
 

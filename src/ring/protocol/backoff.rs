@@ -1,4 +1,4 @@
-//! Patience: a reader at the producer's heels makes both hand the cursor line and a data line back and forth for
+//! Backoff: a reader at the producer's heels makes both hand the cursor line and a data line back and forth for
 //! every record. One that waits a moment before it looks again finds a handful of records at once, and leaves the
 //! producer's lines alone meanwhile. That pays while records stream, and only then: a reader that answers what it
 //! reads would wait for nothing, and one whose records come by the clock would have them later and no more of them.
@@ -26,9 +26,9 @@ const MOST: u32 = 128;
 /// Looks in a row that find one record at most, after a wait: that is no stream.
 const FAILURES: u32 = 4;
 
-/// A reader's patience.
+/// A reader's backoff.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Backoff {
     /// Up to where the reader had read when it looked last.
     looked: Place,
     /// Pauses before a look, now; and those that were found best.
@@ -78,7 +78,7 @@ impl Rate {
     }
 }
 
-impl Patience {
+impl Backoff {
     pub(crate) fn new(next: Place) -> Self {
         Self {
             looked: next,
@@ -206,7 +206,7 @@ mod tests {
 
     /// A reader whose drains take as long, and find as many records, as `world` says of its pauses.
     struct Reader {
-        patience: Patience,
+        backoff: Backoff,
         now: u64,
         waited: u64,
         records: u64,
@@ -214,7 +214,7 @@ mod tests {
 
     impl Reader {
         fn new() -> Self {
-            Self { patience: Patience::new(START), now: 1, waited: 0, records: 0 }
+            Self { backoff: Backoff::new(START), now: 1, waited: 0, records: 0 }
         }
 
         fn drain(&mut self, times: u32, world: impl Fn(u64) -> u64) {
@@ -224,8 +224,8 @@ mod tests {
         /// The same, of a ring that holds so many records: the producer overwrites those before them.
         fn drain_ring(&mut self, times: u32, holds: u64, world: impl Fn(u64) -> u64) {
             for _ in 0..times {
-                self.waited += u64::from(self.patience.pauses > 0);
-                let mut time = LOOK + PAUSE * u64::from(self.patience.pauses);
+                self.waited += u64::from(self.backoff.pauses > 0);
+                let mut time = LOOK + PAUSE * u64::from(self.backoff.pauses);
                 // Who finds nothing looks again.
                 while world(time) == 0 {
                     time += LOOK;
@@ -233,12 +233,12 @@ mod tests {
                 let sent = world(time);
                 // Half a ring is left to whoever was lapped.
                 let records = if sent > holds { holds / 2 } else { sent };
-                self.patience.lost(sent - records);
+                self.backoff.lost(sent - records);
                 self.records += records;
                 self.now += time;
-                let next = (0..records).fold(self.patience.looked, |place, _| place.past_record(64));
+                let next = (0..records).fold(self.backoff.looked, |place, _| place.past_record(64));
                 let now = self.now;
-                self.patience.drained(next, || now);
+                self.backoff.drained(next, || now);
             }
         }
     }
@@ -253,7 +253,7 @@ mod tests {
         for (stall, least, most) in [(50, 16, MOST), (400, 64, MOST)] {
             let mut reader = Reader::new();
             reader.drain(20_000, stream(stall));
-            let best = reader.patience.best;
+            let best = reader.backoff.best;
             assert!((least..=most).contains(&best), "{best} pauses where a look costs {stall} ns");
         }
     }
@@ -263,7 +263,7 @@ mod tests {
         let mut reader = Reader::new();
         reader.drain(20_000, stream(400));
         reader.drain(100_000, stream(0));
-        assert!(reader.patience.best < FIRST, "{} pauses for nothing", reader.patience.best);
+        assert!(reader.backoff.best < FIRST, "{} pauses for nothing", reader.backoff.best);
     }
 
     /// However much faster the producer is while it is let alone: what it overwrites brings nothing.
@@ -272,7 +272,7 @@ mod tests {
         let received = |holds| {
             let mut reader = Reader::new();
             reader.drain_ring(200_000, holds, stream(50));
-            (reader.patience.best, reader.records as f64 / reader.now as f64)
+            (reader.backoff.best, reader.records as f64 / reader.now as f64)
         };
         // 40 records go by in 450 ns: 16 pauses are few enough, and 32 too many.
         let (best, rate) = received(40);
@@ -286,14 +286,14 @@ mod tests {
         let mut reader = Reader::new();
         reader.drain(20_000, stream(400));
         reader.drain(FAILURES, |_| 1);
-        assert_eq!(reader.patience.pauses, 0);
+        assert_eq!(reader.backoff.pauses, 0);
     }
 
     #[test]
     fn a_ping_pong_is_tried_ever_more_rarely() {
         let mut reader = Reader::new();
         reader.drain(1_000_000, |_| 1);
-        assert_eq!(reader.patience.distance, LATE);
+        assert_eq!(reader.backoff.distance, LATE);
         let most = u64::from(FAILURES * (1_000_000 / LATE + 9));
         assert!(reader.waited <= most, "waited {} times", reader.waited);
     }
@@ -303,7 +303,7 @@ mod tests {
         let mut reader = Reader::new();
         // Four to a look: as many a second, however long it waits.
         reader.drain(1_000_000, |time| time / 15);
-        assert_eq!(reader.patience.best, 0);
+        assert_eq!(reader.backoff.best, 0);
         let most = u64::from(WINDOW * (1_000_000 / LATE + 9));
         assert!(reader.waited <= most, "waited {} times", reader.waited);
     }

@@ -1,4 +1,4 @@
-//! Gates: how consumers hold the producer back. `pressure.rs` has how it gets past those that are dead or too slow.
+//! Gates: how consumers hold the producer back. `stalls.rs` has how it gets past those that are dead or too slow.
 //!
 //! The producer keeps a private limit and scans the slots only when a claim would pass it. A consumer that
 //! attaches may be missed by a scan, and its gate must hold all the same:
@@ -15,7 +15,7 @@
 //! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
 //! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
 //! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
-//! [`Guard::Until`](crate::ring::protocol::reader::Guard) `p`, and what it loses there had been promised to nobody. A gate at a place
+//! [`Overwritable::Until`](crate::ring::protocol::reader::Overwritable) `p`, and what it loses there had been promised to nobody. A gate at a place
 //! that is overwritten already would hold the producer up for records that nobody can read: who comes back to one is
 //! lossy until it was told, and opens its gate where it goes on.
 //!
@@ -28,7 +28,7 @@
 //! ```
 
 use crate::atomics::{at, fence_at};
-use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
+use crate::ring::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
 use crate::ring::protocol::record::{Loss, LossAccount, LossCause};
 use crate::ring::protocol::{Place, after, floor};
 
@@ -252,16 +252,16 @@ pub(crate) struct Seat {
 
 /// What a consumer writes into its slot when it attaches.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Policy {
     pub(crate) gated: bool,
-    pub(crate) deadline_ns: u64,
+    pub(crate) budget_ns: u64,
     pub(crate) hold_ns: u64,
     pub(crate) name: [u8; NAME_BYTES],
     pub(crate) pid: u32,
     pub(crate) now_ns: u64,
 }
 
-impl Terms {
+impl Policy {
     pub(crate) fn is_named(&self) -> bool {
         self.name != [0; NAME_BYTES]
     }
@@ -269,13 +269,13 @@ impl Terms {
 
 impl Seat {
     /// Takes a vacant slot.
-    pub(crate) fn take(areas: Areas<'_>, number: u32, terms: &Terms) -> Self {
+    pub(crate) fn take(areas: Areas<'_>, number: u32, policy: &Policy) -> Self {
         let slot = &areas.slots[number as usize];
         Self::set_state(slot, SlotState::Attaching);
         // In this order: whoever is killed in here leaves a slot without a place, which anybody may have.
         slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
         before_a_name_changes();
-        Self::write_terms(slot, terms);
+        Self::write_policy(slot, policy);
         Self {
             number,
             stored: Place::default(),
@@ -285,26 +285,26 @@ impl Seat {
             selected: 0,
             stale: [true; 2],
             told_eviction: false,
-            named: terms.is_named(),
-            held: terms.hold_ns > 0,
+            named: policy.is_named(),
+            held: policy.hold_ns > 0,
         }
     }
 
     /// Takes the slot kept under a name, its gate with it if that was held. Returns the place to resume at; none:
     /// its last owner died before it had one.
-    pub(crate) fn resume(areas: Areas<'_>, number: u32, terms: &Terms) -> (Self, Option<Place>) {
+    pub(crate) fn resume(areas: Areas<'_>, number: u32, policy: &Policy) -> (Self, Option<Place>) {
         let slot = &areas.slots[number as usize];
         let Some((place, account)) = saved(slot) else {
-            return (Self::take(areas, number, terms), None);
+            return (Self::take(areas, number, policy), None);
         };
         let word = slot.gate.state.load(at!(G_STATE, Relaxed));
-        let held = terms.gated
+        let held = policy.gated
             && SlotState::from_word(word) == Some(SlotState::Gated)
             && take_gate(slot, word, SlotState::Gated);
         if !held {
             Self::set_state(slot, SlotState::Attaching);
         }
-        Self::write_terms(slot, terms);
+        Self::write_policy(slot, policy);
         let selected = (slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & 1) as usize;
         let mut stale = [true; 2];
         stale[selected] = false;
@@ -317,21 +317,21 @@ impl Seat {
             selected,
             stale,
             told_eviction: false,
-            named: terms.is_named(),
-            held: terms.hold_ns > 0,
+            named: policy.is_named(),
+            held: policy.hold_ns > 0,
         };
         (seat, Some(place))
     }
 
-    fn write_terms(slot: &Slot, terms: &Terms) {
+    fn write_policy(slot: &Slot, policy: &Policy) {
         let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(G_FIELDS_WRITE, Relaxed));
-        write(&slot.gate.deadline_ns, terms.deadline_ns);
-        write(&slot.gate.hold_ns, terms.hold_ns);
-        write(&slot.who.pid, u64::from(terms.pid));
+        write(&slot.gate.budget_ns, policy.budget_ns);
+        write(&slot.gate.hold_ns, policy.hold_ns);
+        write(&slot.who.pid, u64::from(policy.pid));
         write(&slot.who.attached_ns, 0);
         write(&slot.gate.held_ns, 0);
         write(&slot.who.left_ns, 0);
-        for (word, bytes) in slot.who.name.iter().zip(terms.name.chunks_exact(8)) {
+        for (word, bytes) in slot.who.name.iter().zip(policy.name.chunks_exact(8)) {
             write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
         }
     }
@@ -385,7 +385,7 @@ impl Seat {
         // Orders: the open gate before the look at `published`.
         // Without it: see [G1].
         fence_at!(G2_FENCE, SeqCst);
-        let published = areas.head.express.published.load(at!(G2_PUBLISHED, Relaxed));
+        let published = areas.head.inline.published.load(at!(G2_PUBLISHED, Relaxed));
         // [G5] Acquire. Pairs with [W4].
         // Orders: `published` before the records below it, which the attach may walk.
         // Without it: the walk reads what the last lap left.
@@ -394,12 +394,12 @@ impl Seat {
     }
 
     /// From here on it misses nothing that is published: it has looked at `published` for the last time before it reads.
-    pub(crate) fn say_attached(&self, areas: Areas<'_>, terms: &Terms) {
+    pub(crate) fn say_attached(&self, areas: Areas<'_>, policy: &Policy) {
         let attached_ns = &areas.slots[self.number as usize].who.attached_ns;
         // [G8] Release. Pairs with [G8'] in `producer_attached.rs`.
         // Orders: the attach's look at `published` before what a producer publishes that waited for this.
         // Without it: a consumer that was waited for starts behind the record that it was waited for with.
-        attached_ns.store(terms.now_ns.max(1), at!(G8_ATTACHED, Release));
+        attached_ns.store(policy.now_ns.max(1), at!(G8_ATTACHED, Release));
     }
 
     pub(crate) fn stored(&self) -> Place {

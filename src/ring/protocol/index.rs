@@ -11,12 +11,12 @@
 //! ```
 //!
 //! Since no publish spans more than half the ring, the newest entry is always intact: a producer that died
-//! before it could write the next one left that entry at most half a ring and a stride behind.
+//! before it could write the next one left that entry at most half a ring and a segment behind.
 
 use crate::atomics::{at, fence_at};
 use crate::error::Corruption;
-use crate::layout::{Areas, IndexEntry};
-use crate::ring::protocol::{Place, Step, after, floor};
+use crate::ring::layout::{Areas, IndexEntry};
+use crate::ring::protocol::{Judged, Place, after, floor};
 
 /// Producer only: the entry of `place`'s segment becomes `place`.
 pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
@@ -129,9 +129,9 @@ pub(crate) fn walk(
             return Walk::Lapped;
         }
         let passed = match step {
-            Step::Record(len) => place.past_record(len),
-            Step::Padding(size) => place.past_padding(size),
-            Step::Bad(what) => return Walk::Corrupt(Corruption { position: place.position, what }),
+            Judged::Record(len) => place.past_record(len),
+            Judged::Padding(size) => place.past_padding(size),
+            Judged::Bad(what) => return Walk::Corrupt(Corruption { position: place.position, what }),
         };
         effort.bytes += passed.position.wrapping_sub(place.position);
         place = passed;

@@ -3,8 +3,8 @@
 //! gets its cache lines all at once.
 
 use crate::atomics::copy;
-use crate::layout::Areas;
-use crate::ring::protocol::{Place, Step};
+use crate::ring::layout::Areas;
+use crate::ring::protocol::{Judged, Place};
 
 /// Bytes of the ring copied at a time, at most: what a processor can have on its way, and little to have copied for
 /// nothing if the producer overwrites the first of them meanwhile.
@@ -76,7 +76,7 @@ impl Copies {
     #[inline(always)]
     pub(crate) fn record(&mut self, areas: Areas<'_>, place: &Place) -> Option<u32> {
         let (header, end) = (self.header(place.position)?, self.end()?);
-        let Step::Record(len) = place.judge(areas, header, end) else { return None };
+        let Judged::Record(len) = place.judge(areas, header, end) else { return None };
         Some(len)
     }
 }

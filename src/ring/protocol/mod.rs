@@ -8,10 +8,10 @@
 //! producer, record of footprint f at position p, e = p + f         reader at position c
 //!
 //! 1  e past the limit: rescan the gates (gate.rs)                  1  t = published          [R4] fence
-//! 2  e past reserve:   reserve = round_up(e, stride)  [W1] fence      t not after c: nothing
-//! 3  header and payload into the ring                 [W2]         2  t - c one short record, and the express
+//! 2  e past reserve:   reserve = round_up(e, segment)  [W1] fence      t not after c: nothing
+//! 3  header and payload into the ring                 [W2]         2  t - c one short record, and the inline
 //! 4  stamp = e [W3] fence, header and payload into                    copy's stamp is t:     [R3] fence
-//!    the express block, if the record fits                            take the copy
+//!    the inline block, if the record fits                            take the copy
 //!    and nobody is in a rush (pace.rs)
 //! 5  published = e                                    [W4]         3  else the record at c, checked against t
 //! 6  index entry, if a segment was entered (index.rs)                 and the private geometry
@@ -26,7 +26,7 @@
 //! | edge | from | to | without it |
 //! |---|---|---|---|
 //! | W1 → R1 | `reserve` before any dirtied word | word before the look at `reserve` | a torn record is taken for whole |
-//! | W3 → R3 | `stamp` before the express words | express words before the look at `stamp` | a torn express copy is taken |
+//! | W3 → R3 | `stamp` before the inline words | inline words before the look at `stamp` | a torn inline copy is taken |
 //! | W4 → R4 | record before `published` | `published` before the record | an unwritten record is read |
 //! | R5 → W5 | reads before the cursor (gate.rs) | cursor before the next lap's writes | a gated record is overwritten while it is read |
 //!
@@ -38,14 +38,14 @@ pub(crate) mod gate;
 pub(crate) mod index;
 pub(crate) mod lookahead;
 pub(crate) mod pace;
-pub(crate) mod pressure;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod run;
+pub(crate) mod stalls;
 pub(crate) mod writer;
 
 use crate::atomics::{at, fence_at};
-use crate::layout::{Areas, PADDING_BIT, footprint, unpack};
+use crate::ring::layout::{Areas, PADDING_BIT, footprint, unpack};
 
 /// A record boundary, in the three measures of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) fn floor(areas: Areas<'_>) -> u64 {
 
 /// What stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Judged {
     /// A record of so many payload bytes.
     Record(u32),
     /// So many bytes of padding up to the end of the ring.
@@ -89,25 +89,25 @@ impl Place {
     /// Judges the header word found here, given that everything below `published` is committed. Depends on the
     /// word and on private geometry alone, so a hostile word can do no more than be `Bad`.
     #[inline(always)]
-    pub(crate) fn judge(&self, areas: Areas<'_>, header: u64, published: u64) -> Step {
+    pub(crate) fn judge(&self, areas: Areas<'_>, header: u64, published: u64) -> Judged {
         let (len, sequence) = unpack(header);
         let room = areas.geometry.room(self.position);
         let available = published.wrapping_sub(self.position).min(room);
         if len & PADDING_BIT == 0 {
             let size = footprint(len as usize);
             if size > available {
-                Step::Bad("a record that runs past what is published")
+                Judged::Bad("a record that runs past what is published")
             } else if size > areas.geometry.capacity / 2 {
-                Step::Bad("a record larger than half the ring")
+                Judged::Bad("a record larger than half the ring")
             } else if sequence != self.sequence as u32 {
-                Step::Bad("a record out of sequence")
+                Judged::Bad("a record out of sequence")
             } else {
-                Step::Record(len)
+                Judged::Record(len)
             }
         } else if available < room || room > areas.geometry.capacity / 2 {
-            Step::Bad("padding where none can be")
+            Judged::Bad("padding where none can be")
         } else {
-            Step::Padding(room)
+            Judged::Padding(room)
         }
     }
 

@@ -1,9 +1,9 @@
-//! Pace: an express copy brings a record to a reader that waits for it one transfer of a cache line earlier. Where
+//! Pace: an inline copy brings a record to a reader that waits for it one transfer of a cache line earlier. Where
 //! records follow each other faster than lines travel, nobody waits for any of them, and the copies only fill the
 //! processor's store buffer. So the producer takes the time of its sends now and then, and leaves the copies out while
 //! there are too many a second for anybody to be waiting.
 //!
-//! Private to the producer: an express block that is left alone is what readers find beside every longer record too.
+//! Private to the producer: an inline block that is left alone is what readers find beside every longer record too.
 
 use crate::ring::protocol::after;
 
@@ -27,7 +27,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// The next record is this one. `copies`: the ring has express copies.
+    /// The next record is this one. `copies`: the ring has inline copies.
     pub(crate) fn new(sequence: u64, copies: bool) -> Self {
         // Where there is nothing to be left out no look is ever due.
         let window = if copies { CALM } else { u64::MAX / 2 };

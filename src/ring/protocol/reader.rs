@@ -4,18 +4,18 @@
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
 use crate::error::Corruption;
-use crate::layout::{Areas, EXPRESS_BYTES, footprint, unpack};
-use crate::ring::protocol::backoff::Patience;
+use crate::ring::layout::{Areas, INLINE_BYTES, footprint, unpack};
+use crate::ring::protocol::backoff::Backoff;
 use crate::ring::protocol::index;
 use crate::ring::protocol::lookahead::{Copies, SHORT};
-use crate::ring::protocol::run::{Ahead, Stride};
-use crate::ring::protocol::{Place, Step, after, floor};
+use crate::ring::protocol::run::{Ahead, Run};
+use crate::ring::protocol::{Judged, Place, after, floor};
 use crate::wait::clock;
 
 /// Who can be overwritten while reading, and so has to check [R1] after every copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guard {
-    /// Lossy, observer, deadline: at any time.
+pub(crate) enum Overwritable {
+    /// Lossy, observer, budget: at any time.
     Always,
     /// Gated, but below this position the producer may have been let past before the gate was seen.
     Until(u64),
@@ -26,7 +26,7 @@ pub(crate) enum Guard {
 /// Most bytes that are asked for ahead of the header.
 const FETCH: u64 = 512;
 
-/// Most bytes that `poll_near` may read at a time: less than padding's bit in a length.
+/// Most bytes that `poll_fast` may read at a time: less than padding's bit in a length.
 const NEAR_MOST: u64 = 1 << 30;
 
 /// A reader's private half.
@@ -38,10 +38,10 @@ pub(crate) struct Reader {
     /// Records that end here or before take no more than a look at their header: they are published, nobody
     /// overwrites them or they are copied, nothing is to be told before them, and none of them reaches past the end
     /// of the ring.
-    near: u64,
-    /// Payload bytes of the last record that was not an express copy.
+    fast_until: u64,
+    /// Payload bytes of the last record that was not an inline copy.
     usual: u32,
-    guard: Guard,
+    overwritable: Overwritable,
     /// The producer's epoch, and the place where a newer one began that was not told yet.
     epoch: u64,
     change: Option<(u64, u64)>,
@@ -50,7 +50,7 @@ pub(crate) struct Reader {
     resynced: u64,
     /// A place from which on a gate holds, if one is known.
     held: Option<Place>,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 /// What a reader found.
@@ -72,23 +72,23 @@ pub(crate) enum Found {
 pub(crate) struct Taken {
     pub(crate) sequence: u64,
     pub(crate) len: u32,
-    pub(crate) lent: Option<usize>,
+    pub(crate) in_ring: Option<usize>,
 }
 
 impl Reader {
-    pub(crate) fn new(next: Place, guard: Guard, epoch: u64) -> Self {
+    pub(crate) fn new(next: Place, overwritable: Overwritable, epoch: u64) -> Self {
         Self {
             next,
             seen: next.position,
-            near: next.position,
+            fast_until: next.position,
             usual: 0,
-            guard,
+            overwritable,
             epoch,
             change: None,
             laps: 0,
             resynced: next.position,
             held: None,
-            patience: Patience::new(next),
+            backoff: Backoff::new(next),
         }
     }
 
@@ -97,16 +97,16 @@ impl Reader {
         self.next
     }
 
-    pub(crate) fn guard(&self) -> Guard {
-        self.guard
+    pub(crate) fn overwritable(&self) -> Overwritable {
+        self.overwritable
     }
 
     /// A gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `overwritten`: it
     /// may be taken away.
     pub(crate) fn gate_holds(&mut self, published: u64, held: Option<Place>, overwritten: bool) {
-        self.guard = if overwritten { Guard::Always } else { Guard::Until(published) };
+        self.overwritable = if overwritten { Overwritable::Always } else { Overwritable::Until(published) };
         self.held = held;
-        self.forbid_near();
+        self.forbid_fast();
     }
 
     /// For a name that comes back: the change of producers that came while it was away is told where it was.
@@ -124,33 +124,33 @@ impl Reader {
 
     /// The gate is not open: this reader can be overwritten at any time.
     pub(crate) fn gate_is_shut(&mut self) {
-        self.guard = Guard::Always;
+        self.overwritable = Overwritable::Always;
         self.held = None;
-        self.forbid_near();
+        self.forbid_fast();
     }
 
     /// Leaves everything before `place` out. Returns the place left.
     pub(crate) fn skip_to(&mut self, place: Place) -> Place {
         self.resynced = place.position;
-        self.near = place.position;
+        self.fast_until = place.position;
         core::mem::replace(&mut self.next, place)
     }
 
     /// Has something been published that this reader has not read?
     #[inline]
     pub(crate) fn is_behind(&self, areas: Areas<'_>) -> bool {
-        after(areas.head.express.published.load(at!(R4_PEEK, Relaxed)), self.next.position)
+        after(areas.head.inline.published.load(at!(R4_PEEK, Relaxed)), self.next.position)
     }
 
     #[inline(always)]
-    fn guarded(&mut self) -> bool {
-        match self.guard {
-            Guard::Never => false,
-            Guard::Always => true,
-            Guard::Until(position) => {
+    fn is_overwritable(&mut self) -> bool {
+        match self.overwritable {
+            Overwritable::Never => false,
+            Overwritable::Always => true,
+            Overwritable::Until(position) => {
                 let below = after(position, self.next.position);
                 if !below {
-                    self.guard = Guard::Never;
+                    self.overwritable = Overwritable::Never;
                 }
                 below
             }
@@ -159,13 +159,13 @@ impl Reader {
 
     /// The next record, where that takes one look at its header, in the ring or in the copies. `None`: ask `poll`.
     #[inline(always)]
-    pub(crate) fn poll_near(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
-        if !after(self.near, self.next.position) {
+    pub(crate) fn poll_fast(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+        if !after(self.fast_until, self.next.position) {
             return None;
         }
-        let left = self.near.wrapping_sub(self.next.position);
+        let left = self.fast_until.wrapping_sub(self.next.position);
         let word = areas.geometry.word(self.next.position);
-        let is_copied = self.guard != Guard::Never;
+        let is_copied = self.overwritable != Overwritable::Never;
         let (len, sequence) = unpack(if is_copied {
             copies.header(self.next.position)?
         } else {
@@ -180,7 +180,7 @@ impl Reader {
         if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
             return None;
         }
-        Some(Taken { sequence: self.take(len), len, lent: (!is_copied).then_some(word + 1) })
+        Some(Taken { sequence: self.take(len), len, in_ring: (!is_copied).then_some(word + 1) })
     }
 
     #[cold]
@@ -189,55 +189,55 @@ impl Reader {
         self.usual = len;
     }
 
-    /// Steps from record to record for as long as `poll_near` would take them, for a reader whom nobody overwrites. `go_to`
+    /// Steps from record to record for as long as `poll_fast` would take them, for a reader whom nobody overwrites. `go_to`
     /// brings back where they have led.
     #[inline(always)]
-    pub(crate) fn stride<'a>(&self, areas: Areas<'a>) -> Option<Stride<&'a [Word]>> {
-        let is_near = self.guard == Guard::Never && after(self.near, self.next.position);
-        let ahead = is_near.then(|| (self.near.wrapping_sub(self.next.position) / 8) as usize)?;
+    pub(crate) fn run<'a>(&self, areas: Areas<'a>) -> Option<Run<&'a [Word]>> {
+        let is_fast = self.overwritable == Overwritable::Never && after(self.fast_until, self.next.position);
+        let ahead = is_fast.then(|| (self.fast_until.wrapping_sub(self.next.position) / 8) as usize)?;
         let word = areas.geometry.word(self.next.position);
-        // No further than the end of the ring, by `allow_near`.
-        Some(Stride::new(areas.data.get(word..word + ahead)?, self.next, self.usual))
+        // No further than the end of the ring, by `allow_fast`.
+        Some(Run::new(areas.data.get(word..word + ahead)?, self.next, self.usual))
     }
 
     /// The same over copies.
     #[inline(always)]
-    pub(crate) fn stride_copied<'a>(&self, copies: &'a Copies) -> Option<Stride<&'a [[u8; 8]]>> {
-        let is_near = self.guard == Guard::Always && after(self.near, self.next.position);
-        let words = is_near.then(|| copies.between(self.next.position, self.near))??;
-        Some(Stride::new(words, self.next, self.usual))
+    pub(crate) fn run_of_copies<'a>(&self, copies: &'a Copies) -> Option<Run<&'a [[u8; 8]]>> {
+        let is_fast = self.overwritable == Overwritable::Always && after(self.fast_until, self.next.position);
+        let words = is_fast.then(|| copies.between(self.next.position, self.fast_until))??;
+        Some(Run::new(words, self.next, self.usual))
     }
 
     /// Goes on where the steps have led.
     #[inline(always)]
-    pub(crate) fn go_to<A: Ahead>(&mut self, stride: &Stride<A>) {
-        self.next = stride.place();
-        self.usual = stride.usual();
+    pub(crate) fn go_to<A: Ahead>(&mut self, run: &Run<A>) {
+        self.next = run.place();
+        self.usual = run.usual();
     }
 
-    /// After a look that has found records: those below `limit` may come through `poll_near`, which looks at
+    /// After a look that has found records: those below `limit` may come through `poll_fast`, which looks at
     /// nothing but their headers. It goes no further than what is published, nor across the end of the ring; and where
     /// they can be overwritten, no further than there are copies.
     #[inline]
-    pub(crate) fn allow_near(&mut self, areas: Areas<'_>, copies: &Copies, limit: Option<u64>) {
+    pub(crate) fn allow_fast(&mut self, areas: Areas<'_>, copies: &Copies, limit: Option<u64>) {
         if self.change.is_some() {
             return;
         }
         let first = |a, b| if after(a, b) { b } else { a };
-        let end = match self.guard {
-            Guard::Never => {
+        let end = match self.overwritable {
+            Overwritable::Never => {
                 let room = areas.geometry.room(self.next.position).min(NEAR_MOST);
                 first(self.seen, self.next.position.wrapping_add(room))
             }
-            Guard::Always => copies.end().unwrap_or(self.next.position),
-            Guard::Until(_) => return,
+            Overwritable::Always => copies.end().unwrap_or(self.next.position),
+            Overwritable::Until(_) => return,
         };
-        self.near = limit.map_or(end, |limit| first(end, limit));
+        self.fast_until = limit.map_or(end, |limit| first(end, limit));
     }
 
     /// Every record comes through `poll` again.
-    pub(crate) fn forbid_near(&mut self) {
-        self.near = self.next.position;
+    pub(crate) fn forbid_fast(&mut self) {
+        self.fast_until = self.next.position;
     }
 
     /// Has something come for a reader that had read everything, with nothing to be told before it? False: ask `poll`.
@@ -246,16 +246,16 @@ impl Reader {
         if self.seen != self.next.position || self.change.is_some() {
             return false;
         }
-        self.patience.before_look(self.next, clock::monotonic_ns);
+        self.backoff.before_look(self.next, clock::monotonic_ns);
         self.look(areas).is_ok_and(|new| new) && self.change.is_none()
     }
 
-    /// The next record, copied, where it is the one that has come, and has an express copy. `None`: it is in the ring.
+    /// The next record, copied, where it is the one that has come, and has an inline copy. `None`: it is in the ring.
     #[inline(always)]
-    pub(crate) fn poll_express(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
-        let short = self.seen.wrapping_sub(self.next.position) <= footprint(EXPRESS_BYTES);
-        if short && areas.geometry.express {
-            return self.express(areas, copies);
+    pub(crate) fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+        let short = self.seen.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
+        if short && areas.geometry.inline {
+            return self.inline(areas, copies);
         }
         // Whoever waits for the header of a longer record first, to learn how long it is, waits for the other side's
         // cache twice.
@@ -267,7 +267,10 @@ impl Reader {
     /// `None`: ask `poll`.
     #[inline(always)]
     pub(crate) fn poll_copied(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
-        if self.guard != Guard::Always || self.change.is_some() || !after(self.seen, self.next.position) {
+        if self.overwritable != Overwritable::Always
+            || self.change.is_some()
+            || !after(self.seen, self.next.position)
+        {
             return None;
         }
         let found = self.several(areas, copies).or_else(|| self.record(areas, copies));
@@ -293,7 +296,7 @@ impl Reader {
         }
         let len = copied?;
         self.usual = len;
-        Some(Found::Record(Taken { sequence: self.take(len), len, lent: None }))
+        Some(Found::Record(Taken { sequence: self.take(len), len, in_ring: None }))
     }
 
     /// Reads one record: copied, unless it can be lent.
@@ -302,7 +305,7 @@ impl Reader {
         loop {
             let fresh = !after(self.seen, self.next.position);
             if fresh {
-                self.patience.before_look(self.next, clock::monotonic_ns);
+                self.backoff.before_look(self.next, clock::monotonic_ns);
                 match self.look(areas) {
                     Ok(true) => {}
                     Ok(false) => return Found::Nothing,
@@ -315,10 +318,10 @@ impl Reader {
                 self.change = None;
                 return Found::Changed { epoch };
             }
-            if fresh && let Some(taken) = self.poll_express(areas, copies) {
+            if fresh && let Some(taken) = self.poll_inline(areas, copies) {
                 return Found::Record(taken);
             }
-            if self.guard == Guard::Always
+            if self.overwritable == Overwritable::Always
                 && let Some(found) = self.several(areas, copies)
             {
                 return found;
@@ -332,14 +335,14 @@ impl Reader {
     /// [R4]: is there anything new?
     #[inline(always)]
     fn look(&mut self, areas: Areas<'_>) -> Result<bool, Corruption> {
-        let published = areas.head.express.published.load(at!(R4_PUBLISHED, Relaxed));
+        let published = areas.head.inline.published.load(at!(R4_PUBLISHED, Relaxed));
         // By signed distance, not equality: after a resync this reader may be ahead of a `published` that it is
         // still served stale.
         if !after(published, self.next.position) {
             return self.steady(published);
         }
         // [R4] Acquire. Pairs with [W4].
-        // Orders: `published` before the record, the epoch and the express copy.
+        // Orders: `published` before the record, the epoch and the inline copy.
         // Without it: a reader may read what the last lap left in place of the record.
         fence_at!(R4_FENCE, Acquire);
         self.seen = published;
@@ -379,54 +382,54 @@ impl Reader {
 
     /// [R3]: the copy beside `published`, if it is the one record that is missing.
     #[inline(always)]
-    fn express(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
-        let express = &areas.head.express;
-        let (len, sequence) = unpack(express.header.load(at!(R3_HEADER, Relaxed)));
-        let fits = len as usize <= EXPRESS_BYTES
+    fn inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+        let inline = &areas.head.inline;
+        let (len, sequence) = unpack(inline.header.load(at!(R3_HEADER, Relaxed)));
+        let fits = len as usize <= INLINE_BYTES
             && self.seen.wrapping_sub(self.next.position) == footprint(len as usize)
             && sequence == self.next.sequence as u32;
         if !fits {
             return None;
         }
-        copy_out(&express.payload, len, copies);
+        copy_out(&inline.payload, len, copies);
         // [R3] Acquire. Pairs with [W3].
         // Orders: the copied words before the look at the stamp.
         // Without it: a reader may copy the next record's words and still find its own stamp.
         fence_at!(R3_FENCE, Acquire);
-        let whole = express.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
-        whole.then(|| Taken { sequence: self.take(len), len, lent: None })
+        let whole = inline.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
+        whole.then(|| Taken { sequence: self.take(len), len, in_ring: None })
     }
 
     /// The record in the ring; `None`: it was padding, and reading goes on behind it.
     #[inline(always)]
     fn record(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Found> {
-        let guarded = self.guarded();
+        let overwritable = self.is_overwritable();
         let word = areas.geometry.word(self.next.position);
-        let header = if guarded {
+        let header = if overwritable {
             areas.data[word].load(at!(R2_HEADER, Relaxed))
         } else {
             areas.data[word].load_gated(at!(R2_HEADER, Relaxed))
         };
         let step = self.next.judge(areas, header, self.seen);
-        if guarded && let Step::Record(len) = step {
+        if overwritable && let Judged::Record(len) = step {
             let end = word + 1 + (len as usize).div_ceil(8);
             copy_out(&areas.data[word + 1..end], len, copies);
         }
         // Judged first, checked then: a strange header is corruption only where it was not the next lap's.
-        if guarded && after(floor(areas), self.next.position) {
+        if overwritable && after(floor(areas), self.next.position) {
             return Some(Found::Lapped);
         }
         match step {
-            Step::Record(len) => {
+            Judged::Record(len) => {
                 self.usual = len;
-                let lent = (!guarded).then_some(word + 1);
-                Some(Found::Record(Taken { sequence: self.take(len), len, lent }))
+                let in_ring = (!overwritable).then_some(word + 1);
+                Some(Found::Record(Taken { sequence: self.take(len), len, in_ring }))
             }
-            Step::Padding(size) => {
+            Judged::Padding(size) => {
                 self.next = self.next.past_padding(size);
                 None
             }
-            Step::Bad(what) => Some(Found::Corrupt(Corruption { position: self.next.position, what })),
+            Judged::Bad(what) => Some(Found::Corrupt(Corruption { position: self.next.position, what })),
         }
     }
 
@@ -459,10 +462,10 @@ impl Reader {
             return None;
         }
         let left = core::mem::replace(&mut self.next, place);
-        self.patience.lost(place.sequence.wrapping_sub(left.sequence));
+        self.backoff.lost(place.sequence.wrapping_sub(left.sequence));
         self.resynced = place.position;
         // A hostile index may lead half-way round all positions at a time: an old bound would come to lie ahead again.
-        self.near = place.position;
+        self.fast_until = place.position;
         Some((left, place))
     }
 }
@@ -482,7 +485,7 @@ mod tests {
     fn what_was_lost_does_not_count_as_received() {
         let ring = Options::new().capacity(4096).local().expect("a ring");
         let mut producer = ring.producer().expect("a producer");
-        let mut reader = Reader::new(producer.writer().published(), Guard::Always, 1);
+        let mut reader = Reader::new(producer.writer().published(), Overwritable::Always, 1);
         let mut copies = Copies::default();
         for _ in 0..1000 {
             producer.send(&[7; 56]).expect("nobody is in the way");
@@ -491,8 +494,8 @@ mod tests {
         assert_eq!(reader.poll(areas, &mut copies), Found::Lapped);
         let (left, place) = reader.resync(areas).expect("a way on");
         assert!(place.sequence - left.sequence > 900);
-        assert_eq!(reader.patience.received(reader.next), 0);
+        assert_eq!(reader.backoff.received(reader.next), 0);
         assert!(matches!(reader.poll(areas, &mut copies), Found::Record(_)));
-        assert_eq!(reader.patience.received(reader.next), 1);
+        assert_eq!(reader.backoff.received(reader.next), 1);
     }
 }

@@ -110,7 +110,7 @@ pub struct Resumed {
 
 /// A record, lent until the next receive or release.
 ///
-/// Where the producer cannot overwrite it (a gated consumer without a deadline) the payload is still in the ring
+/// Where the producer cannot overwrite it (a gated consumer without a budget) the payload is still in the ring
 /// and [`copy_to`](Self::copy_to) is its only copy. Everywhere else it was copied out, and found whole, before
 /// it was lent.
 #[derive(Debug)]

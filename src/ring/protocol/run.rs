@@ -1,8 +1,8 @@
-//! Strides: from record to record over words that are all published and not to be overwritten, with nothing to be looked
+//! Runs: from record to record over words that are all published and not to be overwritten, with nothing to be looked
 //! at but headers. This is where a drain spends its time.
 
 use crate::atomics::{Word, at};
-use crate::layout::{footprint, unpack};
+use crate::ring::layout::{footprint, unpack};
 use crate::ring::protocol::Place;
 
 /// Words that a reader goes over: of the ring, where nobody overwrites them, or copied out of it.
@@ -46,11 +46,11 @@ impl Ahead for &[[u8; 8]] {
     }
 }
 
-/// A reader on its way over records that are near, for as long as nothing but their headers is to be looked at. What
+/// A reader on its way over records that come the fast way, for as long as nothing but their headers is to be looked at. What
 /// changes with every record is little enough to stay in registers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stride<A> {
-    /// What is near and ahead.
+pub(crate) struct Run<A> {
+    /// What is ahead.
     rest: A,
     sequence: u64,
     /// Payload bytes of the record before, and the words that it took up in the ring.
@@ -61,7 +61,7 @@ pub(crate) struct Stride<A> {
     ahead: usize,
 }
 
-impl<A: Ahead> Stride<A> {
+impl<A: Ahead> Run<A> {
     /// At this place, with `rest` ahead. `usual`: payload bytes of the record before.
     #[inline(always)]
     pub(crate) fn new(rest: A, place: Place, usual: u32) -> Self {
@@ -75,11 +75,11 @@ impl<A: Ahead> Stride<A> {
         }
     }
 
-    /// One record further: its sequence, payload bytes and words. `None`: as of `poll_near`.
+    /// One record further: its sequence, payload bytes and words. `None`: as of `poll_fast`.
     #[inline(always)]
     pub(crate) fn step(&mut self) -> Option<(u64, u32, A)> {
         let (len, sequence) = unpack(self.rest.first()?);
-        // A guess, as in `poll_near`.
+        // A guess, as in `poll_fast`.
         if len != self.usual {
             *self = self.unusual(len);
         }

@@ -2,8 +2,8 @@
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
-use crate::layout::{
-    Areas, EXPRESS_BESIDE, EXPRESS_BYTES, Geometry, PADDING_BIT, footprint, header, word_of,
+use crate::ring::layout::{
+    Areas, Geometry, INLINE_BESIDE, INLINE_BYTES, PADDING_BIT, footprint, header, word_of,
 };
 use crate::ring::protocol::index;
 use crate::ring::protocol::pace::Pace;
@@ -23,8 +23,8 @@ pub(crate) struct Writer {
     limit: u64,
     /// A claim that ends before this needs no other check: not after the limit, `reserve`, the end of the segment
     /// and so of the ring, nor the most that a batch may span.
-    near: u64,
-    /// Nothing is ever near: memory may go at any time, which is to be looked for after every record.
+    fast_until: u64,
+    /// There is no fast way: memory may go at any time, which is to be looked for after every record.
     guarded: bool,
     /// The segment, counted over all laps, of the newest index entry written or noted.
     noted: u64,
@@ -62,9 +62,9 @@ pub(crate) enum Refused {
 
 impl Writer {
     /// Goes on where the ring stands. The caller holds the producer's lock, and the segment of `published` has
-    /// its index entry. `guarded`: no claim is to be near.
+    /// its index entry. `guarded`: no claim goes the fast way.
     pub(crate) fn resume(areas: Areas<'_>, published: Place, guarded: bool, clock: fn() -> u64) -> Self {
-        let segment_shift = areas.geometry.stride().trailing_zeros();
+        let segment_shift = areas.geometry.segment_bytes().trailing_zeros();
         // The dead producer's `reserve` stays: what it dirtied must not come to look whole. The limit forces the
         // first claim to scan the gates, and the fence of that scan [G1] orders this look at `reserve` before the
         // first word dirtied below it without a [W1] of our own.
@@ -74,12 +74,12 @@ impl Writer {
             batch: None,
             reserve,
             limit: published.position,
-            near: published.position,
+            fast_until: published.position,
             guarded,
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
             segment_shift,
-            pace: Pace::new(published.sequence, areas.geometry.express),
+            pace: Pace::new(published.sequence, areas.geometry.inline),
             clock,
         }
     }
@@ -105,16 +105,16 @@ impl Writer {
 
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
-        self.near = self.published().position;
+        self.fast_until = self.published().position;
     }
 
     /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
     #[inline(always)]
-    pub(crate) fn claim_near(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
-        near_room(self.staged.position, self.near, geometry.capacity, len)
+    pub(crate) fn claim_fast(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
+        fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
-    /// Stages one record after the other, for as long as `claim_near` would give room and `goes_on`. Returns how many that
+    /// Stages one record after the other, for as long as `claim_fast` would give room and `goes_on`. Returns how many that
     /// were, and the payload that did not follow; `None`: there are no more.
     ///
     /// All that changes from record to record is kept out of memory meanwhile, and of a length that the compiler knows not
@@ -126,13 +126,13 @@ impl Writer {
         payloads: &mut impl Iterator<Item = P>,
         goes_on: impl Fn() -> bool,
     ) -> (u64, Option<P>) {
-        let (capacity, near) = (areas.geometry.capacity, self.near);
+        let (capacity, fast_until) = (areas.geometry.capacity, self.fast_until);
         let first = self.staged.sequence;
         let mut staged = self.staged;
         let rest = loop {
             let Some(payload) = payloads.next() else { break None };
             let bytes = payload.as_ref();
-            let room = near_room(staged.position, near, capacity, bytes.len());
+            let room = fast_room(staged.position, fast_until, capacity, bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break Some(payload) };
             copy::write(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
@@ -151,12 +151,12 @@ impl Writer {
         let position = self.staged.position;
         let end = position.wrapping_add(size);
         self.make_room(areas, end)?;
-        let stride = areas.geometry.stride();
-        let segment_end = (position & !(stride - 1)).wrapping_add(stride);
+        let segment_bytes = areas.geometry.segment_bytes();
+        let segment_end = (position & !(segment_bytes - 1)).wrapping_add(segment_bytes);
         let batch_end = self.published().position.wrapping_add(areas.geometry.capacity / 2);
         let first = |a, b| if after(a, b) { b } else { a };
         if !self.guarded {
-            self.near = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+            self.fast_until = first(first(segment_end, batch_end), first(self.reserve, self.limit));
         }
         Ok(Claimed { word: areas.geometry.word(position) + 1, len })
     }
@@ -176,12 +176,12 @@ impl Writer {
         Ok(())
     }
 
-    /// [W1]: tells readers what is about to be dirtied, a stride at a time, so that their copy of that line
-    /// changes once per stride and not once per record. The limit caps it: what a gated consumer still has to
+    /// [W1]: tells readers what is about to be dirtied, a segment at a time, so that their copy of that line
+    /// changes once per segment and not once per record. The limit caps it: what a gated consumer still has to
     /// read never looks lost, and the first write past an evicted consumer's cursor always comes through here.
     fn raise_reserve(&mut self, areas: Areas<'_>, end: u64) {
-        let stride = areas.geometry.stride();
-        let rounded = end.wrapping_add(stride - 1) & !(stride - 1);
+        let segment_bytes = areas.geometry.segment_bytes();
+        let rounded = end.wrapping_add(segment_bytes - 1) & !(segment_bytes - 1);
         self.reserve = if after(rounded, self.limit) { self.limit } else { rounded };
         areas.head.reserve.reserve.store(self.reserve, at!(W1_RESERVE, Relaxed));
         // [W1] Release. Pairs with [R1] in `ring::floor`.
@@ -211,12 +211,12 @@ impl Writer {
     }
 
     /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
-    /// `NEAR`: the claim came from `claim_near`, so that place is in the same segment.
+    /// `FAST`: the claim came from `claim_fast`, so that place is in the same segment.
     #[inline(always)]
-    pub(crate) fn stage<const NEAR: bool>(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
+    pub(crate) fn stage<const FAST: bool>(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
         let staged = put_header(areas, claimed, self.staged);
         self.staged = staged;
-        if !NEAR && staged.position >> self.segment_shift != self.noted {
+        if !FAST && staged.position >> self.segment_shift != self.noted {
             self.note();
         }
         staged
@@ -229,35 +229,35 @@ impl Writer {
         self.notes.push(self.staged);
     }
 
-    /// The payload of a record that is published alone, into the ring and into the express copy if there is one. Call it
+    /// The payload of a record that is published alone, into the ring and into the inline copy if there is one. Call it
     /// between `stage` and `publish`.
     #[inline(always)]
     pub(crate) fn fill(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
         self.pace.count(staged.sequence, clock::monotonic_ns);
         let words = claimed.words(areas);
-        match self.express(areas, claimed) {
-            Some(express) => {
+        match self.inline(areas, claimed) {
+            Some(inline) => {
                 // The line of `published` is asked for by the stores themselves: as late as can be, as readers look at it
                 // all the time. Nobody looks at the other yet.
-                if let Some(word) = express.get(EXPRESS_BESIDE) {
+                if let Some(word) = inline.get(INLINE_BESIDE) {
                     copy::will_write(word);
                 }
-                copy::write_twice(words, express, payload, || {
-                    Self::open_express(areas, claimed, staged);
+                copy::write_twice(words, inline, payload, || {
+                    Self::open_inline(areas, claimed, staged);
                 });
             }
             // In a rush these come as often.
-            None if payload.len() <= EXPRESS_BYTES => copy::write(words, payload),
+            None if payload.len() <= INLINE_BYTES => copy::write(words, payload),
             None => copy::write_apart(words, payload),
         }
     }
 
-    /// The express copy of a record that is published alone and is in the ring already.
+    /// The inline copy of a record that is published alone and is in the ring already.
     pub(crate) fn repeat(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
         self.pace.count(staged.sequence, clock::monotonic_ns);
-        let Some(express) = self.express(areas, claimed) else { return };
-        Self::open_express(areas, claimed, staged);
-        for (word, filled) in express.iter().zip(claimed.words(areas)) {
+        let Some(inline) = self.inline(areas, claimed) else { return };
+        Self::open_inline(areas, claimed, staged);
+        for (word, filled) in inline.iter().zip(claimed.words(areas)) {
             // The producer's own word: nobody else writes it.
             word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
         }
@@ -266,23 +266,23 @@ impl Writer {
     /// Where a record goes once more, on the same two cache lines as `published`, for a reader that waits for it.
     /// `None`: it is too long, nobody can be waiting, or the ring has no such copies.
     #[inline(always)]
-    fn express<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
+    fn inline<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
         let bytes = claimed.len as usize;
-        let short = bytes <= EXPRESS_BYTES && self.pace.copies();
-        short.then(|| &areas.head.express.payload[..bytes.div_ceil(8)])
+        let short = bytes <= INLINE_BYTES && self.pace.copies();
+        short.then(|| &areas.head.inline.payload[..bytes.div_ceil(8)])
     }
 
-    /// [W3]: the express copy is this record's from here on.
+    /// [W3]: the inline copy is this record's from here on.
     #[inline(always)]
-    fn open_express(areas: Areas<'_>, claimed: Claimed, staged: Place) {
-        let express = &areas.head.express;
-        express.stamp.store(staged.position, at!(W3_STAMP, Relaxed));
+    fn open_inline(areas: Areas<'_>, claimed: Claimed, staged: Place) {
+        let inline = &areas.head.inline;
+        inline.stamp.store(staged.position, at!(W3_STAMP, Relaxed));
         // [W3] Release. Pairs with [R3].
         // Orders: the new stamp before the new words.
         // Without it: a reader may copy new words and still find the old stamp.
         fence_at!(W3_FENCE, Release);
         let sequence = staged.sequence.wrapping_sub(1);
-        express.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
+        inline.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
     }
 
     /// [W4]: everything staged becomes visible at once. `staged` is what `stage` has returned last: read back from
@@ -290,9 +290,9 @@ impl Writer {
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
-        // Orders: header, payload and express copy before `published`.
+        // Orders: header, payload and inline copy before `published`.
         // Without it: a reader may see `published` and read what the last lap left there.
-        areas.head.express.published.store(staged.position, at!(W4_PUBLISHED, Release));
+        areas.head.inline.published.store(staged.position, at!(W4_PUBLISHED, Release));
         if let Some(published) = &mut self.batch {
             *published = staged;
         }
@@ -313,7 +313,7 @@ impl Writer {
             && published.position != self.staged.position
         {
             self.staged = published;
-            self.near = published.position;
+            self.fast_until = published.position;
             self.noted = published.position >> self.segment_shift;
             self.notes.clear();
         }
@@ -333,15 +333,15 @@ impl Writer {
     }
 }
 
-/// Room for a record of `len` payload bytes at `position`, if it ends before `near`.
+/// Room for a record of `len` payload bytes at `position`, if it ends before `fast_until`.
 #[inline(always)]
-fn near_room(position: u64, near: u64, capacity: u64, len: usize) -> Option<Claimed> {
+fn fast_room(position: u64, fast_until: u64, capacity: u64, len: usize) -> Option<Claimed> {
     // Positions are compared by their signed distance: no length may be so large that it turns the sign.
     if len >= PADDING_BIT as usize {
         return None;
     }
     let end = position.wrapping_add(footprint(len));
-    after(near, end).then(|| Claimed { word: word_of(position, capacity) + 1, len: len as u32 })
+    after(fast_until, end).then(|| Claimed { word: word_of(position, capacity) + 1, len: len as u32 })
 }
 
 /// The header of the record that begins at a place. Returns the place behind it.
@@ -372,7 +372,7 @@ mod tests {
             let mut filled = [0; 13];
             copy::read(claimed.words(areas), &mut filled, true);
             assert_eq!(filled, [byte; 13]);
-            let stamp = areas.head.express.stamp.load(at!(R3_STAMP, Relaxed));
+            let stamp = areas.head.inline.stamp.load(at!(R3_STAMP, Relaxed));
             (staged, stamp == staged.position)
         };
         let (first, is_repeated) = send(Pace::new(0, true), 1);
@@ -397,7 +397,7 @@ mod tests {
                 let staged = writer.stage::<false>(areas, claimed);
                 writer.repeat(areas, claimed, staged);
                 writer.publish(areas, staged);
-                areas.head.express.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position
+                areas.head.inline.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position
             })
             .collect();
         assert!(!copied[0], "the rush goes on until the next look at the clock");

@@ -4,7 +4,7 @@ use super::Receiver;
 use crate::error::RecvError;
 use crate::ring::protocol::reader::Reader;
 use crate::ring::protocol::record::{Event, Record};
-use crate::ring::protocol::run::{Ahead, Stride};
+use crate::ring::protocol::run::{Ahead, Run};
 use crate::wait::doorbell;
 
 impl Receiver {
@@ -12,7 +12,7 @@ impl Receiver {
     pub(crate) fn drain(&mut self, max: usize, mut each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
         let mut count = 0;
         while count < max {
-            count += self.drain_near(max - count, &mut each);
+            count += self.drain_fast(max - count, &mut each);
             if count == max {
                 break;
             }
@@ -27,25 +27,25 @@ impl Receiver {
 
     /// Records that take no more than a look at their header.
     #[inline(always)]
-    fn drain_near(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let Self { region, reader, copies, lent, gated, .. } = self;
+    fn drain_fast(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
+        let Self { region, reader, copies, unreleased, gated, .. } = self;
         // First of all: after a fork there is no memory behind the areas.
         if region.broken() {
             return 0;
         }
         let areas = region.areas();
         let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
-        // As in `step_near`, before each record: anything may have happened in `each`.
+        // As in `step_fast`, before each record: anything may have happened in `each`.
         let goes_on = || !tripwire.broken() && !doorbell::is_armed(space);
         // Records of the ring itself are lent to those with a gate alone.
-        if let Some(stride) = reader.stride(areas) {
-            Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
+        if let Some(run) = reader.run(areas) {
+            Draining { run, last: None, reader, unreleased }.on(max, goes_on, |sequence, len, words| {
                 each(Event::Record(Record::lent(sequence, len as usize, words)));
             })
-        } else if let Some(stride) = reader.stride_copied(copies) {
+        } else if let Some(run) = reader.run_of_copies(copies) {
             let producer_waits = || *gated && doorbell::is_armed(space);
             let goes_on = || !tripwire.broken() && !producer_waits();
-            Walk { stride, last: None, reader, lent }.on(max, goes_on, |sequence, len, words| {
+            Draining { run, last: None, reader, unreleased }.on(max, goes_on, |sequence, len, words| {
                 let payload = words.as_flattened().get(..len as usize).unwrap_or_default();
                 each(Event::Record(Record::copied(sequence, payload)));
             })
@@ -55,22 +55,22 @@ impl Receiver {
     }
 }
 
-/// A receiver's steps over near records. It is where they have led once this is dropped, also if whoever was handed a
+/// A receiver's way over records that need no more than a look at their header. It is where they have led once this is dropped, also if whoever was handed a
 /// record panics.
-struct Walk<'a, A: Ahead> {
-    stride: Stride<A>,
+struct Draining<'a, A: Ahead> {
+    run: Run<A>,
     /// Payload bytes of the record handed on last, if any.
     last: Option<u32>,
     reader: &'a mut Reader,
-    lent: &'a mut Option<u32>,
+    unreleased: &'a mut Option<u32>,
 }
 
-impl<A: Ahead> Walk<'_, A> {
+impl<A: Ahead> Draining<'_, A> {
     /// Hands on as many records as there are, `max` at most. Returns how many.
     #[inline(always)]
     fn on(mut self, max: usize, goes_on: impl Fn() -> bool, mut each: impl FnMut(u64, u32, A)) -> usize {
         for count in 0..max {
-            let step = if goes_on() { self.stride.step() } else { None };
+            let step = if goes_on() { self.run.step() } else { None };
             let Some((sequence, len, payload)) = step else { return count };
             self.last = Some(len);
             each(sequence, len, payload);
@@ -79,12 +79,12 @@ impl<A: Ahead> Walk<'_, A> {
     }
 }
 
-impl<A: Ahead> Drop for Walk<'_, A> {
+impl<A: Ahead> Drop for Draining<'_, A> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.reader.go_to(&self.stride);
+        self.reader.go_to(&self.run);
         if self.last.is_some() {
-            *self.lent = self.last;
+            *self.unreleased = self.last;
         }
     }
 }

@@ -21,7 +21,7 @@ impl Receiver {
         self.opens = false;
         self.before_gate = Some((published, cause));
         self.reader.gate_holds(published, held, overwritten);
-        self.check_anew();
+        self.choose_way();
     }
 
     /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
@@ -50,7 +50,7 @@ impl Receiver {
         let loss = self.book((left, published), LossCause::Away);
         self.untold = (loss.records > 0).then_some(loss);
         self.release_received();
-        self.settle();
+        self.update_cursor();
         self.untold
     }
 
@@ -76,11 +76,11 @@ impl Receiver {
         }
         self.opens = true;
         self.reader.gate_is_shut();
-        self.check_anew();
+        self.choose_way();
     }
 
-    pub(super) fn check_anew(&mut self) {
-        self.checked = self.keep || self.guarded || self.opens || self.corrupt.is_some();
+    pub(super) fn choose_way(&mut self) {
+        self.slow_only = self.keep || self.guarded || self.opens || self.corrupt.is_some();
     }
 
     /// Why what stood at `left` is lost.

@@ -3,13 +3,13 @@
 use crate::atomics::copy;
 use crate::atomics::{Word, fence_at};
 use crate::error::{Corruption, RecvError};
-use crate::layout::{Areas, SlotState};
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::{Areas, SlotState};
+use crate::ring::locks;
 use crate::ring::protocol::gate::{self, Seat};
 use crate::ring::protocol::lookahead::Copies;
-use crate::ring::protocol::reader::{Found, Guard, Reader, Taken};
+use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
 use crate::ring::protocol::record::{Event, Loss, LossCause, Record};
 use crate::ring::protocol::{Place, after};
 use crate::wait::clock;
@@ -35,10 +35,10 @@ pub(crate) struct Receiver {
     copies: Copies,
     seat: Option<Seat>,
     gated: bool,
-    /// What is below was read; the cursor may say so. Behind the times while `lent` is some: see `catch_up`.
+    /// What is below was read; the cursor may say so. Behind the times while `unreleased` is some: see `catch_up`.
     released: Place,
     /// Payload bytes of the last record, if everything before it is released and `released` does not say so.
-    lent: Option<u32>,
+    unreleased: Option<u32>,
     /// Records are released by `release` alone.
     keep: bool,
     /// What was overwritten before this position was lost by this cause: the producer had been let past it before the
@@ -50,8 +50,8 @@ pub(crate) struct Receiver {
     overwritten: bool,
     /// Nothing is lent without a look at whether it is still there.
     guarded: bool,
-    /// Any of these, or corrupt: records do not come the short way.
-    checked: bool,
+    /// Any of these, or corrupt: records do not come the fast way.
+    slow_only: bool,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
     /// Nothing but that loss was received: what is before it is gone, so releasing it keeps nothing from anybody.
@@ -62,20 +62,20 @@ pub(crate) struct Receiver {
 
 /// An event before it is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Received {
     Record(Taken),
     Lost(Loss),
     Evicted,
     Changed { epoch: u64 },
 }
 
-/// What the short way came to, in a register: how many payload bytes the record has that was taken, and whether it is in
+/// What the fast way came to, in a register: how many payload bytes the record has that was taken, and whether it is in
 /// the copies or in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Short {
     Nothing,
     Copied(u32),
-    Lent(u32),
+    InRing(u32),
 }
 
 impl Receiver {
@@ -89,13 +89,13 @@ impl Receiver {
             seat,
             gated,
             released,
-            lent: None,
+            unreleased: None,
             keep: false,
             before_gate: None,
             opens: false,
             overwritten: false,
             guarded,
-            checked: guarded,
+            slow_only: guarded,
             untold: None,
             only_lost: false,
             corrupt: None,
@@ -122,12 +122,12 @@ impl Receiver {
     pub(crate) fn set_keep(&mut self, keep: bool) {
         self.catch_up();
         self.keep = keep;
-        self.check_anew();
-        self.reader.forbid_near();
+        self.choose_way();
+        self.reader.forbid_fast();
     }
 
     pub(crate) fn producer_alive(&self) -> bool {
-        self.region.locked(Lock::Producer)
+        self.region.locked(locks::PRODUCER)
     }
 
     /// Releases everything received so far, and says so at once.
@@ -135,7 +135,7 @@ impl Receiver {
         // A loss found on attaching counts as received once it was told: until then a name stays before it.
         if !self.region.broken() && self.untold.is_none() {
             self.release_received();
-            self.settle();
+            self.update_cursor();
             if self.opens {
                 self.open_gate();
             }
@@ -144,7 +144,7 @@ impl Receiver {
 
     #[inline(always)]
     fn release_received(&mut self) {
-        self.lent = None;
+        self.unreleased = None;
         self.released = self.reader.next();
         if let Some(seat) = &mut self.seat {
             seat.release_losses();
@@ -154,23 +154,23 @@ impl Receiver {
     /// Moves `released` to where it belongs: the record before the last is released, but copying a place that was
     /// stored a moment ago, for every record, would wait for that store.
     fn catch_up(&mut self) {
-        if let Some(len) = self.lent.take() {
+        if let Some(len) = self.unreleased.take() {
             self.released = self.reader.next().before_record(len);
         }
     }
 
     /// One look at the ring. `None`: nothing new.
     #[inline(always)]
-    pub(crate) fn step(&mut self) -> Result<Option<Step>, RecvError> {
-        match self.step_near() {
-            Some(taken) => Ok(Some(Step::Record(taken))),
-            None => self.step_checked(),
+    pub(crate) fn step(&mut self) -> Result<Option<Received>, RecvError> {
+        match self.step_fast() {
+            Some(taken) => Ok(Some(Received::Record(taken))),
+            None => self.step_slow(),
         }
     }
 
     /// The next of many records. `None`: there is none, or more is to be done.
     #[inline(always)]
-    fn step_near(&mut self) -> Option<Taken> {
+    fn step_fast(&mut self) -> Option<Taken> {
         // First of all: after a fork there is no memory behind the areas.
         if self.region.broken() {
             return None;
@@ -180,44 +180,44 @@ impl Receiver {
         if self.producer_waits() {
             return None;
         }
-        let taken = self.reader.poll_near(areas, &mut self.copies)?;
-        self.lent = Some(taken.len);
+        let taken = self.reader.poll_fast(areas, &mut self.copies)?;
+        self.unreleased = Some(taken.len);
         Some(taken)
     }
 
     #[inline(never)]
-    fn step_checked(&mut self) -> Result<Option<Step>, RecvError> {
+    fn step_slow(&mut self) -> Result<Option<Received>, RecvError> {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        let step = self.step_anew();
+        let step = self.step_full();
         // What was read where memory is gone was never sent.
-        if self.region.spoilt() {
+        if self.region.memory_gone() {
             return Err(self.region.fault().into());
         }
         step
     }
 
     #[inline(always)]
-    fn step_anew(&mut self) -> Result<Option<Step>, RecvError> {
+    fn step_full(&mut self) -> Result<Option<Received>, RecvError> {
         if let Some(trouble) = self.before_looking() {
             return trouble;
         }
         loop {
             match self.reader.poll(self.region.areas(), &mut self.copies) {
                 Found::Record(mut taken) => {
-                    taken.lent = taken.lent.filter(|word| !self.copied_out(*word, taken.len));
-                    if !self.checked {
-                        self.reader.allow_near(self.region.areas(), &self.copies, self.due());
+                    taken.in_ring = taken.in_ring.filter(|word| !self.copied_out(*word, taken.len));
+                    if !self.slow_only {
+                        self.reader.allow_fast(self.region.areas(), &self.copies, self.due());
                     }
-                    return Ok(Some(Step::Record(taken)));
+                    return Ok(Some(Received::Record(taken)));
                 }
                 Found::Nothing => {
                     // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
-                    self.settle();
-                    return Ok(self.newly_evicted().then_some(Step::Evicted));
+                    self.update_cursor();
+                    return Ok(self.newly_evicted().then_some(Received::Evicted));
                 }
-                Found::Changed { epoch } => return Ok(Some(Step::Changed { epoch })),
+                Found::Changed { epoch } => return Ok(Some(Received::Changed { epoch })),
                 Found::Lapped => {
                     if let Some(step) = self.lapped()? {
                         return Ok(Some(step));
@@ -242,7 +242,7 @@ impl Receiver {
 
     /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
     #[inline(always)]
-    fn before_looking(&mut self) -> Option<Result<Option<Step>, RecvError>> {
+    fn before_looking(&mut self) -> Option<Result<Option<Received>, RecvError>> {
         // Who keeps its records does not keep a place that was overwritten: a gate there would hold the producer up
         // for nothing.
         if self.untold.is_none() && (!self.keep || self.only_lost) {
@@ -257,7 +257,7 @@ impl Receiver {
             if behind != 0
                 && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits())
             {
-                self.settle();
+                self.update_cursor();
             }
         }
         if self.corrupt.is_none() && self.untold.is_none() {
@@ -266,7 +266,7 @@ impl Receiver {
         if let Some(corruption) = self.corrupt {
             return Some(Err(corruption.into()));
         }
-        self.untold.take().map(|loss| Ok(Some(Step::Lost(loss))))
+        self.untold.take().map(|loss| Ok(Some(Received::Lost(loss))))
     }
 
     #[inline(always)]
@@ -275,7 +275,7 @@ impl Receiver {
     }
 
     /// Stores the cursor if it is behind, or not what was stored there, and wakes a producer that waits for it.
-    fn settle(&mut self) {
+    fn update_cursor(&mut self) {
         let Some(seat) = &mut self.seat else { return };
         let areas = self.region.areas();
         if self.released.position == seat.stored().position && seat.is_shown(areas) {
@@ -291,19 +291,19 @@ impl Receiver {
     fn newly_evicted(&mut self) -> bool {
         let areas = self.region.areas();
         self.gated
-            && self.reader.guard() == Guard::Always
+            && self.reader.overwritable() == Overwritable::Always
             && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
     }
 
     /// `None`: only padding was overwritten; reading goes on behind it.
     #[cold]
-    fn lapped(&mut self) -> Result<Option<Step>, RecvError> {
+    fn lapped(&mut self) -> Result<Option<Received>, RecvError> {
         // [R6] Acquire. Pairs with [G1], the producer's fence between an eviction and the next `reserve`.
         // Orders: the look at `reserve` that showed the lap before the look at our own state.
         // Without it: a consumer is told of the loss, but not that it was evicted.
         fence_at!(R6_FENCE, Acquire);
         if self.newly_evicted() {
-            return Ok(Some(Step::Evicted));
+            return Ok(Some(Received::Evicted));
         }
         let capacity = self.region.geometry().capacity;
         match until_found(capacity, |_| Ok(self.reader.resync(self.region.areas()))) {
@@ -317,7 +317,7 @@ impl Receiver {
                         _ => self.only_lost = true,
                     }
                 }
-                Ok((loss.records > 0).then_some(Step::Lost(loss)))
+                Ok((loss.records > 0).then_some(Received::Lost(loss)))
             }
             Err(_) => {
                 let corruption = Corruption {
@@ -329,30 +329,30 @@ impl Receiver {
         }
     }
 
-    /// Corruption is for good, also if somebody puts the words right again: no record comes the short way either.
+    /// Corruption is for good, also if somebody puts the words right again: no record comes the fast way either.
     fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
         self.corrupt = Some(corruption);
-        self.checked = true;
-        self.reader.forbid_near();
+        self.slow_only = true;
+        self.reader.forbid_fast();
         corruption.into()
     }
 
     /// Lends what `step` found.
     #[inline(always)]
-    pub(crate) fn lend(&self, step: Step) -> Event<'_> {
+    pub(crate) fn lend(&self, step: Received) -> Event<'_> {
         match step {
-            Step::Record(taken) => Event::Record(self.lend_record(taken)),
-            Step::Lost(loss) => Event::Lost(loss),
-            Step::Evicted => Event::Evicted,
-            Step::Changed { epoch } => Event::ProducerChanged { epoch },
+            Received::Record(taken) => Event::Record(self.lend_record(taken)),
+            Received::Lost(loss) => Event::Lost(loss),
+            Received::Evicted => Event::Evicted,
+            Received::Changed { epoch } => Event::ProducerChanged { epoch },
         }
     }
 
     #[inline(always)]
     fn lend_record(&self, taken: Taken) -> Record<'_> {
         match taken {
-            Taken { sequence, len, lent: None } => Record::copied(sequence, self.copies.payload(len)),
-            Taken { sequence, len, lent: Some(word) } => {
+            Taken { sequence, len, in_ring: None } => Record::copied(sequence, self.copies.payload(len)),
+            Taken { sequence, len, in_ring: Some(word) } => {
                 Record::lent(sequence, len as usize, payload(self.region.areas(), word, len))
             }
         }
@@ -360,7 +360,7 @@ impl Receiver {
 
     #[inline(always)]
     pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        match self.step_quick() {
+        match self.step_brief() {
             Some(step) => Ok(Some(self.lend(step))),
             None => self.try_recv_checked(),
         }
@@ -368,26 +368,26 @@ impl Receiver {
 
     /// The next record, where nothing else is to be done. `None`: there is none, or there is more to do.
     #[inline(always)]
-    fn step_quick(&mut self) -> Option<Step> {
-        if let Some(taken) = self.step_near() {
-            return Some(Step::Record(taken));
+    fn step_brief(&mut self) -> Option<Received> {
+        if let Some(taken) = self.step_fast() {
+            return Some(Received::Record(taken));
         }
         // Made here, out of what comes in registers: an event that is left in memory is moved on from there with wider
         // loads than it was stored with, and they wait until the stores have left the processor.
-        let (len, is_lent) = match self.step_short() {
+        let (len, is_in_ring) = match self.step_short() {
             Short::Nothing => return None,
             Short::Copied(len) => (len, false),
-            Short::Lent(len) => (len, true),
+            Short::InRing(len) => (len, true),
         };
         let taken = self.reader.next().before_record(len);
         let word = self.region.geometry().word(taken.position) + 1;
-        Some(Step::Record(Taken { sequence: taken.sequence, len, lent: is_lent.then_some(word) }))
+        Some(Received::Record(Taken { sequence: taken.sequence, len, in_ring: is_in_ring.then_some(word) }))
     }
 
     /// The first record that came after a look which found nothing, and every one that has to be copied.
     #[inline(never)]
     fn step_short(&mut self) -> Short {
-        if self.region.broken() || self.checked || self.untold.is_some() {
+        if self.region.broken() || self.slow_only || self.untold.is_some() {
             return Short::Nothing;
         }
         let areas = self.region.areas();
@@ -404,14 +404,14 @@ impl Receiver {
                 return Short::Nothing;
             }
             copied =
-                self.reader.poll_express(areas, copies).or_else(|| self.reader.poll_copied(areas, copies));
+                self.reader.poll_inline(areas, copies).or_else(|| self.reader.poll_copied(areas, copies));
         }
-        self.reader.allow_near(areas, copies, due);
-        let Some(Taken { len, lent, .. }) = copied.or_else(|| self.reader.poll_near(areas, copies)) else {
+        self.reader.allow_fast(areas, copies, due);
+        let Some(Taken { len, in_ring, .. }) = copied.or_else(|| self.reader.poll_fast(areas, copies)) else {
             return Short::Nothing;
         };
-        self.lent = Some(len);
-        if lent.is_some() { Short::Lent(len) } else { Short::Copied(len) }
+        self.unreleased = Some(len);
+        if in_ring.is_some() { Short::InRing(len) } else { Short::Copied(len) }
     }
 
     /// The position at which the cursor is to be stored anew, if there is one.
@@ -423,12 +423,12 @@ impl Receiver {
 
     #[inline(always)]
     fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        Ok(self.step_checked()?.map(|step| self.lend(step)))
+        Ok(self.step_slow()?.map(|step| self.lend(step)))
     }
 
     #[inline(always)]
     pub(crate) fn recv(&mut self) -> Result<Event<'_>, RecvError> {
-        match self.step_quick() {
+        match self.step_brief() {
             Some(step) => Ok(self.lend(step)),
             None => self.recv_checked(),
         }
@@ -443,7 +443,7 @@ impl Receiver {
     /// Gives the seat up: cursor, slot, then the caller's lock.
     pub(crate) fn leave(&mut self) {
         self.catch_up();
-        self.settle();
+        self.update_cursor();
         let areas = self.region.areas();
         if let Some(seat) = self.seat.take() {
             let slot = &areas.slots[seat.number as usize];

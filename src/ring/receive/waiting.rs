@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Receiver, Step};
+use super::{Received, Receiver};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
-use crate::layout::Areas;
+use crate::ring::layout::Areas;
 use crate::ring::protocol::gate::Seat;
-use crate::ring::protocol::reader::Guard;
+use crate::ring::protocol::reader::Overwritable;
 use crate::ring::protocol::record::{Event, Record, Status};
 use crate::wait::clock;
 use crate::wait::doorbell;
@@ -61,7 +61,7 @@ impl Waiting {
 impl Receiver {
     /// Waits for the next event. `None`: `until_ns` on the monotonic clock has passed.
     #[inline(never)]
-    pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Step>, RecvError> {
+    pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Received>, RecvError> {
         let mut again_ns = None;
         loop {
             if let Some(step) = self.step()? {
@@ -90,7 +90,7 @@ impl Receiver {
     }
 
     /// Waits for the next event, however long that takes.
-    pub(super) fn wait_for_ever(&mut self) -> Result<Step, RecvError> {
+    pub(super) fn wait_for_ever(&mut self) -> Result<Received, RecvError> {
         loop {
             if let Some(step) = self.wait(u64::MAX)? {
                 return Ok(step);
@@ -132,7 +132,7 @@ impl Receiver {
         let nap_ns = self.waiting.nap_ns(self.reader.next().position, now);
         let areas = self.region.areas();
         let word = &areas.control.data.word;
-        let is_true = || self.has_more() || (!told && is_closed(areas)) || self.region.spoilt();
+        let is_true = || self.has_more() || (!told && is_closed(areas)) || self.region.memory_gone();
         if self.seat.is_some() {
             doorbell::sleep_or_nap(
                 word,
@@ -152,7 +152,9 @@ impl Receiver {
         let evicted = |seat: &Seat| seat.is_newly_evicted(areas);
         self.reader.is_behind(areas)
             || self.untold.is_some()
-            || (self.gated && self.reader.guard() == Guard::Always && self.seat.as_ref().is_some_and(evicted))
+            || (self.gated
+                && self.reader.overwritable() == Overwritable::Always
+                && self.seat.as_ref().is_some_and(evicted))
     }
 
     /// How the stream stands.
@@ -167,7 +169,7 @@ impl Receiver {
         let gone = !closed && self.is_gone();
         let ended = (closed || gone) && !self.has_more();
         // Where memory is gone the words say nothing.
-        if !ended || self.region.spoilt() {
+        if !ended || self.region.memory_gone() {
             return Status::Streaming;
         }
         // A producer that closes unlocks afterwards, so the flag is looked at once more.
@@ -210,7 +212,7 @@ impl Receiver {
         Ok(self.step_by(deadline)?.map(|step| self.lend(step)))
     }
 
-    fn step_by(&mut self, deadline: Instant) -> Result<Option<Step>, RecvError> {
+    fn step_by(&mut self, deadline: Instant) -> Result<Option<Received>, RecvError> {
         match self.step()? {
             Some(step) => Ok(Some(step)),
             None => self.wait(clock::deadline_ns(deadline)),
@@ -226,12 +228,12 @@ impl Receiver {
 
     pub(crate) fn recv_record(&mut self, mut other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
         loop {
-            let step = match self.step_quick() {
+            let step = match self.step_brief() {
                 Some(step) => step,
                 None => self.wait_for_ever()?,
             };
             match step {
-                Step::Record(taken) => return Ok(self.lend_record(taken)),
+                Received::Record(taken) => return Ok(self.lend_record(taken)),
                 step => other(self.lend(step)),
             }
         }
@@ -242,12 +244,12 @@ impl Receiver {
         mut other: impl FnMut(Event<'_>),
     ) -> Result<Option<Record<'_>>, RecvError> {
         loop {
-            let step = match self.step_quick() {
+            let step = match self.step_brief() {
                 Some(step) => Some(step),
-                None => self.step_checked()?,
+                None => self.step_slow()?,
             };
             match step {
-                Some(Step::Record(taken)) => return Ok(Some(self.lend_record(taken))),
+                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
                 Some(step) => other(self.lend(step)),
                 None => return Ok(None),
             }
@@ -261,7 +263,7 @@ impl Receiver {
     ) -> Result<Option<Record<'_>>, RecvError> {
         loop {
             match self.step_by(deadline)? {
-                Some(Step::Record(taken)) => return Ok(Some(self.lend_record(taken))),
+                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
                 Some(step) => other(self.lend(step)),
                 None => return Ok(None),
             }

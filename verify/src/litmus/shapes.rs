@@ -109,16 +109,16 @@ pub(super) fn all() -> Vec<Shape> {
             full: &[],
         },
         Shape {
-            name: "the stamp and the express words",
+            name: "the stamp and the inline words",
             never: "a reader copies the next record's words and still finds its own stamp",
             program: vec![
                 vec![
                     store("W3_STAMP", "stamp", 1, Relaxed),
                     fence("W3_FENCE", Release),
-                    store("W2_PAYLOAD", "express", 1, Relaxed),
+                    store("W2_PAYLOAD", "inline", 1, Relaxed),
                 ],
                 vec![
-                    load("R2_PAYLOAD", "express", "w", Relaxed),
+                    load("R2_PAYLOAD", "inline", "w", Relaxed),
                     fence("R3_FENCE", Acquire),
                     load("R3_STAMP", "stamp", "stamp", Relaxed),
                 ],
@@ -128,19 +128,19 @@ pub(super) fn all() -> Vec<Shape> {
             full: &[],
         },
         Shape {
-            name: "the express copy of this record",
+            name: "the inline copy of this record",
             never: "a reader finds the stamp of its record, and words from before it",
             program: vec![
                 vec![
                     store("W3_STAMP", "stamp", 1, Relaxed),
                     fence("W3_FENCE", Release),
-                    store("W2_PAYLOAD", "express", 1, Relaxed),
+                    store("W2_PAYLOAD", "inline", 1, Relaxed),
                     store("W4_PUBLISHED", "published", 1, Release),
                 ],
                 vec![
                     load("R4_PUBLISHED", "published", "t", Relaxed),
                     fence("R4_FENCE", Acquire),
-                    load("R2_PAYLOAD", "express", "w", Relaxed),
+                    load("R2_PAYLOAD", "inline", "w", Relaxed),
                     fence("R3_FENCE", Acquire),
                     load("R3_STAMP", "stamp", "stamp", Relaxed),
                 ],

@@ -285,11 +285,8 @@ fn kinds() -> Vec<State> {
             .shape(origin(1 << 32, (1 << 32) - 20))
             .live(&both)
             .producing(),
-        state("no-express", filled(CAPACITY / 2))
-            .shape(|shape| shape.express = false)
-            .live(&both)
-            .producing(),
-        state("no-express-laps", filled(2 * CAPACITY + 400)).shape(|shape| shape.express = false),
+        state("no-inline", filled(CAPACITY / 2)).shape(|shape| shape.inline = false).live(&both).producing(),
+        state("no-inline-laps", filled(2 * CAPACITY + 400)).shape(|shape| shape.inline = false),
         state("fence", filled(CAPACITY / 2)).shape(|shape| shape.wait = WaitMode::Fence).live(&both),
         state("spin", filled(CAPACITY / 2))
             .shape(|shape| shape.wait = WaitMode::Spin)

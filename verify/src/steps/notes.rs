@@ -15,7 +15,7 @@ pub(crate) const CAPACITY: u64 = 4096;
 pub(crate) struct Shape {
     pub(crate) capacity: u64,
     pub(crate) slots: u32,
-    pub(crate) express: bool,
+    pub(crate) inline: bool,
     pub(crate) wait: WaitMode,
     pub(crate) gated_only: bool,
     pub(crate) hard_limit: bool,
@@ -27,7 +27,7 @@ impl Default for Shape {
         Self {
             capacity: CAPACITY,
             slots: 6,
-            express: true,
+            inline: true,
             wait: WaitMode::Membarrier,
             gated_only: false,
             hard_limit: false,
@@ -38,7 +38,7 @@ impl Default for Shape {
 
 impl Shape {
     pub(crate) fn options(&self) -> Options {
-        let options = Options::new().capacity(self.capacity).slots(self.slots).express(self.express);
+        let options = Options::new().capacity(self.capacity).slots(self.slots).inline(self.inline);
         let options = options.wait(self.wait).gated_only(self.gated_only);
         let options = options.origin(self.origin.0, self.origin.1);
         if self.hard_limit { options.hard_limit(Duration::from_secs(3600)) } else { options }

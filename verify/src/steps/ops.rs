@@ -4,8 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     Empty,
-    /// With an express copy.
-    Express,
+    /// With an inline copy.
+    Inline,
     Plain,
     /// Longer than the rest of the ring.
     Padded,
@@ -31,7 +31,7 @@ pub(crate) enum Policy {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// The newest record, from its express copy where there is one.
+    /// The newest record, from its inline copy where there is one.
     Newest,
     Next,
     /// So many were received that the cursor is stored first.
@@ -95,13 +95,13 @@ pub(crate) const OPS: &[Op] = {
     }
     &[
         op("send-empty", Send(Size::Empty)),
-        op("send-express", Send(Size::Express)),
+        op("send-inline", Send(Size::Inline)),
         op("send-next", SendNext),
         op("send-plain", Send(Size::Plain)),
         op("send-padded", Send(Size::Padded)),
         op("send-to-the-end", Send(Size::ToTheEnd)),
         op("send-half-the-ring", Send(Size::Half)),
-        op("claim-express", Claim(Size::Express)),
+        op("claim-inline", Claim(Size::Inline)),
         op("claim-plain", Claim(Size::Plain)),
         op("claim-padded", Claim(Size::Padded)),
         op("claim-dropped", ClaimDropped(Size::Plain)),

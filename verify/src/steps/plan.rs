@@ -98,7 +98,7 @@ impl Op {
         plan.records = match self.act {
             Act::Send(size) | Act::Claim(size) | Act::ClaimDropped(size) => vec![match size {
                 Size::Empty => 0,
-                Size::Express => 40,
+                Size::Inline => 40,
                 Size::Plain => 200,
                 Size::Padded => now.room() as usize,
                 Size::ToTheEnd => now.room() as usize - 8,

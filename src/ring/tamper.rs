@@ -1,24 +1,24 @@
-//! For the fuzz targets, in the package `quoit-meddled` alone: somebody else's hands in a ring on the heap, who may
+//! For the fuzz targets, in the package `quoit-tampered` alone: somebody else's hands in a ring on the heap, who may
 //! write before any single access that the library makes to shared memory, and a count of these accesses.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-pub use crate::atomics::meddle::{accesses, leave_alone, meddle_with};
+pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
 use crate::error::Error;
-use crate::layout::IDENTITY_BYTES;
-use crate::memory::identity::Identity;
-use crate::memory::region::Region;
+use crate::memory::format::Format;
+use crate::memory::identity::{IDENTITY_BYTES, Identity};
+use crate::ring::Region;
 use crate::ring::local::Local;
 
 /// The bytes of a ring on the heap, as words, for a thread of its own.
 #[derive(Debug)]
-pub struct Memory {
+pub struct RawRing {
     region: Region,
 }
 
-impl Memory {
+impl RawRing {
     /// How many words there are.
     pub fn words(&self) -> usize {
         self.region.words()
@@ -32,7 +32,7 @@ impl Memory {
     /// Writes a word; of the two that processes sleep on, the half that they sleep on.
     pub fn poke(&self, number: usize, value: u64) {
         let areas = self.region.areas();
-        let sleepers = areas.geometry.head_bytes() as usize / 8;
+        let sleepers = areas.geometry.extents().head_bytes as usize / 8;
         if number == sleepers {
             areas.control.data.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
         } else if number == sleepers + 16 {
@@ -55,8 +55,8 @@ impl Local {
         let Some(page) = image.first_chunk::<IDENTITY_BYTES>() else {
             return Err(Error::TooShort { path: path.into(), bytes });
         };
-        let identity = Identity::decode(page, path)?;
-        let expected = identity.geometry.file_bytes();
+        let identity = Identity::<crate::ring::layout::Geometry>::decode(page, path)?;
+        let expected = identity.shape.extents().file_bytes();
         if bytes != expected {
             return Err(Error::WrongSize { path: path.into(), bytes, expected });
         }
@@ -76,7 +76,7 @@ impl Local {
     /// # Errors
     ///
     /// None, on the heap.
-    pub fn memory(&self) -> Result<Memory, Error> {
-        Ok(Memory { region: self.share()? })
+    pub fn memory(&self) -> Result<RawRing, Error> {
+        Ok(RawRing { region: self.share()? })
     }
 }

@@ -1,4 +1,4 @@
-//! In the package `quoit-meddled` alone: somebody who comes before any single access to shared memory, and a count of
+//! In the package `quoit-tampered` alone: somebody who comes before any single access to shared memory, and a count of
 //! these accesses.
 //!
 //! [`at!`](crate::atomics) is evaluated once for each access, so it is the place to let somebody in: what another
@@ -7,14 +7,14 @@
 use std::cell::{Cell, RefCell};
 
 /// Called with the number of the access that comes next; returns the number at which to be called again.
-type Meddler = Box<dyn FnMut(u64) -> u64>;
+type Intruder = Box<dyn FnMut(u64) -> u64>;
 
 thread_local! {
     /// Accesses of this thread to shared memory so far.
     static ACCESSES: Cell<u64> = const { Cell::new(0) };
-    /// Before which of them the meddler is called.
+    /// Before which of them the intruder is called.
     static ALARM: Cell<u64> = const { Cell::new(u64::MAX) };
-    static MEDDLER: RefCell<Option<Meddler>> = const { RefCell::new(None) };
+    static INTRUDER: RefCell<Option<Intruder>> = const { RefCell::new(None) };
 }
 
 /// Before every access to shared memory.
@@ -23,16 +23,16 @@ pub(crate) fn before_access() {
     let number = ACCESSES.get();
     ACCESSES.set(number + 1);
     if number >= ALARM.get() {
-        meddle(number);
+        tamper(number);
     }
 }
 
 #[cold]
-fn meddle(number: u64) {
-    // The meddler's own accesses do not count, and call nobody.
+fn tamper(number: u64) {
+    // The intruder's own accesses do not count, and call nobody.
     ALARM.set(u64::MAX);
     let next =
-        MEDDLER.with_borrow_mut(|meddler| meddler.as_mut().map_or(u64::MAX, |meddler| meddler(number)));
+        INTRUDER.with_borrow_mut(|intruder| intruder.as_mut().map_or(u64::MAX, |intruder| intruder(number)));
     ALARM.set(next);
 }
 
@@ -41,15 +41,15 @@ pub fn accesses() -> u64 {
     ACCESSES.get()
 }
 
-/// From the access of number `first` on, `meddler` is called before it, with its number; it answers with the number
+/// From the access of number `first` on, `intruder` is called before it, with its number; it answers with the number
 /// of the next one it wants to come before.
-pub fn meddle_with(first: u64, meddler: impl FnMut(u64) -> u64 + 'static) {
-    MEDDLER.with_borrow_mut(|place| *place = Some(Box::new(meddler)));
+pub fn tamper_with(first: u64, intruder: impl FnMut(u64) -> u64 + 'static) {
+    INTRUDER.with_borrow_mut(|place| *place = Some(Box::new(intruder)));
     ALARM.set(first);
 }
 
-/// Nobody meddles any more.
+/// Nobody tampers any more.
 pub fn leave_alone() {
     ALARM.set(u64::MAX);
-    MEDDLER.with_borrow_mut(|place| *place = None);
+    INTRUDER.with_borrow_mut(|place| *place = None);
 }

@@ -1,28 +1,28 @@
-//! Pressure: what the producer knows of the consumers that hold it up, and how it gets past those that are dead or
+//! Stalls: what the producer knows of the consumers that hold it up, and how it gets past those that are dead or
 //! too slow.
 //!
-//! A consumer with a deadline has that much time in each lap: while the producer publishes one capacity of records,
-//! all the times that this consumer holds it up may come to the deadline together, in one piece or in many. The next
+//! A consumer with a budget has that much time in each lap: while the producer publishes one capacity of records,
+//! all the times that this consumer holds it up may come to the budget together, in one piece or in many. The next
 //! hold after that begins a new lap, with nothing spent. So a consumer that lets a record through now and then
 //! cannot hold the producer up for ever, and one that is merely slow, but takes a ring of records in less than its
-//! deadline, keeps its gate.
+//! budget, keeps its gate.
 
 use crate::atomics::at;
-use crate::layout::{Areas, Slot, SlotState};
+use crate::ring::layout::{Areas, Slot, SlotState};
 use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{HOLD_FOREVER, OpenGate, gated_at, has_name, resting_state, take_gate};
 use crate::wait::clock;
 
 /// What the producer knows of the consumers that hold it up, and have held it up.
 #[derive(Debug, Default)]
-pub(crate) struct Pressure {
-    holds: Vec<Hold>,
+pub(crate) struct Stalls {
+    stalls: Vec<Stall>,
     probed_ns: u64,
 }
 
 /// One slot's part in it. Times are ns on the producer's monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
-struct Hold {
+struct Stall {
     /// The slot's state word: with another generation it is another consumer's.
     state: u64,
     /// When it was first seen in the way, this time; 0: it is not.
@@ -36,13 +36,13 @@ struct Hold {
     lap: u64,
     /// When its consumer was first seen to be away; 0: it is not.
     away: u64,
-    /// On a sealed ring: it has used up its lap's patience, and gates nothing until the lap is over.
+    /// On a sealed ring: it has used up its budget for this lap, and gates nothing until the lap is over.
     exhausted: bool,
     /// On a sealed ring: its lock is free, and it gates nothing while the producer waits.
     dead: bool,
 }
 
-impl Hold {
+impl Stall {
     /// It is no longer in the way; `until`: what counts of the time since it was last seen there.
     fn end(&mut self, slot: &Slot, until: u64) {
         if self.since != 0 {
@@ -113,44 +113,44 @@ pub(crate) struct Wanted {
 /// How often the locks of blocking consumers are looked at, ns.
 const PROBE_EVERY_NS: u64 = 1_000_000;
 
-impl Pressure {
+impl Stalls {
     /// A claim succeeded: nobody is in the way any more. `waited`: now, if the producer was waiting until now;
     /// otherwise a consumer was in the way for as long as it was seen there.
     pub(crate) fn lift(&mut self, areas: Areas<'_>, waited: Option<u64>) {
-        for (hold, slot) in self.holds.iter_mut().zip(areas.slots) {
-            hold.end(slot, waited.unwrap_or(hold.seen));
+        for (stall, slot) in self.stalls.iter_mut().zip(areas.slots) {
+            stall.end(slot, waited.unwrap_or(stall.seen));
         }
     }
 
     /// A new claim: whoever was dead may have a successor by now.
     pub(crate) fn begin(&mut self) {
-        for hold in &mut self.holds {
-            hold.dead = false;
+        for stall in &mut self.stalls {
+            stall.dead = false;
         }
     }
 
     /// Does a slot gate nothing, whatever stands in it? On sealed rings alone.
     pub(crate) fn disregards(&self, areas: Areas<'_>, number: u32, published: u64) -> bool {
         areas.geometry.sealed
-            && self.holds.get(number as usize).is_some_and(|hold| {
-                hold.dead || (hold.exhausted && published.wrapping_sub(hold.lap) < areas.geometry.capacity)
+            && self.stalls.get(number as usize).is_some_and(|stall| {
+                stall.dead || (stall.exhausted && published.wrapping_sub(stall.lap) < areas.geometry.capacity)
             })
     }
 
     /// The producer was told to do without a slot's gate: on a sealed ring it cannot be opened anew at once.
     pub(crate) fn exhaust(&mut self, areas: Areas<'_>, number: u32, published: u64) {
-        self.holds.resize(areas.slots.len(), Hold::default());
-        if let Some(hold) = self.holds.get_mut(number as usize) {
-            (hold.exhausted, hold.lap, hold.since) = (true, published, 0);
+        self.stalls.resize(areas.slots.len(), Stall::default());
+        if let Some(stall) = self.stalls.get_mut(number as usize) {
+            (stall.exhausted, stall.lap, stall.since) = (true, published, 0);
         }
     }
 
     /// Since when a slot is in the way, if it was so at the last refused claim.
     pub(crate) fn since(&self, number: u32) -> Option<u64> {
-        self.holds.get(number as usize).map(|hold| hold.since).filter(|since| *since != 0)
+        self.stalls.get(number as usize).map(|stall| stall.since).filter(|since| *since != 0)
     }
 
-    /// Looks at each consumer that keeps a claim from being granted: takes the gate from those over their deadline, and
+    /// Looks at each consumer that keeps a claim from being granted: takes the gate from those over their budget, and
     /// from the dead that are not, or no longer, held.
     pub(crate) fn relieve(
         &mut self,
@@ -161,7 +161,7 @@ impl Pressure {
         let Wanted { published, end, waited, .. } = wanted;
         let now = wanted.now.max(1);
         let sealed = areas.geometry.sealed;
-        self.holds.resize(areas.slots.len(), Hold::default());
+        self.stalls.resize(areas.slots.len(), Stall::default());
         let probe = cfg!(loom) || now.saturating_sub(self.probed_ns) >= PROBE_EVERY_NS;
         if probe {
             self.probed_ns = now;
@@ -170,48 +170,48 @@ impl Pressure {
         let mut furthest = published;
         for (number, slot) in (0..).zip(areas.slots) {
             let disregarded = self.disregards(areas, number, published);
-            let Some(hold) = self.holds.get_mut(number as usize) else { continue };
+            let Some(stall) = self.stalls.get_mut(number as usize) else { continue };
             let gate = gated_at(slot).filter(|gate| gate.blocks(areas, end) && !disregarded);
             // On a sealed ring several may take turns, each of them seen but once: there the time since counts as well.
             let until = match (sealed, waited) {
-                (false, _) => hold.seen,
-                (true, false) => now.min(hold.seen.saturating_add(PROBE_EVERY_NS)),
+                (false, _) => stall.seen,
+                (true, false) => now.min(stall.seen.saturating_add(PROBE_EVERY_NS)),
                 (true, true) => now,
             };
             let Some(OpenGate { state, cursor }) = gate else {
-                hold.end(slot, until);
+                stall.end(slot, until);
                 continue;
             };
-            if hold.state != state {
-                hold.change_hands(areas, slot, state, published);
+            if stall.state != state {
+                stall.change_hands(areas, slot, state, published);
             }
             // It let something through, and nobody waited for more until now.
-            if hold.since != 0 && hold.cursor != cursor && !waited {
-                hold.end(slot, until);
+            if stall.since != 0 && stall.cursor != cursor && !waited {
+                stall.end(slot, until);
             }
-            if hold.since == 0 {
-                hold.since = now;
-                if published.wrapping_sub(hold.lap) >= areas.geometry.capacity {
-                    (hold.lap, hold.spent, hold.exhausted) = (published, 0, false);
+            if stall.since == 0 {
+                stall.since = now;
+                if published.wrapping_sub(stall.lap) >= areas.geometry.capacity {
+                    (stall.lap, stall.spent, stall.exhausted) = (published, 0, false);
                 }
             }
-            (hold.seen, hold.cursor) = (now, cursor);
-            let held_up = hold.spent.saturating_add(now.saturating_sub(hold.since));
-            let overdue = patience_ns(areas, slot).is_some_and(|patience| held_up >= patience);
+            (stall.seen, stall.cursor) = (now, cursor);
+            let held_up = stall.spent.saturating_add(now.saturating_sub(stall.since));
+            let overdue = budget_ns(areas, slot).is_some_and(|budget| held_up >= budget);
             let is_dead = (probe || overdue) && !alive(number);
             if is_dead {
-                hold.be_away(slot, now);
+                stall.be_away(slot, now);
             }
             let hold_ns = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
-            let runs = hold_ns == HOLD_FOREVER || (hold_ns > 0 && now.saturating_sub(hold.away) < hold_ns);
+            let runs = hold_ns == HOLD_FOREVER || (hold_ns > 0 && now.saturating_sub(stall.away) < hold_ns);
             // Without a name nobody could come back to it, nor forget it.
             let held = runs && has_name(areas, slot);
             if sealed {
-                (hold.dead, hold.exhausted) = (is_dead, overdue);
+                (stall.dead, stall.exhausted) = (is_dead, overdue);
             }
             let next = if is_dead { resting_state(areas, slot) } else { SlotState::Evicted };
             if (overdue || (is_dead && !held)) && take_gate(slot, state, next) {
-                hold.be_back(slot);
+                stall.be_back(slot);
                 relief.evicted += u64::from(!is_dead);
                 relief.reclaimed += u64::from(is_dead);
                 relief.again = true;
@@ -219,7 +219,7 @@ impl Pressure {
                 relief.again = true;
             } else if relief.blocking.is_none() || after(furthest, cursor) {
                 furthest = cursor;
-                relief.blocking = Some(Blocking { slot: number, since: hold.since });
+                relief.blocking = Some(Blocking { slot: number, since: stall.since });
             }
         }
         relief
@@ -227,43 +227,43 @@ impl Pressure {
 }
 
 /// How long a consumer may hold the producer up, ns; `None`: for ever, and it may not be evicted while it lives.
-pub(crate) fn patience_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
-    let own = slot.gate.deadline_ns.load(at!(G_FIELDS, Relaxed));
+pub(crate) fn budget_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
+    let own = slot.gate.budget_ns.load(at!(G_FIELDS, Relaxed));
     [own, areas.geometry.hard_limit_ns].into_iter().filter(|limit| *limit > 0).min()
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::layout::NAME_BYTES;
-    use crate::memory::region::Region;
+    use crate::ring::Region;
+    use crate::ring::layout::NAME_BYTES;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
-    use crate::ring::protocol::gate::{Seat, Terms};
+    use crate::ring::protocol::gate::{Policy, Seat};
 
     const CAPACITY: u64 = 4096;
-    const DEADLINE: u64 = 100;
+    const BUDGET: u64 = 100;
     const EVICTED: (u64, u64) = (1, 0);
     const NOBODY: (u64, u64) = (0, 0);
 
     struct Scene {
         region: Region,
-        pressure: Pressure,
+        stalls: Stalls,
     }
 
     impl Scene {
-        /// A consumer with a deadline whose cursor is at 0, on a ring that is full.
+        /// A consumer with a budget whose cursor is at 0, on a ring that is full.
         fn new() -> Self {
             let geometry = Options::new().capacity(CAPACITY).slots(2).geometry().unwrap();
-            let scene = Self { region: Region::heap(geometry).unwrap(), pressure: Pressure::default() };
+            let scene = Self { region: Region::heap(geometry).unwrap(), stalls: Stalls::default() };
             scene.sit(0);
             scene
         }
 
         fn sit(&self, position: u64) {
             let name = [0; NAME_BYTES];
-            let terms = Terms { gated: true, deadline_ns: DEADLINE, hold_ns: 0, name, pid: 1, now_ns: 1 };
-            let mut seat = Seat::take(self.region.areas(), 0, &terms);
+            let policy = Policy { gated: true, budget_ns: BUDGET, hold_ns: 0, name, pid: 1, now_ns: 1 };
+            let mut seat = Seat::take(self.region.areas(), 0, &policy);
             seat.store_cursor(self.region.areas(), Place { position, ..Place::default() });
             seat.open(self.region.areas(), true);
         }
@@ -271,17 +271,17 @@ mod tests {
         /// A refused claim, at a time, of the 8 bytes behind `published`.
         fn refused(&mut self, published: u64, now: u64) -> (u64, u64) {
             let wanted = Wanted { published, end: published + 8, now, waited: false };
-            let relief = self.pressure.relieve(self.region.areas(), wanted, |_| true);
+            let relief = self.stalls.relieve(self.region.areas(), wanted, |_| true);
             (relief.evicted, relief.reclaimed)
         }
 
         fn lift(&mut self, waited: Option<u64>) {
-            self.pressure.lift(self.region.areas(), waited);
+            self.stalls.lift(self.region.areas(), waited);
         }
     }
 
     #[test]
-    fn a_hold_in_one_piece_may_last_the_deadline() {
+    fn a_hold_in_one_piece_may_last_the_budget() {
         let mut scene = Scene::new();
         assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
         assert_eq!(scene.refused(CAPACITY, 1099), NOBODY);

@@ -1,0 +1,577 @@
+//! Maps and heap blocks, the typed views into them, and what a fork must not hand on: all that is `unsafe` about
+//! shared memory.
+//!
+//! All `unsafe` of the library is here and in `copy.rs`. It rests on three things:
+//!
+//! * every length and offset comes from a [`Format`] that was checked and is private to this process, and a view is made
+//!   only where its bounds and its alignment were checked against the map that it leads into ([`Bytes`]);
+//! * every byte of shared memory is only ever reached through atomics, so it does not matter who else writes
+//!   it: all bit patterns are valid, and no reference claims that anything stays the same ([`Block`]);
+//! * [`Viewed`] owns its maps or its share of the heap block, and lends views only for its own lifetime.
+//!
+//! What remains is a process with write permission that cuts the file short: touching what is gone raises
+//! SIGBUS. A process that asked for it has a handler for that here; `sigbus.rs` tells how it works.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::os::raw::{c_int, c_ulong, c_void};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_utils::CachePadded;
+use memmap2::{MmapMut, MmapRaw};
+use nix::libc;
+use rustix::io::Errno;
+use rustix::mm::{self, MapFlags, ProtFlags};
+
+use crate::atomics::{AtomicU64, FutexWord, Word, at};
+use crate::error::Error;
+use crate::memory::fork;
+use crate::memory::format::{Extents, Format, HUGE_PAGE};
+use crate::memory::lock::Table;
+use crate::memory::prepare::MAX_NODE;
+use crate::memory::sigbus;
+
+/// What may be laid over shared memory: atomics, and structs and arrays of nothing else.
+///
+/// # Safety
+///
+/// The type has a fixed layout, no padding that anybody looks at, and is made of atomics alone, so every bit pattern is
+/// a value of it, and others may change it at any time.
+pub(crate) unsafe trait Block: Sized {}
+
+// SAFETY: an atomic, alone.
+unsafe impl Block for AtomicU64 {}
+// SAFETY: likewise.
+unsafe impl Block for Word {}
+// SAFETY: likewise.
+unsafe impl Block for FutexWord {}
+// SAFETY: one behind the other.
+unsafe impl<T: Block, const N: usize> Block for [T; N] {}
+// SAFETY: one alone on its cache lines.
+unsafe impl<T: Block> Block for CachePadded<T> {}
+
+/// Says of a struct that it is a [`Block`]; `block!` does, after it has checked the fields.
+macro_rules! is_block {
+    ($name:ident) => {
+        // SAFETY: `repr(C)`, and every field is a block: `block!` has the compiler check that.
+        #[allow(unsafe_code, reason = "the macro of `map.rs`, which holds the contract")]
+        unsafe impl $crate::memory::map::Block for $name {}
+    };
+}
+
+pub(crate) use is_block;
+
+/// Bytes of shared memory that are there for `'a`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes<'a> {
+    start: NonNull<u8>,
+    bytes: usize,
+    _there: PhantomData<&'a [AtomicU64]>,
+}
+
+impl<'a> Bytes<'a> {
+    /// The block at `offset`. `None`: it does not fit, or would not be aligned.
+    pub(crate) fn view<T: Block>(self, offset: usize) -> Option<&'a T> {
+        self.views(offset, 1)?.first()
+    }
+
+    /// So many blocks from `offset` on.
+    pub(crate) fn views<T: Block>(self, offset: usize, count: usize) -> Option<&'a [T]> {
+        let end = size_of::<T>().checked_mul(count)?.checked_add(offset)?;
+        let is_aligned = (self.start.addr().get() + offset).is_multiple_of(align_of::<T>());
+        if end > self.bytes || !is_aligned {
+            return None;
+        }
+        // SAFETY: there are that many bytes.
+        let first = unsafe { self.start.add(offset) }.cast::<T>();
+        // SAFETY: aligned and in bounds, as was just checked; initialised, and reached through atomics alone, for every
+        // value of `T` is; there for `'a`.
+        Some(unsafe { NonNull::slice_from_raw_parts(first, count).as_ref() })
+    }
+}
+
+/// The memory of one object, and the views into it. Views are made once, and lent for as long as this is borrowed.
+pub(crate) struct Viewed<F: Format> {
+    /// Lent with a shorter lifetime only: the memory is there until this is dropped.
+    views: F::Views<'static>,
+    memory: Memory,
+}
+
+enum Memory {
+    /// Head, control and data.
+    Maps([Map; 3]),
+    Heap(Arc<HeapBlock>),
+    /// A child's copy of its parent's.
+    None,
+}
+
+impl<F: Format> fmt::Debug for Viewed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Viewed").field("maps", &self.areas()).finish_non_exhaustive()
+    }
+}
+
+impl<F: Format> Viewed<F> {
+    /// `None`: the format asks for more than there is, which it should not.
+    fn new(format: &F, memory: Memory, areas: [Bytes<'static>; 3]) -> Option<Self> {
+        Some(Self { views: format.views(areas)?, memory })
+    }
+
+    pub(crate) fn maps(format: &F, maps: [Map; 3]) -> Option<Self> {
+        let areas =
+            maps.each_ref().map(|map| Bytes { start: map.start, bytes: map.bytes, _there: PhantomData });
+        Self::new(format, Memory::Maps(maps), areas)
+    }
+
+    pub(crate) fn heap(format: &F, block: Arc<HeapBlock>) -> Option<Self> {
+        let Extents { head_bytes: head, control_bytes: control, data_bytes: data, .. } = format.extents();
+        let area = |start: u64, bytes: u64| {
+            let (start, bytes) = (usize::try_from(start).ok()?, usize::try_from(bytes).ok()?);
+            if start.checked_add(bytes)? > block.layout.size() {
+                return None;
+            }
+            // SAFETY: inside the block, as was just checked.
+            let start = unsafe { block.memory.add(start) };
+            Some(Bytes { start, bytes, _there: PhantomData })
+        };
+        let areas = [area(0, head)?, area(head, control)?, area(head + control, data)?];
+        Self::new(format, Memory::Heap(block), areas)
+    }
+
+    #[inline(always)]
+    pub(crate) fn views(&self) -> F::Views<'_> {
+        F::shorten(self.views)
+    }
+
+    /// Head, control and data, if they are maps.
+    pub(crate) fn areas(&self) -> Option<&[Map; 3]> {
+        match &self.memory {
+            Memory::Maps(maps) => Some(maps),
+            Memory::Heap(_) | Memory::None => None,
+        }
+    }
+
+    pub(crate) fn block(&self) -> Option<&Arc<HeapBlock>> {
+        match &self.memory {
+            Memory::Heap(block) => Some(block),
+            Memory::Maps(_) | Memory::None => None,
+        }
+    }
+
+    /// Leaves the memory where it is. For a child of the handle's owner: the maps are not there, and something else may be.
+    pub(crate) fn abandon(&mut self) {
+        std::mem::forget(std::mem::replace(&mut self.memory, Memory::None));
+    }
+}
+
+/// A map of a part of a file, which children do not get.
+#[derive(Debug)]
+pub(crate) struct Map {
+    start: NonNull<u8>,
+    bytes: usize,
+    write: bool,
+}
+
+// SAFETY: a map belongs to no thread.
+unsafe impl Send for Map {}
+
+impl Map {
+    /// Starts at a multiple of `alignment`, without which there are no huge pages; unless the address space is too
+    /// full for that.
+    pub(crate) fn new(
+        file: BorrowedFd<'_>,
+        range: std::ops::Range<u64>,
+        write: bool,
+        alignment: u64,
+    ) -> Result<Self, Errno> {
+        let bytes = (range.end - range.start) as usize;
+        let alignment = alignment as usize;
+        let wanted = if alignment > rustix::param::page_size() { room(bytes, alignment) } else { None };
+        let rights = if write { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let wanted = wanted.unwrap_or(ptr::null_mut());
+        // SAFETY: a new map. The address is a wish: what is there already stays.
+        let start = unsafe { mm::mmap(wanted, bytes, rights, MapFlags::SHARED, file, range.start) }?;
+        // SAFETY: no map is at address zero.
+        let start = unsafe { NonNull::new_unchecked(start.cast()) };
+        let map = Self { start, bytes, write };
+        map.advise(libc::MADV_DONTFORK)?;
+        // What others wrote is no part of this process's story, and may be secret, or larger than a disk.
+        map.advise(libc::MADV_DONTDUMP)?;
+        Ok(map)
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        self.start.as_ptr().expose_provenance() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.write
+    }
+
+    /// Gives an advice that changes no byte and unmaps nothing.
+    pub(crate) fn advise(&self, advice: c_int) -> Result<(), Errno> {
+        // SAFETY: the map is ours, and is there for as long as `self`.
+        match unsafe { libc::madvise(self.start.as_ptr().cast(), self.bytes, advice) } {
+            0 => Ok(()),
+            _ => Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw())),
+        }
+    }
+
+    /// Keeps the map in memory until it goes.
+    pub(crate) fn lock(&self) -> Result<(), Errno> {
+        // SAFETY: likewise.
+        unsafe { mm::mlock(self.start.as_ptr().cast(), self.bytes) }
+    }
+
+    /// Has the map's pages come from these NUMA nodes if they can, and moves those that are there and mapped only here.
+    pub(crate) fn bind(&self, nodes: &NodeMask) -> Result<(), Errno> {
+        let (start, mode) = (self.start.as_ptr(), libc::MPOL_PREFERRED as c_ulong);
+        // The kernel takes one off.
+        let bits = 8 * size_of_val(nodes) as c_ulong + 1;
+        // SAFETY: likewise, and no byte changes; the mask is there and has so many bits, less one.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_mbind, start, self.bytes, mode, nodes.as_ptr(), bits, MPOL_MF_MOVE)
+        };
+        match answer {
+            0 => Ok(()),
+            _ => Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw())),
+        }
+    }
+}
+
+/// A bit for each NUMA node that a kernel can have.
+pub(crate) type NodeMask = [c_ulong; (MAX_NODE + 1).div_ceil(c_ulong::BITS) as usize];
+
+/// Not in the library that has the others.
+const MPOL_MF_MOVE: c_ulong = 1 << 1;
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: our own map, and nothing points here any more: the views go with it.
+        let _ = unsafe { mm::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// An address at a multiple of `alignment` where nothing is mapped at the moment for `bytes`.
+fn room(bytes: usize, alignment: usize) -> Option<*mut c_void> {
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    let room = bytes.checked_add(alignment)?;
+    // SAFETY: a new map, of nothing.
+    let start = unsafe { mm::mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), flags) }.ok()?;
+    // SAFETY: the map that was just made, which nobody else knows of.
+    unsafe { mm::munmap(start, room) }.ok()?;
+    Some(start.map_addr(|address| address.next_multiple_of(alignment)))
+}
+
+/// The word that tells whether a handle is of use.
+#[derive(Clone, Copy)]
+pub(crate) struct Tripwire<'a>(&'a AtomicU64);
+
+impl Tripwire<'_> {
+    #[inline(always)]
+    pub(crate) fn broken(self) -> bool {
+        self.0.load(at!(TRIPWIRE_LOOK, Relaxed)) != INTACT
+    }
+}
+
+/// A word that a fork wipes: zero means that this is the child. The handler of SIGBUS cuts it, too.
+pub(crate) struct TripwirePage {
+    word: NonNull<AtomicU64>,
+    // Held for its drop: the word is in it.
+    _page: Option<MmapRaw>,
+}
+
+// SAFETY: a page belongs to no thread, and its word is an atomic.
+unsafe impl Send for TripwirePage {}
+
+const INTACT: u64 = 1;
+/// Memory of the handle's ring is gone.
+const CUT: u64 = 2;
+
+impl TripwirePage {
+    pub(crate) fn new() -> Result<Self, Error> {
+        if cfg!(miri) || cfg!(tampered) {
+            // Miri has no fork, and no advice to give about it; fuzz targets do not fork.
+            static ALWAYS: AtomicU64 = AtomicU64::new(INTACT);
+            return Ok(Self { word: NonNull::from(&ALWAYS), _page: None });
+        }
+        let action = "guard the handle against forks (Linux 4.14 or newer)";
+        let page =
+            MmapMut::map_anon(rustix::param::page_size()).map_err(|error| io_error(EMPTY, action, error))?;
+        let page = MmapRaw::from(page);
+        let advice = rustix::mm::Advice::LinuxWipeOnFork;
+        // SAFETY: the page is ours alone, and the advice changes nothing in this process.
+        let advised = unsafe { rustix::mm::madvise(page.as_mut_ptr().cast(), page.len(), advice) };
+        advised.map_err(|errno| io_error(EMPTY, action, errno.into()))?;
+        // SAFETY: no map is at address zero.
+        let word = unsafe { NonNull::new_unchecked(page.as_mut_ptr()) }.cast();
+        let tripwire = Self { word, _page: Some(page) };
+        tripwire.word().store(INTACT, at!(TRIPWIRE_SET, Relaxed));
+        Ok(tripwire)
+    }
+
+    #[inline(always)]
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: of this process's own page, initialised, aligned, and there for as long as this is.
+        unsafe { self.word.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn look(&self) -> Tripwire<'_> {
+        Tripwire(self.word())
+    }
+
+    /// For the handler of SIGBUS.
+    pub(crate) fn address(&self) -> u64 {
+        self.word.as_ptr().expose_provenance() as u64
+    }
+
+    pub(crate) fn wiped(&self) -> bool {
+        self.word().load(at!(TRIPWIRE_LOOK, Relaxed)) == 0
+    }
+}
+
+/// An object on the heap: one block, laid out as the file would be, and a stand-in for the kernel's locks.
+pub(crate) struct HeapBlock {
+    memory: NonNull<u8>,
+    layout: Layout,
+    pub(crate) locks: Table,
+}
+
+// SAFETY: the block owns its memory, and hands it out as atomics only.
+unsafe impl Send for HeapBlock {}
+// SAFETY: likewise.
+unsafe impl Sync for HeapBlock {}
+
+/// No block of words is aligned to more.
+const HEAP_ALIGNMENT: usize = 128;
+
+impl HeapBlock {
+    pub(crate) fn new(bytes: u64) -> Result<Self, Error> {
+        let refused = || io_error(EMPTY, "allocate it", io::ErrorKind::OutOfMemory.into());
+        let layout = Layout::from_size_align(bytes.max(1) as usize, HEAP_ALIGNMENT).map_err(|_| refused())?;
+        // SAFETY: the layout is not empty.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let memory = NonNull::new(memory).ok_or_else(refused)?;
+        Ok(Self { memory, layout, locks: Table::new() })
+    }
+}
+
+impl Drop for HeapBlock {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, and nothing points here any more: views keep the block.
+        unsafe { dealloc(self.memory.as_ptr(), self.layout) };
+    }
+}
+
+/// What the fuzz targets do to an object on the heap.
+#[cfg(tampered)]
+impl HeapBlock {
+    pub(crate) fn words(&self) -> usize {
+        self.layout.size() / 8
+    }
+
+    pub(crate) fn word(&self, number: usize) -> Option<&AtomicU64> {
+        if number >= self.words() {
+            return None;
+        }
+        // SAFETY: the block has this word.
+        let word = unsafe { self.memory.cast::<AtomicU64>().add(number) };
+        // SAFETY: aligned and initialised, only ever accessed atomically, and there for as long as the block is.
+        Some(unsafe { word.as_ref() })
+    }
+
+    /// All of it, while nobody else has it.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: allocated with this size and initialised; that nobody else has it says the borrow: views are
+        // used through regions, and each region owns a share.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.layout.size()) }
+    }
+}
+
+#[cfg(tampered)]
+impl<F: Format> Viewed<F> {
+    pub(crate) fn block_mut(&mut self) -> Option<&mut HeapBlock> {
+        match &mut self.memory {
+            Memory::Heap(block) => Arc::get_mut(block),
+            Memory::Maps(_) | Memory::None => None,
+        }
+    }
+}
+
+/// Has every fork of this process close its ring descriptors in the child, from now on.
+pub(crate) fn guard_forks() -> Result<(), Error> {
+    static GUARDED: OnceLock<i32> = OnceLock::new();
+    let errno = *GUARDED.get_or_init(|| {
+        // SAFETY: the hooks are functions of this library, touch only its statics, and do not unwind.
+        unsafe { nix::libc::pthread_atfork(Some(fork::prepare), Some(fork::parent), Some(fork::child)) }
+    });
+    match errno {
+        0 => Ok(()),
+        _ => Err(io_error(EMPTY, "guard the process's forks", io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// Has `on_sigbus` handle SIGBUS from now on.
+pub(crate) fn handle_sigbus() -> Result<(), Error> {
+    static HANDLED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let handled = HANDLED.get_or_init(|| {
+        let before = sigbus_action(None)?;
+        sigbus::set_previous(before.sa_sigaction as u64, before.sa_flags);
+        sigbus_action(Some(&own_action(&before))).map(drop)
+    });
+    (*handled)
+        .map_err(|errno| io_error(EMPTY, "install a handler for SIGBUS", io::Error::from_raw_os_error(errno)))
+}
+
+/// This handler, where the one before it ran, and with the same signals held back: that one is called from this one.
+fn own_action(before: &libc::sigaction) -> libc::sigaction {
+    let kept = libc::SA_NODEFER | libc::SA_RESTART;
+    libc::sigaction {
+        sa_sigaction: on_sigbus as *const () as usize,
+        sa_flags: libc::SA_SIGINFO | libc::SA_ONSTACK | (before.sa_flags & kept),
+        ..*before
+    }
+}
+
+/// Sets what handles SIGBUS, if told; returns what did.
+fn sigbus_action(action: Option<&libc::sigaction>) -> Result<libc::sigaction, i32> {
+    let mut before = std::mem::MaybeUninit::uninit();
+    let action = action.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: both pointers are null or lead to an action. The handler is `on_sigbus`, or nobody's: the default.
+    let refused = unsafe { libc::sigaction(libc::SIGBUS, action, before.as_mut_ptr()) };
+    if refused != 0 {
+        return Err(nix::errno::Errno::last_raw());
+    }
+    // SAFETY: the call succeeded, so it was filled in.
+    Ok(unsafe { before.assume_init() })
+}
+
+/// Handles SIGBUS. Takes no lock, allocates nothing, and leaves `errno` as it was.
+extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let errno = nix::errno::Errno::last_raw();
+    // SAFETY: the handler was installed with SA_SIGINFO, so the kernel passes this.
+    let told = unsafe { &*info };
+    // SAFETY: the field is there for every signal; it means something for those that a fault raised.
+    let address = unsafe { told.si_addr() }.expose_provenance() as u64;
+    let ours = told.si_code == libc::BUS_ADRERR
+        && sigbus::find(address).filter(is_of_this_process).take(1).any(|range| replace(&range, address));
+    if !ours {
+        pass_on(signal, told.si_code, info, context);
+    }
+    nix::errno::Errno::set_raw(errno);
+}
+
+fn tripwire_of(range: &sigbus::Range) -> &AtomicU64 {
+    // SAFETY: a range leaves the table before its handle's tripwire is unmapped; this one is of a handle that the
+    // interrupted thread is using, or, in a child, of its copy.
+    unsafe { &*ptr::with_exposed_provenance(range.tripwire as usize) }
+}
+
+/// Not so in a child, of its parent's handles: their maps are not there, and something else may be.
+fn is_of_this_process(range: &sigbus::Range) -> bool {
+    tripwire_of(range).load(at!(TRIPWIRE_LOOK, Relaxed)) != 0
+}
+
+/// Puts zeros in the place of a map and cuts the handle's tripwire. All of the map, so that neither huge pages nor the
+/// limit of maps are in the way; or at least what the fault was in.
+fn replace(range: &sigbus::Range, address: u64) -> bool {
+    // What was locked in memory counts no more, so that the limit leaves room for what takes its place.
+    let start: *mut c_void = ptr::with_exposed_provenance_mut(range.start as usize);
+    // SAFETY: the range is one of our own maps, of a handle that the interrupted thread is using. No byte changes.
+    let _ = unsafe { mm::munlock(start, range.bytes as usize) };
+    let page = rustix::param::page_size() as u64;
+    // A part of a map of huge pages can only be one of those.
+    let is_replaced = put_zeros(range, range.start, range.bytes)
+        || [page, HUGE_PAGE].iter().any(|bytes| {
+            let at = address - address % bytes;
+            at >= range.start && at + bytes <= range.start + range.bytes && put_zeros(range, at, *bytes)
+        });
+    if is_replaced {
+        tripwire_of(range).store(CUT, at!(TRIPWIRE_CUT, Relaxed));
+    }
+    is_replaced
+}
+
+/// Shared with nobody, in spite of the flag: what is shared is no data of this process to `RLIMIT_DATA`, and is charged as
+/// it is touched. Where that is refused, private memory, which is charged otherwise.
+fn put_zeros(range: &sigbus::Range, start: u64, bytes: u64) -> bool {
+    let start: *mut c_void = ptr::with_exposed_provenance_mut(start as usize);
+    let write = if range.write { ProtFlags::WRITE } else { ProtFlags::empty() };
+    [MapFlags::SHARED, MapFlags::PRIVATE].iter().any(|kind| {
+        let flags = *kind | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: inside the range, which is one of our own maps, of a handle that the interrupted thread is using. It
+        // is reached through atomics alone, so its bytes may change at any time, and is unmapped as it would have been.
+        let zeros = unsafe { mm::mmap_anonymous(start, bytes as usize, ProtFlags::READ | write, flags) };
+        if zeros.is_ok() {
+            for advice in [mm::Advice::LinuxDontFork, mm::Advice::LinuxDontDump] {
+                // SAFETY: the map that was just made; as for the one before it.
+                let _ = unsafe { mm::madvise(start, bytes as usize, advice) };
+            }
+        }
+        zeros.is_ok()
+    })
+}
+
+/// Does with a foreign SIGBUS what would have been done without this handler.
+fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let (handler, flags) = sigbus::previous();
+    let is_sent = code <= 0;
+    match handler as libc::sighandler_t {
+        libc::SIG_IGN if is_sent => {}
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: all zeros is a value of it: the default, nothing held back.
+            let default = unsafe { std::mem::zeroed() };
+            let _ = sigbus_action(Some(&default));
+            // A fault recurs as soon as the handler returns. What was sent must be sent again; it arrives then.
+            if is_sent || code == libc::BUS_MCEERR_AO {
+                // SAFETY: signals the thread itself.
+                let _ = unsafe { libc::raise(signal) };
+            }
+        }
+        handler => {
+            let handler: *const () = ptr::with_exposed_provenance(handler);
+            if flags & libc::SA_SIGINFO != 0 {
+                type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+                // SAFETY: what somebody installed as a handler of this kind.
+                let handler: Handler = unsafe { std::mem::transmute(handler) };
+                handler(signal, info, context);
+            } else {
+                // SAFETY: likewise.
+                let handler: extern "C" fn(c_int) = unsafe { std::mem::transmute(handler) };
+                handler(signal);
+            }
+            // It came back. What was sent does not recur, so the process lives on, and is to stay guarded.
+            if is_sent || code == libc::BUS_MCEERR_AO {
+                rearm();
+            }
+        }
+    }
+}
+
+/// Installs this handler again if the one before it, by its own account, gave up: Rust's does, and leaves the default.
+fn rearm() {
+    let Ok(now) = sigbus_action(None) else { return };
+    // Somebody else's by now: it was put there on purpose, and who did knows to pass on what is not its own.
+    if matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
+        sigbus::set_previous(now.sa_sigaction as u64, now.sa_flags);
+        let _ = sigbus_action(Some(&own_action(&now)));
+    }
+}
+
+pub(crate) const EMPTY: &str = "";
+
+pub(crate) fn io_error(path: impl AsRef<Path>, action: &'static str, source: io::Error) -> Error {
+    Error::Io { path: path.as_ref().into(), action, source }
+}

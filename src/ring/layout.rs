@@ -1,0 +1,544 @@
+//! The layout of a ring, version 1: what each byte means. No behaviour but the first state. `docs/format.md` is the same
+//! in prose.
+//!
+//! | area    | written by | holds                                                  |
+//! |---------|------------|--------------------------------------------------------|
+//! | head    | producer   | identity page, producer lines, segment index           |
+//! | control | everybody  | sleep words, consumer slots                            |
+//! | data    | producer   | `capacity` bytes of records, as aligned 8-byte words   |
+
+use crate::atomics::{AtomicU64, FutexWord, Word, at};
+use crate::error::{Error, Kind};
+use crate::limits::{MAX_CAPACITY, MIN_CAPACITY};
+use crate::memory::block::block;
+#[cfg(loom)]
+use crate::memory::block::{Zeroed, zeroed};
+use crate::memory::format::{Extents, Format, HUGE_PAGE};
+#[cfg(not(loom))]
+use crate::memory::identity::SHAPE_WORDS;
+use crate::memory::identity::{IDENTITY_WORDS, Identity};
+#[cfg(not(loom))]
+use crate::memory::map::Bytes;
+use crate::wait::mode::WaitMode;
+
+/// Bytes of a record's header word.
+pub(crate) const HEADER_BYTES: u64 = 8;
+/// Payload bytes that the inline block holds.
+pub(crate) const INLINE_BYTES: usize = 104;
+/// Words of them that are on the cache line of `published`; the others are on the next.
+pub(crate) const INLINE_BESIDE: usize = 5;
+/// The inline stamp that matches no position: positions are multiples of 8.
+pub(crate) const STAMP_NONE: u64 = 1;
+/// The top bit of a header's length: padding up to the end of the ring.
+pub(crate) const PADDING_BIT: u32 = 1 << 31;
+
+/// Bytes of the field that a consumer's name stands in. The last one is always 0. The models look at each of its words.
+pub(crate) const NAME_BYTES: usize = if cfg!(loom) { 16 } else { 64 };
+/// Bytes of the longest name.
+pub(crate) const NAME_MOST: usize = NAME_BYTES - 1;
+
+/// Most consumer slots of one ring.
+pub(crate) const MAX_SLOTS: u32 = 1024;
+
+/// The ring's own words of the identity page.
+#[cfg(not(loom))]
+mod shape {
+    pub(super) const CAPACITY: usize = 0;
+    pub(super) const SEGMENTS: usize = 1;
+    pub(super) const SLOTS: usize = 2;
+    pub(super) const OPTIONS: usize = 3;
+    pub(super) const HARD_LIMIT_NS: usize = 4;
+    pub(super) const ORIGIN_POSITION: usize = 5;
+    pub(super) const ORIGIN_SEQUENCE: usize = 6;
+}
+
+/// Bits of `shape::OPTIONS`.
+#[cfg(not(loom))]
+pub(crate) mod option {
+    /// Single sends keep a copy of the newest record in the inline block.
+    pub(crate) const INLINE: u64 = 1;
+    /// Consumers that can be overwritten are refused.
+    pub(crate) const GATED_ONLY: u64 = 1 << 1;
+    /// Two bits: the wait mode asked for at create.
+    pub(crate) const WAIT_SHIFT: u32 = 2;
+    pub(crate) const WAIT_MASK: u64 = 3 << WAIT_SHIFT;
+    /// Records carry a publish time in a 16-byte header. Reserved: version 1.0 writes 0 and refuses 1.
+    pub(crate) const TIMED: u64 = 1 << 4;
+    pub(crate) const KNOWN: u64 = INLINE | GATED_ONLY | WAIT_MASK;
+    const _: () = assert!(KNOWN & TIMED == 0);
+}
+
+block! {
+    /// `published` and the inline copy. Written by the producer, read by everybody.
+    pub(crate) struct Inline: 128 bytes, aligned to 128 {
+        /// Byte position below which every record is committed.
+        at 0: pub(crate) published: AtomicU64,
+        /// End position of the record copied here; odd: none.
+        at 8: pub(crate) stamp: AtomicU64,
+        at 16: pub(crate) header: Word,
+        at 24: pub(crate) payload: [Word; INLINE_BYTES / 8],
+    }
+}
+
+block! {
+    /// What readers check themselves against. Written by the producer once per segment.
+    pub(crate) struct Reserve: 128 bytes, aligned to 128 {
+        /// Byte position up to which the producer may already be writing. Bytes below `reserve - capacity` are gone.
+        at 0: pub(crate) reserve: AtomicU64,
+        /// Number of the producer: raised by each one that opens the ring.
+        at 8: pub(crate) epoch: AtomicU64,
+        /// Position at which the epoch began, if its number is odd: see `began`.
+        at 16: pub(crate) odd_began: AtomicU64,
+        /// The `WaitMode` this producer really uses.
+        at 24: pub(crate) mode: AtomicU64,
+        /// 1: the producer ended cleanly, nothing more will come until another opens the ring.
+        at 32: pub(crate) closed: AtomicU64,
+        /// Hints for people: process id of the producer and when it opened the ring (wall clock, ns).
+        at 40: pub(crate) pid: AtomicU64,
+        at 48: pub(crate) opened_ns: AtomicU64,
+        /// Position at which the epoch began, if its number is even.
+        at 56: pub(crate) even_began: AtomicU64,
+    }
+}
+
+impl Reserve {
+    /// Where an epoch began. Two words, used in turn: a successor that dies before its epoch counts has not touched
+    /// where the one before it began.
+    pub(crate) fn began(&self, epoch: u64) -> &AtomicU64 {
+        if epoch & 1 == 1 { &self.odd_began } else { &self.even_began }
+    }
+}
+
+block! {
+    /// Totals since creation, for people and tools. Nothing depends on them.
+    pub(crate) struct Counters: 128 bytes, aligned to 128 {
+        /// Claims that were refused for want of space.
+        at 0: pub(crate) full: AtomicU64,
+        /// Time spent waiting for space, ns.
+        at 8: pub(crate) stall_ns: AtomicU64,
+        /// System calls made to wake consumers.
+        at 16: pub(crate) wakes: AtomicU64,
+        /// Consumers that lost their gate by holding the producer up past a budget.
+        at 24: pub(crate) evictions: AtomicU64,
+        /// Slots taken back from dead consumers, and holds that ran out.
+        at 32: pub(crate) reclaims: AtomicU64,
+        /// Who holds the producer up: number of the slot, and one; 0: nobody.
+        at 40: pub(crate) blocked: AtomicU64,
+        /// Since when (wall clock, ns), and the position up to which the producer wants to write.
+        at 48: pub(crate) blocked_ns: AtomicU64,
+        at 56: pub(crate) blocked_end: AtomicU64,
+    }
+}
+
+block! {
+    /// The identity page and the producer's lines; the segment index follows directly.
+    pub(crate) struct Head: (4096 + 3 * 128) bytes, aligned to 128 {
+        at 0: pub(crate) identity: [AtomicU64; IDENTITY_WORDS],
+        at 4096: pub(crate) inline: Inline,
+        at (4096 + 128): pub(crate) reserve: Reserve,
+        at (4096 + 256): pub(crate) counters: Counters,
+    }
+}
+
+block! {
+    /// The first record boundary of a segment. A small seqlock: an odd position is an entry being written.
+    pub(crate) struct IndexEntry: 32 bytes, aligned to 32 {
+        at 0: pub(crate) position: AtomicU64,
+        /// Sequence of the record that starts, or will start, at `position`.
+        at 8: pub(crate) sequence: AtomicU64,
+        /// Payload bytes published before `position`.
+        at 16: pub(crate) bytes: AtomicU64,
+        /// Wall-clock time of the entry, ns since 1970.
+        at 24: pub(crate) time_ns: AtomicU64,
+    }
+}
+
+block! {
+    /// A futex word alone on its lines. Bit 0: somebody is armed; the rest counts wakes.
+    pub(crate) struct Sleepers: 128 bytes, aligned to 128 {
+        at 0: pub(crate) word: FutexWord,
+    }
+}
+
+block! {
+    /// The fixed part of the control area; the slots follow directly.
+    pub(crate) struct Control: 256 bytes, aligned to 128 {
+        /// Consumers sleep here until there is data.
+        at 0: pub(crate) data: Sleepers,
+        /// The producer sleeps here until there is space.
+        at 128: pub(crate) space: Sleepers,
+    }
+}
+
+block! {
+    /// What the producer's scan reads of a consumer.
+    pub(crate) struct Gate: 128 bytes, aligned to 128 {
+        /// `generation << 8 | SlotState`.
+        at 0: pub(crate) state: AtomicU64,
+        /// Position below which everything is released; bit 0 tells which account belongs to it.
+        at 8: pub(crate) cursor: AtomicU64,
+        /// How long it may hold the producer up, ns; 0: for ever.
+        at 16: pub(crate) budget_ns: AtomicU64,
+        /// How long its gate outlives it, ns; 0: not at all; `u64::MAX`: for ever.
+        at 24: pub(crate) hold_ns: AtomicU64,
+        /// The state word whose gate somebody asks the producer to take; any other value asks for nothing.
+        at 32: pub(crate) evict: AtomicU64,
+        /// For people: when the hold began that is running out (wall clock, ns); 0: none is. Written by the producer.
+        at 40: pub(crate) held_ns: AtomicU64,
+    }
+}
+
+block! {
+    /// Who a consumer is: the name by which it resumes, and hints for people.
+    pub(crate) struct Who: 128 bytes, aligned to 128 {
+        at 0: pub(crate) name: [AtomicU64; NAME_BYTES / 8],
+        at 64: pub(crate) pid: AtomicU64,
+        /// When it was attached (wall clock, ns); 0: it is still on its way in, and may miss what is published now.
+        at 72: pub(crate) attached_ns: AtomicU64,
+        /// When the last consumer under the name was found to have left; 0: it has not, or nobody has looked.
+        at 80: pub(crate) left_ns: AtomicU64,
+    }
+}
+
+block! {
+    /// Where a consumer is and what it lost. Two of them, written in turn; the cursor selects one.
+    pub(crate) struct Account: 128 bytes, aligned to 128 {
+        at 0: pub(crate) position: AtomicU64,
+        at 8: pub(crate) sequence: AtomicU64,
+        at 16: pub(crate) bytes: AtomicU64,
+        at 24: pub(crate) lost_records: AtomicU64,
+        at 32: pub(crate) lost_bytes: AtomicU64,
+        at 40: pub(crate) gaps: AtomicU64,
+        at 48: pub(crate) largest_gap: AtomicU64,
+        at 56: pub(crate) first_lost: AtomicU64,
+        at 64: pub(crate) last_lost: AtomicU64,
+        /// Lost records by cause, in the order of `LossCause`.
+        at 72: pub(crate) by_cause: [AtomicU64; 3],
+    }
+}
+
+block! {
+    /// One consumer.
+    pub(crate) struct Slot: 512 bytes, aligned to 128 {
+        at 0: pub(crate) gate: Gate,
+        at 128: pub(crate) who: Who,
+        at 256: pub(crate) accounts: [Account; 2],
+    }
+}
+
+/// The low byte of `Gate::state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotState {
+    Free,
+    /// Being filled in by a consumer that attaches.
+    Attaching,
+    /// Never holds the producer back.
+    Lossy,
+    /// Holds the producer back; with a budget, for so long.
+    Gated,
+    /// Held the producer up past its budget; lossy for the rest of its attachment.
+    Evicted,
+    /// A name whose consumer is away: keeps its place, holds nobody back.
+    Saved,
+}
+
+impl SlotState {
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        match word & 0xff {
+            0 => Some(Self::Free),
+            1 => Some(Self::Attaching),
+            2 => Some(Self::Lossy),
+            3 => Some(Self::Gated),
+            4 => Some(Self::Evicted),
+            5 => Some(Self::Saved),
+            _ => None,
+        }
+    }
+
+    /// The state word that follows `word`: this state, one generation on.
+    pub(crate) fn after(self, word: u64) -> u64 {
+        ((word >> 8).wrapping_add(1) << 8) | self as u64
+    }
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(core::mem::offset_of!(Inline, payload) + 8 * INLINE_BESIDE == 64);
+
+/// The shape of one ring. Copied out of the identity page once, checked, and private from then on: no length,
+/// offset or mask is ever read from the mapping again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Bytes of the data area, a power of two.
+    pub(crate) capacity: u64,
+    /// Segments of the index, a power of two.
+    pub(crate) segments: u64,
+    /// Consumer slots.
+    pub(crate) slots: u32,
+    /// Each area starts at a multiple of this, bytes.
+    pub(crate) alignment: u64,
+    pub(crate) inline: bool,
+    pub(crate) gated_only: bool,
+    pub(crate) wait: WaitMode,
+    /// No consumer may hold the producer up for longer, ns; 0: no limit.
+    pub(crate) hard_limit_ns: u64,
+    /// Everybody who was handed the ring writes the control area, and is not trusted: see `sealed.rs`. Not in the
+    /// identity page: who maps the ring knows it.
+    pub(crate) sealed: bool,
+    /// Where the stream began: a multiple of 8, and any sequence.
+    pub(crate) origin_position: u64,
+    pub(crate) origin_sequence: u64,
+}
+
+impl Geometry {
+    fn check_fields(&self) -> Result<(), Error> {
+        let capacity_fits =
+            self.capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&self.capacity);
+        if !capacity_fits {
+            return Err(Error::Capacity { asked: self.capacity });
+        }
+        if self.segments != Self::segments_for(self.capacity) {
+            return Err(Error::BadOption { what: "the number of segments does not go with the capacity" });
+        }
+        if self.slots == 0 || self.slots > MAX_SLOTS {
+            return Err(Error::BadOption { what: "a ring has 1 to 1024 consumer slots" });
+        }
+        if !self.alignment.is_power_of_two() || !(4096..=HUGE_PAGE).contains(&self.alignment) {
+            return Err(Error::BadOption { what: "the alignment is a power of two from 4 KiB to 2 MiB" });
+        }
+        if self.gated_only && self.hard_limit_ns > 0 {
+            return Err(Error::BadOption {
+                what: "a ring for gated consumers only has no hard limit: it would refuse them all",
+            });
+        }
+        if !self.origin_position.is_multiple_of(8) {
+            return Err(Error::BadOption { what: "the origin is a multiple of 8" });
+        }
+        Ok(())
+    }
+
+    /// Segments of the index: 64, or four in the rings of a few words that the models explore.
+    pub(crate) fn segments_for(capacity: u64) -> u64 {
+        if capacity < 4096 { 4 } else { 64 }
+    }
+
+    /// Bytes of one segment: how far `reserve` is raised at a time.
+    #[inline(always)]
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.capacity / self.segments
+    }
+
+    /// Word number of `position` in the data area.
+    #[inline(always)]
+    pub(crate) fn word(&self, position: u64) -> usize {
+        word_of(position, self.capacity)
+    }
+
+    /// Bytes from `position` to the end of the ring.
+    #[inline(always)]
+    pub(crate) fn room(&self, position: u64) -> u64 {
+        self.capacity - (position & (self.capacity - 1))
+    }
+
+    /// Number of `position`'s segment in the index.
+    #[inline(always)]
+    pub(crate) fn segment(&self, position: u64) -> usize {
+        ((position & (self.capacity - 1)) / self.segment_bytes()) as usize
+    }
+
+    /// Largest payload in bytes: its footprint is half the capacity, and its length leaves the padding bit free.
+    #[inline(always)]
+    pub(crate) fn max_len(&self) -> usize {
+        (self.capacity / 2 - HEADER_BYTES).min(u64::from(PADDING_BIT) - 8) as usize
+    }
+
+    #[cfg(not(loom))]
+    fn option_bits(&self) -> u64 {
+        let inline = if self.inline { option::INLINE } else { 0 };
+        let gated_only = if self.gated_only { option::GATED_ONLY } else { 0 };
+        inline | gated_only | (self.wait.to_bits() << option::WAIT_SHIFT)
+    }
+}
+
+impl Format for Geometry {
+    const KIND: Kind = Kind::Ring;
+
+    type Views<'a> = Views<'a>;
+
+    #[cfg(not(loom))]
+    fn views<'a>(&self, [head, control, data]: [Bytes<'a>; 3]) -> Option<Views<'a>> {
+        Some(Views {
+            head: head.view(0)?,
+            index: head.views(size_of::<Head>(), self.segments as usize)?,
+            control: control.view(0)?,
+            slots: control.views(size_of::<Control>(), self.slots as usize)?,
+            data: data.views(0, (self.capacity / 8) as usize)?,
+        })
+    }
+
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn shorten<'a>(views: Views<'static>) -> Views<'a> {
+        views
+    }
+
+    #[cfg(loom)]
+    type Objects = (Head, Vec<IndexEntry>, Control, Vec<Slot>, Vec<Word>);
+
+    #[cfg(loom)]
+    fn objects(&self) -> Self::Objects {
+        (
+            Head::zeroed(),
+            zeroed(self.segments),
+            Control::zeroed(),
+            zeroed(u64::from(self.slots)),
+            zeroed(self.capacity / 8),
+        )
+    }
+
+    #[cfg(loom)]
+    fn views((head, index, control, slots, data): &Self::Objects) -> Views<'_> {
+        Views { head, index, control, slots, data }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.check_fields()
+    }
+
+    fn extents(&self) -> Extents {
+        let head = size_of::<Head>() as u64 + self.segments * size_of::<IndexEntry>() as u64;
+        let control = size_of::<Control>() as u64 + u64::from(self.slots) * size_of::<Slot>() as u64;
+        let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
+        Extents {
+            head_bytes: area(head),
+            control_bytes: area(control),
+            data_bytes: area(self.capacity),
+            alignment: self.alignment,
+        }
+    }
+
+    #[cfg(not(loom))]
+    fn align(&mut self, alignment: u64) {
+        self.alignment = self.alignment.max(alignment);
+    }
+
+    #[cfg(not(loom))]
+    fn encode(&self) -> [u64; SHAPE_WORDS] {
+        let mut words = [0; SHAPE_WORDS];
+        words[shape::CAPACITY] = self.capacity;
+        words[shape::SEGMENTS] = self.segments;
+        words[shape::SLOTS] = u64::from(self.slots);
+        words[shape::OPTIONS] = self.option_bits();
+        words[shape::HARD_LIMIT_NS] = self.hard_limit_ns;
+        words[shape::ORIGIN_POSITION] = self.origin_position;
+        words[shape::ORIGIN_SEQUENCE] = self.origin_sequence;
+        words
+    }
+
+    #[cfg(not(loom))]
+    fn decode(words: &[u64; SHAPE_WORDS], alignment: u64) -> Result<Self, &'static str> {
+        let options = words[shape::OPTIONS];
+        if options & !option::KNOWN != 0 {
+            return Err("unknown options");
+        }
+        let wait = WaitMode::from_bits((options & option::WAIT_MASK) >> option::WAIT_SHIFT);
+        Ok(Self {
+            capacity: words[shape::CAPACITY],
+            segments: words[shape::SEGMENTS],
+            slots: u32::try_from(words[shape::SLOTS]).map_err(|_| "number of slots")?,
+            alignment,
+            inline: options & option::INLINE != 0,
+            gated_only: options & option::GATED_ONLY != 0,
+            wait: wait.ok_or("wait mode")?,
+            hard_limit_ns: words[shape::HARD_LIMIT_NS],
+            sealed: false,
+            origin_position: words[shape::ORIGIN_POSITION],
+            origin_sequence: words[shape::ORIGIN_SEQUENCE],
+        })
+    }
+
+    #[cfg(not(loom))]
+    /// The largest capacity, less than this one, of a ring that is the same otherwise and has a file of `bytes` at most.
+    fn largest_within(&self, bytes: u64) -> Option<u64> {
+        let mut smaller = self.clone();
+        while smaller.capacity > MIN_CAPACITY {
+            smaller.capacity /= 2;
+            smaller.segments = Self::segments_for(smaller.capacity);
+            if smaller.extents().file_bytes() <= bytes {
+                return Some(smaller.capacity);
+            }
+        }
+        None
+    }
+
+    fn initialise(identity: &Identity<Self>, views: Views<'_>) {
+        let Self { origin_position, origin_sequence, wait, .. } = identity.shape;
+        let Views { head, index, .. } = views;
+        set(&head.inline.published, origin_position);
+        set(&head.inline.stamp, STAMP_NONE);
+        set(&head.reserve.reserve, origin_position);
+        set(&head.reserve.odd_began, origin_position);
+        set(&head.reserve.mode, wait.to_bits());
+        for entry in index {
+            // Odd: no record starts in the segment yet.
+            set(&entry.position, 1);
+        }
+        let first = &index[identity.shape.segment(origin_position)];
+        set(&first.sequence, origin_sequence);
+        set(&first.time_ns, identity.created_ns);
+        set(&first.position, origin_position);
+    }
+
+    #[cfg(not(loom))]
+    fn identity_words<'a>(views: Self::Views<'a>) -> &'a [AtomicU64] {
+        &views.head.identity
+    }
+}
+
+fn set(word: &AtomicU64, value: u64) {
+    word.store(value, at!(INIT_WORD, Relaxed));
+}
+
+/// The parts of the three areas, as typed references over memory that others write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Views<'a> {
+    pub(crate) head: &'a Head,
+    pub(crate) index: &'a [IndexEntry],
+    pub(crate) control: &'a Control,
+    pub(crate) slots: &'a [Slot],
+    pub(crate) data: &'a [Word],
+}
+
+/// The same with the shape, which is this process's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Areas<'a> {
+    pub(crate) geometry: &'a Geometry,
+    pub(crate) head: &'a Head,
+    pub(crate) index: &'a [IndexEntry],
+    pub(crate) control: &'a Control,
+    pub(crate) slots: &'a [Slot],
+    pub(crate) data: &'a [Word],
+}
+
+/// Word number of `position` in a data area of `capacity` bytes.
+#[inline(always)]
+pub(crate) fn word_of(position: u64, capacity: u64) -> usize {
+    ((position & (capacity - 1)) / 8) as usize
+}
+
+/// Bytes a record of `len` payload bytes takes up in the ring: header word and payload, rounded up to 8.
+#[inline(always)]
+pub(crate) fn footprint(len: usize) -> u64 {
+    (len as u64).wrapping_add(HEADER_BYTES + 7) & !7
+}
+
+/// A record's header word.
+#[inline(always)]
+pub(crate) fn header(len: u32, sequence: u64) -> u64 {
+    u64::from(len) | (sequence << 32)
+}
+
+/// A header word taken apart: length with its padding bit, low 32 bits of the sequence.
+#[inline(always)]
+pub(crate) fn unpack(header: u64) -> (u32, u32) {
+    (header as u32, (header >> 32) as u32)
+}
