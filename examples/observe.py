@@ -3,14 +3,16 @@
 
     python3 examples/observe.py RING [--last N | --oldest] [--follow] [--hex] [--no-inline]
 
-It prints each record with its sequence, what it lost, and where another producer went on. It ends when the producer
-has closed the ring (exit status 0) or died (7); with --follow it waits for the next producer instead. In other words:
-what `quoit sub --observe` does. It only reads: no producer and no consumer knows of it or waits for it.
+Run `cargo run --example ticks_publish` in another terminal and give its ring, /dev/shm/quoit-ticks. Look at the sequences:
+they go on without a gap when the publisher is killed and started again, with --follow.
 
-What to look at: `Ring.next`. A reader that can be overwritten copies first and looks at `reserve` afterwards. The
-producer raises `reserve` before it touches a byte that is below it, so a copy that was taken before a look which finds
-`reserve - capacity` at or below its first byte holds nothing of the next lap. Nothing that was copied is looked at any
-earlier, so a torn header misleads nobody.
+It prints each record with its sequence, what it lost, and where another producer went on, as `quoit sub --observe` does.
+It ends when the producer has closed the ring (exit status 0) or died (7); with --follow it waits for the next producer
+instead. It only reads: no producer and no consumer knows of it or waits for it.
+
+In the source look at `Ring.next`. A reader that can be overwritten copies first and loads `reserve` afterwards. The
+producer raises `reserve` before it touches a byte below it. So a copy is whole if `reserve - capacity`, loaded after it, is
+at or below its first byte. Nothing that was copied is used any earlier, so a torn header misleads nobody.
 
 What this relies on, since Python has neither atomic loads nor fences:
 

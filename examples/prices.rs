@@ -1,35 +1,31 @@
-//! The example of the README, to be run: `prices publish /dev/shm/prices` in one terminal and
-//! `prices follow /dev/shm/prices` in another, in either order.
+//! The example of the README, as a program of two halves.
+//!
+//!     cargo run --example prices publish /dev/shm/prices
+//!     cargo run --example prices follow /dev/shm/prices
+//!
+//! Run each in a terminal of its own, in either order. Look at what `follow` prints: `0: EURUSD 1.0842`, whichever was
+//! started first. Run `publish` again and the ring holds a second record; `follow` still prints the oldest.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start};
+use quoit::{Attach, Consumer, Options, Producer, Start};
 
-/// One process: `publish("/dev/shm/prices")`.
+/// In one process.
 pub fn publish(path: &str) -> Result<(), Box<dyn Error>> {
     let mut producer = Producer::open_or_create(path, &Options::new())?;
-    producer.send(b"EURUSD 10842")?;
+    producer.send(b"EURUSD 1.0842")?;
     Ok(())
 }
 
-/// Any other, started before it or after.
+/// In another, started before or after: waits for the ring, then prints its first record.
 pub fn follow(path: &str) -> Result<(), Box<dyn Error>> {
-    let soon = Instant::now() + Duration::from_secs(10);
-    // Without a start: only what is published from here on.
+    let deadline = Instant::now() + Duration::from_secs(10);
     let attach = Attach::gated().start(Start::Oldest);
-    let mut consumer = Consumer::open_wait(path, &attach, soon)?;
-    loop {
-        match consumer.recv() {
-            Ok(Event::Record(record)) => {
-                println!("{}: {}", record.sequence(), String::from_utf8_lossy(&record.bytes()));
-            }
-            Ok(other) => println!("{other:?}"),
-            // The producer ended, or was killed. Calling again waits for the next one.
-            Err(RecvError::Closed | RecvError::ProducerGone) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let mut consumer = Consumer::open_wait(path, &attach, deadline)?;
+    let record = consumer.recv_record(|event| println!("{event:?}"))?;
+    println!("{}: {}", record.sequence(), String::from_utf8_lossy(&record.bytes()));
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

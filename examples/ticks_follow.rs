@@ -1,9 +1,10 @@
-//! Follows the ticks of `ticks_publish` in another terminal, and tells of everything else that happens.
+//! Follows the ticks of `ticks_publish`, and reports everything else that happens on the ring.
 //!
 //!     cargo run --example ticks_follow [PATH [gated|lossy]]
 //!
-//! Gated, it loses nothing: stop it with Ctrl-Z and the producer waits once the ring is full. Lossy, it is told
-//! what it lost.
+//! Run `ticks_publish` in another terminal, before or after. Look at what happens when this is stopped with Ctrl-Z and
+//! continued with `fg`: gated, it loses nothing, and the producer waits once the ring is full, after some seconds. Lossy,
+//! the producer goes on, and this reports how many records and bytes it lost.
 
 use std::error::Error;
 use std::thread;

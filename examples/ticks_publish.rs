@@ -1,8 +1,9 @@
-//! Publishes a tick every ten milliseconds: one terminal of two. The other runs `ticks_follow`.
+//! Publishes a tick every ten milliseconds.
 //!
 //!     cargo run --example ticks_publish [PATH [COUNT]]
 //!
-//! Kill it with Ctrl-C or `kill -9` and start it again: sequences go on, and followers stay attached.
+//! Run `ticks_follow` in another terminal. Look at its output while this is killed, with Ctrl-C or `kill -9`, and started
+//! again: the sequences go on without a gap, and the follower stays attached.
 
 use std::error::Error;
 use std::thread;

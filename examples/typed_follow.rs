@@ -1,7 +1,9 @@
-//! Follows the quotes of `typed_publish` in another terminal, under a name: end it and start it again, and it goes
-//! on where it was.
+//! Follows the quotes of `typed_publish` under a name, as values of a type.
 //!
 //!     cargo run --features zerocopy --example typed_follow [PATH [NAME]]
+//!
+//! Run `typed_publish` in another terminal. Look at the first line after this was ended and started again: it resumes at
+//! the sequence where it was, since the ring keeps the place of a name.
 
 mod quote;
 

@@ -1,6 +1,9 @@
-//! Publishes typed records in batches: one terminal of two. The other runs `typed_follow`.
+//! Publishes quotes as values of a type: one alone, then three in a batch.
 //!
 //!     cargo run --features zerocopy --example typed_publish [PATH [COUNT]]
+//!
+//! Run `typed_follow` in another terminal. Look at how its quotes come in fours: the first of each four as early as it can,
+//! the others at once, since a batch becomes visible by one store.
 
 mod quote;
 

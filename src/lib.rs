@@ -3,7 +3,7 @@
 //! A process publishes records of any length into a file on tmpfs or a local disk; any number of other processes
 //! read them, each from its own place. Each consumer chooses, when it attaches, what happens if it is slow: it loses
 //! records and is told exactly which ([`Attach::lossy`]), the producer waits for it ([`Attach::gated`]), or the
-//! producer waits for so long and then goes on ([`Attach::gated_for`]). An [`Observer`] reads along unseen. No
+//! producer waits up to a limit and then goes on ([`Attach::gated_for`]). An [`Observer`] reads along unseen. No
 //! process can leave the ring broken by dying, whenever it dies: the next producer goes on with the same sequences,
 //! and everybody else stays attached. That holds for processes, not for power: nothing here outlives the machine.
 //!
@@ -11,32 +11,23 @@
 //! use std::error::Error;
 //! use std::time::{Duration, Instant};
 //!
-//! use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start};
+//! use quoit::{Attach, Consumer, Options, Producer, Start};
 //!
-//! /// One process: `publish("/dev/shm/prices")`.
+//! /// In one process.
 //! pub fn publish(path: &str) -> Result<(), Box<dyn Error>> {
 //!     let mut producer = Producer::open_or_create(path, &Options::new())?;
-//!     producer.send(b"EURUSD 10842")?;
+//!     producer.send(b"EURUSD 1.0842")?;
 //!     Ok(())
 //! }
 //!
-//! /// Any other, started before it or after.
+//! /// In another, started before or after: waits for the ring, then prints its first record.
 //! pub fn follow(path: &str) -> Result<(), Box<dyn Error>> {
-//!     let soon = Instant::now() + Duration::from_secs(10);
-//!     // Without a start: only what is published from here on.
+//!     let deadline = Instant::now() + Duration::from_secs(10);
 //!     let attach = Attach::gated().start(Start::Oldest);
-//!     let mut consumer = Consumer::open_wait(path, &attach, soon)?;
-//!     loop {
-//!         match consumer.recv() {
-//!             Ok(Event::Record(record)) => {
-//!                 println!("{}: {}", record.sequence(), String::from_utf8_lossy(&record.bytes()));
-//!             }
-//!             Ok(other) => println!("{other:?}"),
-//!             // The producer ended, or was killed. Calling again waits for the next one.
-//!             Err(RecvError::Closed | RecvError::ProducerGone) => return Ok(()),
-//!             Err(error) => return Err(error.into()),
-//!         }
-//!     }
+//!     let mut consumer = Consumer::open_wait(path, &attach, deadline)?;
+//!     let record = consumer.recv_record(|event| println!("{event:?}"))?;
+//!     println!("{}: {}", record.sequence(), String::from_utf8_lossy(&record.bytes()));
+//!     Ok(())
 //! }
 //! ```
 //!
@@ -70,8 +61,8 @@
 //!
 //! # Threads, processes, forks
 //!
-//! * A handle is used by one thread at a time. It may move between threads: handles are `Send`, not `Sync`. It
-//!   must not be used in a signal handler that may have interrupted its own use.
+//! * A handle is used by one thread at a time. It may move between threads: handles are `Send`, not `Sync`. Do not use
+//!   a handle from a signal handler that can interrupt a call on the same handle.
 //! * A process may have several handles on a ring, each opened on its own, and as many in all as the limits
 //!   on descriptors (two for a handle on a sealed ring, else one) and on maps (`vm.max_map_count`, four each) allow.
 //! * Dropping a handle is the clean end. If its process dies instead, the kernel frees its locks, and with them its
@@ -154,7 +145,7 @@
 //! | epoch | the number of a producer: how many have opened the ring, it included |
 //! | take over | open a ring as its next producer, after the last one closed it or died |
 //! | armed | the mark of a sleeper on the word it sleeps on; whoever wakes it clears it |
-//! | stale | said of a handle whose file was removed or replaced |
+//! | stale | said of a handle whose file was removed, renamed, replaced, overwritten or cut short |
 //!
 //! # The source
 //!

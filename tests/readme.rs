@@ -15,6 +15,9 @@ use common::{Backing, until};
 const HALF: &str = "QUOIT_TEST_HALF";
 const RING: &str = "QUOIT_TEST_RING";
 
+/// What the follower prints.
+const RECORD: &str = "0: EURUSD 1.0842";
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -32,7 +35,9 @@ fn the_example_is_the_same_everywhere() {
     let begin = example.find("use std::error::Error;").unwrap();
     let end = example.find("\nfn main()").unwrap();
     let code = &example[begin..end];
-    assert_eq!(block(&read("README.md")), code, "README.md differs from examples/prices.rs");
+    let readme = read("README.md");
+    assert_eq!(block(&readme), code, "README.md differs from examples/prices.rs");
+    assert!(readme.contains(&format!("`{RECORD}`")), "README.md says what the example prints");
     let docs: String = read("src/lib.rs")
         .lines()
         .map_while(|line| line.strip_prefix("//!"))
@@ -82,11 +87,12 @@ fn the_publisher_may_come_first() {
     let directory = Backing::Tmpfs.directory();
     let ring = directory.path().join("prices");
     done(start("publish", &ring));
-    assert_eq!(printed(start("follow", &ring)), ["0: EURUSD 10842"]);
-    // And once more, over the same ring.
+    assert_eq!(printed(start("follow", &ring)), [RECORD]);
+    // And once more, over the same ring: it prints the oldest record.
     done(start("publish", &ring));
-    let again = printed(start("follow", &ring));
-    assert_eq!(again, ["0: EURUSD 10842", "1: EURUSD 10842"]);
+    assert_eq!(printed(start("follow", &ring)), [RECORD]);
+    let ring = quoit::Inspector::open(&ring).unwrap().snapshot().unwrap();
+    assert_eq!(ring.next_sequence, 2, "both were published");
 }
 
 #[test]
@@ -101,5 +107,5 @@ fn the_follower_may_come_first() {
     });
     std::thread::sleep(Duration::from_millis(100));
     done(start("publish", &ring));
-    assert_eq!(printed(follower), ["0: EURUSD 10842"]);
+    assert_eq!(printed(follower), [RECORD]);
 }

@@ -183,7 +183,7 @@ impl fmt::Display for Error {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
             Self::BadName { name } => {
-                write!(f, "{name:?} is no name: 1 to 63 bytes of UTF-8 without NUL are")
+                write!(f, "invalid name {name:?}: use 1 to 63 bytes of UTF-8 without NUL")
             }
             Self::StartGone { asked, oldest, next } => write!(
                 f,

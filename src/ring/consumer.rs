@@ -136,8 +136,8 @@ impl Consumer {
     }
 
     /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps. While
-    /// records stream, a look after the last of them may be put off by some microseconds, if more of them a second come of it.
-    /// It never tells that the stream has ended: ask [`status`](Self::status) when there was nothing.
+    /// records stream it may delay a poll by some microseconds, when that measurably raises throughput.
+    /// It never reports that the stream has ended: ask [`status`](Self::status) when there was nothing.
     ///
     /// # Errors
     ///
@@ -267,10 +267,9 @@ impl Consumer {
         self.receiver.set_keep(keep);
     }
 
-    /// How often to look before going to sleep: a number of looks at the ring with a pause of the processor after each,
-    /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain sleeps
-    /// until something comes, without more looks of this kind, in this wait and in the next.
+    /// Polls of the ring before a wait sleeps: 2000 unless set, some tens of microseconds; 0 sleeps at once. After each poll
+    /// the processor pauses, 10 to 50 ns in all. A deadline ends the polls early. The end or death of the producer is noticed
+    /// after them. If they find nothing, this wait and the next sleep without polling again until something comes.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

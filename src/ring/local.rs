@@ -81,20 +81,20 @@ impl Local {
         Ok(Inspector::attach(self.share()?))
     }
 
-    /// As [`forget`](crate::ring::forget).
+    /// As [`forget`](crate::forget).
     ///
     /// # Errors
     ///
-    /// As [`forget`](crate::ring::forget), without those of files.
+    /// As [`forget`](crate::forget), without those of files.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
         crate::ring::forget::forget_name(&self.share()?, name)
     }
 
-    /// As [`evict`](crate::ring::evict).
+    /// As [`evict`](crate::evict).
     ///
     /// # Errors
     ///
-    /// As [`evict`](crate::ring::evict), without those of files.
+    /// As [`evict`](crate::evict), without those of files.
     pub fn evict(&self, slot: u32, wait: Duration) -> Result<Evicted, Error> {
         crate::ring::evict::ask(&self.share()?, slot, wait)
     }

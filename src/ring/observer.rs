@@ -160,10 +160,9 @@ impl Observer {
         self.receiver.drain(max, each)
     }
 
-    /// How often to look before taking a nap: a number of looks at the ring with a pause of the processor after each,
-    /// 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 naps at once. A deadline ends the looks
-    /// early; that the producer ended or died is noticed after them. Whoever has looked that often in vain naps
-    /// until something comes, without more looks of this kind, in this wait and in the next.
+    /// Polls of the ring before a wait naps: 2000 unless set, some tens of microseconds; 0 naps at once. After each poll the
+    /// processor pauses, 10 to 50 ns in all. A deadline ends the polls early. The end or death of the producer is noticed
+    /// after them. If they find nothing, this wait and the next nap without polling again until something comes.
     pub fn set_spins(&mut self, spins: u32) {
         self.receiver.set_spins(spins);
     }

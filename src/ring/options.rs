@@ -111,9 +111,9 @@ impl Options {
     /// Permission bits of the file, whatever the umask: read and write for user, group and others. Consumers
     /// need both, observers only need to read. 0600 unless set; the owner always has both.
     ///
-    /// Whoever may write the file can do all that README's "What is not promised" says. Whoever may only read it can keep
-    /// newcomers out, by a read lock on the bytes by which participants tell that they live: nobody then becomes
-    /// producer, attaches, or forgets a name ([`Error::ReadLocked`]), and those who are there go on.
+    /// `docs/guarantees.md`, "What is not promised", says what a process that may write the file can do. One that may only
+    /// read it can keep newcomers out, by a read lock on the bytes that show who is alive: nobody then becomes producer,
+    /// attaches, or forgets a name ([`Error::ReadLocked`]), and those who are attached go on.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, Event, SendError};
 
-use crate::Setup;
 use crate::common::{payload, soon};
+use crate::{Scene, Setup};
 
 crate::behaviours_of_files! {
     a_dead_consumer_holds_nobody_up,
@@ -18,9 +18,7 @@ crate::behaviours_of_files! {
 const HOLD: Duration = Duration::from_millis(20);
 
 fn a_dead_consumer_holds_nobody_up(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for (round, attach) in [Attach::gated(), Attach::gated().name("x")].into_iter().enumerate() {
         let mut consumer = ring.consumer(&attach);
         sent.fill(&mut producer, 56);
@@ -38,9 +36,7 @@ fn a_dead_consumer_holds_nobody_up(setup: Setup) {
 }
 
 fn a_dead_name_resumes_at_its_last_release(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("x");
     for round in 0..20 {
         let mut consumer = ring.consumer(&attach);
@@ -58,9 +54,7 @@ fn a_dead_name_resumes_at_its_last_release(setup: Setup) {
 }
 
 fn a_dead_held_name_is_waited_for(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("x").hold_forever();
     for _ in 0..3 {
         let mut consumer = ring.consumer(&attach);

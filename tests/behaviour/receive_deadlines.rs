@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Event, Observer, RecvError, SendError, Start, WaitMode};
 
-use crate::Setup;
 use crate::common::{Ring, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     time_outs_are_not_cut_short,
@@ -121,9 +121,7 @@ fn a_sleep_ends_at_its_deadline(setup: Setup) {
 /// leaves no room.
 fn padding_that_comes_while_waiting_ends_no_deadline(setup: Setup) {
     for (who, slow) in [("gated", false), ("lossy", false), ("observer", false), ("gated", true)] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         let mut blocking = ring.consumer(&Attach::gated());
         let mut receiver = receivers(&ring).into_iter().find(|(name, _)| *name == who).unwrap().1;
         if slow {

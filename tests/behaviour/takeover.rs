@@ -5,8 +5,8 @@ use std::time::Duration;
 use quoit::{Attach, Error, Event, Producer, RecvError, SendError, Start};
 use support::offsets;
 
-use crate::Setup;
 use crate::common::{Oracle, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     the_next_producer_goes_on,
@@ -63,9 +63,7 @@ fn all_bytes(sent: &crate::common::Sent) -> u64 {
 }
 
 fn each_change_is_told_where_it_happened(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut changes = Vec::new();
     for epoch in 2..20 {
@@ -82,9 +80,7 @@ fn each_change_is_told_where_it_happened(setup: Setup) {
 }
 
 fn a_change_is_told_after_what_came_before_it(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     sent.send_many(&mut producer, [56; 30]);
     oracle.take(&sent, &mut consumer, 10);
@@ -107,9 +103,7 @@ fn a_change_is_told_after_what_came_before_it(setup: Setup) {
 }
 
 fn a_closed_ring_says_so_after_the_last_record(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut observer = ring.observer(Start::Newest);
     sent.send_many(&mut producer, [20; 30]);
@@ -235,9 +229,7 @@ fn what_was_never_published_is_never_seen(setup: Setup) {
 }
 
 fn gates_hold_for_the_next_producer(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     drop(ring.consumer(&Attach::gated().name("held").hold_forever()));
     sent.fill(&mut producer, 56);
@@ -340,9 +332,7 @@ fn a_dead_producers_copy_is_not_taken(setup: Setup) {
     use std::os::unix::fs::FileExt;
 
     for len in [0, 8, 40, 104] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         sent.send(&mut producer, 20);
         let published = ring.snapshot().published;
         ring.kill_producer(producer);
@@ -366,9 +356,7 @@ fn a_dead_producers_copy_is_not_taken(setup: Setup) {
 }
 
 fn a_dead_producer_is_told_of(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut observer = ring.observer(Start::Newest);
     sent.send_many(&mut producer, [20; 3]);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Event, SendError, Start, WaitMode};
 
-use crate::Setup;
 use crate::common::{PATIENCE, Sent, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     membarrier_streams_to_sleepers,
@@ -197,9 +197,7 @@ fn a_sleeper_that_died_costs_one_wake(setup: Setup) {
 
     use support::offsets;
 
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let file = std::fs::File::options().read(true).write(true).open(ring.path().unwrap()).unwrap();
     let data_word = offsets::CONTROL + offsets::DATA_WORD;

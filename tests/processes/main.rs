@@ -10,6 +10,7 @@ mod filters;
 mod forks;
 mod integrity;
 mod kills;
+mod latest;
 mod limits;
 mod load;
 mod many;
@@ -23,6 +24,7 @@ mod signals;
 mod sleepers;
 mod stopped;
 mod ways;
+mod words;
 
 use process::Part;
 
@@ -45,6 +47,7 @@ fn child() {
         "evicted consumer" => stopped::evicted(&part),
         "signals" => signals::storm(&part),
         "in a storm" => signals::in_a_storm(&part),
+        "write latest" => latest::write(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),

@@ -60,7 +60,7 @@ enum Check {
     Sabotage(sabotage::Args),
     /// All of them, one after the other; the full form then writes the report
     All,
-    /// Writes the figures of the last runs into docs/verification.md
+    /// Writes the figures of the last runs into docs/verification.md and docs/mutants.md
     Report,
 }
 

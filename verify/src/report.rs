@@ -1,5 +1,5 @@
-//! Puts the figures of the last runs into `docs/verification.md`, between the marks that are there for them: of the full
-//! form, or of the quick one, which says so, where no full one was run here.
+//! Puts the figures of the last runs into `docs/verification.md`, and the long lists into `docs/mutants.md`, between the
+//! marks that are there for them: of the full form, or of the quick one, which says so, where no full one was run here.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,10 +8,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::outcome::{self, Form, Outcome, grouped};
 
+/// Counts, and tables of moderate length.
+const FIGURES: &str = "docs/verification.md";
+
+/// The tables of `LISTED`.
+const LISTS: &str = "docs/mutants.md";
+
+/// Checks whose table has a row for each of very many mutants.
+const LISTED: [&str; 2] = ["orderings", "sabotage"];
+
 /// Writes the figures. `checks` are the names of all that there are, in their order.
 pub(crate) fn write(checks: &[&str]) -> Result<()> {
-    let path = outcome::root().join("docs/verification.md");
-    let mut text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (mut page, mut lists) = (read(FIGURES)?, read(LISTS)?);
     let mut found = false;
     for check in checks {
         let kept = Outcome::read(check, Form::Full).or_else(|| Outcome::read(check, Form::Quick));
@@ -23,24 +31,42 @@ pub(crate) fn write(checks: &[&str]) -> Result<()> {
             bail!("{check} failed: no figures from a failed run");
         }
         found = true;
-        text = replaced(&text, check, &figures(&outcome))?;
+        let mut text = figures(&outcome);
+        if let Some(table) = &outcome.table {
+            let table = format!("\n{}\n", table.trim_end());
+            if LISTED.contains(check) {
+                lists = replaced(&lists, "list", check, &format!("{table}\n"))
+                    .with_context(|| format!("{LISTS} has no place for a list"))?;
+            } else {
+                text.push_str(&table);
+            }
+        }
+        text.push('\n');
+        page = replaced(&page, "figures", check, &text)
+            .with_context(|| format!("{FIGURES} has no place for figures"))?;
     }
     if !found {
         bail!("no run is kept: run a check first");
     }
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{} has the figures of the last runs", path.display());
+    for (name, text) in [(FIGURES, page), (LISTS, lists)] {
+        fs::write(outcome::root().join(name), text).with_context(|| format!("cannot write {name}"))?;
+    }
+    println!("{FIGURES} and {LISTS} have the figures of the last runs");
     Ok(())
 }
 
-/// What stands between the marks of a check, replaced.
-fn replaced(text: &str, check: &str, figures: &str) -> Result<String> {
-    let (begin, end) = (format!("<!-- figures of {check} -->\n"), format!("<!-- end of {check} -->\n"));
+fn read(name: &str) -> Result<String> {
+    fs::read_to_string(outcome::root().join(name)).with_context(|| format!("cannot read {name}"))
+}
+
+/// What stands between the marks of a check, replaced. `kind`: what the first mark says is there.
+fn replaced(text: &str, kind: &str, check: &str, new: &str) -> Result<String> {
+    let (begin, end) = (format!("<!-- {kind} of {check} -->\n"), format!("<!-- end of {check} -->\n"));
     let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let Some((before, after)) = parts else {
-        bail!("docs/verification.md has no place for the figures of {check}: {begin}{end}");
+        bail!("these two lines are missing: {begin}{end}");
     };
-    Ok(format!("{before}{begin}{figures}{end}{after}"))
+    Ok(format!("{before}{begin}{new}{end}{after}"))
 }
 
 fn figures(outcome: &Outcome) -> String {
@@ -62,10 +88,6 @@ fn figures(outcome: &Outcome) -> String {
     for note in &outcome.notes {
         let _ = writeln!(text, "Note: {}.", note.trim_end_matches('.'));
     }
-    if let Some(table) = &outcome.table {
-        let _ = write!(text, "\n{}\n", table.trim_end());
-    }
-    text.push('\n');
     text
 }
 
@@ -75,14 +97,26 @@ fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::replaced;
+    use super::{FIGURES, LISTED, LISTS, read, replaced};
 
     #[test]
     fn figures_go_between_their_marks() {
         let text = "a\n<!-- figures of x -->\nold\n<!-- end of x -->\nb\n";
-        let written = replaced(text, "x", "new\n").unwrap();
+        let written = replaced(text, "figures", "x", "new\n").unwrap();
         assert_eq!(written, "a\n<!-- figures of x -->\nnew\n<!-- end of x -->\nb\n");
-        assert_eq!(replaced(&written, "x", "new\n").unwrap(), written);
-        assert!(replaced(text, "y", "new\n").is_err());
+        assert_eq!(replaced(&written, "figures", "x", "new\n").unwrap(), written);
+        assert!(replaced(text, "figures", "y", "new\n").is_err());
+        assert!(replaced(text, "list", "x", "new\n").is_err());
+    }
+
+    #[test]
+    fn the_pages_have_a_place_for_every_check() {
+        let (figures, lists) = (read(FIGURES).unwrap(), read(LISTS).unwrap());
+        for check in crate::Check::NAMES {
+            replaced(&figures, "figures", check, "").unwrap();
+        }
+        for check in LISTED {
+            replaced(&lists, "list", check, "").unwrap();
+        }
     }
 }

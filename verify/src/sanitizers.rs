@@ -53,7 +53,7 @@ pub(crate) fn run(_args: &Args, form: Form) -> Result<Outcome> {
     if version(&["+nightly", "miri", "--version"]).is_some() {
         miri(&mut outcome)?;
     } else {
-        outcome.note("SKIPPED, this nightly has no Miri: CONTRIBUTING has the command");
+        outcome.note("SKIPPED, this nightly has no Miri: docs/commands.md has the command");
     }
     Ok(outcome)
 }

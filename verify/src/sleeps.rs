@@ -11,6 +11,8 @@ mod loads;
 mod peek;
 mod storm;
 mod watch;
+#[path = "../../tests/processes/words.rs"]
+mod words;
 mod wraps;
 
 use std::path::Path;

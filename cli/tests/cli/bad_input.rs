@@ -127,8 +127,12 @@ fn options_that_make_no_sense() {
         .run(&format!("sub RING --name {name}"), b"")
         .assert_code(2)
         .assert_one_line()
-        .assert_says("is no name");
-    place.run(&format!("forget RING {name}"), b"").assert_code(2).assert_one_line().assert_says("is no name");
+        .assert_says("invalid name");
+    place
+        .run(&format!("forget RING {name}"), b"")
+        .assert_code(2)
+        .assert_one_line()
+        .assert_says("invalid name");
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::support::Place;
 
-const DOCUMENTS: [(&str, &str); 3] = [
+const DOCUMENTS: [(&str, &str); 5] = [
     ("README.md", include_str!("../../../README.md")),
     ("docs/operate.md", include_str!("../../../docs/operate.md")),
     ("docs/tuning.md", include_str!("../../../docs/tuning.md")),
+    ("docs/cli.md", include_str!("../../../docs/cli.md")),
+    ("docs/guarantees.md", include_str!("../../../docs/guarantees.md")),
 ];
 
 /// Options in the documents that are other programs'.

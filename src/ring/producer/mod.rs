@@ -35,8 +35,8 @@ mod space;
 ///
 /// Dropping it ends the stream cleanly: consumers receive what is left, then `Closed`. If its process dies they
 /// receive what is left, then `ProducerGone`. Either way another producer may open the ring and go on.
-/// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). It must not be used
-/// from a signal handler that may have interrupted it. After a `fork` only the parent may use it.
+/// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). Do not use it
+/// from a signal handler that can interrupt a call on it. After a `fork` only the parent may use it.
 pub struct Producer {
     region: Region,
     writer: Writer,
@@ -403,9 +403,9 @@ impl Producer {
         self.region.geometry().gated_only
     }
 
-    /// How often to look for space before going to sleep: a number of pauses of the processor, 10 to 50 ns each, with
-    /// a look at the gates after every 16. 500 unless set; 0 sleeps at once. A deadline ends the looks early; that a
-    /// gated consumer died or is overdue is noticed after them.
+    /// Pauses of the processor, 10 to 50 ns each, before a wait for space sleeps, with a look at the gates after every 16.
+    /// 500 unless set; 0 sleeps at once. A deadline ends them early. A gated consumer that died or is overdue is noticed
+    /// after them.
     pub fn set_spins(&mut self, spins: u32) {
         self.spins = spins;
     }

@@ -14,8 +14,8 @@ pub enum Event<'a> {
     Lost(Loss),
     /// This consumer held the producer up for longer than it may, and no longer does: from here on it is lossy.
     Evicted,
-    /// The records from here on come from another producer, which took over. Sequences go on without a gap. Of
-    /// several takeovers since the last receive that found anything, the newest is told, where it began.
+    /// The records from here on come from another producer, which took over. Sequences go on without a gap. Of several
+    /// takeovers since the last receive that found anything only the latest is reported, where it began.
     ProducerChanged {
         /// The number of the producer: 1 for the first that opened the ring.
         epoch: u64,
