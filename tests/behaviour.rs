@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use common::{Backing, Oracle, Ring, Sent};
-use quoit::Options;
+use quoit::{Options, Producer};
 
 /// Origins of the stream: position and first sequence.
 const ZERO: (u64, u64) = (0, 0);
@@ -47,6 +47,34 @@ impl Setup {
     fn oracle(&self) -> Oracle {
         Oracle::new(self.first)
     }
+
+    /// A ring with a producer, and nothing sent yet.
+    fn scene(&self) -> Scene {
+        let ring = self.ring();
+        let producer = ring.producer();
+        Scene { ring, sent: self.sent(), oracle: self.oracle(), producer }
+    }
+}
+
+/// What most tests begin with.
+struct Scene {
+    ring: Ring,
+    sent: Sent,
+    oracle: Oracle,
+    producer: Producer,
+}
+
+/// Sends what there is no room for from a thread of its own, does `work` meanwhile, and returns the producer once it has
+/// sent.
+fn while_it_waits(mut producer: Producer, payload: &[u8], work: impl FnOnce()) -> Producer {
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            producer.send_deadline(payload, common::soon()).expect("there is room in the end");
+            producer
+        });
+        work();
+        waiting.join().unwrap()
+    })
 }
 
 /// Runs a test. If it is not done in time, that ends the whole run: a wait that never ends cannot be got rid of, and
@@ -131,20 +159,20 @@ mod leftovers;
 mod names;
 #[path = "behaviour/overruns.rs"]
 mod overruns;
+#[path = "behaviour/receive_deadlines.rs"]
+mod receive_deadlines;
 #[path = "behaviour/receiving.rs"]
 mod receiving;
 #[path = "behaviour/requests.rs"]
 mod requests;
 #[path = "behaviour/returns.rs"]
 mod returns;
+#[path = "behaviour/send_deadlines.rs"]
+mod send_deadlines;
 #[path = "behaviour/sending.rs"]
 mod sending;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
-#[path = "behaviour/time_outs.rs"]
-mod time_outs;
-#[path = "behaviour/timeouts.rs"]
-mod timeouts;
 #[path = "behaviour/waited_for.rs"]
 mod waited_for;
 #[path = "behaviour/waiting.rs"]

@@ -32,40 +32,26 @@ mod scribbles;
 #[path = "hostile/slots.rs"]
 mod slots;
 
-/// Byte offsets in a ring of 4 KiB and 4 slots.
+/// Byte offsets in a ring of 4 KiB and 4 slots; those of a slot's fields count from its start.
 mod at {
-    pub(crate) const PUBLISHED: u64 = 4096;
-    pub(crate) const STAMP: u64 = 4104;
-    pub(crate) const INLINE_HEADER: u64 = 4112;
-    pub(crate) const INLINE_PAYLOAD: u64 = 4120;
-    pub(crate) const RESERVE: u64 = 4224;
-    pub(crate) const EPOCH: u64 = 4232;
-    pub(crate) const ODD_BEGAN: u64 = 4240;
-    pub(crate) const EVEN_BEGAN: u64 = 4280;
-    pub(crate) const MODE: u64 = 4248;
-    pub(crate) const CLOSED: u64 = 4256;
-    pub(crate) const COUNTERS: u64 = 4352;
+    use support::offsets;
+    pub(crate) use support::offsets::{
+        ACCOUNTS, BUDGET, CLOSED, COUNTERS, CURSOR, EPOCH, EVEN_BEGAN, HOLD, INDEX, INLINE_HEADER,
+        INLINE_PAYLOAD, MODE, NAME, ODD_BEGAN, PUBLISHED, RESERVE, STAMP, STATE,
+    };
+
     pub(crate) const EVICTIONS: u64 = COUNTERS + 24;
     pub(crate) const RECLAIMS: u64 = COUNTERS + 32;
-    pub(crate) const INDEX: u64 = 4480;
-    pub(crate) const INDEX_END: u64 = INDEX + 64 * 32;
-    pub(crate) const DATA_WORD: u64 = 8192;
-    pub(crate) const SPACE_WORD: u64 = DATA_WORD + 128;
-    pub(crate) const SLOTS: u64 = DATA_WORD + 256;
-    pub(crate) const SLOTS_END: u64 = SLOTS + 4 * 512;
-    pub(crate) const RECORDS: u64 = 12288;
+    pub(crate) const INDEX_END: u64 = INDEX + 64 * offsets::ENTRY;
+    pub(crate) const DATA_WORD: u64 = offsets::CONTROL + offsets::DATA_WORD;
+    pub(crate) const SPACE_WORD: u64 = offsets::CONTROL + offsets::SPACE_WORD;
+    pub(crate) const SLOTS: u64 = slot(0);
+    pub(crate) const SLOTS_END: u64 = slot(4);
+    pub(crate) const RECORDS: u64 = offsets::CONTROL + 4096;
     pub(crate) const END: u64 = RECORDS + super::CAPACITY;
 
-    /// Fields of a slot.
-    pub(crate) const STATE: u64 = 0;
-    pub(crate) const CURSOR: u64 = 8;
-    pub(crate) const DEADLINE: u64 = 16;
-    pub(crate) const HOLD: u64 = 24;
-    pub(crate) const NAME: u64 = 128;
-    pub(crate) const ACCOUNTS: u64 = 256;
-
-    pub(crate) fn slot(number: u64) -> u64 {
-        SLOTS + 512 * number
+    pub(crate) const fn slot(number: u64) -> u64 {
+        offsets::CONTROL + offsets::slot(number)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use quoit::{Error, RecvError, SendError};
+use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use crate::signals::Signals;
 
@@ -81,6 +82,17 @@ impl std::fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl Signals {
+    /// The exit code for work that a signal cut short.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.last() {
+            SIGTERM => Exit::Terminated,
+            SIGHUP => Exit::HungUp,
+            _ => Exit::Interrupted,
+        }
+    }
+}
 
 impl Exit {
     /// The code for an error that made its way up to `main`.

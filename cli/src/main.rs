@@ -98,7 +98,7 @@ fn run() -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
-        Verb::Bench(args) => bench::run(args).map(|exit| exit as u8),
+        Verb::Bench(args) => bench::run(&args).map(|exit| exit as u8),
         Verb::BenchChild(args) => bench::run_child(args).map(|exit| exit as u8),
         Verb::Create(args) => create::run(args).map(|exit| exit as u8),
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),

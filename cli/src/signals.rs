@@ -10,8 +10,6 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-use crate::exit::Exit;
-
 /// The first signal asks for a clean end, a second one ends the process as if nobody had caught it.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -59,16 +57,12 @@ impl Signals {
     }
 
     pub(crate) fn caught(&self) -> bool {
-        self.caught.load(Ordering::Relaxed) != 0
+        self.last() != 0
     }
 
-    /// The exit code for work that a signal cut short.
-    pub(crate) fn exit(&self) -> Exit {
-        match self.caught.load(Ordering::Relaxed) as i32 {
-            SIGTERM => Exit::Terminated,
-            SIGHUP => Exit::HungUp,
-            _ => Exit::Interrupted,
-        }
+    /// The last one caught; 0: none.
+    pub(crate) fn last(&self) -> i32 {
+        self.caught.load(Ordering::Relaxed) as i32
     }
 
     /// Sleeps until the time is over or a signal comes.

@@ -77,6 +77,19 @@ impl Machine {
     }
 }
 
+/// Two CPUs as a command line names them.
+pub fn two_cpus(text: &str) -> Result<[usize; 2], String> {
+    let cpus =
+        text.split_once(',').and_then(|(first, second)| Some([first.parse().ok()?, second.parse().ok()?]));
+    match cpus {
+        None => Err("name two CPUs by their numbers, as in 0,1".to_owned()),
+        Some([first, second]) if first == second => {
+            Err(format!("the two processes need a CPU each, not both CPU {first}: name two, as in 0,1"))
+        }
+        Some(cpus) => Ok(cpus),
+    }
+}
+
 impl Seat {
     fn of(cpu: usize) -> Self {
         let of = |file: &str| word(&format!("{CPUS}/cpu{cpu}/{file}"));

@@ -73,6 +73,11 @@ impl Scene {
         self.members.get()
     }
 
+    /// How often they have met.
+    pub fn turn(&self) -> u64 {
+        self.turn.get()
+    }
+
     /// Passes the time until the next look: at full alert, or by letting the others of a crowd run.
     #[inline]
     pub fn pass(&self) {

@@ -16,28 +16,28 @@ pub(super) const MOST: usize = CAPACITY as usize / 2 - 8;
 
 /// Word numbers.
 pub(super) mod at {
-    pub(crate) const PUBLISHED: usize = 512;
-    pub(crate) const RESERVE: usize = 528;
-    pub(crate) const CLOSED: usize = 532;
-    pub(crate) const COUNTERS: usize = 544;
-    pub(crate) const INDEX: usize = 560;
-    pub(crate) const INDEX_END: usize = INDEX + 64 * 4;
-    pub(crate) const CONTROL: usize = 1024;
-    pub(crate) const CONTROL_END: usize = CONTROL + 32 + 4 * 64;
-    pub(crate) const DATA: usize = 1536;
-    pub(crate) const END: usize = DATA + 512;
+    use support::offsets;
+
+    pub(crate) const PUBLISHED: usize = word(offsets::PUBLISHED);
+    pub(crate) const RESERVE: usize = word(offsets::RESERVE);
+    pub(crate) const CLOSED: usize = word(offsets::CLOSED);
+    pub(crate) const COUNTERS: usize = word(offsets::COUNTERS);
+    pub(crate) const INDEX: usize = word(offsets::INDEX);
+    pub(crate) const INDEX_END: usize = INDEX + word(64 * offsets::ENTRY);
+    pub(crate) const CONTROL: usize = word(offsets::CONTROL);
+    pub(crate) const CONTROL_END: usize = CONTROL + word(offsets::slot(4));
+    pub(crate) const DATA: usize = CONTROL + word(4096);
+    pub(crate) const END: usize = DATA + word(super::CAPACITY);
+
+    const fn word(byte: u64) -> usize {
+        byte as usize / 8
+    }
 }
 
 /// The payload of a record depends on the low half of its sequence alone, which stands in its header, and on its
 /// length: so each can be judged by itself.
 pub(super) fn fill(sequence: u64, len: usize, buffer: &mut Vec<u8>) {
-    let mut state = (sequence as u32 as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (len as u64) << 17;
-    buffer.clear();
-    while buffer.len() < len {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        buffer.extend_from_slice(&(state ^ state >> 29).to_le_bytes());
-    }
-    buffer.truncate(len);
+    support::fill(u64::from(sequence as u32) + 1, len, buffer);
 }
 
 /// Sends records of these lengths; none finds the ring full.

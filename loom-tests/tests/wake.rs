@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Event, Evicted, RecvError, Status, WaitMode};
+use quoit::{Attach, Consumer, Event, Evicted, RecvError, Status, WaitMode};
 
 /// The consumer sleeps for each record.
 fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
@@ -111,11 +111,9 @@ fn closing_wakes() {
     });
 }
 
-/// A consumer that waits for the first producer of all is woken when it comes, and looks once more before it takes
-/// the end for the end.
-#[test]
-fn the_end_comes_last() {
-    model("wake_end_last", 2, || {
+/// A consumer that waits for the first producer of all receives by `turn` until that says that it was the end.
+fn the_end_is_last(name: &'static str, turn: fn(&mut Consumer, &mut Oracle) -> bool) {
+    model(name, 2, move || {
         let ring = options(0).wait(WaitMode::Fence).local().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let other = ring.clone();
@@ -123,40 +121,42 @@ fn the_end_comes_last() {
             other.producer().unwrap().send(&payload(0, 0)).unwrap();
         });
         let mut oracle = Oracle::new(0, 0);
-        let end = loop {
-            match consumer.recv() {
-                Ok(event) => oracle.feed(event),
-                Err(end) => break end,
-            }
-        };
-        assert_eq!((end, oracle.received), (RecvError::Closed, 1), "the end came before the last record");
+        while !turn(&mut consumer, &mut oracle) {}
+        assert_eq!(oracle.received, 1, "the end came before the last record");
         writer.join().unwrap();
+    });
+}
+
+/// It is woken when the producer comes, and looks once more before it takes the end for the end.
+#[test]
+fn the_end_comes_last() {
+    the_end_is_last("wake_end_last", |consumer, oracle| match consumer.recv() {
+        Ok(event) => {
+            oracle.feed(event);
+            false
+        }
+        Err(end) => {
+            assert_eq!(end, RecvError::Closed);
+            true
+        }
     });
 }
 
 /// Whoever never sleeps, and asks how the stream stands when there was nothing, is told the end last as well.
 #[test]
 fn the_end_comes_last_for_who_polls() {
-    model("wake_end_polled", 2, || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
-        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
-        let other = ring.clone();
-        let writer = loom::thread::spawn(move || {
-            other.producer().unwrap().send(&payload(0, 0)).unwrap();
-        });
-        let mut oracle = Oracle::new(0, 0);
-        let end = loop {
-            if let Some(event) = consumer.try_recv().unwrap() {
-                oracle.feed(event);
-                continue;
-            }
-            match consumer.status() {
-                Status::Streaming => loom::thread::yield_now(),
-                end => break end,
-            }
-        };
-        assert_eq!((end, oracle.received), (Status::Closed, 1), "the end came before the last record");
-        writer.join().unwrap();
+    the_end_is_last("wake_end_polled", |consumer, oracle| {
+        if let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+            return false;
+        }
+        let status = consumer.status();
+        if status == Status::Streaming {
+            loom::thread::yield_now();
+            return false;
+        }
+        assert_eq!(status, Status::Closed);
+        true
     });
 }
 
@@ -192,7 +192,8 @@ fn a_new_producer_reaches_sleepers_of_the_old() {
     });
 }
 
-/// A detaching consumer wakes the producer that waited for it.
+/// A detaching consumer wakes the producer that waited for it. That one, whether it slept or was about to, leaves no mark:
+/// every gated consumer would look for it, for good.
 #[test]
 fn leaving_wakes() {
     model("wake_leave", 2, || {
@@ -204,6 +205,7 @@ fn leaving_wakes() {
         let leaver = loom::thread::spawn(move || drop(consumer));
         producer.send(&payload(2, 3)).unwrap();
         leaver.join().unwrap();
+        assert!(!quoit::fate::is_space_armed(&ring), "armed, and awake");
     });
 }
 
@@ -224,24 +226,7 @@ fn forgetting_wakes() {
     });
 }
 
-/// A producer that was about to sleep, or slept, leaves no mark: every gated consumer would look for it, for good if
-/// whoever was in its way is gone.
-#[test]
-fn nobody_looks_for_a_producer_that_is_awake() {
-    model("wake_disarmed", 2, || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
-        let mut producer = ring.producer().unwrap();
-        let consumer = ring.consumer(&Attach::gated()).unwrap();
-        producer.send(&payload(0, 3)).unwrap();
-        producer.send(&payload(1, 3)).unwrap();
-        let leaver = loom::thread::spawn(move || drop(consumer));
-        producer.send(&payload(2, 3)).unwrap();
-        leaver.join().unwrap();
-        assert!(!quoit::fate::is_space_armed(&ring), "armed, and awake");
-    });
-}
-
-/// Nor does the next one keep the mark of a producer that died in its sleep.
+/// Nor does the next producer keep the mark of one that died in its sleep.
 #[test]
 fn nobody_looks_for_a_producer_that_is_dead() {
     model("wake_disarmed_dead", 2, || {

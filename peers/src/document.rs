@@ -1,12 +1,11 @@
 //! The outcome, as it is written to JSON and read again; tables and picture are made of it.
 
-use quoit_floors::figures::{Figures, Tail};
+use quoit_floors::rounds::{Series, Times};
 use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
 use crate::peers::System;
 use crate::plan::{Group, Workload};
-use crate::rounds::Series;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
@@ -20,11 +19,9 @@ pub(crate) struct Outcome {
     pub(crate) workload: Workload,
     pub(crate) bytes: usize,
     pub(crate) system: System,
-    /// Median over the rounds kept, ns: of the median round trip, or of the mean per record.
-    pub(crate) nanos: Option<f64>,
-    /// Medians over the rounds, ns; `max` is the highest of all.
-    pub(crate) tail: Option<Tail>,
-    pub(crate) floor_nanos: Option<f64>,
+    /// `None`: no round was kept.
+    pub(crate) times: Option<Times>,
+    pub(crate) floor: Option<Times>,
     /// Its time by the floor's of the same round: 1 is the floor, less is better.
     pub(crate) ratio: Option<Spread>,
     /// The same of the 99th percentile of round trips.
@@ -73,19 +70,12 @@ impl Document {
 
 impl Outcome {
     fn of(group: &Group, system: System, series: &Series) -> Self {
-        let tail = |of: fn(Tail) -> f64| series.median(|_, system: Figures| system.tail.map(of));
-        let max = series.kept.iter().filter_map(|(_, system)| Some(system.tail?.max)).reduce(f64::max);
-        let tail = match (tail(|tail| tail.p99), tail(|tail| tail.p999), max) {
-            (Some(p99), Some(p999), Some(max)) => Some(Tail { p99, p999, max }),
-            _ => None,
-        };
         Self {
             workload: group.workload,
             bytes: group.bytes,
             system,
-            nanos: series.median(|_, system| Some(system.typical)),
-            tail,
-            floor_nanos: series.median(|floor, _| Some(floor.typical)),
+            times: series.times(|_, system| system),
+            floor: series.times(|floor, _| floor),
             ratio: series.spread(|floor, system| Some(system.typical / floor.typical)),
             ratio_p99: series.median(|floor, system| Some(system.tail?.p99 / floor.tail?.p99)),
             share: series.median(|_, system| system.share),
@@ -99,14 +89,16 @@ impl Outcome {
 mod tests {
     use super::*;
     use crate::plan::plan;
+    use quoit_floors::figures::Figures;
 
     #[test]
     fn medians_of_what_was_kept() {
         let group = plan(&[Workload::Flood], 1.0)[0];
         let figures = |typical, share| Figures { typical, share: Some(share), ..Figures::default() };
         let kept = vec![(figures(10.0, 1.0), figures(20.0, 0.5)), (figures(20.0, 1.0), figures(80.0, 0.7))];
-        let outcome = Outcome::of(&group, System::Quoit, &Series { kept, discarded: 3 });
-        assert_eq!((outcome.nanos, outcome.floor_nanos), (Some(50.0), Some(15.0)));
+        let outcome = Outcome::of(&group, System::Quoit, &Series { kept, discarded: 3, ..Series::default() });
+        let typical = |times: Option<Times>| times.map(|times| times.typical);
+        assert_eq!((typical(outcome.times), typical(outcome.floor)), (Some(50.0), Some(15.0)));
         assert_eq!(outcome.ratio.map(|ratio| ratio.median), Some(3.0));
         assert_eq!(outcome.share, Some(0.6));
         assert_eq!((outcome.kept, outcome.discarded), (2, 3));

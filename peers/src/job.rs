@@ -1,15 +1,13 @@
-//! What a pair of processes can be asked to measure. Orders go down a child's stdin as lines of JSON, figures come up
-//! its stdout.
+//! What a pair of processes can be asked to measure.
 
 use anyhow::{Result, bail};
 use quoit_floors::copies::copies;
 use quoit_floors::figures::Figures;
 use quoit_floors::scene::Scene;
-use quoit_floors::{bounce, stream};
+use quoit_floors::{bounce, crew, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::peers::{System, Work, measure};
-use crate::scene::Setting;
+use crate::peers::{RightSide, System, Work, measure};
 use crate::work::BATCH;
 
 /// One measurement. `system`: `None` is the floor. `count`: round trips or records in a window.
@@ -21,21 +19,23 @@ pub(crate) struct Job {
     pub(crate) count: u64,
 }
 
+impl crew::Job for Job {}
+
 impl Job {
     /// One side's part of it. Who has nothing to tell tells zeros.
-    pub(crate) fn run(self, scene: &Scene, setting: &Setting) -> Result<Figures> {
+    pub(crate) fn run(self, scene: &Scene, right: RightSide<'_>) -> Result<Figures> {
         match self.bytes {
-            8 => self.run_words::<1>(scene, setting),
-            64 => self.run_words::<8>(scene, setting),
-            256 => self.run_words::<32>(scene, setting),
-            1024 => self.run_words::<128>(scene, setting),
+            8 => self.run_words::<1>(scene, right),
+            64 => self.run_words::<8>(scene, right),
+            256 => self.run_words::<32>(scene, right),
+            1024 => self.run_words::<128>(scene, right),
             bytes => bail!("nothing is made for records of {bytes} bytes"),
         }
     }
 
-    fn run_words<const N: usize>(self, scene: &Scene, setting: &Setting) -> Result<Figures> {
+    fn run_words<const N: usize>(self, scene: &Scene, right: RightSide<'_>) -> Result<Figures> {
         if let Some(system) = self.system {
-            return measure::<N>(scene, setting, system, self.work, self.count);
+            return measure::<N>(scene, right, system, self.work, self.count);
         }
         let floor = match self.work {
             Work::Pingpong => bounce::lines(scene, self.bytes, self.count)?,

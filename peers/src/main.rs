@@ -5,32 +5,31 @@
 mod about;
 mod document;
 mod job;
-mod pair;
 mod peers;
 mod picture;
 mod place;
 mod plan;
 mod report;
-mod rounds;
-mod scene;
 mod table;
 mod work;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use quoit_floors::machine::Machine;
-use quoit_floors::scene::Side;
+use quoit_floors::crew::{self, Crew};
+use quoit_floors::machine::{Machine, two_cpus};
+use quoit_floors::rounds::{self, Rounds};
+use quoit_floors::scene::Scene;
 
 use crate::document::Document;
+use crate::job::Job;
 use crate::peers::System;
 use crate::place::Place;
 use crate::plan::Workload;
-use crate::rounds::Rounds;
-use crate::scene::{SIDES, Setting};
 
 /// The same workloads over quoit and over its peers. Without --quick, --only and --systems it also writes what it found
 /// into docs/benchmarks.md and docs/peers.svg.
@@ -52,7 +51,7 @@ struct Args {
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// The two CPUs to run on; otherwise two cores that share a cache
-    #[arg(long, value_name = "CPU,CPU", value_parser = two)]
+    #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     cpus: Option<[usize; 2]>,
     /// One document of JSON
     #[arg(long)]
@@ -60,17 +59,19 @@ struct Args {
     /// Measures nothing: makes the documentation of such documents, which have a part each
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds"])]
     report: Vec<PathBuf>,
-    /// One of the two measuring processes
-    #[arg(long, hide = true, requires_all = ["directory", "cpus"], value_parser = side)]
-    side: Option<Side>,
+    /// The measuring process of this number
+    #[arg(long, hide = true, requires_all = ["directory", "cpus"])]
+    member: Option<usize>,
     #[arg(long, hide = true)]
     directory: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    if let (Some(side), Some(directory), Some(cpus)) = (args.side, &args.directory, args.cpus) {
-        return pair::serve(side, &Setting { directory: directory.clone(), cpus });
+    if let (Some(member), Some(directory), Some(cpus)) = (args.member, &args.directory, args.cpus) {
+        let enter = |number| Scene::enter(number, directory.clone(), cpus[number]);
+        let scene = enter(member)?;
+        return crew::serve(&scene, |job: Job| job.run(&scene, &|| enter(1)));
     }
     if !args.report.is_empty() {
         let documents: Result<Vec<Document>> = args.report.iter().map(read).collect();
@@ -83,6 +84,7 @@ fn main() -> Result<()> {
     let rounds = Rounds {
         most: args.rounds.unwrap_or(most),
         time: args.seconds.map_or(Duration::MAX, Duration::from_secs),
+        enough: usize::MAX,
     };
     let groups: Vec<_> = plan::plan(&args.only, scale)
         .into_iter()
@@ -90,23 +92,18 @@ fn main() -> Result<()> {
         .filter(|(_, systems)| !systems.is_empty())
         .collect();
     let place = Place::new()?;
-    let setting = Setting { directory: place.path().to_owned(), cpus: machine.used };
+    let cpus = machine.used.map(|cpu| cpu.to_string()).join(",");
+    let arguments = |number: usize, command: &mut Command| {
+        command.args(["--member", &number.to_string(), "--cpus", &cpus, "--directory"]).arg(place.path());
+    };
+    let jobs: Vec<_> = groups.iter().map(|(group, systems)| group.jobs(systems)).collect();
+    let series = rounds::play(&jobs, rounds, &mut Crew::new(&arguments, &|| false))?;
     let about = about::about(&machine, System::value_variants());
-    let document = Document::of(about, &groups, &rounds::play(&groups, rounds, &setting)?);
+    let document = Document::of(about, &groups, &series);
     if !args.quick && args.only.is_empty() && args.systems.is_empty() {
         report::write(&document)?;
     }
     print(&args, &document)
-}
-
-fn side(text: &str) -> Result<Side> {
-    let known = SIDES.into_iter().find(|(_, name)| *name == text);
-    known.map(|(side, _)| side).context("a side is left or right")
-}
-
-fn two(text: &str) -> Result<[usize; 2]> {
-    let (first, second) = text.split_once(',').context("two CPUs are wanted, as in 0,1")?;
-    Ok([first.parse()?, second.parse()?])
 }
 
 fn read(path: &PathBuf) -> Result<Document> {

@@ -17,7 +17,6 @@ use quoit_floors::figures::{Figures, Measured};
 use quoit_floors::scene::{Scene, Side};
 use serde::{Deserialize, Serialize};
 
-use crate::scene::{Setting, begin};
 use crate::work::{Receiver, Sender, Shape, Stream, flood, follow, give, pingpong, take};
 
 /// One that works between processes: what one side makes at a path, the other one finds there.
@@ -106,10 +105,13 @@ pub(crate) enum Work {
     Flood,
 }
 
+/// Enters the right side's scene, for the systems that have both sides in the left one's process.
+pub(crate) type RightSide<'a> = &'a (dyn Fn() -> Result<Scene> + Sync);
+
 /// One side's part of a measurement. `count`: round trips or records in a window.
 pub(crate) fn measure<const N: usize>(
     scene: &Scene,
-    setting: &Setting,
+    right: RightSide<'_>,
     system: System,
     work: Work,
     count: u64,
@@ -124,9 +126,9 @@ pub(crate) fn measure<const N: usize>(
         System::Iceoryx2 => between::<N, iceoryx::Iceoryx>(scene, task),
         System::Pipe => between::<N, kernel::Pipe>(scene, task),
         System::Socket => between::<N, kernel::Socket>(scene, task),
-        System::Rtrb => within::<N, inside::Rtrb>(scene, setting, task),
-        System::Disruptor => within::<N, inside::Disruptor>(scene, setting, task),
-        System::Crossbeam => within::<N, inside::Crossbeam>(scene, setting, task),
+        System::Rtrb => within::<N, inside::Rtrb>(scene, right, task),
+        System::Disruptor => within::<N, inside::Disruptor>(scene, right, task),
+        System::Crossbeam => within::<N, inside::Crossbeam>(scene, right, task),
     }
 }
 
@@ -192,15 +194,16 @@ fn between<const N: usize, P: Peer<N>>(scene: &Scene, task: Task) -> Result<Figu
 }
 
 /// Both sides in the left one's process; the other process has nothing to do.
-fn within<const N: usize, P: Inside<N>>(scene: &Scene, setting: &Setting, task: Task) -> Result<Figures> {
+fn within<const N: usize, P: Inside<N>>(scene: &Scene, right: RightSide<'_>, task: Task) -> Result<Figures> {
     if scene.side == Side::Right {
         return Ok(Figures::default());
     }
     let [there, back] = [P::pair(task.shape())?, P::pair(task.shape())?];
+    let (members, turn) = (scene.members(), scene.turn());
     std::thread::scope(|scope| {
         let right = scope.spawn(move || -> Result<Measured> {
-            let scene = setting.enter(Side::Right)?;
-            begin(&scene);
+            let scene = right()?;
+            scene.begin(members, turn);
             match task.work {
                 Work::Pingpong => pingpong(&scene, back.0, there.1, task.count, task.warm::<N>()),
                 _ => receive(&scene, there.1, task),

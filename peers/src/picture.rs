@@ -1,9 +1,11 @@
 //! A picture of the outcome: for every workload and size a bar for each system, how many times the floor it takes.
 
-use std::fmt::Write as _;
+use quoit_floors::stats::Spread;
+use quoit_floors::svg::{begin, put, text};
+use quoit_floors::units;
 
 use crate::document::Document;
-use crate::table::{number, size};
+use crate::table::number;
 
 const COLUMNS: usize = 3;
 const PANEL: f64 = 340.0;
@@ -30,11 +32,10 @@ pub(crate) fn picture(document: &Document) -> String {
         let tallest = row.iter().map(|(_, _, outcomes)| outcomes.len()).max().unwrap_or(0);
         for (column, (workload, bytes, outcomes)) in row.iter().enumerate() {
             let x = 10.0 + PANEL * column as f64;
-            let title = format!("{}, {}", short(workload.title()), size(*bytes));
-            let _ = writeln!(body, r#"<text class="title" x="{x}" y="{}">{title}</text>"#, y + 16.0);
+            let title = format!("{}, {}", short(workload.title()), units::bytes(*bytes as u64));
+            text(&mut body, "title", x, y + 16.0, "start", &title);
             let mut sorted = outcomes.clone();
-            let key =
-                |ratio: Option<quoit_floors::stats::Spread>| ratio.map_or(f64::MAX, |ratio| ratio.median);
+            let key = |ratio: Option<Spread>| ratio.map_or(f64::MAX, |ratio| ratio.median);
             sorted.sort_by(|a, b| key(a.ratio).total_cmp(&key(b.ratio)));
             for (number_of, outcome) in sorted.iter().enumerate() {
                 let Some(ratio) = outcome.ratio else { continue };
@@ -47,38 +48,51 @@ pub(crate) fn picture(document: &Document) -> String {
                 let share =
                     outcome.share.map_or_else(String::new, |share| format!(", {:.0} %", share * 100.0));
                 let width = along(ratio.median);
-                let _ = writeln!(
-                    body,
-                    r#"<text x="{}" y="{}" text-anchor="end">{}</text><rect class="{class}" x="{}" y="{at}" width="{width:.1}" height="{BAR}" rx="2"/><text x="{:.1}" y="{}">{}{share}</text>"#,
-                    x + NAME - 6.0,
-                    at + 11.0,
-                    outcome.system.name(),
-                    x + NAME,
-                    x + NAME + width + 4.0,
-                    at + 11.0,
-                    number(Some(ratio.median)),
+                let (left, line) = (x + NAME, at + 11.0);
+                text(&mut body, "label", left - 6.0, line, "end", outcome.system.name());
+                put(
+                    &mut body,
+                    format_args!(
+                        r#"<rect class="{class}" x="{left}" y="{at}" width="{width:.1}" height="{BAR}" rx="2"/>"#
+                    ),
                 );
+                let words = format!("{}{share}", number(Some(ratio.median)));
+                text(&mut body, "label", left + width + 4.0, line, "start", &words);
             }
             let floor = x + NAME + along(1.0);
             let end = y + 26.0 + STEP * sorted.len() as f64;
-            let _ = writeln!(
-                body,
-                r#"<line class="floor" x1="{floor:.1}" x2="{floor:.1}" y1="{}" y2="{end}"/>"#,
-                y + 22.0
+            let top = y + 22.0;
+            put(
+                &mut body,
+                format_args!(
+                    r#"<line class="floor" x1="{floor:.1}" x2="{floor:.1}" y1="{top}" y2="{end}"/>"#
+                ),
             );
         }
         y += TOP + STEP * tallest as f64;
     }
     let width = 10.0 + PANEL * COLUMNS as f64;
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {y}\" width=\"{width}\" height=\"{y}\" \
-         role=\"img\" aria-label=\"Time by the floor's time, for every workload and system\">\n<style>{STYLE}</style>\n\
-         <text class=\"note\" x=\"10\" y=\"18\">Time by the floor's of the same round, logarithmic; shorter is better. \
-         The broken line is the floor: plain atomics, nothing of a queue's duties.</text>\n\
-         <text class=\"note\" x=\"10\" y=\"35\">Grey and blue: between two processes. Brown: between two threads of \
-         one. A share: of the records, so many were received.</text>\n{body}</svg>\n"
-    )
+    let mut picture = begin(width, y, "Time by the floor's time, for every workload and system");
+    put(&mut picture, format_args!("<style>{STYLE}</style>"));
+    for (y, note) in NOTES {
+        text(&mut picture, "note", 10.0, y, "start", note);
+    }
+    picture + &body + "</svg>\n"
 }
+
+/// Above everything, with the heights they stand at.
+const NOTES: [(f64, &str); 2] = [
+    (
+        18.0,
+        "Time by the floor's of the same round, logarithmic; shorter is better. The broken line is the floor: plain \
+         atomics, nothing of a queue's duties.",
+    ),
+    (
+        35.0,
+        "Grey and blue: between two processes. Brown: between two threads of one. A share: of the records, so many \
+         were received.",
+    ),
+];
 
 /// How long a bar is.
 fn along(ratio: f64) -> f64 {

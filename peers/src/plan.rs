@@ -1,6 +1,8 @@
 //! What is measured, over which systems, against which floor.
 
 use clap::ValueEnum;
+use quoit_floors::rounds;
+use quoit_floors::units;
 use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
@@ -81,7 +83,16 @@ impl Group {
             .collect()
     }
 
-    pub(crate) fn job(&self, system: Option<System>) -> Job {
+    /// As it is played over these systems.
+    pub(crate) fn jobs(&self, systems: &[System]) -> rounds::Group<Job> {
+        rounds::Group {
+            name: format!("{}, {}", self.workload.title(), units::bytes(self.bytes as u64)),
+            floor: self.job(None),
+            rows: systems.iter().map(|system| self.job(Some(*system))).collect(),
+        }
+    }
+
+    fn job(&self, system: Option<System>) -> Job {
         // A tenth of the records where each takes system calls or nearly as long.
         let slow = matches!(system, Some(System::Pipe | System::Socket | System::Iceoryx2));
         let count = if slow { self.count / 10 } else { self.count };

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use quoit_floors::units;
+
 use crate::document::{Document, Outcome};
 use crate::plan::Workload;
 
@@ -18,9 +20,9 @@ pub(crate) fn tables(document: &Document) -> Vec<Table> {
         let key = |outcome: &Outcome| outcome.ratio.map_or(f64::MAX, |ratio| ratio.median);
         outcomes.sort_by(|a, b| key(a).total_cmp(&key(b)));
         let best = outcomes.iter().find(|outcome| !outcome.system.threads()).map(|outcome| outcome.system);
-        let floor = outcomes.iter().find_map(|outcome| outcome.floor_nanos);
+        let floor = outcomes.iter().find_map(|outcome| outcome.floor).map(|times| times.typical);
         Table {
-            title: format!("{}, {}", workload.title(), size(bytes)),
+            title: format!("{}, {}", workload.title(), units::bytes(bytes as u64)),
             floor: format!("{} takes {}", workload.floor(), nanos(floor)),
             head: head(workload),
             rows: outcomes.iter().map(|outcome| (row(outcome), Some(outcome.system) == best)).collect(),
@@ -45,10 +47,15 @@ fn row(outcome: &Outcome) -> Vec<String> {
         || "–".to_owned(),
         |ratio| format!("{}–{}", number(Some(ratio.lower_quartile)), number(Some(ratio.upper_quartile))),
     );
-    let mut cells = vec![outcome.system.name().to_owned(), nanos(outcome.nanos), ratio, quartiles];
+    let mut cells = vec![
+        outcome.system.name().to_owned(),
+        nanos(outcome.times.map(|times| times.typical)),
+        ratio,
+        quartiles,
+    ];
     match outcome.workload {
         Workload::Pingpong => {
-            let tail = outcome.tail;
+            let tail = outcome.times.and_then(|times| times.tail);
             cells.push(nanos(tail.map(|tail| tail.p99)));
             cells.push(number(outcome.ratio_p99));
             cells.push(nanos(tail.map(|tail| tail.p999)));
@@ -113,10 +120,6 @@ impl Table {
     }
 }
 
-pub(crate) fn size(bytes: usize) -> String {
-    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} B") }
-}
-
 /// Three figures or so.
 pub(crate) fn number(value: Option<f64>) -> String {
     match value {
@@ -128,13 +131,7 @@ pub(crate) fn number(value: Option<f64>) -> String {
 }
 
 fn nanos(nanos: Option<f64>) -> String {
-    match nanos {
-        None => "–".to_owned(),
-        Some(nanos) if nanos < 100.0 => format!("{nanos:.1} ns"),
-        Some(nanos) if nanos < 10_000.0 => format!("{nanos:.0} ns"),
-        Some(nanos) if nanos < 10_000_000.0 => format!("{:.1} µs", nanos / 1e3),
-        Some(nanos) => format!("{:.1} ms", nanos / 1e6),
-    }
+    nanos.map_or_else(|| "–".to_owned(), |nanos| units::nanos(nanos, 3))
 }
 
 #[cfg(test)]
@@ -145,8 +142,5 @@ mod tests {
     fn numbers_are_short() {
         let shown = [1.234, 12.34, 123.4].map(|value| number(Some(value)));
         assert_eq!(shown, ["1.23", "12.3", "123"]);
-        let shown = [1.234, 250.4, 12_345.0, 12_345_678.0].map(|value| nanos(Some(value)));
-        assert_eq!(shown, ["1.2 ns", "250 ns", "12.3 µs", "12.3 ms"]);
-        assert_eq!([size(64), size(1024)], ["64 B", "1 KiB"]);
     }
 }

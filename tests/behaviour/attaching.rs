@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quoit::{Attach, ConsumerState, Error, Event, Start};
 
-use crate::Setup;
 use crate::common::{Oracle, Ring, Sent, payload};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     newest_is_what_comes_next,
@@ -41,9 +41,7 @@ fn received(ring: &Ring, sent: &Sent, start: Start) -> (Oracle, Oracle) {
 }
 
 fn newest_is_what_comes_next(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for round in 0..200 {
         let (oracle, _) = received(&ring, &sent, Start::Newest);
         assert_eq!(oracle.received, 0);
@@ -57,9 +55,7 @@ fn newest_is_what_comes_next(setup: Setup) {
 }
 
 fn oldest_is_all_that_is_left(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     // 32 records of 128 bytes, two segments each.
     for records in 0..100 {
         let (oracle, _) = received(&ring, &sent, Start::Oldest);
@@ -74,9 +70,7 @@ fn oldest_is_all_that_is_left(setup: Setup) {
 }
 
 fn oldest_is_intact_after_any_number_of_records(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for n in 0..500 {
         sent.send(&mut producer, n * 101 % 777);
         let (oracle, _) = received(&ring, &sent, Start::Oldest);
@@ -85,9 +79,7 @@ fn oldest_is_intact_after_any_number_of_records(setup: Setup) {
 }
 
 fn a_sequence_is_found_wherever_it_is(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for n in 0..120 {
         sent.send(&mut producer, n * 41 % 256);
         let oldest = ring.snapshot().oldest_sequence;
@@ -100,9 +92,7 @@ fn a_sequence_is_found_wherever_it_is(setup: Setup) {
 }
 
 fn a_sequence_that_is_gone_is_an_error(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for records in [0, 1, 30, 400] {
         sent.send_many(&mut producer, vec![56; records]);
         let oldest = ring.snapshot().oldest_sequence;
@@ -130,9 +120,7 @@ fn a_sequence_that_is_gone_is_an_error(setup: Setup) {
 }
 
 fn the_last_few(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for records in [0, 1, 3, 20, 300] {
         sent.send_many(&mut producer, vec![56; records]);
         let held = sent.next().wrapping_sub(ring.snapshot().oldest_sequence);
@@ -162,9 +150,7 @@ fn every_start_before_the_first_record(setup: Setup) {
 }
 
 fn a_start_is_kept_while_the_producer_goes_on(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     sent.send_many(&mut producer, [56; 64]);
     // Gated from the oldest: what the producer may already be past is told, what is behind the gate is not lost.
     let mut consumer = ring.consumer(&Attach::gated().start(Start::Oldest));

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quoit::{Attach, ConsumerState, Error, SendError};
+use support::offsets::LEFT;
 
-use crate::Setup;
 use crate::common::{PATIENCE, Ring};
+use crate::{Scene, Setup};
 
 crate::behaviours_of_files! {
     those_away_for_long_are_forgotten,
@@ -14,7 +15,6 @@ crate::behaviours_of_files! {
     forgetting_those_away_frees_a_producer,
 }
 
-const LEFT: u64 = 208;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// As if the consumer of this slot had left two hours ago.
@@ -92,9 +92,7 @@ fn a_newcomer_who_finds_no_slot_notes_who_is_gone(setup: Setup) {
 }
 
 fn forgetting_those_away_frees_a_producer(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     drop(ring.consumer(&Attach::gated().name("held").hold_forever()));
     sent.fill(&mut producer, 56);
     assert_eq!(producer.try_send(&[]), Err(SendError::Full { slot: 0 }));

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use quoit::{Attach, SendError, Start};
 
-use crate::Setup;
 use crate::common::{Sent, payload, soon};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     a_dropped_batch_takes_no_padding_back,
@@ -31,9 +31,7 @@ fn staged(sent: &Sent, already: u64, len: usize) -> Vec<u8> {
 }
 
 fn a_batch_becomes_visible_at_once(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut observer = ring.observer(Start::Newest);
     for round in 0..40 {
@@ -140,9 +138,7 @@ fn a_panic_among_many_leaves_what_was_added(setup: Setup) {
 }
 
 fn a_dropped_batch_leaves_no_trace(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for round in 0..100 {
         let mut batch = producer.batch();
@@ -177,9 +173,7 @@ fn an_empty_batch_publishes_nothing(setup: Setup) {
 }
 
 fn sends_and_claims_mix(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for round in 0..60 {
         let lens = [round, 90 + round, 2 * round];
@@ -205,9 +199,7 @@ fn sends_and_claims_mix(setup: Setup) {
 }
 
 fn batches_and_single_sends_mix(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     for round in 0..200 {
         // The inline copy of the single one must not stand in for the last of the batch, which is as long.
@@ -270,9 +262,7 @@ fn fill(batch: &mut quoit::Batch<'_>, sent: &Sent, len: usize) -> u64 {
 }
 
 fn a_batch_is_full_at_half_the_ring(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for round in 0..30 {
         let mut batch = producer.batch();
@@ -328,9 +318,7 @@ fn padding_counts_towards_a_full_batch(setup: Setup) {
 }
 
 fn a_record_too_large_leaves_the_batch_as_it_is(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut batch = producer.batch();
     batch.try_send(&staged(&sent, 0, 10)).unwrap();
@@ -344,9 +332,7 @@ fn a_record_too_large_leaves_the_batch_as_it_is(setup: Setup) {
 }
 
 fn a_batch_held_up_by_a_gate_keeps_what_it_has(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     // 56 of 64 places taken: eight are left, and a batch could have 32.
     sent.send_many(&mut producer, [56; 56]);
@@ -369,9 +355,7 @@ fn a_batch_held_up_by_a_gate_keeps_what_it_has(setup: Setup) {
 }
 
 fn a_batch_waits_for_a_gate(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     let staged = staged(&sent, 0, 56);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quoit::{Attach, Blocker, Hold, Life, SendError};
 
-use crate::Setup;
-use crate::common::{Ring, soon, until};
+use crate::common::{Ring, until};
+use crate::{Scene, Setup, while_it_waits};
 
 crate::behaviours! {
     the_one_furthest_back_is_told,
@@ -21,9 +21,7 @@ fn shown(ring: &Ring) -> Option<u32> {
 }
 
 fn the_one_furthest_back_is_told(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let _lossy = ring.consumer(&Attach::lossy());
     let mut first = ring.consumer(&Attach::gated());
     let mut second = ring.consumer(&Attach::gated());
@@ -48,9 +46,7 @@ fn the_one_furthest_back_is_told(setup: Setup) {
 
 fn who_is_in_the_way_is_told_with_all_there_is(setup: Setup) {
     let deadline = Duration::from_secs(1000);
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let consumer = ring.consumer(&Attach::gated_for(deadline).name("au'dit\n").hold_forever());
     sent.fill(&mut producer, 56);
     std::thread::sleep(Duration::from_millis(5));
@@ -78,9 +74,7 @@ fn who_is_in_the_way_is_told_with_all_there_is(setup: Setup) {
 }
 
 fn nobody_is_told_once_it_is_out_of_the_way(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for _ in 0..3 {
         sent.fill(&mut producer, 56);
@@ -107,32 +101,23 @@ fn nobody_is_told_once_it_is_out_of_the_way(setup: Setup) {
 
 fn a_waiting_producer_shows_whom_it_waits_for(setup: Setup) {
     for spins in [0, 500] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         producer.set_spins(spins);
         let consumer = ring.consumer(&Attach::gated());
         sent.fill(&mut producer, 56);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                producer.send_deadline(&[1], soon()).expect("in the end");
-                producer
-            });
+        let producer = while_it_waits(producer, &[1], || {
             until("it waits for long", || {
                 let blocked = ring.snapshot().blocked;
                 blocked.is_some_and(|by| by.slot == 0 && by.since > Duration::from_millis(20))
             });
             drop(consumer);
-            let producer = waiting.join().unwrap();
-            assert!(producer.held_by().is_none() && shown(&ring).is_none());
         });
+        assert!(producer.held_by().is_none() && shown(&ring).is_none());
     }
 }
 
 fn a_blocker_is_the_living_producers(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let _consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     assert_eq!(shown(&ring), Some(0));

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, Event, SendError};
 
-use crate::Setup;
 use crate::common::{payload, soon};
+use crate::{Scene, Setup};
 
 crate::behaviours_of_files! {
     a_dead_consumer_holds_nobody_up,
@@ -18,9 +18,7 @@ crate::behaviours_of_files! {
 const HOLD: Duration = Duration::from_millis(20);
 
 fn a_dead_consumer_holds_nobody_up(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     for (round, attach) in [Attach::gated(), Attach::gated().name("x")].into_iter().enumerate() {
         let mut consumer = ring.consumer(&attach);
         sent.fill(&mut producer, 56);
@@ -38,9 +36,7 @@ fn a_dead_consumer_holds_nobody_up(setup: Setup) {
 }
 
 fn a_dead_name_resumes_at_its_last_release(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("x");
     for round in 0..20 {
         let mut consumer = ring.consumer(&attach);
@@ -58,9 +54,7 @@ fn a_dead_name_resumes_at_its_last_release(setup: Setup) {
 }
 
 fn a_dead_held_name_is_waited_for(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("x").hold_forever();
     for _ in 0..3 {
         let mut consumer = ring.consumer(&attach);
@@ -98,17 +92,19 @@ fn a_dead_consumers_slot_is_taken(setup: Setup) {
 fn a_death_half_way_in_costs_no_slot(setup: Setup) {
     use std::os::unix::fs::FileExt;
 
+    use support::offsets;
+
     let ring = setup.backing.ring(&setup.options().slots(1));
     let mut producer = ring.producer();
     drop(ring.consumer(&Attach::gated().name("x")));
     let file = std::fs::File::options().read(true).write(true).open(ring.path().unwrap()).unwrap();
-    let slot = (4480_u64 + 32 * 64).next_multiple_of(4096) + 256;
+    let slot = offsets::CONTROL + offsets::slot(0);
     let mut state = [0; 8];
     file.read_exact_at(&mut state, slot).unwrap();
     // Attaching, with the name in place and no cursor: killed before it had a place.
     state[0] = 1;
     file.write_all_at(&state, slot).unwrap();
-    file.write_all_at(&4u64.to_le_bytes(), slot + 8).unwrap();
+    file.write_all_at(&4u64.to_le_bytes(), slot + offsets::CURSOR).unwrap();
     producer.send(&[1]).unwrap();
     let consumer = ring.consumer(&Attach::lossy());
     assert_eq!(consumer.resumed(), None);
@@ -119,7 +115,7 @@ fn a_death_half_way_in_costs_no_slot(setup: Setup) {
     file.read_exact_at(&mut state, slot).unwrap();
     state[0] = 1;
     file.write_all_at(&state, slot).unwrap();
-    file.write_all_at(&4u64.to_le_bytes(), slot + 8).unwrap();
+    file.write_all_at(&4u64.to_le_bytes(), slot + offsets::CURSOR).unwrap();
     let consumer = ring.consumer(&Attach::lossy().name("x"));
     assert_eq!((consumer.resumed(), consumer.next_sequence()), (None, producer.next_sequence()));
 }

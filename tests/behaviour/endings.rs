@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Event, Observer, RecvError, SendError, Start, Status, WaitMode};
 
-use crate::Setup;
 use crate::common::{Oracle, PATIENCE, Ring, Sent, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     who_never_waits_learns_that_the_stream_was_closed,
@@ -232,9 +232,7 @@ fn no_record_is_missed_by_asking_how_the_stream_stands(setup: Setup) {
 }
 
 fn losses_and_evictions_come_before_the_end(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut lossy = ring.consumer(&Attach::lossy());
     let mut evicted = ring.consumer(&Attach::gated_for(Duration::from_millis(1)));
     evicted.keep(true);

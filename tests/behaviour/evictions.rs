@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Event, LossCause, SendError};
 
-use crate::Setup;
 use crate::common::{PATIENCE, Reader, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     an_overdue_consumer_loses_its_gate,
@@ -22,9 +22,7 @@ crate::behaviours! {
 const DEADLINE: Duration = Duration::from_millis(20);
 
 fn an_overdue_consumer_loses_its_gate(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
     assert_eq!(ring.snapshot().consumers[0].budget, Some(DEADLINE));
     let begin = Instant::now();
@@ -53,9 +51,7 @@ fn an_overdue_consumer_loses_its_gate(setup: Setup) {
 }
 
 fn a_deadline_runs_through_refused_tries(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let _consumer = ring.consumer(&Attach::gated_for(DEADLINE));
     let begin = Instant::now();
     sent.fill(&mut producer, 56);
@@ -66,9 +62,7 @@ fn a_deadline_runs_through_refused_tries(setup: Setup) {
 
 fn a_deadline_starts_anew_after_a_lap(setup: Setup) {
     let deadline = DEADLINE * 4;
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated_for(deadline));
     for _ in 0..3 {
         let begin = Instant::now();
@@ -89,9 +83,7 @@ fn a_deadline_starts_anew_after_a_lap(setup: Setup) {
 /// Each time it holds the producer up for a part of its deadline only, and then lets one record through.
 fn letting_a_record_through_now_and_then_does_not_help(setup: Setup) {
     let deadline = DEADLINE * 4;
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated_for(deadline));
     sent.fill(&mut producer, 56);
     for held_up in 0.. {
@@ -112,9 +104,7 @@ fn letting_a_record_through_now_and_then_does_not_help(setup: Setup) {
 }
 
 fn a_deadline_ends_when_its_consumer_is_out_of_the_way(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut brief = ring.consumer(&Attach::gated_for(DEADLINE));
     let _other = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
@@ -135,9 +125,7 @@ fn a_deadline_ends_when_its_consumer_is_out_of_the_way(setup: Setup) {
 }
 
 fn an_eviction_is_told_without_a_loss(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
     consumer.keep(true);
     sent.fill(&mut producer, 56);
@@ -152,9 +140,7 @@ fn an_eviction_is_told_without_a_loss(setup: Setup) {
 }
 
 fn an_eviction_wakes_a_sleeper(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated_for(DEADLINE));
     consumer.keep(true);
     consumer.set_spins(0);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, LossCause, Options, SendError, Start};
 
-use crate::Setup;
 use crate::common::{Oracle, PATIENCE, payload, soon, until};
+use crate::{Scene, Setup, while_it_waits};
 
 crate::behaviours! {
     a_gate_holds_exactly_one_ring,
@@ -27,9 +27,7 @@ crate::behaviours! {
 const DEADLINE: Duration = Duration::from_millis(20);
 
 fn a_gate_holds_exactly_one_ring(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for _ in 0..20 {
         assert_eq!(sent.fill(&mut producer, 56), 64, "a ring of 4096 holds 64 records of 64");
@@ -42,9 +40,7 @@ fn a_gate_holds_exactly_one_ring(setup: Setup) {
 }
 
 fn the_forms_of_sending_meet_a_gate(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     let full = ring.snapshot().full;
@@ -82,9 +78,7 @@ fn the_forms_of_sending_meet_a_gate(setup: Setup) {
 }
 
 fn release_frees_at_once(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     for _ in 0..200 {
@@ -102,9 +96,7 @@ fn release_frees_at_once(setup: Setup) {
 }
 
 fn the_next_receive_releases(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     for _ in 0..3 {
@@ -131,9 +123,7 @@ fn the_next_receive_releases(setup: Setup) {
 }
 
 fn a_kept_record_is_released_by_release_alone(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     consumer.keep(true);
     for _ in 0..5 {
@@ -155,9 +145,7 @@ fn a_kept_record_is_released_by_release_alone(setup: Setup) {
 }
 
 fn finding_nothing_releases_everything(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for records in 1..=64 {
         sent.send_many(&mut producer, std::iter::repeat_n(56, records));
@@ -190,9 +178,7 @@ fn the_slowest_gate_counts(setup: Setup) {
 }
 
 fn a_gate_opens_where_it_starts(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     sent.send_many(&mut producer, [56; 20]);
     let start = setup.first.wrapping_add(8);
     let mut consumer = ring.consumer(&Attach::gated().start(Start::Sequence(start)));
@@ -215,9 +201,7 @@ fn a_gate_opens_where_it_starts(setup: Setup) {
 fn a_gate_that_opens_during_a_batch_holds(setup: Setup) {
     // The batch meets the limit of the first scan, and scans again, when so many of its records are staged.
     for singles in 33..64 {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         sent.send_many(&mut producer, vec![56; singles]);
         let mut oracle = Oracle::new(sent.next());
         let mut batch = producer.batch();
@@ -236,17 +220,13 @@ fn a_gate_that_opens_during_a_batch_holds(setup: Setup) {
 
 fn leaving_frees_a_waiting_producer(setup: Setup) {
     for spins in [0, 500] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         producer.set_spins(spins);
         let consumer = ring.consumer(&Attach::gated());
         sent.fill(&mut producer, 56);
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || producer.send_deadline(&[1], soon()));
+        let _producer = while_it_waits(producer, &[1], || {
             until("the producer meets the gate", || ring.snapshot().full > 1);
             drop(consumer);
-            waiting.join().unwrap().expect("nobody is in the way any more");
         });
         let after = ring.snapshot();
         assert!(after.consumers.is_empty());
@@ -255,24 +235,16 @@ fn leaving_frees_a_waiting_producer(setup: Setup) {
 }
 
 fn releasing_frees_a_waiting_producer(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     producer.set_spins(0);
     let mut consumer = ring.consumer(&Attach::gated());
     sent.fill(&mut producer, 56);
     for _ in 0..20 {
         let full = ring.snapshot().full;
-        let next = payload(sent.next(), 56);
-        producer = std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                producer.send_deadline(&next, soon()).expect("released in time");
-                producer
-            });
+        producer = while_it_waits(producer, &payload(sent.next(), 56), || {
             until("the producer meets the gate", || ring.snapshot().full > full);
             oracle.take(&sent, &mut consumer, 1);
             consumer.release();
-            waiting.join().unwrap()
         });
         sent.lens.push(56);
     }
@@ -342,9 +314,7 @@ fn fill_in_place(producer: &mut quoit::Producer, bytes: &[u8]) -> bool {
 }
 
 fn policies_live_side_by_side(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut gated_consumer = ring.consumer(&Attach::gated());
     let mut lossy_consumer = ring.consumer(&Attach::lossy());
     let mut brief_consumer = ring.consumer(&Attach::gated_for(Duration::from_nanos(1)));

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, SendError};
 
-use crate::Setup;
 use crate::common::{payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     a_hold_begins_when_its_consumer_has_left,
@@ -17,9 +17,7 @@ const HOLD: Duration = Duration::from_millis(60);
 
 /// Not when it was first in the way, while it lived.
 fn a_hold_begins_when_its_consumer_has_left(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let consumer = ring.consumer(&Attach::gated().name("x").hold(HOLD));
     sent.fill(&mut producer, 56);
     std::thread::sleep(HOLD * 2);
@@ -34,9 +32,7 @@ fn a_hold_begins_when_its_consumer_has_left(setup: Setup) {
 }
 
 fn a_hold_begins_anew_after_its_gate_was_out_of_the_way(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     // So that the ring ends nowhere near.
     sent.send_many(&mut producer, [56; 8]);
     drop(ring.consumer(&Attach::gated().name("x").hold(HOLD)));
@@ -54,9 +50,7 @@ fn a_hold_begins_anew_after_its_gate_was_out_of_the_way(setup: Setup) {
 
 fn what_is_left_of_a_hold_is_told(setup: Setup) {
     let hold = Duration::from_secs(3600);
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let timed = ring.consumer(&Attach::gated().name("timed").hold(hold));
     let forever = ring.consumer(&Attach::gated().name("forever").hold_forever());
     sent.fill(&mut producer, 56);

@@ -1,9 +1,10 @@
 //! What a death, or somebody's garbage, leaves in slots and names.
 
 use quoit::{Attach, ConsumerState, Error, SendError};
+use support::offsets::{CURSOR, NAME, STATE};
 
-use crate::Setup;
 use crate::common::Ring;
+use crate::{Scene, Setup};
 
 crate::behaviours_of_files! {
     the_beginning_of_a_name_is_nobodys,
@@ -12,9 +13,6 @@ crate::behaviours_of_files! {
     a_free_slot_is_free_whatever_its_name,
 }
 
-const STATE: u64 = 0;
-const CURSOR: u64 = 8;
-const NAME: u64 = 128;
 /// A state word: being filled in, in some generation.
 const ATTACHING: u64 = 100 << 8 | 1;
 /// A cursor without a place.
@@ -33,9 +31,7 @@ fn write_name(ring: &Ring, slot: u32, name: &str, words: usize) {
 /// be another's whole name.
 fn the_beginning_of_a_name_is_nobodys(setup: Setup) {
     for words in 1..8 {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         let (name, longer) = ("n".repeat(8 * words), "n".repeat(8 * words) + "0");
         let guest = ring.consumer(&Attach::lossy());
         let attach = Attach::gated().name(&name).hold_forever();

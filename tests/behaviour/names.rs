@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, Hold, LossCause, SendError, Start};
 
-use crate::Setup;
 use crate::common::{PATIENCE, Reader, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     a_name_resumes_where_it_was,
@@ -34,9 +34,7 @@ crate::behaviours! {
 const HOLD: Duration = Duration::from_millis(20);
 
 fn a_name_resumes_where_it_was(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     for round in 0..40 {
         let attach = [Attach::gated(), Attach::lossy(), Attach::gated_for(PATIENCE)][round % 3].clone();
         // Wherever it says it starts.
@@ -62,9 +60,7 @@ fn a_name_resumes_where_it_was(setup: Setup) {
 }
 
 fn what_was_not_released_comes_again(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     sent.send_many(&mut producer, [0; 0]);
     let attach = Attach::gated().name("at least once");
     let mut consumer = ring.consumer(&attach);
@@ -87,9 +83,7 @@ fn what_was_not_released_comes_again(setup: Setup) {
 
 fn a_name_is_not_held_unless_it_asks(setup: Setup) {
     for attach in [Attach::gated(), Attach::gated_for(PATIENCE), Attach::lossy()] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         drop(ring.consumer(&attach.name("away")));
         sent.send_many(&mut producer, [56; 200]);
         let now = ring.snapshot();
@@ -98,9 +92,7 @@ fn a_name_is_not_held_unless_it_asks(setup: Setup) {
 }
 
 fn what_was_missed_is_told(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("away");
     drop(ring.consumer(&attach));
     for round in 1..6 {
@@ -128,9 +120,7 @@ fn what_was_missed_is_told(setup: Setup) {
 
 /// It came back in time, and was lapped then: away has nothing to do with it.
 fn what_is_overwritten_later_was_not_missed_away(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::lossy().name("back in time");
     drop(ring.consumer(&attach));
     sent.send_many(&mut producer, [56; 20]);
@@ -146,9 +136,7 @@ fn what_is_overwritten_later_was_not_missed_away(setup: Setup) {
 
 /// A gate at a place that has gone would hold the producer up for nothing.
 fn keeping_records_keeps_no_place_that_was_overwritten(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("keeper");
     drop(ring.consumer(&attach));
     sent.send_many(&mut producer, [56; 300]);
@@ -172,9 +160,7 @@ fn keeping_records_keeps_no_place_that_was_overwritten(setup: Setup) {
 }
 
 fn a_loss_found_on_return_is_told_until_it_is_received(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::lossy().name("impatient");
     drop(ring.consumer(&attach));
     sent.send_many(&mut producer, [56; 300]);
@@ -191,9 +177,7 @@ fn a_loss_found_on_return_is_told_until_it_is_received(setup: Setup) {
 }
 
 fn a_release_does_not_pass_a_loss_that_was_not_told(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::lossy().name("hasty");
     drop(ring.consumer(&attach));
     sent.send_many(&mut producer, [56; 300]);
@@ -214,9 +198,7 @@ fn a_release_does_not_pass_a_loss_that_was_not_told(setup: Setup) {
 }
 
 fn a_loss_that_was_not_released_is_booked_once(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::lossy().name("interrupted");
     for keep in [false, true, false] {
         let mut consumer = ring.consumer(&attach);
@@ -245,9 +227,7 @@ fn a_loss_that_was_not_released_is_booked_once(setup: Setup) {
 }
 
 fn a_hold_lasts_for_its_time(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("held").hold(HOLD);
     let mut consumer = ring.consumer(&attach);
     sent.send_many(&mut producer, [56; 10]);
@@ -274,9 +254,7 @@ fn a_hold_lasts_for_its_time(setup: Setup) {
 }
 
 fn a_hold_for_ever_lasts(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("held").hold_forever();
     drop(ring.consumer(&attach));
     assert_eq!(ring.named("held").unwrap().hold, Some(Hold::Forever));
@@ -294,9 +272,7 @@ fn a_hold_for_ever_lasts(setup: Setup) {
 }
 
 fn a_held_name_that_returns_is_told_of_no_loss(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("held").hold(PATIENCE * 10);
     drop(ring.consumer(&attach));
     sent.fill(&mut producer, 56);
@@ -329,9 +305,7 @@ fn a_hard_limit_ends_a_hold(setup: Setup) {
 }
 
 fn forgetting_frees_a_waiting_producer(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     drop(ring.consumer(&Attach::gated().name("held").hold_forever()));
     sent.fill(&mut producer, 56);
     std::thread::scope(|scope| {
@@ -344,9 +318,7 @@ fn forgetting_frees_a_waiting_producer(setup: Setup) {
 }
 
 fn a_forgotten_name_starts_afresh(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::lossy().name("x");
     assert!(matches!(ring.forget("x"), Err(Error::NameUnknown { .. })));
     let mut consumer = ring.consumer(&attach);
@@ -364,9 +336,7 @@ fn a_forgotten_name_starts_afresh(setup: Setup) {
 }
 
 fn a_name_may_change_its_policy(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     drop(ring.consumer(&Attach::gated().name("x").hold_forever()));
     sent.fill(&mut producer, 56);
     // As a lossy one it gives its gate up.
@@ -431,9 +401,7 @@ fn a_hold_needs_a_name_and_a_gate(setup: Setup) {
 }
 
 fn names_do_not_mix(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let names = ["a", "b", "aa"];
     let mut oracles = names.map(|_| setup.oracle());
     for name in names {
@@ -462,9 +430,7 @@ fn names_do_not_mix(setup: Setup) {
 }
 
 fn an_evicted_name_resumes(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated_for(HOLD).name("slow");
     let mut consumer = ring.consumer(&attach);
     sent.fill(&mut producer, 56);

@@ -2,8 +2,8 @@
 
 use quoit::{Attach, LossAccount, LossCause, Start};
 
-use crate::Setup;
 use crate::common::{Oracle, Reader, payload};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     a_lap_is_told_exactly,
@@ -24,9 +24,7 @@ crate::behaviours! {
 
 fn a_lap_is_told_exactly(setup: Setup) {
     for laps in [1, 2, 3, 17] {
-        let ring = setup.ring();
-        let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
         let mut consumer = ring.consumer(&Attach::lossy());
         let mut bytes = 0;
         for len in (0..).map(|n| n * 97 % 301) {
@@ -50,9 +48,7 @@ fn a_lap_is_told_exactly(setup: Setup) {
 
 /// Up to 1 KiB of short records is copied at a time; those are whole however often they are overwritten since.
 fn what_was_copied_comes_ahead_of_the_loss(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     sent.send_many(&mut producer, vec![56; 20]);
     assert!(consumer.step(|event| oracle.feed(&sent, event)));
@@ -95,9 +91,7 @@ fn one_lap_behind_is_not_yet_lapped(setup: Setup) {
 fn one_word_more_than_a_lap_is_lapped(setup: Setup) {
     // Empty records, so that the reader stands at each word of a segment in turn.
     for ahead in 0..17 {
-        let ring = setup.ring();
-        let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
         let mut consumer = ring.consumer(&Attach::lossy());
         sent.send_many(&mut producer, vec![0; ahead]);
         oracle.keep_up(&sent, &mut consumer);
@@ -109,9 +103,7 @@ fn one_word_more_than_a_lap_is_lapped(setup: Setup) {
 }
 
 fn reading_goes_on_with_a_margin(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     for _ in 0..50 {
         sent.send_many(&mut producer, [40; 100]);
@@ -163,9 +155,7 @@ fn large_records_do_not_starve_a_slow_reader(setup: Setup) {
 }
 
 fn an_observer_is_told_as_well(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut observer = ring.observer(Start::Oldest);
     for round in 0..30 {
         sent.send_many(&mut producer, (0..80).map(|n| n * round % 200));
@@ -178,9 +168,7 @@ fn an_observer_is_told_as_well(setup: Setup) {
 }
 
 fn losses_of_many_laps_add_up(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     for round in 0..300_usize {
         let records = round * 31 % 97;
@@ -214,9 +202,7 @@ fn account_of(oracle: &Oracle) -> LossAccount {
 }
 
 fn the_account_stands_in_the_slot(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     let inspector = ring.inspector();
     assert_eq!(inspector.snapshot().unwrap().consumers[0].lost, LossAccount::default());
@@ -234,9 +220,7 @@ fn the_account_stands_in_the_slot(setup: Setup) {
 }
 
 fn the_account_outlives_the_consumer(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     for _ in 0..5 {
         let mut consumer = ring.consumer(&Attach::lossy().name("logger"));
         assert_eq!(consumer.account(), account_of(&oracle), "what it lost before is not forgotten");
@@ -256,9 +240,7 @@ fn the_account_outlives_the_consumer(setup: Setup) {
 
 /// Without a call of `release`: what was received before the last receive is released, a loss as well.
 fn a_loss_is_released_by_the_receive_after_it(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy().name("logger"));
     sent.send_many(&mut producer, [100; 200]);
     assert!(consumer.step(|event| oracle.feed(&sent, event)));
@@ -272,9 +254,7 @@ fn a_loss_is_released_by_the_receive_after_it(setup: Setup) {
 
 fn a_reader_in_the_middle_of_a_segment_is_lapped(setup: Setup) {
     // Records of one to five segments, so that many segments have no boundary of their own in a lap.
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     for round in 0..400 {
         sent.send_many(&mut producer, (0..40).map(|n| (n * 37 + round * 11) % 320));
@@ -287,9 +267,7 @@ fn a_reader_in_the_middle_of_a_segment_is_lapped(setup: Setup) {
 }
 
 fn a_stream_of_empty_records_is_counted(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     for _ in 0..10 {
         sent.send_many(&mut producer, [0; 512]);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Event, Record, RecvError, Start};
 
-use crate::Setup;
 use crate::common::{PATIENCE, payload, soon};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     an_empty_ring_has_nothing,
@@ -128,9 +128,7 @@ fn waiting_forms_wait(setup: Setup) {
 }
 
 fn drain_takes_as_many_as_asked(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     sent.send_many(&mut producer, [56; 10]);
     assert_eq!(consumer.drain(0, |_| panic!("none was asked for")).unwrap(), 0);
@@ -207,9 +205,7 @@ fn kind(event: &Event<'_>) -> &'static str {
 }
 
 fn the_next_record_comes_past_everything_else(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated_for(Duration::from_nanos(1)));
     let mut observer = ring.observer(Start::Newest);
     let no_other = |event: Event<'_>| panic!("{event:?}");
@@ -261,9 +257,7 @@ fn the_next_record_comes_past_everything_else(setup: Setup) {
 }
 
 fn a_panic_in_a_drain_leaves_the_record_received(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for round in 0..40 {
         sent.send_many(&mut producer, (0..9).map(|n| 10 * (round % 4) + n % 2));
@@ -342,9 +336,7 @@ fn a_record_can_be_read_in_place(setup: Setup) {
 }
 
 fn handles_move_between_threads(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for _ in 0..5 {
         (producer, sent) = std::thread::spawn(move || {

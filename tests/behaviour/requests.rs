@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, ConsumerState, Error, Event, Evicted, LossCause, Producer, SendError};
 
-use crate::Setup;
 use crate::common::{PATIENCE, payload, soon, until};
+use crate::{Scene, Setup, while_it_waits};
 
 crate::behaviours! {
     the_producer_evicts_whom_it_likes,
@@ -43,9 +43,7 @@ fn the_producer_evicts_whom_it_likes(setup: Setup) {
 }
 
 fn a_name_that_is_away_keeps_its_place(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let attach = Attach::gated().name("x").hold_forever();
     let mut consumer = ring.consumer(&attach);
     sent.send_many(&mut producer, [56; 10]);
@@ -80,9 +78,7 @@ fn only_who_holds_the_producer_back_is_evicted(setup: Setup) {
 /// Nothing that such a consumer reads is copied first: it would read what is being overwritten.
 fn nobody_is_evicted_who_was_promised_otherwise(setup: Setup) {
     let pid = std::process::id();
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated().name("x").hold_forever());
     sent.fill(&mut producer, 56);
     assert!(!ring.named("x").unwrap().evictable);
@@ -92,13 +88,14 @@ fn nobody_is_evicted_who_was_promised_otherwise(setup: Setup) {
     // Also if it is asked in spite of that.
     if let Some(path) = ring.path() {
         let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-        let slot = (4480_u64 + 32 * 64).next_multiple_of(4096) + 256;
+        let slot = offsets::CONTROL + offsets::slot(0);
         let mut state = [0; 8];
         use std::os::unix::fs::FileExt;
+        use support::offsets;
         file.read_exact_at(&mut state, slot).unwrap();
-        file.write_all_at(&state, slot + 32).unwrap();
+        file.write_all_at(&state, slot + offsets::REQUEST).unwrap();
         assert_eq!(producer.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
-        file.read_exact_at(&mut state, slot + 32).unwrap();
+        file.read_exact_at(&mut state, slot + offsets::REQUEST).unwrap();
         assert_eq!(state, [0; 8], "declined");
     }
     assert_eq!(producer.try_send(&[1; 56]), Err(SendError::Full { slot: 0 }));
@@ -112,9 +109,7 @@ fn nobody_is_evicted_who_was_promised_otherwise(setup: Setup) {
 
 fn a_waiting_producer_evicts_whom_it_is_asked_to(setup: Setup) {
     for (spins, leaves) in [(0, false), (500, false), (0, true)] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         producer.set_spins(spins);
         let attach = Attach::gated().evictable().name("x").hold_forever();
         let mut consumer = Some(ring.consumer(&attach));
@@ -122,21 +117,16 @@ fn a_waiting_producer_evicts_whom_it_is_asked_to(setup: Setup) {
         if leaves {
             consumer = None;
         }
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                producer.send_deadline(&payload(sent.next(), 56), soon()).expect("it is evicted");
-                sent.lens.push(56);
-                (producer, sent)
-            });
+        let _producer = while_it_waits(producer, &payload(sent.next(), 56), || {
             until("it waits", || ring.snapshot().blocked.is_some());
             std::thread::sleep(Duration::from_millis(5));
             assert_eq!(ring.evict(0, PATIENCE).unwrap(), Evicted::Done);
-            let (_producer, sent) = waiting.join().unwrap();
-            let mut oracle = setup.oracle();
-            let mut consumer = consumer.unwrap_or_else(|| ring.consumer(&attach));
-            oracle.keep_up(&sent, &mut consumer);
-            assert_eq!(oracle.evictions, u64::from(!leaves));
         });
+        sent.lens.push(56);
+        let mut oracle = setup.oracle();
+        let mut consumer = consumer.unwrap_or_else(|| ring.consumer(&attach));
+        oracle.keep_up(&sent, &mut consumer);
+        assert_eq!(oracle.evictions, u64::from(!leaves));
         let after = ring.snapshot();
         assert_eq!((after.evictions, after.reclaims), if leaves { (0, 1) } else { (1, 0) });
     }
@@ -144,9 +134,7 @@ fn a_waiting_producer_evicts_whom_it_is_asked_to(setup: Setup) {
 
 /// A producer that is not held up comes to it at its next look at the gates.
 fn a_request_waits_for_the_next_look(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated().evictable());
     sent.send(&mut producer, 56);
     assert_eq!(ring.evict(0, Duration::from_millis(5)).unwrap(), Evicted::Asked);
@@ -161,9 +149,7 @@ fn a_request_waits_for_the_next_look(setup: Setup) {
 
 /// What was asked of one consumer is not done to the next one in its slot, nor to a name that came back.
 fn a_request_is_for_one_gate(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let evictable = Attach::gated().evictable();
     for attach in [evictable.clone(), evictable.name("x").hold_forever()] {
         let first = ring.consumer(&attach);
@@ -184,9 +170,7 @@ fn a_request_is_for_one_gate(setup: Setup) {
 fn the_evicted_is_told_in_its_sleep(setup: Setup) {
     let mut least = Duration::MAX;
     for _ in 0..10 {
-        let ring = setup.ring();
-        let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
         let mut consumer = ring.consumer(&Attach::gated().evictable());
         let _other = ring.consumer(&Attach::gated());
         consumer.keep(true);

@@ -2,8 +2,8 @@
 
 use quoit::{Attach, ConsumerState, Error, Event, LossAccount, LossCause, SendError, Start};
 
-use crate::Setup;
 use crate::common::Oracle;
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     a_lapped_name_holds_nobody_up_before_it_has_a_place,
@@ -21,9 +21,7 @@ const RING: u64 = 64;
 fn a_lapped_name_holds_nobody_up_before_it_has_a_place(setup: Setup) {
     for keep in [false, true] {
         for attach in [Attach::gated(), Attach::gated().hold_forever()] {
-            let ring = setup.ring();
-            let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-            let mut producer = ring.producer();
+            let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
             let name = attach.clone().name("n");
             drop(ring.consumer(&Attach::gated().name("n")));
             sent.send_many(&mut producer, [56; 2 * RING as usize]);
@@ -53,9 +51,7 @@ fn a_lapped_name_holds_nobody_up_before_it_has_a_place(setup: Setup) {
 }
 
 fn a_held_name_that_gives_up_its_gate(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     drop(ring.consumer(&Attach::gated().name("n").hold_forever()));
     sent.fill(&mut producer, 56);
     let consumer = ring.consumer(&Attach::lossy().name("n"));
@@ -66,9 +62,7 @@ fn a_held_name_that_gives_up_its_gate(setup: Setup) {
 
 fn what_was_overwritten_before_the_gate_is_no_loss(setup: Setup) {
     for attach in [Attach::gated(), Attach::gated_for(crate::common::PATIENCE), Attach::gated().name("n")] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         // The last of them looked at the gates: the producer looks again a ring later.
         sent.send_many(&mut producer, [56; RING as usize + 1]);
         let mut consumer = ring.consumer(&attach.start(Start::Oldest));
@@ -92,9 +86,7 @@ fn what_was_overwritten_before_the_gate_is_no_loss(setup: Setup) {
 /// The producer overwrites all that it may, and not a record behind it is lost.
 fn nothing_that_a_gate_holds_is_left_out(setup: Setup) {
     for behind in 0..RING as usize {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         sent.send_many(&mut producer, vec![56; RING as usize + 1 + behind]);
         let start = [Start::Oldest, Start::Last(20), Start::Last(1)][behind % 3];
         let mut consumer = ring.consumer(&Attach::gated().start(start));
@@ -169,9 +161,7 @@ fn a_name_is_told_of_a_new_producer(setup: Setup) {
 }
 
 fn what_is_shown_of_a_lag_is_right(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let attach = Attach::gated().name("n");
     let mut consumer = ring.consumer(&attach);
     sent.send_many(&mut producer, [56; 10]);

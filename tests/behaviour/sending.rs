@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use quoit::{Attach, OutOfClaim, SendError, Start};
 
-use crate::Setup;
 use crate::common::{Oracle, payload};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     sends_arrive_in_order,
@@ -24,9 +24,7 @@ crate::behaviours! {
 }
 
 fn sends_arrive_in_order(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for len in (0..300).map(|n| n * 37 % 211) {
         assert_eq!(producer.next_sequence(), sent.next());
@@ -60,9 +58,7 @@ fn every_length_arrives(setup: Setup) {
 }
 
 fn one_byte_too_many_is_refused(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let max = producer.max_len();
     sent.send(&mut producer, max);
@@ -160,9 +156,7 @@ fn inline_makes_no_difference(setup: Setup) {
 }
 
 fn claims_are_filled_piece_by_piece(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for len in [0, 1, 7, 8, 9, 96, 103, 104, 105, 500, 2040] {
         let bytes = payload(sent.next(), len);
@@ -185,9 +179,7 @@ fn claims_are_filled_piece_by_piece(setup: Setup) {
 }
 
 fn a_claim_takes_no_write_past_its_end(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let bytes = payload(sent.next(), 20);
     let mut claim = producer.claim(20).unwrap();
@@ -202,9 +194,7 @@ fn a_claim_takes_no_write_past_its_end(setup: Setup) {
 }
 
 fn a_dropped_claim_leaves_no_trace(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for len in [0, 8, 100, 104, 600, 2040, 3, 2040, 2040] {
         let mut claim = producer.claim(len).unwrap();
@@ -246,9 +236,7 @@ fn a_claim_dropped_at_the_end_of_the_ring_leaves_no_trace(setup: Setup) {
 }
 
 fn what_a_dropped_claim_wrote_is_never_seen(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     for len in (0..600).map(|n| n * 13 % 300) {
         // Headers that would be good ones, where the next record boundaries may come to be.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use quoit::{Attach, Error, Event, Producer, RecvError, SendError, Start};
+use support::offsets;
 
-use crate::Setup;
 use crate::common::{Oracle, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     the_next_producer_goes_on,
@@ -62,9 +63,7 @@ fn all_bytes(sent: &crate::common::Sent) -> u64 {
 }
 
 fn each_change_is_told_where_it_happened(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut changes = Vec::new();
     for epoch in 2..20 {
@@ -81,9 +80,7 @@ fn each_change_is_told_where_it_happened(setup: Setup) {
 }
 
 fn a_change_is_told_after_what_came_before_it(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::lossy());
     sent.send_many(&mut producer, [56; 30]);
     oracle.take(&sent, &mut consumer, 10);
@@ -106,9 +103,7 @@ fn a_change_is_told_after_what_came_before_it(setup: Setup) {
 }
 
 fn a_closed_ring_says_so_after_the_last_record(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut observer = ring.observer(Start::Newest);
     sent.send_many(&mut producer, [20; 30]);
@@ -234,9 +229,7 @@ fn what_was_never_published_is_never_seen(setup: Setup) {
 }
 
 fn gates_hold_for_the_next_producer(setup: Setup) {
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     drop(ring.consumer(&Attach::gated().name("held").hold_forever()));
     sent.fill(&mut producer, 56);
@@ -339,19 +332,17 @@ fn a_dead_producers_copy_is_not_taken(setup: Setup) {
     use std::os::unix::fs::FileExt;
 
     for len in [0, 8, 40, 104] {
-        let ring = setup.ring();
-        let mut sent = setup.sent();
-        let mut producer = ring.producer();
+        let Scene { ring, mut sent, mut producer, .. } = setup.scene();
         sent.send(&mut producer, 20);
         let published = ring.snapshot().published;
         ring.kill_producer(producer);
         let file = std::fs::File::options().write(true).open(ring.path().unwrap()).unwrap();
         let end = published.wrapping_add(8 + len as u64);
         let header = len as u64 | sent.next() << 32;
-        for (at, value) in [(4104, end), (4112, header)] {
+        for (at, value) in [(offsets::STAMP, end), (offsets::INLINE_HEADER, header)] {
             file.write_all_at(&value.to_le_bytes(), at).unwrap();
         }
-        file.write_all_at(&vec![0xdd; len], 4120).unwrap();
+        file.write_all_at(&vec![0xdd; len], offsets::INLINE_PAYLOAD).unwrap();
         let mut producer = ring.producer();
         let mut observer = ring.observer(Start::Newest);
         let mut batch = producer.batch();
@@ -365,9 +356,7 @@ fn a_dead_producers_copy_is_not_taken(setup: Setup) {
 }
 
 fn a_dead_producer_is_told_of(setup: Setup) {
-    let ring = setup.ring();
-    let mut sent = setup.sent();
-    let mut producer = ring.producer();
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let mut observer = ring.observer(Start::Newest);
     sent.send_many(&mut producer, [20; 3]);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Attach, Event, SendError, Start, WaitMode};
 
-use crate::Setup;
 use crate::common::{PATIENCE, Sent, payload, soon, until};
+use crate::{Scene, Setup};
 
 crate::behaviours! {
     membarrier_streams_to_sleepers,
@@ -195,12 +195,12 @@ fn sleepers_are_woken_and_counted(setup: Setup) {
 fn a_sleeper_that_died_costs_one_wake(setup: Setup) {
     use std::os::unix::fs::FileExt;
 
-    let ring = setup.ring();
-    let (mut sent, mut oracle) = (setup.sent(), setup.oracle());
-    let mut producer = ring.producer();
+    use support::offsets;
+
+    let Scene { ring, mut sent, mut oracle, mut producer } = setup.scene();
     let mut consumer = ring.consumer(&Attach::gated());
     let file = std::fs::File::options().read(true).write(true).open(ring.path().unwrap()).unwrap();
-    let data_word = (4480_u64 + 32 * 64).next_multiple_of(4096);
+    let data_word = offsets::CONTROL + offsets::DATA_WORD;
     for round in 1..=3 {
         // Armed, and then killed in its sleep.
         let mut armed = [0; 4];

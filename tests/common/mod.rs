@@ -12,6 +12,8 @@ use quoit::{
     Attach, Consumer, ConsumerInfo, Error, Event, Forgotten, Inspector, Local, Loss, LossCause, Observer,
     Options, Producer, Snapshot, Start,
 };
+use support::offsets;
+pub(crate) use support::payload;
 use tempfile::TempDir;
 
 /// Where a ring lives.
@@ -163,7 +165,7 @@ impl Ring {
     /// only.
     pub(crate) fn kill_consumer(&self, consumer: Consumer) {
         let (file, slot) = (self.file(), self.slot(consumer.slot()));
-        let mut bytes = [0; 512];
+        let mut bytes = [0; offsets::SLOT as usize];
         file.read_exact_at(&mut bytes, slot).unwrap();
         drop(consumer);
         file.write_all_at(&bytes, slot).unwrap();
@@ -171,8 +173,7 @@ impl Ring {
 
     /// Where a slot begins in the file.
     fn slot(&self, number: u32) -> u64 {
-        let head = (4480 + 32 * self.snapshot().segments).next_multiple_of(4096);
-        head + 256 + 512 * u64::from(number)
+        offsets::control(self.snapshot().segments, 4096) + offsets::slot(number.into())
     }
 
     /// Writes a word of a slot, `at` bytes from its start. Files only.
@@ -183,24 +184,12 @@ impl Ring {
     /// Leaves the ring as if its producer had been killed between two records. Files only.
     pub(crate) fn kill_producer(&self, producer: Producer) {
         drop(producer);
-        self.file().write_all_at(&0u64.to_le_bytes(), 4256).unwrap();
+        self.file().write_all_at(&0u64.to_le_bytes(), offsets::CLOSED).unwrap();
     }
 
     fn file(&self) -> File {
         File::options().read(true).write(true).open(self.path().expect("a file")).unwrap()
     }
-}
-
-/// A payload in which every byte depends on the sequence, the length and its place.
-pub(crate) fn payload(sequence: u64, len: usize) -> Vec<u8> {
-    let mut state = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (len as u64) << 17;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        bytes.extend_from_slice(&(state ^ state >> 29).to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
 }
 
 /// Everything ever published on one ring: lengths by sequence. The contents follow from them.

@@ -289,7 +289,7 @@ fn gates_that_come_back() {
     let mut producer = victim.producer();
     // Far behind, and over its deadline in no time.
     victim.set(at::slot(0) + at::CURSOR, 1 << 40);
-    victim.set(at::slot(0) + at::DEADLINE, 1);
+    victim.set(at::slot(0) + at::BUDGET, 1);
     let vandal = vandal(&victim, 21, |file, _| set(file, at::slot(0) + at::STATE, 3));
     let taken = || victim.get(at::EVICTIONS) + victim.get(at::RECLAIMS);
     let (mut calls, mut most) = (0u64, 0);

@@ -182,7 +182,7 @@ const LINES: [u64; 9] = [
 
 /// The sleep words, and what the producer reads of the slots.
 fn control() -> Vec<u64> {
-    let fields = [at::STATE, at::CURSOR, at::DEADLINE, at::HOLD];
+    let fields = [at::STATE, at::CURSOR, at::BUDGET, at::HOLD];
     let gates = (0..4).flat_map(|number| fields.map(|field| at::slot(number) + field));
     [at::DATA_WORD, at::SPACE_WORD].into_iter().chain(gates).collect()
 }
@@ -239,7 +239,7 @@ fn a_producer_alone() {
                 1 => {
                     victim.set(at::slot(number) + at::CURSOR, victim.get(at::PUBLISHED));
                     victim.set(at::slot(number) + at::STATE, random.next() << 8 | 3);
-                    at::slot(number) + at::DEADLINE
+                    at::slot(number) + at::BUDGET
                 }
                 2 => random.pick(&[at::DATA_WORD, at::SPACE_WORD]),
                 _ => at::SLOTS + (random.below(at::SLOTS_END - at::SLOTS) & !7),

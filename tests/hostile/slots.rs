@@ -33,7 +33,7 @@ fn gates_of_nobody() {
         for deadline in [0, 1, u64::MAX] {
             for number in 0..4 {
                 victim.set(at::slot(number) + at::CURSOR, cursor);
-                victim.set(at::slot(number) + at::DEADLINE, deadline);
+                victim.set(at::slot(number) + at::BUDGET, deadline);
                 victim.set(at::slot(number) + at::STATE, u64::MAX << 8 | 3);
             }
             inspect(&victim);
@@ -178,7 +178,7 @@ fn cursors_and_terms_of_the_living() {
         let mut producer = victim.producer();
         let mut reader = Reader::Consumer("gated", victim.consumer(Attach::gated().name("kin")));
         let slot = slot_of(&reader);
-        let field = random.pick(&[at::CURSOR, at::CURSOR, at::DEADLINE, at::HOLD]);
+        let field = random.pick(&[at::CURSOR, at::CURSOR, at::BUDGET, at::HOLD]);
         for _ in 0..30 {
             victim.set(slot + field, random.garbage(victim.get(slot + field)));
             let sequence = producer.next_sequence();

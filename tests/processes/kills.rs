@@ -11,7 +11,9 @@ use quoit::{Inspector, Options, WaitMode};
 
 use self::Kind::{Gated, Held, Keeper, Lossy, Named};
 use crate::load::Notebook;
-use crate::oracle::{Sums, mix};
+use support::dice::Dice;
+
+use crate::oracle::Sums;
 use crate::process::{Part, Process, SOON, Stage, note, numbers};
 
 const MAX: usize = 3_000;
@@ -19,17 +21,6 @@ const MAX: usize = 3_000;
 /// How many kills of each role: `QUOIT_KILLS`, 400 unless set.
 fn kills_wanted() -> u64 {
     std::env::var("QUOIT_KILLS").map_or(400, |text| text.parse().expect("QUOIT_KILLS is a number"))
-}
-
-#[derive(Debug)]
-struct Dice(u64);
-
-impl Dice {
-    /// Below `limit`.
-    fn roll(&mut self, limit: u64) -> u64 {
-        self.0 = mix(self.0);
-        self.0 % limit
-    }
 }
 
 /// The consumers that are killed.
@@ -139,7 +130,7 @@ impl<'a> Scene<'a> {
 
     /// A moment: mostly any time under load, sometimes while the newcomers still attach.
     fn pass_time(&mut self) {
-        if self.dice.roll(4) > 0 {
+        if self.dice.below(4) > 0 {
             if !self.producer.ready {
                 let said = self.producer.process.says("ready");
                 self.check_successor(&said);
@@ -149,7 +140,7 @@ impl<'a> Scene<'a> {
                 victim.ready = true;
             }
         }
-        sleep(Duration::from_micros(self.dice.roll(10_000)));
+        sleep(Duration::from_micros(self.dice.below(10_000)));
     }
 
     fn check_successor(&mut self, said: &[u64]) {
@@ -193,7 +184,7 @@ impl<'a> Scene<'a> {
             victim.process = victim.part.start();
         }
         if producer {
-            let part = self.producer.part.clone().with("seed", self.dice.roll(u64::MAX));
+            let part = self.producer.part.clone().with("seed", self.dice.below(u64::MAX));
             self.producer.process = part.start();
         }
     }
@@ -207,7 +198,7 @@ impl<'a> Scene<'a> {
     /// One or more of the consumers.
     fn some_consumers(&mut self) -> Vec<usize> {
         let all = self.consumers.len() as u64;
-        let chosen = self.dice.roll((1 << all) - 1) + 1;
+        let chosen = self.dice.below((1 << all) - 1) + 1;
         (0..self.consumers.len()).filter(|number| chosen >> number & 1 == 1).collect()
     }
 

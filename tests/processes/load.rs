@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Event, LossAccount, Observer, Producer, RecvError, SendError, Start};
+use quoit::{Attach, Consumer, Event, LossAccount, Observer, Producer, RecvError, Start};
+use support::dice::mix;
 
-use crate::oracle::{Oracle, Tally, mix};
+use crate::oracle::{Oracle, Tally};
 use crate::process::{Part, say};
+use crate::ways::{batch, claim_and_drop, claim_and_fill, try_until_sent};
 
 /// A number on disk (on tmpfs, rather) that survives the process: what it had noted when it was killed.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(crate) fn produce(part: &Part) {
         match dice % 8 {
             0 => claim_and_fill(&mut producer, &oracle),
             1 => claim_and_drop(&mut producer, &oracle, dice),
-            2 | 3 => batch(&mut producer, &oracle, (dice >> 32) % 20, left, &mut payload),
+            2 | 3 => batch(&mut producer, &oracle, ((dice >> 32) % 20).min(left), &mut payload),
             4 => try_until_sent(&mut producer, &oracle, &mut payload),
             _ => {
                 for _ in 0..(1 + (dice >> 32) % 10).min(left) {
@@ -77,60 +79,6 @@ pub(crate) fn produce(part: &Part) {
         }
     }
     say(format_args!("done {}", producer.next_sequence()));
-}
-
-fn claim_and_fill(producer: &mut Producer, oracle: &Oracle) {
-    let next = producer.next_sequence();
-    let mut claim = producer.claim(oracle.len(next)).expect("room");
-    assert_eq!(claim.sequence(), next);
-    let (label, rest) = oracle.parts(next);
-    claim.write_at(0, &label[..label.len().min(claim.len())]).expect("the sequence fits");
-    for (number, piece) in rest.chunks(100).enumerate() {
-        claim.write_at(8 + number * 100, piece).expect("a piece fits");
-    }
-    assert_eq!(claim.publish(), next);
-}
-
-/// Nobody may ever see anything of it.
-fn claim_and_drop(producer: &mut Producer, oracle: &Oracle, dice: u64) {
-    let mut claim = producer.claim((dice >> 32) as usize % 1000).expect("room");
-    let garbage = vec![0xff; claim.len()];
-    claim.write_at(0, &garbage).expect("garbage fits");
-    drop(claim);
-    let mut batch = producer.batch();
-    let (label, _) = oracle.parts(dice);
-    match batch.send(&label) {
-        Ok(_) | Err(SendError::BatchFull) => drop(batch),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn batch(producer: &mut Producer, oracle: &Oracle, records: u64, left: u64, payload: &mut Vec<u8>) {
-    let mut next = producer.next_sequence();
-    let before = next;
-    let mut batch = producer.batch();
-    for _ in 0..records.min(left) {
-        oracle.fill(next, payload);
-        match batch.send(payload) {
-            Ok(sequence) => assert_eq!(sequence, next),
-            Err(SendError::BatchFull) => break,
-            Err(error) => panic!("{error}"),
-        }
-        next += 1;
-    }
-    assert_eq!(batch.publish(), (next > before).then(|| next - 1));
-}
-
-fn try_until_sent(producer: &mut Producer, oracle: &Oracle, payload: &mut Vec<u8>) {
-    let next = producer.next_sequence();
-    oracle.fill(next, payload);
-    loop {
-        match producer.try_send(payload) {
-            Ok(sequence) => return assert_eq!(sequence, next),
-            Err(SendError::Full { .. }) => sleep(Duration::from_micros(50)),
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 enum Reader {

@@ -23,6 +23,8 @@ mod rights;
 mod signals;
 mod sleepers;
 mod stopped;
+mod ways;
+mod words;
 
 use process::Part;
 

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, Start};
+use support::dice::mix;
 
-use crate::oracle::mix;
 use crate::process::{Part, Process, SOON, Stage, hear, monotonic_ns, note, numbers, say};
 
 fn small() -> Options {

@@ -1,7 +1,5 @@
 //! A storm of signals whose handler does not restart system calls: nothing returns early, nothing drifts.
 
-use std::os::fd::AsFd;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,9 +7,12 @@ use std::time::{Duration, Instant};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use quoit::{Attach, Consumer, Event, Observer, Options, Producer, SendError, Start, WaitMode};
+use support::dice::mix;
+use support::offsets::CONTROL;
 
-use crate::oracle::{Sums, mix};
+use crate::oracle::Sums;
 use crate::process::{Part, Stage, eventually, hear, note, say};
+use crate::words::sleep_words;
 
 /// A handler's own: signal handlers can touch little else.
 mod count {
@@ -148,27 +149,12 @@ pub(crate) fn in_a_storm(part: &Part) {
     say(format_args!("signals {}", count::seen()));
 }
 
-/// Bytes before the sleep words of a ring with 64 segments: data, and 128 bytes behind it space.
-pub(crate) const CONTROL: u64 = (4480_u64 + 32 * 64).next_multiple_of(4096);
-
 /// A stranger with write permission: wakes everybody on both sleep words, and flips their armed bits and counts, until
 /// it is told to end.
-#[allow(unsafe_code, reason = "maps the words of somebody else's ring")]
 pub(crate) fn tamper(part: &Part) {
-    use rustix::mm::{MapFlags, ProtFlags, mmap};
     use rustix::thread::futex;
 
-    let file = std::fs::File::options().read(true).write(true).open(part.ring()).expect("open the file");
-    let rights = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping at an address that the kernel chooses; it stays until this process ends.
-    let page = unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), CONTROL) };
-    let page: *mut u8 = page.expect("map the control area").cast();
-    let words = [0, 128].map(|offset| {
-        // SAFETY: within the page that was mapped.
-        let word: *mut AtomicU32 = unsafe { page.add(offset) }.cast();
-        // SAFETY: aligned, never unmapped, and everybody accesses it atomically.
-        unsafe { &*word }
-    });
+    let words = sleep_words(&part.ring(), CONTROL);
     let flips = part.get::<String>("flips") == "true";
     say("ready");
     let over = std::thread::spawn(hear);

@@ -7,9 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Event, Inspector, Options, Producer, RecvError, WaitMode};
+use support::offsets::{CONTROL, DATA_WORD, SPACE_WORD};
 
 use crate::process::{Part, SOON, Stage, eventually, note};
-use crate::signals::CONTROL;
 
 /// A rival counts its sleepers; one that is killed is never counted out, and every later publish makes a system call.
 fn a_dead_sleeper_costs_one_wake(mode: WaitMode) {
@@ -160,8 +160,8 @@ fn a_sleeper_outlasts_a_time_without_any_producer() {
 struct Words(File);
 
 impl Words {
-    const DATA: u64 = CONTROL;
-    const SPACE: u64 = CONTROL + 128;
+    const DATA: u64 = CONTROL + DATA_WORD;
+    const SPACE: u64 = CONTROL + SPACE_WORD;
 
     fn open(ring: &Path) -> Self {
         Self(File::options().read(true).write(true).open(ring).expect("open the file"))

@@ -9,8 +9,9 @@ use quoit::{
     Attach, Consumer, ConsumerState, Error, Event, Evicted, Inspector, Life, LossCause, Options, Producer,
     SendError, Snapshot,
 };
+use support::dice::mix;
 
-use crate::oracle::{Oracle, Sums, Tally, mix};
+use crate::oracle::{Oracle, Sums, Tally};
 use crate::process::{Part, Process, SOON, Stage, eventually, hear, note, numbers, say};
 
 /// Longest that a dead consumer may hold a producer up. The kernel's teardown and 2 ms are promised; the rest is for

@@ -255,7 +255,7 @@ impl Control {
     }
 
     fn set(&self, slot: u64, at: u64, value: u64) {
-        self.0.write_all_at(&value.to_le_bytes(), 256 + 512 * slot + at).expect("write");
+        self.0.write_all_at(&value.to_le_bytes(), support::offsets::slot(slot) + at).expect("write");
     }
 
     /// A gate of nobody at position 0, under a name, to be held for ever.

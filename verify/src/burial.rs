@@ -6,7 +6,7 @@
 //! that the victim held; another one sees the victim's pidfd readable. A lock ends with the victim's descriptors,
 //! which the kernel closes after it has freed the memory: that time is the kernel's, and the difference is ours.
 
-#![allow(unsafe_code, reason = "fork, touching memory")]
+#![allow(unsafe_code, reason = "touching memory")]
 
 use std::fs::File;
 use std::io::Read;
@@ -18,10 +18,10 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe};
+use nix::unistd::pipe;
 use quoit::{Attach, Consumer, Inspector, Options, Producer, SendError};
 
+use crate::child::Child;
 use crate::outcome::{Form, Outcome, grouped};
 use crate::place::Place;
 
@@ -127,7 +127,7 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
     let scratch = folder.join("scratch");
     std::fs::write(&scratch, b"")?;
     Options::new().capacity(64 << 10).create(&path)?;
-    let victim = Victim::start(&path, &scratch, mib)?;
+    let victim = start_victim(&path, &scratch, mib)?;
     let mut producer = Producer::open(&path)?;
     let payload = [0x5a; 1000];
     let sent = loop {
@@ -140,7 +140,7 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
     let inspector = Inspector::open(&path)?;
     let refused = inspector.snapshot()?.full;
     let pidfd = rustix::process::pidfd_open(
-        rustix::process::Pid::from_raw(victim.pid.as_raw()).context("a pid")?,
+        rustix::process::Pid::from_raw(victim.pid().as_raw()).context("a pid")?,
         rustix::process::PidfdFlags::empty(),
     )?;
     let lock = File::options().read(true).write(true).open(&scratch)?;
@@ -160,7 +160,7 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
         }
         std::thread::sleep(Duration::from_micros(5000 + u64::from(number) * 397 % 2000));
         let began = Instant::now();
-        kill(victim.pid, Signal::SIGKILL)?;
+        kill(victim.pid(), Signal::SIGKILL)?;
         let (unblocked, result, producer) = sending.join().expect("no panic");
         let (locked, lock_free) = locking.join().expect("no panic");
         let (ended, readable) = polling.join().expect("no panic");
@@ -177,38 +177,13 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
 }
 
 /// A child that attaches, takes a lock, touches memory and stays.
-struct Victim {
-    pid: Pid,
-}
-
-impl Victim {
-    fn start(path: &Path, scratch: &Path, mib: u64) -> Result<Self> {
-        let (ready, says) = pipe()?;
-        // SAFETY: this process has one thread now, so the child may do whatever the parent may.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                let lived = live(path, scratch, mib, &says);
-                eprintln!("the victim: {lived:?}");
-                // SAFETY: `_exit` is always allowed.
-                unsafe { libc::_exit(1) }
-            }
-            ForkResult::Parent { child } => {
-                let victim = Self { pid: child };
-                drop(says);
-                match File::from(ready).read(&mut [0])? {
-                    1 => Ok(victim),
-                    _ => bail!("the victim did not come up"),
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = kill(self.pid, Signal::SIGKILL);
-        let _ = waitpid(self.pid, None);
+fn start_victim(path: &Path, scratch: &Path, mib: u64) -> Result<Child> {
+    let (ready, says) = pipe()?;
+    let victim = Child::start(|| panic!("the victim: {:?}", live(path, scratch, mib, &says)))?;
+    drop(says);
+    match File::from(ready).read(&mut [0])? {
+        1 => Ok(victim),
+        _ => bail!("the victim did not come up"),
     }
 }
 

@@ -18,10 +18,12 @@ mod page;
 mod scene;
 mod victims;
 
-/// The oracle of the process tests.
+/// The oracle of the process tests, and how they send by it.
 #[path = "../../tests/processes/oracle.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod oracle;
+#[path = "../../tests/processes/ways.rs"]
+mod ways;
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod burial;
+mod child;
 mod fuzz;
 mod kills;
 mod litmus;

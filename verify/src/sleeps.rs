@@ -11,6 +11,8 @@ mod loads;
 mod peek;
 mod storm;
 mod watch;
+#[path = "../../tests/processes/words.rs"]
+mod words;
 mod wraps;
 
 use std::path::Path;
@@ -20,12 +22,13 @@ use anyhow::Result;
 use delayed::delays::Sleeps;
 use delayed::{Options, WaitMode};
 
-use self::board::{Board, Shared, Tally};
+use self::board::{Board, Tally};
 use self::buffering::{Heavy, both_missed};
 use self::loads::{Load, Setup};
 use self::peek::{Peek, Word};
 use self::storm::Storm;
 use self::watch::{Limits, Run, Trouble, processors, watch};
+use crate::child::Shared;
 use crate::outcome::{Form, Outcome, grouped};
 use crate::place::Place;
 
@@ -120,7 +123,7 @@ fn run_load(
     counted: impl Fn(&Board) -> u64,
     look: impl FnMut(u64),
 ) -> Result<Row> {
-    let board = Shared::new()?;
+    let board = Shared::<Board>::new()?;
     let play = |number: usize, board: &Board| loads::play(setup, number, board);
     let mut run = watch(setup.load.processes(), &board, limits, counted, play, look)?;
     let mut wraps = 0;

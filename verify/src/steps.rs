@@ -13,6 +13,7 @@ mod births;
 mod chain;
 mod grid;
 mod making;
+mod notes;
 mod ops;
 mod oracle;
 mod plan;

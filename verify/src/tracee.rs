@@ -1,13 +1,15 @@
 //! A child process under `ptrace`: stepped one instruction or one system call at a time, and killed where wanted.
 
-#![allow(unsafe_code, reason = "fork, breakpoints")]
+#![allow(unsafe_code, reason = "breakpoints")]
 
 use anyhow::{Result, bail};
 use nix::libc::{REG_RIP, c_void, siginfo_t, ucontext_t, user_regs_struct};
 use nix::sys::ptrace;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::Pid;
+
+use crate::child;
 
 /// A stopped child.
 #[derive(Debug)]
@@ -110,54 +112,27 @@ impl Tracee {
     /// Forks a child that runs `body` and exits. Returns at its first [`mark`]. This process must have one
     /// thread; its rings' descriptors are closed in the child by the library.
     pub(crate) fn start(body: impl FnOnce()) -> Result<Self> {
-        // SAFETY: this process has one thread, so the child may do whatever the parent may.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                // A tracer that dies takes the child with it.
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                let traced = ptrace::traceme();
-                let handler = SigHandler::SigAction(pass);
-                let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-                // SAFETY: the handler touches nothing but its own context.
-                let _ = unsafe { sigaction(Signal::SIGTRAP, &action) };
-                nix::unistd::alarm::set(LIFETIME);
-                let code = match traced {
-                    Ok(()) => {
-                        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err();
-                        i32::from(panicked)
-                    }
-                    Err(_) => 2,
-                };
-                // SAFETY: `_exit` is always allowed; destructors and buffers belong to the parent.
-                unsafe { nix::libc::_exit(code) }
+        let pid = child::fork(|| {
+            let traced = ptrace::traceme();
+            let handler = SigHandler::SigAction(pass);
+            let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+            // SAFETY: the handler touches nothing but its own context.
+            let _ = unsafe { sigaction(Signal::SIGTRAP, &action) };
+            nix::unistd::alarm::set(LIFETIME);
+            if traced.is_err() {
+                return 2;
             }
-            ForkResult::Parent { child } => {
-                let mut tracee = Self { pid: child, over: false };
-                match tracee.wait()? {
-                    Stop::Mark => {
-                        ptrace::setoptions(
-                            child,
-                            ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL,
-                        )?;
-                        Ok(tracee)
-                    }
-                    other => bail!("the child did not reach its first mark: {other:?}"),
-                }
+            body();
+            0
+        })?;
+        let mut tracee = Self { pid, over: false };
+        match tracee.wait()? {
+            Stop::Mark => {
+                let options = ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL;
+                ptrace::setoptions(pid, options)?;
+                Ok(tracee)
             }
-        }
-    }
-
-    /// Forks a child that runs `body` untraced and exits; it dies with this process. The caller waits for it.
-    pub(crate) fn spawn(body: impl FnOnce()) -> Result<Pid> {
-        // SAFETY: this process has one thread, so the child may do whatever the parent may.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err();
-                // SAFETY: `_exit` is always allowed; destructors and buffers belong to the parent.
-                unsafe { nix::libc::_exit(i32::from(panicked)) }
-            }
-            ForkResult::Parent { child } => Ok(child),
+            other => bail!("the child did not reach its first mark: {other:?}"),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Standard descriptors that are closed, or open for something else, and what is shared with others.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -69,21 +71,17 @@ fn what_is_shared_keeps_its_flags() {
     drop((out, stdout));
 }
 
-#[test]
-fn what_is_non_blocking_already_is_read_and_written_whole() {
+/// What goes into `pub` at one end comes whole out of `sub` at the other.
+fn passes_whole(mut feed: impl Write + Send + 'static, stdin: Stdio, stdout: Stdio, mut out: impl Read) {
     let place = Place::with("");
     let input = lines(0..50_000);
-    let (stdin, mut feed) = std::io::pipe().unwrap();
-    let (mut out, stdout) = std::io::pipe().unwrap();
-    rustix::io::ioctl_fionbio(&stdin, true).unwrap();
-    rustix::io::ioctl_fionbio(&stdout, true).unwrap();
-    let sub = place.spawn("sub RING --gated --until-closed", Stdio::null(), stdout.into());
+    let sub = place.spawn("sub RING --gated --until-closed", Stdio::null(), stdout);
     place.wait_for_consumers(1);
-    let publisher = place.spawn("pub RING --wait", stdin.into(), Stdio::null());
+    let publisher = place.spawn("pub RING --wait", stdin, Stdio::null());
     let text = input.clone();
     let feeder = std::thread::spawn(move || feed.write_all(&text).unwrap());
     let mut got = Vec::new();
-    std::io::Read::read_to_end(&mut out, &mut got).unwrap();
+    out.read_to_end(&mut got).unwrap();
     feeder.join().unwrap();
     assert!(got == input, "{} bytes of {} came out", got.len(), input.len());
     publisher.end().assert_code(0);
@@ -91,27 +89,19 @@ fn what_is_non_blocking_already_is_read_and_written_whole() {
 }
 
 #[test]
+fn what_is_non_blocking_already_is_read_and_written_whole() {
+    let (stdin, feed) = std::io::pipe().unwrap();
+    let (out, stdout) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&stdin, true).unwrap();
+    rustix::io::ioctl_fionbio(&stdout, true).unwrap();
+    passes_whole(feed, stdin.into(), stdout.into(), out);
+}
+
+#[test]
 fn sockets_are_read_and_written() {
-    use std::os::fd::OwnedFd;
-    use std::os::unix::net::UnixStream;
-    let place = Place::with("");
-    let input = lines(0..50_000);
-    let (mut feed, stdin) = UnixStream::pair().unwrap();
-    let (mut out, stdout) = UnixStream::pair().unwrap();
-    let sub = place.spawn("sub RING --gated --until-closed", Stdio::null(), OwnedFd::from(stdout).into());
-    place.wait_for_consumers(1);
-    let publisher = place.spawn("pub RING --wait", OwnedFd::from(stdin).into(), Stdio::null());
-    let text = input.clone();
-    let feeder = std::thread::spawn(move || {
-        feed.write_all(&text).unwrap();
-        drop(feed);
-    });
-    let mut got = Vec::new();
-    std::io::Read::read_to_end(&mut out, &mut got).unwrap();
-    feeder.join().unwrap();
-    assert!(got == input, "{} bytes of {} came out", got.len(), input.len());
-    publisher.end().assert_code(0);
-    sub.end().assert_code(0);
+    let (feed, stdin) = UnixStream::pair().unwrap();
+    let (out, stdout) = UnixStream::pair().unwrap();
+    passes_whole(feed, OwnedFd::from(stdin).into(), OwnedFd::from(stdout).into(), out);
 }
 
 #[test]

@@ -3,8 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use anyhow::Result;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use crate::child::Shareable;
 
 /// Roles that one scene can have.
 pub(super) const ROLES: usize = 16;
@@ -153,18 +152,10 @@ pub(super) struct Page {
     failure: [AtomicU8; FAILURE_BYTES],
 }
 
-impl Page {
-    /// A page of zeros, shared with every child from now on. It stays for the life of the process: the scenes
-    /// are few.
-    pub(super) fn new() -> Result<&'static Self> {
-        let (access, shared) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: a new map, at no address in particular.
-        let page = unsafe { mmap_anonymous(std::ptr::null_mut(), size_of::<Self>(), access, shared) }?;
-        // SAFETY: the map is long enough, aligned to a page, never unmapped, and every part of it is an atomic
-        // integer or a flag, for which zero is a value.
-        Ok(unsafe { &*page.cast::<Self>() })
-    }
+// SAFETY: it consists of atomic integers and a flag.
+unsafe impl Shareable for Page {}
 
+impl Page {
     /// In a child: says what went wrong.
     pub(super) fn fail(&self, text: &str) {
         let bytes = &text.as_bytes()[..text.len().min(FAILURE_BYTES)];

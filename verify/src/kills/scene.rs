@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, setpgid};
+use nix::unistd::{Pid, setpgid};
 use quoit::{Inspector, Options, WaitMode};
+use support::dice::mix;
 
-use super::oracle::mix;
 use super::page::{NAMES, Page, Phase, Role};
 use super::victims::{self, Kind, PATIENCE};
+use crate::child::{self, Shared, leave};
 
 /// What a process of a scene is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl Scene {
         let member = |(number, part): (usize, &Part)| Member { part: *part, number, pid: None };
         Ok(Self {
             plan,
-            page: Page::new()?,
+            page: Shared::<Page>::new()?.kept(),
             directory: directory.to_owned(),
             inspector: Inspector::open(&ring)?,
             ring,
@@ -305,32 +306,22 @@ impl Scene {
         };
         role.reach(Phase::Born);
         role.inside.store(0, Relaxed);
-        let supervisor = Pid::this();
-        // SAFETY: this process has one thread, so the child may do whatever the parent may.
-        let pid = match unsafe { fork() }? {
-            ForkResult::Parent { child } => child,
-            ForkResult::Child => {
-                std::panic::set_hook(Box::new(move |panic| {
-                    page.fail(&format!("{part:?}: {panic}"));
-                    exit(101);
-                }));
-                // A supervisor that dies takes its children with it.
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                if Pid::parent() != supervisor {
-                    exit(0);
-                }
-                // The supervisor strikes when it means to.
-                let _ = rustix::process::nice(19);
-                match part {
-                    Part::Produce => victims::produce(page, role, &self.ring, dice),
-                    Part::Consume(kind) => victims::consume(role, &self.ring, kind, number, steady),
-                    Part::Visit => victims::visit(role, &self.ring, dice),
-                    Part::Create => victims::create(role, &self.directory, number, dice),
-                }
-                role.reach(Phase::Done);
-                exit(0);
+        let pid = child::fork(|| {
+            std::panic::set_hook(Box::new(move |panic| {
+                page.fail(&format!("{part:?}: {panic}"));
+                leave(101);
+            }));
+            // The supervisor strikes when it means to.
+            let _ = rustix::process::nice(19);
+            match part {
+                Part::Produce => victims::produce(page, role, &self.ring, dice),
+                Part::Consume(kind) => victims::consume(role, &self.ring, kind, number, steady),
+                Part::Visit => victims::visit(role, &self.ring, dice),
+                Part::Create => victims::create(role, &self.directory, number, dice),
             }
-        };
+            role.reach(Phase::Done);
+            0
+        })?;
         if let Some(group) = group {
             setpgid(pid, group).context("a process group")?;
         }
@@ -452,10 +443,4 @@ impl Drop for Scene {
             let _ = waitpid(pid, None);
         }
     }
-}
-
-/// Ends a child, and nothing of its parent's.
-fn exit(code: i32) -> ! {
-    // SAFETY: always allowed; destructors and buffers belong to the parent.
-    unsafe { nix::libc::_exit(code) }
 }

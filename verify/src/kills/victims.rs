@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Event, Inspector, Options, Producer, RecvError, SendError, Start};
+use quoit::{Attach, Consumer, Event, Inspector, Options, Producer, RecvError, Start};
+use support::dice::mix;
 
-use super::oracle::{Oracle, Tally, mix};
+use super::oracle::{Oracle, Tally};
 use super::page::{Inside, Page, Phase, Role};
+use super::ways::{batch, claim_and_drop, claim_and_fill, try_until_sent};
 
 /// Longest payload.
 pub(super) const MAX: usize = 1_500;
@@ -83,16 +85,15 @@ pub(super) fn produce(page: &Page, role: &Role, ring: &Path, mut dice: u64) {
                 role.begun.store(next + 1, Relaxed);
                 role.inside(Inside::Claim, || claim_and_fill(&mut producer, &oracle));
             }
-            1 => role.inside(Inside::Claim, || claim_and_drop(&mut producer, dice)),
+            1 => role.inside(Inside::Claim, || claim_and_drop(&mut producer, &oracle, dice)),
             2 | 3 => {
                 let records = (dice >> 32) % 12;
                 role.begun.store(next + records, Relaxed);
                 role.inside(Inside::Batch, || batch(&mut producer, &oracle, records, &mut payload));
             }
             4 => {
-                oracle.fill(next, &mut payload);
                 role.begun.store(next + 1, Relaxed);
-                role.inside(Inside::Send, || try_until_sent(&mut producer, &payload, next));
+                role.inside(Inside::Send, || try_until_sent(&mut producer, &oracle, &mut payload));
             }
             _ => {
                 oracle.fill(next, &mut payload);
@@ -103,63 +104,6 @@ pub(super) fn produce(page: &Page, role: &Role, ring: &Path, mut dice: u64) {
         role.acknowledged.store(producer.next_sequence(), Relaxed);
     }
     role.inside(Inside::Close, || drop(producer));
-}
-
-fn claim_and_fill(producer: &mut Producer, oracle: &Oracle) {
-    let next = producer.next_sequence();
-    let mut claim = producer.claim(oracle.len(next)).expect("room");
-    let (label, rest) = oracle.parts(next);
-    claim.write_at(0, &label[..label.len().min(claim.len())]).expect("the sequence fits");
-    for (number, piece) in rest.chunks(100).enumerate() {
-        claim.write_at(8 + number * 100, piece).expect("a piece fits");
-    }
-    assert_eq!(claim.publish(), next);
-}
-
-/// Nobody may ever see anything of it.
-fn claim_and_drop(producer: &mut Producer, dice: u64) {
-    let mut claim = producer.claim((dice >> 32) as usize % MAX).expect("room");
-    let garbage = [0xff; MAX];
-    let len = claim.len();
-    claim.write_at(0, &garbage[..len]).expect("garbage fits");
-}
-
-fn batch(producer: &mut Producer, oracle: &Oracle, records: u64, payload: &mut Vec<u8>) {
-    let first = producer.next_sequence();
-    let mut batch = producer.batch();
-    if first.is_multiple_of(2) {
-        let payloads = (first..first + records).map(|sequence| {
-            let mut payload = Vec::new();
-            oracle.fill(sequence, &mut payload);
-            payload
-        });
-        match batch.send_all(payloads) {
-            Ok(added) => assert_eq!(added, records),
-            Err(SendError::BatchFull) => {}
-            Err(error) => panic!("{error}"),
-        }
-        batch.publish();
-        return;
-    }
-    for sequence in first..first + records {
-        oracle.fill(sequence, payload);
-        match batch.send(payload) {
-            Ok(got) => assert_eq!(got, sequence),
-            Err(SendError::BatchFull) => break,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    batch.publish();
-}
-
-fn try_until_sent(producer: &mut Producer, payload: &[u8], next: u64) {
-    loop {
-        match producer.try_send(payload) {
-            Ok(sequence) => return assert_eq!(sequence, next),
-            Err(SendError::Full { .. }) => sleep(Duration::from_micros(20)),
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 /// Receives until a producer closes the ring.

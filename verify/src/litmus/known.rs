@@ -1,6 +1,7 @@
 //! Textbook programs, and what C11 says of them: the axioms have to agree before they are believed.
 
-use super::program::{Op, Order, Program, Registers, fence, load, store, when};
+use super::model::Order;
+use super::program::{Op, Program, Registers, fence, load, store, when};
 use Order::{Acquire, Relaxed, Release, SeqCst};
 
 /// A name, a program, an outcome, and whether it can come out.

@@ -2,8 +2,18 @@
 //! Dreyer; PLDI 2017), with the release sequences of C++20, which Rust has too. Its fences order exactly what
 //! the language promises, where loom's order more; load buffering is excluded, as in loom.
 
-use super::program::Order;
 use super::relation::{MOST, Relation, Set};
+
+/// An ordering, of an access or a fence. `Plain` is not atomic: two of them that meet are a race.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Plain,
+    Relaxed,
+    Acquire,
+    Release,
+    AcqRel,
+    SeqCst,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -2,18 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Event, Execution, Kind};
-
-/// An ordering, of an access or a fence. `Plain` is not atomic: two of them that meet are a race.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
-    Plain,
-    Relaxed,
-    Acquire,
-    Release,
-    AcqRel,
-    SeqCst,
-}
+use super::model::{Event, Execution, Kind, Order};
 
 /// A step of a thread. Registers belong to the program as a whole, and are 0 until read into.
 #[derive(Clone, Debug)]

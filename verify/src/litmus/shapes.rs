@@ -1,7 +1,8 @@
 //! The engine's edges, each cut down to the accesses that matter. Sites are those of `docs/ordering.md`; accesses that
 //! order nothing have theirs too, so that the lines can be found in the source.
 
-use super::program::{Op, Order, Program, Registers, fence, load, store, when};
+use super::model::Order;
+use super::program::{Op, Program, Registers, fence, load, store, when};
 use Order::{AcqRel, Acquire, Plain, Relaxed, Release, SeqCst};
 
 /// One edge, or several that hold together.

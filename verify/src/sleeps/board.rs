@@ -2,14 +2,12 @@
 
 #![allow(unsafe_code, reason = "memory shared with forked children")]
 
-use std::ops::Deref;
-use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use anyhow::{Context, Result};
 use delayed::delays::Sleeps;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use crate::child::Shareable;
 
 /// Most processes of a load.
 pub(crate) const MOST: usize = 4;
@@ -83,34 +81,5 @@ pub(crate) struct Board {
     pub(crate) tallies: [Tally; MOST],
 }
 
-/// A board in memory that children share.
-#[derive(Debug)]
-pub(crate) struct Shared(NonNull<Board>);
-
-impl Shared {
-    pub(crate) fn new() -> Result<Self> {
-        let rights = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address that the kernel chooses touches nothing that is there.
-        let memory =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), size_of::<Board>(), rights, MapFlags::SHARED) }
-                .context("memory to share with children")?;
-        // Zeroed pages are a board: it consists of atomic integers.
-        NonNull::new(memory.cast()).map(Self).context("memory to share with children is nowhere")
-    }
-}
-
-impl Deref for Shared {
-    type Target = Board;
-
-    fn deref(&self) -> &Board {
-        // SAFETY: mapped until drop, page-aligned, large enough, and all of it atomic.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this size, and no borrow outlives this.
-        let _ = unsafe { munmap(self.0.as_ptr().cast(), size_of::<Board>()) };
-    }
-}
+// SAFETY: it consists of atomic integers.
+unsafe impl Shareable for Board {}

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rustix::thread::{MembarrierCommand, membarrier};
+use support::dice::Dice;
 
-use super::board::{Board, Shared};
-use super::loads::Dice;
-use super::watch::{Child, processors, was_good};
+use super::board::Board;
+use super::watch::{processors, start, was_good};
+use crate::child::Shared;
 
 /// What stands between the store and the look of the second side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,11 @@ pub(crate) enum Heavy {
 
 /// Rounds, and those of them in which both sides saw the old value. So many rounds, or so long.
 pub(crate) fn both_missed(heavy: Heavy, rounds: u64, longest: Duration) -> Result<(u64, u64)> {
-    let board = Shared::new()?;
+    let board = Shared::<Board>::new()?;
     let cpus = processors();
     let cpu = |side: usize| (cpus.len() >= 2).then(|| cpus[side]);
-    let mut light = Child::start(cpu(0), || side(&board, 0, rounds, Heavy::Nothing, true))?;
-    let mut other = Child::start(cpu(1), || side(&board, 1, rounds, heavy, false))?;
+    let mut light = start(cpu(0), || side(&board, 0, rounds, Heavy::Nothing, true))?;
+    let mut other = start(cpu(1), || side(&board, 1, rounds, heavy, false))?;
     if light.ends_within(longest)?.is_none() {
         board.stop.set_fenced(1);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use delayed::{Attach, Consumer, Event, Producer, RecvError, WaitMode};
+use support::dice::{Dice, mix};
 
 use super::board::Board;
 
@@ -78,23 +79,6 @@ pub(crate) struct Setup {
     pub(crate) rings: [PathBuf; 2],
     /// The site to leave out, and the process that does.
     pub(crate) weak: Option<(&'static str, usize)>,
-}
-
-/// SplitMix64, by turns.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-}
-
-fn mix(x: u64) -> u64 {
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 /// The content of a record follows from its sequence.

@@ -6,14 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-
-/// Offsets as in `docs/format.md`.
-const ALIGNMENT: u64 = 5 * 8;
-const SEGMENTS: u64 = 7 * 8;
-const PUBLISHED: u64 = 4096;
-const RESERVE: u64 = 4096 + 128;
-const INDEX: u64 = 4096 + 384;
-const SLOTS: u64 = 256;
+use support::offsets::{self, ALIGNMENT, CURSOR, DATA_WORD, PUBLISHED, RESERVE, SEGMENTS, SPACE_WORD};
 
 /// Where somebody sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +26,7 @@ impl Peek {
     pub(crate) fn open(ring: &Path) -> Result<Self> {
         let file = File::options().read(true).write(true).open(ring).context("look into a ring")?;
         let mut peek = Self { file, control: 0 };
-        peek.control = (INDEX + 32 * peek.long(SEGMENTS)?).next_multiple_of(peek.long(ALIGNMENT)?);
+        peek.control = offsets::control(peek.long(SEGMENTS)?, peek.long(ALIGNMENT)?);
         Ok(peek)
     }
 
@@ -46,8 +39,8 @@ impl Peek {
     /// Offset of a sleep word in the file.
     pub(crate) fn offset(&self, word: Word) -> u64 {
         match word {
-            Word::Data => self.control,
-            Word::Space => self.control + 128,
+            Word::Data => self.control + DATA_WORD,
+            Word::Space => self.control + SPACE_WORD,
         }
     }
 
@@ -71,8 +64,8 @@ impl Peek {
             self.word(Word::Space)?
         );
         for slot in 0..4 {
-            let at = self.control + SLOTS + slot * 512;
-            let (state, cursor) = (self.long(at)?, self.long(at + 8)?);
+            let at = self.control + offsets::slot(slot);
+            let (state, cursor) = (self.long(at)?, self.long(at + CURSOR)?);
             if state & 0xff != 0 {
                 write!(text, ", slot {slot} state {} cursor {}", state & 0xff, cursor & !7)?;
             }

@@ -4,26 +4,26 @@
 //!
 //! The build as it is shipped: with a time limit on every sleep, since a flipped bit is a wake that never comes.
 
-#![allow(unsafe_code, reason = "a signal handler, a timer, and the words of somebody else's ring")]
+#![allow(unsafe_code, reason = "a signal handler and a timer")]
 
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, SendError, WaitMode};
-use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::futex;
+use support::dice::Dice;
 
-use super::board::{Board, Shared};
-use super::loads::{Dice, fill, until};
+use super::board::Board;
+use super::loads::{fill, until};
 use super::peek::{Peek, Word};
 use super::watch::{Limits, Trouble, watch};
+use super::words::sleep_words;
+use crate::child::Shared;
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
@@ -77,7 +77,7 @@ pub(crate) fn storm(
     Options::new().capacity(4096).slots(4).wait(mode).create(&ring)?;
     let peek = Peek::open(&ring)?;
     let control = peek.offset(Word::Data);
-    let board = Shared::new()?;
+    let board = Shared::<Board>::new()?;
     let play = |number: usize, board: &Board| match number {
         0 => produce(&ring, seed, board),
         1 => consume(&ring, seed, board),
@@ -193,24 +193,8 @@ fn consume(ring: &Path, seed: u64, board: &Board) {
     }
 }
 
-/// The two sleep words, mapped by somebody who has no business there.
-fn words(ring: &Path, control: u64) -> [&'static AtomicU32; 2] {
-    let file = File::options().read(true).write(true).open(ring).expect("open the file");
-    let rights = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping at an address that the kernel chooses; never unmapped in this process.
-    let control =
-        unsafe { mmap(std::ptr::null_mut(), 4096, rights, MapFlags::SHARED, file.as_fd(), control) };
-    let control: *mut u8 = control.expect("map the control area").cast();
-    [0, 128].map(|offset| {
-        // SAFETY: within the page that was mapped.
-        let word: *mut AtomicU32 = unsafe { control.add(offset) }.cast();
-        // SAFETY: aligned, never unmapped, and everybody accesses it atomically.
-        unsafe { &*word }
-    })
-}
-
 fn wake(ring: &Path, control: u64, board: &Board) {
-    let words = words(ring, control);
+    let words = sleep_words(ring, control);
     let mut wakes = 0;
     while board.stop.get() == 0 {
         for _ in 0..20 {
@@ -225,7 +209,7 @@ fn wake(ring: &Path, control: u64, board: &Board) {
 }
 
 fn flip(ring: &Path, control: u64, seed: u64, board: &Board) {
-    let words = words(ring, control);
+    let words = sleep_words(ring, control);
     let mut dice = Dice(seed << 1);
     let mut flips = 0;
     while board.stop.get() == 0 {

@@ -1,88 +1,31 @@
 //! Starts the processes of a load and watches over them: a load in which nothing moves has lost a wake.
 
-#![allow(unsafe_code, reason = "fork")]
-
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use delayed::delays::Sleeps;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::sys::wait::WaitStatus;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::board::{Board, Shared, Tally};
+use super::board::{Board, Tally};
+use crate::child::Child;
 
-/// A child process. Killed and reaped when it goes out of scope.
-#[derive(Debug)]
-pub(crate) struct Child {
-    pid: Pid,
-    ended: Option<WaitStatus>,
+/// What a child is doing (`R` runs or would like to, `S` sleeps in the kernel), and how much processor time it had.
+fn state(child: &Child) -> (char, u64) {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid())).unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit_once(") ").map_or("?", |(_, rest)| rest).split(' ').collect();
+    let time = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    (fields[0].chars().next().unwrap_or('?'), time(11) + time(12))
 }
 
-impl Child {
-    /// Forks a child that runs `body` and exits: 0, or 1 after a panic. `cpu`: where it stays.
-    pub(crate) fn start(cpu: Option<usize>, body: impl FnOnce()) -> Result<Self> {
-        // SAFETY: this process has one thread while a load runs, so the child may do whatever the parent may.
-        match unsafe { fork() }.context("start a child")? {
-            ForkResult::Child => {
-                // A parent that dies takes the child with it.
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                if let Some(cpu) = cpu {
-                    pin(cpu);
-                }
-                let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err();
-                // SAFETY: `_exit` is always allowed; destructors and buffers belong to the parent.
-                unsafe { nix::libc::_exit(i32::from(panicked)) }
-            }
-            ForkResult::Parent { child } => Ok(Self { pid: child, ended: None }),
+/// A child that stays on this processor, if it is to.
+pub(crate) fn start(cpu: Option<usize>, body: impl FnOnce()) -> Result<Child> {
+    Child::start(|| {
+        if let Some(cpu) = cpu {
+            pin(cpu);
         }
-    }
-
-    /// Takes charge of a child that runs already.
-    pub(crate) fn adopt(pid: Pid) -> Self {
-        Self { pid, ended: None }
-    }
-
-    /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Result<Option<WaitStatus>> {
-        if self.ended.is_none() {
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG))? {
-                WaitStatus::StillAlive => {}
-                status => self.ended = Some(status),
-            }
-        }
-        Ok(self.ended)
-    }
-
-    /// Waits for its end: `None`, it lives on.
-    pub(crate) fn ends_within(&mut self, patience: Duration) -> Result<Option<WaitStatus>> {
-        let begin = Instant::now();
-        loop {
-            let ended = self.ended()?;
-            if ended.is_some() || begin.elapsed() >= patience {
-                return Ok(ended);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// What it is doing (`R` runs or would like to, `S` sleeps in the kernel), and how much processor time it had.
-    fn state(&self) -> (char, u64) {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        let fields: Vec<_> = stat.rsplit_once(") ").map_or("?", |(_, rest)| rest).split(' ').collect();
-        let time = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        (fields[0].chars().next().unwrap_or('?'), time(11) + time(12))
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if self.ended.is_none() {
-            let _ = kill(self.pid, Signal::SIGKILL);
-            let _ = waitpid(self.pid, None);
-        }
-    }
+        body();
+    })
 }
 
 pub(crate) fn was_good(status: WaitStatus) -> bool {
@@ -140,7 +83,7 @@ impl Run {
 /// lost: there all sleep, or whoever does not burns its time in vain. `times`: what each had had when first asked.
 fn starves(children: &[Child], times: &mut Vec<u64>) -> bool {
     const TICKS: u64 = 20;
-    let now: Vec<_> = children.iter().map(Child::state).collect();
+    let now: Vec<_> = children.iter().map(state).collect();
     if times.is_empty() {
         *times = now.iter().map(|(_, time)| *time).collect();
     }
@@ -153,7 +96,7 @@ fn starves(children: &[Child], times: &mut Vec<u64>) -> bool {
 /// `counted`: how many hand-overs there were so far. `look` is told of them now and then.
 pub(crate) fn watch(
     processes: usize,
-    board: &Shared,
+    board: &Board,
     limits: Limits,
     counted: impl Fn(&Board) -> u64,
     play: impl Fn(usize, &Board),
@@ -164,7 +107,7 @@ pub(crate) fn watch(
     for number in 0..processes {
         // Each on its own, where there is one for each: what is to be tested happens between processors.
         let cpu = (processes <= cpus.len()).then(|| cpus[number]);
-        children.push(Child::start(cpu, || play(number, board))?);
+        children.push(start(cpu, || play(number, board))?);
     }
     let steps = || board.tallies.iter().map(Tally::steps);
     let begin = Instant::now();
@@ -192,7 +135,7 @@ pub(crate) fn watch(
             (last, moved) = (now, Instant::now());
             times.clear();
         } else if moved.elapsed() >= limits.patience && !starves(&children, &mut times) {
-            let states: String = children.iter().map(|child| child.state().0).collect();
+            let states: String = children.iter().map(|child| state(child).0).collect();
             let steps: Vec<_> = steps().take(processes).collect();
             break Some(Trouble::Hung(format!("states {states}, steps {steps:?}")));
         }

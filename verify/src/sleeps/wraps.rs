@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, Options, Producer, WaitMode};
 
 use super::peek::{Peek, Word};
-use super::watch::{Child, was_good};
+use super::watch::was_good;
+use crate::child::Child;
 use crate::tracee::{Stop, Tracee, mark};
 
 const PATIENCE: Duration = Duration::from_secs(20);

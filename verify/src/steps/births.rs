@@ -8,13 +8,15 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::unistd::Pid;
 use quoit::{Attach, Consumer, Error, Event, Inspector, Producer};
+use support::offsets;
 
 use super::Points;
+use super::notes::Notes;
 use super::ops::{Act, Op};
 use super::plan::Plan;
 use super::scene::known;
 use super::stage::{Stage, Word, entries};
-use super::states::{Notes, State};
+use super::states::State;
 use super::sweep::{Totals, Track};
 use super::victim::Victim;
 use crate::adopt::adopt;
@@ -129,7 +131,8 @@ impl Births<'_> {
         std::io::copy(&mut &file, &mut File::create(&copy)?)?;
         // What the file says of its own place has to be right; the copy has another.
         let (own, mut said) = (file.metadata()?, [0; 16]);
-        let says = file.read_at(&mut said, 144)? == said.len() && said[..8] == own.dev().to_le_bytes();
+        let says =
+            file.read_at(&mut said, offsets::FILE)? == said.len() && said[..8] == own.dev().to_le_bytes();
         if begun && says && said[8..] == own.ino().to_le_bytes() {
             adopt(&copy)?;
         }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use quoit::{Attach, Start, WaitMode};
+use support::offsets;
 
 use super::making::{Making, corpse};
+use super::notes::{CAPACITY, Name, Shape};
 use super::oracle::{footprint, payload};
-use super::states::{BEGINNINGS, CAPACITY, LONG, Live, Name, Shape, State, state};
+use super::states::{BEGINNINGS, LONG, Live, State, state};
 
 /// A closed ring of so many bytes.
 fn filled(bytes: u64) -> impl Fn(&mut Making) {
@@ -315,7 +317,7 @@ fn sleepers() -> Vec<State> {
             m.ready();
             while c.recv().is_err() {}
         })
-        .asleep(0),
+        .asleep(offsets::DATA_WORD),
         state("dead-blocked", |m| {
             let mut p = m.producer();
             corpse(m.consumer(&Attach::gated().name(LONG).hold_forever()));
@@ -326,7 +328,7 @@ fn sleepers() -> Vec<State> {
             p.set_spins(0);
             let _ = p.send(&[0; 64]);
         })
-        .asleep(128),
+        .asleep(offsets::SPACE_WORD),
         state("blocked", filled(CAPACITY - 8)).live(&[Live::Blocked]),
     ]
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use quoit::{Attach, Consumer, Event, Producer, SendError};
 
+use super::notes::{Name, Notes, Shape};
 use super::oracle::{Sent, payload};
-use super::states::{Name, Notes, Shape};
 
 /// A process that makes a state, or a part of one, and is killed when it says that it is ready.
 pub(crate) struct Making {

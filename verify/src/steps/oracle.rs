@@ -3,18 +3,7 @@
 
 use anyhow::{Result, bail, ensure};
 use quoit::Event;
-
-/// A payload in which every byte depends on the sequence, the length and its place.
-pub(crate) fn payload(sequence: u64, len: usize) -> Vec<u8> {
-    let mut state = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (len as u64) << 17;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        bytes.extend_from_slice(&(state ^ state >> 29).to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
+pub(crate) use support::payload;
 
 /// Bytes that a record takes up in the ring.
 pub(crate) fn footprint(len: usize) -> u64 {

@@ -2,9 +2,10 @@
 
 use quoit::Start;
 
+use super::notes::{Notes, Shape};
 use super::ops::{Act, Look, Op, Policy, Role, Size};
 use super::oracle::{Sent, after};
-use super::states::{Live, Notes, Shape, State, VICTIM};
+use super::states::{Live, State, VICTIM};
 
 /// How an operation goes in one state.
 #[derive(Clone, Debug)]

@@ -6,12 +6,15 @@ mod stopped;
 use anyhow::{Context, Result, ensure};
 use quoit::{Attach, Consumer, Error, Event, Observer, Producer, Start};
 use std::time::{Duration, Instant};
+use support::offsets;
 
+use super::notes::{Name, Notes};
 use super::ops::{Act, Look, Op, Role};
 use super::oracle::{Follower, Reader, Sent, payload};
 use super::plan::{Plan, tail};
-use super::stage::{Board, PATIENCE, Process, Ring, Stage, Word, until};
-use super::states::{Live, Name, Notes, State};
+use super::stage::{Board, PATIENCE, Ring, Stage, Word, until};
+use super::states::{Live, State};
+use crate::child::Child;
 
 /// A live reader, and what it has to see.
 #[derive(Debug)]
@@ -42,9 +45,9 @@ pub(crate) struct Scene<'a> {
     watchers: Vec<Watcher>,
     /// Names that nobody lives under.
     away: Vec<Name>,
-    sleeper: Option<Process>,
+    sleeper: Option<Child>,
     wants_blocked: bool,
-    blocked: Option<Process>,
+    blocked: Option<Child>,
     pub(crate) checks: u64,
 }
 
@@ -142,8 +145,8 @@ impl<'a> Scene<'a> {
             Live::Sleeper => {
                 let (path, board, next) = (self.ring.path.clone(), &self.stage.board, self.sent.next());
                 board.set(Word::Slept, next);
-                let process = Process::start(move || sleep(&path, board, next))?;
-                until("the sleeper sleeps", || self.ring.is_armed(0))?;
+                let process = Child::start(move || sleep(&path, board, next))?;
+                until("the sleeper sleeps", || self.ring.is_armed(offsets::DATA_WORD))?;
                 self.sleeper = Some(process);
             }
             Live::Blocked => {}
@@ -193,7 +196,7 @@ impl<'a> Scene<'a> {
         if self.wants_blocked {
             let (path, board) = (self.ring.path.clone(), &self.stage.board);
             let record = payload(self.sent.next(), BLOCKED);
-            let process = Process::start(move || {
+            let process = Child::start(move || {
                 let mut producer = Producer::open(&path).expect("open");
                 producer.set_spins(0);
                 producer.send(&record).expect("send");
@@ -202,7 +205,7 @@ impl<'a> Scene<'a> {
                     std::thread::sleep(PATIENCE);
                 }
             })?;
-            until("the producer is blocked", || self.ring.is_armed(128))?;
+            until("the producer is blocked", || self.ring.is_armed(offsets::SPACE_WORD))?;
             self.epoch += 1;
             self.blocked = Some(process);
         }

@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::sys::signal::Signal;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
+use support::offsets;
 
 use super::making::Making;
-use super::states::{Notes, State};
+use super::notes::Notes;
+use super::states::State;
+use crate::child::Child;
 use crate::place::Place;
-use crate::tracee::Tracee;
 
 /// Long enough for anything that happens at all on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,7 +96,7 @@ impl Stage {
         let _ = std::fs::remove_file(&path);
         state.shape.options().create(&path)?;
         let file = File::options().read(true).write(true).open(&path)?;
-        let control = (4480u64 + 32 * 64).next_multiple_of(4096);
+        let control = offsets::CONTROL;
         let mut ring = Ring { path, file, image: Vec::new(), notes: Notes::default(), control };
         let last = state.make.len() - 1;
         for (number, make) in state.make.iter().enumerate() {
@@ -119,20 +118,20 @@ impl Stage {
         let notes_path = self.directory.path().join("notes");
         let _ = std::fs::remove_file(&notes_path);
         let mut making = Making::new(&ring.path, &notes_path, ring.notes.clone(), &state.shape);
-        let process = Process::start(move || {
+        let mut process = Child::start(move || {
             make(&mut making);
             making.ready();
             loop {
                 std::thread::sleep(PATIENCE);
             }
         })?;
-        until("a state is made", || notes_path.exists() || process.is_over())?;
+        until("a state is made", || notes_path.exists() || !matches!(process.ended(), Ok(None)))?;
         if let Some(word) = asleep {
             until("the process sleeps", || ring.is_armed(word))?;
             std::thread::sleep(Duration::from_millis(5));
         }
-        ensure!(!process.is_over(), "the state could not be made");
-        process.kill();
+        ensure!(process.ended()?.is_none(), "the state could not be made");
+        drop(process);
         Ok(serde_json::from_str(&std::fs::read_to_string(&notes_path)?)?)
     }
 }
@@ -161,11 +160,11 @@ impl Ring {
     }
 
     pub(crate) fn published(&self) -> u64 {
-        self.word(4096)
+        self.word(offsets::PUBLISHED)
     }
 
     pub(crate) fn epoch(&self) -> u64 {
-        self.word(4232)
+        self.word(offsets::EPOCH)
     }
 
     /// Is somebody armed on the word at this byte of the control area?
@@ -175,7 +174,7 @@ impl Ring {
 
     /// The state word of a slot.
     pub(crate) fn slot_state(&self, slot: u32) -> u64 {
-        self.word(self.control + 256 + 512 * u64::from(slot))
+        self.word(self.control + offsets::slot(slot.into()))
     }
 
     /// Does anybody hold the producer's lock?
@@ -189,41 +188,6 @@ impl Ring {
         };
         fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut range))?;
         Ok(libc::c_int::from(range.l_type) != libc::F_UNLCK)
-    }
-}
-
-/// A process of the cast that is not the victim.
-#[derive(Debug)]
-pub(crate) struct Process(Pid);
-
-impl Process {
-    pub(crate) fn start(body: impl FnOnce()) -> Result<Self> {
-        Ok(Self(Tracee::spawn(body)?))
-    }
-
-    /// Has it ended by itself?
-    fn is_over(&self) -> bool {
-        let mut info = waitid_peek(self.0);
-        info.take().is_some()
-    }
-
-    pub(crate) fn kill(self) {}
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = nix::sys::signal::kill(self.0, Signal::SIGKILL);
-        let _ = waitpid(self.0, None);
-    }
-}
-
-/// Something if the child has ended; it stays to be waited for.
-fn waitid_peek(pid: Pid) -> Option<()> {
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    match waitid(Id::Pid(pid), flags) {
-        Ok(WaitStatus::StillAlive) => None,
-        _ => Some(()),
     }
 }
 

@@ -7,12 +7,13 @@ use quoit::{
     Attach, Consumer, ConsumerState, Error, Event, Inspector, Observer, Producer, RecvError, SendError,
 };
 
+use super::notes::{Notes, Shape};
 use super::ops::{Act, Look, Op, Policy, Role};
 use super::oracle::{Follower, Reader, Sent, payload};
 use super::plan::{Plan, tail};
 use super::scene::BLOCKED;
 use super::stage::{Board, Word, until};
-use super::states::{LONG, Notes, Shape};
+use super::states::LONG;
 use crate::tracee::mark;
 
 /// How long a victim is to sleep: it has to get there first, step by step.

@@ -1,8 +1,6 @@
 //! Where a scenario plays: a folder with the ring, records that tell themselves, and the processes around the
 //! victim.
 
-#![allow(unsafe_code, reason = "fork")]
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -11,23 +9,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::libc;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, alarm, fork, pipe};
-use quoit::WaitMode;
-
-use crate::adopt::adopt;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{alarm, pipe};
 use quoit::{
     Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
+    WaitMode,
 };
+use support::offsets;
+
+use crate::adopt::adopt;
+use crate::child::{self, Child};
 
 /// Slots of the rings: few, so that a lock left behind on any of them is met.
 pub(crate) const SLOTS: u32 = 4;
 const CAPACITY: u64 = 16 << 10;
-/// The words that sleepers arm, with this many slots and segments: `docs/format.md`.
-const DATA_WORD: u64 = 8192;
-const SPACE_WORD: u64 = DATA_WORD + 128;
+/// The words that sleepers arm, with this many slots and segments.
+const DATA_WORD: u64 = offsets::CONTROL + offsets::DATA_WORD;
+const SPACE_WORD: u64 = offsets::CONTROL + offsets::SPACE_WORD;
 /// Whoever takes longer hangs.
 pub(crate) const ALARM_SECONDS: u32 = 30;
 
@@ -238,8 +237,7 @@ pub(crate) fn elsewhere(work: impl FnOnce() -> Result<String, String>) -> Result
 /// A process beside the victim.
 #[derive(Debug)]
 pub(crate) struct Neighbour {
-    pid: Pid,
-    over: bool,
+    child: Child,
     says: File,
     ready: File,
     go: File,
@@ -276,25 +274,18 @@ impl Neighbour {
         let says = File::from(memfd()?);
         let (ready_in, ready_out) = pipe()?;
         let (go_in, go_out) = pipe()?;
-        // SAFETY: this process has one thread, so the child may do whatever the parent may.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-                alarm::set(ALARM_SECONDS);
-                guard_disk();
-                let mut cue = Cue { ready: ready_out.into(), go: go_in.into() };
-                let said = catch(|| work(&mut cue));
-                let text = match said {
-                    Ok(text) => format!("+{text}"),
-                    Err(text) => format!("-{text}"),
-                };
-                let _ = says.write_all_at(text.as_bytes(), 0);
-                leave(0)
-            }
-            ForkResult::Parent { child } => {
-                Ok(Self { pid: child, over: false, says, ready: ready_in.into(), go: go_out.into() })
-            }
-        }
+        let child = child::fork(|| {
+            alarm::set(ALARM_SECONDS);
+            guard_disk();
+            let mut cue = Cue { ready: ready_out.into(), go: go_in.into() };
+            let text = match catch(|| work(&mut cue)) {
+                Ok(text) => format!("+{text}"),
+                Err(text) => format!("-{text}"),
+            };
+            let _ = says.write_all_at(text.as_bytes(), 0);
+            0
+        })?;
+        Ok(Self { child: Child::adopt(child), says, ready: ready_in.into(), go: go_out.into() })
     }
 
     /// Waits until it has everything in place.
@@ -312,22 +303,12 @@ impl Neighbour {
 
     /// Waits for its end, and returns what it has to say.
     pub(crate) fn finish(mut self) -> Result<String> {
-        self.over = true;
-        match waitpid(self.pid, None)? {
+        match self.child.end()? {
             WaitStatus::Signaled(_, Signal::SIGALRM, _) => bail!("a process beside the victim hangs"),
             WaitStatus::Exited(..) => {}
             other => bail!("a process beside the victim ended with {other:?}"),
         }
         said(&self.says)
-    }
-}
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        if !self.over {
-            let _ = kill(self.pid, Signal::SIGKILL);
-            let _ = waitpid(self.pid, None);
-        }
     }
 }
 
@@ -367,12 +348,6 @@ std::thread_local! {
 pub(crate) fn guard_disk() {
     let limit = rustix::process::Rlimit { current: Some(1 << 28), maximum: Some(1 << 28) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Fsize, limit);
-}
-
-/// Ends a child: destructors and buffers belong to the parent.
-pub(crate) fn leave(code: i32) -> ! {
-    // SAFETY: `_exit` is always allowed.
-    unsafe { libc::_exit(code) }
 }
 
 /// What is in a folder, to be put there again before each run.

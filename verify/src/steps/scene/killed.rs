@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 
 use super::{BLOCKED, Scene};
+use crate::steps::notes::Name;
 use crate::steps::ops::Act;
 use crate::steps::stage::{Word, until};
-use crate::steps::states::Name;
 
 impl Scene<'_> {
     /// The victim is dead, killed in the middle of its operation or after it.

@@ -4,11 +4,11 @@ use anyhow::Result;
 use quoit::{Error, Producer, SendError};
 
 use super::{BLOCKED, Scene};
+use crate::steps::notes::Name;
 use crate::steps::ops::{Act, Role};
 use crate::steps::oracle::payload;
 use crate::steps::plan::tail;
 use crate::steps::stage::{Word, until};
-use crate::steps::states::Name;
 
 impl Scene<'_> {
     /// The victim stands still. It is alive, and others are not disturbed.

@@ -1,0 +1,264 @@
+//! The outcome as it is written to JSON and read again; everything that is shown is made of it.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use quoit_floors::figures::{Figures, Tail};
+use quoit_floors::latencies::Latencies;
+use quoit_floors::machine::Machine;
+use quoit_floors::rounds::{Series, Times};
+use quoit_floors::stats::Spread;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
+
+/// Of this document. Older ones have no number and cannot be read.
+const FORMAT: u32 = 2;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) quoit_bench_format: u32,
+    /// When it began, UTC.
+    pub(crate) date: String,
+    /// Version of the command, and what compiled it.
+    pub(crate) quoit: String,
+    pub(crate) rustc: String,
+    /// Compiled without optimisation: no figure means anything.
+    pub(crate) debug_build: bool,
+    pub(crate) quick: bool,
+    pub(crate) machine: Machine,
+    pub(crate) results: Vec<Outcome>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) workload: Workload,
+    pub(crate) label: String,
+    pub(crate) bytes: usize,
+    /// Medians over the rounds kept, ns; `max` is the highest of all. `None`: no round was kept.
+    pub(crate) floor_ns: Option<Times>,
+    pub(crate) quoit_ns: Option<Times>,
+    pub(crate) ratio_of: Ratio,
+    pub(crate) ratio: Option<Spread>,
+    pub(crate) target: Option<Target>,
+    /// Of the ratio, and of how much was received where that matters.
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) tail: Option<TailRatios>,
+    /// How much was received, from 0 to 1.
+    pub(crate) share: Option<f64>,
+    /// Rounds.
+    pub(crate) kept: usize,
+    pub(crate) discarded: u32,
+    /// Windows within the rounds kept that others had disturbed.
+    pub(crate) windows_left_out: u32,
+    /// All latencies of the rounds kept, where they were taken one by one.
+    pub(crate) floor_latencies: Option<Latencies>,
+    pub(crate) quoit_latencies: Option<Latencies>,
+}
+
+/// The high percentiles, by the floor's own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TailRatios {
+    /// `None`: no round was kept.
+    pub(crate) p99: Option<Spread>,
+    pub(crate) p999: Option<Spread>,
+    pub(crate) target: Option<Target>,
+}
+
+/// How the median of a ratio stands to its target, and whether the quartile next to it stands on the same side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Verdict {
+    #[serde(rename = "met")]
+    Met,
+    #[serde(rename = "just met")]
+    JustMet,
+    #[serde(rename = "just missed")]
+    JustMissed,
+    #[serde(rename = "missed")]
+    Missed,
+}
+
+impl Verdict {
+    pub(crate) fn of(ratio_of: Ratio, ratio: Spread, target: &Target) -> Self {
+        let meets = |ratio| ratio_of.meets(ratio, target.ratio);
+        match (meets(ratio.median), meets(ratio.lower_quartile) && meets(ratio.upper_quartile)) {
+            (true, true) => Self::Met,
+            (true, false) => Self::JustMet,
+            (false, _) if meets(ratio.lower_quartile) || meets(ratio.upper_quartile) => Self::JustMissed,
+            (false, _) => Self::Missed,
+        }
+    }
+
+    pub(crate) fn is_met(self) -> bool {
+        matches!(self, Self::Met | Self::JustMet)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::JustMet => "just met",
+            Self::JustMissed => "just missed",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// Why there is no earlier result to be had.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// The file could not be read.
+    Missing(String),
+    /// It is no result, or one of another format.
+    Unusable(String),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Missing(why) | Self::Unusable(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl Document {
+    pub(crate) fn of(
+        machine: Machine,
+        version: &str,
+        quick: bool,
+        groups: &[Group],
+        series: &[Vec<Series>],
+    ) -> Self {
+        let results = groups.iter().zip(series).flat_map(|(group, series)| {
+            group.rows.iter().zip(series).map(|(row, series)| Outcome::of(group, row, series))
+        });
+        Self {
+            quoit_bench_format: FORMAT,
+            date: machine.date.clone(),
+            quoit: version.into(),
+            rustc: env!("QUOIT_RUSTC").into(),
+            debug_build: cfg!(debug_assertions),
+            quick,
+            machine,
+            results: results.collect(),
+        }
+    }
+
+    /// What an earlier run has written with `--json`.
+    pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
+        let refuse = |why: String| {
+            let advice = "write one with `quoit bench --json > FILE`";
+            format!("{}: {why}; {advice}", path.display())
+        };
+        let unusable = |why: String| Unreadable::Unusable(refuse(why));
+        let text =
+            fs::read_to_string(path).map_err(|error| Unreadable::Missing(refuse(error.to_string())))?;
+        let value: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| unusable(format!("is no result of a benchmark: {error}")))?;
+        match value.get("quoit_bench_format").and_then(serde_json::Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) => {
+                return Err(unusable(format!(
+                    "is a result of format {format}, and this build reads {FORMAT}"
+                )));
+            }
+            None => return Err(unusable("is no result of a benchmark".into())),
+        }
+        serde_json::from_value(value).map_err(|error| unusable(format!("is a damaged result: {error}")))
+    }
+
+    /// Every target there is, and what became of it: of each row the ratio's, and its high percentiles'.
+    pub(crate) fn judged(&self) -> Vec<Judged<'_>> {
+        let mut judged = Vec::new();
+        for outcome in &self.results {
+            if let (Some(target), ratio) = (&outcome.target, outcome.ratio) {
+                judged.push(Judged { outcome, what: "", ratio, target, verdict: outcome.verdict });
+            }
+            let Some(TailRatios { p99, p999, target: Some(target) }) = &outcome.tail else { continue };
+            for (what, ratio) in [(", p99", *p99), (", p99.9", *p999)] {
+                let verdict = ratio.map(|ratio| Verdict::of(Ratio::Time, ratio, target));
+                judged.push(Judged { outcome, what, ratio, target, verdict });
+            }
+        }
+        judged
+    }
+}
+
+/// One target of one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) outcome: &'a Outcome,
+    /// Which ratio of it, if it is not that of the typical time.
+    pub(crate) what: &'static str,
+    pub(crate) ratio: Option<Spread>,
+    pub(crate) target: &'a Target,
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Judged<'_> {
+    /// Which way the target is to be reached.
+    pub(crate) fn sign(&self) -> &'static str {
+        if self.what.is_empty() { self.outcome.ratio_of.sign() } else { Ratio::Time.sign() }
+    }
+}
+
+impl Outcome {
+    fn of(group: &Group, row: &Row, series: &Series) -> Self {
+        let ratio = series.spread(|floor, row| Some(group.ratio.of(floor.typical, row.typical)));
+        let share = series.median(|_, row| row.share);
+        let verdict = ratio.zip(row.target.as_ref()).map(|(ratio, target)| {
+            let received = share.is_none_or(|share| share >= SHARE_TARGET);
+            if received { Verdict::of(group.ratio, ratio, target) } else { Verdict::Missed }
+        });
+        let left_out = |(floor, row): &(Figures, Figures)| floor.windows_left_out + row.windows_left_out;
+        Self {
+            workload: group.workload,
+            label: row.label.clone(),
+            bytes: group.bytes,
+            floor_ns: series.times(|floor, _| floor),
+            quoit_ns: series.times(|_, row| row),
+            ratio_of: group.ratio,
+            ratio,
+            target: row.target.clone(),
+            verdict,
+            tail: tail_ratios(series, group.workload),
+            share,
+            kept: series.kept.len(),
+            discarded: series.discarded,
+            windows_left_out: series.kept.iter().map(left_out).sum(),
+            floor_latencies: series.floor_latencies.clone(),
+            quoit_latencies: series.latencies.clone(),
+        }
+    }
+}
+
+fn tail_ratios(series: &Series, workload: Workload) -> Option<TailRatios> {
+    let ratio = |of: fn(Tail) -> f64| series.spread(|floor, row| Some(of(row.tail?) / of(floor.tail?)));
+    let (p99, p999) = (ratio(|tail| tail.p99), ratio(|tail| tail.p999));
+    let (number, target) = TAIL_TARGET;
+    let target = Target { number: number.into(), ratio: target };
+    let target = (workload == Workload::Pingpong).then_some(target);
+    (p99.is_some() || target.is_some()).then_some(TailRatios { p99, p999, target })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts() {
+        let target = Target { number: "1".into(), ratio: 1.25 };
+        let verdict = |ratio_of, lower_quartile, median, upper_quartile| {
+            Verdict::of(ratio_of, Spread { lower_quartile, median, upper_quartile }, &target)
+        };
+        assert_eq!(verdict(Ratio::Time, 1.0, 1.1, 1.2), Verdict::Met);
+        assert_eq!(verdict(Ratio::Time, 1.0, 1.2, 1.3), Verdict::JustMet);
+        assert_eq!(verdict(Ratio::Time, 1.2, 1.3, 1.4), Verdict::JustMissed);
+        assert_eq!(verdict(Ratio::Time, 1.3, 1.4, 1.5), Verdict::Missed);
+        assert_eq!(verdict(Ratio::Throughput, 1.3, 1.4, 1.5), Verdict::Met);
+        assert_eq!(verdict(Ratio::Throughput, 1.2, 1.3, 1.4), Verdict::JustMet);
+        assert_eq!(verdict(Ratio::Throughput, 1.1, 1.2, 1.3), Verdict::JustMissed);
+        assert_eq!(verdict(Ratio::Throughput, 1.0, 1.1, 1.2), Verdict::Missed);
+    }
+}

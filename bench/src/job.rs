@@ -1,0 +1,104 @@
+//! What the processes can be asked to measure.
+
+use anyhow::Result;
+use quoit::WaitMode;
+use quoit_floors::copies::copies;
+use quoit_floors::crew;
+use quoit_floors::figures::Measured;
+use quoit_floors::scene::Scene;
+use serde::{Deserialize, Serialize};
+
+use crate::large::Way;
+use crate::{bounce, fan, flood, gates, large, open, sleepers, stream};
+
+/// One measurement. `count`: round trips or records in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// Floor: bytes between two fixed areas.
+    BounceLines { bytes: usize, count: u64 },
+    /// The same between two rings.
+    BounceRings { bytes: usize, count: u64 },
+    /// Floor: a stream through a ring with a sequence in every slot.
+    StreamSlots { bytes: usize, count: u64 },
+    /// Floor: a stream through a ring with two cursors, stored once per batch.
+    StreamCursors { bytes: usize, count: u64, batch: usize },
+    /// The same through our ring; a batch of 1 is a single send.
+    StreamRing { bytes: usize, count: u64, batch: usize, wait: Wait },
+    /// Floor: two futex words.
+    BounceFutexes { count: u64 },
+    /// The same between two rings whose consumers sleep at once.
+    BounceAsleep { count: u64 },
+    /// Floor: a hot copy of 64 bytes.
+    Copy { count: u64 },
+    /// A producer that never waits, with or without a lossy consumer; a batch of 1 is a single send.
+    Flood { count: u64, reader: bool, batch: usize },
+    /// A stream of 64-byte records to so many consumers, a process each.
+    Fan { count: u64, readers: usize },
+    /// Publishing 64-byte records with so many gated slots attached; `laps` of the ring make a window.
+    Gates { laps: u64, slots: usize },
+    /// Floor: 1 MiB copied into shared memory and read there, again and again.
+    LargeCopy { count: u64 },
+    /// The same bytes through our ring.
+    LargeRing { count: u64, way: Way },
+    /// Floor: half a round trip of `BounceLines` with 64 bytes.
+    BounceHalf { count: u64 },
+    /// Floor: 64 bytes every so many nanoseconds through cache lines of their own, with a sequence each.
+    OpenLines { count: u64, interval: u64 },
+    /// The same through our ring.
+    OpenRing { count: u64, interval: u64 },
+}
+
+/// [`WaitMode`] as it goes over a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Wait {
+    Membarrier,
+    Fence,
+    Spin,
+}
+
+impl From<Wait> for WaitMode {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::Membarrier => Self::Membarrier,
+            Wait::Fence => Self::Fence,
+            Wait::Spin => Self::Spin,
+        }
+    }
+}
+
+impl crew::Job for Job {
+    fn members(self) -> usize {
+        match self {
+            Self::Fan { readers, .. } => 1 + readers,
+            _ => 2,
+        }
+    }
+}
+
+impl Job {
+    /// One process's part of it. Who has nothing to tell tells zeros.
+    pub(crate) fn run(self, scene: &Scene) -> Result<Measured> {
+        match self {
+            Self::BounceLines { bytes, count } => quoit_floors::bounce::lines(scene, bytes, count),
+            Self::BounceRings { bytes, count } => bounce::rings(scene, bytes, count),
+            Self::StreamSlots { bytes, count } => quoit_floors::stream::slots(scene, bytes, count),
+            Self::StreamCursors { bytes, count, batch } => {
+                quoit_floors::stream::cursors(scene, bytes, count, batch)
+            }
+            Self::StreamRing { bytes, count, batch, wait } => {
+                stream::ring(scene, bytes, count, batch, wait.into())
+            }
+            Self::BounceFutexes { count } => sleepers::futexes(scene, count),
+            Self::BounceAsleep { count } => sleepers::rings(scene, count),
+            Self::Copy { count } => copies::<8>(scene, count),
+            Self::Flood { count, reader, batch } => flood::flood(scene, count, reader, batch),
+            Self::Fan { count, readers } => fan::fan(scene, count, readers),
+            Self::Gates { laps, slots } => gates::gates(scene, laps, slots),
+            Self::LargeCopy { count } => large::copies(scene, count),
+            Self::LargeRing { count, way } => large::ring(scene, count, way),
+            Self::BounceHalf { count } => open::half_bounce(scene, count),
+            Self::OpenLines { count, interval } => open::lines(scene, count, interval),
+            Self::OpenRing { count, interval } => open::ring(scene, count, interval),
+        }
+    }
+}

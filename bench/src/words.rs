@@ -1,0 +1,186 @@
+//! Words and numbers that every form of the outcome has in common.
+
+use quoit_floors::machine::Machine;
+use quoit_floors::rounds::Times;
+use quoit_floors::stats::Spread;
+use quoit_floors::units::{self, count, counted};
+
+use crate::document::{Document, Outcome, Verdict};
+use crate::plan::{Ratio, Workload};
+
+/// Few rounds say little: the full form wants more than this.
+pub(crate) const FEW: usize = 20;
+/// A round trip that no two cores with a cache between them need, ns.
+const FAR: f64 = 350.0;
+
+pub(crate) fn title(workload: Workload) -> &'static str {
+    match workload {
+        Workload::Pingpong => "Round trip, both sides busy",
+        Workload::Stream => "Stream, single sends, every byte read",
+        Workload::Batch => "Stream, batches of 64, every byte read",
+        Workload::Asleep => "Round trip, both sides asleep",
+        Workload::Price => "What being able to sleep costs a stream of single sends",
+        Workload::Flood => "A producer that never waits",
+        Workload::Fanout => "Stream to several consumers that share a CPU",
+        Workload::Slots => "A publish with many gated slots attached",
+        Workload::Large => "Records of 1 MiB",
+        Workload::Open => "A record every microsecond, latency from when it was due",
+    }
+}
+
+pub(crate) fn floor(workload: Workload) -> &'static str {
+    match workload {
+        Workload::Pingpong => "the same bytes between two fixed areas",
+        Workload::Stream => "a ring with a sequence per slot",
+        Workload::Batch => "Lamport's ring, a cursor per batch",
+        Workload::Asleep => "two futex words",
+        Workload::Price => "the same ring in mode spin",
+        Workload::Flood => "a copy into hot memory",
+        Workload::Fanout => "a ring with a sequence per slot, and one consumer",
+        Workload::Slots => "the same with one slot attached",
+        Workload::Large => "the same bytes copied into shared memory and read there",
+        Workload::Open => {
+            "a sequence and the bytes in lines of their own; or half a round trip of plain atomics"
+        }
+    }
+}
+
+/// What a ratio is.
+pub(crate) fn ratio_of(ratio: Ratio) -> &'static str {
+    match ratio {
+        Ratio::Time => "time by the floor's: less is better",
+        Ratio::Throughput => "throughput by the floor's: more is better",
+    }
+}
+
+/// One row in a list of rows of every kind.
+pub(crate) fn row(outcome: &Outcome) -> String {
+    let name = match outcome.workload {
+        Workload::Pingpong => "round trip",
+        Workload::Stream => "stream",
+        Workload::Batch => "stream, batches of 64",
+        Workload::Asleep => "round trip asleep",
+        Workload::Price => "being able to sleep",
+        Workload::Flood => "never waiting",
+        Workload::Fanout => "stream to",
+        Workload::Slots => "publish with",
+        Workload::Large => "1 MiB records",
+        Workload::Open => "open loop, 1 M records/s",
+    };
+    let comma = if matches!(outcome.workload, Workload::Fanout | Workload::Slots) { "" } else { "," };
+    format!("{name}{comma} {}", outcome.label)
+}
+
+pub(crate) fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
+}
+
+pub(crate) fn quartiles(spread: Option<Spread>) -> String {
+    spread.map_or_else(
+        || "–".to_owned(),
+        |spread| format!("{:.2}–{:.2}", spread.lower_quartile, spread.upper_quartile),
+    )
+}
+
+/// How much was received, after something else, where that matters.
+pub(crate) fn received(outcome: &Outcome) -> String {
+    outcome.share.map_or_else(String::new, |share| format!(", {:.1} % received", 100.0 * share))
+}
+
+/// Median, 99th and 99.9th percentile, maximum.
+pub(crate) fn percentiles(times: Option<Times>) -> [String; 4] {
+    let tail = times.and_then(|times| times.tail);
+    let typical = times.map(|times| times.typical);
+    [typical, tail.map(|t| t.p99), tail.map(|t| t.p999), tail.map(|t| t.max)].map(nanos)
+}
+
+/// A time, or a dash where none was taken.
+pub(crate) fn nanos(nanos: Option<f64>) -> String {
+    nanos.map_or_else(|| "–".to_owned(), |nanos| units::nanos(nanos, 3))
+}
+
+/// How many targets were met; of which, where some were not measured.
+pub(crate) fn met(document: &Document) -> String {
+    let judged = document.judged();
+    let met = judged.iter().filter(|judged| judged.verdict.is_some_and(Verdict::is_met)).count();
+    match judged.iter().filter(|judged| judged.verdict.is_none()).count() {
+        0 => format!("{met} of {} targets met", judged.len()),
+        missing => {
+            format!("{met} of {} measured targets met, {missing} not measured", judged.len() - missing)
+        }
+    }
+}
+
+/// What makes the figures less than they seem, the worst first.
+pub(crate) fn warnings(document: &Document) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if document.debug_build {
+        warnings.push("compiled without optimisation: no figure means anything; use --release".to_owned());
+    }
+    let machine = &document.machine;
+    if machine.load > 0.5 {
+        let load = machine.load;
+        warnings.push(format!("others kept {load:.1} CPUs busy before it began: use a machine of its own"));
+    }
+    let bounce = document.results.iter().find(|outcome| outcome.workload == Workload::Pingpong);
+    let bounce = bounce.and_then(|outcome| outcome.floor_ns).map_or(0.0, |times| times.typical);
+    if machine.placement.contains("share") && bounce > FAR {
+        warnings.push(format!(
+            "the two CPUs are said to share a cache, but plain atomics take {} there and back: they sit apart, or a \
+             hypervisor does not tell; such figures do not compare with those of cores that do share one",
+            units::nanos(bounce, 3)
+        ));
+    }
+    let few = document.results.iter().filter(|outcome| outcome.kept < FEW).count();
+    if few > 0 {
+        let all = document.results.len();
+        warnings
+            .push(format!("{few} of {all} rows have fewer than {FEW} rounds: a first look, no measurement"));
+    }
+    warnings
+}
+
+/// What it was measured on: names and values.
+pub(crate) fn machine(document: &Document) -> Vec<(&'static str, String)> {
+    let machine: &Machine = &document.machine;
+    let [first, second] = machine.used;
+    let guest = if machine.is_virtual { ", a virtual machine" } else { "" };
+    let discarded: u32 = document.results.iter().map(|outcome| outcome.discarded).sum();
+    let kept: usize = document.results.iter().map(|outcome| outcome.kept).sum();
+    let windows: u32 = document.results.iter().map(|outcome| outcome.windows_left_out).sum();
+    vec![
+        ("date", format!("{} UTC, quoit {}, {}", document.date, document.quoit, document.rustc)),
+        ("machine", format!("{}, {} CPUs{guest}, Linux {}", machine.cpu, machine.cpus, machine.kernel)),
+        ("placement", format!("CPUs {first} and {second}: {}", machine.placement)),
+        ("mitigations", machine.mitigations.clone()),
+        (
+            "load",
+            format!(
+                "{:.2} before, {:.2} after, the measuring itself included",
+                machine.load, machine.load_after
+            ),
+        ),
+        (
+            "rounds",
+            format!(
+                "{} kept over all rows, {} discarded because the floor moved or others took a CPU; within those kept, \
+                 {} left out because others took a CPU",
+                count(kept as u64),
+                count(discarded.into()),
+                counted(windows.into(), "window")
+            ),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        let shown = [1.234, 99.9, 250.4, 4_302_000.0, 12_345_678.0].map(|value| nanos(Some(value)));
+        assert_eq!(shown, ["1.23 ns", "99.9 ns", "250 ns", "4.3 ms", "12.3 ms"]);
+        assert_eq!(nanos(None), "–");
+    }
+}
