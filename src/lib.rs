@@ -197,7 +197,7 @@ mod wait;
 
 use ring::layout;
 
-pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
+pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]

@@ -309,7 +309,7 @@ fn a_reader_in_python_refuses_what_is_no_ring_of_this_machine() {
     assert!(refusal(&stage, &copy).contains("a copy of a ring"));
     // One bit of the ring's id.
     let spoilt = |at: usize| [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat();
-    std::fs::write(&copy, spoilt(104)).expect("spoil");
+    std::fs::write(&copy, spoilt(56)).expect("spoil");
     assert!(refusal(&stage, &copy).contains("damaged"));
     std::fs::write(&copy, spoilt(0)).expect("spoil");
     assert!(refusal(&stage, &copy).contains("not a ring"));

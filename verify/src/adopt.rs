@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::Result;
 
 /// Bytes of the identity page up to the last that its checksum covers.
-const CHECKED: usize = 168;
+const CHECKED: usize = 256;
 
 /// Makes a copy of a ring a ring itself. A file that is none, or whose checksum is wrong, stays as it is.
 pub(crate) fn adopt(path: &Path) -> Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn adopt(path: &Path) -> Result<()> {
     let found = file.metadata()?;
     let born = found.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |born| born.as_nanos() as u64);
-    for (at, value) in [(144, found.dev()), (152, found.ino()), (160, born)] {
+    for (at, value) in [(96, found.dev()), (104, found.ino()), (112, born)] {
         page[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }
     let checksum = checksum(&page);

@@ -129,7 +129,7 @@ impl Births<'_> {
         std::io::copy(&mut &file, &mut File::create(&copy)?)?;
         // What the file says of its own place has to be right; the copy has another.
         let (own, mut said) = (file.metadata()?, [0; 16]);
-        let says = file.read_at(&mut said, 144)? == said.len() && said[..8] == own.dev().to_le_bytes();
+        let says = file.read_at(&mut said, 96)? == said.len() && said[..8] == own.dev().to_le_bytes();
         if begun && says && said[8..] == own.ino().to_le_bytes() {
             adopt(&copy)?;
         }
