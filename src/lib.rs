@@ -193,9 +193,10 @@ mod error;
 mod limits;
 mod memory;
 mod ring;
+pub mod sync;
 mod wait;
 
-use ring::layout;
+pub use zerocopy;
 
 pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]

@@ -142,6 +142,8 @@ pub enum Error {
         /// Bytes and tag of the value that was to be opened.
         wanted: (u64, u64),
     },
+    /// The value changed so fast that no copy of it was whole.
+    Busy,
     /// Another process has the one handle that writes the value.
     WriterAlive {
         /// The process id that it noted, a hint: 0 if it did not.

@@ -85,6 +85,9 @@ impl fmt::Display for Error {
                 wanted.0,
                 wanted.1
             ),
+            Self::Busy => f.write_str(
+                "the value changed all the while it was being read; try again, or make it with more cells",
+            ),
             Self::WriterAlive { pid } => write!(
                 f,
                 "another handle writes this value, and lives (process {pid}); there is one writer at a time: wait for it \

@@ -25,16 +25,16 @@ pub(crate) const HUGE_PAGE: u64 = 2 << 20;
 /// Bytes of the areas, each a multiple of `alignment`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extents {
-    pub(crate) head: u64,
-    pub(crate) control: u64,
-    pub(crate) data: u64,
+    pub(crate) head_bytes: u64,
+    pub(crate) control_bytes: u64,
+    pub(crate) data_bytes: u64,
     pub(crate) alignment: u64,
 }
 
 impl Extents {
     /// Bytes of the file.
     pub(crate) fn file_bytes(self) -> u64 {
-        self.head + self.control + self.data
+        self.head_bytes + self.control_bytes + self.data_bytes
     }
 }
 

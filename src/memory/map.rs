@@ -131,7 +131,7 @@ impl<F: Format> Viewed<F> {
     }
 
     pub(crate) fn heap(format: &F, block: Arc<HeapBlock>) -> Option<Self> {
-        let Extents { head, control, data, .. } = format.extents();
+        let Extents { head_bytes: head, control_bytes: control, data_bytes: data, .. } = format.extents();
         let area = |start: u64, bytes: u64| {
             let (start, bytes) = (usize::try_from(start).ok()?, usize::try_from(bytes).ok()?);
             if start.checked_add(bytes)? > block.layout.size() {

@@ -1,6 +1,8 @@
 //! Shared memory: files, maps, locks, and what a fork must not hand on. What an object is for is not known here: its
 //! kind is described by a [`Format`](format::Format).
 
+#[cfg(not(loom))]
+pub(crate) mod arrival;
 pub(crate) mod block;
 #[cfg(not(loom))]
 pub(crate) mod control_group;

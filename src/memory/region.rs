@@ -178,7 +178,8 @@ impl<F: Format> Region<F> {
         identity: Identity<F>,
         access: Access,
     ) -> Result<Self, Error> {
-        let Extents { head, control: control_bytes, data, alignment } = identity.shape.extents();
+        let Extents { head_bytes: head, control_bytes, data_bytes: data, alignment } =
+            identity.shape.extents();
         let (control_at, data_at) = if control.is_some() { (0, head) } else { (head, head + control_bytes) };
         let (head_write, control_write) = match access {
             Access::Writer => (true, true),

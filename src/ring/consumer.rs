@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::atomics::at;
 use crate::error::{Error, RecvError};
-use crate::layout::Areas;
+#[cfg(not(loom))]
+use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::ring::Region;
-#[cfg(not(loom))]
-use crate::ring::arrival;
 use crate::ring::attach::{self, Attach, Start, until_found};
+use crate::ring::layout::Areas;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy, Seat};

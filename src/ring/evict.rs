@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use crate::atomics::at;
 use crate::error::Error;
-use crate::layout::{Areas, SlotState};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::ring::Region;
+use crate::ring::layout::{Areas, SlotState};
 use crate::ring::locks;
 use crate::ring::protocol::gate::{OpenGate, gated_at, is_asked, withdraw};
 use crate::ring::protocol::stalls::budget_ns;

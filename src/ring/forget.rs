@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::layout::NAME_BYTES;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::ring::Region;
+use crate::ring::layout::NAME_BYTES;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::atomics::{AtomicU64, at};
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, Slot, SlotState};
 use crate::memory::format::Format;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, until_found};
 use crate::ring::blocker::Blocker;
+use crate::ring::layout::{Areas, Slot, SlotState};
 use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, HOLD_FOREVER};

@@ -409,9 +409,9 @@ impl Format for Geometry {
         let control = size_of::<Control>() as u64 + u64::from(self.slots) * size_of::<Slot>() as u64;
         let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
         Extents {
-            head: area(head),
-            control: area(control),
-            data: area(self.capacity),
+            head_bytes: area(head),
+            control_bytes: area(control),
+            data_bytes: area(self.capacity),
             alignment: self.alignment,
         }
     }

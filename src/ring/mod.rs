@@ -1,7 +1,5 @@
 //! The ring: its layout, its protocol, and the handles that people hold.
 
-#[cfg(not(loom))]
-pub(crate) mod arrival;
 pub(crate) mod attach;
 pub(crate) mod blocker;
 pub(crate) mod claim;

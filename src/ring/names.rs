@@ -5,8 +5,8 @@
 //! more, and one that is locked by somebody else is found anew for a while.
 
 use crate::error::Error;
-use crate::layout::{Areas, NAME_BYTES, NAME_MOST};
 use crate::ring::Region;
+use crate::ring::layout::{Areas, NAME_BYTES, NAME_MOST};
 use crate::ring::locks;
 use crate::ring::protocol::gate;
 

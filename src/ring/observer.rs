@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use crate::atomics::at;
 use crate::error::{Error, RecvError};
 #[cfg(not(loom))]
+use crate::memory::arrival;
+#[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::ring::Region;
-#[cfg(not(loom))]
-use crate::ring::arrival;
 use crate::ring::attach::{self, Start, until_found};
 use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{Event, Record, Status};

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::layout::Geometry;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::memory::format::{Format, HUGE_PAGE};
 #[cfg(not(loom))]
 use crate::ring::Region;
+use crate::ring::layout::Geometry;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 

@@ -16,7 +16,6 @@ use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Shortage};
-use crate::layout::Geometry;
 use crate::memory::draft::allocate;
 use crate::memory::file;
 use crate::memory::filesystem::Store;
@@ -29,6 +28,7 @@ use crate::ring::Region;
 use crate::ring::attach::{Attach, Start};
 use crate::ring::consumer::Consumer;
 use crate::ring::inspect::Inspector;
+use crate::ring::layout::Geometry;
 use crate::ring::locks;
 use crate::ring::observer::Observer;
 use crate::ring::options::Options;
@@ -111,13 +111,13 @@ impl Options {
                 what: "a sealed ring is not for gated consumers only: each could open the others' gates",
             });
         }
-        let largest_file = records_bytes(&geometry).max(geometry.extents().control);
+        let largest_file = records_bytes(&geometry).max(geometry.extents().control_bytes);
         let wanted = Wanted { path: NAME.as_ref(), shape: &geometry, store: Store::Memory, largest_file };
         let records = memory(c"quoit-records", 0o444, &wanted)?;
         let control = memory(c"quoit-control", 0o666, &wanted)?;
         wanted.check(records.as_fd())?;
         allocate(records.as_fd(), records_bytes(&geometry), &wanted)?;
-        allocate(control.as_fd(), geometry.extents().control, &wanted)?;
+        allocate(control.as_fd(), geometry.extents().control_bytes, &wanted)?;
         let reader = reopened(records.as_fd(), OFlags::RDONLY)?;
         let writer = reopened(control.as_fd(), OFlags::RDWR)?;
         let number = file_number(records.as_fd())?;
@@ -169,7 +169,8 @@ impl Sealed {
         if geometry.gated_only {
             return Err(Error::Damaged { path: path.into(), what: "options of a ring that is not sealed" });
         }
-        for (file, expected) in [(&records, records_bytes(geometry)), (&control, geometry.extents().control)]
+        for (file, expected) in
+            [(&records, records_bytes(geometry)), (&control, geometry.extents().control_bytes)]
         {
             let bytes = file_bytes(file.as_fd())?;
             if bytes != expected {
@@ -236,7 +237,7 @@ impl fmt::Debug for Sealed {
 
 /// Bytes of the file with head and data area.
 fn records_bytes(geometry: &Geometry) -> u64 {
-    geometry.extents().head + geometry.extents().data
+    geometry.extents().head_bytes + geometry.extents().data_bytes
 }
 
 /// Memory without a name, and without a byte so far. `mode` is for those who reopen its descriptor.

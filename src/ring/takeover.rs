@@ -3,9 +3,9 @@
 
 use crate::atomics::at;
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, STAMP_NONE};
 use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::{Areas, STAMP_NONE};
 use crate::ring::locks;
 use crate::ring::protocol::Place;
 use crate::ring::protocol::index::{self, Effort, Walk};

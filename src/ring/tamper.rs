@@ -32,7 +32,7 @@ impl RawRing {
     /// Writes a word; of the two that processes sleep on, the half that they sleep on.
     pub fn poke(&self, number: usize, value: u64) {
         let areas = self.region.areas();
-        let sleepers = areas.geometry.extents().head as usize / 8;
+        let sleepers = areas.geometry.extents().head_bytes as usize / 8;
         if number == sleepers {
             areas.control.data.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
         } else if number == sleepers + 16 {
@@ -55,7 +55,7 @@ impl Local {
         let Some(page) = image.first_chunk::<IDENTITY_BYTES>() else {
             return Err(Error::TooShort { path: path.into(), bytes });
         };
-        let identity = Identity::<crate::layout::Geometry>::decode(page, path)?;
+        let identity = Identity::<crate::ring::layout::Geometry>::decode(page, path)?;
         let expected = identity.shape.extents().file_bytes();
         if bytes != expected {
             return Err(Error::WrongSize { path: path.into(), bytes, expected });

@@ -10,6 +10,7 @@ mod filters;
 mod forks;
 mod integrity;
 mod kills;
+mod latest;
 mod limits;
 mod load;
 mod many;
@@ -44,6 +45,7 @@ fn child() {
         "evicted consumer" => stopped::evicted(&part),
         "signals" => signals::storm(&part),
         "in a storm" => signals::in_a_storm(&part),
+        "write latest" => latest::write(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),

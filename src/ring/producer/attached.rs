@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Producer;
 use crate::atomics::at;
 use crate::error::Error;
-use crate::layout::{Slot, SlotState};
+use crate::ring::layout::{Slot, SlotState};
 use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate;

@@ -7,9 +7,6 @@ use std::time::Instant;
 
 use crate::atomics::at;
 use crate::error::{Error, SendError};
-use crate::layout::Areas;
-#[cfg(not(loom))]
-use crate::layout::Geometry;
 #[cfg(not(loom))]
 use crate::memory::file::{Owners, remove_leftover};
 #[cfg(not(loom))]
@@ -18,6 +15,9 @@ use crate::memory::prepare::{Memory, MemoryReport};
 use crate::memory::region::Access;
 use crate::ring::Region;
 use crate::ring::claim::{Batch, Claim};
+use crate::ring::layout::Areas;
+#[cfg(not(loom))]
+use crate::ring::layout::Geometry;
 use crate::ring::locks;
 #[cfg(not(loom))]
 use crate::ring::options::Options;

@@ -3,9 +3,9 @@
 use crate::atomics::copy;
 use crate::atomics::{Word, fence_at};
 use crate::error::{Corruption, RecvError};
-use crate::layout::{Areas, SlotState};
 use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::{Areas, SlotState};
 use crate::ring::locks;
 use crate::ring::protocol::gate::{self, Seat};
 use crate::ring::protocol::lookahead::Copies;

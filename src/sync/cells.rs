@@ -1,0 +1,81 @@
+//! Cells: copies of one value, written in turn, and a version that says which of them is current. Its writer may be killed
+//! anywhere: the commit is one store, and what was committed last stays whole.
+//!
+//! ```text
+//! writer, of version v                             reader
+//!
+//! 1  fence                           [L2]          1  v = version                     [L3] fence
+//! 2  the value into cell v + 1                     2  the value out of cell v
+//! 3  version = v + 1                 [L1]          3  fence [L4], now = version
+//! 4  wake check (doorbell.rs)                      4  now - v within n - 2: it is whole
+//! ```
+//!
+//! Of `n` cells, cell `version mod n` is current. The cell of version `v` is written again by commit `v + n`, which begins
+//! after `v + n - 1` was stored: so `n - 2` commits may pass while it is read.
+//!
+//! | edge | from | to | without it |
+//! |---|---|---|---|
+//! | L1 → L3 | the value before `version` | `version` before the value | a value is taken that was not committed |
+//! | L2 → L4 | `version` before the next value | the value before the second look at `version` | half a value is taken |
+
+use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
+
+/// The cells of one value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cells<'a> {
+    version: &'a AtomicU64,
+    /// All cells, one behind the other.
+    words: &'a [Word],
+    /// How many there are, at least 2.
+    count: u64,
+}
+
+impl<'a> Cells<'a> {
+    /// `words` are as many as a multiple of `count`, which is at least 2.
+    pub(crate) fn new(version: &'a AtomicU64, words: &'a [Word], count: u64) -> Self {
+        Self { version, words, count }
+    }
+
+    fn cell(self, version: u64) -> &'a [Word] {
+        let size = self.words.len() / self.count as usize;
+        let number = (version % self.count) as usize;
+        self.words.get(number * size..(number + 1) * size).unwrap_or_default()
+    }
+
+    /// The version that stands there.
+    pub(crate) fn version(self) -> u64 {
+        self.version.load(at!(L3_VERSION, Relaxed))
+    }
+
+    /// Makes `value` the current one. The caller holds the writer's lock, and `version` is what stands there. Returns what
+    /// stands there now.
+    pub(crate) fn commit(self, version: u64, value: &[u8]) -> u64 {
+        let next = version.wrapping_add(1);
+        // [L2] Release. Pairs with [L4].
+        // Orders: the version of the last commit before every word of this one.
+        // Without it: a reader may take words of this commit and still find its own version.
+        fence_at!(L2_FENCE, Release);
+        copy::write(self.cell(next), value);
+        // [L1] Release. Pairs with [L3].
+        // Orders: the value before its version.
+        // Without it: a reader may see the version and read what an earlier commit left in the cell.
+        self.version.store(next, at!(L1_COMMIT, Release));
+        next
+    }
+
+    /// Copies the current value, and returns its version. `None`: too many commits came meanwhile.
+    pub(crate) fn read(self, value: &mut [u8]) -> Option<u64> {
+        let version = self.version();
+        // [L3] Acquire. Pairs with [L1].
+        // Orders: the version before the value.
+        // Without it: see [L1].
+        fence_at!(L3_FENCE, Acquire);
+        copy::read(self.cell(version), value, false);
+        // [L4] Acquire. Pairs with [L2].
+        // Orders: the words just read before the second look at the version.
+        // Without it: see [L2].
+        fence_at!(L4_FENCE, Acquire);
+        let now = self.version.load(at!(L4_VERSION, Relaxed));
+        (now.wrapping_sub(version) <= self.count - 2).then_some(version)
+    }
+}

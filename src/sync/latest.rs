@@ -1,0 +1,593 @@
+//! The latest value of something: a state, a configuration, a last price.
+
+use std::fmt;
+use std::marker::PhantomData;
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::Instant;
+
+use crossbeam_utils::{Backoff, CachePadded};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::atomics::{AtomicU64, FutexWord, Word, at};
+use crate::error::{Error, Kind};
+#[cfg(not(loom))]
+use crate::memory::arrival;
+use crate::memory::block::block;
+#[cfg(loom)]
+use crate::memory::block::{Zeroed, zeroed};
+use crate::memory::format::{Extents, Format};
+#[cfg(not(loom))]
+use crate::memory::identity::SHAPE_WORDS;
+use crate::memory::identity::{IDENTITY_WORDS, Identity};
+use crate::memory::lock::Lock;
+#[cfg(not(loom))]
+use crate::memory::map::Bytes;
+#[cfg(not(loom))]
+use crate::memory::region::Access;
+use crate::sync::cells::Cells;
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+/// The right to write the value.
+const WRITER: Lock = Lock::of(0);
+/// Cells start at multiples of this, so that the writer of one does not disturb a reader of another.
+const CELL_BYTES: u64 = if cfg!(loom) { 8 } else { 128 };
+/// Bytes of the largest value.
+const MAX_BYTES: u64 = 1 << 30;
+/// Cells of one value.
+const MAX_CELLS: u64 = 16;
+/// Looks at a value that changes all the time, before a reader is told that it is busy.
+const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
+
+block! {
+    /// What the writer tells.
+    pub(crate) struct Head: (4096 + 128) bytes, aligned to 128 {
+        at 0: pub(crate) identity: [AtomicU64; IDENTITY_WORDS],
+        at 4096: pub(crate) writer: Writer,
+    }
+}
+
+block! {
+    /// The line of the writer.
+    pub(crate) struct Writer: 128 bytes, aligned to 128 {
+        /// How many commits there were.
+        at 0: pub(crate) version: AtomicU64,
+        /// A hint for people: the process that writes.
+        at 8: pub(crate) pid: AtomicU64,
+    }
+}
+
+block! {
+    /// What everybody writes.
+    pub(crate) struct Control: 128 bytes, aligned to 128 {
+        /// Readers sleep here until there is a change.
+        at 0: pub(crate) change: CachePadded<FutexWord>,
+    }
+}
+
+/// The parts of the areas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Views<'a> {
+    head: &'a Head,
+    control: &'a Control,
+    data: &'a [Word],
+}
+
+/// What is fixed with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Bytes of the value.
+    bytes: u64,
+    tag: u64,
+    cells: u64,
+    alignment: u64,
+}
+
+impl Shape {
+    fn cell_bytes(&self) -> u64 {
+        self.bytes.max(1).next_multiple_of(CELL_BYTES)
+    }
+
+    fn words(&self) -> u64 {
+        self.cells * self.cell_bytes() / 8
+    }
+}
+
+impl Format for Shape {
+    const KIND: Kind = Kind::Latest;
+
+    type Views<'a> = Views<'a>;
+
+    #[cfg(not(loom))]
+    fn views<'a>(&self, [head, control, data]: [Bytes<'a>; 3]) -> Option<Views<'a>> {
+        let words = usize::try_from(self.words()).ok()?;
+        Some(Views { head: head.view(0)?, control: control.view(0)?, data: data.views(0, words)? })
+    }
+
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn shorten<'a>(views: Views<'static>) -> Views<'a> {
+        views
+    }
+
+    #[cfg(loom)]
+    type Objects = (Head, Control, Vec<Word>);
+
+    #[cfg(loom)]
+    fn objects(&self) -> Self::Objects {
+        (Head::zeroed(), Control::zeroed(), zeroed(self.words()))
+    }
+
+    #[cfg(loom)]
+    fn views((head, control, data): &Self::Objects) -> Views<'_> {
+        Views { head, control, data }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.bytes > MAX_BYTES {
+            return Err(Error::BadOption { what: "a latest value has 1 GiB at most" });
+        }
+        if !(2..=MAX_CELLS).contains(&self.cells) {
+            return Err(Error::BadOption { what: "a latest value has 2 to 16 cells" });
+        }
+        Ok(())
+    }
+
+    fn extents(&self) -> Extents {
+        let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
+        Extents {
+            head_bytes: area(size_of::<Head>() as u64),
+            control_bytes: area(size_of::<Control>() as u64),
+            data_bytes: area(self.words() * 8),
+            alignment: self.alignment,
+        }
+    }
+
+    #[cfg(not(loom))]
+    fn align(&mut self, alignment: u64) {
+        self.alignment = self.alignment.max(alignment);
+    }
+
+    #[cfg(not(loom))]
+    fn encode(&self) -> [u64; SHAPE_WORDS] {
+        let mut words = [0; SHAPE_WORDS];
+        [words[0], words[1], words[2]] = [self.bytes, self.cells, self.tag];
+        words
+    }
+
+    #[cfg(not(loom))]
+    fn decode(words: &[u64; SHAPE_WORDS], alignment: u64) -> Result<Self, &'static str> {
+        Ok(Self { bytes: words[0], cells: words[1], tag: words[2], alignment })
+    }
+
+    #[cfg(not(loom))]
+    fn largest_within(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn initialise(_: &Identity<Self>, _: Views<'_>) {}
+
+    #[cfg(not(loom))]
+    fn identity_words<'a>(views: Self::Views<'a>) -> &'a [AtomicU64] {
+        &views.head.identity
+    }
+}
+
+type Region = crate::memory::region::Region<Shape>;
+
+fn cells<'a>(region: &'a Region) -> Cells<'a> {
+    let Views { head, data, .. } = region.views();
+    Cells::new(&head.writer.version, data, region.shape().cells)
+}
+
+/// How a latest value is made, and what is asked of one that is there.
+///
+/// ```
+/// let options = quoit::sync::LatestOptions::new().cells(4).tag(0x7072_6963_6501);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "options do nothing until a value is made with them"]
+pub struct LatestOptions {
+    cells: u64,
+    tag: u64,
+    mode: u32,
+}
+
+impl Default for LatestOptions {
+    fn default() -> Self {
+        Self { cells: 2, tag: 0, mode: 0o600 }
+    }
+}
+
+impl LatestOptions {
+    /// 2 cells, tag 0, mode 0600.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Copies of the value in the file, 2 to 16. A reader whose copy takes as long as `cells - 1` commits begins anew, so a
+    /// large value that changes often needs more than the 2 that it has unless set.
+    pub fn cells(self, cells: u32) -> Self {
+        Self { cells: cells.into(), ..self }
+    }
+
+    /// A number that tells this type of value from others of the same size, as a version does; 0 unless set. Whoever opens
+    /// the value with another one is refused.
+    pub fn tag(self, tag: u64) -> Self {
+        Self { tag, ..self }
+    }
+
+    /// Permission bits of the file, whatever the umask. 0600 unless set. Readers need to read; those that may also write the
+    /// file are woken by a change, the others look once in a while.
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
+    fn shape<T>(&self) -> Result<Shape, Error> {
+        if self.mode & !0o666 != 0 || self.mode & 0o600 != 0o600 {
+            return Err(Error::BadOption {
+                what: "the mode has read and write bits only, and both of the owner's, as in 0600 or 0640",
+            });
+        }
+        let shape =
+            Shape { bytes: size_of::<T>() as u64, tag: self.tag, cells: self.cells, alignment: page_bytes() };
+        shape.check()?;
+        Ok(shape)
+    }
+
+    /// Refuses a value of another type.
+    #[cfg(not(loom))]
+    fn accept<T>(&self, region: &Region, path: &Path) -> Result<(), Error> {
+        let found = (region.shape().bytes, region.shape().tag);
+        let wanted = (size_of::<T>() as u64, self.tag);
+        if found == wanted { Ok(()) } else { Err(Error::OtherType { path: path.into(), found, wanted }) }
+    }
+}
+
+#[cfg(not(loom))]
+fn page_bytes() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+#[cfg(loom)]
+fn page_bytes() -> u64 {
+    4096
+}
+
+/// A value of which only the latest counts, and the one handle that writes it.
+///
+/// Any number of processes read it, each with a [`LatestReader`], without a lock and without the writer's knowledge; they
+/// always get a whole value. The writer holds a kernel lock while it lives. If it is killed, at whatever instruction, the
+/// value it committed last stays, whole, and the next writer goes on.
+///
+/// The type is one of plain bytes: `zerocopy` derives what is asked of it. One thread at a time may use a handle; it may
+/// move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
+///
+/// ```
+/// use quoit::sync::{Latest, LatestOptions, LatestReader};
+/// use quoit::zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+///
+/// #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// #[repr(C)]
+/// struct Quote {
+///     bid: u64,
+///     ask: u64,
+/// }
+///
+/// let path = std::env::temp_dir().join(format!("quote-{}", std::process::id()));
+/// let options = LatestOptions::new();
+/// let mut quote = Latest::create(&path, &options, &Quote { bid: 10841, ask: 10843 })?;
+///
+/// // In any other process:
+/// let mut reader = LatestReader::<Quote>::open(&path, &options)?;
+/// assert_eq!(reader.get()?.bid, 10841);
+///
+/// quote.set(&Quote { bid: 10842, ask: 10844 })?;
+/// assert_eq!(reader.get()?.ask, 10844);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Latest<T> {
+    region: Region,
+    version: u64,
+    _value: PhantomData<T>,
+}
+
+impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> Latest<T> {
+    /// Makes the value at `path`, with `first` in it, and becomes its writer. Nobody ever sees the file half made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::create`](crate::Options::create), whose path rules are the same.
+    #[cfg(not(loom))]
+    pub fn create(path: impl AsRef<Path>, options: &LatestOptions, first: &T) -> Result<Self, Error> {
+        let (region, draft) = Region::create(path.as_ref(), &options.shape::<T>()?, options.mode)?;
+        let mut latest = Self::take_over(region)?;
+        latest.set(first)?;
+        latest.region.publish(draft)?;
+        Ok(latest)
+    }
+
+    /// Opens the value at `path` as its next writer. What was committed last stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WriterAlive`] while another lives, running or stopped; [`Error::OtherType`] if it has another size or tag;
+    /// [`Error::OtherKind`]; whatever else keeps the file from being opened.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>, options: &LatestOptions) -> Result<Self, Error> {
+        let region = Region::open(path.as_ref(), Access::Writer)?;
+        options.accept::<T>(&region, path.as_ref())?;
+        Self::take_over(region)
+    }
+
+    /// Opens the value at `path`, or makes it with `first` in it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`].
+    #[cfg(not(loom))]
+    pub fn open_or_create(path: impl AsRef<Path>, options: &LatestOptions, first: &T) -> Result<Self, Error> {
+        let path = path.as_ref();
+        // The file may come and go between the two steps, but hardly a hundred times.
+        for _ in 0..100 {
+            match Self::open(path, options) {
+                Err(Error::NotFound { .. }) => {}
+                other => return other,
+            }
+            match Self::create(path, options, first) {
+                Err(Error::Exists { .. }) => {}
+                other => return other,
+            }
+        }
+        Self::open(path, options)
+    }
+
+    /// Makes a value in this process's own memory, for its threads: [`reader`](Self::reader) makes their handles.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`], [`Error::Io`] if there is no memory.
+    pub fn local(options: &LatestOptions, first: &T) -> Result<Self, Error> {
+        let mut latest = Self::take_over(Region::heap(options.shape::<T>()?)?)?;
+        latest.set(first)?;
+        Ok(latest)
+    }
+
+    fn take_over(region: Region) -> Result<Self, Error> {
+        let pid = &region.views().head.writer.pid;
+        if !region.lock(WRITER)? {
+            let pid = pid.load(at!(L_PID, Relaxed)) as u32;
+            return Err(region.refusal(WRITER, "the writer's place", Error::WriterAlive { pid }));
+        }
+        pid.store(std::process::id().into(), at!(L_PID_WRITE, Relaxed));
+        let version = cells(&region).version();
+        region.or_memory_gone(Ok(()))?;
+        Ok(Self { region, version, _value: PhantomData })
+    }
+
+    /// Commits `value`, and wakes whoever waits for a change. Returns its version: the number
+    /// of this commit, the first value's being 1. Never waits for a reader. Readers see the old value or this one, whole, whenever the process is killed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn set(&mut self, value: &T) -> Result<u64, Error> {
+        if self.region.broken() {
+            return Err(self.region.fault().into());
+        }
+        self.version = cells(&self.region).commit(self.version, value.as_bytes());
+        doorbell::notify(&self.region.views().control.change, WaitMode::Fence);
+        self.region.or_memory_gone(Ok(self.version))
+    }
+
+    /// The value that was committed last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn get(&self) -> Result<T, Error> {
+        Ok(read(&self.region)?.0)
+    }
+
+    /// The version of the value: how often one was committed, the first one included. Goes on from writer to writer, and wraps at `2^64`.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A reader of a value in this process's own memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] of a value in a file, which [`LatestReader::open`] reads.
+    pub fn reader(&self) -> Result<LatestReader<T>, Error> {
+        Ok(LatestReader::new(self.region.share()?, true))
+    }
+}
+
+/// Reads the latest value. Needs no more than the permission to read the file.
+///
+/// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent
+/// may use it.
+pub struct LatestReader<T> {
+    region: Region,
+    /// Whether this handle may write the word that it sleeps on: else nobody wakes it.
+    is_woken: bool,
+    seen: Option<u64>,
+    _value: PhantomData<T>,
+}
+
+impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> LatestReader<T> {
+    /// Opens the value at `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherType`] if it has another size or tag; [`Error::OtherKind`]; whatever else keeps the file from being
+    /// opened.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>, options: &LatestOptions) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let (region, is_woken) = match Region::open(path, Access::Participant) {
+            Err(Error::Permission { .. } | Error::ReadOnly { .. }) => {
+                (Region::open(path, Access::Reader)?, false)
+            }
+            region => (region?, true),
+        };
+        options.accept::<T>(&region, path)?;
+        Ok(Self::new(region, is_woken))
+    }
+
+    /// As [`open`](Self::open), of a value that may not be there yet: waits until `deadline` for somebody to make it. A
+    /// deadline that has passed is one try.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was none by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(
+        path: impl AsRef<Path>,
+        options: &LatestOptions,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path, options))
+    }
+
+    fn new(region: Region, is_woken: bool) -> Self {
+        Self { region, is_woken, seen: None, _value: PhantomData }
+    }
+
+    /// The latest value. Never waits, for nobody: it copies a value, and begins anew if too many commits came meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] if that happened a thousand times in a row: more [cells](LatestOptions::cells) are the cure.
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn get(&mut self) -> Result<T, Error> {
+        let (value, version) = read(&self.region)?;
+        self.seen = Some(version);
+        Ok(value)
+    }
+
+    /// Waits for a value that this handle has not got yet, until `deadline`; `None`: it passed. The first call returns at
+    /// once. Values that came and went between two calls are never seen.
+    ///
+    /// The death of the writer does not end the wait: another may go on. Asleep, a change wakes it within microseconds; a
+    /// handle that may not write the file looks every 1 to 20 milliseconds, the seldomer the longer nothing has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn next_deadline(&mut self, deadline: Instant) -> Result<Option<T>, Error> {
+        self.wait(clock::deadline_ns(deadline))
+    }
+
+    /// As [`next_deadline`](Self::next_deadline), for as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    // Not an iterator: it has no end.
+    #[expect(clippy::should_implement_trait, reason = "it has no end, and may fail")]
+    pub fn next(&mut self) -> Result<T, Error> {
+        loop {
+            if let Some(value) = self.wait(u64::MAX)? {
+                return Ok(value);
+            }
+        }
+    }
+
+    fn wait(&mut self, until_ns: u64) -> Result<Option<T>, Error> {
+        let backoff = Backoff::new();
+        let begin_ns = clock::monotonic_ns();
+        loop {
+            if self.region.broken() {
+                return Err(self.region.fault().into());
+            }
+            if self.has_changed() {
+                return self.get().map(Some);
+            }
+            if clock::is_past(until_ns) {
+                return Ok(None);
+            }
+            if cfg!(loom) || backoff.is_completed() {
+                self.sleep(begin_ns, until_ns);
+            } else {
+                backoff.snooze();
+            }
+        }
+    }
+
+    fn sleep(&self, begin_ns: u64, until_ns: u64) {
+        let word = &self.region.views().control.change;
+        let is_true = || self.has_changed() || self.region.memory_gone();
+        if self.is_woken {
+            let heavy = |word: &FutexWord| doorbell::heavy_for(word, Some(WaitMode::Fence));
+            doorbell::sleep(word, heavy, is_true, until_ns);
+        } else {
+            let now = clock::monotonic_ns();
+            let nap_ns = doorbell::nap_ns(now.saturating_sub(begin_ns));
+            doorbell::doze(word, is_true, until_ns.min(now.saturating_add(nap_ns)));
+        }
+    }
+
+    /// Is there a value that this handle has not got yet?
+    pub fn has_changed(&self) -> bool {
+        !self.region.broken() && self.seen != Some(cells(&self.region).version())
+    }
+
+    /// The version of the value that was got last. `None`: none was.
+    pub fn version(&self) -> Option<u64> {
+        self.seen
+    }
+
+    /// Becomes the next writer of a value in this process's own memory, beside this reader.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WriterAlive`] while there is one; [`Error::BadOption`] of a value in a file, which [`Latest::open`] writes.
+    pub fn next_writer(&self) -> Result<Latest<T>, Error> {
+        Latest::take_over(self.region.share()?)
+    }
+
+    /// Is there a writer, running or stopped? One system call.
+    pub fn writer_alive(&self) -> bool {
+        self.region.locked(WRITER)
+    }
+}
+
+/// The current value and its version.
+fn read<T: FromBytes + IntoBytes>(region: &Region) -> Result<(T, u64), Error> {
+    if region.broken() {
+        return Err(region.fault().into());
+    }
+    let mut value = T::new_zeroed();
+    let backoff = Backoff::new();
+    for _ in 0..TRIES {
+        let version = cells(region).read(value.as_mut_bytes());
+        if region.memory_gone() {
+            return Err(region.fault().into());
+        }
+        if let Some(version) = version {
+            return Ok((value, version));
+        }
+        if !cfg!(loom) {
+            backoff.spin();
+        }
+    }
+    Err(Error::Busy)
+}
+
+impl<T> fmt::Debug for Latest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Latest").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for LatestReader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LatestReader").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
