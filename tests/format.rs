@@ -5,6 +5,8 @@
 //! a change that needs it for any other reason breaks the rings of others.
 
 mod common;
+#[path = "format/latest.rs"]
+mod latest;
 #[path = "format/vector.rs"]
 mod vector;
 

@@ -83,6 +83,21 @@ fn a_ring_that_is_not_for_this_build_or_machine() {
 }
 
 #[test]
+fn another_kind_of_object() {
+    let latest = changed(|file| {
+        set_word(file, 4, u64::from_le_bytes(*b"latest  "));
+        seal(file);
+    });
+    refused(&latest, 3, "this is a latest value, not a ring");
+    latest.run("ls .", b"").assert_code(0).assert_stdout("").assert_says("no rings in ");
+    let unknown = changed(|file| {
+        set_word(file, 4, 0);
+        seal(file);
+    });
+    refused(&unknown, 4, "damaged (kind of object)");
+}
+
+#[test]
 fn a_damaged_ring() {
     refused(&changed(|file| set_word(file, 16, 1 << 20)), 4, "damaged (checksum)");
     let odd = changed(|file| {
