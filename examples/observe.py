@@ -36,7 +36,7 @@ import time
 
 MASK = 2**64 - 1
 PADDING = 1 << 31
-# Offsets of words in the head, in words: docs/format.md, sections 4 and 5.
+# Offsets of words in the head, in words: docs/format.md, sections B3 and B4.
 PUBLISHED, STAMP, INLINE, RESERVE = 4096 // 8, 4104 // 8, 4112 // 8, 4224 // 8
 EPOCH, ODD_BEGAN, EVEN_BEGAN, CLOSED = 4232 // 8, 4240 // 8, 4280 // 8, 4256 // 8
 INDEX = 4480 // 8
@@ -104,7 +104,7 @@ class Ring:
         self.copied, self.at = b"", 0
 
     def check(self):
-        """Section 9: the identity page is read once, checked, and believed from then on. Python tells neither which file
+        """Section A4: the identity page is read once, checked, and believed from then on. Python tells neither which file
         system it is nor when the file was born, so these two stay unchecked."""
         status = os.fstat(self.fd)
         if not stat.S_ISREG(status.st_mode):
@@ -115,9 +115,12 @@ class Ring:
         words = struct.unpack("<512Q", page)
         if words[1] != 1 << 32:
             raise Refused(f"a ring of version {words[1] >> 32}.{words[1] & 0xFFFFFFFF}; this reads 1.0")
-        if words[2] != 0x0102030405060708 or words[3] != crc32c(page[32:168]):
+        if words[2] != 0x0102030405060708 or words[3] != crc32c(page[32:256]):
             raise Refused("a damaged ring")
-        size, alignment, self.capacity, self.segments, slots, options = words[4:10]
+        if page[32:40] != b"ring    ":
+            raise Refused("no ring, but an object of another kind")
+        size, alignment = words[5:7]
+        self.capacity, self.segments, slots, options = words[16:20]
         self.stride = self.capacity // self.segments
         self.inline = options & 1
 
@@ -131,9 +134,9 @@ class Ring:
             raise Refused("this ring takes gated consumers only")
         if status.st_size != size or status.st_blocks * 512 < size:
             raise Refused("cut short, or it has holes")
-        if (words[18], words[19]) != (status.st_dev, status.st_ino):
+        if (words[12], words[13]) != (status.st_dev, status.st_ino):
             raise Refused("a copy of a ring: what was half written when it was taken is torn")
-        boot = words[15] | words[16] << 64
+        boot = words[9] | words[10] << 64
         if boot not in (0, boot_id()) and not self.is_locked(PRODUCER_LOCK, to_the_end=True):
             raise Refused("from an earlier boot, or another container, and nobody uses it")
         if status.st_nlink == 0:
@@ -285,7 +288,7 @@ class Ring:
         return "closed" if closed else "died" if died else None
 
     def is_locked(self, byte, to_the_end=False):
-        """Section 8: whether a participant holds this byte, or one from here on. Asked with F_RDLCK, which only write
+        """Sections A3 and B7: whether a participant holds this byte, or one from here on. Asked with F_RDLCK, which only write
         locks are in the way of."""
         request = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, byte, 0 if to_the_end else 1, 0)
         kind, _, _, length, _ = struct.unpack("hhqqi4x", fcntl.fcntl(self.fd, fcntl.F_OFD_GETLK, request))

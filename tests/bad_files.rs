@@ -118,6 +118,7 @@ fn path_of(error: &Error) -> Option<&Path> {
         | Error::Filesystem { path, .. }
         | Error::NoSpace { path, .. }
         | Error::NotARing { path }
+        | Error::OtherKind { path, .. }
         | Error::TooShort { path, .. }
         | Error::WrongSize { path, .. }
         | Error::Sparse { path }
@@ -145,7 +146,7 @@ fn advice(error: &Error) -> &'static str {
         Error::ReadLocked { .. } => "see who has the file open",
         Error::Filesystem { .. } => "put the ring on",
         Error::NoSpace { .. } => "free some",
-        Error::NotARing { .. } => "check the path",
+        Error::NotARing { .. } | Error::OtherKind { .. } => "check the path",
         Error::TooShort { .. }
         | Error::WrongSize { .. }
         | Error::Sparse { .. }
@@ -244,7 +245,7 @@ impl Spoilt {
 
     /// Makes the checksum right again.
     fn sign(&self) {
-        let mut bytes = [0; 168 - 32];
+        let mut bytes = [0; 256 - 32];
         self.file.read_exact_at(&mut bytes, 32).unwrap();
         self.set(3, u64::from(crc32c::crc32c(&bytes)));
     }

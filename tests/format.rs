@@ -5,6 +5,8 @@
 //! a change that needs it for any other reason breaks the rings of others.
 
 mod common;
+#[path = "format/latest.rs"]
+mod latest;
 #[path = "format/vector.rs"]
 mod vector;
 
@@ -38,7 +40,7 @@ const TIME: u64 = 1_000_000_000_000_000_007;
 const PID: u64 = 4711;
 const FILE_NUMBER: [u64; 3] = [0x1c, 4712, TIME];
 
-/// Section 2: three areas, rounded up to the alignment.
+/// Section A1: three areas, rounded up to the alignment.
 const CONTROL: usize = 8192;
 const DATA: usize = CONTROL + 4096;
 const FILE: usize = DATA + 4096;
@@ -68,23 +70,23 @@ fn golden(backing: Backing) -> Vec<u8> {
     let mut bytes = std::fs::read(ring.path().unwrap()).unwrap();
     drop((named, lossy, producer));
     assert_eq!(bytes.len(), FILE);
-    let itself: Vec<_> = [144, 152, 160].map(|at| word(&bytes, at)).into();
+    let itself: Vec<_> = [96, 104, 112].map(|at| word(&bytes, at)).into();
     assert_eq!(itself, file_number(ring.path().unwrap()), "the ring's own file");
     level(&mut bytes);
     bytes
 }
 
 fn level(bytes: &mut [u8]) {
-    assert_ne!(bytes[104..120], [0; 16], "no ring id");
-    assert_eq!(bytes[120..136], boot_id(), "the boot id");
-    bytes[104..120].copy_from_slice(&RING_ID);
-    bytes[120..136].copy_from_slice(&BOOT_ID);
+    assert_ne!(bytes[56..72], [0; 16], "no id");
+    assert_eq!(bytes[72..88], boot_id(), "the boot id");
+    bytes[56..72].copy_from_slice(&RING_ID);
+    bytes[72..88].copy_from_slice(&BOOT_ID);
     let level_word = |bytes: &mut [u8], at: usize, value: u64| {
         assert_ne!(word(bytes, at), 0, "nothing at {at}");
         set(bytes, at, value);
     };
-    level_word(bytes, 136, TIME);
-    for (at, value) in (144..168).step_by(8).zip(FILE_NUMBER) {
+    level_word(bytes, 88, TIME);
+    for (at, value) in (96..120).step_by(8).zip(FILE_NUMBER) {
         set(bytes, at, value);
     }
     level_word(bytes, 4264, PID);
@@ -101,7 +103,7 @@ fn level(bytes: &mut [u8]) {
     seal(bytes);
 }
 
-/// Section 3: the boot id as it stands in the identity page.
+/// Section A2: the boot id as it stands in the identity page.
 fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap().to_le_bytes()
@@ -124,36 +126,38 @@ fn crc(bytes: &[u8]) -> u32 {
 
 /// Makes the identity page whole again.
 fn seal(bytes: &mut [u8]) {
-    let checksum = u64::from(crc(&bytes[32..168]));
+    let checksum = u64::from(crc(&bytes[32..256]));
     set(bytes, 24, checksum);
 }
 
 /// The same ring, put together from the document alone.
 fn by_the_document() -> Vec<u8> {
     let mut bytes = vec![0; FILE];
-    // Section 3: the identity page.
+    // Section A2: the identity page.
     bytes[0..8].copy_from_slice(b"quoit\r\n\x1a");
     set(&mut bytes, 8, 1 << 32);
     set(&mut bytes, 16, 0x0102_0304_0506_0708);
-    set(&mut bytes, 32, FILE as u64);
-    set(&mut bytes, 40, 4096);
+    bytes[32..40].copy_from_slice(b"ring    ");
+    set(&mut bytes, 40, FILE as u64);
     set(&mut bytes, 48, 4096);
-    set(&mut bytes, 56, 64);
-    set(&mut bytes, 64, 2);
-    // Inline copies, and the wait mode `Fence`.
-    set(&mut bytes, 72, 1 | 1 << 2);
-    set(&mut bytes, 80, 9_000_000_000);
-    set(&mut bytes, 88, ORIGIN);
-    set(&mut bytes, 96, FIRST);
-    bytes[104..120].copy_from_slice(&RING_ID);
-    bytes[120..136].copy_from_slice(&BOOT_ID);
-    set(&mut bytes, 136, TIME);
-    for (at, value) in (144..168).step_by(8).zip(FILE_NUMBER) {
+    bytes[56..72].copy_from_slice(&RING_ID);
+    bytes[72..88].copy_from_slice(&BOOT_ID);
+    set(&mut bytes, 88, TIME);
+    for (at, value) in (96..120).step_by(8).zip(FILE_NUMBER) {
         set(&mut bytes, at, value);
     }
+    // Section B2: the words of a ring.
+    set(&mut bytes, 128, 4096);
+    set(&mut bytes, 136, 64);
+    set(&mut bytes, 144, 2);
+    // Inline copies, and the wait mode `Fence`.
+    set(&mut bytes, 152, 1 | 1 << 2);
+    set(&mut bytes, 160, 9_000_000_000);
+    set(&mut bytes, 168, ORIGIN);
+    set(&mut bytes, 176, FIRST);
     seal(&mut bytes);
 
-    // Section 7: the data area. A record of 16 bytes, padding, then one of 72 at the start of the ring; and a batch of
+    // Section B6: the data area. A record of 16 bytes, padding, then one of 72 at the start of the ring; and a batch of
     // 8 and 120 bytes.
     let record = |bytes: &mut [u8], at: usize, number: usize| {
         let sequence = FIRST + number as u64;
@@ -167,7 +171,7 @@ fn by_the_document() -> Vec<u8> {
     record(&mut bytes, DATA + 80, 3);
     let end = LAP + 200;
 
-    // Section 4: the producer's lines. The inline copy is of the last record that was sent singly.
+    // Section B3: the producer's lines. The inline copy is of the last record that was sent singly.
     set(&mut bytes, 4096, end);
     set(&mut bytes, 4104, LAP + 72);
     record(&mut bytes, 4112, 1);
@@ -179,7 +183,7 @@ fn by_the_document() -> Vec<u8> {
     set(&mut bytes, 4264, PID);
     set(&mut bytes, 4272, TIME);
 
-    // Section 5: the first boundary in each segment of 64 bytes.
+    // Section B4: the first boundary in each segment of 64 bytes.
     for segment in 0..64 {
         set(&mut bytes, 4480 + 32 * segment, 1);
     }
@@ -198,7 +202,7 @@ fn by_the_document() -> Vec<u8> {
         set(&mut bytes, entry + 24, TIME);
     }
 
-    // Section 6: the data word was announced once, by the producer that opened the ring.
+    // Section B5: the data word was announced once, by the producer that opened the ring.
     bytes[CONTROL] = 2;
     let account = |bytes: &mut [u8], at: usize, position: u64, sequence: u64, payload_bytes: u64| {
         set(bytes, at, position);
@@ -282,17 +286,16 @@ fn the_fixture_is_of_an_earlier_boot() {
 /// As if the ring had been made there, in this boot.
 fn revive(path: &Path, boot_id: [u8; 16]) {
     let mut bytes = std::fs::read(path).unwrap();
-    bytes[120..136].copy_from_slice(&boot_id);
-    let [device, inode, born] = file_number(path);
-    set(&mut bytes, 144, device);
-    set(&mut bytes, 152, inode);
-    set(&mut bytes, 160, born);
+    bytes[72..88].copy_from_slice(&boot_id);
+    for (at, value) in (96..120).step_by(8).zip(file_number(path)) {
+        set(&mut bytes, at, value);
+    }
     seal(&mut bytes);
     // Written in place: another file would be another number.
     std::fs::File::options().write(true).open(path).unwrap().write_all_at(&bytes, 0).unwrap();
 }
 
-/// Section 3: what the identity page says of its own file. 0 where the file system does not tell when a file was born.
+/// Section A2: what the identity page says of its own file. 0 where the file system does not tell when a file was born.
 fn file_number(path: &Path) -> [u64; 3] {
     let found = std::fs::metadata(path).unwrap();
     let born = found.created().ok().map(|time| time.duration_since(std::time::UNIX_EPOCH).unwrap());
@@ -371,10 +374,13 @@ fn options_stand_where_the_document_says() {
         let control = (256 + 512 * slots).next_multiple_of(4096);
         let bytes = file.metadata().unwrap().len();
         assert_eq!(bytes, head + control + capacity, "{options:?}");
-        let words: Vec<_> = (4..13).map(|number| word(&page, 8 * number)).collect();
-        assert_eq!(words, [bytes, 4096, capacity, 64, slots, bits, hard_limit, 0, 0], "{options:?}");
-        assert_eq!(word(&page, 24), u64::from(crc(&page[32..168])));
-        assert!(page[168..].iter().all(|byte| *byte == 0));
+        assert_eq!(page[32..40], *b"ring    ", "the kind");
+        assert_eq!([word(&page, 40), word(&page, 48)], [bytes, 4096], "{options:?}");
+        let words: Vec<_> = (16..23).map(|number| word(&page, 8 * number)).collect();
+        assert_eq!(words, [capacity, 64, slots, bits, hard_limit, 0, 0], "{options:?}");
+        assert_eq!(word(&page, 24), u64::from(crc(&page[32..256])));
+        let unused = [&page[120..128], &page[184..]].concat();
+        assert!(unused.iter().all(|byte| *byte == 0));
         assert!(file.metadata().unwrap().blocks() * 512 >= bytes, "the file has holes");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -389,9 +395,9 @@ fn two_rings_have_two_ids() {
     assert_ne!(ids[0], ids[1]);
 }
 
-/// Section 4: a record that is sent singly and has at most 104 bytes is there twice.
+/// Section B3: a record that is sent singly and has at most 104 bytes is there twice.
 #[test]
-fn the_express_copy_stands_where_the_document_says() {
+fn the_inline_copy_stands_where_the_document_says() {
     for (inline, claim) in [(true, false), (true, true), (false, false), (false, true)] {
         let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).inline(inline));
         let mut sent = Sent::new(0);
@@ -427,7 +433,7 @@ fn the_express_copy_stands_where_the_document_says() {
     }
 }
 
-/// Section 6: the account of a consumer that lost something, in the copy that its cursor selects.
+/// Section B5: the account of a consumer that lost something, in the copy that its cursor selects.
 #[test]
 fn losses_stand_where_the_document_says() {
     let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).slots(3));
@@ -483,7 +489,7 @@ fn locked(file: &std::fs::File, first: i64, last: i64) -> Vec<u64> {
     found
 }
 
-/// Section 6: when the consumer under a name left, or was found to have been killed.
+/// Section B5: when the consumer under a name left, or was found to have been killed.
 #[test]
 fn departures_stand_where_the_document_says() {
     let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).slots(3));
@@ -509,7 +515,7 @@ fn departures_stand_where_the_document_says() {
     assert_eq!(left(1), 0, "it is back");
 }
 
-/// Section 8: which bytes are locked, as the kernel tells.
+/// Sections A3 and B7: which bytes are locked, as the kernel tells.
 #[test]
 fn locks_stand_where_the_document_says() {
     for backing in [Backing::Tmpfs, Backing::Disk] {
@@ -536,7 +542,7 @@ fn locks_stand_where_the_document_says() {
     }
 }
 
-/// Sections 4 and 6: what a producer shows of those that hold it up, and how it is asked to evict one.
+/// Sections B3 and B5: what a producer shows of those that hold it up, and how it is asked to evict one.
 #[test]
 fn a_producer_that_is_held_up_is_as_the_document_says() {
     let options = Options::new().capacity(4096).slots(2).origin(ORIGIN, FIRST);
@@ -555,7 +561,7 @@ fn a_producer_that_is_held_up_is_as_the_document_says() {
     while producer.try_send(&[7; 1000]).is_ok() {}
     let published = word(4096);
     assert_eq!((word(4392), word(4408).wrapping_sub(published)), (2, 1008));
-    assert!(word(4400) >= word(136), "a wall time");
+    assert!(word(4400) >= word(88), "a wall time");
     // Asked for by hand.
     let file = std::fs::File::options().write(true).open(ring.path().unwrap()).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &word(slot).to_le_bytes(), slot as u64 + 32).unwrap();
@@ -567,7 +573,7 @@ fn a_producer_that_is_held_up_is_as_the_document_says() {
     while away.try_recv().unwrap().is_some() {}
     drop(away);
     common::until("the hold runs", || producer.try_send(&[7; 1000]).is_err() && word(slot + 40) != 0);
-    assert!(word(slot + 40) >= word(136), "a wall time");
+    assert!(word(slot + 40) >= word(88), "a wall time");
     drop(producer);
     assert_eq!(word(4392), 0);
     let _next = ring.producer();

@@ -136,6 +136,7 @@ impl Exit {
             Error::NotFound { .. }
             | Error::NotRegular { .. }
             | Error::NotARing { .. }
+            | Error::OtherKind { .. }
             | Error::TooShort { .. }
             | Error::NoDirectory { .. }
             | Error::NameUnknown { .. }

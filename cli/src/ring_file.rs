@@ -8,7 +8,7 @@ use quoit::Error;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
 
-/// What every ring begins with, of whatever version: `docs/format.md`.
+/// What every ring begins with, of whatever version, and every other kind of object: `docs/format.md`.
 const MAGIC: [u8; 8] = *b"quoit\r\n\x1a";
 
 /// Opens the file, if it is a regular one; never a device, a FIFO or what a link leads to.

@@ -31,7 +31,7 @@ fn set(image: &mut [u8], word: usize, value: u64) {
 }
 
 /// The file: the input's own bytes, or a real ring with some words spoilt. What keeps garbage from getting past the
-/// first check is mended where the input asks for it: magic number, version, size, checksum.
+/// first check is mended where the input asks for it: magic number, version and kind, size, checksum.
 fn file(input: &mut Input<'_>, base: usize, flags: u8) -> Vec<u8> {
     let real = &images()[base % images().len()];
     let mut image = real.clone();
@@ -44,7 +44,7 @@ fn file(input: &mut Input<'_>, base: usize, flags: u8) -> Vec<u8> {
     } else {
         for _ in 0..input.below(16) {
             let word = match input.below(4) {
-                0 => input.below(24),
+                0 => input.below(32),
                 1 => at::PUBLISHED + input.below(256),
                 2 => at::CONTROL + usize::from(input.byte()) + usize::from(input.byte()),
                 _ => usize::from(input.short()) % at::END,
@@ -54,18 +54,18 @@ fn file(input: &mut Input<'_>, base: usize, flags: u8) -> Vec<u8> {
         }
     }
     if flags & MAGIC != 0 {
-        for word in 0..3 {
+        for word in [0, 1, 2, 4] {
             set(&mut image, word, get(real, word));
         }
     }
     if flags & FIT != 0 {
-        let bytes = get(&image, 4);
+        let bytes = get(&image, 5);
         if bytes <= LARGEST as u64 {
             image.resize(bytes as usize, 0);
         }
     }
-    if flags & SIGN != 0 && image.len() >= 168 {
-        let checksum = u64::from(crc32c::crc32c(&image[32..168]));
+    if flags & SIGN != 0 && image.len() >= 256 {
+        let checksum = u64::from(crc32c::crc32c(&image[32..256]));
         set(&mut image, 3, checksum);
     }
     image
@@ -87,12 +87,13 @@ pub(super) fn run(data: &[u8]) {
             | Error::WrongSize { .. }
             | Error::Version { .. }
             | Error::Foreign { .. }
+            | Error::OtherKind { .. }
             | Error::Damaged { .. },
         ) => return,
         Err(error) => panic!("{error:?}"),
     };
-    let capacity = get(&image, 6);
-    let slots = get(&image, 8) as u32;
+    let capacity = get(&image, 16);
+    let slots = get(&image, 18) as u32;
     script::install(ring.memory().expect("on the heap"), Vec::new());
     let mut scene = Scene::new(&ring, capacity, slots.max(SLOTS), false);
     roles_in_turn(&mut scene, roles);

@@ -6,13 +6,13 @@ pub const CHECKSUM: u64 = 24;
 /// Where these begin.
 pub const CHECKED: u64 = 32;
 /// Behind the last of them.
-pub const CHECKED_END: u64 = 168;
+pub const CHECKED_END: u64 = 256;
 /// Alignment of the areas, bytes.
-pub const ALIGNMENT: u64 = 40;
+pub const ALIGNMENT: u64 = 48;
 /// How many segments there are.
-pub const SEGMENTS: u64 = 56;
+pub const SEGMENTS: u64 = 136;
 /// The file that the ring is in: its device; inode and time of birth follow.
-pub const FILE: u64 = 144;
+pub const FILE: u64 = 96;
 
 /// In the head: the words that the producer writes.
 pub const PUBLISHED: u64 = 4096;

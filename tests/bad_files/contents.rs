@@ -1,25 +1,26 @@
 //! Files that are rings no more, or never were.
 
-use quoit::{Event, WaitMode};
+use quoit::{Event, Kind, WaitMode};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::*;
 
 /// Words of the identity page.
-const FILE_SIZE: u64 = 4;
-const ALIGNMENT: u64 = 5;
-const CAPACITY: u64 = 6;
-const SEGMENTS: u64 = 7;
-const SLOTS: u64 = 8;
-const OPTIONS: u64 = 9;
-const HARD_LIMIT: u64 = 10;
-const ORIGIN_POSITION: u64 = 11;
-const ORIGIN_SEQUENCE: u64 = 12;
-const RING_ID: u64 = 13;
-const BOOT_ID: u64 = 15;
-const CREATED: u64 = 17;
-const FILE: u64 = 18;
-const END: u64 = 21;
+const KIND: u64 = 4;
+const FILE_SIZE: u64 = 5;
+const ALIGNMENT: u64 = 6;
+const RING_ID: u64 = 7;
+const BOOT_ID: u64 = 9;
+const CREATED: u64 = 11;
+const FILE: u64 = 12;
+const CAPACITY: u64 = 16;
+const SEGMENTS: u64 = 17;
+const SLOTS: u64 = 18;
+const OPTIONS: u64 = 19;
+const HARD_LIMIT: u64 = 20;
+const ORIGIN_POSITION: u64 = 21;
+const ORIGIN_SEQUENCE: u64 = 22;
+const END: u64 = 32;
 
 fn noise(len: usize) -> Vec<u8> {
     common::payload(1, len)
@@ -43,7 +44,7 @@ fn what_is_no_ring() {
 fn what_is_shorter_than_its_first_page() {
     let ring = Spoilt::new();
     let whole = ring.bytes();
-    for len in [0, 1, 7, 8, 9, 31, 32, 143, 144, 145, 167, 168, 169, 512, 4088, 4095] {
+    for len in [0, 1, 7, 8, 9, 31, 32, 119, 120, 121, 183, 184, 185, 255, 256, 257, 512, 4088, 4095] {
         let cut = ring.other("cut", &whole[..len]);
         refused!(cut, Error::TooShort { bytes, .. } if *bytes == len as u64);
         let noise = ring.other("noise", &noise(len));
@@ -187,6 +188,40 @@ fn the_unused_rest_of_the_page() {
         ring.set(number, 0);
     }
     assert_eq!(ring.bytes()[..4096], first[..4096], "somebody wrote to the identity page");
+}
+
+/// Every kind has a tag of its own. A file of another kind is whole, and no ring.
+#[test]
+fn another_kind_of_object() {
+    let ring = Spoilt::new();
+    let tag = |letters: &[u8; 8]| u64::from_le_bytes(*letters);
+    let right = ring.word(KIND);
+    assert_eq!(right, tag(b"ring    "));
+    ring.set(KIND, tag(b"latest  "));
+    refused!(ring.path, Error::Damaged { what: "checksum", .. });
+    ring.sign();
+    refused!(ring.path, Error::OtherKind { found: Kind::Latest, wanted: Kind::Ring, .. });
+    let text = Producer::open(&ring.path).unwrap_err().to_string();
+    assert!(text.contains("is a latest value, not a ring"), "{text}");
+    // Whatever stands in the words that each kind has for itself.
+    ring.set(CAPACITY, 0);
+    ring.sign();
+    refused!(ring.path, Error::OtherKind { found: Kind::Latest, wanted: Kind::Ring, .. });
+    ring.set(CAPACITY, 1 << 14);
+    let unknown = [b"\0\0\0\0\0\0\0\0", b"ring\0\0\0\0", b"Ring    ", b"    ring", b"rings   ", b"nothing "];
+    for letters in unknown {
+        ring.set(KIND, tag(letters));
+        ring.sign();
+        refused!(ring.path, Error::Damaged { what: "kind of object", .. });
+    }
+    for word in [right ^ 1, right.swap_bytes(), right << 8, u64::MAX] {
+        ring.set(KIND, word);
+        ring.sign();
+        refused!(ring.path, Error::Damaged { what: "kind of object", .. });
+    }
+    ring.set(KIND, right);
+    ring.sign();
+    harmless(&ring.path, "a ring");
 }
 
 /// Garbage that somebody signed: word, value, and what it is refused as.
@@ -354,7 +389,7 @@ fn left_over_from_an_earlier_boot() {
     harmless(&ring.path, "unknown boot");
 }
 
-/// What is wrong is found in the order of the format's chapter 9: the first thing named is the one to see to.
+/// What is wrong is found in the order of the format's section A4: the first thing named is the one to see to.
 #[test]
 fn several_things_wrong_at_once() {
     let ring = Spoilt::new();

@@ -5,7 +5,7 @@ use nix::libc;
 
 use super::*;
 
-/// The bytes of the format's chapter 8.
+/// The bytes of the format's sections A3 and B7.
 const PRODUCER: i64 = 1 << 62;
 const SLOTS: i64 = PRODUCER + 4096;
 const NAMES: i64 = PRODUCER + (1 << 61);

@@ -96,7 +96,7 @@ fn furnish_with_owners(directory: &Path, user: u32) {
         small().mode(0o666).create(&path).unwrap();
         if name.ends_with("leftover") {
             let ring = File::options().write(true).open(&path).unwrap();
-            ring.write_all_at(&[1; 16], 120).unwrap();
+            ring.write_all_at(&[1; 16], 72).unwrap();
         }
         std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
     }

@@ -20,7 +20,7 @@ fn number(text: &str) -> u64 {
     hex.unwrap_or_else(|| text.parse()).unwrap_or_else(|_| panic!("{text:?} is no number"))
 }
 
-/// Section 14: the words that the document shows are those of the fixture.
+/// Section B12: the words that the document shows are those of the fixture.
 #[test]
 fn the_test_vector_is_the_fixture() {
     let bytes = std::fs::read(fixture()).unwrap();
@@ -35,7 +35,7 @@ fn the_test_vector_is_the_fixture() {
     assert!(wrong.is_empty(), "docs/format.md has other words than the fixture:\n{}", wrong.join("\n"));
 }
 
-/// Section 14: and a reader finds the records that it shows, where it shows them.
+/// Section B12: and a reader finds the records that it shows, where it shows them.
 #[test]
 fn the_test_vector_is_read_as_the_document_says() {
     let (_directory, path) = copy_of_fixture(Backing::Tmpfs);

@@ -310,7 +310,7 @@ fn gates_that_come_back() {
 #[test]
 fn the_identity_page() {
     let victim = Victim::new();
-    let honest = victim.image[..168].to_vec();
+    let honest = victim.image[..256].to_vec();
     let signed = |change: &dyn Fn(&mut [u8])| {
         let mut page = honest.clone();
         change(&mut page);
@@ -320,15 +320,15 @@ fn the_identity_page() {
     };
     let pages = [
         honest.clone(),
-        signed(&|page| page[64] = 1),
-        signed(&|page| page[64] = 7),
-        signed(&|page| page[48..56].copy_from_slice(&(1u64 << 40).to_le_bytes())),
+        signed(&|page| page[144] = 1),
+        signed(&|page| page[144] = 7),
+        signed(&|page| page[128..136].copy_from_slice(&(1u64 << 40).to_le_bytes())),
         signed(&|page| {
             // Right in itself, but for a file of another size.
-            page[48..56].copy_from_slice(&(1u64 << 14).to_le_bytes());
-            page[32..40].copy_from_slice(&((1u64 << 14) + 12288).to_le_bytes());
+            page[128..136].copy_from_slice(&(1u64 << 14).to_le_bytes());
+            page[40..48].copy_from_slice(&((1u64 << 14) + 12288).to_le_bytes());
         }),
-        vec![0xff; 168],
+        vec![0xff; 256],
     ];
     let vandal = vandal(&victim, 25, move |file, random| {
         let page = &pages[random.below(6) as usize];

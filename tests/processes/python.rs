@@ -9,6 +9,7 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use quoit::sync::{Latest, LatestOptions};
 use quoit::{Inspector, Observer, Options, Producer, Start};
 
 use crate::oracle::Oracle;
@@ -309,7 +310,7 @@ fn a_reader_in_python_refuses_what_is_no_ring_of_this_machine() {
     assert!(refusal(&stage, &copy).contains("a copy of a ring"));
     // One bit of the ring's id.
     let spoilt = |at: usize| [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat();
-    std::fs::write(&copy, spoilt(104)).expect("spoil");
+    std::fs::write(&copy, spoilt(56)).expect("spoil");
     assert!(refusal(&stage, &copy).contains("damaged"));
     std::fs::write(&copy, spoilt(0)).expect("spoil");
     assert!(refusal(&stage, &copy).contains("not a ring"));
@@ -318,6 +319,9 @@ fn a_reader_in_python_refuses_what_is_no_ring_of_this_machine() {
     let only = stage.file("gated only");
     Options::new().capacity(4096).gated_only(true).create(&only).expect("create");
     assert!(refusal(&stage, &only).contains("gated consumers only"));
+    let value = stage.file("latest value");
+    let _writer = Latest::create(&value, &LatestOptions::new(), &7_u64).expect("create");
+    assert!(refusal(&stage, &value).contains("another kind"));
     assert!(refusal(&stage, &stage.file("nothing")).contains("No such file"));
     assert!(refusal(&stage, stage.path()).contains("not a regular file"));
 }

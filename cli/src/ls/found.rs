@@ -60,8 +60,13 @@ pub(super) fn look(directory: &Path) -> Result<Vec<Found>> {
                 }))),
                 Ok(Some(_)) => match Inspector::open(path) {
                     Ok(inspector) => open.push(Ok((path.clone(), name, inspector))),
-                    // Gone, or another file by now.
-                    Err(Error::NotFound { .. } | Error::NotARing { .. } | Error::NotRegular { .. }) => {}
+                    // Gone, another file by now, or an object of another kind.
+                    Err(
+                        Error::NotFound { .. }
+                        | Error::NotARing { .. }
+                        | Error::NotRegular { .. }
+                        | Error::OtherKind { .. },
+                    ) => {}
                     Err(error) => open.push(Err(found(What::Refused(error)))),
                 },
                 Ok(None) | Err(_) => {}

@@ -28,7 +28,7 @@ fn set_word(file: &File, number: u64, value: u64) {
 
 /// Makes the identity page agree with its checksum again: `docs/format.md` says how.
 fn seal(file: &File) {
-    let mut words = [0; 17 * 8];
+    let mut words = [0; 28 * 8];
     file.read_exact_at(&mut words, 4 * 8).unwrap();
     set_word(file, 3, crc32c::crc32c(&words).into());
 }
@@ -69,24 +69,39 @@ fn a_ring_that_is_not_for_this_build_or_machine() {
     let swapped = 0x0102_0304_0506_0708_u64.swap_bytes();
     refused(&changed(|file| set_word(file, 2, swapped)), 4, "another byte order");
     let foreign_pages = changed(|file| {
-        set_word(file, 5, 512);
+        set_word(file, 6, 512);
         seal(file);
     });
     for line in ["info RING", "sub RING", "pub RING"] {
         foreign_pages.run(line, b"").assert_code(4).assert_one_line();
     }
     let earlier_boot = changed(|file| {
-        set_word(file, 15, 12345);
+        set_word(file, 9, 12345);
         seal(file);
     });
     refused(&earlier_boot, 4, "under another boot id, and nobody uses it");
 }
 
 #[test]
+fn another_kind_of_object() {
+    let latest = changed(|file| {
+        set_word(file, 4, u64::from_le_bytes(*b"latest  "));
+        seal(file);
+    });
+    refused(&latest, 3, "this is a latest value, not a ring");
+    latest.run("ls .", b"").assert_code(0).assert_stdout("").assert_says("no rings in ");
+    let unknown = changed(|file| {
+        set_word(file, 4, 0);
+        seal(file);
+    });
+    refused(&unknown, 4, "damaged (kind of object)");
+}
+
+#[test]
 fn a_damaged_ring() {
-    refused(&changed(|file| set_word(file, 6, 1 << 20)), 4, "damaged (checksum)");
+    refused(&changed(|file| set_word(file, 16, 1 << 20)), 4, "damaged (checksum)");
     let odd = changed(|file| {
-        set_word(file, 6, 77_777);
+        set_word(file, 16, 77_777);
         seal(file);
     });
     refused(&odd, 4, "damaged (capacity)");
