@@ -194,7 +194,7 @@ pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage}
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
-pub use memory::sigbus::guard_against_truncation;
+pub use memory::truncation::guard_against_truncation;
 pub use ring::attach::{Attach, Start};
 pub use ring::blocker::{Blocker, Life};
 pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};

@@ -81,7 +81,7 @@ fn dies_sending(name: &'static str, attach: &Attach, inline: bool, before_end: u
 }
 
 #[test]
-fn in_an_express_send() {
+fn in_an_inline_send() {
     dies_sending("dies_inline", &Attach::gated(), true, 0, 1);
 }
 
@@ -107,8 +107,8 @@ fn across_the_wrap() {
 
 /// It dies with its inline copy half written, and its successor writes none: the old one must not come to match.
 #[test]
-fn with_an_express_copy_in_the_making() {
-    for_each_crash("dies_express_stale", |stores| {
+fn with_an_inline_copy_in_the_making() {
+    for_each_crash("dies_inline_stale", |stores| {
         let ring = options(0).local().unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();

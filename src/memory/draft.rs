@@ -8,10 +8,10 @@ use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Sta
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use crate::error::{Error, Shortage};
-use crate::memory::file::{denied, kind_name, refusal};
 use crate::memory::filesystem;
 use crate::memory::fork::Descriptor;
 use crate::memory::format::Format;
+use crate::memory::refusal::{denied, kind_name, refusal};
 use crate::memory::room::Wanted;
 
 /// A ring that has all its blocks but no name yet. Gone without a trace when it is dropped.

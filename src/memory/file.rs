@@ -1,18 +1,18 @@
 //! Ring files that are there: what is checked before one is mapped, and whether a path still leads to it.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use crate::error::{Error, Rights};
+use crate::error::Error;
 use crate::memory::filesystem;
 use crate::memory::fork::Descriptor;
 use crate::memory::format::Format;
 use crate::memory::identity::{FileNumber, IDENTITY_BYTES, Identity, word};
 use crate::memory::lock;
+use crate::memory::refusal::{denied, kind_name, refusal, rights};
 
 /// How a handle maps an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,17 +153,6 @@ fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
     })
 }
 
-pub(crate) fn kind_name(kind: FileType) -> &'static str {
-    match kind {
-        FileType::Directory => "directory",
-        FileType::Fifo => "FIFO",
-        FileType::Socket => "socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "device",
-        FileType::Symlink => "symbolic link",
-        _ => "special file",
-    }
-}
-
 /// A private copy of the identity page: by reading, since a mapping could be cut short under us.
 fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; IDENTITY_BYTES], Error> {
     let mut page = [0; IDENTITY_BYTES];
@@ -237,28 +226,4 @@ pub(crate) fn is_gone<F: Format>(file: BorrowedFd<'_>, path: &Path, identity: &I
 
 fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
     fs::fstat(file).map_err(|errno| refusal(path, "ask for the size of the file", errno))
-}
-
-/// The error for missing permission. `stat` is that of the file, or of its directory.
-pub(crate) fn denied(path: &Path, action: &'static str, stat: Result<Stat, Errno>) -> Error {
-    Error::Permission { path: path.into(), action, rights: stat.ok().map(|stat| rights(&stat)) }
-}
-
-fn rights(stat: &Stat) -> Rights {
-    Rights { user: stat.st_uid, group: stat.st_gid, mode: stat.st_mode & 0o7777 }
-}
-
-/// The error for a refusal of the operating system to do `action` at `path`.
-pub(crate) fn refusal(path: &Path, action: &'static str, errno: Errno) -> Error {
-    match errno {
-        Errno::NOENT | Errno::NOTDIR => Error::NotFound { path: path.into() },
-        Errno::ACCESS | Errno::PERM => denied(path, action, Err(errno)),
-        Errno::ROFS => Error::ReadOnly { path: path.into() },
-        Errno::OPNOTSUPP => Error::Filesystem {
-            path: path.into(),
-            kind: "this file system".to_owned(),
-            why: "has no nameless files, or no locks of an open file",
-        },
-        _ => Error::Io { path: path.into(), action, source: io::Error::from(errno) },
-    }
 }

@@ -10,7 +10,7 @@ use rustix::fs;
 use rustix::io::retry_on_intr;
 
 use crate::error::Error;
-use crate::memory::file::refusal;
+use crate::memory::refusal::refusal;
 
 /// Where a ring's bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

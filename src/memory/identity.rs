@@ -16,9 +16,9 @@ use crate::atomics::{AtomicU64, at};
 use crate::error::{Error, Kind};
 #[cfg(not(loom))]
 use crate::limits::{MAJOR, MINOR};
-use crate::memory::format::Format;
 #[cfg(not(loom))]
-use crate::memory::format::HUGE_PAGE;
+use crate::memory::extents::HUGE_PAGE;
+use crate::memory::format::Format;
 use crate::wait::clock::wall_ns;
 
 /// `quoit\r\n` and a byte that no text file starts a line with; as a little-endian word.
@@ -32,9 +32,6 @@ pub(crate) const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
 pub(crate) const IDENTITY_BYTES: usize = 4096;
 /// Words of the identity page. The models have no files, and no use for it.
 pub(crate) const IDENTITY_WORDS: usize = if cfg!(loom) { 1 } else { IDENTITY_BYTES / 8 };
-/// Words of it that are the kind's own.
-#[cfg(not(loom))]
-pub(crate) const SHAPE_WORDS: usize = word::END - word::SHAPE;
 
 /// Word numbers in the identity page. All of it is written once, before anybody else sees the file.
 #[cfg(not(loom))]
@@ -58,7 +55,7 @@ pub(crate) mod word {
     pub(crate) const FILE: usize = 12;
     /// The kind's own words.
     pub(crate) const SHAPE: usize = 16;
-    pub(crate) const END: usize = 32;
+    pub(crate) const END: usize = SHAPE + crate::memory::format::SHAPE_WORDS;
 
     /// Of a sealed object, behind the checked words: device and inode of the file with its control area.
     pub(crate) const CONTROL_FILE: usize = 32;

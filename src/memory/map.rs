@@ -3,7 +3,7 @@
 //!
 //! All `unsafe` of the library is here and in `copy.rs`. It rests on three things:
 //!
-//! * every length and offset comes from a [`Format`] that was checked and is private to this process, and a view is made
+//! * every length and offset comes from a shape that was checked and is private to this process, and a view is made
 //!   only where its bounds and its alignment were checked against the map that it leads into ([`Bytes`]);
 //! * every byte of shared memory is only ever reached through atomics, so it does not matter who else writes
 //!   it: all bit patterns are valid, and no reference claims that anything stays the same ([`Block`]);
@@ -32,8 +32,8 @@ use rustix::mm::{self, MapFlags, ProtFlags};
 
 use crate::atomics::{AtomicU64, FutexWord, Word, at};
 use crate::error::Error;
+use crate::memory::extents::{Extents, HUGE_PAGE};
 use crate::memory::fork;
-use crate::memory::format::{Extents, Format, HUGE_PAGE};
 use crate::memory::lock::Table;
 use crate::memory::prepare::MAX_NODE;
 use crate::memory::sigbus;
@@ -97,8 +97,20 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// A way to lay views over the areas of an object.
+pub(crate) trait Lay {
+    /// Typed references into the areas.
+    type Views<'a>: Copy;
+
+    /// The views of these areas: head, control, data. `None`: one of them is too small, which a checked shape excludes.
+    fn views<'a>(&self, areas: [Bytes<'a>; 3]) -> Option<Self::Views<'a>>;
+
+    /// The same views, for a shorter time.
+    fn shorten<'a>(views: Self::Views<'static>) -> Self::Views<'a>;
+}
+
 /// The memory of one object, and the views into it. Views are made once, and lent for as long as this is borrowed.
-pub(crate) struct Viewed<F: Format> {
+pub(crate) struct Viewed<F: Lay> {
     /// Lent with a shorter lifetime only: the memory is there until this is dropped.
     views: F::Views<'static>,
     memory: Memory,
@@ -112,26 +124,26 @@ enum Memory {
     None,
 }
 
-impl<F: Format> fmt::Debug for Viewed<F> {
+impl<F: Lay> fmt::Debug for Viewed<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Viewed").field("maps", &self.areas()).finish_non_exhaustive()
     }
 }
 
-impl<F: Format> Viewed<F> {
-    /// `None`: the format asks for more than there is, which it should not.
-    fn new(format: &F, memory: Memory, areas: [Bytes<'static>; 3]) -> Option<Self> {
-        Some(Self { views: format.views(areas)?, memory })
+impl<F: Lay> Viewed<F> {
+    /// `None`: the shape asks for more than there is, which it should not.
+    fn new(shape: &F, memory: Memory, areas: [Bytes<'static>; 3]) -> Option<Self> {
+        Some(Self { views: shape.views(areas)?, memory })
     }
 
-    pub(crate) fn maps(format: &F, maps: [Map; 3]) -> Option<Self> {
+    pub(crate) fn maps(shape: &F, maps: [Map; 3]) -> Option<Self> {
         let areas =
             maps.each_ref().map(|map| Bytes { start: map.start, bytes: map.bytes, _there: PhantomData });
-        Self::new(format, Memory::Maps(maps), areas)
+        Self::new(shape, Memory::Maps(maps), areas)
     }
 
-    pub(crate) fn heap(format: &F, block: Arc<HeapBlock>) -> Option<Self> {
-        let Extents { head_bytes: head, control_bytes: control, data_bytes: data, .. } = format.extents();
+    pub(crate) fn heap(shape: &F, extents: Extents, block: Arc<HeapBlock>) -> Option<Self> {
+        let Extents { head_bytes: head, control_bytes: control, data_bytes: data, .. } = extents;
         let area = |start: u64, bytes: u64| {
             let (start, bytes) = (usize::try_from(start).ok()?, usize::try_from(bytes).ok()?);
             if start.checked_add(bytes)? > block.layout.size() {
@@ -142,7 +154,7 @@ impl<F: Format> Viewed<F> {
             Some(Bytes { start, bytes, _there: PhantomData })
         };
         let areas = [area(0, head)?, area(head, control)?, area(head + control, data)?];
-        Self::new(format, Memory::Heap(block), areas)
+        Self::new(shape, Memory::Heap(block), areas)
     }
 
     #[inline(always)]
@@ -401,7 +413,7 @@ impl HeapBlock {
 }
 
 #[cfg(tampered)]
-impl<F: Format> Viewed<F> {
+impl<F: Lay> Viewed<F> {
     pub(crate) fn block_mut(&mut self) -> Option<&mut HeapBlock> {
         match &mut self.memory {
             Memory::Heap(block) => Arc::get_mut(block),

@@ -8,6 +8,7 @@ pub(crate) mod block;
 pub(crate) mod control_group;
 #[cfg(not(loom))]
 pub(crate) mod draft;
+pub(crate) mod extents;
 #[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(not(loom))]
@@ -22,6 +23,8 @@ pub(crate) mod map;
 #[cfg(not(loom))]
 pub(crate) mod prepare;
 #[cfg(not(loom))]
+pub(crate) mod refusal;
+#[cfg(not(loom))]
 pub(crate) mod region;
 #[cfg(loom)]
 pub(crate) mod region_loom;
@@ -29,6 +32,8 @@ pub(crate) mod region_loom;
 pub(crate) mod room;
 #[cfg(not(loom))]
 pub(crate) mod sigbus;
+#[cfg(not(loom))]
+pub(crate) mod truncation;
 
 #[cfg(loom)]
 pub(crate) use region_loom as region;

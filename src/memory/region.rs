@@ -15,15 +15,17 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::atomics::{at, signal_barrier};
 use crate::error::{Error, Fault};
 use crate::memory::draft::{Draft, draft};
+use crate::memory::extents::{Extents, HUGE_PAGE};
 use crate::memory::file::{self, ASK_WHICH, Owners};
 use crate::memory::fork::Descriptor;
-use crate::memory::format::{Extents, Format, HUGE_PAGE};
+use crate::memory::format::Format;
 use crate::memory::identity::{self, FileNumber, Identity, word};
 use crate::memory::lock::{self, Lock};
 use crate::memory::map::{
     EMPTY, HeapBlock, Map, NodeMask, Tripwire, TripwirePage, Viewed, guard_forks, io_error,
 };
 use crate::memory::prepare::{self, MAX_NODE, Memory, MemoryReport, pages};
+use crate::memory::refusal::refusal;
 use crate::memory::sigbus::{self, Guarded};
 
 pub(crate) use crate::memory::file::Access;
@@ -92,7 +94,7 @@ impl<F: Format> Region<F> {
     /// `identity` is the one `block` was made for.
     fn on(block: Arc<HeapBlock>, identity: Identity<F>) -> Result<Self, Error> {
         let owner = block.locks.join();
-        let memory = Viewed::heap(&identity.shape, block).ok_or(TOO_SMALL)?;
+        let memory = Viewed::heap(&identity.shape, identity.shape.extents(), block).ok_or(TOO_SMALL)?;
         let tripwire = TripwirePage::new()?;
         let backing = Backing::Heap { owner };
         Ok(Self { backing, memory, tripwire, identity, _not_sync: PhantomData })
@@ -103,7 +105,7 @@ impl<F: Format> Region<F> {
     pub(crate) fn create(path: &Path, shape: &F, mode: u32) -> Result<(Self, Draft), Error> {
         guard_forks()?;
         let (draft, file, shape) = draft(path, shape, mode)?;
-        let number = FileNumber::of(file.as_fd()).map_err(|errno| file::refusal(path, ASK_WHICH, errno))?;
+        let number = FileNumber::of(file.as_fd()).map_err(|errno| refusal(path, ASK_WHICH, errno))?;
         let identity = Identity::new(shape, file::boot_id(), number);
         let region = Self::map(file, None, path, identity, Access::Writer)?;
         region.initialise();
@@ -220,7 +222,7 @@ impl<F: Format> Region<F> {
     }
 
     fn initialise(&self) {
-        F::initialise(&self.identity, self.views());
+        self.shape().initialise(self.identity.created_ns, self.views());
         identity::write(F::identity_words(self.views()), &self.identity);
     }
 

@@ -28,7 +28,7 @@ impl<F: Format> Region<F> {
         let block = Arc::new(Block { objects: shape.objects(), locks: Table::new() });
         let owner = block.locks.join();
         let region = Self { block, owner, identity: Identity::new(shape, 0, FileNumber::default()) };
-        F::initialise(&region.identity, region.views());
+        region.shape().initialise(region.identity.created_ns, region.views());
         Ok(region)
     }
 

@@ -12,9 +12,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Shortage};
 use crate::memory::control_group;
-use crate::memory::file::refusal;
 use crate::memory::filesystem::Store;
 use crate::memory::format::Format;
+use crate::memory::refusal::refusal;
 
 /// A ring that is to be made.
 #[derive(Debug)]

@@ -13,12 +13,13 @@ use crate::limits::{MAX_CAPACITY, MIN_CAPACITY};
 use crate::memory::block::block;
 #[cfg(loom)]
 use crate::memory::block::{Zeroed, zeroed};
-use crate::memory::format::{Extents, Format, HUGE_PAGE};
+use crate::memory::extents::{Extents, HUGE_PAGE};
+use crate::memory::format::Format;
 #[cfg(not(loom))]
-use crate::memory::identity::SHAPE_WORDS;
-use crate::memory::identity::{IDENTITY_WORDS, Identity};
+use crate::memory::format::SHAPE_WORDS;
+use crate::memory::identity::IDENTITY_WORDS;
 #[cfg(not(loom))]
-use crate::memory::map::Bytes;
+use crate::memory::map::{Bytes, Lay};
 use crate::wait::mode::WaitMode;
 
 /// Bytes of a record's header word.
@@ -361,12 +362,10 @@ impl Geometry {
     }
 }
 
-impl Format for Geometry {
-    const KIND: Kind = Kind::Ring;
-
+#[cfg(not(loom))]
+impl Lay for Geometry {
     type Views<'a> = Views<'a>;
 
-    #[cfg(not(loom))]
     fn views<'a>(&self, [head, control, data]: [Bytes<'a>; 3]) -> Option<Views<'a>> {
         Some(Views {
             head: head.view(0)?,
@@ -377,11 +376,17 @@ impl Format for Geometry {
         })
     }
 
-    #[cfg(not(loom))]
     #[inline(always)]
     fn shorten<'a>(views: Views<'static>) -> Views<'a> {
         views
     }
+}
+
+impl Format for Geometry {
+    const KIND: Kind = Kind::Ring;
+
+    #[cfg(loom)]
+    type Views<'a> = Views<'a>;
 
     #[cfg(loom)]
     type Objects = (Head, Vec<IndexEntry>, Control, Vec<Slot>, Vec<Word>);
@@ -472,8 +477,8 @@ impl Format for Geometry {
         None
     }
 
-    fn initialise(identity: &Identity<Self>, views: Views<'_>) {
-        let Self { origin_position, origin_sequence, wait, .. } = identity.shape;
+    fn initialise(&self, created_ns: u64, views: Views<'_>) {
+        let Self { origin_position, origin_sequence, wait, .. } = *self;
         let Views { head, index, .. } = views;
         set(&head.inline.published, origin_position);
         set(&head.inline.stamp, STAMP_NONE);
@@ -484,9 +489,9 @@ impl Format for Geometry {
             // Odd: no record starts in the segment yet.
             set(&entry.position, 1);
         }
-        let first = &index[identity.shape.segment(origin_position)];
+        let first = &index[self.segment(origin_position)];
         set(&first.sequence, origin_sequence);
-        set(&first.time_ns, identity.created_ns);
+        set(&first.time_ns, created_ns);
         set(&first.position, origin_position);
     }
 

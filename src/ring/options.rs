@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::memory::extents::HUGE_PAGE;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
-use crate::memory::format::{Format, HUGE_PAGE};
+use crate::memory::format::Format;
 #[cfg(not(loom))]
 use crate::ring::Region;
 use crate::ring::layout::Geometry;

@@ -16,13 +16,14 @@ use crate::memory::arrival;
 use crate::memory::block::block;
 #[cfg(loom)]
 use crate::memory::block::{Zeroed, zeroed};
-use crate::memory::format::{Extents, Format};
+use crate::memory::extents::Extents;
+use crate::memory::format::Format;
 #[cfg(not(loom))]
-use crate::memory::identity::SHAPE_WORDS;
-use crate::memory::identity::{IDENTITY_WORDS, Identity};
+use crate::memory::format::SHAPE_WORDS;
+use crate::memory::identity::IDENTITY_WORDS;
 use crate::memory::lock::Lock;
 #[cfg(not(loom))]
-use crate::memory::map::Bytes;
+use crate::memory::map::{Bytes, Lay};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::sync::cells::Cells;
@@ -95,22 +96,26 @@ impl Shape {
     }
 }
 
-impl Format for Shape {
-    const KIND: Kind = Kind::Latest;
-
+#[cfg(not(loom))]
+impl Lay for Shape {
     type Views<'a> = Views<'a>;
 
-    #[cfg(not(loom))]
     fn views<'a>(&self, [head, control, data]: [Bytes<'a>; 3]) -> Option<Views<'a>> {
         let words = usize::try_from(self.words()).ok()?;
         Some(Views { head: head.view(0)?, control: control.view(0)?, data: data.views(0, words)? })
     }
 
-    #[cfg(not(loom))]
     #[inline(always)]
     fn shorten<'a>(views: Views<'static>) -> Views<'a> {
         views
     }
+}
+
+impl Format for Shape {
+    const KIND: Kind = Kind::Latest;
+
+    #[cfg(loom)]
+    type Views<'a> = Views<'a>;
 
     #[cfg(loom)]
     type Objects = (Head, Control, Vec<Word>);
@@ -167,7 +172,7 @@ impl Format for Shape {
         None
     }
 
-    fn initialise(_: &Identity<Self>, _: Views<'_>) {}
+    fn initialise(&self, _: u64, _: Views<'_>) {}
 
     #[cfg(not(loom))]
     fn identity_words<'a>(views: Self::Views<'a>) -> &'a [AtomicU64] {

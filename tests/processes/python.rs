@@ -254,7 +254,7 @@ fn a_reader_in_python_begins_at_the_last_records() {
 }
 
 #[test]
-fn a_reader_in_python_takes_express_copies_or_leaves_them() {
+fn a_reader_in_python_takes_inline_copies_or_leaves_them() {
     if !has_python() {
         return;
     }

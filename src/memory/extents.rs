@@ -1,0 +1,20 @@
+//! The areas of an object.
+
+/// Bytes of a huge page, and the largest alignment.
+pub(crate) const HUGE_PAGE: u64 = 2 << 20;
+
+/// Bytes of the areas, each a multiple of `alignment`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extents {
+    pub(crate) head_bytes: u64,
+    pub(crate) control_bytes: u64,
+    pub(crate) data_bytes: u64,
+    pub(crate) alignment: u64,
+}
+
+impl Extents {
+    /// Bytes of the file.
+    pub(crate) fn file_bytes(self) -> u64 {
+        self.head_bytes + self.control_bytes + self.data_bytes
+    }
+}
