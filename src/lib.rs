@@ -139,7 +139,7 @@
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
 //! | account | what a consumer has lost over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
-//! | seat | a consumer's private half of its slot |
+//! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
 //! | name | what a consumer finds its slot by when it comes back |
 //! | hold | how long a name's gate outlives its consumer |
 //! | epoch | the number of a producer: how many have opened the ring, it included |
@@ -150,14 +150,16 @@
 //! # The source
 //!
 //! Folders are floors: a file names its own floor and those below it, never one above; a test holds them to it.
-//! `unsafe` is in `memory/region.rs` and `atomics/copy.rs` alone. From the top:
+//! `docs/architecture.md` has a picture and the reasons. `unsafe` is in `memory/map.rs` and `atomics/copy.rs` alone. From
+//! the top:
 //!
 //! | floor | files |
 //! |---|---|
-//! | `ring/` | the handles: `producer/` (`space`: without space; `attached`: waiting for consumers), `claim`, after `takeover` · `consumer`, `observer`, over `receive/` (`drain`: many at a time; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, over `receive/` · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `sealed` (rings handed over by descriptor) · `options`, `layout` (every byte), `locks` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
-//! | `memory/` | `region` (maps, and all that is unsafe about them; `hold`: its locks) · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus` (the guard against truncation) · `identity` (the first page) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
-//! | `layout` | every byte of the file |
+//! | `sync/` | `latest` (the latest value of something), over `cells` |
+//! | `seats` | who has a handle on an object, and who of them lives |
+//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's hold on an object), `map` (all that is unsafe about it), `extents` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which will do), `room` (is there any; `control_group`: of memory), `refusal` · `lock` (who is alive), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error in place of SIGBUS); `region_loom` in the models |
 //! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
 //! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | what can go wrong, and what to do about it |
