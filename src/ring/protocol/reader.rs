@@ -1,5 +1,5 @@
 //! A reader's side of the ring: look, take, check; and where to go on after a lap. The right column of the table
-//! in `ring.rs`.
+//! in `protocol/mod.rs`.
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
@@ -485,12 +485,12 @@ mod tests {
     fn what_was_lost_does_not_count_as_received() {
         let ring = Options::new().capacity(4096).local().expect("a ring");
         let mut producer = ring.producer().expect("a producer");
-        let mut reader = Reader::new(producer.writer().published(), Overwritable::Always, 1);
+        let mut reader = Reader::new(producer.sender.writer().published(), Overwritable::Always, 1);
         let mut copies = Copies::default();
         for _ in 0..1000 {
             producer.send(&[7; 56]).expect("nobody is in the way");
         }
-        let areas = producer.areas();
+        let areas = producer.sender.areas();
         assert_eq!(reader.poll(areas, &mut copies), Found::Lapped);
         let (left, place) = reader.resync(areas).expect("a way on");
         assert!(place.sequence - left.sequence > 900);

@@ -5,29 +5,20 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::atomics::at;
 use crate::error::{Error, SendError};
-use crate::layout::Areas;
 #[cfg(not(loom))]
 use crate::memory::file::{Owners, remove_leftover};
-use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::memory::region::Region;
+use crate::ring::blocker::Blocker;
 use crate::ring::claim::{Batch, Claim};
 #[cfg(not(loom))]
 use crate::ring::options::Options;
-use crate::ring::protocol::Place;
-use crate::ring::protocol::stalls::Stalls;
-use crate::ring::protocol::writer::{Claimed, Writer};
-use crate::ring::takeover::{self, Succession};
-use crate::wait::doorbell;
+use crate::ring::send::{Sender, TimeLimit};
 use crate::wait::mode::WaitMode;
-
-mod attached;
-mod space;
 
 /// Publishes records. A ring has one producer at a time: this handle holds its lock while it lives.
 ///
@@ -36,54 +27,10 @@ mod space;
 /// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). It must not be used
 /// from a signal handler that may have interrupted it. After a `fork` only the parent may use it.
 pub struct Producer {
-    region: Region,
-    writer: Writer,
-    mode: WaitMode,
-    epoch: u64,
-    stalls: Stalls,
-    /// A claim was refused and none has succeeded since.
-    refused: bool,
-    /// Who was in its way, as the ring shows it.
-    blocked: Option<space::Blocked>,
-    totals: Totals,
-    spins: u32,
+    pub(in crate::ring) sender: Sender,
     /// `Send`, not `Sync`.
     _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
 }
-
-/// The counters of the ring, kept here and shown there. Begun with what stood there, so they wrap.
-#[derive(Clone, Copy, Debug)]
-struct Totals {
-    full: u64,
-    stall_ns: u64,
-    wakes: u64,
-    evictions: u64,
-    reclaims: u64,
-}
-
-impl Totals {
-    fn shown(areas: Areas<'_>) -> Self {
-        let counters = &areas.head.counters;
-        Self {
-            full: counters.full.load(at!(C_READ, Relaxed)),
-            stall_ns: counters.stall_ns.load(at!(C_READ, Relaxed)),
-            wakes: counters.wakes.load(at!(C_READ, Relaxed)),
-            evictions: counters.evictions.load(at!(C_READ, Relaxed)),
-            reclaims: counters.reclaims.load(at!(C_READ, Relaxed)),
-        }
-    }
-}
-
-/// How long a send may wait for space.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum TimeLimit {
-    Zero,
-    Until(Instant),
-    Infinite,
-}
-
-/// Looks for space before going to sleep.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 500 };
 
 impl Producer {
     /// Creates a ring at `path` and becomes its producer. Nobody ever sees the file half made; every block of it
@@ -100,7 +47,7 @@ impl Producer {
         // First the producer, then the name: whatever fails leaves nothing behind, and whoever sees the ring finds
         // its producer there.
         let producer = Self::take_over(region)?;
-        producer.region.publish(draft)?;
+        producer.sender.region().publish(draft)?;
         Ok(producer)
     }
 
@@ -155,20 +102,7 @@ impl Producer {
     }
 
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
-        let Succession { writer, mode, epoch } = region.or_memory_gone(takeover::take_over(&region))?;
-        let totals = Totals::shown(region.areas());
-        Ok(Self {
-            region,
-            writer,
-            mode,
-            epoch,
-            stalls: Stalls::default(),
-            refused: false,
-            blocked: None,
-            totals,
-            spins: SPINS,
-            _not_sync: std::marker::PhantomData,
-        })
+        Ok(Self { sender: Sender::take_over(region)?, _not_sync: std::marker::PhantomData })
     }
 
     /// Publishes a copy of `payload` and returns its sequence. Waits while a gated consumer holds the space.
@@ -180,7 +114,7 @@ impl Producer {
     /// [`SendError::TooLarge`], [`SendError::Forked`].
     #[inline]
     pub fn send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        self.transmit(payload, TimeLimit::Infinite)
+        self.sender.send(payload, TimeLimit::Infinite)
     }
 
     /// As [`send`](Self::send), without waiting.
@@ -190,7 +124,7 @@ impl Producer {
     /// [`SendError::Full`] while a gated consumer holds the space; [`SendError::TooLarge`], [`SendError::Forked`].
     #[inline]
     pub fn try_send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        self.transmit(payload, TimeLimit::Zero)
+        self.sender.send(payload, TimeLimit::Zero)
     }
 
     /// As [`send`](Self::send), waiting until `deadline` at most.
@@ -199,7 +133,7 @@ impl Producer {
     ///
     /// [`SendError::TimedOut`]; [`SendError::TooLarge`], [`SendError::Forked`].
     pub fn send_deadline(&mut self, payload: &[u8], deadline: Instant) -> Result<u64, SendError> {
-        self.transmit(payload, TimeLimit::Until(deadline))
+        self.sender.send(payload, TimeLimit::Until(deadline))
     }
 
     /// Publishes `value` as a record of its bytes.
@@ -213,39 +147,6 @@ impl Producer {
         T: zerocopy::IntoBytes + zerocopy::Immutable + ?Sized,
     {
         self.send(value.as_bytes())
-    }
-
-    #[inline(always)]
-    fn transmit(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        match self.claim_fast(payload.len()) {
-            Some(claimed) if !self.writer.in_batch() => self.deliver::<true>(claimed, payload),
-            _ => self.send_slow(payload, time_limit),
-        }
-    }
-
-    /// Room for a record, where that takes next to nothing.
-    #[inline(always)]
-    pub(crate) fn claim_fast(&self, len: usize) -> Option<Claimed> {
-        // A refused claim leaves no room for the fast way, so nothing is `refused` where this succeeds.
-        self.writer.claim_fast(self.region.geometry(), len).filter(|_| !self.region.broken())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        self.drop_forgotten();
-        let claimed = self.obtain(payload.len(), time_limit)?;
-        self.deliver::<false>(claimed, payload)
-    }
-
-    /// Fills a claim with `payload` and publishes it.
-    #[inline(always)]
-    fn deliver<const FAST: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> Result<u64, SendError> {
-        let areas = self.region.areas();
-        let staged = self.writer.stage::<FAST>(areas, claimed);
-        self.writer.fill(areas, claimed, staged, payload);
-        self.make_visible::<FAST>(staged)?;
-        Ok(staged.sequence.wrapping_sub(1))
     }
 
     /// Claims room for a record of `len` payload bytes, to be filled in place and published. Waits while a gated
@@ -277,161 +178,88 @@ impl Producer {
     }
 
     fn claim_with(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claim<'_>, SendError> {
-        self.drop_forgotten();
-        let claimed = self.obtain(len, time_limit)?;
-        Ok(Claim::new(self, claimed))
+        let claimed = self.sender.claim_alone(len, time_limit)?;
+        Ok(Claim::new(&mut self.sender, claimed))
     }
 
     /// Begins a batch: records that become visible together.
     pub fn batch(&mut self) -> Batch<'_> {
-        self.drop_forgotten();
-        self.writer.begin_batch();
-        Batch::new(self)
+        self.sender.begin_batch();
+        Batch::new(&mut self.sender)
     }
 
-    /// What a batch staged that was passed to `mem::forget` must not come out with the next record.
-    #[inline]
-    fn drop_forgotten(&mut self) {
-        if self.writer.in_batch() {
-            self.writer.end_batch();
-        }
+    /// Waits until so many living consumers are attached, of whatever policy, and returns true; false: `deadline` passed
+    /// before, however early it is: there is always one look. All of them receive what is published from then on, or
+    /// are told of its loss. A look is a system call for each consumer, and while it waits there is one every
+    /// millisecond. Observers cannot be counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] if the ring has fewer slots than that; [`Error::Forked`], [`Error::Truncated`].
+    pub fn wait_for_consumers(&self, count: u32, deadline: Instant) -> Result<bool, Error> {
+        self.sender.wait_for_consumers(count, deadline)
     }
 
-    /// Room for a record, waiting for it as long as `time_limit` lasts.
-    #[inline]
-    pub(crate) fn obtain(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
-        if self.region.broken() {
-            return Err(self.region.fault().into());
-        }
-        match self.claim_fast(len) {
-            Some(claimed) => Ok(claimed),
-            None => self.obtain_slow(len, time_limit),
-        }
+    /// As [`wait_for_consumers`](Self::wait_for_consumers), for a living consumer that is attached under `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadName`]; [`Error::BadOption`] on a sealed ring, which has no names; [`Error::Forked`],
+    /// [`Error::Truncated`].
+    pub fn wait_for_name(&self, name: &str, deadline: Instant) -> Result<bool, Error> {
+        self.sender.wait_for_name(name, deadline)
     }
 
-    /// The claim begins a segment, or more is the matter.
-    #[cold]
-    fn obtain_slow(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
-        let max = self.region.geometry().max_len();
-        if len > max {
-            return Err(SendError::TooLarge { len, max });
-        }
-        // At most 2^31 - 8, so it fits.
-        let len = len as u32;
-        match self.writer.claim(self.region.areas(), len) {
-            Ok(claimed) => {
-                if self.refused {
-                    self.lift(None);
-                }
-                Ok(claimed)
-            }
-            Err(refused) => self.obtain_refused(len, refused, time_limit),
-        }
+    /// Takes the gate from the consumer in a slot, living, stopped, or away and held. One that lives goes on as a lossy
+    /// one and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place. Other
+    /// processes ask for it by [`quoit::evict`](crate::ring::evict).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer
+    /// that was promised not to be overwritten ([`Attach::gated`](crate::Attach::gated) on a ring without a hard
+    /// limit, which reads records where they lie); [`Error::Forked`], [`Error::Truncated`].
+    pub fn evict(&mut self, slot: u32) -> Result<(), Error> {
+        self.sender.evict(slot)
     }
 
-    /// Staged records become visible, and whoever sleeps for them is woken. `FAST`: they begin no segment, and memory of
-    /// this ring does not go unseen: where it might, there is no fast way.
-    #[inline(always)]
-    pub(crate) fn make_visible<const FAST: bool>(&mut self, staged: Place) -> Result<(), SendError> {
-        // What was written to memory that is gone is in no file: nobody may be led there.
-        if !FAST && self.region.memory_gone() {
-            self.writer.withhold();
-            return Err(self.region.fault().into());
-        }
-        self.writer.publish(self.region.areas(), staged);
-        if !FAST && self.writer.has_notes() {
-            self.write_notes();
-        }
-        if doorbell::notify(&self.region.areas().control.data.word, self.mode) {
-            self.count_wake();
-        }
-        // Nor did anybody see it if that memory is gone.
-        if !FAST && self.region.memory_gone() {
-            return Err(self.region.fault().into());
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn count_wake(&mut self) {
-        self.totals.wakes = self.totals.wakes.wrapping_add(1);
-        let counters = &self.region.areas().head.counters;
-        counters.wakes.store(self.totals.wakes, at!(C_WRITE, Relaxed));
-    }
-
-    #[cold]
-    fn write_notes(&mut self) {
-        self.writer.write_notes(self.region.areas());
-    }
-
-    pub(crate) fn areas(&self) -> Areas<'_> {
-        self.region.areas()
-    }
-
-    pub(crate) fn writer(&self) -> &Writer {
-        &self.writer
-    }
-
-    /// The claimed record is complete. Returns the place behind it. `FAST`: the claim came from `claim_fast`.
-    #[inline(always)]
-    pub(crate) fn stage<const FAST: bool>(&mut self, claimed: Claimed) -> Place {
-        self.writer.stage::<FAST>(self.region.areas(), claimed)
-    }
-
-    /// Stages records for as long as that takes next to nothing. Returns how many, and the payload that did not follow.
-    #[inline(always)]
-    pub(crate) fn stage_run<P: AsRef<[u8]>>(
-        &mut self,
-        payloads: &mut impl Iterator<Item = P>,
-    ) -> (u64, Option<P>) {
-        let region = &self.region;
-        self.writer.stage_run(region.areas(), payloads, || !region.broken())
-    }
-
-    /// The inline copy of a record that was filled in place.
-    pub(crate) fn inline_claimed(&mut self, claimed: Claimed, staged: Place) {
-        self.writer.repeat(self.region.areas(), claimed, staged);
-    }
-
-    pub(crate) fn end_batch(&mut self) {
-        self.writer.end_batch();
-    }
-
-    pub(crate) fn gated_only(&self) -> bool {
-        self.region.geometry().gated_only
+    /// Who holds the producer up: the consumer furthest back of those that are in the way of the claim that was refused
+    /// last. `None`: nobody any more, or a claim has succeeded since. A system call or two, and a look into `/proc`.
+    pub fn held_by(&self) -> Option<Blocker> {
+        self.sender.held_by()
     }
 
     /// How often to look for space before going to sleep: a number of pauses of the processor, 10 to 50 ns each, with
     /// a look at the gates after every 16. 500 unless set; 0 sleeps at once. A deadline ends the looks early; that a
     /// gated consumer died or is overdue is noticed after them.
     pub fn set_spins(&mut self, spins: u32) {
-        self.spins = spins;
+        self.sender.set_spins(spins);
     }
 
     /// Sequence of the next record to be published.
     pub fn next_sequence(&self) -> u64 {
-        self.writer.published().sequence
+        self.sender.next_sequence()
     }
 
     /// The number of this producer: 1 for the first that opened the ring.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.sender.epoch()
     }
 
     /// Bytes of the data area.
     pub fn capacity(&self) -> u64 {
-        self.region.geometry().capacity
+        self.sender.region().geometry().capacity
     }
 
     /// Most payload bytes of one record.
     pub fn max_len(&self) -> usize {
-        self.region.geometry().max_len()
+        self.sender.region().geometry().max_len()
     }
 
     /// How this producer lets consumers sleep: as the ring was created, or `Fence` where the kernel has no
     /// `membarrier` for it.
     pub fn wait_mode(&self) -> WaitMode {
-        self.mode
+        self.sender.mode()
     }
 
     /// Has the kernel fault in, lock, join into huge pages, or move to a NUMA node the memory of this handle, as far as
@@ -439,37 +267,26 @@ impl Producer {
     /// the ring stumbles while pages are joined or moved: call it before the records that matter.
     #[cfg(not(loom))]
     pub fn prepare(&self, memory: &Memory) -> MemoryReport {
-        self.region.prepare(memory)
+        self.sender.region().prepare(memory)
     }
 
     /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
     /// ring. Three system calls.
     pub fn is_stale(&self) -> bool {
-        self.region.is_stale()
+        self.sender.region().is_stale()
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        // Where memory is gone nobody is told: the lock goes with the region, and says that this producer has.
-        if self.region.broken() {
-            return;
-        }
-        self.show_blocked(None);
-        let areas = self.region.areas();
-        // [T3] Release. Pairs with the consumers' look at the flag.
-        // Orders: the last `published` before the flag.
-        // Without it: a consumer takes the stream for ended with a record still to come.
-        areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
-        doorbell::announce(&areas.control.data.word);
-        self.region.unlock(Lock::Producer);
+        self.sender.close();
     }
 }
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
-            .field("epoch", &self.epoch)
+            .field("epoch", &self.epoch())
             .field("next_sequence", &self.next_sequence())
             .finish_non_exhaustive()
     }
