@@ -118,8 +118,11 @@ impl Writer {
     /// It is never the first of its segment, so the index has nothing to learn of it.
     #[inline(always)]
     pub(crate) fn send_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
-        // In a batch that was forgotten, what is staged would become visible with this record.
-        let claimed = self.claim_fast(areas.geometry, payload.len()).filter(|_| !self.in_batch())?;
+        let claimed = self.claim_fast(areas.geometry, payload.len())?;
+        // What a batch has staged that was forgotten would become visible with this record.
+        if self.in_batch() {
+            return None;
+        }
         let staged = self.stage_fast(areas, claimed);
         self.fill(areas, claimed, staged, payload);
         self.publish(areas, staged);

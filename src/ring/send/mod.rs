@@ -246,10 +246,15 @@ impl Sender {
     /// Wakes whoever sleeps for records.
     #[inline(always)]
     fn wake(&mut self) {
-        let areas = self.region.areas();
-        if doorbell::notify(&areas.control.data.word, self.mode) {
-            self.totals.count_wake(areas);
+        if doorbell::notify(&self.region.areas().control.data.word, self.mode) {
+            self.count_wake();
         }
+    }
+
+    /// Out of the way: areas that are passed on from `wake` would be put together for every record.
+    #[cold]
+    fn count_wake(&mut self) {
+        self.totals.count_wake(self.region.areas());
     }
 
     pub(crate) fn region(&self) -> &Region {
