@@ -163,7 +163,7 @@
 //!
 //! | floor | files |
 //! |---|---|
-//! | `ring/` | the handles: `producer/` (`space`: without space; `attached`: waiting for consumers), `claim`, after `takeover` · `consumer`, `observer`, over `receive/` (`drain`: many at a time; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/` (`space`: without space; `attached`: waiting for consumers; `totals`: counted), after `takeover` · `consumer`, `observer`, over `receive/` (`drain`: many at a time; `releasing`: the cursor; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `memory/` | `region` (maps, and all that is unsafe about them; `hold`: its locks) · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus` (the guard against truncation) · `identity` (the first page) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | `layout` | every byte of the file |
@@ -171,7 +171,7 @@
 //! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | what can go wrong, and what to do about it |
 //!
-//! Start with the head of `ring/protocol/mod.rs`. `docs/format.md` is the file format in prose.
+//! Start with the head of `ring/protocol/mod.rs`. `docs/receiving.md` follows one record. `docs/format.md` is the file format in prose.
 
 #![cfg_attr(loom, allow(dead_code, reason = "the models have no files"))]
 

@@ -1,43 +1,41 @@
 //! Receiving: what consumers and observers have in common. `send/` is the other side.
 //!
-//! A record is received in one of five ways. Each is tried where the one before it in its row of calls came to nothing, and
-//! does all that the one before it does.
+//! A record is received in one of five ways. What one of them cannot do it leaves to the next, undone.
 //!
-//! | way | taken when | what it does | function | in the reader |
-//! |---|---|---|---|---|
-//! | run | many are wanted, and the next record is known to be there | looks at one header after the other, in a loop that lives in registers | `drain.rs` | `run`, `run_of_copies` |
-//! | fast | the next record is known to be there | looks at one header, in the ring or in the copies | [`Receiver::take_fast`] | `poll_fast` |
-//! | new | nothing but records is to be told, and no cursor is to be stored | one look at `published`; takes the inline copy, or copies records out of the ring, and makes the fast way open for those behind it | [`Receiver::take_new`] | `poll_new` |
-//! | full | always | releases, stores the cursor, opens the gate; tells of losses, evictions and new producers; looks, unless the new way just did; finds padding and corruption | [`Receiver::take_any`] | `poll` |
-//! | wait | the caller waits | the full way, then looks at `published` for a while, then sleeps; again until there is something, or the end | [`Receiver::wait`] in `waiting.rs` | `is_behind` |
+//! | way | what it does | function | in the reader |
+//! |---|---|---|---|
+//! | run | looks at one header after the other, in a loop that lives in registers | `drain_run` | `run`, `run_of_copies` |
+//! | fast | looks at one header, in the ring or in the copies | `take_fast` | `poll_fast` |
+//! | new | looks at `published` once; takes the inline copy, or copies records out of the ring, or lends the first; opens the run and the fast way to those behind it | `take_new` | `poll_new` |
+//! | full | releases, stores the cursor, opens the gate; tells of losses, evictions and other producers; looks, unless the new way has just looked and found nothing; skips padding, finds corruption | `take_any` | `poll` |
+//! | wait | the full way; then looks at `published` many times; then sleeps; again, until there is something, or the end | `wait` | `is_behind` |
 //!
 //! | call | ways, in this order |
 //! |---|---|
-//! | `drain` | run, full; again |
+//! | `drain` | run, full, and again |
 //! | `try_recv`, `try_recv_record` | fast, new, full |
-//! | `recv`, `recv_record` and those with a deadline | fast, new, wait |
-//!
-//! What keeps a call from a way:
+//! | `recv`, `recv_record`, and the same with a deadline | fast, new, wait |
 //!
 //! | condition | run, fast | new | full |
 //! |---|---|---|---|
-//! | the handle is broken: a fork, memory that is gone | no | no | tells it |
-//! | a producer sleeps for space | no | no | stores the cursor, wakes it |
-//! | every record released by hand (`keep`), the guard against truncation, a gate that is still to be opened, corruption: `full_only` | no | no | yes |
-//! | a loss found on attaching that was not told yet | no | no | tells it |
-//! | another producer's records begin | no | no | tells it |
-//! | the cursor is an eighth of the capacity behind | up to there | no | stores it |
-//! | nothing is known to be there | no | looks | looks |
-//! | a record that is not lent, and was not copied along with the last | no | yes | yes |
-//! | below the place from which on a gate holds | no | no | yes |
-//! | padding, or anything but a record | no | no | yes |
+//! | the next record is known to be published, and can be lent or was copied along with the last | take it | only if fast did not | only if new did not |
+//! | nothing is known to be there | leave it | looks | looks |
+//! | the next record can be overwritten, and was not copied yet | leave it | copies it, and short ones behind it | the same |
+//! | it is below the place from which on a gate holds | leave it | takes the inline copy alone | copies it |
+//! | it was overwritten | leave it | leaves it | tells the loss, or the eviction |
+//! | padding, or what is no record | leave it | leaves it | skips it, or tells the corruption |
+//! | the records of another producer begin | leave it | leaves it | tells it |
+//! | a loss was found on attaching, and is not told yet | leave it | leaves it | tells it |
+//! | the cursor is an eighth of the capacity behind | up to there | leaves it | stores it |
+//! | a producer sleeps for space | leave it | leaves it | stores the cursor, and wakes it |
+//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, or the ring is corrupt (`full_only`) | leave it | leaves it | takes it, or tells it |
+//! | the handle is broken: after a fork, or without its memory | leave it | leaves it | tells it |
 //!
-//! The ways are told apart for speed alone: the full one would do for all of them. A record that is known to be there costs two
-//! loads and three branches by the run, and about ten ns more the full way, most of it for events that are moved through memory.
-//! The new way is what a reader at the producer's heels takes for every record.
+//! The ways are told apart for speed alone: the full one would do for every record. What comes of it is in `docs/receiving.md`,
+//! which has the same tables; a test compares them.
 //!
-//! What they pass on: [`Judged`](crate::ring::protocol::Judged), what a header says; [`Taken`], a record; [`New`], the same in a
-//! register; [`Found`], what the reader came upon; [`Received`], what is to be told; `Event`, that with its payload.
+//! What is passed on: `Judged`, what a header says; `Taken`, a record; `New`, the same in a register; `Found`, what the reader
+//! came upon; `Received`, what is to be told; `Event`, that with its payload.
 
 use std::time::{Duration, Instant};
 
@@ -440,4 +438,24 @@ impl Receiver {
 #[inline(always)]
 fn payload(areas: Areas<'_>, word: usize, len: u32) -> &[Word] {
     &areas.data[word..word + (len as usize).div_ceil(8)]
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn a_receive_that_finds_nothing_looks_once() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let mut producer = ring.producer().expect("a producer");
+        let place = producer.sender.writer().published();
+        let reader = Reader::new(place, Overwritable::Always, producer.epoch());
+        let mut receiver = Receiver::new(ring.share().expect("the ring"), reader, None, false);
+        let remaining = receiver.take_record().expect_err("nothing was sent");
+        assert_eq!(remaining, Remaining::AllButLook);
+        producer.send(b"after the look").expect("nobody is in the way");
+        assert!(matches!(receiver.take_any(remaining), Ok(None)), "that was a second look");
+        assert!(matches!(receiver.take_any(Remaining::All), Ok(Some(Received::Record(_)))));
+    }
 }

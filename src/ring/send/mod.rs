@@ -1,16 +1,27 @@
 //! Sending: what a producer, its claims and its batches have in common. `receive/` is the other side.
 //!
-//! A record goes one of three ways:
+//! A record is sent in one of three ways. What one of them cannot do it leaves to the next, undone.
 //!
-//! | way | taken when | function | what it does |
+//! | way | what it does | function |
+//! |---|---|---|
+//! | fast | one comparison; header, payload and inline copy; `published`; wake check | `send_fast`, here and in the writer |
+//! | slow | checks the length; padding, `reserve`; header, payload and inline copy; whether memory is gone; `published`; the index; wake check | `send_slow`, `claim` |
+//! | refused | scans the gates; takes those of the dead, of whoever is over its budget or is to be evicted; waits; then as slow | `claim_refused` |
+//!
+//! | condition | fast | slow | refused |
 //! |---|---|---|---|
-//! | fast | the handle is whole, no batch is open, and the record ends before the next place where anything is to be checked: the limit of the gates, `reserve`, the end of the segment | [`Sender::send_fast`], [`Writer::send_fast`] | one comparison; header, payload and inline copy; `published`; wake check |
-//! | slow | otherwise | `Sender::send_slow`, [`Sender::claim`] | padding, `reserve`, the index, whether memory is gone; then the same |
-//! | refused | a gate is in the way of the slow one | `space.rs` | scans the gates, takes those of the dead and of whoever is over its budget, waits |
+//! | the record ends before the limit of the gates, `reserve`, and the end of its segment | takes it | only if fast did not | never |
+//! | it begins a segment, or does not fit before the end of the ring | leaves it | takes it | never |
+//! | a gate may be in the way | leaves it | leaves it | takes it, or waits, or refuses |
+//! | the batch would span more than half the ring | leaves it | leaves it | refuses |
+//! | a batch was forgotten | leaves it | drops the batch | never |
+//! | a guard against truncation is on | leaves it | takes it | as without |
+//! | the handle is broken: after a fork, or without its memory | leaves it | tells it | tells it |
 //!
-//! Records of a batch go the same ways, up to `published` and the wake check: these come once, when the batch is published. Many
-//! that go the fast way in a row stay in one loop, [`Writer::add_run`]. Where memory may go at any time (a guard against
-//! truncation) there is no fast way.
+//! Records of a batch go the same ways up to `published`, which comes once, with the wake check, when the batch is published. Many
+//! in a row that go the fast way stay in one loop (`add_run`). Claims go the slow way once they are filled.
+//!
+//! `docs/receiving.md` has the same tables; a test compares them.
 
 use crate::atomics::at;
 use crate::error::{Error, SendError};
