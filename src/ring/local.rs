@@ -10,7 +10,7 @@ use loom::sync::Mutex;
 use std::sync::Mutex;
 
 use crate::error::Error;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::{Attach, Start};
 use crate::ring::consumer::Consumer;
 use crate::ring::evict::Evicted;

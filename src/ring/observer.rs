@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use crate::atomics::at;
 use crate::error::{Error, RecvError};
 #[cfg(not(loom))]
+use crate::memory::arrival;
+#[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
-#[cfg(not(loom))]
-use crate::ring::arrival;
+use crate::ring::Region;
 use crate::ring::attach::{self, Start, until_found};
 use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{Event, Record, Status};
@@ -42,7 +42,7 @@ impl Observer {
     /// Whatever keeps the file from being opened as a ring; [`Error::StartGone`]; [`Error::GatedOnly`].
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, start: Start) -> Result<Self, Error> {
-        Self::attach(Region::open(path.as_ref(), Access::Observer)?, start)
+        Self::attach(Region::open(path.as_ref(), Access::Reader)?, start)
     }
 
     /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it, as

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::layout::{Geometry, HUGE_PAGE};
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 #[cfg(not(loom))]
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::{Geometry, HUGE_PAGE};
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 

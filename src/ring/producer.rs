@@ -12,7 +12,7 @@ use crate::memory::file::{Owners, remove_leftover};
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::blocker::Blocker;
 use crate::ring::claim::{Batch, Claim};
 #[cfg(not(loom))]
@@ -60,7 +60,7 @@ impl Producer {
     /// as a ring; [`Error::Corrupt`] if its cursors contradict each other.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::take_over(Region::open(path.as_ref(), Access::Producer)?)
+        Self::take_over(Region::open(path.as_ref(), Access::Writer)?)
     }
 
     /// Opens the ring at `path`, or creates it if there is none. Of several processes that do so at once, one
@@ -98,7 +98,7 @@ impl Producer {
 
     #[cfg(not(loom))]
     fn open_of(path: &Path, owners: Owners) -> Result<Self, Error> {
-        Self::take_over(Region::open_of(path, Access::Producer, owners)?)
+        Self::take_over(Region::open_of(path, Access::Writer, owners)?)
     }
 
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {

@@ -42,10 +42,10 @@ use std::time::{Duration, Instant};
 use crate::atomics::copy;
 use crate::atomics::{Word, fence_at};
 use crate::error::{Corruption, RecvError};
-use crate::layout::Areas;
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::Areas;
+use crate::ring::locks;
 use crate::ring::protocol::gate::Seat;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, New, Overwritable, Reader, Taken};
@@ -133,7 +133,7 @@ impl Receiver {
     }
 
     pub(crate) fn producer_alive(&self) -> bool {
-        self.region.locked(Lock::Producer)
+        self.region.locked(locks::PRODUCER)
     }
 
     // ---- the calls

@@ -1,7 +1,7 @@
 //! What a receiver has done with, and when its cursor says so.
 
 use super::Receiver;
-use crate::layout::SlotState;
+use crate::ring::layout::SlotState;
 use crate::ring::protocol::gate;
 use crate::ring::protocol::{Place, after};
 use crate::wait::clock;

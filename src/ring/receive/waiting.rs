@@ -3,7 +3,7 @@
 use super::{Received, Receiver, Remaining};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
-use crate::layout::Areas;
+use crate::ring::layout::Areas;
 use crate::ring::protocol::gate::Seat;
 use crate::ring::protocol::reader::Overwritable;
 use crate::ring::protocol::record::Status;

@@ -25,9 +25,9 @@
 
 use crate::atomics::at;
 use crate::error::{Error, SendError};
-use crate::layout::Areas;
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::Areas;
+use crate::ring::locks;
 use crate::ring::protocol::Place;
 use crate::ring::protocol::stalls::Stalls;
 use crate::ring::protocol::writer::{Claimed, Writer};
@@ -310,6 +310,6 @@ impl Sender {
         // Without it: a consumer takes the stream for ended with a record still to come.
         areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
         doorbell::announce(&areas.control.data.word);
-        self.region.unlock(Lock::Producer);
+        self.region.unlock(locks::PRODUCER);
     }
 }

@@ -1,7 +1,7 @@
 //! What a producer counts for inspectors.
 
 use crate::atomics::at;
-use crate::layout::Areas;
+use crate::ring::layout::Areas;
 
 /// The counters of the ring, kept here and shown there. Begun with what stood there, so they wrap.
 #[derive(Clone, Copy, Debug)]
