@@ -164,7 +164,7 @@
 //! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | what can go wrong, and what to do about it |
 //!
-//! Start with the head of `ring/protocol/mod.rs`. `docs/format.md` is the file format in prose.
+//! Start with the head of `ring/protocol/mod.rs`. `docs/receiving.md` follows one record. `docs/format.md` is the file format in prose.
 
 #![cfg_attr(loom, allow(dead_code, reason = "the models have no files"))]
 

@@ -442,9 +442,40 @@ fn the_document_lists_every_mutant() {
     assert_eq!(listed.len(), expected.len(), "mutants without a row, or rows without a mutant");
 }
 
+/// The rows of every table in the head of a file.
+fn rows_of_head(path: &str) -> Vec<String> {
+    let text = read_text(path);
+    let head = text.lines().map_while(|line| line.strip_prefix("//!"));
+    head.map(str::trim).filter(|line| line.starts_with('|')).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_ways_are_the_same_in_source_and_document() {
+    let document = read_text("docs/receiving.md");
+    let mut wrong = Vec::new();
+    for path in ["src/ring/send/mod.rs", "src/ring/receive/mod.rs"] {
+        let rows = rows_of_head(path);
+        assert!(rows.len() > 12, "{path} has lost its tables");
+        let missing = rows.iter().filter(|row| !document.lines().any(|line| line == *row));
+        wrong.extend(missing.map(|row| format!("{path}: {row}")));
+    }
+    none("rows that docs/receiving.md does not have", &wrong);
+}
+
 /// Floors of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const FLOORS: [&str; 11] =
-    ["limits", "error", "atomics", "wait", "memory", "seats", "ring/layout", "ring/protocol", "sync", "ring", "lib"];
+const FLOORS: [&str; 11] = [
+    "limits",
+    "error",
+    "atomics",
+    "wait",
+    "memory",
+    "seats",
+    "ring/layout",
+    "ring/protocol",
+    "sync",
+    "ring",
+    "lib",
+];
 
 /// The floor of a file or of a module, both as paths with slashes.
 fn floor(path: &str) -> Option<usize> {

@@ -6,13 +6,13 @@ use std::time::Instant;
 use crate::atomics::Word;
 use crate::atomics::copy;
 use crate::error::SendError;
-use crate::ring::producer::{Producer, TimeLimit};
 use crate::ring::protocol::writer::Claimed;
+use crate::ring::send::{Sender, TimeLimit};
 
 /// Room for one record, to be filled and published. Dropping it publishes nothing and gives the room back.
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'a> {
-    producer: &'a mut Producer,
+    sender: &'a mut Sender,
     claimed: Claimed,
 }
 
@@ -37,12 +37,12 @@ impl fmt::Display for OutOfClaim {
 impl std::error::Error for OutOfClaim {}
 
 impl<'a> Claim<'a> {
-    pub(crate) fn new(producer: &'a mut Producer, claimed: Claimed) -> Self {
-        Self { producer, claimed }
+    pub(crate) fn new(sender: &'a mut Sender, claimed: Claimed) -> Self {
+        Self { sender, claimed }
     }
 
     fn words(&self) -> &[Word] {
-        self.claimed.words(self.producer.areas())
+        self.claimed.words(self.sender.areas())
     }
 
     /// Payload bytes of the record.
@@ -57,7 +57,7 @@ impl<'a> Claim<'a> {
 
     /// Sequence that the record will have.
     pub fn sequence(&self) -> u64 {
-        self.producer.writer().staged().sequence
+        self.sender.writer().staged().sequence
     }
 
     /// Writes `bytes` at `offset` bytes from the start of the record. What is never written holds whatever the ring
@@ -92,7 +92,7 @@ impl<'a> Claim<'a> {
     #[cfg(not(loom))]
     #[allow(unsafe_code, reason = "hands its contract on to the caller")]
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
-        if !self.producer.gated_only() {
+        if !self.sender.region().geometry().gated_only {
             return None;
         }
         // SAFETY: the caller's promise; `&mut self` keeps this handle from touching the words meanwhile.
@@ -102,12 +102,7 @@ impl<'a> Claim<'a> {
     /// Makes the record visible. Returns its sequence. If memory of the ring is gone
     /// ([`SendError::Truncated`](crate::SendError::Truncated)), it is not visible, and the next call says so.
     pub fn publish(self) -> u64 {
-        let Self { producer, claimed } = self;
-        let staged = producer.stage::<false>(claimed);
-        producer.inline_claimed(claimed, staged);
-        // A failure is final, and told by the next call.
-        let _ = producer.make_visible::<false>(staged);
-        staged.sequence.wrapping_sub(1)
+        self.sender.publish_claim(self.claimed)
     }
 }
 
@@ -122,13 +117,13 @@ impl fmt::Debug for Claim<'_> {
 /// A batch spans at most half the ring. Its records get no inline copy: batches are for throughput.
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct Batch<'a> {
-    producer: &'a mut Producer,
+    sender: &'a mut Sender,
     records: u64,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(producer: &'a mut Producer) -> Self {
-        Self { producer, records: 0 }
+    pub(crate) fn new(sender: &'a mut Sender) -> Self {
+        Self { sender, records: 0 }
     }
 
     /// Adds a copy of `payload`; returns the sequence it will have. Waits while a gated consumer holds the space.
@@ -198,33 +193,19 @@ impl<'a> Batch<'a> {
         let before = self.records;
         let mut payloads = payloads.into_iter();
         loop {
-            let (staged, rest) = self.producer.stage_run(&mut payloads);
-            self.records += staged;
+            let (added, rest) = self.sender.add_run(&mut payloads);
+            self.records += added;
             let Some(payload) = rest else { return Ok(self.records - before) };
-            self.add_slow(payload.as_ref(), time_limit)?;
+            self.sender.add_slow(payload.as_ref(), time_limit)?;
+            self.records += 1;
         }
     }
 
     #[inline(always)]
     fn add(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        match self.producer.claim_fast(payload.len()) {
-            Some(claimed) => Ok(self.append::<true>(claimed, payload)),
-            None => self.add_slow(payload, time_limit),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn add_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        let claimed = self.producer.obtain(payload.len(), time_limit)?;
-        Ok(self.append::<false>(claimed, payload))
-    }
-
-    #[inline(always)]
-    fn append<const FAST: bool>(&mut self, claimed: Claimed, payload: &[u8]) -> u64 {
-        copy::write(claimed.words(self.producer.areas()), payload);
+        let sequence = self.sender.add(payload, time_limit)?;
         self.records += 1;
-        self.producer.stage::<FAST>(claimed).sequence.wrapping_sub(1)
+        Ok(sequence)
     }
 
     /// Claims room for a record of `len` payload bytes within the batch.
@@ -246,8 +227,8 @@ impl<'a> Batch<'a> {
     }
 
     fn claim_with(&mut self, len: usize, time_limit: TimeLimit) -> Result<BatchClaim<'_>, SendError> {
-        let claimed = self.producer.obtain(len, time_limit)?;
-        Ok(BatchClaim { claim: Claim::new(self.producer, claimed), records: &mut self.records })
+        let claimed = self.sender.claim(len, time_limit)?;
+        Ok(BatchClaim { claim: Claim::new(self.sender, claimed), records: &mut self.records })
     }
 
     /// Records added so far.
@@ -261,14 +242,13 @@ impl<'a> Batch<'a> {
         if self.records == 0 {
             return None;
         }
-        self.producer.make_visible::<false>(self.producer.writer().staged()).ok()?;
-        Some(self.producer.next_sequence().wrapping_sub(1))
+        self.sender.publish_batch().ok()
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.producer.end_batch();
+        self.sender.end_batch();
     }
 }
 
@@ -309,6 +289,6 @@ impl BatchClaim<'_> {
     /// The record is complete and joins the batch. Returns the sequence it will have.
     pub fn add(self) -> u64 {
         *self.records += 1;
-        self.claim.producer.stage::<false>(self.claim.claimed).sequence.wrapping_sub(1)
+        self.claim.sender.add_claim(self.claim.claimed)
     }
 }

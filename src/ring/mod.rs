@@ -18,6 +18,7 @@ pub(crate) mod protocol;
 pub(crate) mod receive;
 #[cfg(not(loom))]
 pub(crate) mod sealed;
+pub(crate) mod send;
 pub(crate) mod takeover;
 #[cfg(tampered)]
 pub mod tamper;

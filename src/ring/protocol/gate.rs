@@ -396,7 +396,7 @@ impl Seat {
     /// From here on it misses nothing that is published: it has looked at `published` for the last time before it reads.
     pub(crate) fn say_attached(&self, areas: Areas<'_>, policy: &Policy) {
         let attached_ns = &areas.slots[self.number as usize].who.attached_ns;
-        // [G8] Release. Pairs with [G8'] in `producer_attached.rs`.
+        // [G8] Release. Pairs with [G8'] in `send/attached.rs`.
         // Orders: the attach's look at `published` before what a producer publishes that waited for this.
         // Without it: a consumer that was waited for starts behind the record that it was waited for with.
         attached_ns.store(policy.now_ns.max(1), at!(G8_ATTACHED, Release));

@@ -15,10 +15,10 @@
 //!    and nobody is in a rush (pace.rs)
 //! 5  published = e                                    [W4]         3  else the record at c, checked against t
 //! 6  index entry, if a segment was entered (index.rs)                 and the private geometry
-//! 7  wake check (wait.rs)                                          4  a reader that can be overwritten:
+//! 7  wake check (doorbell.rs)                                      4  a reader that can be overwritten:
 //!                                                                     c below reserve - capacity [R1]: lapped;
 //!                                                                     of short records it copies several before
-//!                                                                     that look (copies.rs)
+//!                                                                     that look (lookahead.rs)
 //! ```
 //!
 //! Edges (each release names its acquire; `docs/ordering.md` has the model that fails without it):

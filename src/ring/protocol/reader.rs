@@ -1,5 +1,5 @@
 //! A reader's side of the ring: look, take, check; and where to go on after a lap. The right column of the table
-//! in `ring.rs`.
+//! in `protocol/mod.rs`.
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
@@ -65,6 +65,19 @@ pub(crate) enum Found {
         epoch: u64,
     },
     Corrupt(Corruption),
+}
+
+/// What the way of new records came to. It fits into a register: see `Receiver::take_record`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum New {
+    /// A record of so many payload bytes was taken, and is the last of the copies.
+    Copied(u32),
+    /// A record of so many payload bytes was taken, and lies in the ring.
+    InRing(u32),
+    /// A look has found nothing new.
+    Nothing,
+    /// Nothing was taken: `poll` knows what there is.
+    Unknown,
 }
 
 /// A record: its payload is the last of the copies, or, for a reader nobody overwrites, at this word of the ring.
@@ -240,19 +253,35 @@ impl Reader {
         self.fast_until = self.next.position;
     }
 
-    /// Has something come for a reader that had read everything, with nothing to be told before it? False: ask `poll`.
+    /// The first record after a look that has found something new, and the next one out of copies: records, and nothing else.
+    /// Where it took one, `poll_fast` may go on up to `limit`.
     #[inline(always)]
-    pub(crate) fn has_come(&mut self, areas: Areas<'_>) -> bool {
-        if self.seen != self.next.position || self.change.is_some() {
-            return false;
+    pub(crate) fn poll_new(&mut self, areas: Areas<'_>, copies: &mut Copies, limit: Option<u64>) -> New {
+        // What the last look has found comes before another look.
+        let mut taken = self.poll_copied(areas, copies);
+        if taken.is_none() {
+            if self.seen != self.next.position || self.change.is_some() {
+                return New::Unknown;
+            }
+            self.backoff.before_look(self.next, clock::monotonic_ns);
+            match self.look(areas) {
+                Ok(true) if self.change.is_none() => {}
+                Ok(false) => return New::Nothing,
+                _ => return New::Unknown,
+            }
+            taken = self.poll_inline(areas, copies).or_else(|| self.poll_copied(areas, copies));
         }
-        self.backoff.before_look(self.next, clock::monotonic_ns);
-        self.look(areas).is_ok_and(|new| new) && self.change.is_none()
+        self.allow_fast(areas, copies, limit);
+        match taken.or_else(|| self.poll_fast(areas, copies)) {
+            Some(Taken { len, in_ring: None, .. }) => New::Copied(len),
+            Some(Taken { len, in_ring: Some(_), .. }) => New::InRing(len),
+            None => New::Unknown,
+        }
     }
 
     /// The next record, copied, where it is the one that has come, and has an inline copy. `None`: it is in the ring.
     #[inline(always)]
-    pub(crate) fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+    fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         let short = self.seen.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
         if short && areas.geometry.inline {
             return self.inline(areas, copies);
@@ -266,14 +295,17 @@ impl Reader {
     /// The next of the records that were there at the last look, for a reader that can be overwritten at any time.
     /// `None`: ask `poll`.
     #[inline(always)]
-    pub(crate) fn poll_copied(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+    fn poll_copied(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         if self.overwritable != Overwritable::Always
             || self.change.is_some()
             || !after(self.seen, self.next.position)
         {
             return None;
         }
-        let found = self.several(areas, copies).or_else(|| self.record(areas, copies));
+        let mut found = self.several(areas, copies);
+        if found.is_none() {
+            found = self.record(areas, copies);
+        }
         match found {
             Some(Found::Record(taken)) => Some(taken),
             // Nothing was taken: `poll` finds it again.
@@ -485,12 +517,12 @@ mod tests {
     fn what_was_lost_does_not_count_as_received() {
         let ring = Options::new().capacity(4096).local().expect("a ring");
         let mut producer = ring.producer().expect("a producer");
-        let mut reader = Reader::new(producer.writer().published(), Overwritable::Always, 1);
+        let mut reader = Reader::new(producer.sender.writer().published(), Overwritable::Always, 1);
         let mut copies = Copies::default();
         for _ in 0..1000 {
             producer.send(&[7; 56]).expect("nobody is in the way");
         }
-        let areas = producer.areas();
+        let areas = producer.sender.areas();
         assert_eq!(reader.poll(areas, &mut copies), Found::Lapped);
         let (left, place) = reader.resync(areas).expect("a way on");
         assert!(place.sequence - left.sequence > 900);

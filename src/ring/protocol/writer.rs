@@ -1,4 +1,4 @@
-//! The producer's side of the ring: claim, fill, publish. The left column of the table in `ring.rs`.
+//! The producer's side of the ring: claim, fill, publish. The left column of the table in `protocol/mod.rs`.
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
@@ -114,13 +114,38 @@ impl Writer {
         fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
-    /// Stages one record after the other, for as long as `claim_fast` would give room and `goes_on`. Returns how many that
+    /// A record that is sent alone, where that takes one comparison: from the claim to the store of `published`. Returns its
+    /// sequence. `None`: nothing was done. The caller wakes whoever sleeps.
+    ///
+    /// It is never the first of its segment, so the index has nothing to learn of it.
+    #[inline(always)]
+    pub(crate) fn send_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
+        let claimed = self.claim_fast(areas.geometry, payload.len())?;
+        // What a batch has staged that was forgotten would become visible with this record.
+        if self.in_batch() {
+            return None;
+        }
+        let staged = self.stage_fast(areas, claimed);
+        self.fill(areas, claimed, staged, payload);
+        self.publish(areas, staged);
+        Some(staged.sequence.wrapping_sub(1))
+    }
+
+    /// The same for a record of a batch, up to where it is staged.
+    #[inline(always)]
+    pub(crate) fn add_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
+        let claimed = self.claim_fast(areas.geometry, payload.len())?;
+        copy::write(claimed.words(areas), payload);
+        Some(self.stage_fast(areas, claimed).sequence.wrapping_sub(1))
+    }
+
+    /// As `add_fast`, one record after the other, for as long as it would take them and `goes_on`. Returns how many that
     /// were, and the payload that did not follow; `None`: there are no more.
     ///
     /// All that changes from record to record is kept out of memory meanwhile, and of a length that the compiler knows not
     /// much is left. If `payloads` panics, what was written here is not staged.
     #[inline(always)]
-    pub(crate) fn stage_run<P: AsRef<[u8]>>(
+    pub(crate) fn add_run<P: AsRef<[u8]>>(
         &mut self,
         areas: Areas<'_>,
         payloads: &mut impl Iterator<Item = P>,
@@ -184,7 +209,7 @@ impl Writer {
         let rounded = end.wrapping_add(segment_bytes - 1) & !(segment_bytes - 1);
         self.reserve = if after(rounded, self.limit) { self.limit } else { rounded };
         areas.head.reserve.reserve.store(self.reserve, at!(W1_RESERVE, Relaxed));
-        // [W1] Release. Pairs with [R1] in `ring::floor`.
+        // [W1] Release. Pairs with [R1] in `protocol::floor`.
         // Orders: `reserve` before every word dirtied below it.
         // Without it: a reader may copy those words and still find its record below `reserve`.
         fence_at!(W1_FENCE, Release);
@@ -211,14 +236,20 @@ impl Writer {
     }
 
     /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
-    /// `FAST`: the claim came from `claim_fast`, so that place is in the same segment.
-    #[inline(always)]
-    pub(crate) fn stage<const FAST: bool>(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
-        let staged = put_header(areas, claimed, self.staged);
-        self.staged = staged;
-        if !FAST && staged.position >> self.segment_shift != self.noted {
+    #[inline]
+    pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
+        let staged = self.stage_fast(areas, claimed);
+        if staged.position >> self.segment_shift != self.noted {
             self.note();
         }
+        staged
+    }
+
+    /// The same for a claim from `claim_fast`: the place behind it is in the same segment.
+    #[inline(always)]
+    fn stage_fast(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
+        let staged = put_header(areas, claimed, self.staged);
+        self.staged = staged;
         staged
     }
 
@@ -325,6 +356,7 @@ impl Writer {
         !self.notes.is_empty()
     }
 
+    #[cold]
     pub(crate) fn write_notes(&mut self, areas: Areas<'_>) {
         let now = (self.clock)();
         for place in self.notes.drain(..) {
@@ -360,13 +392,13 @@ mod tests {
     fn in_a_rush_a_record_is_in_the_ring_alone() {
         let ring = Options::new().capacity(4096).local().expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.areas();
-        let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
+        let areas = producer.sender.areas();
+        let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         let mut send = |pace, byte| {
             writer.pace = pace;
             let claimed = writer.claim(areas, 13).expect("room");
-            let staged = writer.stage::<false>(areas, claimed);
+            let staged = writer.stage(areas, claimed);
             writer.fill(areas, claimed, staged, &[byte; 13]);
             writer.publish(areas, staged);
             let mut filled = [0; 13];
@@ -387,14 +419,14 @@ mod tests {
     fn after_a_rush_claims_have_copies_again() {
         let ring = Options::new().capacity(4096).local().expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.areas();
-        let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
+        let areas = producer.sender.areas();
+        let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         writer.pace = Pace::rush(writer.staged.sequence);
         let copied: Vec<_> = (0..100)
             .map(|_| {
                 let claimed = writer.claim(areas, 8).expect("room");
-                let staged = writer.stage::<false>(areas, claimed);
+                let staged = writer.stage(areas, claimed);
                 writer.repeat(areas, claimed, staged);
                 writer.publish(areas, staged);
                 areas.head.inline.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position

@@ -1,6 +1,6 @@
 //! Receiving many at a time.
 
-use super::Receiver;
+use super::{Receiver, Remaining};
 use crate::error::RecvError;
 use crate::ring::protocol::reader::Reader;
 use crate::ring::protocol::record::{Event, Record};
@@ -12,12 +12,12 @@ impl Receiver {
     pub(crate) fn drain(&mut self, max: usize, mut each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
         let mut count = 0;
         while count < max {
-            count += self.drain_fast(max - count, &mut each);
+            count += self.drain_run(max - count, &mut each);
             if count == max {
                 break;
             }
-            match self.step()? {
-                Some(step) => each(self.lend(step)),
+            match self.take_any(Remaining::All)? {
+                Some(received) => each(self.lend(received)),
                 None => break,
             }
             count += 1;
@@ -25,17 +25,17 @@ impl Receiver {
         Ok(count)
     }
 
-    /// Records that take no more than a look at their header.
+    /// The run: records that take no more than a look at their header.
     #[inline(always)]
-    fn drain_fast(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
-        let Self { region, reader, copies, unreleased, gated, .. } = self;
+    fn drain_run(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
+        let Self { region, reader, copies, released, gate, .. } = self;
         // First of all: after a fork there is no memory behind the areas.
         if region.broken() {
             return 0;
         }
-        let areas = region.areas();
+        let (areas, unreleased) = (region.areas(), &mut released.unreleased);
         let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
-        // As in `step_fast`, before each record: anything may have happened in `each`.
+        // As in `take_fast`, before each record: anything may have happened in `each`.
         let goes_on = || !tripwire.broken() && !doorbell::is_armed(space);
         // Records of the ring itself are lent to those with a gate alone.
         if let Some(run) = reader.run(areas) {
@@ -43,7 +43,7 @@ impl Receiver {
                 each(Event::Record(Record::lent(sequence, len as usize, words)));
             })
         } else if let Some(run) = reader.run_of_copies(copies) {
-            let producer_waits = || *gated && doorbell::is_armed(space);
+            let producer_waits = || gate.wanted && doorbell::is_armed(space);
             let goes_on = || !tripwire.broken() && !producer_waits();
             Draining { run, last: None, reader, unreleased }.on(max, goes_on, |sequence, len, words| {
                 let payload = words.as_flattened().get(..len as usize).unwrap_or_default();

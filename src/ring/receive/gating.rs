@@ -8,6 +8,26 @@ use crate::ring::protocol::{Place, after, floor};
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
+/// What a receiver knows of its gate.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// Its consumer is a gated one, whether the gate is open or not.
+    pub(super) wanted: bool,
+    /// It is still to be opened, at a place that is there.
+    pub(super) opens: bool,
+    /// It may be taken away.
+    overwritten: bool,
+    /// What was overwritten before this position was lost by this cause: the producer had been let past it before the
+    /// gate opened, or its consumer came back.
+    before: Option<(u64, LossCause)>,
+}
+
+impl Gate {
+    pub(super) fn new(wanted: bool) -> Self {
+        Self { wanted, opens: false, overwritten: false, before: None }
+    }
+}
+
 impl Receiver {
     /// The gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `cause`: of losses
     /// before that. `overwritten`: it may be taken away.
@@ -17,26 +37,26 @@ impl Receiver {
         overwritten: bool,
         cause: LossCause,
     ) {
-        self.overwritten = overwritten;
-        self.opens = false;
-        self.before_gate = Some((published, cause));
+        self.gate.overwritten = overwritten;
+        self.gate.opens = false;
+        self.gate.before = Some((published, cause));
         self.reader.gate_holds(published, held, overwritten);
-        self.choose_way();
+        self.choose_ways();
     }
 
     /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
     /// such, and if there are any already the first is returned. Its gate then opens once that was told: until then the
     /// name stays before the loss, where there is nothing to read.
     pub(crate) fn resume(&mut self, published: u64, overwritten: bool) -> Result<Option<Loss>, Error> {
-        self.before_gate = self.gated.then_some((published, LossCause::Away));
-        self.overwritten = overwritten;
+        self.gate.before = self.gate.wanted.then_some((published, LossCause::Away));
+        self.gate.overwritten = overwritten;
         let capacity = self.region.geometry().capacity;
         if after(floor(self.region.areas()), self.reader.next().position) {
             let found = until_found(capacity, |_| Ok(self.reader.resync(self.region.areas())))?;
             let loss = self.book(found, LossCause::Away);
             self.untold = (loss.records > 0).then_some(loss);
-            self.only_lost = true;
-            if self.gated {
+            self.released.only_lost = true;
+            if self.gate.wanted {
                 self.shut_gate();
             }
         }
@@ -59,11 +79,11 @@ impl Receiver {
     pub(super) fn open_gate(&mut self) {
         let areas = self.region.areas();
         let Some(seat) = &mut self.seat else { return };
-        seat.store_cursor(areas, self.released);
-        let (is_open, published) = seat.open_at(areas, true, self.released);
+        seat.store_cursor(areas, self.released.place);
+        let (is_open, published) = seat.open_at(areas, true, self.released.place);
         if is_open {
-            let held = attach::held_from(areas, self.released, published);
-            self.gate_is_open((published, held), self.overwritten, LossCause::Away);
+            let held = attach::held_from(areas, self.released.place, published);
+            self.gate_is_open((published, held), self.gate.overwritten, LossCause::Away);
         }
     }
 
@@ -74,23 +94,19 @@ impl Receiver {
             seat.open(areas, false);
             doorbell::notify(&areas.control.space.word, WaitMode::Fence);
         }
-        self.opens = true;
+        self.gate.opens = true;
         self.reader.gate_is_shut();
-        self.choose_way();
-    }
-
-    pub(super) fn choose_way(&mut self) {
-        self.slow_only = self.keep || self.guarded || self.opens || self.corrupt.is_some();
+        self.choose_ways();
     }
 
     /// Why what stood at `left` is lost.
     pub(super) fn cause(&self, left: Place) -> LossCause {
-        let before_gate = self.before_gate.filter(|(published, _)| after(*published, left.position));
+        let before_gate = self.gate.before.filter(|(published, _)| after(*published, left.position));
         match (&self.seat, before_gate) {
             (Some(seat), _) if seat.was_evicted() => LossCause::Evicted,
             (_, Some((_, cause))) => cause,
             // It came back, and its gate has found no place yet.
-            _ if self.opens => LossCause::Away,
+            _ if self.gate.opens => LossCause::Away,
             _ => LossCause::Overrun,
         }
     }

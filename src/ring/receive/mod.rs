@@ -1,30 +1,65 @@
-//! Receiving: what consumers and observers have in common.
+//! Receiving: what consumers and observers have in common. `send/` is the other side.
+//!
+//! A record is received in one of five ways. What one of them cannot do it leaves to the next, undone.
+//!
+//! | way | what it does | function | in the reader |
+//! |---|---|---|---|
+//! | run | looks at one header after the other, in a loop that lives in registers | `drain_run` | `run`, `run_of_copies` |
+//! | fast | looks at one header, in the ring or in the copies | `take_fast` | `poll_fast` |
+//! | new | looks at `published` once; takes the inline copy, or copies records out of the ring, or lends the first; opens the run and the fast way to those behind it | `take_new` | `poll_new` |
+//! | full | releases, stores the cursor, opens the gate; tells of losses, evictions and other producers; looks, unless the new way has just looked and found nothing; skips padding, finds corruption | `take_any` | `poll` |
+//! | wait | the full way; then looks at `published` many times; then sleeps; again, until there is something, or the end | `wait` | `is_behind` |
+//!
+//! | call | ways, in this order |
+//! |---|---|
+//! | `drain` | run, full, and again |
+//! | `try_recv`, `try_recv_record` | fast, new, full |
+//! | `recv`, `recv_record`, and the same with a deadline | fast, new, wait |
+//!
+//! | condition | run, fast | new | full |
+//! |---|---|---|---|
+//! | the next record is known to be published, and can be lent or was copied along with the last | take it | only if fast did not | only if new did not |
+//! | nothing is known to be there | leave it | looks | looks |
+//! | the next record can be overwritten, and was not copied yet | leave it | copies it, and short ones behind it | the same |
+//! | it is below the place from which on a gate holds | leave it | takes the inline copy alone | copies it |
+//! | it was overwritten | leave it | leaves it | tells the loss, or the eviction |
+//! | padding, or what is no record | leave it | leaves it | skips it, or tells the corruption |
+//! | the records of another producer begin | leave it | leaves it | tells it |
+//! | a loss was found on attaching, and is not told yet | leave it | leaves it | tells it |
+//! | the cursor is an eighth of the capacity behind | up to there | leaves it | stores it |
+//! | a producer sleeps for space | leave it | leaves it | stores the cursor, and wakes it |
+//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, or the ring is corrupt (`full_only`) | leave it | leaves it | takes it, or tells it |
+//! | the handle is broken: after a fork, or without its memory | leave it | leaves it | tells it |
+//!
+//! The ways are told apart for speed alone: the full one would do for every record. What comes of it is in `docs/receiving.md`,
+//! which has the same tables; a test compares them.
+//!
+//! What is passed on: `Judged`, what a header says; `Taken`, a record; `New`, the same in a register; `Found`, what the reader
+//! came upon; `Received`, what is to be told; `Event`, that with its payload.
+
+use std::time::{Duration, Instant};
 
 use crate::atomics::copy;
 use crate::atomics::{Word, fence_at};
 use crate::error::{Corruption, RecvError};
 use crate::ring::Region;
 use crate::ring::attach::until_found;
-use crate::ring::layout::{Areas, SlotState};
+use crate::ring::layout::Areas;
 use crate::ring::locks;
-use crate::ring::protocol::gate::{self, Seat};
+use crate::ring::protocol::gate::Seat;
 use crate::ring::protocol::lookahead::Copies;
-use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
-use crate::ring::protocol::record::{Event, Loss, LossCause, Record};
-use crate::ring::protocol::{Place, after};
+use crate::ring::protocol::reader::{Found, New, Overwritable, Reader, Taken};
+use crate::ring::protocol::record::{Event, Loss, Record};
 use crate::wait::clock;
-use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
 
 mod drain;
 mod gating;
+mod releasing;
 mod waiting;
 
+use gating::Gate;
+use releasing::Released;
 use waiting::Waiting;
-
-/// A cursor is stored when it is this part of the capacity behind. The rings of the models are a few words, and a
-/// record has to fit in.
-const CURSOR_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
 
 /// A reading handle. With a seat: a consumer. Without: an observer.
 #[derive(Debug)]
@@ -34,28 +69,14 @@ pub(crate) struct Receiver {
     /// The last record, where it had to be copied out of the ring, and those copied along with it that are still to come.
     copies: Copies,
     seat: Option<Seat>,
-    gated: bool,
-    /// What is below was read; the cursor may say so. Behind the times while `unreleased` is some: see `catch_up`.
-    released: Place,
-    /// Payload bytes of the last record, if everything before it is released and `released` does not say so.
-    unreleased: Option<u32>,
-    /// Records are released by `release` alone.
-    keep: bool,
-    /// What was overwritten before this position was lost by this cause: the producer had been let past it before the
-    /// gate opened, or its consumer came back.
-    before_gate: Option<(u64, LossCause)>,
-    /// The gate is still to be opened, at a place that is there.
-    opens: bool,
-    /// The gate may be taken away.
-    overwritten: bool,
+    gate: Gate,
+    released: Released,
     /// Nothing is lent without a look at whether it is still there.
     guarded: bool,
-    /// Any of these, or corrupt: records do not come the fast way.
-    slow_only: bool,
+    /// Records come the full way alone.
+    full_only: bool,
     /// A loss found on attaching, not told yet.
     untold: Option<Loss>,
-    /// Nothing but that loss was received: what is before it is gone, so releasing it keeps nothing from anybody.
-    only_lost: bool,
     corrupt: Option<Corruption>,
     waiting: Waiting,
 }
@@ -69,35 +90,27 @@ pub(crate) enum Received {
     Changed { epoch: u64 },
 }
 
-/// What the fast way came to, in a register: how many payload bytes the record has that was taken, and whether it is in
-/// the copies or in the ring.
+/// What the fast and the new way leave to the full one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Short {
-    Nothing,
-    Copied(u32),
-    InRing(u32),
+enum Remaining {
+    All,
+    /// A look has found nothing new a moment ago.
+    AllButLook,
 }
 
 impl Receiver {
     pub(crate) fn new(region: Region, reader: Reader, seat: Option<Seat>, gated: bool) -> Self {
-        let released = reader.next();
         let guarded = region.is_guarded();
         Self {
+            released: Released::at(reader.next()),
             region,
             reader,
             copies: Copies::default(),
             seat,
-            gated,
-            released,
-            unreleased: None,
-            keep: false,
-            before_gate: None,
-            opens: false,
-            overwritten: false,
+            gate: Gate::new(gated),
             guarded,
-            slow_only: guarded,
+            full_only: guarded,
             untold: None,
-            only_lost: false,
             corrupt: None,
             waiting: Waiting::new(),
         }
@@ -119,58 +132,122 @@ impl Receiver {
         self.waiting.set_spins(spins);
     }
 
-    pub(crate) fn set_keep(&mut self, keep: bool) {
-        self.catch_up();
-        self.keep = keep;
-        self.choose_way();
-        self.reader.forbid_fast();
-    }
-
     pub(crate) fn producer_alive(&self) -> bool {
         self.region.locked(locks::PRODUCER)
     }
 
-    /// Releases everything received so far, and says so at once.
-    pub(crate) fn release(&mut self) {
-        // A loss found on attaching counts as received once it was told: until then a name stays before it.
-        if !self.region.broken() && self.untold.is_none() {
-            self.release_received();
-            self.update_cursor();
-            if self.opens {
-                self.open_gate();
+    // ---- the calls
+
+    #[inline(always)]
+    pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
+        match self.take_record() {
+            Ok(taken) => Ok(Some(Event::Record(self.lend_record(taken)))),
+            Err(remaining) => Ok(self.take_any(remaining)?.map(|received| self.lend(received))),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn recv(&mut self) -> Result<Event<'_>, RecvError> {
+        match self.take_record() {
+            Ok(taken) => Ok(Event::Record(self.lend_record(taken))),
+            Err(remaining) => {
+                let received = self.wait_for_ever(remaining)?;
+                Ok(self.lend(received))
             }
         }
     }
 
-    #[inline(always)]
-    fn release_received(&mut self) {
-        self.unreleased = None;
-        self.released = self.reader.next();
-        if let Some(seat) = &mut self.seat {
-            seat.release_losses();
+    pub(crate) fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
+        match self.take_record() {
+            Ok(taken) => Ok(Some(Event::Record(self.lend_record(taken)))),
+            Err(remaining) => {
+                let received = self.wait(remaining, clock::deadline_ns(deadline))?;
+                Ok(received.map(|received| self.lend(received)))
+            }
         }
     }
 
-    /// Moves `released` to where it belongs: the record before the last is released, but copying a place that was
-    /// stored a moment ago, for every record, would wait for that store.
-    fn catch_up(&mut self) {
-        if let Some(len) = self.unreleased.take() {
-            self.released = self.reader.next().before_record(len);
+    pub(crate) fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
+        // Some thirty years stand for what no clock can add.
+        let now = Instant::now();
+        let far = now + Duration::from_secs(1 << 30);
+        self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
+    }
+
+    #[inline(always)]
+    pub(crate) fn recv_record(&mut self, mut other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
+        loop {
+            let received = match self.take_record() {
+                Ok(taken) => Received::Record(taken),
+                Err(remaining) => self.wait_for_ever(remaining)?,
+            };
+            match received {
+                Received::Record(taken) => return Ok(self.lend_record(taken)),
+                received => other(self.lend(received)),
+            }
         }
     }
 
-    /// One look at the ring. `None`: nothing new.
+    pub(crate) fn try_recv_record(
+        &mut self,
+        other: impl FnMut(Event<'_>),
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        self.record_or_none(other, Self::take_any)
+    }
+
+    pub(crate) fn recv_record_deadline(
+        &mut self,
+        deadline: Instant,
+        other: impl FnMut(Event<'_>),
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        self.record_or_none(other, |receiver, remaining| {
+            receiver.wait(remaining, clock::deadline_ns(deadline))
+        })
+    }
+
     #[inline(always)]
-    pub(crate) fn step(&mut self) -> Result<Option<Received>, RecvError> {
-        match self.step_fast() {
-            Some(taken) => Ok(Some(Received::Record(taken))),
-            None => self.step_slow(),
+    fn record_or_none(
+        &mut self,
+        mut other: impl FnMut(Event<'_>),
+        rest: impl Fn(&mut Self, Remaining) -> Result<Option<Received>, RecvError>,
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        loop {
+            let received = match self.take_record() {
+                Ok(taken) => Some(Received::Record(taken)),
+                Err(remaining) => rest(self, remaining)?,
+            };
+            match received {
+                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
+                Some(received) => other(self.lend(received)),
+                None => return Ok(None),
+            }
         }
     }
 
-    /// The next of many records. `None`: there is none, or more is to be done.
+    // ---- the ways
+
+    /// The fast way, then the new one: the next record, where nothing else is to be done.
     #[inline(always)]
-    fn step_fast(&mut self) -> Option<Taken> {
+    fn take_record(&mut self) -> Result<Taken, Remaining> {
+        if let Some(taken) = self.take_fast() {
+            return Ok(taken);
+        }
+        // Made here, out of what comes in registers: an event that is left in memory is moved on from there with wider
+        // loads than it was stored with, and they wait until the stores have left the processor.
+        let (len, is_in_ring) = match self.take_new() {
+            New::Copied(len) => (len, false),
+            New::InRing(len) => (len, true),
+            New::Nothing => return Err(Remaining::AllButLook),
+            New::Unknown => return Err(Remaining::All),
+        };
+        let place = self.reader.next().before_record(len);
+        let word = self.region.geometry().word(place.position) + 1;
+        Ok(Taken { sequence: place.sequence, len, in_ring: is_in_ring.then_some(word) })
+    }
+
+    /// The fast way. `None`: the next record is not known to be there, or more is to be done.
+    #[inline(always)]
+    fn take_fast(&mut self) -> Option<Taken> {
         // First of all: after a fork there is no memory behind the areas.
         if self.region.broken() {
             return None;
@@ -181,46 +258,82 @@ impl Receiver {
             return None;
         }
         let taken = self.reader.poll_fast(areas, &mut self.copies)?;
-        self.unreleased = Some(taken.len);
+        self.released.unreleased = Some(taken.len);
         Some(taken)
     }
 
+    /// The new way: the first record that came after a look which found nothing, and every one that has to be copied.
     #[inline(never)]
-    fn step_slow(&mut self) -> Result<Option<Received>, RecvError> {
+    fn take_new(&mut self) -> New {
+        if self.region.broken() || self.full_only || self.untold.is_some() {
+            return New::Unknown;
+        }
+        let areas = self.region.areas();
+        // After a loss the cursor is late: the place is further on by a lap. So what is released here never includes one.
+        let due = self.cursor_due();
+        if self.cursor_is_late(due) || self.producer_waits() {
+            return New::Unknown;
+        }
+        let new = self.reader.poll_new(areas, &mut self.copies, due);
+        if let New::Copied(len) | New::InRing(len) = new {
+            self.released.unreleased = Some(len);
+        }
+        new
+    }
+
+    /// The full way. `None`: nothing new.
+    #[inline(never)]
+    fn take_any(&mut self, remaining: Remaining) -> Result<Option<Received>, RecvError> {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        let step = self.step_full();
+        let received = match self.before_looking() {
+            Some(told) => told,
+            None if remaining == Remaining::AllButLook => Ok(self.nothing_new()),
+            None => self.look(),
+        };
         // What was read where memory is gone was never sent.
         if self.region.memory_gone() {
             return Err(self.region.fault().into());
         }
-        step
+        received
     }
 
+    /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
     #[inline(always)]
-    fn step_full(&mut self) -> Result<Option<Received>, RecvError> {
-        if let Some(trouble) = self.before_looking() {
-            return trouble;
+    fn before_looking(&mut self) -> Option<Result<Option<Received>, RecvError>> {
+        self.release_last();
+        if self.gate.opens && self.untold.is_none() {
+            self.open_gate();
         }
+        self.update_late_cursor();
+        if self.corrupt.is_none() && self.untold.is_none() {
+            return None;
+        }
+        if let Some(corruption) = self.corrupt {
+            return Some(Err(corruption.into()));
+        }
+        self.untold.take().map(|loss| Ok(Some(Received::Lost(loss))))
+    }
+
+    /// One look at the ring.
+    #[inline(always)]
+    fn look(&mut self) -> Result<Option<Received>, RecvError> {
         loop {
             match self.reader.poll(self.region.areas(), &mut self.copies) {
                 Found::Record(mut taken) => {
                     taken.in_ring = taken.in_ring.filter(|word| !self.copied_out(*word, taken.len));
-                    if !self.slow_only {
-                        self.reader.allow_fast(self.region.areas(), &self.copies, self.due());
+                    if !self.full_only {
+                        let due = self.cursor_due();
+                        self.reader.allow_fast(self.region.areas(), &self.copies, due);
                     }
                     return Ok(Some(Received::Record(taken)));
                 }
-                Found::Nothing => {
-                    // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
-                    self.update_cursor();
-                    return Ok(self.newly_evicted().then_some(Received::Evicted));
-                }
+                Found::Nothing => return Ok(self.nothing_new()),
                 Found::Changed { epoch } => return Ok(Some(Received::Changed { epoch })),
                 Found::Lapped => {
-                    if let Some(step) = self.lapped()? {
-                        return Ok(Some(step));
+                    if let Some(received) = self.lapped()? {
+                        return Ok(Some(received));
                     }
                 }
                 Found::Corrupt(corruption) => {
@@ -228,6 +341,14 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// After a look that found nothing new.
+    #[inline(always)]
+    fn nothing_new(&mut self) -> Option<Received> {
+        // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
+        self.update_cursor();
+        self.newly_evicted().then_some(Received::Evicted)
     }
 
     /// Copies a record that could be lent, if its memory may be gone by the time it is looked at. True: it did.
@@ -240,57 +361,10 @@ impl Receiver {
         self.guarded
     }
 
-    /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
-    #[inline(always)]
-    fn before_looking(&mut self) -> Option<Result<Option<Received>, RecvError>> {
-        // Who keeps its records does not keep a place that was overwritten: a gate there would hold the producer up
-        // for nothing.
-        if self.untold.is_none() && (!self.keep || self.only_lost) {
-            self.only_lost = false;
-            self.release_received();
-        }
-        if self.opens && self.untold.is_none() {
-            self.open_gate();
-        }
-        if let Some(seat) = &self.seat {
-            let behind = self.released.position.wrapping_sub(seat.stored().position);
-            if behind != 0
-                && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits())
-            {
-                self.update_cursor();
-            }
-        }
-        if self.corrupt.is_none() && self.untold.is_none() {
-            return None;
-        }
-        if let Some(corruption) = self.corrupt {
-            return Some(Err(corruption.into()));
-        }
-        self.untold.take().map(|loss| Ok(Some(Received::Lost(loss))))
-    }
-
-    #[inline(always)]
-    fn producer_waits(&self) -> bool {
-        self.gated && doorbell::is_armed(&self.region.areas().control.space.word)
-    }
-
-    /// Stores the cursor if it is behind, or not what was stored there, and wakes a producer that waits for it.
-    fn update_cursor(&mut self) {
-        let Some(seat) = &mut self.seat else { return };
-        let areas = self.region.areas();
-        if self.released.position == seat.stored().position && seat.is_shown(areas) {
-            return;
-        }
-        seat.store_cursor(areas, self.released);
-        if self.gated {
-            doorbell::notify(&areas.control.space.word, WaitMode::Fence);
-        }
-    }
-
     #[inline]
     fn newly_evicted(&mut self) -> bool {
         let areas = self.region.areas();
-        self.gated
+        self.gate.wanted
             && self.reader.overwritable() == Overwritable::Always
             && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
     }
@@ -309,13 +383,8 @@ impl Receiver {
         match until_found(capacity, |_| Ok(self.reader.resync(self.region.areas()))) {
             Ok(found) => {
                 let loss = self.book(found, self.cause(found.0));
-                // Nothing before the loss is kept: a gate there would hold the producer up for nothing.
-                if self.gated && self.released == found.0 {
-                    match loss.records {
-                        // Padding is nothing to be told.
-                        0 => self.released = found.1,
-                        _ => self.only_lost = true,
-                    }
+                if self.gate.wanted {
+                    self.released.pass_loss(found, loss.records);
                 }
                 Ok((loss.records > 0).then_some(Received::Lost(loss)))
             }
@@ -329,18 +398,24 @@ impl Receiver {
         }
     }
 
-    /// Corruption is for good, also if somebody puts the words right again: no record comes the fast way either.
+    /// Corruption is for good, also if somebody puts the words right again: no record comes a fast way either.
     fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
         self.corrupt = Some(corruption);
-        self.slow_only = true;
+        self.full_only = true;
         self.reader.forbid_fast();
         corruption.into()
     }
 
-    /// Lends what `step` found.
+    /// Which ways are open, after what decides it has changed.
+    fn choose_ways(&mut self) {
+        self.full_only = self.released.keep || self.guarded || self.gate.opens || self.corrupt.is_some();
+    }
+
+    // ---- lending
+
     #[inline(always)]
-    pub(crate) fn lend(&self, step: Received) -> Event<'_> {
-        match step {
+    fn lend(&self, received: Received) -> Event<'_> {
+        match received {
             Received::Record(taken) => Event::Record(self.lend_record(taken)),
             Received::Lost(loss) => Event::Lost(loss),
             Received::Evicted => Event::Evicted,
@@ -357,107 +432,30 @@ impl Receiver {
             }
         }
     }
-
-    #[inline(always)]
-    pub(crate) fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        match self.step_brief() {
-            Some(step) => Ok(Some(self.lend(step))),
-            None => self.try_recv_checked(),
-        }
-    }
-
-    /// The next record, where nothing else is to be done. `None`: there is none, or there is more to do.
-    #[inline(always)]
-    fn step_brief(&mut self) -> Option<Received> {
-        if let Some(taken) = self.step_fast() {
-            return Some(Received::Record(taken));
-        }
-        // Made here, out of what comes in registers: an event that is left in memory is moved on from there with wider
-        // loads than it was stored with, and they wait until the stores have left the processor.
-        let (len, is_in_ring) = match self.step_short() {
-            Short::Nothing => return None,
-            Short::Copied(len) => (len, false),
-            Short::InRing(len) => (len, true),
-        };
-        let taken = self.reader.next().before_record(len);
-        let word = self.region.geometry().word(taken.position) + 1;
-        Some(Received::Record(Taken { sequence: taken.sequence, len, in_ring: is_in_ring.then_some(word) }))
-    }
-
-    /// The first record that came after a look which found nothing, and every one that has to be copied.
-    #[inline(never)]
-    fn step_short(&mut self) -> Short {
-        if self.region.broken() || self.slow_only || self.untold.is_some() {
-            return Short::Nothing;
-        }
-        let areas = self.region.areas();
-        // After a loss it is late: the place is further on by a lap. So what is released here never includes one.
-        let due = self.due();
-        let late = due.is_some_and(|due| !after(due, self.reader.next().position));
-        if late || self.producer_waits() {
-            return Short::Nothing;
-        }
-        let copies = &mut self.copies;
-        let mut copied = self.reader.poll_copied(areas, copies);
-        if copied.is_none() {
-            if !self.reader.has_come(areas) {
-                return Short::Nothing;
-            }
-            copied =
-                self.reader.poll_inline(areas, copies).or_else(|| self.reader.poll_copied(areas, copies));
-        }
-        self.reader.allow_fast(areas, copies, due);
-        let Some(Taken { len, in_ring, .. }) = copied.or_else(|| self.reader.poll_fast(areas, copies)) else {
-            return Short::Nothing;
-        };
-        self.unreleased = Some(len);
-        if in_ring.is_some() { Short::InRing(len) } else { Short::Copied(len) }
-    }
-
-    /// The position at which the cursor is to be stored anew, if there is one.
-    #[inline(always)]
-    fn due(&self) -> Option<u64> {
-        let stored = self.seat.as_ref()?.stored().position;
-        Some(stored.wrapping_add(self.region.geometry().capacity / CURSOR_DUE))
-    }
-
-    #[inline(always)]
-    fn try_recv_checked(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        Ok(self.step_slow()?.map(|step| self.lend(step)))
-    }
-
-    #[inline(always)]
-    pub(crate) fn recv(&mut self) -> Result<Event<'_>, RecvError> {
-        match self.step_brief() {
-            Some(step) => Ok(self.lend(step)),
-            None => self.recv_checked(),
-        }
-    }
-
-    #[inline(always)]
-    fn recv_checked(&mut self) -> Result<Event<'_>, RecvError> {
-        let step = self.wait_for_ever()?;
-        Ok(self.lend(step))
-    }
-
-    /// Gives the seat up: cursor, slot, then the caller's lock.
-    pub(crate) fn leave(&mut self) {
-        self.catch_up();
-        self.update_cursor();
-        let areas = self.region.areas();
-        if let Some(seat) = self.seat.take() {
-            let slot = &areas.slots[seat.number as usize];
-            let gated = gate::state(slot) == Some(SlotState::Gated);
-            seat.leave(areas, clock::wall_ns());
-            if gated {
-                doorbell::notify(&areas.control.space.word, WaitMode::Fence);
-            }
-        }
-    }
 }
 
 /// The words of a payload of `len` bytes.
 #[inline(always)]
 fn payload(areas: Areas<'_>, word: usize, len: u32) -> &[Word] {
     &areas.data[word..word + (len as usize).div_ceil(8)]
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn a_receive_that_finds_nothing_looks_once() {
+        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let mut producer = ring.producer().expect("a producer");
+        let place = producer.sender.writer().published();
+        let reader = Reader::new(place, Overwritable::Always, producer.epoch());
+        let mut receiver = Receiver::new(ring.share().expect("the ring"), reader, None, false);
+        let remaining = receiver.take_record().expect_err("nothing was sent");
+        assert_eq!(remaining, Remaining::AllButLook);
+        producer.send(b"after the look").expect("nobody is in the way");
+        assert!(matches!(receiver.take_any(remaining), Ok(None)), "that was a second look");
+        assert!(matches!(receiver.take_any(Remaining::All), Ok(Some(Received::Record(_)))));
+    }
 }

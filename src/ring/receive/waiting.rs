@@ -1,14 +1,12 @@
 //! Waiting for the next event, and knowing that none will come.
 
-use std::time::{Duration, Instant};
-
-use super::{Received, Receiver};
+use super::{Received, Receiver, Remaining};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
 use crate::ring::layout::Areas;
 use crate::ring::protocol::gate::Seat;
 use crate::ring::protocol::reader::Overwritable;
-use crate::ring::protocol::record::{Event, Record, Status};
+use crate::ring::protocol::record::Status;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -61,12 +59,17 @@ impl Waiting {
 impl Receiver {
     /// Waits for the next event. `None`: `until_ns` on the monotonic clock has passed.
     #[inline(never)]
-    pub(crate) fn wait(&mut self, until_ns: u64) -> Result<Option<Received>, RecvError> {
+    pub(super) fn wait(
+        &mut self,
+        mut remaining: Remaining,
+        until_ns: u64,
+    ) -> Result<Option<Received>, RecvError> {
         let mut again_ns = None;
         loop {
-            if let Some(step) = self.step()? {
-                return Ok(Some(step));
+            if let Some(received) = self.take_any(remaining)? {
+                return Ok(Some(received));
             }
+            remaining = Remaining::All;
             if self.spin(until_ns) {
                 continue;
             }
@@ -90,11 +93,12 @@ impl Receiver {
     }
 
     /// Waits for the next event, however long that takes.
-    pub(super) fn wait_for_ever(&mut self) -> Result<Received, RecvError> {
+    pub(super) fn wait_for_ever(&mut self, mut remaining: Remaining) -> Result<Received, RecvError> {
         loop {
-            if let Some(step) = self.wait(u64::MAX)? {
-                return Ok(step);
+            if let Some(received) = self.wait(remaining, u64::MAX)? {
+                return Ok(received);
             }
+            remaining = Remaining::All;
         }
     }
 
@@ -152,7 +156,7 @@ impl Receiver {
         let evicted = |seat: &Seat| seat.is_newly_evicted(areas);
         self.reader.is_behind(areas)
             || self.untold.is_some()
-            || (self.gated
+            || (self.gate.wanted
                 && self.reader.overwritable() == Overwritable::Always
                 && self.seat.as_ref().is_some_and(evicted))
     }
@@ -206,68 +210,6 @@ impl Receiver {
         };
         self.waiting.told_at = end.map(|_| self.reader.next().position);
         end
-    }
-
-    pub(crate) fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
-        Ok(self.step_by(deadline)?.map(|step| self.lend(step)))
-    }
-
-    fn step_by(&mut self, deadline: Instant) -> Result<Option<Received>, RecvError> {
-        match self.step()? {
-            Some(step) => Ok(Some(step)),
-            None => self.wait(clock::deadline_ns(deadline)),
-        }
-    }
-
-    pub(crate) fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
-        // Some thirty years stand for what no clock can add.
-        let now = Instant::now();
-        let far = now + Duration::from_secs(1 << 30);
-        self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
-    }
-
-    pub(crate) fn recv_record(&mut self, mut other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
-        loop {
-            let step = match self.step_brief() {
-                Some(step) => step,
-                None => self.wait_for_ever()?,
-            };
-            match step {
-                Received::Record(taken) => return Ok(self.lend_record(taken)),
-                step => other(self.lend(step)),
-            }
-        }
-    }
-
-    pub(crate) fn try_recv_record(
-        &mut self,
-        mut other: impl FnMut(Event<'_>),
-    ) -> Result<Option<Record<'_>>, RecvError> {
-        loop {
-            let step = match self.step_brief() {
-                Some(step) => Some(step),
-                None => self.step_slow()?,
-            };
-            match step {
-                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
-                Some(step) => other(self.lend(step)),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    pub(crate) fn recv_record_deadline(
-        &mut self,
-        deadline: Instant,
-        mut other: impl FnMut(Event<'_>),
-    ) -> Result<Option<Record<'_>>, RecvError> {
-        loop {
-            match self.step_by(deadline)? {
-                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
-                Some(step) => other(self.lend(step)),
-                None => return Ok(None),
-            }
-        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! The producer without space: whom it waits for, for how long, and how it gets past them.
+//! A sender without space: whom it waits for, for how long, and how it gets past them.
 
 use std::time::{Duration, Instant};
 
-use super::{Producer, TimeLimit};
+use super::{Sender, TimeLimit};
 use crate::atomics::{at, spin};
 use crate::error::{Error, SendError};
 use crate::ring::blocker::Blocker;
@@ -24,10 +24,10 @@ pub(super) struct Blocked {
     end: u64,
 }
 
-impl Producer {
+impl Sender {
     /// The limit is in the way: scan the gates; if one of them is, see to it; then wait.
     #[cold]
-    pub(super) fn obtain_refused(
+    pub(super) fn claim_refused(
         &mut self,
         len: u32,
         mut refused: Refused,
@@ -65,7 +65,7 @@ impl Producer {
                 waiting_since = now.max(1);
                 self.totals.full = self.totals.full.wrapping_add(1);
                 self.refused = true;
-                self.show_totals();
+                self.totals.show(self.region.areas());
             }
             let (again, blocking) = self.relieve(end, now, waited);
             if again && rounds > 0 {
@@ -96,7 +96,7 @@ impl Producer {
         {
             let stalled = now.saturating_sub(waiting_since);
             self.totals.stall_ns = self.totals.stall_ns.wrapping_add(stalled);
-            self.show_totals();
+            self.totals.show(self.region.areas());
         }
         if result.is_ok() && self.refused {
             self.lift(stopped);
@@ -136,7 +136,7 @@ impl Producer {
         }
         self.totals.evictions = self.totals.evictions.wrapping_add(evicted);
         self.totals.reclaims = self.totals.reclaims.wrapping_add(reclaimed);
-        self.show_totals();
+        self.totals.show(self.region.areas());
         // An evicted consumer may be asleep, with nothing but this to be told; so may whoever asked for it.
         doorbell::announce(&self.region.areas().control.data.word);
     }
@@ -176,16 +176,7 @@ impl Producer {
         take_gate(slot, state, next).then_some(alive)
     }
 
-    /// Takes the gate from the consumer in a slot, living, stopped, or away and held. One that lives goes on as a lossy
-    /// one and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place. Other
-    /// processes ask for it by [`quoit::evict`](crate::evict).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer
-    /// that was promised not to be overwritten ([`Attach::gated`](crate::Attach::gated) on a ring without a hard
-    /// limit, which reads records where they lie); [`Error::Forked`], [`Error::Truncated`].
-    pub fn evict(&mut self, slot: u32) -> Result<(), Error> {
+    pub(crate) fn evict(&mut self, slot: u32) -> Result<(), Error> {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
@@ -209,9 +200,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Who holds the producer up: the consumer furthest back of those that are in the way of the claim that was refused
-    /// last. `None`: nobody any more, or a claim has succeeded since. A system call or two, and a look into `/proc`.
-    pub fn held_by(&self) -> Option<Blocker> {
+    pub(crate) fn held_by(&self) -> Option<Blocker> {
         let Blocked { by, end } = self.blocked?;
         if self.region.broken() {
             return None;
@@ -276,14 +265,5 @@ impl Producer {
             doorbell::sleep(word, heavy, is_free, until_ns);
             doorbell::disarm(word);
         }
-    }
-
-    #[cold]
-    fn show_totals(&self) {
-        let counters = &self.region.areas().head.counters;
-        counters.full.store(self.totals.full, at!(C_WRITE, Relaxed));
-        counters.stall_ns.store(self.totals.stall_ns, at!(C_WRITE, Relaxed));
-        counters.evictions.store(self.totals.evictions, at!(C_WRITE, Relaxed));
-        counters.reclaims.store(self.totals.reclaims, at!(C_WRITE, Relaxed));
     }
 }

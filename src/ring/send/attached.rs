@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Producer;
+use super::Sender;
 use crate::atomics::at;
 use crate::error::Error;
 use crate::ring::layout::{Slot, SlotState};
@@ -11,38 +11,24 @@ use crate::ring::protocol::gate;
 use crate::wait::clock;
 use crate::wait::doorbell;
 
-impl Producer {
-    /// Waits until so many living consumers are attached, of whatever policy, and returns true; false: `deadline` passed
-    /// before, however early it is: there is always one look. All of them receive what is published from then on, or
-    /// are told of its loss. A look is a system call for each consumer, and while it waits there is one every
-    /// millisecond. Observers cannot be counted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadOption`] if the ring has fewer slots than that; [`Error::Forked`], [`Error::Truncated`].
-    pub fn wait_for_consumers(&self, count: u32, deadline: Instant) -> Result<bool, Error> {
+impl Sender {
+    pub(crate) fn wait_for_consumers(&self, count: u32, deadline: Instant) -> Result<bool, Error> {
         if count > self.region.geometry().slots {
             return Err(Error::BadOption { what: "waiting for more consumers than the ring has slots" });
         }
-        self.wait_for_attached(deadline, |producer| {
-            let attached = producer.attached(|_| true).take(count as usize);
+        self.wait_for_attached(deadline, |sender| {
+            let attached = sender.attached(|_| true).take(count as usize);
             attached.count() == count as usize
         })
     }
 
-    /// As [`wait_for_consumers`](Self::wait_for_consumers), for a living consumer that is attached under `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadName`]; [`Error::BadOption`] on a sealed ring, which has no names; [`Error::Forked`],
-    /// [`Error::Truncated`].
-    pub fn wait_for_name(&self, name: &str, deadline: Instant) -> Result<bool, Error> {
+    pub(crate) fn wait_for_name(&self, name: &str, deadline: Instant) -> Result<bool, Error> {
         let name = names::padded(name)?;
         if self.region.is_sealed() {
             return Err(Error::BadOption { what: "a sealed ring has no names to wait for" });
         }
-        self.wait_for_attached(deadline, |producer| {
-            producer.attached(|slot| gate::name(slot) == name).next().is_some()
+        self.wait_for_attached(deadline, |sender| {
+            sender.attached(|slot| gate::name(slot) == name).next().is_some()
         })
     }
 

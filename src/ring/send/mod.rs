@@ -1,0 +1,315 @@
+//! Sending: what a producer, its claims and its batches have in common. `receive/` is the other side.
+//!
+//! A record is sent in one of three ways. What one of them cannot do it leaves to the next, undone.
+//!
+//! | way | what it does | function |
+//! |---|---|---|
+//! | fast | one comparison; header, payload and inline copy; `published`; wake check | `send_fast`, here and in the writer |
+//! | slow | checks the length; padding, `reserve`; header, payload and inline copy; whether memory is gone; `published`; the index; wake check | `send_slow`, `claim` |
+//! | refused | scans the gates; takes those of the dead, of whoever is over its budget or is to be evicted; waits; then as slow | `claim_refused` |
+//!
+//! | condition | fast | slow | refused |
+//! |---|---|---|---|
+//! | the record ends before the limit of the gates, `reserve`, and the end of its segment | takes it | only if fast did not | never |
+//! | it begins a segment, or does not fit before the end of the ring | leaves it | takes it | never |
+//! | a gate may be in the way | leaves it | leaves it | takes it, or waits, or refuses |
+//! | the batch would span more than half the ring | leaves it | leaves it | refuses |
+//! | a batch was forgotten | leaves it | drops the batch | never |
+//! | a guard against truncation is on | leaves it | takes it | as without |
+//! | the handle is broken: after a fork, or without its memory | leaves it | tells it | tells it |
+//!
+//! Records of a batch go the same ways up to `published`, which comes once, with the wake check, when the batch is published. Many
+//! in a row that go the fast way stay in one loop (`add_run`). Claims go the slow way once they are filled.
+//!
+//! `docs/receiving.md` has the same tables; a test compares them.
+
+use crate::atomics::at;
+use crate::error::{Error, SendError};
+use crate::ring::Region;
+use crate::ring::layout::Areas;
+use crate::ring::locks;
+use crate::ring::protocol::Place;
+use crate::ring::protocol::stalls::Stalls;
+use crate::ring::protocol::writer::{Claimed, Writer};
+use crate::ring::takeover::{self, Succession};
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+mod attached;
+mod space;
+mod totals;
+
+use space::Blocked;
+use totals::Totals;
+
+/// A writing handle: the ring, its private halves, and who is in its way.
+pub(crate) struct Sender {
+    region: Region,
+    writer: Writer,
+    mode: WaitMode,
+    epoch: u64,
+    stalls: Stalls,
+    /// A claim was refused and none has succeeded since.
+    refused: bool,
+    /// Who was in its way, as the ring shows it.
+    blocked: Option<Blocked>,
+    totals: Totals,
+    spins: u32,
+}
+
+/// How long a send may wait for space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TimeLimit {
+    Zero,
+    Until(std::time::Instant),
+    Infinite,
+}
+
+/// Looks for space before going to sleep.
+const SPINS: u32 = if cfg!(loom) { 0 } else { 500 };
+
+impl Sender {
+    /// Becomes the ring's next producer.
+    pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
+        let Succession { writer, mode, epoch } = region.or_memory_gone(takeover::take_over(&region))?;
+        let totals = Totals::shown(region.areas());
+        Ok(Self {
+            region,
+            writer,
+            mode,
+            epoch,
+            stalls: Stalls::default(),
+            refused: false,
+            blocked: None,
+            totals,
+            spins: SPINS,
+        })
+    }
+
+    /// Publishes a copy of `payload` alone, and returns its sequence.
+    #[inline(always)]
+    pub(crate) fn send(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        match self.send_fast(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.send_slow(payload, time_limit),
+        }
+    }
+
+    /// The whole of a send, where that takes next to nothing. `None`: nothing was done.
+    #[inline(always)]
+    fn send_fast(&mut self, payload: &[u8]) -> Option<u64> {
+        // First of all: after a fork there is no memory behind the areas.
+        if self.region.broken() {
+            return None;
+        }
+        let sequence = self.writer.send_fast(self.region.areas(), payload)?;
+        self.wake();
+        Some(sequence)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        let claimed = self.claim_alone(payload.len(), time_limit)?;
+        let areas = self.region.areas();
+        let staged = self.writer.stage(areas, claimed);
+        self.writer.fill(areas, claimed, staged, payload);
+        self.publish(staged)?;
+        Ok(staged.sequence.wrapping_sub(1))
+    }
+
+    /// Adds a copy of `payload` to the batch, and returns the sequence it will have.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        match self.add_fast(payload) {
+            Some(sequence) => Ok(sequence),
+            None => self.add_slow(payload, time_limit),
+        }
+    }
+
+    #[inline(always)]
+    fn add_fast(&mut self, payload: &[u8]) -> Option<u64> {
+        // As in `send_fast`.
+        if self.region.broken() {
+            return None;
+        }
+        self.writer.add_fast(self.region.areas(), payload)
+    }
+
+    /// As `add`, for a payload that the fast way has refused.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn add_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        let claimed = self.claim(payload.len(), time_limit)?;
+        let areas = self.region.areas();
+        crate::atomics::copy::write(claimed.words(areas), payload);
+        Ok(self.writer.stage(areas, claimed).sequence.wrapping_sub(1))
+    }
+
+    /// Adds records to the batch for as long as they go the fast way. Returns how many, and the payload that did not follow.
+    #[inline(always)]
+    pub(crate) fn add_run<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: &mut impl Iterator<Item = P>,
+    ) -> (u64, Option<P>) {
+        let region = &self.region;
+        self.writer.add_run(region.areas(), payloads, || !region.broken())
+    }
+
+    /// Room for a record that is published alone.
+    pub(crate) fn claim_alone(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
+        self.drop_forgotten();
+        self.claim(len, time_limit)
+    }
+
+    /// Room for a record, waiting for it as long as `time_limit` lasts.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
+        if self.region.broken() {
+            return Err(self.region.fault().into());
+        }
+        // A refused claim leaves no room for the fast way, so nothing is `refused` where this succeeds.
+        match self.writer.claim_fast(self.region.geometry(), len) {
+            Some(claimed) => Ok(claimed),
+            None => self.claim_slow(len, time_limit),
+        }
+    }
+
+    /// The claim begins a segment, or more is the matter.
+    #[cold]
+    fn claim_slow(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
+        let max = self.region.geometry().max_len();
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        // At most 2^31 - 8, so it fits.
+        let len = len as u32;
+        match self.writer.claim(self.region.areas(), len) {
+            Ok(claimed) => {
+                if self.refused {
+                    self.lift(None);
+                }
+                Ok(claimed)
+            }
+            Err(refused) => self.claim_refused(len, refused, time_limit),
+        }
+    }
+
+    /// Publishes a record that was filled in place. Returns its sequence, even if memory of the ring is gone: that is final, and
+    /// told by the next call.
+    pub(crate) fn publish_claim(&mut self, claimed: Claimed) -> u64 {
+        let areas = self.region.areas();
+        let staged = self.writer.stage(areas, claimed);
+        self.writer.repeat(areas, claimed, staged);
+        let _ = self.publish(staged);
+        staged.sequence.wrapping_sub(1)
+    }
+
+    /// Adds a record that was filled in place to the batch. Returns the sequence it will have.
+    pub(crate) fn add_claim(&mut self, claimed: Claimed) -> u64 {
+        self.writer.stage(self.region.areas(), claimed).sequence.wrapping_sub(1)
+    }
+
+    /// What is added from here on becomes visible together.
+    pub(crate) fn begin_batch(&mut self) {
+        self.drop_forgotten();
+        self.writer.begin_batch();
+    }
+
+    /// Publishes the batch. Returns the sequence of its last record.
+    pub(crate) fn publish_batch(&mut self) -> Result<u64, SendError> {
+        self.publish(self.writer.staged())?;
+        Ok(self.next_sequence().wrapping_sub(1))
+    }
+
+    /// The batch is over: what it has not published is not there.
+    pub(crate) fn end_batch(&mut self) {
+        self.writer.end_batch();
+    }
+
+    /// What a batch staged that was passed to `mem::forget` must not come out with the next record.
+    #[inline]
+    fn drop_forgotten(&mut self) {
+        if self.writer.in_batch() {
+            self.writer.end_batch();
+        }
+    }
+
+    /// Staged records become visible, and whoever sleeps for them is woken.
+    fn publish(&mut self, staged: Place) -> Result<(), SendError> {
+        // What was written to memory that is gone is in no file: nobody may be led there.
+        if self.region.memory_gone() {
+            self.writer.withhold();
+            return Err(self.region.fault().into());
+        }
+        self.writer.publish(self.region.areas(), staged);
+        if self.writer.has_notes() {
+            self.writer.write_notes(self.region.areas());
+        }
+        self.wake();
+        // Nor did anybody see it if that memory is gone.
+        if self.region.memory_gone() {
+            return Err(self.region.fault().into());
+        }
+        Ok(())
+    }
+
+    /// Wakes whoever sleeps for records.
+    #[inline(always)]
+    fn wake(&mut self) {
+        if doorbell::notify(&self.region.areas().control.data.word, self.mode) {
+            self.count_wake();
+        }
+    }
+
+    /// Out of the way: areas that are passed on from `wake` would be put together for every record.
+    #[cold]
+    fn count_wake(&mut self) {
+        self.totals.count_wake(self.region.areas());
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn areas(&self) -> Areas<'_> {
+        self.region.areas()
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    pub(crate) fn mode(&self) -> WaitMode {
+        self.mode
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Sequence of the next record to be published.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.writer.published().sequence
+    }
+
+    pub(crate) fn set_spins(&mut self, spins: u32) {
+        self.spins = spins;
+    }
+
+    /// The stream ends: the end is told, then the producer's lock goes.
+    pub(crate) fn close(&mut self) {
+        // Where memory is gone nobody is told: the lock goes with the region, and says that this producer has.
+        if self.region.broken() {
+            return;
+        }
+        self.show_blocked(None);
+        let areas = self.region.areas();
+        // [T3] Release. Pairs with the consumers' look at the flag.
+        // Orders: the last `published` before the flag.
+        // Without it: a consumer takes the stream for ended with a record still to come.
+        areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
+        doorbell::announce(&areas.control.data.word);
+        self.region.unlock(locks::PRODUCER);
+    }
+}
