@@ -113,7 +113,7 @@ class Ring:
         words = struct.unpack("<512Q", page)
         if words[1] != 1 << 32:
             raise Refused(f"a ring of version {words[1] >> 32}.{words[1] & 0xFFFFFFFF}; this reads 1.0")
-        if words[2] != 0x0102030405060708 or words[3] != crc32c(page[32:168]):
+        if words[2] != 0x0102030405060708 or words[3] != crc32c(page[32:176]):
             raise Refused("a damaged ring")
         size, alignment, self.capacity, self.segments, slots, options = words[4:10]
         self.stride = self.capacity // self.segments

@@ -70,7 +70,9 @@ pub(crate) mod identity {
     pub(crate) const CREATED_NS: usize = 17;
     /// Device, inode and time of birth of the file itself.
     pub(crate) const FILE: usize = 18;
-    pub(crate) const END: usize = 21;
+    /// What the records are: bytes of each in the high half, a tag in the low one; 0: records of any kind.
+    pub(crate) const SCHEMA: usize = 21;
+    pub(crate) const END: usize = 22;
 
     /// On a sealed ring, behind the checked words: device and inode of the file with its control area.
     pub(crate) const CONTROL_FILE: usize = 32;
@@ -374,6 +376,8 @@ pub(crate) struct Geometry {
     /// Where the stream began: a multiple of 8, and any sequence.
     pub(crate) origin_position: u64,
     pub(crate) origin_sequence: u64,
+    /// What its records are, as `limits::Schema` has it; 0: records of any kind.
+    pub(crate) schema: u64,
 }
 
 impl Geometry {

@@ -45,7 +45,7 @@
 //! ```
 //! use quoit::{Attach, Event, Options};
 //!
-//! let ring = Options::new().capacity(4096).local()?;
+//! let ring = Ring::heap(&Options::new().capacity(4096))?;
 //! let mut consumer = ring.consumer(&Attach::gated())?;
 //! let mut producer = ring.producer()?;
 //! assert_eq!(producer.send(b"first")?, 0);
@@ -93,7 +93,7 @@
 //! is_send::<quoit::Consumer>();
 //! is_send::<quoit::Observer>();
 //! fn is_sync<T: Send + Sync>() {}
-//! is_sync::<quoit::Local>();
+//! is_sync::<quoit::Ring>();
 //! ```
 //!
 //! ```compile_fail,E0277
@@ -196,7 +196,8 @@ mod memory;
 mod ring;
 mod wait;
 
-pub use error::{Corruption, Error, RecvError, Rights, SendError, Shortage};
+pub use error::{Corruption, Error, ErrorKind, RecvError, Rights, SendError, Shortage};
+pub use limits::Schema;
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
@@ -205,6 +206,7 @@ pub use ring::attach::{Attach, Start};
 pub use ring::blocker::{Blocker, Life};
 pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
 pub use ring::consumer::Consumer;
+pub use ring::events::{EventOf, Events};
 pub use ring::evict::Evicted;
 #[cfg(not(loom))]
 pub use ring::evict::evict;
@@ -212,14 +214,20 @@ pub use ring::forget::Forgotten;
 #[cfg(not(loom))]
 pub use ring::forget::{forget, forget_away, forget_slot};
 pub use ring::inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
-pub use ring::local::Local;
 pub use ring::observer::Observer;
 pub use ring::options::Options;
 pub use ring::producer::Producer;
 pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
+pub use ring::reading::Receive;
+pub use ring::rings::Ring;
+pub use ring::text::ParseError;
 #[cfg(not(loom))]
-pub use ring::sealed::Sealed;
+pub use ring::trusted::{Trusted, TrustedClaim};
+pub use ring::typed::{Typed, TypedConsumer, TypedProducer};
+pub use ring::writing::{ClaimWriter, RecordWriter};
 pub use wait::mode::WaitMode;
+/// The traits of typed records, and their derives: see [`Typed`].
+pub use zerocopy;
 
 #[cfg(quoit_delays)]
 #[doc(hidden)]
@@ -247,13 +255,14 @@ pub mod fate {
     }
 
     /// Whether somebody is marked as asleep until there is space.
-    pub fn is_space_armed(ring: &crate::Local) -> bool {
-        ring.share().is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
+    pub fn is_space_armed(ring: &crate::Ring) -> bool {
+        ring.region(crate::ring::rings::Access::Producer)
+            .is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
     }
 
     /// Leaves the mark of a producer that was killed asleep until there is space.
-    pub fn arm_space(ring: &crate::Local) {
-        if let Ok(region) = ring.share() {
+    pub fn arm_space(ring: &crate::Ring) {
+        if let Ok(region) = ring.region(crate::ring::rings::Access::Producer) {
             crate::wait::doorbell::sleep(&region.areas().control.space.word, |_| true, || true, 0);
         }
     }

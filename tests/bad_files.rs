@@ -244,7 +244,7 @@ impl Spoilt {
 
     /// Makes the checksum right again.
     fn sign(&self) {
-        let mut bytes = [0; 168 - 32];
+        let mut bytes = [0; 176 - 32];
         self.file.read_exact_at(&mut bytes, 32).unwrap();
         self.set(3, u64::from(crc32c::crc32c(&bytes)));
     }

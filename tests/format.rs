@@ -124,7 +124,7 @@ fn crc(bytes: &[u8]) -> u32 {
 
 /// Makes the identity page whole again.
 fn seal(bytes: &mut [u8]) {
-    let checksum = u64::from(crc(&bytes[32..168]));
+    let checksum = u64::from(crc(&bytes[32..176]));
     set(bytes, 24, checksum);
 }
 
@@ -373,8 +373,8 @@ fn options_stand_where_the_document_says() {
         assert_eq!(bytes, head + control + capacity, "{options:?}");
         let words: Vec<_> = (4..13).map(|number| word(&page, 8 * number)).collect();
         assert_eq!(words, [bytes, 4096, capacity, 64, slots, bits, hard_limit, 0, 0], "{options:?}");
-        assert_eq!(word(&page, 24), u64::from(crc(&page[32..168])));
-        assert!(page[168..].iter().all(|byte| *byte == 0));
+        assert_eq!(word(&page, 24), u64::from(crc(&page[32..176])));
+        assert!(page[176..].iter().all(|byte| *byte == 0));
         assert!(file.metadata().unwrap().blocks() * 512 >= bytes, "the file has holes");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }

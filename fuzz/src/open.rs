@@ -2,7 +2,7 @@
 
 use quoit_tampered as quoit;
 
-use quoit::{Error, Local};
+use quoit::{Error, Ring};
 
 use super::input::Input;
 use super::rings::{CAPACITY, SLOTS, at, images};
@@ -64,8 +64,8 @@ fn file(input: &mut Input<'_>, base: usize, flags: u8) -> Vec<u8> {
             image.resize(bytes as usize, 0);
         }
     }
-    if flags & SIGN != 0 && image.len() >= 168 {
-        let checksum = u64::from(crc32c::crc32c(&image[32..168]));
+    if flags & SIGN != 0 && image.len() >= 176 {
+        let checksum = u64::from(crc32c::crc32c(&image[32..176]));
         set(&mut image, 3, checksum);
     }
     image
@@ -79,7 +79,7 @@ pub(super) fn run(data: &[u8]) {
     // What is done comes before what is in the file, so that a file may have any length.
     let acts: Vec<u8> = (0..input.below(48)).map(|_| input.byte()).collect();
     let image = file(&mut input, base, flags);
-    let ring = match Local::from_image(&image) {
+    let ring = match Ring::from_image(&image) {
         Ok(ring) => ring,
         Err(
             Error::NotARing { .. }

@@ -17,6 +17,7 @@ pub(super) const TRUNCATED: &str = "memory of the ring is gone: its file was cut
 
 /// Where the ring contradicts itself, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Corruption {
     /// Byte position in the stream.
     pub position: u64,

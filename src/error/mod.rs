@@ -3,13 +3,17 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::limits::Schema;
+
 mod fault;
+mod kind;
 mod receive;
 mod send;
 mod text;
 
 pub use fault::Corruption;
 pub(crate) use fault::Fault;
+pub use kind::ErrorKind;
 pub use receive::RecvError;
 pub use send::SendError;
 
@@ -229,6 +233,13 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The ring was made for records of another type, or of none in particular.
+    WrongSchema {
+        /// What the handle was opened for.
+        asked: Schema,
+        /// What the ring was made for; `None`: for records of any kind.
+        found: Option<Schema>,
+    },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
     /// Part of the handle's memory is gone: its file was cut short, or a page of it could not be had. Told only after
@@ -252,6 +263,7 @@ pub enum Error {
 
 /// Whose a file is, and who may do what with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rights {
     /// User id of its owner.
     pub user: u32,

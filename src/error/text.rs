@@ -181,6 +181,13 @@ impl fmt::Display for Error {
                 )
             }
             Self::BadOption { what } => f.write_str(what),
+            Self::WrongSchema { asked, found } => {
+                match found {
+                    Some(found) => write!(f, "the ring holds records of {found}, not of {asked}")?,
+                    None => write!(f, "the ring was made for records of any kind, not of {asked}")?,
+                }
+                f.write_str("; open it as what it is, or create another one with this type's schema")
+            }
             Self::Forked => FORKED.fmt(f),
             Self::Truncated => TRUNCATED.fmt(f),
             Self::NotSealed { what } => write!(

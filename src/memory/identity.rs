@@ -148,6 +148,7 @@ impl Identity {
         words[identity::FILE] = self.file.device;
         words[identity::FILE + 1] = self.file.inode;
         words[identity::FILE + 2] = self.file.born_ns;
+        words[identity::SCHEMA] = geometry.schema;
         words[identity::CHECKSUM] = checksum(&words);
         words
     }
@@ -191,6 +192,7 @@ impl Identity {
             sealed: false,
             origin_position: words[identity::ORIGIN_POSITION],
             origin_sequence: words[identity::ORIGIN_SEQUENCE],
+            schema: words[identity::SCHEMA],
         };
         geometry.check().map_err(|error| match error {
             Error::BadOption { what } => damaged(what),

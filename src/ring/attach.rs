@@ -18,6 +18,7 @@ use crate::wait::clock;
 /// [`LossCause::Attaching`](crate::LossCause::Attaching), and booked nowhere. On a ring for gated consumers only
 /// ([`Options::gated_only`](crate::Options::gated_only)) a start in the past is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// With the next record to be published.
     #[default]
@@ -35,7 +36,7 @@ pub enum Start {
 /// Unless told another [`start`](Self::start) it begins with the next record to be published, [`Start::Newest`]: what the
 /// ring holds already does not come. A consumer that may be started after its producer, and is to have all that is
 /// there, starts at [`Start::Oldest`]. A name that was here before goes on where it was, whatever is said here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
     pub(crate) gated: bool,
     pub(crate) budget_ns: u64,

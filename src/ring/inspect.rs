@@ -143,6 +143,7 @@ pub struct ConsumerInfo {
 
 /// What a slot says of its consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConsumerState {
     /// On its way in.
     Attaching,
@@ -158,6 +159,7 @@ pub enum ConsumerState {
 
 /// How long a named consumer's gate outlives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Hold {
     /// For so long after the producer noticed.
     For(Duration),

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::layout::{Geometry, HUGE_PAGE};
+use crate::limits::Schema;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 #[cfg(not(loom))]
 use crate::memory::region::Region;
+use crate::ring::typed::Typed;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 
@@ -36,6 +38,7 @@ pub struct Options {
     any_owner: bool,
     origin_position: u64,
     origin_sequence: u64,
+    schema: Option<Schema>,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             any_owner: false,
             origin_position: 0,
             origin_sequence: 0,
+            schema: None,
         }
     }
 }
@@ -125,6 +129,13 @@ impl Options {
         Self { any_owner: on, ..self }
     }
 
+    /// Makes the ring one for records of `T`: its file says so, and [`TypedProducer`](crate::TypedProducer) and
+    /// [`TypedConsumer`](crate::TypedConsumer) open no ring that says something else. Untyped handles open it as any
+    /// other. For records of any kind unless set.
+    pub fn schema<T: Typed>(self) -> Self {
+        Self { schema: Some(Schema::of::<T>()), ..self }
+    }
+
     /// Where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at
     /// 2^64.
     #[doc(hidden)]
@@ -187,6 +198,7 @@ impl Options {
             sealed: false,
             origin_position: self.origin_position,
             origin_sequence: self.origin_sequence,
+            schema: self.schema.map_or(0, Schema::to_word),
         };
         geometry.check()?;
         Ok(geometry)

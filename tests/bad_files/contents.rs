@@ -19,7 +19,7 @@ const RING_ID: u64 = 13;
 const BOOT_ID: u64 = 15;
 const CREATED: u64 = 17;
 const FILE: u64 = 18;
-const END: u64 = 21;
+const END: u64 = 22;
 
 fn noise(len: usize) -> Vec<u8> {
     common::payload(1, len)
@@ -43,7 +43,7 @@ fn what_is_no_ring() {
 fn what_is_shorter_than_its_first_page() {
     let ring = Spoilt::new();
     let whole = ring.bytes();
-    for len in [0, 1, 7, 8, 9, 31, 32, 143, 144, 145, 167, 168, 169, 512, 4088, 4095] {
+    for len in [0, 1, 7, 8, 9, 31, 32, 143, 144, 145, 167, 168, 169, 175, 176, 177, 512, 4088, 4095] {
         let cut = ring.other("cut", &whole[..len]);
         refused!(cut, Error::TooShort { bytes, .. } if *bytes == len as u64);
         let noise = ring.other("noise", &noise(len));

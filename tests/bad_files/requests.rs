@@ -1,6 +1,6 @@
 //! Requests that a good ring refuses.
 
-use quoit::{RecvError, SendError};
+use quoit::{RecvError, Ring, SendError};
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn refuses(options: &Options, is_right: impl Fn(&Error) -> bool) {
         options.create(&path),
         Producer::create(&path, options).map(drop),
         Producer::open_or_create(&path, options).map(drop),
-        options.local().map(drop),
+        Ring::heap(options).map(drop),
     ];
     for refusal in refusals {
         let error = refusal.expect_err(&format!("{options:?}"));
@@ -47,7 +47,7 @@ fn capacities_that_are_near() {
         ((1 << 40) + 1, "the largest is 1 TiB"),
         (u64::MAX, "the largest is 1 TiB"),
     ] {
-        let error = small().capacity(asked).local().unwrap_err();
+        let error = Ring::heap(&small().capacity(asked)).unwrap_err();
         assert!(error.to_string().ends_with(near), "{asked}: {error}");
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quoit::{
-    Attach, Consumer, ConsumerInfo, Error, Event, Forgotten, Inspector, Local, Loss, LossCause, Observer,
-    Options, Producer, Snapshot, Start,
+    Attach, Consumer, ConsumerInfo, Error, Event, Forgotten, Inspector, Loss, LossCause, Observer, Options,
+    Producer, Snapshot, Start,
 };
 use tempfile::TempDir;
 
@@ -43,7 +43,7 @@ impl Backing {
     /// A ring that has no producer yet.
     pub(crate) fn ring(self, options: &Options) -> Ring {
         match self {
-            Self::Heap => Ring { place: Place::Heap(options.local().unwrap(), Box::default()) },
+            Self::Heap => Ring { place: Place::Heap(quoit::Ring::heap(options).unwrap(), Box::default()) },
             Self::Tmpfs | Self::Disk => {
                 let directory = self.directory();
                 let path = directory.path().join("ring");
@@ -63,7 +63,7 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 enum Place {
     /// With an inspector, once there was a need for one.
-    Heap(Local, Box<OnceCell<Inspector>>),
+    Heap(quoit::Ring, Box<OnceCell<Inspector>>),
     File {
         path: PathBuf,
         _directory: TempDir,
@@ -303,6 +303,7 @@ impl Oracle {
             }
             Event::Evicted => self.evictions += 1,
             Event::ProducerChanged { epoch } => self.changes.push((self.next, epoch)),
+            _ => unreachable!("no other kind is known here"),
         }
     }
 

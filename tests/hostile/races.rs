@@ -310,7 +310,7 @@ fn gates_that_come_back() {
 #[test]
 fn the_identity_page() {
     let victim = Victim::new();
-    let honest = victim.image[..168].to_vec();
+    let honest = victim.image[..176].to_vec();
     let signed = |change: &dyn Fn(&mut [u8])| {
         let mut page = honest.clone();
         change(&mut page);
@@ -328,7 +328,7 @@ fn the_identity_page() {
             page[48..56].copy_from_slice(&(1u64 << 14).to_le_bytes());
             page[32..40].copy_from_slice(&((1u64 << 14) + 12288).to_le_bytes());
         }),
-        vec![0xff; 168],
+        vec![0xff; 176],
     ];
     let vandal = vandal(&victim, 25, move |file, random| {
         let page = &pages[random.below(6) as usize];

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use quoit::{Attach, Error, Options, Producer, Sealed};
+use quoit::{Attach, Error, Options, Producer, Ring};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-fn made() -> (Producer, Sealed) {
-    Options::new().capacity(4096).slots(2).sealed().expect("create")
+fn made() -> (Producer, Ring) {
+    Ring::sealed(&Options::new().capacity(4096).slots(2)).expect("create")
 }
 
 fn own(descriptor: impl AsFd) -> OwnedFd {
@@ -40,7 +40,7 @@ fn every_seal_is_asked_for() {
     let not_sealed = |seals: SealFlags, for_control: SealFlags| {
         let forged_records = forged(ring.records(), bytes(ring.records()), seals);
         let forged_control = forged(ring.control(), bytes(ring.control()), for_control);
-        matches!(Sealed::from_descriptors(forged_records, forged_control), Err(Error::NotSealed { .. }))
+        matches!(Ring::from_descriptors(forged_records, forged_control), Err(Error::NotSealed { .. }))
     };
     for missing in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::SEAL, SealFlags::FUTURE_WRITE] {
         assert!(not_sealed(records & !missing, control), "records without {missing:?}");
@@ -55,8 +55,7 @@ fn every_seal_is_asked_for() {
 #[test]
 fn other_descriptors_are_no_rings() {
     let ((_one, first), (_two, second)) = (made(), made());
-    let refused =
-        |records: OwnedFd, control: OwnedFd| Sealed::from_descriptors(records, control).unwrap_err();
+    let refused = |records: OwnedFd, control: OwnedFd| Ring::from_descriptors(records, control).unwrap_err();
     // Mixed up, in each way.
     assert!(matches!(refused(own(first.records()), own(second.control())), Error::NotSealed { .. }));
     assert!(matches!(refused(own(first.control()), own(first.records())), Error::NotSealed { .. }));
@@ -65,7 +64,7 @@ fn other_descriptors_are_no_rings() {
     assert!(matches!(refused(null(), null()), Error::NotSealed { .. }));
     let plain = OwnedFd::from(tempfile::tempfile_in("/dev/shm").expect("a file"));
     assert!(matches!(refused(plain, own(first.control())), Error::NotSealed { .. }));
-    // Sealed, and no ring.
+    // Ring, and no ring.
     let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL | SealFlags::FUTURE_WRITE;
     let empty = memfd_create("empty", MemfdFlags::ALLOW_SEALING).expect("memfd");
     fcntl_add_seals(&empty, all).expect("seal");
@@ -77,16 +76,16 @@ fn other_descriptors_are_no_rings() {
     let text = Error::NotSealed { what: "this" }.to_string();
     assert!(text.contains("this") && text.contains("take no ring"), "{text}");
     // And the right ones are one.
-    Sealed::from_descriptors(own(first.records()), own(first.control())).expect("a ring");
+    Ring::from_descriptors(own(first.records()), own(first.control())).expect("a ring");
 }
 
 #[test]
 fn names_and_gated_only_are_refused() {
     let (_producer, ring) = made();
     assert!(matches!(ring.consumer(&Attach::gated().name("me")), Err(Error::BadOption { .. })));
-    assert!(matches!(Options::new().gated_only(true).sealed(), Err(Error::BadOption { .. })));
-    assert!(matches!(Options::new().capacity(5000).sealed(), Err(Error::Capacity { asked: 5000 })));
-    let zero = Options::new().hard_limit(Duration::ZERO).sealed();
+    assert!(matches!(Ring::sealed(&Options::new().gated_only(true)), Err(Error::BadOption { .. })));
+    assert!(matches!(Ring::sealed(&Options::new().capacity(5000)), Err(Error::Capacity { asked: 5000 })));
+    let zero = Ring::sealed(&Options::new().hard_limit(Duration::ZERO));
     assert!(matches!(zero, Err(Error::BadOption { .. })));
 }
 

@@ -9,7 +9,7 @@ use crate::atomics::at;
 use crate::error::{Error, SendError};
 use crate::layout::Areas;
 #[cfg(not(loom))]
-use crate::memory::file::{Owners, remove_leftover};
+use crate::memory::file::Owners;
 use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
@@ -22,6 +22,8 @@ use crate::ring::options::Options;
 use crate::ring::protocol::Place;
 use crate::ring::protocol::stalls::Stalls;
 use crate::ring::protocol::writer::{Claimed, Writer};
+#[cfg(not(loom))]
+use crate::ring::rings::open_or_create;
 use crate::ring::takeover::{self, Succession};
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -131,22 +133,8 @@ impl Producer {
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        // The file may come and go between the two steps, but hardly a hundred times.
-        for _ in 0..100 {
-            match Self::open_of(path, options.owners()) {
-                Err(Error::NotFound { .. }) => {}
-                Err(Error::EarlierBoot { .. }) => match remove_leftover(path, options.owners()) {
-                    Ok(()) | Err(Error::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
-                },
-                other => return other,
-            }
-            match Self::create(path, options) {
-                Err(Error::Exists { .. }) => {}
-                other => return other,
-            }
-        }
-        Self::open_of(path, options.owners())
+        let open = || Self::open_of(path, options.owners());
+        open_or_create(path, options.owners(), open, || Self::create(path, options))
     }
 
     #[cfg(not(loom))]
@@ -207,7 +195,6 @@ impl Producer {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    #[cfg(feature = "zerocopy")]
     pub fn send_typed<T>(&mut self, value: &T) -> Result<u64, SendError>
     where
         T: zerocopy::IntoBytes + zerocopy::Immutable + ?Sized,

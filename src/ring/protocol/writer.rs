@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn in_a_rush_a_record_is_in_the_ring_alone() {
-        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.areas();
         let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);
@@ -383,7 +383,7 @@ mod tests {
     /// Sent or claimed: what is published alone counts for the pace.
     #[test]
     fn after_a_rush_claims_have_copies_again() {
-        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.areas();
         let mut writer = Writer::resume(areas, producer.writer().published(), false, || 0);

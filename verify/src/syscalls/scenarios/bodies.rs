@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use quoit::{
     Attach, Consumer, Error, Event, Inspector, Memory, MemoryOutcome, MemoryReport, Observer, Options,
-    Producer, RecvError, SendError, Start,
+    Producer, RecvError, Ring, SendError, Start,
 };
 
 use super::before::closed;
@@ -73,7 +73,7 @@ pub(super) fn open_or_create(stage: &Stage) -> Ended {
 
 pub(super) fn local(stage: &Stage) -> Ended {
     begin();
-    let ring = Options::new().capacity(1 << 20).wait(stage.mode).local()?;
+    let ring = Ring::heap(&Options::new().capacity(1 << 20).wait(stage.mode))?;
     let mut producer = ring.producer()?;
     let mut consumer = ring.consumer(&Attach::gated())?;
     consumer.set_spins(0);
