@@ -342,8 +342,8 @@ impl<'a> Scene<'a> {
                     assert_eq!(self.step(reader), Err(*corruption), "not for good");
                     // Nor does it wait for anything.
                     let waits = match &mut reader.handle {
-                        Handle::Consumer(it) => it.recv_deadline(Instant::now()).map(|event| event.is_some()),
-                        Handle::Observer(it) => it.recv_deadline(Instant::now()).map(|event| event.is_some()),
+                        Handle::Consumer(it) => it.recv_deadline(Instant::now()).map(drop),
+                        Handle::Observer(it) => it.recv_deadline(Instant::now()).map(drop),
                     };
                     assert_eq!(waits, Err(RecvError::Corrupt(*corruption)), "not for good");
                 }

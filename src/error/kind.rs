@@ -27,16 +27,21 @@ pub enum ErrorKind {
     Denied,
     /// There is no room for the ring.
     NoSpace,
-    /// What was asked for makes no sense, or not on this ring: an option, a name, a capacity, a length, a start.
+    /// What was asked for makes no sense on any ring: an option, a name, a capacity.
     Invalid,
+    /// What was asked for does not go with this ring, or with the file system of this path: a start that is gone, a record
+    /// that is too long, a slot that holds nobody up.
+    Unsuitable,
     /// A send that does not wait found the ring full. It may succeed later.
     Full,
     /// The time was over before it could be done. It may succeed later.
     TimedOut,
     /// Everything was received and the producer ended cleanly. Another one may come.
     Closed,
-    /// Everything was received and the producer died; or there is none to do what was asked for. Another one may come.
+    /// Everything was received and the producer died. Another one may come.
     ProducerGone,
+    /// No producer lives to do what was asked for. One may come.
+    NoProducer,
     /// Another process wrote garbage into the ring. Final for the handle.
     Corrupt,
     /// Part of the ring's memory is gone: its file was cut short. Final for the handle.
@@ -54,8 +59,7 @@ impl Error {
             Self::NotFound { .. }
             | Self::NoDirectory { .. }
             | Self::NameUnknown { .. }
-            | Self::SlotUnknown { .. }
-            | Self::NotGated { .. } => ErrorKind::NotFound,
+            | Self::SlotUnknown { .. } => ErrorKind::NotFound,
             Self::NotRegular { .. } | Self::NotARing { .. } | Self::TooShort { .. } => ErrorKind::NotARing,
             Self::Exists { .. } => ErrorKind::Exists,
             Self::Version { .. }
@@ -76,13 +80,11 @@ impl Error {
             | Self::NotEvictable { .. }
             | Self::NotSealed { .. } => ErrorKind::Denied,
             Self::NoSpace { .. } | Self::FileSizeLimit { .. } => ErrorKind::NoSpace,
-            Self::Capacity { .. }
-            | Self::BadOption { .. }
-            | Self::BadName { .. }
-            | Self::StartGone { .. }
-            | Self::GatedOnly
-            | Self::Filesystem { .. } => ErrorKind::Invalid,
-            Self::NoProducer => ErrorKind::ProducerGone,
+            Self::Capacity { .. } | Self::BadOption { .. } | Self::BadName { .. } => ErrorKind::Invalid,
+            Self::StartGone { .. } | Self::GatedOnly | Self::NotGated { .. } | Self::Filesystem { .. } => {
+                ErrorKind::Unsuitable
+            }
+            Self::NoProducer => ErrorKind::NoProducer,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Truncated => ErrorKind::Truncated,
             Self::Forked => ErrorKind::Forked,
@@ -97,7 +99,7 @@ impl SendError {
         match self {
             Self::Full { .. } => ErrorKind::Full,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
-            Self::BatchFull | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::BatchFull | Self::TooLarge { .. } => ErrorKind::Unsuitable,
             Self::Forked => ErrorKind::Forked,
             Self::Truncated => ErrorKind::Truncated,
         }
@@ -130,10 +132,12 @@ impl fmt::Display for ErrorKind {
             Self::Denied => "denied",
             Self::NoSpace => "no space",
             Self::Invalid => "invalid",
+            Self::Unsuitable => "unsuitable",
             Self::Full => "full",
             Self::TimedOut => "timed out",
             Self::Closed => "closed",
-            Self::ProducerGone => "no producer",
+            Self::ProducerGone => "producer gone",
+            Self::NoProducer => "no producer",
             Self::Corrupt => "corrupt",
             Self::Truncated => "truncated",
             Self::Forked => "handle of another process",
@@ -151,11 +155,11 @@ impl From<ErrorKind> for io::ErrorKind {
             ErrorKind::InUse => Self::ResourceBusy,
             ErrorKind::Denied => Self::PermissionDenied,
             ErrorKind::NoSpace => Self::StorageFull,
-            ErrorKind::Invalid => Self::InvalidInput,
+            ErrorKind::Invalid | ErrorKind::Unsuitable => Self::InvalidInput,
             ErrorKind::Full => Self::WouldBlock,
             ErrorKind::TimedOut => Self::TimedOut,
             ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
-            ErrorKind::ProducerGone => Self::BrokenPipe,
+            ErrorKind::ProducerGone | ErrorKind::NoProducer => Self::BrokenPipe,
             ErrorKind::Forked | ErrorKind::System => Self::Other,
         }
     }

@@ -36,7 +36,7 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// `oldest`, `newest` (or `latest`), a sequence, or `-N` for the last N records.
+/// `oldest` (or `earliest`), `newest` (or `latest`), a sequence, or `-N` for the last N records.
 impl FromStr for Start {
     type Err = ParseError;
 
@@ -47,7 +47,7 @@ impl FromStr for Start {
             digits.parse::<u64>().ok().filter(|_| is_plain)
         };
         let start = match text {
-            "oldest" => Some(Self::Oldest),
+            "oldest" | "earliest" => Some(Self::Oldest),
             "newest" | "latest" => Some(Self::Newest),
             _ => match text.strip_prefix('-') {
                 Some(last) => number(last).map(Self::Last),
@@ -218,6 +218,11 @@ const UNITS: [(&str, u64); 7] = [
 fn duration(text: &str) -> Option<Duration> {
     let unit = text.find(|each: char| !each.is_ascii_digit() && each != '.')?;
     let (number, unit) = text.split_at(unit);
+    let unit = match unit {
+        "µs" | "μs" => "us",
+        "min" => "m",
+        unit => unit,
+    };
     let (_, unit_ns) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let fits = (1..=20).contains(&whole.len()) && fraction.len() <= 15 && !number.ends_with('.');

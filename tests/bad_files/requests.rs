@@ -262,7 +262,6 @@ fn records_too_large() {
 /// What sends and receives answer is as short and as plain.
 #[test]
 fn answers_of_an_open_ring() {
-    let corruption = quoit::Corruption { position: 8, what: "a record out of sequence" };
     let texts = [
         (SendError::Full { slot: 0 }.to_string(), "full"),
         (SendError::TimedOut { slot: 0 }.to_string(), "deadline"),
@@ -271,8 +270,8 @@ fn answers_of_an_open_ring() {
         (RecvError::Closed.to_string(), "closed"),
         (RecvError::ProducerGone.to_string(), "died"),
         (RecvError::Forked.to_string(), "open the ring anew"),
-        (RecvError::Corrupt(corruption).to_string(), "remove the file"),
-        (Error::Corrupt(corruption).to_string(), "remove the file"),
+        (RecvError::TimedOut.to_string(), "time was over"),
+        (RecvError::WrongLength { sequence: 7, len: 5, expected: 8 }.to_string(), "record 7 has 5 bytes"),
         (Error::Forked.to_string(), "open the ring anew"),
         (Error::NotGated { slot: 3 }.to_string(), "slot 3"),
         (Error::NotEvictable { slot: 3, pid: 77 }.to_string(), "process 77"),

@@ -15,7 +15,7 @@ use crate::process::{Part, Process, SOON, Stage, hear, say};
 /// Hands a ring to whoever connects next.
 pub(crate) fn hand_over(listener: &UnixListener, ring: &Ring) {
     let (socket, _) = listener.accept().expect("a peer");
-    let descriptors = [ring.records().as_raw_fd(), ring.control().as_raw_fd()];
+    let descriptors = [ring.records().unwrap().as_raw_fd(), ring.control().unwrap().as_raw_fd()];
     let sent = ControlMessage::ScmRights(&descriptors);
     sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(b"r")], &[sent], MsgFlags::empty(), None)
         .expect("send the descriptors");
@@ -76,6 +76,7 @@ pub(crate) fn follow(part: &Part) {
         }
         Event::Evicted => {}
         Event::ProducerChanged { .. } => panic!("nobody can take over"),
+        _ => unreachable!("no other kind is known here"),
     };
     let end = if kind == "observer" {
         let mut observer: Observer = ring.observer(Start::Oldest).expect("observe");

@@ -179,6 +179,7 @@ fn the_control_area_is_anybodys() {
                 // Anybody can say so.
                 Event::Evicted => {}
                 Event::ProducerChanged { .. } => panic!("nobody can take over"),
+                _ => unreachable!("no other kind is known here"),
             };
             for (consumer, next) in consumers.iter_mut().zip(&mut nexts) {
                 consumer.drain(20, |event| feed(next, event)).expect("receive");
@@ -251,7 +252,7 @@ struct Control(File);
 
 impl Control {
     fn of(ring: &quoit::Ring) -> Self {
-        Self(File::from(ring.control().try_clone_to_owned().expect("duplicate")))
+        Self(File::from(ring.control().unwrap().try_clone_to_owned().expect("duplicate")))
     }
 
     fn set(&self, slot: u64, at: u64, value: u64) {

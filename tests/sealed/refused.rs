@@ -38,8 +38,8 @@ fn every_seal_is_asked_for() {
     let control = size | SealFlags::SEAL;
     let records = control | SealFlags::FUTURE_WRITE;
     let not_sealed = |seals: SealFlags, for_control: SealFlags| {
-        let forged_records = forged(ring.records(), bytes(ring.records()), seals);
-        let forged_control = forged(ring.control(), bytes(ring.control()), for_control);
+        let forged_records = forged(ring.records().unwrap(), bytes(ring.records().unwrap()), seals);
+        let forged_control = forged(ring.control().unwrap(), bytes(ring.control().unwrap()), for_control);
         matches!(Ring::from_descriptors(forged_records, forged_control), Err(Error::NotSealed { .. }))
     };
     for missing in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::SEAL, SealFlags::FUTURE_WRITE] {
@@ -57,26 +57,35 @@ fn other_descriptors_are_no_rings() {
     let ((_one, first), (_two, second)) = (made(), made());
     let refused = |records: OwnedFd, control: OwnedFd| Ring::from_descriptors(records, control).unwrap_err();
     // Mixed up, in each way.
-    assert!(matches!(refused(own(first.records()), own(second.control())), Error::NotSealed { .. }));
-    assert!(matches!(refused(own(first.control()), own(first.records())), Error::NotSealed { .. }));
-    assert!(matches!(refused(own(first.records()), own(first.records())), Error::NotSealed { .. }));
+    assert!(matches!(
+        refused(own(first.records().unwrap()), own(second.control().unwrap())),
+        Error::NotSealed { .. }
+    ));
+    assert!(matches!(
+        refused(own(first.control().unwrap()), own(first.records().unwrap())),
+        Error::NotSealed { .. }
+    ));
+    assert!(matches!(
+        refused(own(first.records().unwrap()), own(first.records().unwrap())),
+        Error::NotSealed { .. }
+    ));
     let null = || OwnedFd::from(File::open("/dev/null").expect("open"));
     assert!(matches!(refused(null(), null()), Error::NotSealed { .. }));
     let plain = OwnedFd::from(tempfile::tempfile_in("/dev/shm").expect("a file"));
-    assert!(matches!(refused(plain, own(first.control())), Error::NotSealed { .. }));
+    assert!(matches!(refused(plain, own(first.control().unwrap())), Error::NotSealed { .. }));
     // Ring, and no ring.
     let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL | SealFlags::FUTURE_WRITE;
     let empty = memfd_create("empty", MemfdFlags::ALLOW_SEALING).expect("memfd");
     fcntl_add_seals(&empty, all).expect("seal");
-    assert!(matches!(refused(empty, own(first.control())), Error::TooShort { .. }));
+    assert!(matches!(refused(empty, own(first.control().unwrap())), Error::TooShort { .. }));
     let zeros = File::from(memfd_create("zeros", MemfdFlags::ALLOW_SEALING).expect("memfd"));
     zeros.set_len(1 << 16).expect("grow");
     fcntl_add_seals(&zeros, all).expect("seal");
-    assert!(matches!(refused(zeros.into(), own(first.control())), Error::NotARing { .. }));
+    assert!(matches!(refused(zeros.into(), own(first.control().unwrap())), Error::NotARing { .. }));
     let text = Error::NotSealed { what: "this" }.to_string();
     assert!(text.contains("this") && text.contains("take no ring"), "{text}");
     // And the right ones are one.
-    Ring::from_descriptors(own(first.records()), own(first.control())).expect("a ring");
+    Ring::from_descriptors(own(first.records().unwrap()), own(first.control().unwrap())).expect("a ring");
 }
 
 #[test]
@@ -95,7 +104,7 @@ fn nobody_takes_over() {
     use std::os::fd::AsRawFd;
     let (producer, ring) = made();
     drop(producer);
-    let path = format!("/proc/self/fd/{}", ring.records().as_raw_fd());
+    let path = format!("/proc/self/fd/{}", ring.records().unwrap().as_raw_fd());
     assert!(matches!(Producer::open(&path), Err(Error::NotRegular { kind: "symbolic link", .. })));
     let mut late = ring.consumer(&Attach::lossy()).expect("attach");
     assert!(matches!(late.recv(), Err(quoit::RecvError::Closed)));

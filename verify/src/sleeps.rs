@@ -421,5 +421,6 @@ fn shipped(mode: WaitMode) -> quoit::WaitMode {
         WaitMode::Membarrier => quoit::WaitMode::Membarrier,
         WaitMode::Fence => quoit::WaitMode::Fence,
         WaitMode::Spin => quoit::WaitMode::Spin,
+        _ => unreachable!("no other kind is known here"),
     }
 }

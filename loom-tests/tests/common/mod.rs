@@ -113,6 +113,7 @@ impl Oracle {
                 self.changes.push(epoch);
                 self.changed_at.push(self.next);
             }
+            _ => unreachable!("no other kind is known here"),
         }
     }
 }

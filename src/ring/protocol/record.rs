@@ -48,7 +48,6 @@ pub enum Status {
 
 /// One gap in what a consumer received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Loss {
     /// Records lost, exactly.
     pub records: u64,
