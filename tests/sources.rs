@@ -526,13 +526,22 @@ fn unsafe_code_is_in_two_files() {
                 }
                 assert_eq!(blocks.len(), 2, "{}", source.name);
             }
+            // One `unsafe fn`, which takes a promise about a ring, and the two calls that rest on it: no slice is made here.
+            "src/ring/trusted.rs" => {
+                let uses: Vec<_> =
+                    blocks.iter().map(|at| source.code[*at..].lines().next().unwrap()).collect();
+                let promise = "unsafe fn trust_writers(&self) -> Trusted<Self> {";
+                let [claim, record] = ["self.claim.as_mut_slice()", "record.as_slice()"];
+                let [claim, record] = [claim, record].map(|call| format!("unsafe {{ {call} }};"));
+                assert_eq!(uses, [promise, claim.as_str(), record.as_str()]);
+            }
             _ => {
                 found.extend(blocks.iter().map(|at| place(&source, *at)));
                 found.extend(words(&source.code, "unsafe_code").map(|at| place(&source, at)));
             }
         }
     }
-    none("unsafe code outside src/memory/region.rs and src/atomics/copy.rs", &found);
+    none("unsafe code where it is not expected", &found);
 }
 
 #[test]

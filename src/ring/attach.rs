@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crossbeam_utils::Backoff;
+
 use crate::atomics::{at, fence_at};
 use crate::error::{Corruption, Error};
 use crate::layout::{Areas, NAME_BYTES};
@@ -163,6 +165,7 @@ pub(crate) fn until_found<T>(
     mut attempt: impl FnMut(&mut Effort) -> Result<Option<T>, Error>,
 ) -> Result<T, Error> {
     let mut effort = Effort::default();
+    let backoff = Backoff::new();
     for _ in 0..ATTEMPTS {
         if let Some(found) = attempt(&mut effort)? {
             return Ok(found);
@@ -171,7 +174,8 @@ pub(crate) fn until_found<T>(
         if effort.bytes > capacity * CAPACITIES_WALKED {
             break;
         }
-        crate::atomics::spin();
+        // Never by a system call: receiving makes none. The models take turns by it.
+        if cfg!(loom) { crate::atomics::spin() } else { backoff.spin() }
     }
     Err(Error::Corrupt(Corruption { position: 0, what: "no index entry that leads to a record" }))
 }

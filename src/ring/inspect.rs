@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::atomics::{AtomicU64, at};
 use crate::error::{Corruption, Error};
 use crate::layout::{Areas, Slot, SlotState};
+use crate::limits::Schema;
 use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub inline: bool,
     /// Does it refuse consumers that can be overwritten?
     pub gated_only: bool,
+    /// What its records are, if it was made for one type: [`Options::schema`](crate::Options::schema).
+    pub schema: Option<Schema>,
     /// The longest any consumer may hold the producer up.
     pub hard_limit: Option<Duration>,
     /// The wait mode asked for when it was created.
@@ -227,6 +230,7 @@ impl Inspector {
             created_ns: self.region.created_ns(),
             inline: geometry.inline,
             gated_only: geometry.gated_only,
+            schema: Schema::from_word(geometry.schema),
             hard_limit: limit(geometry.hard_limit_ns),
             wait: geometry.wait,
             mode: WaitMode::from_bits(read(&reserve.mode)).unwrap_or(geometry.wait),

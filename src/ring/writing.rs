@@ -85,8 +85,8 @@ impl Batch<'_> {
 /// next one. Each is kept in memory of this process until then, and sent as by [`Producer::send`]: a full ring is
 /// waited for. A `flush` with nothing to send does nothing; a record without payload takes [`Producer::send`].
 ///
-/// Dropping it discards what was not flushed, as with a claim. Around it, [`io::LineWriter`] makes each line a record
-/// (with its end of line), and [`io::BufWriter`] none that anybody would want: it flushes where its buffer is full.
+/// Dropping it discards what was not flushed, as with a claim. It buffers by itself: one of the standard library's
+/// buffers around it changes nothing about where a record ends.
 ///
 /// ```
 /// use std::io::Write;

@@ -119,6 +119,14 @@ impl Ring {
         }
     }
 
+    /// The ring as users have it.
+    pub(crate) fn door(&self) -> quoit::Ring {
+        match &self.place {
+            Place::Heap(ring, _) => ring.clone(),
+            Place::File { path, .. } => quoit::Ring::open(path).unwrap(),
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         match &self.place {
             Place::Heap(_, inspector) => inspector.get_or_init(|| self.inspector()).snapshot().unwrap(),

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use anyhow::{Context, Result};
+use crossbeam_utils::CachePadded;
 use delayed::delays::Sleeps;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
@@ -16,8 +17,7 @@ pub(crate) const MOST: usize = 4;
 
 /// A number alone on its lines.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Line(AtomicU64);
+pub(crate) struct Line(CachePadded<AtomicU64>);
 
 impl Line {
     pub(crate) fn get(&self) -> u64 {
@@ -36,7 +36,6 @@ impl Line {
 
 /// What one process counted.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 pub(crate) struct Tally {
     /// Steps of the load: the sign of life that the watchdog looks at.
     pub(crate) steps: AtomicU64,
@@ -80,7 +79,7 @@ pub(crate) struct Board {
     pub(crate) litmus: [Line; 2],
     pub(crate) seen: [Line; 2],
     pub(crate) rounds: [Line; 2],
-    pub(crate) tallies: [Tally; MOST],
+    pub(crate) tallies: [CachePadded<Tally>; MOST],
 }
 
 /// A board in memory that children share.

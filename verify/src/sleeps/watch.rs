@@ -11,7 +11,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::board::{Board, Shared, Tally};
+use super::board::{Board, Shared};
 
 /// A child process. Killed and reaped when it goes out of scope.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ pub(crate) fn watch(
         let cpu = (processes <= cpus.len()).then(|| cpus[number]);
         children.push(Child::start(cpu, || play(number, board))?);
     }
-    let steps = || board.tallies.iter().map(Tally::steps);
+    let steps = || board.tallies.iter().map(|tally| tally.steps());
     let begin = Instant::now();
     let (mut last, mut moved) = (u64::MAX, begin);
     let mut times = Vec::new();
@@ -205,7 +205,7 @@ pub(crate) fn watch(
     Ok(Run {
         trouble,
         steps: steps().take(processes).collect(),
-        sleeps: board.tallies.iter().take(processes).map(Tally::sleeps).collect(),
+        sleeps: board.tallies.iter().take(processes).map(|tally| tally.sleeps()).collect(),
         took: begin.elapsed(),
     })
 }
