@@ -40,10 +40,10 @@
 //! }
 //! ```
 //!
-//! The same ring serves threads of one process, without a file: [`Options::local`].
+//! A [`Ring`] is the door to every handle; the same one serves threads of one process, without a file:
 //!
 //! ```
-//! use quoit::{Attach, Event, Options};
+//! use quoit::{Attach, Event, Options, Ring};
 //!
 //! let ring = Ring::heap(&Options::new().capacity(4096))?;
 //! let mut consumer = ring.consumer(&Attach::gated())?;
@@ -85,7 +85,7 @@
 //! * Another process with permission to write the file can write garbage into it. The answer is an error or wrong
 //!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS, unless
 //!   the process asked for an error instead: [`guard_against_truncation`].
-//! * Peers that are not trusted with that get a ring without a file: [`Options::sealed`].
+//! * Peers that are not trusted with that get a ring without a file: [`Ring::sealed`].
 //!
 //! ```
 //! fn is_send<T: Send>() {}
@@ -111,10 +111,41 @@
 //! is_sync::<quoit::Observer>();
 //! ```
 //!
-//! # Features
+//! # Records that are values
 //!
-//! `zerocopy`: typed records through the crate of that name, `Producer::send_typed` and `Record::read`. Off unless
-//! asked for.
+//! A ring can be made for one type, whose size and tag its file then says: see [`Typed`]. Payloads of any ring are
+//! otherwise bytes, and what is in them is the users' business.
+//!
+//! ```
+//! use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
+//! use quoit::{Attach, Options, Ring, Typed};
+//!
+//! #[derive(Debug, PartialEq, FromBytes, Immutable, IntoBytes)]
+//! #[zerocopy(crate = "quoit::zerocopy")]
+//! #[repr(C)]
+//! struct Point {
+//!     x: f64,
+//!     y: f64,
+//! }
+//!
+//! impl Typed for Point {
+//!     const TAG: u32 = 1;
+//! }
+//!
+//! let ring = Ring::heap(&Options::new().schema::<Point>())?;
+//! let mut consumer = ring.typed_consumer::<Point>(&Attach::gated())?;
+//! ring.typed_producer::<Point>()?.send(&Point { x: 0.5, y: 2.0 })?;
+//! assert_eq!(consumer.recv()?.payload(), Some(Point { x: 0.5, y: 2.0 }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Calls that wait
+//!
+//! Sending and receiving have the same four forms. `send` and `recv` wait for as long as it takes. `_deadline` and
+//! `_timeout` return the same, and a time that is over is an error on both sides: [`SendError::TimedOut`],
+//! [`RecvError::TimedOut`]. So no time-out is taken for success by a `?`, and a record that was not sent is not lost
+//! unnoticed. `try_send` and `try_recv` never wait: a full ring is [`SendError::Full`], since the record is still the
+//! caller's; that there is nothing to receive is `Ok(None)`, since it is what a poll mostly finds.
 //!
 //! # Terms
 //!
@@ -159,11 +190,11 @@
 //! # The source
 //!
 //! Folders are floors: a file names its own floor and those below it, never one above; a test holds them to it.
-//! `unsafe` is in `memory/region.rs` and `atomics/copy.rs` alone. From the top:
+//! `unsafe` is in `memory/region.rs` and `atomics/copy.rs`, and where a promise is handed on: `ring/trusted.rs`. From the top:
 //!
 //! | floor | files |
 //! |---|---|
-//! | `ring/` | the handles: `producer/` (`space`: without space; `attached`: waiting for consumers), `claim`, after `takeover` · `consumer`, `observer`, over `receive/` (`drain`: many at a time; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `local` (rings on the heap) · `sealed` (rings handed over by descriptor) · `options` |
+//! | `ring/` | the handles: `producer/` (`space`: without space; `attached`: waiting for consumers), `claim`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` (`drain`: many at a time; `waiting`: the next one, or the end; `gating`: the gate) · `attach` (where to start) · `names`, `forget` · `arrival` (of a ring that is not there yet) · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `rings` (the door to all of it) · `sealed` (rings handed over by descriptor) · `options` · `events`, `typed`, `writing`, `trusted` (records as values, by `io::Write`, as slices) · `text` (options as words) |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `memory/` | `region` (maps, and all that is unsafe about them; `hold`: its locks) · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus` (the guard against truncation) · `identity` (the first page) · `file` (check) · `draft` (create) · `filesystem` (which will do) · `room` (is there any; `control_group`: of memory) · `lock` (who is alive) · `fork`; `region_loom` in the models |
 //! | `layout` | every byte of the file |

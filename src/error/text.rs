@@ -193,7 +193,7 @@ impl fmt::Display for Error {
             Self::NotSealed { what } => write!(
                 f,
                 "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
-                 through them: take no ring from this peer, or ask it for one made with Options::sealed"
+                 through them: take no ring from this peer, or ask it for one made with Ring::sealed"
             ),
             // What the system said is the source of this error, for whoever shows it to tell once.
             Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
