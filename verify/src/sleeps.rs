@@ -20,7 +20,7 @@ use anyhow::Result;
 use delayed::delays::Sleeps;
 use delayed::{Options, WaitMode};
 
-use self::board::{Board, Shared, Tally};
+use self::board::{Board, Shared};
 use self::buffering::{Heavy, both_missed};
 use self::loads::{Load, Setup};
 use self::peek::{Peek, Word};
@@ -143,7 +143,7 @@ fn woken(board: &Board) -> u64 {
 }
 
 fn steps(board: &Board) -> u64 {
-    board.tallies.iter().map(Tally::steps).sum()
+    board.tallies.iter().map(|tally| tally.steps()).sum()
 }
 
 /// Of the hand-overs in each mode, how many of a hundred come from each load.

@@ -155,7 +155,7 @@ fn somebody_elses_ring_is_used_on_request() {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can give a file away");
     }
-    let place = Place::with("x\n");
+    let place = Place::with("");
     let nobody = std::os::unix::fs::chown(&place.ring, Some(65_534), Some(65_534));
     nobody.expect("give it away");
     let ran = place.run("pub RING --create 64KiB", b"y").assert_code(1).assert_one_line();
