@@ -84,7 +84,7 @@ impl Attach {
     }
 
     /// A gated consumer that may be evicted on request, by [`Producer::evict`](crate::Producer::evict) or
-    /// [`quoit::evict`](crate::ring::evict), also while it is stopped. Consumers that can be overwritten anyway, by a budget
+    /// [`quoit::evict`](crate::evict), also while it is stopped. Consumers that can be overwritten anyway, by a budget
     /// or the ring's hard limit, may be always; another one reads records where they lie, and is promised that they
     /// stay there. So this makes it copy each record and check it before it is lent. On a ring for gated consumers only
     /// it changes nothing: nobody may be overwritten there.
@@ -110,7 +110,7 @@ impl Attach {
 
     /// Under a name of 1 to 63 bytes. The ring keeps the named consumer's place and loss account when it goes or
     /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
-    /// keeps its slot until [`forget`](crate::ring::forget) or [`forget_away`](crate::forget_away).
+    /// keeps its slot until [`forget`](crate::forget) or [`forget_away`](crate::forget_away).
     ///
     /// If another producer opened the ring while it was away, it is told so where that one's records begin. On a ring for
     /// gated consumers only it goes on where it was if it was held, and else with the next record to be published: what

@@ -46,7 +46,7 @@ pub enum Evicted {
 ///
 /// # Errors
 ///
-/// [`Error::NoProducer`] if none lives, as nobody is held up then, and [`forget`](crate::ring::forget) frees a name;
+/// [`Error::NoProducer`] if none lives, as nobody is held up then, and [`forget`](crate::forget) frees a name;
 /// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer that
 /// was promised not to be overwritten; and whatever keeps the file from being opened as a ring.
 #[cfg(not(loom))]

@@ -143,7 +143,8 @@ impl Options {
         Self { origin_position: position, origin_sequence: sequence, ..self }
     }
 
-    /// Makes a ring at `path` that has no producer yet. The path must name nothing so far.
+    /// Makes a ring at `path` that has no producer yet: short for [`Ring::create`](crate::Ring::create). The path must name
+    /// nothing so far.
     ///
     /// # Errors
     ///

@@ -291,11 +291,11 @@ impl Ring {
         Ok(Schema::from_word(region.geometry().schema))
     }
 
-    /// Frees the slot that is kept for a name: as [`forget`](crate::forget()).
+    /// Frees the slot that is kept for a name: as [`forget`](crate::forget).
     ///
     /// # Errors
     ///
-    /// As [`forget`](crate::forget()).
+    /// As [`forget`](crate::forget).
     pub fn forget(&self, name: &str) -> Result<(), Error> {
         forget::forget_name(&self.region(Access::Consumer)?, name)
     }
@@ -318,11 +318,11 @@ impl Ring {
         forget::forget_absent(&self.region(Access::Consumer)?, away_for)
     }
 
-    /// Has the producer take the gate from the consumer in a slot: as [`evict`](crate::evict()).
+    /// Has the producer take the gate from the consumer in a slot: as [`evict`](crate::evict).
     ///
     /// # Errors
     ///
-    /// As [`evict`](crate::evict()).
+    /// As [`evict`](crate::evict).
     pub fn evict(&self, slot: u32, wait: Duration) -> Result<Evicted, Error> {
         evict::ask(&self.region(Access::Consumer)?, slot, wait)
     }

@@ -179,7 +179,7 @@ impl Producer {
 
     /// Takes the gate from the consumer in a slot, living, stopped, or away and held. One that lives goes on as a lossy
     /// one and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place. Other
-    /// processes ask for it by [`quoit::evict`](crate::ring::evict).
+    /// processes ask for it by [`quoit::evict`](crate::evict).
     ///
     /// # Errors
     ///
