@@ -50,6 +50,15 @@ struct Options {
     hard_limit_ns: Option<u64>,
     wait: String,
     wait_in_use: String,
+    /// Of a ring of typed records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Schema>,
+}
+
+#[derive(Debug, Serialize)]
+struct Schema {
+    size: u32,
+    tag: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,6 +183,7 @@ impl Document {
                 hard_limit_ns: s.hard_limit.map(nanos),
                 wait: s.wait.to_string(),
                 wait_in_use: s.mode.to_string(),
+                schema: s.schema.map(|schema| Schema { size: schema.size, tag: schema.tag }),
             },
             producer: Producer {
                 state: standing::producer(s).0,

@@ -91,6 +91,9 @@ fn options(s: &Snapshot) -> String {
     if let Some(limit) = s.hard_limit {
         options.push(format!("no consumer delays the producer by more than {}", units::time(limit)));
     }
+    if let Some(schema) = s.schema {
+        options.push(format!("records of {schema}"));
+    }
     if s.gated_only {
         options.push("gated consumers only".into());
     }
