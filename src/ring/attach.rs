@@ -6,7 +6,7 @@ use crossbeam_utils::Backoff;
 
 use crate::atomics::{at, fence_at};
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, NAME_BYTES};
+use crate::ring::layout::{Areas, NAME_BYTES};
 use crate::ring::names;
 use crate::ring::protocol::gate::HOLD_FOREVER;
 use crate::ring::protocol::index::{self, Effort, Walk};
@@ -282,7 +282,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::memory::region::Region;
+    use crate::ring::Region;
     use crate::ring::options::Options;
     use crate::ring::takeover;
 

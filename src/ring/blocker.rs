@@ -4,8 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::atomics::at;
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::inspect::{Hold, hold, limit};
 use crate::ring::names;
 use crate::ring::protocol::gate;
@@ -82,7 +81,7 @@ impl Blocker {
             slot: number,
             name: gate::has_name(areas, slot).then(|| names::text(&gate::name(slot))),
             pid,
-            life: Life::of(region.locked(Lock::Slot(number)), pid),
+            life: Life::of(region.is_alive(number), pid),
             since,
             budget: budget.and_then(limit),
             hold: hold(read(&slot.gate.hold_ns)),

@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use crate::atomics::at;
 use crate::error::Error;
-use crate::layout::Areas;
-use crate::memory::lock::{Lock, name_hash};
+#[cfg(not(loom))]
+use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
-#[cfg(not(loom))]
-use crate::ring::arrival;
+use crate::ring::Region;
 use crate::ring::attach::{self, Attach, Start, until_found};
+use crate::ring::layout::Areas;
+use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy, Seat};
 use crate::ring::protocol::index;
@@ -50,7 +50,7 @@ impl Consumer {
     /// name and a gate.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
-        Self::attach(Region::open(path.as_ref(), Access::Consumer)?, attach)
+        Self::attach(Region::open(path.as_ref(), Access::Participant)?, attach)
     }
 
     /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it. A
@@ -85,9 +85,9 @@ impl Consumer {
         }
         let hash = attach.name.as_ref().map(|_| name_hash(&name));
         if let Some(hash) = hash
-            && !region.lock(Lock::Name(hash))?
+            && !region.lock(locks::name(hash))?
         {
-            return Err(region.refusal(Lock::Name(hash), "the name", names::in_use(&name)));
+            return Err(region.refusal(locks::name(hash), "the name", names::in_use(&name)));
         }
         let policy = Policy {
             gated: attach.gated,
@@ -253,18 +253,18 @@ fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>), E
         return Ok(Seat::resume(areas, number, policy));
     }
     for (number, slot) in (0..).zip(areas.slots) {
-        if gate::is_vacant(areas, slot) && region.lock(Lock::Slot(number))? {
+        if gate::is_vacant(areas, slot) && region.lock(locks::slot(number))? {
             if gate::is_vacant(areas, slot) {
                 return Ok((Seat::take(areas, number, policy), None));
             }
-            region.unlock(Lock::Slot(number));
+            region.unlock(locks::slot(number));
         }
     }
     let saved = if region.is_sealed() { 0 } else { names::count_away(region, policy.now_ns)? };
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
     // A slot that could be had but for a read lock.
     let is_kept_away =
-        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(Lock::Slot(number));
+        |(number, slot)| gate::is_vacant(areas, slot) && region.is_read_locked(locks::slot(number));
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })
 }
@@ -276,9 +276,9 @@ impl Drop for Consumer {
         }
         let slot = self.slot();
         self.receiver.leave();
-        self.receiver.region().unlock(Lock::Slot(slot));
+        self.receiver.region().unlock(locks::slot(slot));
         if let Some(hash) = self.name {
-            self.receiver.region().unlock(Lock::Name(hash));
+            self.receiver.region().unlock(locks::name(hash));
         }
     }
 }

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use crate::atomics::at;
 use crate::error::Error;
-use crate::layout::{Areas, SlotState};
-use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::{Areas, SlotState};
+use crate::ring::locks;
 use crate::ring::protocol::gate::{OpenGate, gated_at, is_asked, withdraw};
 use crate::ring::protocol::stalls::budget_ns;
 use crate::wait::clock;
@@ -51,7 +51,7 @@ pub enum Evicted {
 /// was promised not to be overwritten; and whatever keeps the file from being opened as a ring.
 #[cfg(not(loom))]
 pub fn evict(path: impl AsRef<Path>, slot: u32, wait: Duration) -> Result<Evicted, Error> {
-    ask(&Region::open(path.as_ref(), Access::Consumer)?, slot, wait)
+    ask(&Region::open(path.as_ref(), Access::Participant)?, slot, wait)
 }
 
 pub(crate) fn ask(region: &Region, number: u32, wait: Duration) -> Result<Evicted, Error> {
@@ -64,10 +64,10 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
     let Some((slot, OpenGate { state, .. })) = found.and_then(|slot| Some((slot, gated_at(slot)?))) else {
         return Err(Error::NotGated { slot: number });
     };
-    if !region.locked(Lock::Producer) {
+    if !region.locked(locks::PRODUCER) {
         return Err(Error::NoProducer);
     }
-    let alive = region.locked(Lock::Slot(number));
+    let alive = region.is_alive(number);
     if alive && budget_ns(areas, slot).is_none() {
         return Err(not_evictable(areas, number));
     }
@@ -83,7 +83,7 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
         if !is_asked(slot, state) {
             return Err(not_evictable(areas, number));
         }
-        if !region.locked(Lock::Producer) {
+        if !region.locked(locks::PRODUCER) {
             withdraw(slot, state);
             return Err(Error::NoProducer);
         }

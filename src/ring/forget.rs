@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::layout::NAME_BYTES;
-use crate::memory::lock::{Lock, name_hash};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::NAME_BYTES;
+use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::wait::clock;
@@ -36,7 +36,7 @@ pub struct Forgotten {
 /// keeps the file from being opened as a ring.
 #[cfg(not(loom))]
 pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
-    forget_name(&Region::open(path.as_ref(), Access::Consumer)?, name)
+    forget_name(&Region::open(path.as_ref(), Access::Participant)?, name)
 }
 
 /// As [`forget`], whatever name the slot of this number is kept for: also one that is no text, which only garbage
@@ -48,7 +48,7 @@ pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
 /// keeps the file from being opened as a ring.
 #[cfg(not(loom))]
 pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
-    forget_number(&Region::open(path.as_ref(), Access::Consumer)?, slot)
+    forget_number(&Region::open(path.as_ref(), Access::Participant)?, slot)
 }
 
 /// Forgets every name of the ring at `path` whose consumer has been away for `away_for` or longer, by the wall clock,
@@ -64,7 +64,7 @@ pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
 /// Whatever keeps the file from being opened as a ring. A consumer that comes back meanwhile keeps its name.
 #[cfg(not(loom))]
 pub fn forget_away(path: impl AsRef<Path>, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
-    forget_absent(&Region::open(path.as_ref(), Access::Consumer)?, away_for)
+    forget_absent(&Region::open(path.as_ref(), Access::Participant)?, away_for)
 }
 
 pub(crate) fn forget_name(region: &Region, name: &str) -> Result<(), Error> {
@@ -89,7 +89,7 @@ pub(crate) fn forget_absent(region: &Region, away_for: Duration) -> Result<Vec<F
     let mut forgotten = Vec::new();
     for (number, slot) in (0..).zip(region.areas().slots) {
         let name = gate::name(slot);
-        if !gate::keeps(slot, &name) || region.locked(Lock::Slot(number)) {
+        if !gate::keeps(slot, &name) || region.is_alive(number) {
             continue;
         }
         let now_ns = clock::wall_ns();
@@ -122,7 +122,7 @@ fn forget_kept(
     name: &[u8; NAME_BYTES],
     find: impl Fn() -> Option<u32>,
 ) -> Result<Option<u32>, Error> {
-    let lock = Lock::Name(name_hash(name));
+    let lock = locks::name(name_hash(name));
     if !region.lock(lock)? {
         return Err(region.refusal(lock, "the name", names::in_use(name)));
     }
@@ -131,7 +131,7 @@ fn forget_kept(
         let areas = region.areas();
         gate::forget(&areas.slots[number as usize]);
         crate::wait::doorbell::notify(&areas.control.space.word, WaitMode::Fence);
-        region.unlock(Lock::Slot(number));
+        region.unlock(locks::slot(number));
     }
     region.unlock(lock);
     found

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::atomics::{AtomicU64, at};
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, Slot, SlotState};
 use crate::limits::Schema;
-use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::{self, until_found};
 use crate::ring::blocker::Blocker;
+use crate::ring::layout::{Areas, Slot, SlotState};
+use crate::ring::locks;
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, HOLD_FOREVER};
 use crate::ring::protocol::index;
@@ -178,7 +178,7 @@ impl Inspector {
     /// Whatever keeps the file from being opened as a ring.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self::attach(Region::open(path.as_ref(), Access::Observer)?))
+        Ok(Self::attach(Region::open(path.as_ref(), Access::Reader)?))
     }
 
     pub(crate) fn attach(region: Region) -> Self {
@@ -216,17 +216,17 @@ impl Inspector {
         let oldest = until_found(geometry.capacity, |_| Ok(index::oldest(areas, 0))).unwrap_or(newest);
         let shown = areas.head.inline.published.load(at!(C_INSPECT, Relaxed));
         let published = if corruption.is_some() { shown } else { newest.position };
-        let producer_alive = self.region.locked(Lock::Producer);
+        let producer_alive = self.region.locked(locks::PRODUCER);
         let reserve = &areas.head.reserve;
         let counters = &areas.head.counters;
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         Ok(Snapshot {
             capacity: geometry.capacity,
-            file_bytes: geometry.file_bytes(),
+            file_bytes: geometry.extents().file_bytes(),
             alignment: geometry.alignment,
             slots: geometry.slots,
             segments: geometry.segments,
-            ring_id: self.region.ring_id(),
+            ring_id: self.region.id(),
             created_ns: self.region.created_ns(),
             inline: geometry.inline,
             gated_only: geometry.gated_only,
@@ -273,7 +273,7 @@ impl Inspector {
     }
 
     fn consumer(&self, areas: Areas<'_>, number: u32, slot: &Slot, newest: Place) -> Option<ConsumerInfo> {
-        let alive = self.region.locked(Lock::Slot(number));
+        let alive = self.region.is_alive(number);
         let state = match gate::state(slot) {
             Some(SlotState::Free) => return None,
             Some(SlotState::Attaching) => ConsumerState::Attaching,

@@ -5,9 +5,9 @@
 //! more, and one that is locked by somebody else is found anew for a while.
 
 use crate::error::Error;
-use crate::layout::{Areas, NAME_BYTES, NAME_MOST};
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::{Areas, NAME_BYTES, NAME_MOST};
+use crate::ring::locks;
 use crate::ring::protocol::gate;
 
 /// How often a slot is looked for while somebody else locks it. A guest holds the lock for two system calls. The models
@@ -50,7 +50,7 @@ pub(crate) fn lock_kept(
 ) -> Result<Option<u32>, Error> {
     for look in 0..LOOKS {
         let Some(number) = find() else { return Ok(None) };
-        let lock = Lock::Slot(number);
+        let lock = locks::slot(number);
         if region.lock(lock)? {
             // The name may have been forgotten between the two, and the slot be another's.
             if gate::keeps(&region.areas().slots[number as usize], name) {
@@ -61,7 +61,7 @@ pub(crate) fn lock_kept(
         pause(look);
     }
     let refused =
-        find().map(|number| region.refusal(Lock::Slot(number), "the slot of the name", in_use(name)));
+        find().map(|number| region.refusal(locks::slot(number), "the slot of the name", in_use(name)));
     Err(refused.unwrap_or_else(|| in_use(name)))
 }
 
@@ -79,7 +79,7 @@ fn pause(look: u32) {
 pub(crate) fn count_away(region: &Region, now_ns: u64) -> Result<u32, Error> {
     let mut count = 0;
     for (number, slot) in (0..).zip(region.areas().slots) {
-        if gate::is_vacant(region.areas(), slot) || region.locked(Lock::Slot(number)) {
+        if gate::is_vacant(region.areas(), slot) || region.is_alive(number) {
             continue;
         }
         count += 1;
@@ -92,9 +92,9 @@ pub(crate) fn count_away(region: &Region, now_ns: u64) -> Result<u32, Error> {
 pub(crate) fn note_absence(region: &Region, number: u32, now_ns: u64) -> Result<(), Error> {
     let slot = &region.areas().slots[number as usize];
     // Under the slot's lock: a consumer that has just come back is not to be taken for gone once it is killed.
-    if gate::left_ns(slot).is_none() && region.lock(Lock::Slot(number))? {
+    if gate::left_ns(slot).is_none() && region.lock(locks::slot(number))? {
         gate::note_absence(slot, now_ns);
-        region.unlock(Lock::Slot(number));
+        region.unlock(locks::slot(number));
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ mod tests {
             number
         });
         assert_eq!((found.unwrap(), looks.get()), (None, 2));
-        assert!(!region.share().unwrap().locked(Lock::Slot(0)), "the lock of another's slot is kept");
+        assert!(!region.share().unwrap().locked(locks::slot(0)), "the lock of another's slot is kept");
     }
 
     #[test]
@@ -147,12 +147,12 @@ mod tests {
         let guest = region.share().unwrap();
         let mine = padded("n").unwrap();
         leave(&region, 1, &mine);
-        assert!(guest.lock(Lock::Slot(1)).unwrap());
+        assert!(guest.lock(locks::slot(1)).unwrap());
         let looks = Cell::new(0);
         let found = lock_kept(&region, &mine, || {
             looks.set(looks.get() + 1);
             if looks.get() == BRIEF_LOOKS + 3 {
-                guest.unlock(Lock::Slot(1));
+                guest.unlock(locks::slot(1));
             }
             find(region.areas(), &mine)
         });
@@ -165,7 +165,7 @@ mod tests {
         let other = region.share().unwrap();
         let mine = padded("n").unwrap();
         leave(&region, 1, &mine);
-        assert!(other.lock(Lock::Slot(1)).unwrap());
+        assert!(other.lock(locks::slot(1)).unwrap());
         let found = lock_kept(&region, &mine, || find(region.areas(), &mine));
         assert!(matches!(found, Err(Error::NameInUse { name }) if name == "n"));
     }

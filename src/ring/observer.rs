@@ -9,10 +9,10 @@ use std::time::Instant;
 use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::memory::arrival;
 #[cfg(not(loom))]
-use crate::ring::arrival;
+use crate::memory::region::Access;
+use crate::ring::Region;
 use crate::ring::attach::{self, Start, until_found};
 use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::receive::Receiver;
@@ -40,7 +40,7 @@ impl Observer {
     /// Whatever keeps the file from being opened as a ring; [`Error::StartGone`]; [`Error::GatedOnly`].
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, start: Start) -> Result<Self, Error> {
-        Self::attach(Region::open(path.as_ref(), Access::Observer)?, start)
+        Self::attach(Region::open(path.as_ref(), Access::Reader)?, start)
     }
 
     /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it, as

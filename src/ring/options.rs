@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::layout::{Geometry, HUGE_PAGE};
 use crate::limits::Schema;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 #[cfg(not(loom))]
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::{Geometry, HUGE_PAGE};
 use crate::ring::typed::Typed;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;

@@ -20,12 +20,12 @@ use std::sync::Mutex;
 use crate::error::Error;
 use crate::limits::Schema;
 #[cfg(not(loom))]
+use crate::memory::arrival;
+#[cfg(not(loom))]
 pub(crate) use crate::memory::file::Access;
 #[cfg(not(loom))]
 use crate::memory::file::{Owners, remove_leftover};
-use crate::memory::region::Region;
-#[cfg(not(loom))]
-use crate::ring::arrival;
+use crate::ring::Region;
 use crate::ring::attach::{Attach, Start};
 use crate::ring::consumer::Consumer;
 use crate::ring::evict::{self, Evicted};
@@ -112,7 +112,7 @@ impl Ring {
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Region::open(path, Access::Observer)?;
+        Region::open(path, Access::Reader)?;
         Ok(Self::at(path, Owners::Any))
     }
 
@@ -141,7 +141,7 @@ impl Ring {
         open_or_create(
             path,
             options.owners(),
-            || ring.region(Access::Observer).map(drop),
+            || ring.region(Access::Reader).map(drop),
             || options.create(path),
         )?;
         Ok(ring)
@@ -250,7 +250,7 @@ impl Ring {
     /// [`Error::ProducerAlive`] while there is one; [`Error::BadOption`] on a sealed ring, whose only producer came with
     /// it; in a file, as [`Producer::open`].
     pub fn producer(&self) -> Result<Producer, Error> {
-        Producer::take_over(self.region(Access::Producer)?)
+        Producer::take_over(self.region(Access::Writer)?)
     }
 
     /// Attaches a consumer: as [`Consumer::open`].
@@ -260,7 +260,7 @@ impl Ring {
     /// As [`Consumer::open`]; on a sealed ring [`Error::BadOption`] for a name, since every consumer could write what the
     /// ring keeps under one, and [`Error::Io`] if `/proc` is not mounted.
     pub fn consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
-        Consumer::attach(self.region(Access::Consumer)?, attach)
+        Consumer::attach(self.region(Access::Participant)?, attach)
     }
 
     /// Reads along unseen: as [`Observer::open`].
@@ -269,7 +269,7 @@ impl Ring {
     ///
     /// As [`Observer::open`].
     pub fn observer(&self, start: Start) -> Result<Observer, Error> {
-        Observer::attach(self.region(Access::Observer)?, start)
+        Observer::attach(self.region(Access::Reader)?, start)
     }
 
     /// Looks at it without touching it: as [`Inspector::open`].
@@ -278,7 +278,7 @@ impl Ring {
     ///
     /// As [`Inspector::open`].
     pub fn inspector(&self) -> Result<Inspector, Error> {
-        Ok(Inspector::attach(self.region(Access::Observer)?))
+        Ok(Inspector::attach(self.region(Access::Reader)?))
     }
 
     /// What its records are, if it was made for one type: [`Options::schema`].
@@ -287,7 +287,7 @@ impl Ring {
     ///
     /// Whatever keeps the ring from being opened.
     pub fn schema(&self) -> Result<Option<Schema>, Error> {
-        let region = self.region(Access::Observer)?;
+        let region = self.region(Access::Reader)?;
         Ok(Schema::from_word(region.geometry().schema))
     }
 
@@ -297,7 +297,7 @@ impl Ring {
     ///
     /// As [`forget`](crate::forget).
     pub fn forget(&self, name: &str) -> Result<(), Error> {
-        forget::forget_name(&self.region(Access::Consumer)?, name)
+        forget::forget_name(&self.region(Access::Participant)?, name)
     }
 
     /// As [`forget_slot`](crate::forget_slot).
@@ -306,7 +306,7 @@ impl Ring {
     ///
     /// As [`forget_slot`](crate::forget_slot).
     pub fn forget_slot(&self, slot: u32) -> Result<(), Error> {
-        forget::forget_number(&self.region(Access::Consumer)?, slot)
+        forget::forget_number(&self.region(Access::Participant)?, slot)
     }
 
     /// As [`forget_away`](crate::forget_away).
@@ -315,7 +315,7 @@ impl Ring {
     ///
     /// As [`forget_away`](crate::forget_away).
     pub fn forget_away(&self, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
-        forget::forget_absent(&self.region(Access::Consumer)?, away_for)
+        forget::forget_absent(&self.region(Access::Participant)?, away_for)
     }
 
     /// Has the producer take the gate from the consumer in a slot: as [`evict`](crate::evict).
@@ -324,7 +324,7 @@ impl Ring {
     ///
     /// As [`evict`](crate::evict).
     pub fn evict(&self, slot: u32, wait: Duration) -> Result<Evicted, Error> {
-        evict::ask(&self.region(Access::Consumer)?, slot, wait)
+        evict::ask(&self.region(Access::Participant)?, slot, wait)
     }
 
     /// A ring on the heap.
@@ -357,7 +357,7 @@ impl Ring {
             #[cfg(not(loom))]
             Place::File(file) => Region::open_of(&file.path, access, file.owners),
             #[cfg(not(loom))]
-            Place::Sealed(_) if access == Access::Producer => Err(Error::BadOption {
+            Place::Sealed(_) if access == Access::Writer => Err(Error::BadOption {
                 what: "a sealed ring has one producer, which came with it; make another ring for another one",
             }),
             #[cfg(not(loom))]

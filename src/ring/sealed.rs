@@ -16,14 +16,15 @@ use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Shortage};
-use crate::layout::Geometry;
 use crate::memory::draft::allocate;
 use crate::memory::file;
 use crate::memory::filesystem::Store;
 use crate::memory::fork::Descriptor;
 use crate::memory::identity::{FileNumber, Identity};
-use crate::memory::region::{Access, Region};
+use crate::memory::region::Access;
 use crate::memory::room::Wanted;
+use crate::ring::Region;
+use crate::ring::layout::Geometry;
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;
 
@@ -54,13 +55,13 @@ impl Sealed {
                 what: "a sealed ring is not for gated consumers only: each could open the others' gates",
             });
         }
-        let largest_file = records_bytes(&geometry).max(geometry.control_bytes());
+        let largest_file = records_bytes(&geometry).max(geometry.extents().control_bytes);
         let wanted = Wanted { path: NAME.as_ref(), geometry: &geometry, store: Store::Memory, largest_file };
         let records = memory(c"quoit-records", 0o444, &wanted)?;
         let control = memory(c"quoit-control", 0o666, &wanted)?;
         wanted.check(records.as_fd())?;
         allocate(records.as_fd(), records_bytes(&geometry), &wanted)?;
-        allocate(control.as_fd(), geometry.control_bytes(), &wanted)?;
+        allocate(control.as_fd(), geometry.extents().control_bytes, &wanted)?;
         let reader = reopened(records.as_fd(), OFlags::RDONLY)?;
         let writer = reopened(control.as_fd(), OFlags::RDWR)?;
         let number = file_number(records.as_fd())?;
@@ -92,7 +93,7 @@ impl Sealed {
         let bytes = file_bytes(records.as_fd())?;
         // Nobody but the producer can have changed it since it was sealed, and this is the only look at it.
         let (identity, control_file) = file::sealed_identity(records.as_fd(), path, bytes)?;
-        let geometry = &identity.geometry;
+        let geometry = &identity.shape;
         let found = file_number(control.as_fd())?;
         if control_file != [found.device, found.inode] {
             return Err(Error::NotSealed { what: "the control area is another ring's" });
@@ -103,7 +104,9 @@ impl Sealed {
         if geometry.gated_only {
             return Err(Error::Damaged { path: path.into(), what: "options of a ring that is not sealed" });
         }
-        for (file, expected) in [(&records, records_bytes(geometry)), (&control, geometry.control_bytes())] {
+        for (file, expected) in
+            [(&records, records_bytes(geometry)), (&control, geometry.extents().control_bytes)]
+        {
             let bytes = file_bytes(file.as_fd())?;
             if bytes != expected {
                 return Err(Error::WrongSize { path: path.into(), bytes, expected });
@@ -125,7 +128,7 @@ impl Sealed {
     /// Each handle locks through an open file description of its own, also where several processes were handed the same
     /// one: else they would be one participant to the kernel.
     pub(crate) fn region(&self, access: Access) -> Result<Region, Error> {
-        let rights = if access == Access::Observer { OFlags::RDONLY } else { OFlags::RDWR };
+        let rights = if access == Access::Reader { OFlags::RDONLY } else { OFlags::RDWR };
         let records = Descriptor::open(|| reopened(self.records.as_fd(), OFlags::RDONLY))?;
         let control = Descriptor::open(|| reopened(self.control.as_fd(), rights))?;
         Region::open_sealed(records, control, self.identity.clone(), access)
@@ -141,7 +144,7 @@ impl fmt::Debug for Sealed {
 
 /// Bytes of the file with head and data area.
 fn records_bytes(geometry: &Geometry) -> u64 {
-    geometry.head_bytes() + geometry.data_bytes()
+    geometry.extents().head_bytes + geometry.extents().data_bytes
 }
 
 /// Memory without a name, and without a byte so far. `mode` is for those who reopen its descriptor.

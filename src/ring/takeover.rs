@@ -3,10 +3,10 @@
 
 use crate::atomics::at;
 use crate::error::{Corruption, Error};
-use crate::layout::{Areas, STAMP_NONE};
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::{Areas, STAMP_NONE};
+use crate::ring::locks;
 use crate::ring::protocol::Place;
 use crate::ring::protocol::index::{self, Effort, Walk};
 use crate::ring::protocol::writer::Writer;
@@ -26,9 +26,9 @@ pub(crate) struct Succession {
 /// Takes the producer's lock, and the stream where it stands.
 pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let areas = region.areas();
-    if !region.lock(Lock::Producer)? {
+    if !region.lock(locks::PRODUCER)? {
         let pid = areas.head.reserve.pid.load(at!(T_HINTS, Relaxed)) as u32;
-        return Err(region.refusal(Lock::Producer, "the producer's place", Error::ProducerAlive { pid }));
+        return Err(region.refusal(locks::PRODUCER, "the producer's place", Error::ProducerAlive { pid }));
     }
     let published = check_cursors(areas)?;
     // The dead producer may have been writing the inline copy; its stamp must not come to match.

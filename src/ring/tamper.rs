@@ -6,10 +6,10 @@ use std::path::Path;
 pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
 use crate::error::Error;
-use crate::layout::IDENTITY_BYTES;
 use crate::memory::file::Access;
 use crate::memory::identity::Identity;
-use crate::memory::region::Region;
+use crate::ring::Region;
+use crate::ring::layout::IDENTITY_BYTES;
 use crate::ring::rings::Ring;
 
 /// The bytes of a ring on the heap, as words, for a thread of its own.
@@ -32,7 +32,7 @@ impl RawRing {
     /// Writes a word; of the two that processes sleep on, the half that they sleep on.
     pub fn poke(&self, number: usize, value: u64) {
         let areas = self.region.areas();
-        let sleepers = areas.geometry.head_bytes() as usize / 8;
+        let sleepers = areas.geometry.extents().head_bytes as usize / 8;
         if number == sleepers {
             areas.control.data.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
         } else if number == sleepers + 16 {
@@ -56,7 +56,7 @@ impl Ring {
             return Err(Error::TooShort { path: path.into(), bytes });
         };
         let identity = Identity::decode(page, path)?;
-        let expected = identity.geometry.file_bytes();
+        let expected = identity.shape.file_bytes();
         if bytes != expected {
             return Err(Error::WrongSize { path: path.into(), bytes, expected });
         }
@@ -74,6 +74,6 @@ impl Ring {
     ///
     /// None, on the heap.
     pub fn memory(&self) -> Result<RawRing, Error> {
-        Ok(RawRing { region: self.region(Access::Producer)? })
+        Ok(RawRing { region: self.region(Access::Writer)? })
     }
 }

@@ -80,7 +80,7 @@ impl Trusted<Ring> {
     ///
     /// As [`Ring::producer`]; [`Error::BadOption`] unless the ring was made [`gated_only`](crate::Options::gated_only).
     pub fn producer(&self) -> Result<Trusted<Producer>, Error> {
-        let region = self.handle.region(Access::Producer)?;
+        let region = self.handle.region(Access::Writer)?;
         if !region.geometry().gated_only {
             return Err(Error::BadOption {
                 what: "only a ring for gated consumers lends room for records as slices; create it gated-only",

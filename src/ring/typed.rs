@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::error::{Error, RecvError, SendError};
 use crate::limits::Schema;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::Attach;
 use crate::ring::consumer::Consumer;
 use crate::ring::events::EventOf;
@@ -83,7 +83,7 @@ impl Ring {
     /// As [`producer`](Self::producer); [`Error::WrongSchema`] unless the ring was made for `T`
     /// ([`Options::schema`](crate::Options::schema)).
     pub fn typed_producer<T: Typed>(&self) -> Result<TypedProducer<T>, Error> {
-        TypedProducer::on(self.region(Access::Producer)?)
+        TypedProducer::on(self.region(Access::Writer)?)
     }
 
     /// As [`consumer`](Self::consumer), for records of `T`.
@@ -93,7 +93,7 @@ impl Ring {
     /// As [`consumer`](Self::consumer); [`Error::WrongSchema`] unless the ring was made for `T`
     /// ([`Options::schema`](crate::Options::schema)).
     pub fn typed_consumer<T: Typed>(&self, attach: &Attach) -> Result<TypedConsumer<T>, Error> {
-        TypedConsumer::on(self.region(Access::Consumer)?, attach)
+        TypedConsumer::on(self.region(Access::Participant)?, attach)
     }
 }
 
@@ -124,7 +124,7 @@ impl<T: Typed> TypedProducer<T> {
     /// As [`Producer::open`]; [`Error::WrongSchema`].
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::on(Region::open(path.as_ref(), Access::Producer)?)
+        Self::on(Region::open(path.as_ref(), Access::Writer)?)
     }
 
     /// As [`Producer::open_or_create`]; a ring that is made is one for records of `T`, whatever `options` say of that.
@@ -135,7 +135,7 @@ impl<T: Typed> TypedProducer<T> {
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let (path, owners) = (path.as_ref(), options.owners());
-        let open = || Self::on(Region::open_of(path, Access::Producer, owners)?);
+        let open = || Self::on(Region::open_of(path, Access::Writer, owners)?);
         open_or_create(path, owners, open, || Self::create(path, options))
     }
 
@@ -245,7 +245,7 @@ impl<T: Typed> TypedConsumer<T> {
     /// As [`Consumer::open`]; [`Error::WrongSchema`].
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
-        Self::on(Region::open(path.as_ref(), Access::Consumer)?, attach)
+        Self::on(Region::open(path.as_ref(), Access::Participant)?, attach)
     }
 
     /// As [`Consumer::open_wait`].
@@ -256,7 +256,7 @@ impl<T: Typed> TypedConsumer<T> {
     #[cfg(not(loom))]
     pub fn open_wait(path: impl AsRef<Path>, attach: &Attach, deadline: Instant) -> Result<Self, Error> {
         let path = path.as_ref();
-        crate::ring::arrival::when_there(deadline, || Self::open(path, attach))
+        crate::memory::arrival::when_there(deadline, || Self::open(path, attach))
     }
 
     fn on(region: Region, attach: &Attach) -> Result<Self, Error> {

@@ -5,8 +5,7 @@ use std::time::Instant;
 use super::Producer;
 use crate::atomics::at;
 use crate::error::Error;
-use crate::layout::{Slot, SlotState};
-use crate::memory::lock::Lock;
+use crate::ring::layout::{Slot, SlotState};
 use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::wait::clock;
@@ -58,7 +57,7 @@ impl Producer {
             let has_place =
                 matches!(gate::state(slot), Some(SlotState::Lossy | SlotState::Gated | SlotState::Evicted));
             let is_attached = attached_ns != 0 && has_place && is_one(slot);
-            (is_attached && self.region.locked(Lock::Slot(number))).then_some(number)
+            (is_attached && self.region.is_alive(number)).then_some(number)
         })
     }
 

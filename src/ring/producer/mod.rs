@@ -7,16 +7,16 @@ use std::time::Instant;
 
 use crate::atomics::at;
 use crate::error::{Error, SendError};
-use crate::layout::Areas;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
-use crate::memory::lock::Lock;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::claim::{Batch, Claim};
+use crate::ring::layout::Areas;
+use crate::ring::locks;
 #[cfg(not(loom))]
 use crate::ring::options::Options;
 use crate::ring::protocol::Place;
@@ -115,7 +115,7 @@ impl Producer {
     /// as a ring; [`Error::Corrupt`] if its cursors contradict each other.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::take_over(Region::open(path.as_ref(), Access::Producer)?)
+        Self::take_over(Region::open(path.as_ref(), Access::Writer)?)
     }
 
     /// Opens the ring at `path`, or creates it if there is none. Of several processes that do so at once, one
@@ -139,7 +139,7 @@ impl Producer {
 
     #[cfg(not(loom))]
     fn open_of(path: &Path, owners: Owners) -> Result<Self, Error> {
-        Self::take_over(Region::open_of(path, Access::Producer, owners)?)
+        Self::take_over(Region::open_of(path, Access::Writer, owners)?)
     }
 
     pub(crate) fn take_over(region: Region) -> Result<Self, Error> {
@@ -449,7 +449,7 @@ impl Drop for Producer {
         // Without it: a consumer takes the stream for ended with a record still to come.
         areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
         doorbell::announce(&areas.control.data.word);
-        self.region.unlock(Lock::Producer);
+        self.region.unlock(locks::PRODUCER);
     }
 }
 

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use super::{Producer, TimeLimit};
 use crate::atomics::{at, spin};
 use crate::error::{Error, SendError};
-use crate::layout::SlotState;
-use crate::memory::lock::Lock;
 use crate::ring::blocker::Blocker;
 use crate::ring::evict;
+use crate::ring::layout::SlotState;
 use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{self, OpenGate, gated_at, resting_state, take_gate};
 use crate::ring::protocol::stalls::{Blocking, Wanted, budget_ns};
@@ -123,7 +122,7 @@ impl Producer {
     /// the way still.
     fn relieve(&mut self, end: u64, now: u64, waited: bool) -> (bool, Option<Blocking>) {
         let areas = self.region.areas();
-        let alive = |slot| self.region.locked(Lock::Slot(slot));
+        let alive = |slot| self.region.is_alive(slot);
         let wanted = Wanted { published: self.writer.published().position, end, now, waited };
         let relief = self.stalls.relieve(areas, wanted, alive);
         self.count_taken(relief.evicted, relief.reclaimed);
@@ -169,7 +168,7 @@ impl Producer {
     fn take_from(&self, number: u32, state: u64) -> Option<bool> {
         let areas = self.region.areas();
         let slot = areas.slots.get(number as usize)?;
-        let alive = self.region.locked(Lock::Slot(number));
+        let alive = self.region.is_alive(number);
         if alive && !areas.geometry.sealed && budget_ns(areas, slot).is_none() {
             return None;
         }

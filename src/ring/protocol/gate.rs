@@ -28,7 +28,7 @@
 //! ```
 
 use crate::atomics::{at, fence_at};
-use crate::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
+use crate::ring::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
 use crate::ring::protocol::record::{Loss, LossAccount, LossCause};
 use crate::ring::protocol::{Place, after, floor};
 

@@ -15,7 +15,7 @@
 
 use crate::atomics::{at, fence_at};
 use crate::error::Corruption;
-use crate::layout::{Areas, IndexEntry};
+use crate::ring::layout::{Areas, IndexEntry};
 use crate::ring::protocol::{Judged, Place, after, floor};
 
 /// Producer only: the entry of `place`'s segment becomes `place`.

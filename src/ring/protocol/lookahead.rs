@@ -3,7 +3,7 @@
 //! gets its cache lines all at once.
 
 use crate::atomics::copy;
-use crate::layout::Areas;
+use crate::ring::layout::Areas;
 use crate::ring::protocol::{Judged, Place};
 
 /// Bytes of the ring copied at a time, at most: what a processor can have on its way, and little to have copied for

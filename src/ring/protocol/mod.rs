@@ -45,7 +45,7 @@ pub(crate) mod stalls;
 pub(crate) mod writer;
 
 use crate::atomics::{at, fence_at};
-use crate::layout::{Areas, PADDING_BIT, footprint, unpack};
+use crate::ring::layout::{Areas, PADDING_BIT, footprint, unpack};
 
 /// A record boundary, in the three measures of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

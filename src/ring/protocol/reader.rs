@@ -4,7 +4,7 @@
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
 use crate::error::Corruption;
-use crate::layout::{Areas, INLINE_BYTES, footprint, unpack};
+use crate::ring::layout::{Areas, INLINE_BYTES, footprint, unpack};
 use crate::ring::protocol::backoff::Backoff;
 use crate::ring::protocol::index;
 use crate::ring::protocol::lookahead::{Copies, SHORT};

@@ -2,7 +2,7 @@
 //! at but headers. This is where a drain spends its time.
 
 use crate::atomics::{Word, at};
-use crate::layout::{footprint, unpack};
+use crate::ring::layout::{footprint, unpack};
 use crate::ring::protocol::Place;
 
 /// Words that a reader goes over: of the ring, where nobody overwrites them, or copied out of it.

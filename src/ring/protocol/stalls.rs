@@ -8,7 +8,7 @@
 //! budget, keeps its gate.
 
 use crate::atomics::at;
-use crate::layout::{Areas, Slot, SlotState};
+use crate::ring::layout::{Areas, Slot, SlotState};
 use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{HOLD_FOREVER, OpenGate, gated_at, has_name, resting_state, take_gate};
 use crate::wait::clock;
@@ -235,8 +235,8 @@ pub(crate) fn budget_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::layout::NAME_BYTES;
-    use crate::memory::region::Region;
+    use crate::ring::Region;
+    use crate::ring::layout::NAME_BYTES;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
     use crate::ring::protocol::gate::{Policy, Seat};

@@ -3,10 +3,10 @@
 use crate::atomics::copy;
 use crate::atomics::{Word, fence_at};
 use crate::error::{Corruption, RecvError};
-use crate::layout::{Areas, SlotState};
-use crate::memory::lock::Lock;
-use crate::memory::region::Region;
+use crate::ring::Region;
 use crate::ring::attach::until_found;
+use crate::ring::layout::{Areas, SlotState};
+use crate::ring::locks;
 use crate::ring::protocol::gate::{self, Seat};
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
@@ -127,7 +127,7 @@ impl Receiver {
     }
 
     pub(crate) fn producer_alive(&self) -> bool {
-        self.region.locked(Lock::Producer)
+        self.region.locked(locks::PRODUCER)
     }
 
     /// Releases everything received so far, and says so at once.

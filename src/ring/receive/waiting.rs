@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Received, Receiver};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
-use crate::layout::Areas;
+use crate::ring::layout::Areas;
 use crate::ring::protocol::gate::Seat;
 use crate::ring::protocol::reader::Overwritable;
 use crate::ring::protocol::record::{Event, Record, Status};
