@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use quoit::{Attach, Consumer, Event, Options, Producer, Start, Status, WaitMode};
+use quoit::{Attach, Consumer, Event, Options, Producer, Ring, Start, Status, WaitMode};
 
 /// Where copies are measured: in the first-level cache, beyond it, and beyond the second.
 const SIZES: [usize; 4] = [8, 64, 1024, 64 << 10];
@@ -18,7 +18,7 @@ const CAPACITY: u64 = 1 << 20;
 
 /// A ring on the heap with nobody on it but its producer.
 fn heap(options: &Options) -> Producer {
-    options.local().unwrap().producer().unwrap()
+    Ring::heap(options).unwrap().producer().unwrap()
 }
 
 fn options() -> Options {
@@ -144,7 +144,7 @@ fn receive_many(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(RECORDS as u64));
     let payloads = [[7; 64]; RECORDS];
     for (policy, attach) in [("gated", Attach::gated()), ("lossy", Attach::lossy())] {
-        let ring = options().local().unwrap();
+        let ring = Ring::heap(&options()).unwrap();
         let mut consumer = ring.consumer(&attach).unwrap();
         let mut producer = ring.producer().unwrap();
         group.bench_function(BenchmarkId::new(policy, "one by one"), |bencher| {
@@ -172,7 +172,7 @@ fn receive(criterion: &mut Criterion) {
         for size in SIZES {
             let payload = vec![7; size];
             let mut buffer = vec![0; size];
-            let ring = options().local().unwrap();
+            let ring = Ring::heap(&options()).unwrap();
             let mut consumer = ring.consumer(&attach).unwrap();
             let mut producer = ring.producer().unwrap();
             take(&mut consumer);
@@ -189,7 +189,7 @@ fn receive(criterion: &mut Criterion) {
             });
         }
     }
-    let ring = options().local().unwrap();
+    let ring = Ring::heap(&options()).unwrap();
     let mut observer = ring.observer(Start::Newest).unwrap();
     let mut consumer = ring.consumer(&Attach::gated()).unwrap();
     let _producer = ring.producer().unwrap();
@@ -219,7 +219,7 @@ fn gate_scan(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gate scan");
     group.throughput(Throughput::Elements(LAP));
     for slots in [1_u32, 16, 64] {
-        let ring = Options::new().capacity(4096).slots(slots).local().unwrap();
+        let ring = Ring::heap(&Options::new().capacity(4096).slots(slots)).unwrap();
         let mut consumers: Vec<_> = (0..slots).map(|_| ring.consumer(&Attach::gated()).unwrap()).collect();
         let mut producer = ring.producer().unwrap();
         group.bench_function(BenchmarkId::new("consumers", slots), |bencher| {

@@ -35,12 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(Event::Record(tick)) => {
                 println!("{:6}  {}", tick.sequence(), String::from_utf8_lossy(&tick.bytes()));
             }
-            Ok(Event::Lost(loss)) => println!("lost {} records, {} bytes", loss.records, loss.bytes),
-            Ok(Event::Evicted) => println!("no longer gated: held the producer up for too long"),
             Ok(Event::ProducerChanged { epoch }) => {
                 orphaned = false;
                 println!("from here on by producer number {epoch}");
             }
+            // A loss, or the end of this consumer's gate.
+            Ok(other) => println!("{other}"),
             Err(RecvError::ProducerGone) if !orphaned => {
                 orphaned = true;
                 println!("the producer died; waiting for the next one");

@@ -31,12 +31,12 @@
 //! }
 //! ```
 //!
-//! The same ring serves threads of one process, without a file: [`Options::local`].
+//! A [`Ring`] is the door to every handle; the same one serves threads of one process, without a file:
 //!
 //! ```
-//! use quoit::{Attach, Event, Options};
+//! use quoit::{Attach, Event, Options, Ring};
 //!
-//! let ring = Options::new().capacity(4096).local()?;
+//! let ring = Ring::heap(&Options::new().capacity(4096))?;
 //! let mut consumer = ring.consumer(&Attach::gated())?;
 //! let mut producer = ring.producer()?;
 //! assert_eq!(producer.send(b"first")?, 0);
@@ -76,7 +76,7 @@
 //! * Another process with permission to write the file can write garbage into it. The answer is an error or wrong
 //!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS, unless
 //!   the process asked for an error instead: [`guard_against_truncation`].
-//! * Peers that are not trusted with that get a ring without a file: [`Options::sealed`].
+//! * Peers that are not trusted with that get a ring without a file: [`Ring::sealed`].
 //!
 //! ```
 //! fn is_send<T: Send>() {}
@@ -84,7 +84,7 @@
 //! is_send::<quoit::Consumer>();
 //! is_send::<quoit::Observer>();
 //! fn is_sync<T: Send + Sync>() {}
-//! is_sync::<quoit::Local>();
+//! is_sync::<quoit::Ring>();
 //! ```
 //!
 //! ```compile_fail,E0277
@@ -102,10 +102,41 @@
 //! is_sync::<quoit::Observer>();
 //! ```
 //!
-//! # Features
+//! # Records that are values
 //!
-//! `zerocopy`: typed records through the crate of that name, `Producer::send_typed` and `Record::read`. Off unless
-//! asked for.
+//! A ring can be made for one type, whose size and tag its file then says: see [`Typed`]. Payloads of any ring are
+//! otherwise bytes, and what is in them is the users' business.
+//!
+//! ```
+//! use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
+//! use quoit::{Attach, Options, Ring, Typed};
+//!
+//! #[derive(Debug, PartialEq, FromBytes, Immutable, IntoBytes)]
+//! #[zerocopy(crate = "quoit::zerocopy")]
+//! #[repr(C)]
+//! struct Point {
+//!     x: f64,
+//!     y: f64,
+//! }
+//!
+//! impl Typed for Point {
+//!     const TAG: u32 = 1;
+//! }
+//!
+//! let ring = Ring::heap(&Options::new().schema::<Point>())?;
+//! let mut consumer = ring.typed_consumer::<Point>(&Attach::gated())?;
+//! ring.typed_producer::<Point>()?.send(&Point { x: 0.5, y: 2.0 })?;
+//! assert_eq!(consumer.recv()?.payload(), Some(Point { x: 0.5, y: 2.0 }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Calls that wait
+//!
+//! Sending and receiving have the same four forms. `send` and `recv` wait for as long as it takes. `_deadline` and
+//! `_timeout` return the same, and a time that is over is an error on both sides: [`SendError::TimedOut`],
+//! [`RecvError::TimedOut`]. So no time-out is taken for success by a `?`, and a record that was not sent is not lost
+//! unnoticed. `try_send` and `try_recv` never wait: a full ring is [`SendError::Full`], since the record is still the
+//! caller's; that there is nothing to receive is `Ok(None)`, since it is what a poll mostly finds.
 //!
 //! # Terms
 //!
@@ -150,12 +181,12 @@
 //! # The source
 //!
 //! Folders are floors: a file names its own floor and those below it, never one above; a test holds them to it.
-//! `docs/architecture.md` has a picture and the reasons. `unsafe` is in `memory/map.rs` and `atomics/copy.rs` alone. From
-//! the top:
+//! `docs/architecture.md` has a picture and the reasons. `unsafe` is in `memory/map.rs` and `atomics/copy.rs`, and
+//! where a promise is handed on: `ring/trusted.rs`. From the top:
 //!
 //! | floor | files |
 //! |---|---|
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, over `receive/` · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `sealed` (rings handed over by descriptor) · `options`, `layout` (every byte), `locks` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`: all of them from one place) · `typed`, `trusted`, `writing` · `text` (words for options) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `sealed` (rings handed over by descriptor) · `options`, `layout` (every byte), `locks` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` |
 //! | `seats` | who has a handle on an object, and who of them lives |
@@ -186,13 +217,12 @@ mod error;
 mod limits;
 mod memory;
 mod ring;
+mod schema;
 mod seats;
 pub mod sync;
 mod wait;
 
-pub use zerocopy;
-
-pub use error::{Corruption, Error, Kind, RecvError, Rights, SendError, Shortage};
+pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
@@ -207,15 +237,24 @@ pub use ring::evict::evict;
 pub use ring::forget::Forgotten;
 #[cfg(not(loom))]
 pub use ring::forget::{forget, forget_away, forget_slot};
-pub use ring::inspect::{ConsumerInfo, ConsumerState, Hold, Inspector, Snapshot};
-pub use ring::local::Local;
+pub use ring::holding::Hold;
+pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot};
 pub use ring::observer::Observer;
 pub use ring::options::Options;
 pub use ring::producer::Producer;
 pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
+pub use ring::reading::Receive;
+pub use ring::reading::events::{EventOf, Events};
+pub use ring::rings::Ring;
+pub use ring::text::ParseError;
 #[cfg(not(loom))]
-pub use ring::sealed::Sealed;
+pub use ring::trusted::{Trusted, TrustedClaim};
+pub use ring::typed::{TypedConsumer, TypedProducer};
+pub use ring::writing::{ClaimWriter, RecordWriter};
+pub use schema::{Schema, Typed};
 pub use wait::mode::WaitMode;
+/// The traits of typed records, and their derives: see [`Typed`].
+pub use zerocopy;
 
 #[cfg(quoit_delays)]
 #[doc(hidden)]
@@ -243,13 +282,14 @@ pub mod fate {
     }
 
     /// Whether somebody is marked as asleep until there is space.
-    pub fn is_space_armed(ring: &crate::Local) -> bool {
-        ring.share().is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
+    pub fn is_space_armed(ring: &crate::Ring) -> bool {
+        ring.region(crate::ring::rings::Access::Writer)
+            .is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
     }
 
     /// Leaves the mark of a producer that was killed asleep until there is space.
-    pub fn arm_space(ring: &crate::Local) {
-        if let Ok(region) = ring.share() {
+    pub fn arm_space(ring: &crate::Ring) {
+        if let Ok(region) = ring.region(crate::ring::rings::Access::Writer) {
             crate::wait::doorbell::sleep(&region.areas().control.space.word, |_| true, || true, 0);
         }
     }

@@ -530,8 +530,8 @@ fn locks_stand_where_the_document_says() {
         });
         let mut expected = [
             1 << 62,
-            (1 << 62) + 4096,
-            (1 << 62) + 4097,
+            (1 << 62) + (1 << 60) + (1 << 14),
+            (1 << 62) + (1 << 60) + (1 << 14) + 1,
             (1 << 62) + (1 << 61) + (hash ^ hash >> 61) % (1 << 61),
         ];
         expected.sort_unstable();

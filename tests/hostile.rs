@@ -243,7 +243,16 @@ impl Seen {
             Event::Lost(loss) => Self::Lost(loss),
             Event::Evicted => Self::Evicted,
             Event::ProducerChanged { epoch } => Self::Changed(epoch),
+            _ => unreachable!("no other kind is known here"),
         }
+    }
+}
+
+/// `None`: nothing came in time.
+fn in_time(event: Result<Event<'_>, RecvError>) -> Result<Option<Seen>, RecvError> {
+    match event {
+        Err(RecvError::TimedOut) => Ok(None),
+        event => event.map(|event| Some(Seen::from(event))),
     }
 }
 
@@ -276,8 +285,8 @@ impl Reader {
 
     fn wait(&mut self, timeout: Duration) -> Result<Option<Seen>, RecvError> {
         at_once("recv_timeout", || match self {
-            Self::Consumer(_, consumer) => consumer.recv_timeout(timeout).map(|event| event.map(Seen::from)),
-            Self::Observer(observer) => observer.recv_timeout(timeout).map(|event| event.map(Seen::from)),
+            Self::Consumer(_, consumer) => in_time(consumer.recv_timeout(timeout)),
+            Self::Observer(observer) => in_time(observer.recv_timeout(timeout)),
         })
     }
 

@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quoit::sync::{Latest, LatestOptions, LatestReader};
-use quoit::zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-use quoit::{Attach, Consumer, Error, Kind, Options};
+use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
+use quoit::{Attach, Consumer, Error, Kind, Options, Schema, Typed};
 use tempfile::TempDir;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes)]
+#[zerocopy(crate = "quoit::zerocopy")]
 #[repr(C)]
 struct Quote {
     bid: u64,
     ask: u64,
+}
+
+impl Typed for Quote {
+    const TAG: u32 = 5;
 }
 
 fn quote(number: u64) -> Quote {
@@ -37,7 +42,7 @@ fn soon() -> Instant {
 }
 
 fn reader(path: &Path) -> LatestReader<Quote> {
-    LatestReader::open(path, &LatestOptions::new()).expect("open to read")
+    LatestReader::open(path).expect("open to read")
 }
 
 #[test]
@@ -62,7 +67,7 @@ fn versions_go_on_from_writer_to_writer() {
     let options = LatestOptions::new();
     let mut first = Latest::open_or_create(&scene.path, &options, &quote(1)).expect("create");
     first.set(&quote(2)).unwrap();
-    let refused = Latest::<Quote>::open(&scene.path, &options).unwrap_err();
+    let refused = Latest::<Quote>::open(&scene.path).unwrap_err();
     assert!(matches!(refused, Error::WriterAlive { pid } if pid == std::process::id()), "{refused}");
     assert!(matches!(Latest::create(&scene.path, &options, &quote(3)).unwrap_err(), Error::Exists { .. }));
     let mut reader = reader(&scene.path);
@@ -102,23 +107,27 @@ fn values_of_every_size_are_whole() {
 #[test]
 fn other_types_and_kinds_are_refused_by_name() {
     let scene = Scene::new();
-    let options = LatestOptions::new().tag(5);
+    let options = LatestOptions::new();
     let latest = Latest::create(&scene.path, &options, &quote(1)).expect("create");
-    let other_tag = LatestReader::<Quote>::open(&scene.path, &LatestOptions::new()).unwrap_err();
-    assert!(matches!(other_tag, Error::OtherType { found: (16, 5), wanted: (16, 0), .. }), "{other_tag}");
-    let other_size = LatestReader::<u64>::open(&scene.path, &options).unwrap_err();
-    assert!(matches!(other_size, Error::OtherType { found: (16, 5), wanted: (8, 5), .. }), "{other_size}");
+    let other_tag = LatestReader::<[u64; 2]>::open(&scene.path).unwrap_err();
+    let is_told = |error: &Error, asked: Schema| {
+        matches!(error, Error::WrongSchema { asked: told, found: Some(found) }
+            if *told == asked && *found == Schema::of::<Quote>())
+    };
+    assert!(is_told(&other_tag, Schema::of::<[u64; 2]>()), "{other_tag}");
+    let other_size = LatestReader::<u64>::open(&scene.path).unwrap_err();
+    assert!(is_told(&other_size, Schema::of::<u64>()), "{other_size}");
     let not_a_ring = Consumer::open(&scene.path, &Attach::lossy()).unwrap_err();
     let is_told = matches!(not_a_ring, Error::OtherKind { found: Kind::Latest, wanted: Kind::Ring, .. });
     assert!(is_told && not_a_ring.to_string().contains("a latest value, not a ring"), "{not_a_ring}");
     drop(latest);
-    assert!(matches!(Latest::<u64>::open(&scene.path, &options).unwrap_err(), Error::OtherType { .. }));
+    assert!(matches!(Latest::<u64>::open(&scene.path).unwrap_err(), Error::WrongSchema { .. }));
 
     let ring = scene.path.with_file_name("ring");
     Options::new().capacity(4096).create(&ring).expect("a ring");
     for refused in [
-        LatestReader::<Quote>::open(&ring, &options).unwrap_err(),
-        Latest::<Quote>::open(&ring, &options).unwrap_err(),
+        LatestReader::<Quote>::open(&ring).unwrap_err(),
+        Latest::<Quote>::open(&ring).unwrap_err(),
         Latest::open_or_create(&ring, &options, &quote(1)).unwrap_err(),
     ] {
         assert!(
@@ -128,7 +137,7 @@ fn other_types_and_kinds_are_refused_by_name() {
     }
     let plain = scene.path.with_file_name("plain");
     std::fs::write(&plain, vec![0; 8192]).unwrap();
-    assert!(matches!(LatestReader::<Quote>::open(&plain, &options).unwrap_err(), Error::NotARing { .. }));
+    assert!(matches!(LatestReader::<Quote>::open(&plain).unwrap_err(), Error::NotARing { .. }));
 }
 
 #[test]
@@ -182,13 +191,11 @@ fn a_wait_ends_at_its_deadline() {
 #[test]
 fn a_value_that_comes_later_is_waited_for() {
     let scene = Scene::new();
-    let early =
-        LatestReader::<Quote>::open_wait(&scene.path, &LatestOptions::new(), Instant::now()).unwrap_err();
+    let early = LatestReader::<Quote>::open_wait(&scene.path, Instant::now()).unwrap_err();
     assert!(matches!(early, Error::NotFound { .. }));
     let path = scene.path.clone();
-    let waiting = std::thread::spawn(move || {
-        LatestReader::<Quote>::open_wait(&path, &LatestOptions::new(), soon()).unwrap().get().unwrap()
-    });
+    let waiting =
+        std::thread::spawn(move || LatestReader::<Quote>::open_wait(&path, soon()).unwrap().get().unwrap());
     std::thread::sleep(Duration::from_millis(20));
     let _latest = Latest::create(&scene.path, &LatestOptions::new(), &quote(3)).expect("create");
     assert_eq!(waiting.join().unwrap(), quote(3));

@@ -1,4 +1,4 @@
-//! Sealed rings between real processes: how they are handed over, and what a hostile consumer can no longer do.
+//! Ring rings between real processes: how they are handed over, and what a hostile consumer can no longer do.
 //!
 //! As root the hostile peers are run once more under another user id.
 #![allow(unsafe_code, reason = "the hostile map memory and scribble on it")]

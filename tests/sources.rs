@@ -463,8 +463,9 @@ fn the_ways_are_the_same_in_source_and_document() {
 }
 
 /// Floors of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const FLOORS: [&str; 11] = [
+const FLOORS: [&str; 12] = [
     "limits",
+    "schema",
     "error",
     "atomics",
     "wait",
@@ -513,7 +514,7 @@ fn named_modules(code: &str) -> Vec<String> {
 fn floors_are_read() {
     assert_eq!(
         (floor("ring/protocol/gate"), floor("ring/attach"), floor("ringing")),
-        (Some(7), Some(9), None)
+        (Some(8), Some(10), None)
     );
     assert!(may_name("ring/attach", "memory/lock") && may_name("wait/futex", "wait/clock"));
     assert!(!may_name("memory/lock", "ring/attach") && !may_name("ring/protocol/gate", "ring/attach"));
@@ -564,13 +565,22 @@ fn unsafe_code_is_in_two_files() {
                 }
                 assert_eq!(blocks.len(), 2, "{}", source.name);
             }
+            // One `unsafe fn`, which takes a promise about a ring, and the two calls that rest on it: no slice is made here.
+            "src/ring/trusted.rs" => {
+                let uses: Vec<_> =
+                    blocks.iter().map(|at| source.code[*at..].lines().next().unwrap()).collect();
+                let promise = "unsafe fn trust_writers(&self) -> Trusted<Self> {";
+                let [claim, record] = ["self.claim.as_mut_slice()", "record.as_slice()"];
+                let [claim, record] = [claim, record].map(|call| format!("unsafe {{ {call} }};"));
+                assert_eq!(uses, [promise, claim.as_str(), record.as_str()]);
+            }
             _ => {
                 found.extend(blocks.iter().map(|at| place(&source, *at)));
                 found.extend(words(&source.code, "unsafe_code").map(|at| place(&source, at)));
             }
         }
     }
-    none("unsafe code outside src/memory/map.rs and src/atomics/copy.rs", &found);
+    none("unsafe code where it is not expected", &found);
 }
 
 #[test]

@@ -53,19 +53,19 @@ fn receive_all(mut consumer: Consumer) -> JoinHandle<(u64, u64)> {
         let (mut next, mut received, mut lost) = (consumer.next_sequence(), 0, 0);
         loop {
             match consumer.recv_deadline(soon()) {
-                Ok(Some(Event::Record(record))) => {
+                Ok(Event::Record(record)) => {
                     assert_eq!(record.sequence(), next);
                     check(next, &record.bytes());
                     next += 1;
                     received += 1;
                 }
-                Ok(Some(Event::Lost(loss))) => {
+                Ok(Event::Lost(loss)) => {
                     assert_eq!(loss.first, next);
                     next = loss.next;
                     lost += loss.records;
                 }
-                Ok(Some(_)) | Err(RecvError::ProducerGone) => {}
-                Ok(None) => panic!("nothing comes"),
+                Ok(_) | Err(RecvError::ProducerGone) => {}
+                Err(RecvError::TimedOut) => panic!("nothing comes"),
                 Err(RecvError::Closed) => return (received, lost),
                 Err(error) => panic!("{error}"),
             }
@@ -84,7 +84,7 @@ fn filled_and_lent_in_place(backing: Backing) {
                 let mut next = 0;
                 while next < RECORDS {
                     match consumer.recv_deadline(soon()) {
-                        Ok(Some(Event::Record(record))) => {
+                        Ok(Event::Record(record)) => {
                             // SAFETY: the other threads keep to the protocol.
                             check(next, unsafe { record.as_slice() });
                             next += 1;
@@ -134,7 +134,7 @@ fn left_with_a_record_in_hand(backing: Backing) {
             for _ in 0..1 + visit % 3 {
                 match guest.recv_deadline(soon()) {
                     // SAFETY: the other threads keep to the protocol.
-                    Ok(Some(Event::Record(record))) => check(record.sequence(), unsafe { record.as_slice() }),
+                    Ok(Event::Record(record)) => check(record.sequence(), unsafe { record.as_slice() }),
                     Ok(_) => panic!("nothing comes"),
                     Err(RecvError::Closed) => return,
                     Err(error) => panic!("{error}"),
@@ -175,10 +175,10 @@ fn started_in_the_past(backing: Backing) {
         for _ in 0..1 + visit % 3 {
             match guest.recv_deadline(soon()) {
                 // SAFETY: the other threads keep to the protocol.
-                Ok(Some(Event::Record(record))) => check(record.sequence(), unsafe { record.as_slice() }),
-                Ok(Some(Event::Lost(loss))) => assert_eq!(loss.cause, LossCause::Away),
-                Ok(Some(other)) => panic!("{other:?}"),
-                Ok(None) => panic!("nothing comes"),
+                Ok(Event::Record(record)) => check(record.sequence(), unsafe { record.as_slice() }),
+                Ok(Event::Lost(loss)) => assert_eq!(loss.cause, LossCause::Away),
+                Ok(other) => panic!("{other:?}"),
+                Err(RecvError::TimedOut) => panic!("nothing comes"),
                 Err(RecvError::Closed) => break,
                 Err(error) => panic!("{error}"),
             }
@@ -268,7 +268,7 @@ fn handles_move_and_go_together(backing: Backing) {
             .map(|mut consumer| {
                 spawn(move || {
                     let event = consumer.recv_deadline(soon()).unwrap();
-                    assert!(matches!(event, Some(Event::Record(_))), "{event:?}");
+                    assert!(matches!(event, Event::Record(_)), "{event:?}");
                 })
             })
             .collect();

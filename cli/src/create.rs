@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use quoit::{Error, Inspector, Options, Snapshot, WaitMode};
 
 use crate::exit::Exit;
@@ -20,8 +21,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 32)]
     slots: u32,
     /// How the two sides agree about sleeping
-    #[arg(long, value_enum, default_value_t = Wait::Membarrier)]
-    wait: Wait,
+    #[arg(long, value_parser = wait(), default_value_t)]
+    wait: WaitMode,
     /// Do without the inline copy of small records: better for streams, worse for latency
     #[arg(long)]
     no_inline: bool,
@@ -45,33 +46,14 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Wait {
-    /// Sleepers pay; publishing costs nothing extra
-    Membarrier,
-    /// Each publish pays a fence; nothing ever interrupts the producer
-    Fence,
-    /// Nobody is woken: pure busy polling
-    Spin,
-}
-
-impl Wait {
-    fn mode(self) -> WaitMode {
-        match self {
-            Self::Membarrier => WaitMode::Membarrier,
-            Self::Fence => WaitMode::Fence,
-            Self::Spin => WaitMode::Spin,
-        }
-    }
-}
-
-/// As `--wait` takes it.
-pub(crate) fn mode_word(mode: WaitMode) -> &'static str {
-    match mode {
-        WaitMode::Membarrier => "membarrier",
-        WaitMode::Fence => "fence",
-        WaitMode::Spin => "spin",
-    }
+fn wait() -> impl TypedValueParser<Value = WaitMode> {
+    let words = [
+        ("membarrier", "Sleepers pay; publishing costs nothing extra"),
+        ("fence", "Each publish pays a fence; nothing ever interrupts the producer"),
+        ("spin", "Nobody is woken: pure busy polling"),
+    ];
+    let values = words.map(|(word, help)| PossibleValue::new(word).help(help));
+    PossibleValuesParser::new(values).try_map(|word| word.parse())
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
@@ -79,7 +61,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         .capacity(args.capacity)
         .slots(args.slots)
         .inline(!args.no_inline)
-        .wait(args.wait.mode())
+        .wait(args.wait)
         .gated_only(args.gated_only)
         .huge_pages(args.huge)
         .mode(args.mode);
@@ -131,7 +113,7 @@ fn leave(args: &Args, ring: &Snapshot) {
 
 fn differences(args: &Args, ring: &Snapshot) -> Vec<String> {
     let limit = |limit: Option<Duration>| limit.map_or_else(|| "no hard limit".into(), units::time);
-    let wait = |mode| format!("wait by {}", mode_word(mode));
+    let wait = |mode: WaitMode| format!("wait by {}", mode);
     let yes = |yes: bool, words: &str| if yes { words.to_owned() } else { format!("not {words}") };
     let pairs = [
         (units::bytes(ring.capacity), units::bytes(args.capacity)),
@@ -139,7 +121,7 @@ fn differences(args: &Args, ring: &Snapshot) -> Vec<String> {
         (limit(ring.hard_limit), limit(args.hard_limit)),
         (yes(ring.gated_only, "for gated consumers only"), yes(args.gated_only, "for gated consumers only")),
         (yes(ring.inline, "inline"), yes(!args.no_inline, "inline")),
-        (wait(ring.wait), wait(args.wait.mode())),
+        (wait(ring.wait), wait(args.wait)),
     ];
     let differ = pairs.into_iter().filter(|(there, asked)| there != asked);
     differ.map(|(there, asked)| format!("{there} where {asked} was asked for")).collect()

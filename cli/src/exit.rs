@@ -2,7 +2,7 @@
 
 use std::io;
 
-use quoit::{Error, RecvError, SendError};
+use quoit::{Error, ErrorKind, RecvError, SendError};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use crate::signals::Signals;
@@ -101,22 +101,13 @@ impl Exit {
             if let Some(failure) = cause.downcast_ref::<Failure>() {
                 return failure.exit;
             }
-            if let Some(error) = cause.downcast_ref::<Error>() {
-                return Self::of_ring(error);
-            }
-            if let Some(error) = cause.downcast_ref::<SendError>() {
-                return match error {
-                    SendError::Full { .. } | SendError::TimedOut { .. } => Self::Timeout,
-                    SendError::Truncated => Self::RingGone,
-                    _ => Self::Failed,
-                };
-            }
-            if let Some(error) = cause.downcast_ref::<RecvError>() {
-                return match error {
-                    RecvError::ProducerGone => Self::ProducerGone,
-                    RecvError::Truncated => Self::RingGone,
-                    _ => Self::Failed,
-                };
+            let kind = cause
+                .downcast_ref()
+                .map(Error::kind)
+                .or_else(|| cause.downcast_ref().map(SendError::kind))
+                .or_else(|| cause.downcast_ref().map(RecvError::kind));
+            if let Some(kind) = kind {
+                return Self::of_kind(kind);
             }
             match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
                 Some(io::ErrorKind::BrokenPipe) => return Self::Done,
@@ -131,30 +122,16 @@ impl Exit {
     }
 
     /// The code for an error of the library.
-    pub(crate) fn of_ring(error: &Error) -> Self {
-        match error {
-            Error::NotFound { .. }
-            | Error::NotRegular { .. }
-            | Error::NotARing { .. }
-            | Error::OtherKind { .. }
-            | Error::TooShort { .. }
-            | Error::NoDirectory { .. }
-            | Error::NameUnknown { .. }
-            | Error::SlotUnknown { .. } => Self::NotFound,
-            Error::Version { .. }
-            | Error::Foreign { .. }
-            | Error::Damaged { .. }
-            | Error::WrongSize { .. }
-            | Error::Sparse { .. }
-            | Error::Copied { .. }
-            | Error::EarlierBoot { .. } => Self::Mismatch,
-            Error::ProducerAlive { .. }
-            | Error::SlotsTaken { .. }
-            | Error::NameInUse { .. }
-            | Error::ReadLocked { .. } => Self::InUse,
-            Error::Exists { .. } => Self::Exists,
-            Error::Truncated => Self::RingGone,
-            Error::Capacity { .. } | Error::BadOption { .. } | Error::BadName { .. } => Self::Usage,
+    pub(crate) fn of_kind(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::NotFound | ErrorKind::NotARing => Self::NotFound,
+            ErrorKind::Mismatch => Self::Mismatch,
+            ErrorKind::InUse => Self::InUse,
+            ErrorKind::Exists => Self::Exists,
+            ErrorKind::Truncated => Self::RingGone,
+            ErrorKind::Invalid => Self::Usage,
+            ErrorKind::Full | ErrorKind::TimedOut => Self::Timeout,
+            ErrorKind::ProducerGone => Self::ProducerGone,
             _ => Self::Failed,
         }
     }

@@ -38,7 +38,7 @@ impl Turn<'_> {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
-            let wait = match Exit::of_ring(&error) {
+            let wait = match Exit::of_kind(error.kind()) {
                 Exit::NotFound if is_missing(&error) => self.for_ring(error, started)?,
                 Exit::InUse => self.for_place(error, started)?,
                 _ => return Err(error.into()),

@@ -52,6 +52,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// As [`counted`], in digits that a script can read.
+pub(crate) fn plain(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// How long ago, by the wall clock, something was that happened at so many nanoseconds since 1970.
 pub(crate) fn ago(unix_ns: u64) -> String {
     let then = UNIX_EPOCH + Duration::from_nanos(unix_ns);

@@ -1,9 +1,11 @@
 //! The record that `typed_publish` and `typed_follow` share.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use quoit::Typed;
+use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A quote as it stands in the ring: fixed size, no padding, every bit pattern valid.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes)]
+#[zerocopy(crate = "quoit::zerocopy")]
 #[repr(C)]
 pub(crate) struct Quote {
     /// Wall clock, ns since 1970.
@@ -16,4 +18,8 @@ pub(crate) struct Quote {
     pub(crate) bid: i64,
     /// Ask, in millionths.
     pub(crate) ask: i64,
+}
+
+impl Typed for Quote {
+    const TAG: u32 = 1;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quoit_tampered as quoit;
 
-use quoit::{Attach, Error, Local};
+use quoit::{Attach, Error, Ring};
 
 use super::input::Input;
 use super::rings::{CAPACITY, SLOTS, at, images};
@@ -50,7 +50,7 @@ fn is_content(word: usize) -> bool {
 pub fn flip(ring: usize, word: usize, bit: usize, role: usize) -> Came {
     let mut image = images()[ring].clone();
     image[8 * word + bit / 8] ^= 1 << (bit % 8);
-    let ring = match Local::from_image(&image) {
+    let ring = match Ring::from_image(&image) {
         Ok(ring) => ring,
         Err(
             Error::NotARing { .. } | Error::Version { .. } | Error::Foreign { .. } | Error::Damaged { .. },

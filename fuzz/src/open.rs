@@ -2,7 +2,7 @@
 
 use quoit_tampered as quoit;
 
-use quoit::{Error, Local};
+use quoit::{Error, Ring};
 
 use super::input::Input;
 use super::rings::{CAPACITY, SLOTS, at, images};
@@ -79,7 +79,7 @@ pub(super) fn run(data: &[u8]) {
     // What is done comes before what is in the file, so that a file may have any length.
     let acts: Vec<u8> = (0..input.below(48)).map(|_| input.byte()).collect();
     let image = file(&mut input, base, flags);
-    let ring = match Local::from_image(&image) {
+    let ring = match Ring::from_image(&image) {
         Ok(ring) => ring,
         Err(
             Error::NotARing { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quoit_tampered as quoit;
 
 use quoit::tamper::RawRing;
-use quoit::{Attach, Event, Local, Options, Producer, WaitMode};
+use quoit::{Attach, Event, Options, Producer, Ring, WaitMode};
 
 /// Capacity and slots of all of them, so that every word has one meaning.
 pub(super) const CAPACITY: u64 = 4096;
@@ -49,7 +49,7 @@ fn send(producer: &mut Producer, lens: impl IntoIterator<Item = usize>) {
     }
 }
 
-fn image(ring: &Local) -> Vec<u8> {
+fn image(ring: &Ring) -> Vec<u8> {
     let memory = ring.memory().expect("on the heap");
     (0..memory.words()).flat_map(|number| memory.peek(number).to_le_bytes()).collect()
 }
@@ -60,8 +60,8 @@ fn many(len: usize) -> impl Iterator<Item = usize> {
 
 /// Makes a ring by `options`, does `work` with its first producer, and takes the image while everybody is still
 /// attached: so it looks when all have been killed at once.
-fn used(options: &Options, work: impl FnOnce(&Local, &mut Producer) -> Vec<quoit::Consumer>) -> Vec<u8> {
-    let ring = options.local().expect("a ring");
+fn used(options: &Options, work: impl FnOnce(&Ring, &mut Producer) -> Vec<quoit::Consumer>) -> Vec<u8> {
+    let ring = Ring::heap(options).expect("a ring");
     let mut producer = ring.producer().expect("its producer");
     let attached = work(&ring, &mut producer);
     let image = image(&ring);
@@ -80,14 +80,14 @@ pub fn images() -> &'static [Vec<u8>] {
 }
 
 fn make() -> Vec<Vec<u8>> {
-    let nobody = |_: &Local, _: &mut Producer| Vec::new();
+    let nobody = |_: &Ring, _: &mut Producer| Vec::new();
     let sends = |lens: Vec<usize>| {
-        move |_: &Local, producer: &mut Producer| {
+        move |_: &Ring, producer: &mut Producer| {
             send(producer, lens);
             Vec::new()
         }
     };
-    let consumer = |ring: &Local, attach: Attach| ring.consumer(&attach).expect("a slot");
+    let consumer = |ring: &Ring, attach: Attach| ring.consumer(&attach).expect("a slot");
     let take = |consumer: &mut quoit::Consumer, events: usize| {
         for _ in 0..events {
             assert!(consumer.try_recv().expect("whole").is_some(), "an event");
@@ -95,12 +95,12 @@ fn make() -> Vec<Vec<u8>> {
     };
     let late = plain().origin(0u64.wrapping_sub(2048), 0u64.wrapping_sub(20));
     vec![
-        image(&plain().local().expect("a ring")),
+        image(&Ring::heap(&plain()).expect("a ring")),
         used(&plain(), nobody),
         used(&plain(), sends(vec![8])),
         // Closed, with three records.
         {
-            let ring = plain().local().expect("a ring");
+            let ring = Ring::heap(&plain()).expect("a ring");
             send(&mut ring.producer().expect("its producer"), [8, 104, 105]);
             image(&ring)
         },
@@ -153,7 +153,7 @@ fn make() -> Vec<Vec<u8>> {
         }),
         // The third producer; the second was killed with a claim open, so `reserve` is ahead.
         {
-            let ring = plain().local().expect("a ring");
+            let ring = Ring::heap(&plain()).expect("a ring");
             send(&mut ring.producer().expect("its producer"), vec![60; 20]);
             send(&mut ring.producer().expect("its producer"), vec![30; 20]);
             let mut third = ring.producer().expect("its producer");
@@ -202,11 +202,11 @@ fn batch_next(batch: &quoit::Batch<'_>, round: usize, _len: usize) -> u64 {
 
 thread_local! {
     /// A ring for each image, written anew for each input: quicker than to allocate it.
-    static RINGS: RefCell<Vec<Option<Local>>> = const { RefCell::new(Vec::new()) };
+    static RINGS: RefCell<Vec<Option<Ring>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Hands out the ring of one image, as it was when the image was taken.
-pub(super) fn with_ring(number: usize, work: impl FnOnce(&Local, RawRing)) {
+pub(super) fn with_ring(number: usize, work: impl FnOnce(&Ring, RawRing)) {
     let images = images();
     let number = number % images.len();
     let taken = RINGS.with_borrow_mut(|rings| {
@@ -215,7 +215,7 @@ pub(super) fn with_ring(number: usize, work: impl FnOnce(&Local, RawRing)) {
     });
     let mut ring = match taken {
         Some(ring) => ring,
-        None => Local::from_image(&images[number]).expect("a ring"),
+        None => Ring::from_image(&images[number]).expect("a ring"),
     };
     assert!(ring.restore(&images[number]), "somebody holds the ring still");
     work(&ring, ring.memory().expect("on the heap"));

@@ -7,7 +7,7 @@ use quoit_tampered as quoit;
 
 use quoit::tamper::accesses;
 use quoit::{
-    Attach, Consumer, Corruption, Error, Event, Inspector, Local, Observer, Producer, RecvError, SendError,
+    Attach, Consumer, Corruption, Error, Event, Inspector, Observer, Producer, RecvError, Ring, SendError,
     Start,
 };
 
@@ -52,7 +52,7 @@ pub(super) enum Seen {
 }
 
 pub(super) struct Scene<'a> {
-    pub(super) ring: &'a Local,
+    pub(super) ring: &'a Ring,
     pub(super) producer: Option<Producer>,
     pub(super) inspector: Option<Inspector>,
     pub(super) readers: [Option<Follower>; READERS],
@@ -75,7 +75,7 @@ fn bounded<T>(bound: u64, what: &str, call: impl FnOnce() -> T) -> T {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(ring: &'a Local, capacity: u64, slots: u32, trusted: bool) -> Self {
+    pub(super) fn new(ring: &'a Ring, capacity: u64, slots: u32, trusted: bool) -> Self {
         let most = (capacity / 2 - 8) as usize;
         // A hundred attempts, each of which looks through the index a few times, and sixteen walks along a ring of empty
         // records in all.
@@ -342,8 +342,8 @@ impl<'a> Scene<'a> {
                     assert_eq!(self.step(reader), Err(*corruption), "not for good");
                     // Nor does it wait for anything.
                     let waits = match &mut reader.handle {
-                        Handle::Consumer(it) => it.recv_deadline(Instant::now()).map(|event| event.is_some()),
-                        Handle::Observer(it) => it.recv_deadline(Instant::now()).map(|event| event.is_some()),
+                        Handle::Consumer(it) => it.recv_deadline(Instant::now()).map(drop),
+                        Handle::Observer(it) => it.recv_deadline(Instant::now()).map(drop),
                     };
                     assert_eq!(waits, Err(RecvError::Corrupt(*corruption)), "not for good");
                 }

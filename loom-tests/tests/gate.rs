@@ -4,7 +4,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Oracle, first_sequence, model, options, payload, send_halves};
-use quoit::{Attach, Consumer, ConsumerState, Error, Event, Evicted, Start, WaitMode};
+use quoit::{Attach, Consumer, ConsumerState, Error, Event, Evicted, Ring, Start, WaitMode};
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
 fn attaching(
@@ -16,7 +16,7 @@ fn attaching(
     start: Start,
 ) {
     model(name, preemptions, move || {
-        let ring = options(before_end).inline(looks > 0).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(before_end).inline(looks > 0).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let first = first_sequence(before_end);
         send_halves(&mut producer, first, 1);
@@ -74,7 +74,7 @@ fn attach_at_the_oldest_across_the_wrap() {
 fn opening(name: &'static str, preemptions: usize, before_end: u64, records: u64) {
     model(name, preemptions, move || {
         // `Spin`: the barriers of waking would order for the scan what it has to order itself.
-        let ring = options(before_end).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(before_end).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let first = first_sequence(before_end);
         producer.try_send(&payload(first, 1)).unwrap();
@@ -129,7 +129,7 @@ fn an_account_goes_with_a_lossy_cursor() {
 fn an_account_goes_with_the_cursor_of(name: &str, attach: &Attach) {
     let attach = attach.clone();
     model(name, 2, move || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&attach).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -152,7 +152,7 @@ fn an_account_goes_with_the_cursor_of(name: &str, attach: &Attach) {
 #[test]
 fn leaving_with_a_record_in_hand() {
     model("leave", 3, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -169,7 +169,7 @@ fn leaving_with_a_record_in_hand() {
 #[test]
 fn releasing_a_record() {
     model("release", 3, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -193,7 +193,7 @@ fn releasing_a_record() {
 #[test]
 fn a_dead_consumer_gates_no_more() {
     model("dead_gate", 3, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -213,7 +213,7 @@ fn a_dead_consumer_gates_no_more() {
 /// look at `reserve` has a fence of its own.
 fn evicted(name: &'static str, before_end: u64, receive: fn(&mut Consumer, &mut Oracle)) {
     model(name, 2, move || {
-        let ring = options(before_end).local().unwrap();
+        let ring = Ring::heap(&options(before_end)).unwrap();
         let mut producer = ring.producer().unwrap();
         let attach = Attach::gated_for(std::time::Duration::from_nanos(1));
         let mut consumer = ring.consumer(&attach).unwrap();
@@ -263,7 +263,7 @@ fn evicted_across_the_wrap() {
 #[test]
 fn reserve_stops_at_a_gate() {
     model("reserve_stops", 2, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let attach = Attach::gated_for(std::time::Duration::from_secs(3600));
         let mut consumer = ring.consumer(&attach).unwrap();
@@ -294,7 +294,7 @@ fn reserve_stops_at_a_gate() {
 #[test]
 fn a_gate_outlives_its_producer() {
     model("gate_outlives", 3, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -320,7 +320,7 @@ fn a_gate_outlives_its_producer() {
 #[test]
 fn a_slot_changes_hands() {
     model("slot_changes_hands", 3, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let first = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 1);
@@ -347,7 +347,7 @@ fn a_slot_changes_hands() {
 #[test]
 fn a_saved_slot_is_nobody_elses() {
     model("saved_slot", 2, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         send_halves(&mut producer, 0, 1);
         let mut named = ring.consumer(&Attach::gated()).map(drop).map(|()| None).unwrap();
@@ -370,7 +370,7 @@ fn a_name_dies_while_it_attaches() {
         let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let done = finished.clone();
         model(&format!("dies_attaching_after_{stores}_stores"), 2, move || {
-            let ring = options(0).inline(false).local().unwrap();
+            let ring = Ring::heap(&options(0).inline(false)).unwrap();
             let mut producer = ring.producer().unwrap();
             let mut before = ring.consumer(&Attach::gated()).unwrap();
             send_halves(&mut producer, 0, 2);
@@ -394,7 +394,7 @@ fn a_name_dies_while_it_attaches() {
 #[test]
 fn a_held_name_comes_back_just_in_time() {
     model("back_in_time", 1, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let attach = Attach::gated().name("n").hold(std::time::Duration::from_nanos(1));
         let consumer = ring.consumer(&attach).unwrap();
@@ -434,7 +434,7 @@ fn a_held_name_resumes_after_a_crash() {
         let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let done = finished.clone();
         model(&format!("resume_after_{stores}_stores"), 2, move || {
-            let ring = options(0).local().unwrap();
+            let ring = Ring::heap(&options(0)).unwrap();
             let mut producer = ring.producer().unwrap();
             let attach = Attach::gated().name("n").hold_forever();
             let mut consumer = ring.consumer(&attach).unwrap();
@@ -478,7 +478,7 @@ fn a_held_name_resumes_after_a_crash() {
 #[test]
 fn full_is_only_said_of_a_gate() {
     model("full_of_a_gate", 2, || {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut first = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -500,7 +500,7 @@ fn full_is_only_said_of_a_gate() {
 #[test]
 fn an_eviction_that_was_asked_for() {
     model("evict_asked", 2, || {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -527,7 +527,7 @@ fn an_eviction_that_was_asked_for() {
 #[test]
 fn a_request_is_for_one_gate_alone() {
     model("evict_one_gate", 1, || {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let first = ring.consumer(&Attach::gated().evictable()).unwrap();
         send_halves(&mut producer, 0, 2);
@@ -553,7 +553,7 @@ fn a_request_is_for_one_gate_alone() {
 #[test]
 fn who_is_waited_for_misses_nothing() {
     model("waited_for", 2, || {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let other = ring.clone();
         let newcomer = loom::thread::spawn(move || other.consumer(&Attach::gated().name("n")).unwrap());

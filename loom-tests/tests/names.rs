@@ -3,15 +3,15 @@
 mod common;
 
 use common::{Oracle, model, options, payload, send_halves};
-use quoit::{Attach, Error, Start, WaitMode};
+use quoit::{Attach, Error, Ring, Start, WaitMode};
 
 /// Eight bytes, a word of the slot; and a name that begins with them.
 const BEGINNING: &str = "worker-1";
 const LONGER: &str = "worker-10";
 
 /// A ring of two slots. The second is kept for `BEGINNING`, at sequence 1, the first is free.
-fn ring_with_a_name() -> quoit::Local {
-    let ring = options(0).slots(2).inline(false).local().unwrap();
+fn ring_with_a_name() -> quoit::Ring {
+    let ring = Ring::heap(&options(0).slots(2).inline(false)).unwrap();
     let mut producer = ring.producer().unwrap();
     let guest = ring.consumer(&Attach::lossy()).unwrap();
     let mut named = ring.consumer(&Attach::gated().name(BEGINNING)).unwrap();
@@ -22,7 +22,7 @@ fn ring_with_a_name() -> quoit::Local {
     ring
 }
 
-fn resumes_where_it_was(ring: &quoit::Local) {
+fn resumes_where_it_was(ring: &quoit::Ring) {
     let consumer = ring.consumer(&Attach::gated().name(BEGINNING)).unwrap();
     assert_eq!(consumer.resumed().map(|resumed| resumed.sequence), Some(1), "a name forgot its place");
     assert_eq!(consumer.slot(), 1);
@@ -68,7 +68,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
         let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let done = finished.clone();
         model(&format!("two_after_{stores}_stores"), 1, move || {
-            let ring = options(0).slots(2).inline(false).local().unwrap();
+            let ring = Ring::heap(&options(0).slots(2).inline(false)).unwrap();
             let mut producer = ring.producer().unwrap();
             send_halves(&mut producer, 0, 1);
             let attach = Attach::lossy().name("n");
@@ -106,7 +106,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
 #[test]
 fn a_lapped_name_comes_back() {
     model("lapped_name", 2, || {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let attach = Attach::gated().name("n");
         drop(ring.consumer(&attach).unwrap());

@@ -2,12 +2,12 @@
 mod common;
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Start};
+use quoit::{Attach, Ring, Start};
 
 /// A producer that never waits, and a reader that looks now and then.
 fn lapped(name: &'static str, inline: bool, before_end: u64, records: u64, words: usize, looks: usize) {
     model(name, 2, move || {
-        let ring = options(before_end).inline(inline).local().unwrap();
+        let ring = Ring::heap(&options(before_end).inline(inline)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let first = first_sequence(before_end);
@@ -59,7 +59,7 @@ fn across_the_end() {
 fn padding_over_a_record() {
     model("padding_over_a_record", 2, || {
         let words = |sequence| if sequence < 7 { 1 } else { 2 };
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let mut oracle = Oracle::of_lengths(0, words);
@@ -93,7 +93,7 @@ fn padding_over_a_record() {
 #[test]
 fn a_batch_overruns() {
     model("lapped_batch", 2, || {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut observer = ring.observer(Start::Newest).unwrap();
         let writer = loom::thread::spawn(move || {
@@ -123,7 +123,7 @@ fn a_batch_overruns() {
 /// A newcomer finds its place, sequence and bytes, while the producer runs.
 fn newcomer(name: &'static str, start: Start) {
     model(name, 2, move || {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         producer.try_send(&payload(0, 3)).unwrap();
         let writer = loom::thread::spawn(move || {
@@ -157,7 +157,7 @@ fn newcomer_at_the_oldest() {
 #[test]
 fn a_drain_is_overrun() {
     model("lapped_drain", 2, || {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let words = |sequence| if sequence < 2 { 0 } else { 3 };

@@ -2,13 +2,13 @@
 mod common;
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Event};
+use quoit::{Attach, Event, Ring};
 
 /// One producer, one gated consumer that looks now and then; whatever it finds is right, and in the end it has
 /// found everything. `records` of them more than fit the ring make the producer wait for releases.
 fn gated(name: &'static str, inline: bool, before_end: u64, records: u64, words: usize, looks: usize) {
     model(name, 3, move || {
-        let ring = options(before_end).inline(inline).local().unwrap();
+        let ring = Ring::heap(&options(before_end).inline(inline)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let first = first_sequence(before_end);
@@ -68,7 +68,7 @@ fn a_full_ring_waits_for_the_release() {
 #[test]
 fn a_claim_filled_in_place() {
     model("claim", 3, || {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let writer = loom::thread::spawn(move || {
@@ -95,7 +95,7 @@ fn a_claim_filled_in_place() {
 #[test]
 fn a_batch_is_seen_whole_or_not_at_all() {
     model("batch", 3, || {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let writer = loom::thread::spawn(move || {
@@ -127,7 +127,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
 #[test]
 fn a_run_is_seen_whole_or_not_at_all() {
     model("run", 3, || {
-        let ring = options(0).capacity(128).local().unwrap();
+        let ring = Ring::heap(&options(0).capacity(128)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let words = |sequence| usize::from(sequence % 3 == 0);

@@ -3,13 +3,13 @@ mod common;
 
 use common::{Oracle, model, options, payload};
 use quoit::fate::{crash_after, kill};
-use quoit::{Attach, Error, Event};
+use quoit::{Attach, Error, Event, Ring};
 
 /// Two want the one seat. One gets it, unless each meets the other on its way.
 #[test]
 fn a_seat_is_for_one() {
     model("seat_for_one", 3, || {
-        let ring = options(0).slots(1).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
         let _producer = ring.producer().unwrap();
         let other = ring.clone();
         let second = loom::thread::spawn(move || other.consumer(&Attach::lossy()));
@@ -30,7 +30,7 @@ fn a_seat_is_for_one() {
 #[test]
 fn a_successor_is_not_taken_for_the_dead() {
     model("seat_successor", 2, || {
-        let ring = options(0).slots(1).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
         let mut producer = ring.producer().unwrap();
         let dead = ring.consumer(&Attach::gated()).unwrap();
         producer.send(&payload(0, 3)).unwrap();
@@ -62,7 +62,7 @@ fn a_successor_is_not_taken_for_the_dead() {
 fn a_seat_outlives_who_dies_taking_it() {
     for stores in 0..14 {
         model("seat_crash", 1, move || {
-            let ring = options(0).slots(1).inline(false).local().unwrap();
+            let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
             let _producer = ring.producer().unwrap();
             let first = ring.clone();
             loom::thread::spawn(move || {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Consumer, Error, Event, Local, Producer, Start, WaitMode};
+use quoit::{Attach, Consumer, Error, Event, Producer, Ring, Start, WaitMode};
 
 /// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
 fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync + 'static) {
@@ -24,7 +24,7 @@ fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync 
 }
 
 /// A second producer sends one record; the consumer must then have seen every sequence before it.
-fn go_on(ring: &Local, before: Option<Producer>, words: usize) -> (Producer, u64) {
+fn go_on(ring: &Ring, before: Option<Producer>, words: usize) -> (Producer, u64) {
     if let Some(before) = before {
         quoit::fate::kill(before);
     }
@@ -52,7 +52,7 @@ fn drain(consumer: &mut Consumer, oracle: &mut Oracle) {
 fn dies_sending(name: &'static str, attach: &Attach, inline: bool, before_end: u64, words: usize) {
     let attach = attach.clone();
     for_each_crash(name, move |stores| {
-        let ring = options(before_end).inline(inline).local().unwrap();
+        let ring = Ring::heap(&options(before_end).inline(inline)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&attach).unwrap();
         let first = first_sequence(before_end);
@@ -109,7 +109,7 @@ fn across_the_wrap() {
 #[test]
 fn with_an_inline_copy_in_the_making() {
     for_each_crash("dies_inline_stale", |stores| {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         producer.try_send(&payload(0, 1)).unwrap();
@@ -155,7 +155,7 @@ fn with_an_inline_copy_in_the_making() {
 #[test]
 fn one_after_the_other() {
     for_each_crash("die_one_after_the_other", |stores| {
-        let ring = options(0).inline(false).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut finished = true;
         for _ in 0..4 {
             let mut producer = ring.producer().unwrap();
@@ -180,7 +180,7 @@ fn one_after_the_other() {
 #[test]
 fn an_end_and_a_successor() {
     model("end_and_successor", 3, || {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let first = ring.producer().unwrap();
         let leaver = loom::thread::spawn(move || drop(first));
         let _second = loop {
@@ -200,7 +200,7 @@ fn an_end_and_a_successor() {
 #[test]
 fn while_it_laps_a_reader() {
     for_each_crash("dies_lapping", |stores| {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         for sequence in 0..2 {
@@ -231,7 +231,7 @@ fn while_it_laps_a_reader() {
 #[test]
 fn before_a_shorter_record() {
     for_each_crash("dies_before_a_shorter_record", |stores| {
-        let ring = options(0).inline(false).wait(WaitMode::Spin).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         for sequence in 0..4 {
@@ -267,7 +267,7 @@ fn before_a_shorter_record() {
 #[test]
 fn in_a_batch() {
     for_each_crash("dies_in_a_batch", |stores| {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let successor = ring.clone();
@@ -295,7 +295,7 @@ fn in_a_batch() {
 #[test]
 fn in_the_takeover_itself() {
     for_each_crash("dies_taking_over", |stores| {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         producer.try_send(&payload(0, 1)).unwrap();
@@ -324,7 +324,7 @@ fn in_the_takeover_itself() {
 #[test]
 fn before_its_epoch_counts() {
     for_each_crash("dies_before_its_epoch", |stores| {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         for sequence in 0..2 {
             let mut producer = ring.producer().unwrap();

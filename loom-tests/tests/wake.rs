@@ -5,12 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Consumer, Event, Evicted, RecvError, Status, WaitMode};
+use quoit::{Attach, Consumer, Event, Evicted, RecvError, Ring, Status, WaitMode};
 
 /// The consumer sleeps for each record.
 fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
     model(name, 3, move || {
-        let ring = options(before_end).wait(mode).local().unwrap();
+        let ring = Ring::heap(&options(before_end).wait(mode)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let first = first_sequence(before_end);
@@ -48,7 +48,7 @@ fn a_sleeper_is_woken_across_the_wrap() {
 #[test]
 fn two_sleepers_are_woken() {
     model("wake_two", 2, || {
-        let ring = options(0).slots(2).inline(false).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).slots(2).inline(false).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut first = ring.consumer(&Attach::lossy()).unwrap();
         let mut second = ring.consumer(&Attach::lossy()).unwrap();
@@ -70,7 +70,7 @@ fn two_sleepers_are_woken() {
 #[test]
 fn both_sides_sleep() {
     model("wake_both", 2, || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let writer = loom::thread::spawn(move || {
@@ -91,7 +91,7 @@ fn both_sides_sleep() {
 #[test]
 fn closing_wakes() {
     model("wake_close", 2, || {
-        let ring = options(0).local().unwrap();
+        let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let writer = loom::thread::spawn(move || {
@@ -114,7 +114,7 @@ fn closing_wakes() {
 /// A consumer that waits for the first producer of all receives by `turn` until that says that it was the end.
 fn the_end_is_last(name: &'static str, turn: fn(&mut Consumer, &mut Oracle) -> bool) {
     model(name, 2, move || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let other = ring.clone();
         let writer = loom::thread::spawn(move || {
@@ -165,7 +165,7 @@ fn the_end_comes_last_for_who_polls() {
 #[test]
 fn a_new_producer_reaches_sleepers_of_the_old() {
     model("wake_takeover", 2, || {
-        let ring = options(0).wait(WaitMode::Membarrier).local().unwrap();
+        let ring = Ring::heap(&options(0).wait(WaitMode::Membarrier)).unwrap();
         quoit::fate::refuse_barriers(true);
         let first = ring.producer().unwrap();
         assert_eq!(first.wait_mode(), WaitMode::Fence);
@@ -197,7 +197,7 @@ fn a_new_producer_reaches_sleepers_of_the_old() {
 #[test]
 fn leaving_wakes() {
     model("wake_leave", 2, || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let consumer = ring.consumer(&Attach::gated()).unwrap();
         producer.send(&payload(0, 3)).unwrap();
@@ -213,7 +213,7 @@ fn leaving_wakes() {
 #[test]
 fn forgetting_wakes() {
     model("wake_forget", 2, || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let consumer = ring.consumer(&Attach::gated().name("n").hold_forever()).unwrap();
         producer.send(&payload(0, 3)).unwrap();
@@ -230,7 +230,7 @@ fn forgetting_wakes() {
 #[test]
 fn nobody_looks_for_a_producer_that_is_dead() {
     model("wake_disarmed_dead", 2, || {
-        let ring = options(0).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         quoit::fate::kill(ring.producer().unwrap());
         quoit::fate::arm_space(&ring);
         assert!(quoit::fate::is_space_armed(&ring));
@@ -243,7 +243,7 @@ fn nobody_looks_for_a_producer_that_is_dead() {
 #[test]
 fn an_eviction_wakes_its_sleeper() {
     model("wake_evicted", 2, || {
-        let ring = options(0).inline(false).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
         let sleeper = loom::thread::spawn(move || {
@@ -259,7 +259,7 @@ fn an_eviction_wakes_its_sleeper() {
 #[test]
 fn asking_for_an_eviction_wakes() {
     model("wake_asked", 2, || {
-        let ring = options(0).inline(false).wait(WaitMode::Fence).local().unwrap();
+        let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let _consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
         producer.send(&payload(0, 3)).unwrap();

@@ -17,6 +17,7 @@ pub(super) const TRUNCATED: &str = "memory of the ring is gone: its file was cut
 
 /// Where the ring contradicts itself, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Corruption {
     /// Byte position in the stream.
     pub position: u64,
@@ -36,3 +37,17 @@ impl fmt::Display for Corruption {
 }
 
 impl std::error::Error for Corruption {}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Corruption;
+    use crate::{Error, RecvError};
+
+    #[test]
+    fn corruption_says_what_to_do_in_a_line() {
+        let corruption = Corruption { position: 8, what: "a record out of sequence" };
+        for text in [Error::Corrupt(corruption).to_string(), RecvError::Corrupt(corruption).to_string()] {
+            assert!(text.contains("remove the file") && text.lines().count() == 1, "{text:?}");
+        }
+    }
+}

@@ -3,13 +3,17 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::schema::Schema;
+
 mod fault;
+mod kind;
 mod receive;
 mod send;
 mod text;
 
 pub use fault::Corruption;
 pub(crate) use fault::Fault;
+pub use kind::ErrorKind;
 pub use receive::RecvError;
 pub use send::SendError;
 
@@ -132,15 +136,6 @@ pub enum Error {
         found: Kind,
         /// What was to be opened.
         wanted: Kind,
-    },
-    /// The value in the file is of another type, as far as its size and its tag tell.
-    OtherType {
-        /// Where.
-        path: PathBuf,
-        /// Bytes and tag of the value that is there.
-        found: (u64, u64),
-        /// Bytes and tag of the value that was to be opened.
-        wanted: (u64, u64),
     },
     /// The value changed so fast that no copy of it was whole.
     Busy,
@@ -278,6 +273,13 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The values in the file are of another type, or of none in particular.
+    WrongSchema {
+        /// What the handle was opened for.
+        asked: Schema,
+        /// What the file was made for; `None`: for records of any kind.
+        found: Option<Schema>,
+    },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
     /// Part of the handle's memory is gone: its file was cut short, or a page of it could not be had. Told only after
@@ -301,6 +303,7 @@ pub enum Error {
 
 /// Whose a file is, and who may do what with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rights {
     /// User id of its owner.
     pub user: u32,

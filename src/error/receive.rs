@@ -8,10 +8,22 @@ use super::fault::{Corruption, FORKED, Fault, TRUNCATED};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
+    /// The time was over, and nothing had come. Receiving goes on with the next call.
+    TimedOut,
     /// Everything was received and the producer ended cleanly. Another producer may open the ring and go on.
     Closed,
     /// Everything was received and the producer died. Another producer may open the ring and go on.
     ProducerGone,
+    /// A typed consumer met a record that is not as long as its type: somebody published it without the type. It counts as
+    /// received, and receiving goes on with the next call.
+    WrongLength {
+        /// Sequence of the record.
+        sequence: u64,
+        /// Its payload bytes.
+        len: usize,
+        /// Bytes of the type.
+        expected: usize,
+    },
     /// Another process wrote garbage into the ring. Final for this handle.
     Corrupt(Corruption),
     /// The handle came over a `fork`; it belongs to the parent.
@@ -38,6 +50,12 @@ impl From<Corruption> for RecvError {
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TimedOut => f.write_str("nothing came before the time was over"),
+            Self::WrongLength { sequence, len, expected } => write!(
+                f,
+                "record {sequence} has {len} bytes, and this consumer's type has {expected}: it was published by a \
+                 producer without the type; call again for the record after it"
+            ),
             Self::Closed => f.write_str("the producer closed the ring and everything was received"),
             Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
             Self::Corrupt(corruption) => corruption.fmt(f),

@@ -75,16 +75,6 @@ impl fmt::Display for Error {
             Self::OtherKind { path, found, wanted } => {
                 write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
             }
-            Self::OtherType { path, found, wanted } => write!(
-                f,
-                "{}: the value there has {} bytes and tag {:#x}, and this program's has {} bytes and tag {:#x}; use the \
-                 type that it was made with, or remove it and create it anew",
-                path.display(),
-                found.0,
-                found.1,
-                wanted.0,
-                wanted.1
-            ),
             Self::Busy => f.write_str(
                 "the value changed all the while it was being read; try again, or make it with more cells",
             ),
@@ -202,12 +192,19 @@ impl fmt::Display for Error {
                 )
             }
             Self::BadOption { what } => f.write_str(what),
+            Self::WrongSchema { asked, found } => {
+                match found {
+                    Some(found) => write!(f, "the file holds values of {found}, not of {asked}")?,
+                    None => write!(f, "the ring was made for records of any kind, not for values of {asked}")?,
+                }
+                f.write_str("; open it as what it is, or create another one with this type's schema")
+            }
             Self::Forked => FORKED.fmt(f),
             Self::Truncated => TRUNCATED.fmt(f),
             Self::NotSealed { what } => write!(
                 f,
                 "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
-                 through them: take no ring from this peer, or ask it for one made with Options::sealed"
+                 through them: take no ring from this peer, or ask it for one made with Ring::sealed"
             ),
             // What the system said is the source of this error, for whoever shows it to tell once.
             Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),

@@ -1,12 +1,17 @@
-//! Arrival: opening a ring that may not be there yet.
+//! Arrival: opening what may not be there yet, or making it.
 
+use std::path::Path;
 use std::time::Instant;
 
+use crossbeam_utils::Backoff;
+
 use crate::error::Error;
+use crate::memory::file::{Owners, remove_leftover};
+use crate::memory::format::Format;
 use crate::wait::clock;
 use crate::wait::doorbell;
 
-/// Opens a ring as soon as it is there, or says at `deadline` that it is not. A deadline that has passed is one try.
+/// Opens an object as soon as it is there, or says at `deadline` that it is not. A deadline that has passed is one try.
 ///
 /// Waited for is what the one who makes the ring will change by making it: that there is no file at the path, or no
 /// directory for it. A ring has its name only when it is whole, so whatever else is wrong will stay wrong.
@@ -25,6 +30,34 @@ pub(crate) fn when_there<T>(
         let nap_ns = doorbell::nap_ns(now.saturating_sub(begin_ns));
         clock::sleep_until(until_ns.min(now.saturating_add(nap_ns)));
     }
+}
+
+/// Opens what is at `path`, or creates it if there is nothing; a leftover of an earlier boot that nobody uses is
+/// removed first.
+pub(crate) fn open_or_create<F: Format, T>(
+    path: &Path,
+    owners: Owners,
+    mut open: impl FnMut() -> Result<T, Error>,
+    mut create: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let backoff = Backoff::new();
+    // The file may come and go between the two steps, but hardly a hundred times.
+    for _ in 0..100 {
+        match open() {
+            Err(Error::NotFound { .. }) => {}
+            Err(Error::EarlierBoot { .. }) => match remove_leftover::<F>(path, owners) {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            },
+            other => return other,
+        }
+        match create() {
+            Err(Error::Exists { .. }) => {}
+            other => return other,
+        }
+        backoff.snooze();
+    }
+    open()
 }
 
 #[cfg(test)]

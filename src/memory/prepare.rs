@@ -105,6 +105,7 @@ pub struct MemoryReport {
 
 /// What became of one wish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemoryOutcome {
     /// Nobody asked.
     #[default]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crossbeam_utils::Backoff;
+
 use crate::atomics::{at, fence_at};
 use crate::error::{Corruption, Error};
 use crate::ring::layout::{Areas, NAME_BYTES};
@@ -18,6 +20,7 @@ use crate::wait::clock;
 /// [`LossCause::Attaching`](crate::LossCause::Attaching), and booked nowhere. On a ring for gated consumers only
 /// ([`Options::gated_only`](crate::Options::gated_only)) a start in the past is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// With the next record to be published.
     #[default]
@@ -35,7 +38,7 @@ pub enum Start {
 /// Unless told another [`start`](Self::start) it begins with the next record to be published, [`Start::Newest`]: what the
 /// ring holds already does not come. A consumer that may be started after its producer, and is to have all that is
 /// there, starts at [`Start::Oldest`]. A name that was here before goes on where it was, whatever is said here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
     pub(crate) gated: bool,
     pub(crate) budget_ns: u64,
@@ -162,6 +165,7 @@ pub(crate) fn until_found<T>(
     mut attempt: impl FnMut(&mut Effort) -> Result<Option<T>, Error>,
 ) -> Result<T, Error> {
     let mut effort = Effort::default();
+    let backoff = Backoff::new();
     for _ in 0..ATTEMPTS {
         if let Some(found) = attempt(&mut effort)? {
             return Ok(found);
@@ -170,7 +174,8 @@ pub(crate) fn until_found<T>(
         if effort.bytes > capacity * CAPACITIES_WALKED {
             break;
         }
-        crate::atomics::spin();
+        // Never by a system call: receiving makes none. The models take turns by it.
+        if cfg!(loom) { crate::atomics::spin() } else { backoff.spin() }
     }
     Err(Error::Corrupt(Corruption { position: 0, what: "no index entry that leads to a record" }))
 }

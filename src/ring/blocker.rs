@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::atomics::at;
 use crate::ring::Region;
-use crate::ring::inspect::{Hold, hold, limit};
+use crate::ring::holding::{Hold, hold, limit};
 use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::ring::protocol::stalls::budget_ns;
+use crate::ring::text::Time;
 
 /// A consumer that holds the producer up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Blocker {
             false => String::new(),
         };
         let by_itself = match self.budget {
-            Some(budget) => format!("; by itself it is evicted once that makes {budget:?} in a lap"),
+            Some(budget) => format!("; by itself it is evicted once that makes {} in a lap", Time(budget)),
             None => String::new(),
         };
         match (self.life, self.hold) {
@@ -108,7 +109,7 @@ impl Blocker {
             }
             (Life::Gone, Some(hold)) if self.name.is_some() => {
                 let ends = match hold {
-                    Hold::For(time) => format!("wait for the end of its hold of {time:?}"),
+                    Hold::For(time) => format!("wait for the end of its hold of {}", Time(time)),
                     Hold::Forever => "have it come back under its name".to_owned(),
                 };
                 format!(

@@ -18,6 +18,7 @@ pub struct Claim<'a> {
 
 /// A write that would run past the end of its claim. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutOfClaim {
     /// Where the write began, in bytes from the start of the claim.
     pub offset: usize,
@@ -185,7 +186,7 @@ impl<'a> Batch<'a> {
     }
 
     #[inline(always)]
-    fn add_all<P: AsRef<[u8]>>(
+    pub(super) fn add_all<P: AsRef<[u8]>>(
         &mut self,
         payloads: impl IntoIterator<Item = P>,
         time_limit: TimeLimit,
@@ -226,7 +227,11 @@ impl<'a> Batch<'a> {
         self.claim_with(len, TimeLimit::Zero)
     }
 
-    fn claim_with(&mut self, len: usize, time_limit: TimeLimit) -> Result<BatchClaim<'_>, SendError> {
+    pub(super) fn claim_with(
+        &mut self,
+        len: usize,
+        time_limit: TimeLimit,
+    ) -> Result<BatchClaim<'_>, SendError> {
         let claimed = self.sender.claim(len, time_limit)?;
         Ok(BatchClaim { claim: Claim::new(self.sender, claimed), records: &mut self.records })
     }

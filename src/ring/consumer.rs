@@ -3,14 +3,13 @@
 use std::fmt;
 #[cfg(not(loom))]
 use std::path::Path;
-use std::time::{Duration, Instant};
+#[cfg(not(loom))]
+use std::time::Instant;
 
 use crate::atomics::at;
-use crate::error::{Error, RecvError};
+use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
-#[cfg(not(loom))]
-use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
 use crate::ring::Region;
@@ -21,7 +20,7 @@ use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy, Seat};
 use crate::ring::protocol::index;
 use crate::ring::protocol::reader::{Overwritable, Reader};
-use crate::ring::protocol::record::{Event, LossAccount, LossCause, Record, Resumed, Status};
+use crate::ring::protocol::record::{LossAccount, LossCause, Resumed};
 use crate::ring::protocol::{Place, after};
 use crate::ring::receive::Receiver;
 use crate::seats;
@@ -34,7 +33,7 @@ use crate::wait::mode::WaitMode;
 /// Each consumer takes one of the ring's slots and holds its lock while it lives. One thread at a time may use a
 /// handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
 pub struct Consumer {
-    receiver: Receiver,
+    pub(super) receiver: Receiver,
     /// Of its seat: with the slot's number, the lock that it holds.
     generation: u64,
     name: Option<u64>,
@@ -127,137 +126,6 @@ impl Consumer {
         Ok(Self { receiver, generation, name: hash, resumed, _not_sync: std::marker::PhantomData })
     }
 
-    /// Waits for the next event. The record received before is released by this.
-    ///
-    /// # Errors
-    ///
-    /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received: calling again waits for
-    /// another producer, and says the same again if nothing came from one within a tenth of a second.
-    /// [`RecvError::Corrupt`], [`RecvError::Forked`] and [`RecvError::Truncated`] are final.
-    #[inline]
-    pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
-        self.receiver.recv()
-    }
-
-    /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps. While
-    /// records stream it may delay a poll by some microseconds, when that measurably raises throughput.
-    /// It never reports that the stream has ended: ask [`status`](Self::status) when there was nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`RecvError::Corrupt`], [`RecvError::Forked`].
-    #[inline]
-    pub fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        self.receiver.try_recv()
-    }
-
-    /// As [`recv`](Self::recv), until `deadline`; `None`: it passed with nothing new.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv). Where the stream has ended, that is told by the deadline at the latest, however near it is.
-    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
-        self.receiver.recv_deadline(deadline)
-    }
-
-    /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now. A timeout of zero is [`try_recv`](Self::try_recv)
-    /// that also tells the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_deadline`](Self::recv_deadline).
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
-        self.receiver.recv_timeout(timeout)
-    }
-
-    /// The next record. What comes before it and is none goes to `other`: a loss, an eviction, a change of producers.
-    /// With it a function can lend out the next record, where a loop around [`recv`](Self::recv) does not compile:
-    ///
-    /// ```
-    /// use quoit::{Consumer, Event, Record, RecvError};
-    ///
-    /// fn next_record(consumer: &mut Consumer) -> Result<Record<'_>, RecvError> {
-    ///     consumer.recv_record(|other| eprintln!("{other:?}"))
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv).
-    #[inline]
-    pub fn recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
-        self.receiver.recv_record(other)
-    }
-
-    /// As [`recv_record`](Self::recv_record), without waiting; `None`: there is no record yet.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv`](Self::try_recv).
-    #[inline]
-    pub fn try_recv_record(&mut self, other: impl FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError> {
-        self.receiver.try_recv_record(other)
-    }
-
-    /// As [`recv_record`](Self::recv_record), until `deadline`; `None`: it passed with no record.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv).
-    pub fn recv_record_deadline(
-        &mut self,
-        deadline: Instant,
-        other: impl FnMut(Event<'_>),
-    ) -> Result<Option<Record<'_>>, RecvError> {
-        self.receiver.recv_record_deadline(deadline, other)
-    }
-
-    /// How the stream stands, for whoever receives without waiting: after a look that found nothing it tells "nothing yet"
-    /// from "nothing any more". It is final only once everything published was received, so no record is missed by
-    /// asking after the look, in this order. A later producer makes it [`Status::Streaming`] again.
-    ///
-    /// Cheap: some loads and a look at the clock. Whether the producer died takes a system call, at most one in a
-    /// millisecond, so a death may be told a millisecond late. What keeps this handle from receiving for good, a fork or
-    /// garbage in the ring, is told by receiving alone.
-    ///
-    /// ```
-    /// use quoit::{Attach, Options, Status};
-    ///
-    /// let ring = Options::new().capacity(4096).local()?;
-    /// let mut consumer = ring.consumer(&Attach::gated())?;
-    /// let mut producer = ring.producer()?;
-    /// producer.send(b"first and last")?;
-    /// drop(producer);
-    ///
-    /// let mut received = 0;
-    /// loop {
-    ///     if consumer.drain(64, |_| received += 1)? > 0 {
-    ///         continue;
-    ///     }
-    ///     match consumer.status() {
-    ///         Status::Streaming => std::thread::yield_now(), // or whatever else there is to be done
-    ///         end => break println!("{end:?}"),
-    ///     }
-    /// }
-    /// assert_eq!((received, consumer.status()), (1, Status::Closed));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn status(&mut self) -> Status {
-        self.receiver.status()
-    }
-
-    /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
-    /// The fastest way to receive many; a single one that is waited for comes sooner by [`try_recv`](Self::try_recv) or
-    /// [`recv`](Self::recv). Where it finds nothing, [`status`](Self::status) tells whether anything can still come.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv`](Self::try_recv). Events handed over before the error stay received.
-    #[inline]
-    pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
-        self.receiver.drain(max, each)
-    }
-
     /// Releases everything received so far, at once: the producer may overwrite it, and a consumer that resumes
     /// under this name does not see it again.
     pub fn release(&mut self) {
@@ -271,13 +139,6 @@ impl Consumer {
         self.receiver.set_keep(keep);
     }
 
-    /// Polls of the ring before a wait sleeps: 2000 unless set, some tens of microseconds; 0 sleeps at once. After each poll
-    /// the processor pauses, 10 to 50 ns in all. A deadline ends the polls early. The end or death of the producer is noticed
-    /// after them. If they find nothing, this wait and the next sleep without polling again until something comes.
-    pub fn set_spins(&mut self, spins: u32) {
-        self.receiver.set_spins(spins);
-    }
-
     /// How this consumer found its place again, if it had been here before under its name.
     pub fn resumed(&self) -> Option<Resumed> {
         self.resumed
@@ -288,33 +149,9 @@ impl Consumer {
         self.receiver.seat().map(Seat::account).unwrap_or_default()
     }
 
-    /// Sequence of the next record to be received.
-    pub fn next_sequence(&self) -> u64 {
-        self.receiver.next_sequence()
-    }
-
     /// Number of the slot that this consumer holds.
     pub fn slot(&self) -> u32 {
         self.receiver.seat().map_or(0, |seat| seat.number)
-    }
-
-    /// Does a producer hold the ring? One system call.
-    pub fn producer_alive(&self) -> bool {
-        self.receiver.producer_alive()
-    }
-
-    /// Has the kernel fault in, lock, join into huge pages, or move to a NUMA node the memory of this handle, as far as
-    /// it lets it. Nothing else changes, whatever comes of it. It may take half a second for each GiB, and everybody on
-    /// the ring stumbles while pages are joined or moved: call it before the records that matter.
-    #[cfg(not(loom))]
-    pub fn prepare(&self, memory: &Memory) -> MemoryReport {
-        self.receiver.region().prepare(memory)
-    }
-
-    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
-    /// ring. Three system calls.
-    pub fn is_stale(&self) -> bool {
-        self.receiver.region().is_stale()
     }
 }
 

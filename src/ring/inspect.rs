@@ -12,14 +12,16 @@ use crate::memory::region::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, until_found};
 use crate::ring::blocker::Blocker;
+use crate::ring::holding::{Hold, hold, limit};
 use crate::ring::layout::{Areas, Slot, SlotState};
 use crate::ring::locks;
 use crate::ring::names;
-use crate::ring::protocol::gate::{self, HOLD_FOREVER};
+use crate::ring::protocol::gate;
 use crate::ring::protocol::index;
 use crate::ring::protocol::record::LossAccount;
 use crate::ring::protocol::stalls::budget_ns;
 use crate::ring::protocol::{Place, after, floor};
+use crate::schema::Schema;
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
 
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub inline: bool,
     /// Does it refuse consumers that can be overwritten?
     pub gated_only: bool,
+    /// What its records are, if it was made for one type: [`Options::schema`](crate::Options::schema).
+    pub schema: Option<Schema>,
     /// The longest any consumer may hold the producer up.
     pub hard_limit: Option<Duration>,
     /// The wait mode asked for when it was created.
@@ -144,6 +148,7 @@ pub struct ConsumerInfo {
 
 /// What a slot says of its consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConsumerState {
     /// On its way in.
     Attaching,
@@ -155,15 +160,6 @@ pub enum ConsumerState {
     Evicted,
     /// A name that nobody is attached under; holds nobody back.
     Away,
-}
-
-/// How long a named consumer's gate outlives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// For so long after the producer noticed.
-    For(Duration),
-    /// Until it comes back or is forgotten.
-    Forever,
 }
 
 impl Inspector {
@@ -226,6 +222,7 @@ impl Inspector {
             created_ns: self.region.created_ns(),
             inline: geometry.inline,
             gated_only: geometry.gated_only,
+            schema: Schema::from_word(geometry.schema),
             hard_limit: limit(geometry.hard_limit_ns),
             wait: geometry.wait,
             mode: WaitMode::from_bits(read(&reserve.mode)).unwrap_or(geometry.wait),
@@ -342,19 +339,6 @@ fn lost_already(areas: Areas<'_>, place: Place) -> u64 {
     }
     let oldest = index::oldest(areas, 0).filter(|oldest| after(oldest.sequence, place.sequence));
     oldest.map_or(0, |oldest| oldest.sequence.wrapping_sub(place.sequence))
-}
-
-/// A limit as it is shown. One of five hundred years is as good as none: it stands for what may be evicted.
-pub(crate) fn limit(ns: u64) -> Option<Duration> {
-    (ns > 0 && ns != u64::MAX).then(|| Duration::from_nanos(ns))
-}
-
-pub(crate) fn hold(ns: u64) -> Option<Hold> {
-    match ns {
-        0 => None,
-        HOLD_FOREVER => Some(Hold::Forever),
-        ns => Some(Hold::For(Duration::from_nanos(ns))),
-    }
 }
 
 /// The time since then on the wall clock; none, if that is 0 or still to come.

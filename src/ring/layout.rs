@@ -51,6 +51,8 @@ mod shape {
     pub(super) const HARD_LIMIT_NS: usize = 4;
     pub(super) const ORIGIN_POSITION: usize = 5;
     pub(super) const ORIGIN_SEQUENCE: usize = 6;
+    /// What the records are: bytes of each in the high half, a tag in the low one; 0: records of any kind.
+    pub(super) const SCHEMA: usize = 7;
 }
 
 /// Bits of `shape::OPTIONS`.
@@ -290,6 +292,8 @@ pub(crate) struct Geometry {
     /// Where the stream began: a multiple of 8, and any sequence.
     pub(crate) origin_position: u64,
     pub(crate) origin_sequence: u64,
+    /// What its records are, as `schema::Schema` has it; 0: records of any kind.
+    pub(crate) schema: u64,
 }
 
 impl Geometry {
@@ -438,6 +442,7 @@ impl Format for Geometry {
         words[shape::HARD_LIMIT_NS] = self.hard_limit_ns;
         words[shape::ORIGIN_POSITION] = self.origin_position;
         words[shape::ORIGIN_SEQUENCE] = self.origin_sequence;
+        words[shape::SCHEMA] = self.schema;
         words
     }
 
@@ -460,6 +465,7 @@ impl Format for Geometry {
             sealed: false,
             origin_position: words[shape::ORIGIN_POSITION],
             origin_sequence: words[shape::ORIGIN_SEQUENCE],
+            schema: words[shape::SCHEMA],
         })
     }
 

@@ -6,22 +6,29 @@ pub(crate) mod claim;
 pub(crate) mod consumer;
 pub(crate) mod evict;
 pub(crate) mod forget;
+pub(crate) mod holding;
 pub(crate) mod inspect;
 pub(crate) mod layout;
-pub(crate) mod local;
 pub(crate) mod locks;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
 pub(crate) mod producer;
 pub(crate) mod protocol;
+pub(crate) mod reading;
 pub(crate) mod receive;
+pub(crate) mod rings;
 #[cfg(not(loom))]
 pub(crate) mod sealed;
 pub(crate) mod send;
 pub(crate) mod takeover;
 #[cfg(tampered)]
 pub mod tamper;
+pub(crate) mod text;
+#[cfg(not(loom))]
+pub(crate) mod trusted;
+pub(crate) mod typed;
+pub(crate) mod writing;
 
 use layout::{Areas, Geometry, Views};
 

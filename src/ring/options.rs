@@ -12,6 +12,8 @@ use crate::memory::format::Format;
 #[cfg(not(loom))]
 use crate::ring::Region;
 use crate::ring::layout::Geometry;
+use crate::schema::Schema;
+use crate::schema::Typed;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 
@@ -38,6 +40,7 @@ pub struct Options {
     any_owner: bool,
     origin_position: u64,
     origin_sequence: u64,
+    schema: Option<Schema>,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             any_owner: false,
             origin_position: 0,
             origin_sequence: 0,
+            schema: None,
         }
     }
 }
@@ -127,6 +131,13 @@ impl Options {
         Self { any_owner: on, ..self }
     }
 
+    /// Makes the ring one for records of `T`: its file says so, and [`TypedProducer`](crate::TypedProducer) and
+    /// [`TypedConsumer`](crate::TypedConsumer) open no ring that says something else. Untyped handles open it as any
+    /// other. For records of any kind unless set.
+    pub fn schema<T: Typed>(self) -> Self {
+        Self { schema: Some(Schema::of::<T>()), ..self }
+    }
+
     /// Where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at
     /// 2^64.
     #[doc(hidden)]
@@ -134,7 +145,8 @@ impl Options {
         Self { origin_position: position, origin_sequence: sequence, ..self }
     }
 
-    /// Makes a ring at `path` that has no producer yet. The path must name nothing so far.
+    /// Makes a ring at `path` that has no producer yet: short for [`Ring::create`](crate::Ring::create). The path must name
+    /// nothing so far.
     ///
     /// # Errors
     ///
@@ -189,6 +201,7 @@ impl Options {
             sealed: false,
             origin_position: self.origin_position,
             origin_sequence: self.origin_sequence,
+            schema: self.schema.map_or(0, Schema::to_word),
         };
         geometry.check()?;
         Ok(geometry)

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use crate::error::{Error, SendError};
 #[cfg(not(loom))]
-use crate::memory::file::{Owners, remove_leftover};
+use crate::memory::arrival::open_or_create;
+#[cfg(not(loom))]
+use crate::memory::file::Owners;
 #[cfg(not(loom))]
 use crate::memory::prepare::{Memory, MemoryReport};
 #[cfg(not(loom))]
@@ -80,22 +82,8 @@ impl Producer {
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        // The file may come and go between the two steps, but hardly a hundred times.
-        for _ in 0..100 {
-            match Self::open_of(path, options.owners()) {
-                Err(Error::NotFound { .. }) => {}
-                Err(Error::EarlierBoot { .. }) => match remove_leftover::<Geometry>(path, options.owners()) {
-                    Ok(()) | Err(Error::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
-                },
-                other => return other,
-            }
-            match Self::create(path, options) {
-                Err(Error::Exists { .. }) => {}
-                other => return other,
-            }
-        }
-        Self::open_of(path, options.owners())
+        let open = || Self::open_of(path, options.owners());
+        open_or_create::<Geometry, _>(path, options.owners(), open, || Self::create(path, options))
     }
 
     #[cfg(not(loom))]
@@ -143,7 +131,6 @@ impl Producer {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    #[cfg(feature = "zerocopy")]
     pub fn send_typed<T>(&mut self, value: &T) -> Result<u64, SendError>
     where
         T: zerocopy::IntoBytes + zerocopy::Immutable + ?Sized,

@@ -25,12 +25,8 @@ use crate::memory::identity::{FileNumber, Identity};
 use crate::memory::region::Access;
 use crate::memory::room::Wanted;
 use crate::ring::Region;
-use crate::ring::attach::{Attach, Start};
-use crate::ring::consumer::Consumer;
-use crate::ring::inspect::Inspector;
 use crate::ring::layout::Geometry;
 use crate::ring::locks;
-use crate::ring::observer::Observer;
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;
 
@@ -45,67 +41,17 @@ fn records_seals() -> SealFlags {
     control_seals() | SealFlags::FUTURE_WRITE
 }
 
-/// A sealed ring to be handed over: two descriptors, from which handles are made.
-///
-/// Send both to the other process, over a Unix socket (`SCM_RIGHTS`) or by inheritance: [`records`](Self::records),
-/// which it can only read, and [`control`](Self::control). There [`from_descriptors`](Self::from_descriptors) checks
-/// them. It may be used from any thread, and in a child after `fork`; so may its copies. No handle is needed to keep
-/// the ring in memory: it goes with the last descriptor and the last map.
-///
-/// What a consumer that means harm cannot do: change, cut, or punch holes into what was published, or into what the
-/// producer tells about it, so make another consumer receive a wrong record; or crash anybody. What it still can do,
-/// since everybody writes the control area and locks it:
-///
-/// * hold the producer up while it lives, as any gated consumer may: for good without a [hard limit](Options::hard_limit),
-///   so set one. With one, for that long in each lap of the ring and for each slot whose lock it holds, whatever it writes there.
-///   A slot that has used up its time gates nothing until the lap is over, also if another consumer has it by then;
-/// * slow others down, by marking the sleep words as if somebody slept there all the time: every publish then makes a
-///   system call, and takes a few hundred nanoseconds in place of a few; every gated consumer takes its long way for each record;
-/// * move or open another consumer's gate: that one is told a loss in place of being waited for, never a wrong record;
-/// * tell another consumer that it was evicted, keep it from being woken for up to a tenth of a second, wake it for
-///   nothing, lock all the slots so that nobody else can attach, and write nonsense for an [`Inspector`] to show;
-/// * with the producer's user id: change the mode of the files and lock the producer's byte once the producer is dead,
-///   so that it looks alive.
-///
-/// ```
-/// use quoit::{Attach, Event, Options, Sealed};
-/// use std::time::Duration;
-///
-/// let options = Options::new().capacity(1 << 16).hard_limit(Duration::from_millis(5));
-/// let (mut producer, ring) = options.sealed()?;
-/// // Here they would go through a socket.
-/// let (records, control) = (ring.records().try_clone_to_owned()?, ring.control().try_clone_to_owned()?);
-///
-/// let ring = Sealed::from_descriptors(records, control)?;
-/// let mut consumer = ring.consumer(&Attach::gated())?;
-/// producer.send(b"for anybody")?;
-/// match consumer.recv()? {
-///     Event::Record(record) => assert_eq!(record.to_vec(), b"for anybody"),
-///     other => panic!("{other:?}"),
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Sealed {
+/// A sealed ring: two descriptors, from which handles are made.
+pub(crate) struct Sealed {
     records: OwnedFd,
     control: OwnedFd,
     identity: Identity<Geometry>,
 }
 
-impl Options {
-    /// Makes a sealed ring and becomes its producer. Other processes get at it by the descriptors in [`Sealed`] alone.
-    ///
-    /// No producer takes over from this one: nobody, not even this process, can map the records to write a second time.
-    /// When it has ended or died, consumers receive what is left, and the next producer makes a new ring. What a consumer
-    /// that means harm can still do is listed at [`Sealed`]: make each publish a system call, for one. The
-    /// [mode](Self::mode) has no say: whoever was handed the descriptors may use them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Capacity`]; [`Error::BadOption`], also for [`gated_only`](Self::gated_only), whose consumers would have
-    /// to trust each other; [`Error::NoSpace`]; [`Error::FileSizeLimit`]; [`Error::Io`] where the kernel has no such seals (they came with Linux
-    /// 5.1) or `/proc` is not mounted.
-    pub fn sealed(&self) -> Result<(Producer, Sealed), Error> {
-        let geometry = Geometry { sealed: true, ..self.geometry()? };
+impl Sealed {
+    /// Makes a sealed ring and becomes its producer: [`Ring::sealed`](crate::Ring::sealed).
+    pub(crate) fn create(options: &Options) -> Result<(Producer, Self), Error> {
+        let geometry = Geometry { sealed: true, ..options.geometry()? };
         if geometry.gated_only {
             return Err(Error::BadOption {
                 what: "a sealed ring is not for gated consumers only: each could open the others' gates",
@@ -131,18 +77,11 @@ impl Options {
             let action = "seal the memory of the ring (Linux 5.1 or newer)";
             Error::Io { path: NAME.into(), action, source: errno.into() }
         })?;
-        Ok((Producer::take_over(region)?, Sealed { records: reader, control: writer, identity }))
+        Ok((Producer::take_over(region)?, Self { records: reader, control: writer, identity }))
     }
-}
 
-impl Sealed {
-    /// A ring whose descriptors another process handed over.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotSealed`] if a seal is missing, or the two do not belong together; whatever keeps the contents from
-    /// being those of a ring.
-    pub fn from_descriptors(records: OwnedFd, control: OwnedFd) -> Result<Self, Error> {
+    /// A ring whose descriptors another process handed over: [`Ring::from_descriptors`](crate::Ring::from_descriptors).
+    pub(crate) fn from_descriptors(records: OwnedFd, control: OwnedFd) -> Result<Self, Error> {
         check_seals(
             records.as_fd(),
             records_seals(),
@@ -181,46 +120,18 @@ impl Sealed {
     }
 
     /// The descriptor of the records, open for reading only.
-    pub fn records(&self) -> BorrowedFd<'_> {
+    pub(crate) fn records(&self) -> BorrowedFd<'_> {
         self.records.as_fd()
     }
 
     /// The descriptor of the control area, open for reading and writing.
-    pub fn control(&self) -> BorrowedFd<'_> {
+    pub(crate) fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
-    }
-
-    /// As [`Consumer::open`]. Gated or not, every record is checked for having been overwritten, and copied.
-    ///
-    /// # Errors
-    ///
-    /// As [`Consumer::open`], without those of files; [`Error::BadOption`] for a name: what a ring keeps under one, every
-    /// consumer of this ring could write; [`Error::Io`] if `/proc` is not mounted.
-    pub fn consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
-        Consumer::attach(self.region(Access::Participant)?, attach)
-    }
-
-    /// As [`Observer::open`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Observer::open`], without those of files; [`Error::Io`] if `/proc` is not mounted.
-    pub fn observer(&self, start: Start) -> Result<Observer, Error> {
-        Observer::attach(self.region(Access::Reader)?, start)
-    }
-
-    /// As [`Inspector::open`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Inspector::open`], without those of files; [`Error::Io`] if `/proc` is not mounted.
-    pub fn inspector(&self) -> Result<Inspector, Error> {
-        Ok(Inspector::attach(self.region(Access::Reader)?))
     }
 
     /// Each handle locks through an open file description of its own, also where several processes were handed the same
     /// one: else they would be one participant to the kernel.
-    fn region(&self, access: Access) -> Result<Region, Error> {
+    pub(crate) fn region(&self, access: Access) -> Result<Region, Error> {
         let rights = if access == Access::Reader { OFlags::RDONLY } else { OFlags::RDWR };
         let records = Descriptor::open(|| reopened(self.records.as_fd(), OFlags::RDONLY))?;
         let control = Descriptor::open(|| reopened(self.control.as_fd(), rights))?;

@@ -2,15 +2,15 @@
 //! write before any single access that the library makes to shared memory, and a count of these accesses.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
 use crate::error::Error;
+use crate::memory::file::Access;
 use crate::memory::format::Format;
 use crate::memory::identity::{IDENTITY_BYTES, Identity};
 use crate::ring::Region;
-use crate::ring::local::Local;
+use crate::ring::rings::Ring;
 
 /// The bytes of a ring on the heap, as words, for a thread of its own.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl RawRing {
     }
 }
 
-impl Local {
+impl Ring {
     /// A ring of these bytes, checked as those of a file are.
     ///
     /// # Errors
@@ -60,15 +60,12 @@ impl Local {
         if bytes != expected {
             return Err(Error::WrongSize { path: path.into(), bytes, expected });
         }
-        let region = Region::image(identity, image)?;
-        Ok(Self { region: Arc::new(Mutex::new(region)) })
+        Ok(Self::on(Region::image(identity, image)?))
     }
 
     /// Writes all bytes anew, if the ring has no handle and as many bytes. False: it was left as it was.
     pub fn restore(&mut self, image: &[u8]) -> bool {
-        Arc::get_mut(&mut self.region)
-            .and_then(|region| region.get_mut().ok())
-            .is_some_and(|region| region.restore(image))
+        self.sole_region().is_some_and(|region| region.restore(image))
     }
 
     /// The ring's bytes.
@@ -77,6 +74,6 @@ impl Local {
     ///
     /// None, on the heap.
     pub fn memory(&self) -> Result<RawRing, Error> {
-        Ok(RawRing { region: self.share()? })
+        Ok(RawRing { region: self.region(Access::Writer)? })
     }
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use crossbeam_utils::{Backoff, CachePadded};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::atomics::{AtomicU64, FutexWord, Word, at};
 use crate::error::{Error, Kind};
@@ -17,6 +16,8 @@ use crate::memory::block::block;
 #[cfg(loom)]
 use crate::memory::block::{Zeroed, zeroed};
 use crate::memory::extents::Extents;
+#[cfg(not(loom))]
+use crate::memory::file::Owners;
 use crate::memory::format::Format;
 #[cfg(not(loom))]
 use crate::memory::format::SHAPE_WORDS;
@@ -26,6 +27,7 @@ use crate::memory::lock::Lock;
 use crate::memory::map::{Bytes, Lay};
 #[cfg(not(loom))]
 use crate::memory::region::Access;
+use crate::schema::{Schema, Typed};
 use crate::sync::cells::Cells;
 use crate::wait::clock;
 use crate::wait::doorbell;
@@ -79,16 +81,14 @@ pub(crate) struct Views<'a> {
 /// What is fixed with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Bytes of the value.
-    bytes: u64,
-    tag: u64,
+    schema: Schema,
     cells: u64,
     alignment: u64,
 }
 
 impl Shape {
     fn cell_bytes(&self) -> u64 {
-        self.bytes.max(1).next_multiple_of(CELL_BYTES)
+        u64::from(self.schema.size.max(1)).next_multiple_of(CELL_BYTES)
     }
 
     fn words(&self) -> u64 {
@@ -131,7 +131,7 @@ impl Format for Shape {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.bytes > MAX_BYTES {
+        if u64::from(self.schema.size) > MAX_BYTES {
             return Err(Error::BadOption { what: "a latest value has 1 GiB at most" });
         }
         if !(2..=MAX_CELLS).contains(&self.cells) {
@@ -158,13 +158,13 @@ impl Format for Shape {
     #[cfg(not(loom))]
     fn encode(&self) -> [u64; SHAPE_WORDS] {
         let mut words = [0; SHAPE_WORDS];
-        [words[0], words[1], words[2]] = [self.bytes, self.cells, self.tag];
+        [words[0], words[1]] = [self.schema.to_word(), self.cells];
         words
     }
 
     #[cfg(not(loom))]
     fn decode(words: &[u64; SHAPE_WORDS], alignment: u64) -> Result<Self, &'static str> {
-        Ok(Self { bytes: words[0], cells: words[1], tag: words[2], alignment })
+        Ok(Self { schema: Schema::of_word(words[0]), cells: words[1], alignment })
     }
 
     #[cfg(not(loom))]
@@ -187,27 +187,26 @@ fn cells<'a>(region: &'a Region) -> Cells<'a> {
     Cells::new(&head.writer.version, data, region.shape().cells)
 }
 
-/// How a latest value is made, and what is asked of one that is there.
+/// How a latest value is made.
 ///
 /// ```
-/// let options = quoit::sync::LatestOptions::new().cells(4).tag(0x7072_6963_6501);
+/// let options = quoit::sync::LatestOptions::new().cells(4).mode(0o640);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "options do nothing until a value is made with them"]
 pub struct LatestOptions {
     cells: u64,
-    tag: u64,
     mode: u32,
 }
 
 impl Default for LatestOptions {
     fn default() -> Self {
-        Self { cells: 2, tag: 0, mode: 0o600 }
+        Self { cells: 2, mode: 0o600 }
     }
 }
 
 impl LatestOptions {
-    /// 2 cells, tag 0, mode 0600.
+    /// 2 cells, mode 0600.
     pub fn new() -> Self {
         Self::default()
     }
@@ -218,37 +217,29 @@ impl LatestOptions {
         Self { cells: cells.into(), ..self }
     }
 
-    /// A number that tells this type of value from others of the same size, as a version does; 0 unless set. Whoever opens
-    /// the value with another one is refused.
-    pub fn tag(self, tag: u64) -> Self {
-        Self { tag, ..self }
-    }
-
     /// Permission bits of the file, whatever the umask. 0600 unless set. Readers need to read; those that may also write the
     /// file are woken by a change, the others look once in a while.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }
 
-    fn shape<T>(&self) -> Result<Shape, Error> {
+    fn shape<T: Typed>(&self) -> Result<Shape, Error> {
         if self.mode & !0o666 != 0 || self.mode & 0o600 != 0o600 {
             return Err(Error::BadOption {
                 what: "the mode has read and write bits only, and both of the owner's, as in 0600 or 0640",
             });
         }
-        let shape =
-            Shape { bytes: size_of::<T>() as u64, tag: self.tag, cells: self.cells, alignment: page_bytes() };
+        let shape = Shape { schema: Schema::of::<T>(), cells: self.cells, alignment: page_bytes() };
         shape.check()?;
         Ok(shape)
     }
+}
 
-    /// Refuses a value of another type.
-    #[cfg(not(loom))]
-    fn accept<T>(&self, region: &Region, path: &Path) -> Result<(), Error> {
-        let found = (region.shape().bytes, region.shape().tag);
-        let wanted = (size_of::<T>() as u64, self.tag);
-        if found == wanted { Ok(()) } else { Err(Error::OtherType { path: path.into(), found, wanted }) }
-    }
+/// Refuses a value of another type.
+#[cfg(not(loom))]
+fn check<T: Typed>(region: &Region) -> Result<(), Error> {
+    let (asked, found) = (Schema::of::<T>(), region.shape().schema);
+    if found == asked { Ok(()) } else { Err(Error::WrongSchema { asked, found: Some(found) }) }
 }
 
 #[cfg(not(loom))]
@@ -267,26 +258,31 @@ fn page_bytes() -> u64 {
 /// always get a whole value. The writer holds a kernel lock while it lives. If it is killed, at whatever instruction, the
 /// value it committed last stays, whole, and the next writer goes on.
 ///
-/// The type is one of plain bytes: `zerocopy` derives what is asked of it. One thread at a time may use a handle; it may
+/// The type is one of plain bytes, [`Typed`]; its size and tag stand in the file. One thread at a time may use a handle; it may
 /// move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
 ///
 /// ```
 /// use quoit::sync::{Latest, LatestOptions, LatestReader};
-/// use quoit::zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+/// use quoit::Typed;
+/// use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
 ///
-/// #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes)]
+/// #[zerocopy(crate = "quoit::zerocopy")]
 /// #[repr(C)]
 /// struct Quote {
 ///     bid: u64,
 ///     ask: u64,
 /// }
 ///
+/// impl Typed for Quote {
+///     const TAG: u32 = 1;
+/// }
+///
 /// let path = std::env::temp_dir().join(format!("quote-{}", std::process::id()));
-/// let options = LatestOptions::new();
-/// let mut quote = Latest::create(&path, &options, &Quote { bid: 10841, ask: 10843 })?;
+/// let mut quote = Latest::create(&path, &LatestOptions::new(), &Quote { bid: 10841, ask: 10843 })?;
 ///
 /// // In any other process:
-/// let mut reader = LatestReader::<Quote>::open(&path, &options)?;
+/// let mut reader = LatestReader::<Quote>::open(&path)?;
 /// assert_eq!(reader.get()?.bid, 10841);
 ///
 /// quote.set(&Quote { bid: 10842, ask: 10844 })?;
@@ -300,7 +296,7 @@ pub struct Latest<T> {
     _value: PhantomData<T>,
 }
 
-impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> Latest<T> {
+impl<T: Typed> Latest<T> {
     /// Makes the value at `path`, with `first` in it, and becomes its writer. Nobody ever sees the file half made.
     ///
     /// # Errors
@@ -319,12 +315,12 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> Latest<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::WriterAlive`] while another lives, running or stopped; [`Error::OtherType`] if it has another size or tag;
+    /// [`Error::WriterAlive`] while another lives, running or stopped; [`Error::WrongSchema`] if it is of another type;
     /// [`Error::OtherKind`]; whatever else keeps the file from being opened.
     #[cfg(not(loom))]
-    pub fn open(path: impl AsRef<Path>, options: &LatestOptions) -> Result<Self, Error> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let region = Region::open(path.as_ref(), Access::Writer)?;
-        options.accept::<T>(&region, path.as_ref())?;
+        check::<T>(&region)?;
         Self::take_over(region)
     }
 
@@ -336,18 +332,8 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> Latest<T> {
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &LatestOptions, first: &T) -> Result<Self, Error> {
         let path = path.as_ref();
-        // The file may come and go between the two steps, but hardly a hundred times.
-        for _ in 0..100 {
-            match Self::open(path, options) {
-                Err(Error::NotFound { .. }) => {}
-                other => return other,
-            }
-            match Self::create(path, options, first) {
-                Err(Error::Exists { .. }) => {}
-                other => return other,
-            }
-        }
-        Self::open(path, options)
+        let (open, create) = (|| Self::open(path), || Self::create(path, options, first));
+        arrival::open_or_create::<Shape, _>(path, Owners::Any, open, create)
     }
 
     /// Makes a value in this process's own memory, for its threads: [`reader`](Self::reader) makes their handles.
@@ -424,15 +410,15 @@ pub struct LatestReader<T> {
     _value: PhantomData<T>,
 }
 
-impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> LatestReader<T> {
+impl<T: Typed> LatestReader<T> {
     /// Opens the value at `path` for reading.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherType`] if it has another size or tag; [`Error::OtherKind`]; whatever else keeps the file from being
+    /// [`Error::WrongSchema`] if it is of another type; [`Error::OtherKind`]; whatever else keeps the file from being
     /// opened.
     #[cfg(not(loom))]
-    pub fn open(path: impl AsRef<Path>, options: &LatestOptions) -> Result<Self, Error> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let (region, is_woken) = match Region::open(path, Access::Participant) {
             Err(Error::Permission { .. } | Error::ReadOnly { .. }) => {
@@ -440,7 +426,7 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> LatestReader<T> {
             }
             region => (region?, true),
         };
-        options.accept::<T>(&region, path)?;
+        check::<T>(&region)?;
         Ok(Self::new(region, is_woken))
     }
 
@@ -451,13 +437,9 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> LatestReader<T> {
     ///
     /// As [`open`](Self::open); [`Error::NotFound`] if there was none by the deadline.
     #[cfg(not(loom))]
-    pub fn open_wait(
-        path: impl AsRef<Path>,
-        options: &LatestOptions,
-        deadline: Instant,
-    ) -> Result<Self, Error> {
+    pub fn open_wait(path: impl AsRef<Path>, deadline: Instant) -> Result<Self, Error> {
         let path = path.as_ref();
-        arrival::when_there(deadline, || Self::open(path, options))
+        arrival::when_there(deadline, || Self::open(path))
     }
 
     fn new(region: Region, is_woken: bool) -> Self {
@@ -564,7 +546,7 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> LatestReader<T> {
 }
 
 /// The current value and its version.
-fn read<T: FromBytes + IntoBytes>(region: &Region) -> Result<(T, u64), Error> {
+fn read<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
     if region.broken() {
         return Err(region.fault().into());
     }

@@ -2,6 +2,7 @@
 
 /// How consumers and the producer sleep on a ring, fixed when it is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitMode {
     /// Publishing costs nothing extra; a consumer about to sleep makes the kernel run the barrier on the
     /// producer's processor (`membarrier`). The default. A producer on a kernel without it uses `Fence`.

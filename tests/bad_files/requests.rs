@@ -1,6 +1,6 @@
 //! Requests that a good ring refuses.
 
-use quoit::{RecvError, SendError};
+use quoit::{RecvError, Ring, SendError};
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn refuses(options: &Options, is_right: impl Fn(&Error) -> bool) {
         options.create(&path),
         Producer::create(&path, options).map(drop),
         Producer::open_or_create(&path, options).map(drop),
-        options.local().map(drop),
+        Ring::heap(options).map(drop),
     ];
     for refusal in refusals {
         let error = refusal.expect_err(&format!("{options:?}"));
@@ -47,7 +47,7 @@ fn capacities_that_are_near() {
         ((1 << 40) + 1, "the largest is 1 TiB"),
         (u64::MAX, "the largest is 1 TiB"),
     ] {
-        let error = small().capacity(asked).local().unwrap_err();
+        let error = Ring::heap(&small().capacity(asked)).unwrap_err();
         assert!(error.to_string().ends_with(near), "{asked}: {error}");
     }
 }
@@ -262,7 +262,6 @@ fn records_too_large() {
 /// What sends and receives answer is as short and as plain.
 #[test]
 fn answers_of_an_open_ring() {
-    let corruption = quoit::Corruption { position: 8, what: "a record out of sequence" };
     let texts = [
         (SendError::Full { slot: 0 }.to_string(), "full"),
         (SendError::TimedOut { slot: 0 }.to_string(), "deadline"),
@@ -271,8 +270,8 @@ fn answers_of_an_open_ring() {
         (RecvError::Closed.to_string(), "closed"),
         (RecvError::ProducerGone.to_string(), "died"),
         (RecvError::Forked.to_string(), "open the ring anew"),
-        (RecvError::Corrupt(corruption).to_string(), "remove the file"),
-        (Error::Corrupt(corruption).to_string(), "remove the file"),
+        (RecvError::TimedOut.to_string(), "time was over"),
+        (RecvError::WrongLength { sequence: 7, len: 5, expected: 8 }.to_string(), "record 7 has 5 bytes"),
         (Error::Forked.to_string(), "open the ring anew"),
         (Error::NotGated { slot: 3 }.to_string(), "slot 3"),
         (Error::NotEvictable { slot: 3, pid: 77 }.to_string(), "process 77"),

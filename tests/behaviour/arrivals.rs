@@ -34,12 +34,12 @@ fn a_ring_that_comes_is_opened(setup: Setup) {
             let attach = Attach::gated().start(Start::Oldest).name("early");
             let mut consumer = Consumer::open_wait(path, &attach, soon()).unwrap();
             let event = consumer.recv_deadline(soon()).unwrap();
-            assert!(matches!(event, Some(Event::Record(record)) if record.sequence() == setup.first));
+            assert!(matches!(event, Event::Record(record) if record.sequence() == setup.first));
         });
         scope.spawn(move || {
             let mut observer = Observer::open_wait(path, Start::Oldest, soon()).unwrap();
             let event = observer.recv_deadline(soon()).unwrap();
-            assert!(matches!(event, Some(Event::Record(record)) if record.sequence() == setup.first));
+            assert!(matches!(event, Event::Record(record) if record.sequence() == setup.first));
         });
         std::thread::sleep(Duration::from_millis(15));
         std::fs::create_dir(&inner).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::atomic;
 use std::time::Duration;
 
-use quoit::{Attach, ConsumerState, Error, Event, Start};
+use quoit::{Attach, ConsumerState, Error, Event, RecvError, Start};
 
 use crate::common::{Oracle, Ring, Sent, payload};
 use crate::{Scene, Setup};
@@ -264,7 +264,7 @@ fn a_consumer_may_come_before_the_producer(setup: Setup) {
     let mut consumer = ring.consumer(&Attach::gated());
     assert!(!consumer.producer_alive());
     // No producer yet is no end of the stream.
-    assert!(consumer.recv_timeout(Duration::from_millis(10)).unwrap().is_none());
+    assert_eq!(consumer.recv_timeout(Duration::from_millis(10)).unwrap_err(), RecvError::TimedOut);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(move || {
             let Event::Record(record) = consumer.recv().unwrap() else { panic!("no record") };
@@ -331,7 +331,7 @@ fn comings_and_goings_under_load(setup: Setup) {
             let mut next = lost.map_or(consumer.next_sequence(), |loss| loss.first);
             let mut received = 0;
             while received < 30 {
-                match consumer.recv_deadline(crate::common::soon()).unwrap().expect("the stream goes on") {
+                match consumer.recv_deadline(crate::common::soon()).expect("the stream goes on") {
                     Event::Record(record) => {
                         assert_eq!(record.sequence(), next);
                         assert!(record.to_vec() == expected(next), "torn");
@@ -349,6 +349,7 @@ fn comings_and_goings_under_load(setup: Setup) {
                     }
                     Event::Evicted => assert_eq!(round % 3, 2),
                     Event::ProducerChanged { .. } => panic!("nobody took over"),
+                    _ => unreachable!("no other kind is known here"),
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Event, Observer, RecvError, SendError, Start, Status, WaitMode};
+use quoit::{Attach, Event, Receive, RecvError, SendError, Start, Status, WaitMode};
 
 use crate::common::{Oracle, PATIENCE, Ring, Sent, soon, until};
 use crate::{Scene, Setup};
@@ -23,50 +23,8 @@ crate::behaviours_of_files! {
     a_time_out_of_any_length_tells_a_death,
 }
 
-/// A consumer or an observer, by what this file asks of both.
-trait Receives {
-    fn status(&mut self) -> Status;
-    fn try_next(&mut self) -> Result<Option<Event<'_>>, RecvError>;
-    fn next_within(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError>;
-    fn next_by(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError>;
-    fn next(&mut self) -> Result<Event<'_>, RecvError>;
-    fn drain_all(&mut self, each: &mut dyn FnMut(Event<'_>)) -> usize;
-}
-
-macro_rules! receives {
-    ($($handle:ty),*) => {$(
-        impl Receives for $handle {
-            fn status(&mut self) -> Status {
-                self.status()
-            }
-
-            fn try_next(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-                self.try_recv()
-            }
-
-            fn next_within(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
-                self.recv_timeout(timeout)
-            }
-
-            fn next_by(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
-                self.recv_deadline(deadline)
-            }
-
-            fn next(&mut self) -> Result<Event<'_>, RecvError> {
-                self.recv()
-            }
-
-            fn drain_all(&mut self, each: &mut dyn FnMut(Event<'_>)) -> usize {
-                self.drain(usize::MAX, each).unwrap()
-            }
-        }
-    )*};
-}
-
-receives!(Consumer, Observer);
-
 /// One receiver of each kind, at the newest place.
-fn receivers(ring: &Ring) -> [(&'static str, Box<dyn Receives + Send>); 4] {
+fn receivers(ring: &Ring) -> [(&'static str, Box<dyn Receive + Send>); 4] {
     [
         ("gated", Box::new(ring.consumer(&Attach::gated()))),
         ("lossy", Box::new(ring.consumer(&Attach::lossy()))),
@@ -75,8 +33,8 @@ fn receivers(ring: &Ring) -> [(&'static str, Box<dyn Receives + Send>); 4] {
     ]
 }
 
-fn follow(oracle: &mut Oracle, sent: &Sent, receiver: &mut dyn Receives) {
-    receiver.drain_all(&mut |event| oracle.feed(sent, event));
+fn follow(oracle: &mut Oracle, sent: &Sent, receiver: &mut dyn Receive) {
+    receiver.drain(usize::MAX, &mut |event| oracle.feed(sent, event)).unwrap();
     assert_eq!(oracle.next, sent.next());
 }
 
@@ -97,13 +55,13 @@ fn who_never_waits_learns_that_the_stream_was_closed(setup: Setup) {
         for (who, receiver, oracle) in &mut receivers {
             for _ in 0..3 {
                 assert_eq!(receiver.status(), Status::Streaming, "{who}: with records to come");
-                let event = receiver.try_next().unwrap().expect("a record, or a change before it");
+                let event = receiver.try_recv().unwrap().expect("a record, or a change before it");
                 oracle.feed(&sent, event);
             }
             follow(oracle, &sent, &mut **receiver);
             for _ in 0..3 {
                 assert_eq!(receiver.status(), Status::Closed, "{who}");
-                assert!(receiver.try_next().unwrap().is_none());
+                assert!(receiver.try_recv().unwrap().is_none());
             }
         }
     }
@@ -149,25 +107,25 @@ fn a_time_out_of_any_length_tells_the_end(setup: Setup) {
     drop(producer);
     for (who, receiver) in &mut receivers {
         let mut oracle = setup.oracle();
-        oracle.feed(&sent, receiver.next_within(Duration::ZERO).unwrap().expect("it is there"));
+        oracle.feed(&sent, receiver.recv_timeout(Duration::ZERO).expect("it is there"));
         // The first to be told is told without the rest of its time; and so is whoever asks once more.
         for timeout in [0, 1, 300_000, 1_900_000, 0] {
             let timeout = Duration::from_nanos(timeout);
-            assert_eq!(receiver.next_within(timeout).unwrap_err(), RecvError::Closed, "{who}: {timeout:?}");
+            assert_eq!(receiver.recv_timeout(timeout).unwrap_err(), RecvError::Closed, "{who}: {timeout:?}");
         }
         let past = Instant::now();
-        assert_eq!(receiver.next_by(past).unwrap_err(), RecvError::Closed, "{who}");
-        assert_eq!(receiver.next_by(soon()).unwrap_err(), RecvError::Closed, "{who}");
+        assert_eq!(receiver.recv_deadline(past).unwrap_err(), RecvError::Closed, "{who}");
+        assert_eq!(receiver.recv_deadline(soon()).unwrap_err(), RecvError::Closed, "{who}");
     }
     let mut producer = ring.producer();
     for (_, receiver) in &mut receivers {
-        assert!(receiver.next_within(Duration::ZERO).unwrap().is_none());
-        assert!(receiver.next_within(Duration::from_millis(2)).unwrap().is_none());
+        assert_eq!(receiver.recv_timeout(Duration::ZERO).unwrap_err(), RecvError::TimedOut);
+        assert_eq!(receiver.recv_timeout(Duration::from_millis(2)).unwrap_err(), RecvError::TimedOut);
     }
     sent.send_many(&mut producer, [8]);
     for (_, receiver) in &mut receivers {
-        let event = receiver.next_within(Duration::ZERO).unwrap();
-        assert!(matches!(event, Some(Event::ProducerChanged { epoch: 2 })));
+        let event = receiver.recv_timeout(Duration::ZERO).unwrap();
+        assert!(matches!(event, Event::ProducerChanged { epoch: 2 }));
     }
 }
 
@@ -176,7 +134,7 @@ fn a_time_out_of_any_length_tells_a_death(setup: Setup) {
     let mut receivers = receivers(&ring);
     let producer = ring.producer();
     for (_, receiver) in &mut receivers {
-        assert!(receiver.next_within(Duration::ZERO).unwrap().is_none());
+        assert_eq!(receiver.recv_timeout(Duration::ZERO).unwrap_err(), RecvError::TimedOut);
     }
     ring.kill_producer(producer);
     for (_, receiver) in &mut receivers {
@@ -184,9 +142,10 @@ fn a_time_out_of_any_length_tells_a_death(setup: Setup) {
             // A death is looked for once a millisecond.
             let end = soon();
             let told = loop {
-                match receiver.next_within(timeout) {
-                    Ok(none) => assert!(none.is_none() && Instant::now() < end),
+                match receiver.recv_timeout(timeout) {
+                    Err(RecvError::TimedOut) => assert!(Instant::now() < end),
                     Err(told) => break told,
+                    Ok(event) => panic!("{event:?}"),
                 }
             };
             assert_eq!(told, RecvError::ProducerGone);
@@ -220,7 +179,7 @@ fn no_record_is_missed_by_asking_how_the_stream_stands(setup: Setup) {
             let mut oracle = setup.oracle();
             let mut told = setup.first;
             while oracle.next != sent.next() || told != oracle.next {
-                let received = receiver.drain_all(&mut |event| oracle.feed(sent, event));
+                let received = receiver.drain(usize::MAX, &mut |event| oracle.feed(sent, event)).unwrap();
                 if received == 0 && oracle.next != told && receiver.status() == Status::Closed {
                     told = oracle.next;
                     seen.send(told).unwrap();
@@ -276,10 +235,10 @@ fn padding_alone_does_not_hide_the_end(setup: Setup) {
     drop(producer);
     for (turn, (who, receiver, _)) in receivers.iter_mut().enumerate() {
         if turn % 2 == 0 {
-            assert!(receiver.try_next().unwrap().is_none(), "{who}: padding is nothing");
+            assert!(receiver.try_recv().unwrap().is_none(), "{who}: padding is nothing");
             assert_eq!(receiver.status(), Status::Closed, "{who}");
         } else {
-            assert_eq!(receiver.next_within(Duration::ZERO).unwrap_err(), RecvError::Closed, "{who}");
+            assert_eq!(receiver.recv_timeout(Duration::ZERO).unwrap_err(), RecvError::Closed, "{who}");
         }
     }
 }
@@ -293,15 +252,15 @@ fn who_was_told_the_end_waits_for_another_producer(setup: Setup) {
         std::thread::scope(|scope| {
             for (who, receiver) in &mut receivers {
                 scope.spawn(move || {
-                    assert_eq!(receiver.next().unwrap_err(), RecvError::Closed);
+                    assert_eq!(receiver.recv().unwrap_err(), RecvError::Closed);
                     let begin = Instant::now();
-                    assert_eq!(receiver.next().unwrap_err(), RecvError::Closed);
+                    assert_eq!(receiver.recv().unwrap_err(), RecvError::Closed);
                     let waited = begin.elapsed();
                     assert!(waited >= Duration::from_millis(99), "{who}: waited {waited:?} only");
                     assert!(waited < PATIENCE);
                     let begin = Instant::now();
                     let timeout = Duration::from_millis(7);
-                    assert_eq!(receiver.next_within(timeout).unwrap_err(), RecvError::Closed);
+                    assert_eq!(receiver.recv_timeout(timeout).unwrap_err(), RecvError::Closed);
                     assert!(begin.elapsed() >= timeout, "{who}: the time was not over");
                 });
             }
@@ -311,7 +270,7 @@ fn who_was_told_the_end_waits_for_another_producer(setup: Setup) {
                 scope.spawn(move || {
                     let end = soon();
                     loop {
-                        match receiver.next() {
+                        match receiver.recv() {
                             Ok(event) => break assert!(matches!(event, Event::ProducerChanged { epoch: 2 })),
                             Err(told) => assert!(told == RecvError::Closed && Instant::now() < end),
                         }
@@ -332,7 +291,7 @@ fn the_next_end_is_told_at_once(setup: Setup) {
     let mut receivers = receivers(&ring).map(|(who, receiver)| (who, receiver, setup.oracle(), PATIENCE));
     drop(ring.producer());
     for (_, receiver, ..) in &mut receivers {
-        assert_eq!(receiver.next().unwrap_err(), RecvError::Closed);
+        assert_eq!(receiver.recv().unwrap_err(), RecvError::Closed);
     }
     for _ in 0..5 {
         let mut producer = ring.producer();
@@ -341,7 +300,7 @@ fn the_next_end_is_told_at_once(setup: Setup) {
         for (_, receiver, oracle, best) in &mut receivers {
             follow(oracle, &sent, &mut **receiver);
             let begin = Instant::now();
-            assert_eq!(receiver.next().unwrap_err(), RecvError::Closed);
+            assert_eq!(receiver.recv().unwrap_err(), RecvError::Closed);
             *best = begin.elapsed().min(*best);
         }
     }

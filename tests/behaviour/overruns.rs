@@ -188,17 +188,17 @@ fn losses_of_many_laps_add_up(setup: Setup) {
 /// The account that a consumer must have, all of whose losses are overruns.
 fn account_of(oracle: &Oracle) -> LossAccount {
     let losses = &oracle.losses;
-    LossAccount {
-        records: oracle.lost(),
-        bytes: oracle.lost_bytes(),
-        gaps: losses.len() as u64,
-        largest_gap: losses.iter().map(|loss| loss.records).max().unwrap_or(0),
-        first: losses.first().map_or(0, |loss| loss.first),
-        last: losses.last().map_or(0, |loss| loss.next.wrapping_sub(1)),
-        overrun: oracle.lost_by(LossCause::Overrun),
-        evicted: oracle.lost_by(LossCause::Evicted),
-        away: oracle.lost_by(LossCause::Away),
-    }
+    let mut account = LossAccount::default();
+    account.records = oracle.lost();
+    account.bytes = oracle.lost_bytes();
+    account.gaps = losses.len() as u64;
+    account.largest_gap = losses.iter().map(|loss| loss.records).max().unwrap_or(0);
+    account.first = losses.first().map_or(0, |loss| loss.first);
+    account.last = losses.last().map_or(0, |loss| loss.next.wrapping_sub(1));
+    account.overrun = oracle.lost_by(LossCause::Overrun);
+    account.evicted = oracle.lost_by(LossCause::Evicted);
+    account.away = oracle.lost_by(LossCause::Away);
+    account
 }
 
 fn the_account_stands_in_the_slot(setup: Setup) {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Event, Observer, RecvError, SendError, Start, WaitMode};
+use quoit::{Attach, Event, Receive, RecvError, SendError, Start, WaitMode};
 
 use crate::common::{Ring, payload, soon, until};
 use crate::{Scene, Setup};
@@ -22,40 +22,14 @@ crate::behaviours! {
 /// Less than this is at once: a sleeper that nobody woke would sleep for a tenth of a second.
 const AT_ONCE: Duration = Duration::from_millis(40);
 
-enum Receiver {
-    Consumer(Consumer),
-    Observer(Observer),
-}
-
-impl Receiver {
-    fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Event<'_>>, RecvError> {
-        match self {
-            Self::Consumer(consumer) => consumer.recv_deadline(deadline),
-            Self::Observer(observer) => observer.recv_deadline(deadline),
-        }
-    }
-
-    fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
-        match self {
-            Self::Consumer(consumer) => consumer.recv_timeout(timeout),
-            Self::Observer(observer) => observer.recv_timeout(timeout),
-        }
-    }
-
-    fn set_spins(&mut self, spins: u32) {
-        match self {
-            Self::Consumer(consumer) => consumer.set_spins(spins),
-            Self::Observer(observer) => observer.set_spins(spins),
-        }
-    }
-}
+type Receiver = Box<dyn Receive + Send>;
 
 /// One of each kind, at the newest place, to go to sleep at once.
 fn receivers(ring: &Ring) -> [(&'static str, Receiver); 3] {
     let mut receivers = [
-        ("gated", Receiver::Consumer(ring.consumer(&Attach::gated()))),
-        ("lossy", Receiver::Consumer(ring.consumer(&Attach::lossy()))),
-        ("observer", Receiver::Observer(ring.observer(Start::Newest))),
+        ("gated", Box::new(ring.consumer(&Attach::gated())) as Receiver),
+        ("lossy", Box::new(ring.consumer(&Attach::lossy()))),
+        ("observer", Box::new(ring.observer(Start::Newest))),
     ];
     receivers.iter_mut().for_each(|(_, receiver)| receiver.set_spins(0));
     receivers
@@ -78,14 +52,14 @@ fn time_outs_are_not_cut_short(setup: Setup) {
                 for micros in [1, 300, 300, 999, 1900, 1900, 1900, 15_900] {
                     let timeout = Duration::from_micros(micros);
                     let begin = Instant::now();
-                    assert!(receiver.recv_timeout(timeout).unwrap().is_none());
+                    assert_eq!(receiver.recv_timeout(timeout).unwrap_err(), RecvError::TimedOut);
                     assert!(
                         begin.elapsed() >= timeout,
                         "{who}, {mode:?}: {:?} of {timeout:?}",
                         begin.elapsed()
                     );
                     let deadline = Instant::now() + timeout;
-                    assert!(receiver.recv_deadline(deadline).unwrap().is_none());
+                    assert_eq!(receiver.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
                     let now = Instant::now();
                     assert!(now >= deadline, "{who}, {mode:?}: {:?} early", deadline - now);
                 }
@@ -102,12 +76,12 @@ fn a_sleep_ends_at_its_deadline(setup: Setup) {
     for (mode, ring) in rings(setup) {
         let _producer = ring.producer();
         for (who, mut receiver) in receivers(&ring) {
-            assert!(receiver.recv_timeout(SILENCE).unwrap().is_none());
+            assert_eq!(receiver.recv_timeout(SILENCE).unwrap_err(), RecvError::TimedOut);
             let longer_than_a_slice = if mode == WaitMode::Membarrier { 130 } else { 13 };
             for timeout in [1, 3, longer_than_a_slice].map(Duration::from_millis) {
                 let late = |_| {
                     let deadline = Instant::now() + timeout;
-                    assert!(receiver.recv_deadline(deadline).unwrap().is_none());
+                    assert_eq!(receiver.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
                     deadline.elapsed()
                 };
                 let is_late = (0..20).map(late).all(|late| late >= MOST);
@@ -133,7 +107,7 @@ fn padding_that_comes_while_waiting_ends_no_deadline(setup: Setup) {
         for round in [vec![56; first as usize], vec![56; 63], vec![8]] {
             for len in round {
                 sent.send(&mut producer, len);
-                oracle.feed(&sent, receiver.recv_deadline(soon()).unwrap().expect("it was sent"));
+                oracle.feed(&sent, receiver.recv_deadline(soon()).expect("it was sent"));
             }
             if sent.next() == setup.first.wrapping_add(first) {
                 while blocking.try_recv().unwrap().is_some() {}
@@ -143,7 +117,7 @@ fn padding_that_comes_while_waiting_ends_no_deadline(setup: Setup) {
         let timeout = Duration::from_millis(60);
         let waiting = std::thread::spawn(move || {
             let begin = Instant::now();
-            assert!(receiver.recv_timeout(timeout).unwrap().is_none());
+            assert_eq!(receiver.recv_timeout(timeout).unwrap_err(), RecvError::TimedOut);
             begin.elapsed()
         });
         std::thread::sleep(timeout / 3);
@@ -199,7 +173,7 @@ fn an_eviction_is_told_to_a_sleeper(setup: Setup) {
             },
             |consumer| {
                 let event = consumer.recv_deadline(soon()).unwrap();
-                assert!(matches!(event, Some(Event::Evicted)));
+                assert!(matches!(event, Event::Evicted));
             },
             || {
                 let mut stage = stage.borrow_mut();
@@ -246,12 +220,12 @@ fn a_record_is_told_to_a_sleeper(setup: Setup) {
                     &format!("a record, {mode:?}, {kind}"),
                     || {
                         let mut receiver = receivers(&ring).into_iter().nth(kind).unwrap().1;
-                        assert!(receiver.recv_timeout(silence).unwrap().is_none());
+                        assert_eq!(receiver.recv_timeout(silence).unwrap_err(), RecvError::TimedOut);
                         receiver
                     },
                     |receiver| {
                         let event = receiver.recv_deadline(soon()).unwrap();
-                        assert!(matches!(event, Some(Event::Record(_))));
+                        assert!(matches!(event, Event::Record(_)));
                     },
                     || {
                         producer.borrow_mut().send_deadline(&[1; 8], soon()).unwrap();
@@ -280,13 +254,13 @@ fn an_idle_observer_hardly_wakes(setup: Setup) {
         let ring = setup.ring();
         let _producer = ring.producer();
         let mut observer = ring.observer(Start::Newest);
-        assert!(observer.recv_timeout(IDLE / 2).unwrap().is_none());
+        assert_eq!(observer.recv_timeout(IDLE / 2).unwrap_err(), RecvError::TimedOut);
         // One spell of looking is some thousandths of the time; one for each nap, or each call, would be seen.
         observer.set_spins(20_000);
         let (naps, ran) = own_use();
         let begin = Instant::now();
         for _ in 0..slices {
-            assert!(observer.recv_timeout(IDLE / slices).unwrap().is_none());
+            assert_eq!(observer.recv_timeout(IDLE / slices).unwrap_err(), RecvError::TimedOut);
         }
         let (naps_now, ran_now) = own_use();
         // One in 10 ms is what is to be expected, and one in 1 ms is too many. A busy machine makes the time longer, not the naps more.
@@ -297,7 +271,7 @@ fn an_idle_observer_hardly_wakes(setup: Setup) {
         // However long a nap may be by now, the last one ends with the wait.
         let late = |_| {
             let deadline = Instant::now() + Duration::from_millis(1);
-            assert!(observer.recv_deadline(deadline).unwrap().is_none());
+            assert_eq!(observer.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
             deadline.elapsed()
         };
         assert!((0..20).map(late).any(|late| late < Duration::from_millis(5)), "it naps past its deadline");

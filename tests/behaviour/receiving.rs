@@ -49,22 +49,22 @@ fn deadlines_are_kept(setup: Setup) {
     let mut lossy = ring.consumer(&Attach::lossy());
     let mut observer = ring.observer(Start::Newest);
     let past = Instant::now();
-    assert!(gated.recv_deadline(past).unwrap().is_none());
-    assert!(observer.recv_deadline(past).unwrap().is_none());
-    assert!(lossy.recv_timeout(Duration::ZERO).unwrap().is_none());
+    assert_eq!(gated.recv_deadline(past).unwrap_err(), RecvError::TimedOut);
+    assert_eq!(observer.recv_deadline(past).unwrap_err(), RecvError::TimedOut);
+    assert_eq!(lossy.recv_timeout(Duration::ZERO).unwrap_err(), RecvError::TimedOut);
     for spins in [0, 100] {
         gated.set_spins(spins);
         lossy.set_spins(spins);
         observer.set_spins(spins);
         let wait = Duration::from_millis(15);
         let deadline = Instant::now() + wait;
-        assert!(gated.recv_deadline(deadline).unwrap().is_none());
+        assert_eq!(gated.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
         assert!(Instant::now() >= deadline, "the consumer gave up early");
         let deadline = Instant::now() + wait;
-        assert!(observer.recv_deadline(deadline).unwrap().is_none());
+        assert_eq!(observer.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
         assert!(Instant::now() >= deadline, "the observer gave up early");
         let begin = Instant::now();
-        assert!(lossy.recv_timeout(wait).unwrap().is_none());
+        assert_eq!(lossy.recv_timeout(wait).unwrap_err(), RecvError::TimedOut);
         assert!(begin.elapsed() >= wait, "the timeout ended early");
         assert!(begin.elapsed() < PATIENCE, "the timeout was forgotten");
     }
@@ -81,13 +81,13 @@ fn waiting_forms_find_what_is_there(setup: Setup) {
         sent.send_many(&mut producer, [10, 20, 200, 0]);
         let past = Instant::now();
         oracle.feed(&sent, consumer.recv().unwrap());
-        oracle.feed(&sent, consumer.recv_deadline(past).unwrap().expect("it is there, however late"));
-        oracle.feed(&sent, consumer.recv_timeout(Duration::ZERO).unwrap().expect("it is there"));
-        oracle.feed(&sent, consumer.recv_timeout(Duration::MAX).unwrap().expect("it is there"));
+        oracle.feed(&sent, consumer.recv_deadline(past).expect("it is there, however late"));
+        oracle.feed(&sent, consumer.recv_timeout(Duration::ZERO).expect("it is there"));
+        oracle.feed(&sent, consumer.recv_timeout(Duration::MAX).expect("it is there"));
         observed.feed(&sent, observer.recv().unwrap());
-        observed.feed(&sent, observer.recv_deadline(past).unwrap().expect("it is there, however late"));
-        observed.feed(&sent, observer.recv_timeout(Duration::ZERO).unwrap().expect("it is there"));
-        observed.feed(&sent, observer.recv_timeout(Duration::MAX).unwrap().expect("it is there"));
+        observed.feed(&sent, observer.recv_deadline(past).expect("it is there, however late"));
+        observed.feed(&sent, observer.recv_timeout(Duration::ZERO).expect("it is there"));
+        observed.feed(&sent, observer.recv_timeout(Duration::MAX).expect("it is there"));
         consumer.release();
     }
     oracle.is_done(&sent, setup.first);
@@ -115,13 +115,13 @@ fn waiting_forms_wait(setup: Setup) {
         scope.spawn(move || {
             for _ in 0..sent.lens.len() / 2 {
                 observed.feed(sent, observer.recv().unwrap());
-                observed.feed(sent, observer.recv_deadline(soon()).unwrap().expect("it came in time"));
+                observed.feed(sent, observer.recv_deadline(soon()).expect("it came in time"));
             }
             observed.is_done(sent, setup.first);
         });
         for _ in 0..sent.lens.len() / 2 {
             oracle.feed(sent, consumer.recv().unwrap());
-            oracle.feed(sent, consumer.recv_timeout(PATIENCE).unwrap().expect("it came in time"));
+            oracle.feed(sent, consumer.recv_timeout(PATIENCE).expect("it came in time"));
         }
         oracle.is_done(sent, setup.first);
     });
@@ -201,6 +201,7 @@ fn kind(event: &Event<'_>) -> &'static str {
         Event::Lost(_) => "lost",
         Event::Evicted => "evicted",
         Event::ProducerChanged { .. } => "changed",
+        _ => unreachable!("no other kind is known here"),
     }
 }
 
@@ -210,7 +211,7 @@ fn the_next_record_comes_past_everything_else(setup: Setup) {
     let mut observer = ring.observer(Start::Newest);
     let no_other = |event: Event<'_>| panic!("{event:?}");
     assert!(consumer.try_recv_record(no_other).unwrap().is_none());
-    assert!(consumer.recv_record_deadline(Instant::now(), no_other).unwrap().is_none());
+    assert_eq!(consumer.recv_record_deadline(Instant::now(), no_other).unwrap_err(), RecvError::TimedOut);
     assert!(observer.try_recv_record(no_other).unwrap().is_none());
     sent.send_many(&mut producer, [10, 20, 30]);
     let mut others = Vec::new();
@@ -218,7 +219,7 @@ fn the_next_record_comes_past_everything_else(setup: Setup) {
     let second = setup.first.wrapping_add(1);
     let record = consumer.try_recv_record(no_other).unwrap().expect("it is there");
     assert_eq!(record.to_vec(), sent.payload(second));
-    let record = consumer.recv_record_deadline(soon(), no_other).unwrap().expect("it is there");
+    let record = consumer.recv_record_deadline(soon(), no_other).expect("it is there");
     assert_eq!((record.sequence(), record.len()), (second.wrapping_add(1), 30));
     consumer.release();
     // It loses its gate, its records and its producer.
@@ -245,7 +246,7 @@ fn the_next_record_comes_past_everything_else(setup: Setup) {
     others.clear();
     loop {
         let event = |event: Event<'_>| others.push(kind(&event));
-        let record = observer.recv_record_deadline(soon(), event).unwrap().expect("there are more");
+        let record = observer.recv_record_deadline(soon(), event).expect("there are more");
         if record.sequence() == last {
             break;
         }

@@ -180,7 +180,7 @@ fn the_evicted_is_told_in_its_sleep(setup: Setup) {
         std::thread::scope(|scope| {
             let asleep = scope.spawn(move || {
                 let event = consumer.recv_deadline(soon()).unwrap();
-                assert!(matches!(event, Some(Event::Evicted)), "{event:?}");
+                assert!(matches!(event, Event::Evicted), "{event:?}");
                 Instant::now()
             });
             std::thread::sleep(Duration::from_millis(20));

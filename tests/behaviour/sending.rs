@@ -185,8 +185,8 @@ fn a_claim_takes_no_write_past_its_end(setup: Setup) {
     let mut claim = producer.claim(20).unwrap();
     claim.write_at(0, &bytes).unwrap();
     for (offset, count) in [(0, 21), (20, 1), (13, 8), (21, 0), (usize::MAX, 1), (usize::MAX - 3, 8)] {
-        let refused = claim.write_at(offset, &vec![0xee; count]);
-        assert_eq!(refused, Err(OutOfClaim { offset, bytes: count, len: 20 }));
+        let refused: OutOfClaim = claim.write_at(offset, &vec![0xee; count]).unwrap_err();
+        assert_eq!((refused.offset, refused.bytes, refused.len), (offset, count, 20));
     }
     claim.publish();
     sent.lens.push(20);

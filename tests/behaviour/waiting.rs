@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Event, SendError, Start, WaitMode};
+use quoit::{Attach, Event, RecvError, SendError, Start, WaitMode};
 
 use crate::common::{PATIENCE, Sent, payload, soon, until};
 use crate::{Scene, Setup};
@@ -42,7 +42,7 @@ fn stream(setup: Setup, mode: WaitMode, batch: usize) {
             scope.spawn(move || {
                 let mut oracle = setup.oracle();
                 while oracle.next != sent.next() {
-                    oracle.feed(sent, consumer.recv_deadline(soon()).unwrap().expect("the stream goes on"));
+                    oracle.feed(sent, consumer.recv_deadline(soon()).expect("the stream goes on"));
                 }
                 oracle.is_done(sent, setup.first);
                 assert_eq!(consumer.account().records, oracle.lost());
@@ -53,7 +53,7 @@ fn stream(setup: Setup, mode: WaitMode, batch: usize) {
         scope.spawn(move || {
             let mut oracle = setup.oracle();
             while oracle.next != sent.next() {
-                oracle.feed(sent, observer.recv_deadline(soon()).unwrap().expect("the stream goes on"));
+                oracle.feed(sent, observer.recv_deadline(soon()).expect("the stream goes on"));
             }
             oracle.is_done(sent, setup.first);
         });
@@ -104,8 +104,7 @@ fn a_fast_producer_meets_slow_readers(setup: Setup) {
                 scope.spawn(move || {
                     let mut oracle = setup.oracle();
                     while oracle.next != sent.next() {
-                        oracle
-                            .feed(sent, consumer.recv_deadline(soon()).unwrap().expect("the stream goes on"));
+                        oracle.feed(sent, consumer.recv_deadline(soon()).expect("the stream goes on"));
                         if oracle.received % 100 == 50 * reader {
                             std::thread::yield_now();
                         }
@@ -162,8 +161,8 @@ fn sleepers_are_woken_and_counted(setup: Setup) {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 loop {
-                    let event = consumer.recv_deadline(soon()).unwrap();
-                    let Event::Record(record) = event.expect("the stream goes on") else {
+                    let Event::Record(record) = consumer.recv_deadline(soon()).expect("the stream goes on")
+                    else {
                         panic!("no record")
                     };
                     if record.is_empty() {
@@ -233,10 +232,10 @@ fn a_deadline_ends_the_longest_spell_of_looking(setup: Setup) {
         });
     };
     comes_in_time("a consumer comes in time", &mut |deadline| {
-        assert!(consumer.recv_deadline(deadline).unwrap().is_none());
+        assert_eq!(consumer.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
     });
     comes_in_time("an observer comes in time", &mut |deadline| {
-        assert!(observer.recv_deadline(deadline).unwrap().is_none());
+        assert_eq!(observer.recv_deadline(deadline).unwrap_err(), RecvError::TimedOut);
     });
     sent.fill(&mut producer, 100);
     let full = payload(sent.next(), 100);

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quoit::{
-    Attach, Consumer, ConsumerInfo, Error, Event, Forgotten, Inspector, Local, Loss, LossCause, Observer,
-    Options, Producer, Snapshot, Start,
+    Attach, Consumer, ConsumerInfo, Error, Event, Forgotten, Inspector, Loss, LossCause, Observer, Options,
+    Producer, Snapshot, Start,
 };
 use support::offsets;
 pub(crate) use support::payload;
@@ -45,7 +45,7 @@ impl Backing {
     /// A ring that has no producer yet.
     pub(crate) fn ring(self, options: &Options) -> Ring {
         match self {
-            Self::Heap => Ring { place: Place::Heap(options.local().unwrap(), Box::default()) },
+            Self::Heap => Ring { place: Place::Heap(quoit::Ring::heap(options).unwrap(), Box::default()) },
             Self::Tmpfs | Self::Disk => {
                 let directory = self.directory();
                 let path = directory.path().join("ring");
@@ -65,7 +65,7 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 enum Place {
     /// With an inspector, once there was a need for one.
-    Heap(Local, Box<OnceCell<Inspector>>),
+    Heap(quoit::Ring, Box<OnceCell<Inspector>>),
     File {
         path: PathBuf,
         _directory: TempDir,
@@ -118,6 +118,14 @@ impl Ring {
         match &self.place {
             Place::Heap(local, _) => local.inspector().unwrap(),
             Place::File { path, .. } => Inspector::open(path).unwrap(),
+        }
+    }
+
+    /// The ring as users have it.
+    pub(crate) fn door(&self) -> quoit::Ring {
+        match &self.place {
+            Place::Heap(ring, _) => ring.clone(),
+            Place::File { path, .. } => quoit::Ring::open(path).unwrap(),
         }
     }
 
@@ -292,6 +300,7 @@ impl Oracle {
             }
             Event::Evicted => self.evictions += 1,
             Event::ProducerChanged { epoch } => self.changes.push((self.next, epoch)),
+            _ => unreachable!("no other kind is known here"),
         }
     }
 

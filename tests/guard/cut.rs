@@ -218,6 +218,7 @@ impl Progress {
             }
             Event::Lost(loss) => self.next = loss.next,
             Event::Evicted | Event::ProducerChanged { .. } => {}
+            _ => unreachable!("no other kind is known here"),
         }
     }
 
@@ -255,10 +256,10 @@ impl Handle {
                     }
                 }
                 Self::Consumer(consumer) => {
-                    match consumer.recv_timeout(LULL).map(|event| event.map(|event| progress.feed(event))) {
-                        Ok(Some(())) => {}
-                        Ok(None) if consumer.producer_alive() => {}
-                        Ok(None) => return (End::Survived, progress.records),
+                    match consumer.recv_timeout(LULL).map(|event| progress.feed(event)) {
+                        Ok(()) => {}
+                        Err(RecvError::TimedOut) if consumer.producer_alive() => {}
+                        Err(RecvError::TimedOut) => return (End::Survived, progress.records),
                         Err(error) => {
                             if error == RecvError::Truncated {
                                 assert!(matches!(consumer.recv(), Err(RecvError::Truncated)));
@@ -271,10 +272,10 @@ impl Handle {
                     }
                 }
                 Self::Observer(observer) => {
-                    match observer.recv_timeout(LULL).map(|event| event.map(|event| progress.feed(event))) {
-                        Ok(Some(())) => {}
-                        Ok(None) if observer.producer_alive() => {}
-                        Ok(None) => return (End::Survived, progress.records),
+                    match observer.recv_timeout(LULL).map(|event| progress.feed(event)) {
+                        Ok(()) => {}
+                        Err(RecvError::TimedOut) if observer.producer_alive() => {}
+                        Err(RecvError::TimedOut) => return (End::Survived, progress.records),
                         Err(error) => {
                             if error == RecvError::Truncated {
                                 assert!(matches!(observer.try_recv(), Err(RecvError::Truncated)));

@@ -6,7 +6,8 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use quoit::{
-    Attach, Consumer, Event, Memory, MemoryOutcome, MemoryRefusal, MemoryReport, Options, Producer, Start,
+    Attach, Consumer, Event, Memory, MemoryOutcome, MemoryRefusal, MemoryReport, Options, Producer, Ring,
+    Start,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -124,7 +125,7 @@ fn a_file_that_was_cut_short() {
 
 #[test]
 fn a_ring_on_the_heap() {
-    let ring = Options::new().capacity(1 << 16).huge_pages(true).local().expect("a ring");
+    let ring = Ring::heap(&Options::new().capacity(1 << 16).huge_pages(true)).expect("a ring");
     let mut producer = ring.producer().expect("produce");
     let mut consumer = ring.consumer(&Attach::gated()).expect("attach");
     let mut observer = ring.observer(Start::Newest).expect("observe");
@@ -142,7 +143,7 @@ fn a_ring_on_the_heap() {
 #[test]
 fn a_sealed_ring_is_prepared_like_any() {
     let options = Options::new().capacity(2 << 20).huge_pages(true).hard_limit(crate::process::SOON);
-    let (mut producer, ring) = options.sealed().expect("seal");
+    let (mut producer, ring) = Ring::sealed(&options).expect("seal");
     let mut consumer = ring.consumer(&Attach::gated()).expect("attach");
     let wishes = Memory::new().populate(true).huge_pages(true).node(0);
     let reports: [MemoryReport; 2] = [producer.prepare(&wishes), consumer.prepare(&wishes)];

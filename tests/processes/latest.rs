@@ -12,7 +12,7 @@ type Value = [u64; WORDS];
 
 /// Commits the numbers that follow the one it finds, each in every word, until it is killed.
 pub(crate) fn write(part: &Part) {
-    let mut latest = Latest::<Value>::open(part.ring(), &LatestOptions::new()).expect("become the writer");
+    let mut latest = Latest::<Value>::open(part.ring()).expect("become the writer");
     let mut number = latest.get().expect("the value")[0];
     say(format_args!("writes {number}"));
     loop {
@@ -28,7 +28,7 @@ fn a_writer_that_is_killed_leaves_a_whole_value() {
     let path = stage.file("latest");
     let options = LatestOptions::new();
     drop(Latest::create(&path, &options, &[1_u64; WORDS]).expect("create"));
-    let mut reader = LatestReader::<Value>::open(&path, &options).expect("open to read");
+    let mut reader = LatestReader::<Value>::open(&path).expect("open to read");
     let mut last = 0;
     for kill in 0..kills {
         let mut writer = Part::new("write latest").on(&path).start();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quoit::{Error, Options, Producer, Shortage};
+use quoit::{Error, Options, Producer, Ring, Shortage};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::process::{Part, SOON, Stage, note, say};
@@ -17,7 +17,7 @@ fn refusals(options: &Options, path: &Path) -> [Error; 4] {
         options.create(path),
         Producer::create(path, options).map(drop),
         Producer::open_or_create(path, options).map(drop),
-        options.sealed().map(drop),
+        Ring::sealed(options).map(drop),
     ]
     .map(|made| made.expect_err("made"))
 }
@@ -45,7 +45,7 @@ pub(crate) fn file_size(part: &Part) {
     // Just enough.
     set(bytes);
     options.create(&path).expect("create");
-    options.sealed().expect("create");
+    Ring::sealed(&options).expect("create");
     set(0);
     // What is there is used as before.
     Producer::open(&path).expect("produce").send(b"fits").expect("send");

@@ -113,7 +113,10 @@ impl Reader {
     fn recv(&mut self, releases_late: bool) -> Result<Option<Event<'_>>, RecvError> {
         let soon = Instant::now() + Duration::from_millis(2);
         match (self, releases_late) {
-            (Self::Consumer(consumer), true) => consumer.recv_deadline(soon),
+            (Self::Consumer(consumer), true) => match consumer.recv_deadline(soon) {
+                Err(RecvError::TimedOut) => Ok(None),
+                event => event.map(Some),
+            },
             (Self::Consumer(consumer), false) => consumer.recv().map(Some),
             (Self::Observer(observer), _) => observer.recv().map(Some),
         }

@@ -8,7 +8,7 @@ use std::thread;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use quoit::{
-    Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
+    Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, Ring, SendError, Start,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -79,8 +79,8 @@ pub(crate) fn many(part: &Part) {
             bear(&directory, &mut observers);
         }
     }
-    // Sealed rings take two descriptors each.
-    let sealed: Vec<_> = (0..10).map(|_| options.sealed().expect("a sealed ring")).collect();
+    // Ring rings take two descriptors each.
+    let sealed: Vec<_> = (0..10).map(|_| Ring::sealed(&options).expect("a sealed ring")).collect();
     // Children are born while another thread goes through the places at the end of the table.
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -160,7 +160,7 @@ pub(crate) fn dump(part: &Part) {
         .expect("allow a core");
     let options = Options::new().capacity(1 << 20);
     let ring = directory.join("ring");
-    let sealed = (kind == "sealed").then(|| options.sealed().expect("create"));
+    let sealed = (kind == "sealed").then(|| Ring::sealed(&options).expect("create"));
     let (mut producer, ring) = match sealed {
         Some((producer, ring)) => (producer, Some(ring)),
         None => (Producer::create(&ring, &options).expect("create"), None),

@@ -117,6 +117,7 @@ impl Tally {
                 self.epoch = *epoch;
                 self.changes += 1;
             }
+            _ => unreachable!("no other kind is known here"),
         }
     }
 
@@ -130,6 +131,7 @@ impl Tally {
             LossCause::Overrun => assert_eq!(self.evicted, 0, "it was evicted: {loss:?}"),
             LossCause::Away => assert!(self.has_been_away, "it was never away: {loss:?}"),
             LossCause::Attaching => assert!(!self.has_been_away, "it was here before: {loss:?}"),
+            _ => unreachable!("no other kind is known here"),
         }
         self.next = loss.next;
         self.lost += loss.records;

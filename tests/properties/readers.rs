@@ -31,6 +31,7 @@ impl World {
             Start::Oldest => Some(oldest),
             Start::Last(records) => Some(next.wrapping_sub(records.min(held))),
             Start::Sequence(asked) => (next.wrapping_sub(asked) <= held).then_some(asked),
+            _ => unreachable!("no other kind is known here"),
         }
     }
 
@@ -316,6 +317,7 @@ impl World {
                     "epoch {epoch} told at {at}"
                 );
             }
+            _ => unreachable!("no other kind is known here"),
         }
         oracle.feed(&self.sent, event);
         if let Handle::Consumer(consumer) = &reader.handle {
@@ -411,5 +413,6 @@ fn book(account: &mut LossAccount, loss: &Loss) {
         LossCause::Evicted => account.evicted += loss.records,
         LossCause::Away => account.away += loss.records,
         LossCause::Attaching => {}
+        _ => unreachable!("no other kind is known here"),
     }
 }

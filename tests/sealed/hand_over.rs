@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
-use quoit::{Attach, Consumer, Event, Observer, Options, Producer, RecvError, Sealed, Start, WaitMode};
+use quoit::{Attach, Consumer, Event, Observer, Options, Producer, RecvError, Ring, Start, WaitMode};
 
 use crate::process::{Part, Process, SOON, Stage, hear, say};
 
 /// Hands a ring to whoever connects next.
-pub(crate) fn hand_over(listener: &UnixListener, ring: &Sealed) {
+pub(crate) fn hand_over(listener: &UnixListener, ring: &Ring) {
     let (socket, _) = listener.accept().expect("a peer");
-    let descriptors = [ring.records().as_raw_fd(), ring.control().as_raw_fd()];
+    let descriptors = [ring.records().unwrap().as_raw_fd(), ring.control().unwrap().as_raw_fd()];
     let sent = ControlMessage::ScmRights(&descriptors);
     sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(b"r")], &[sent], MsgFlags::empty(), None)
         .expect("send the descriptors");
@@ -40,9 +40,9 @@ pub(crate) fn descriptors(socket: &Path) -> (OwnedFd, OwnedFd) {
     (owned(records), owned(control))
 }
 
-pub(crate) fn receive(socket: &Path) -> Sealed {
+pub(crate) fn receive(socket: &Path) -> Ring {
     let (records, control) = descriptors(socket);
-    Sealed::from_descriptors(records, control).expect("a sealed ring")
+    Ring::from_descriptors(records, control).expect("a sealed ring")
 }
 
 pub(crate) fn payload(sequence: u64) -> Vec<u8> {
@@ -76,6 +76,7 @@ pub(crate) fn follow(part: &Part) {
         }
         Event::Evicted => {}
         Event::ProducerChanged { .. } => panic!("nobody can take over"),
+        _ => unreachable!("no other kind is known here"),
     };
     let end = if kind == "observer" {
         let mut observer: Observer = ring.observer(Start::Oldest).expect("observe");
@@ -112,7 +113,7 @@ fn a_ring_is_handed_over_and_followed() {
         let stage = Stage::tmpfs(60);
         let listener = listen(&stage);
         let options = Options::new().capacity(1 << 16).wait(mode).hard_limit(SOON);
-        let (mut producer, ring) = options.sealed().expect("create");
+        let (mut producer, ring) = Ring::sealed(&options).expect("create");
         let mut peers: Vec<_> =
             ["gated", "gated", "lossy", "observer"].map(|kind| (kind, follower(&stage, kind, 3000))).into();
         // In whatever order they come.
@@ -170,7 +171,7 @@ fn deaths_are_noticed() {
 }
 
 pub(crate) fn publish_and_die(part: &Part) {
-    let (mut producer, ring) = Options::new().capacity(1 << 16).sealed().expect("create");
+    let (mut producer, ring) = Ring::sealed(&Options::new().capacity(1 << 16)).expect("create");
     let socket: std::path::PathBuf = part.get("socket");
     let listener = UnixListener::bind(socket).expect("listen");
     say("up");
@@ -186,7 +187,7 @@ pub(crate) fn publish_and_die(part: &Part) {
 /// Handles of one process on one pair of descriptors are as many participants.
 #[test]
 fn handles_do_not_share_their_locks() {
-    let (mut producer, ring) = Options::new().capacity(4096).slots(2).sealed().expect("create");
+    let (mut producer, ring) = Ring::sealed(&Options::new().capacity(4096).slots(2)).expect("create");
     let first = ring.consumer(&Attach::gated()).expect("attach");
     let second = ring.consumer(&Attach::gated()).expect("attach");
     assert_ne!(first.slot(), second.slot());

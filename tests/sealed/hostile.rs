@@ -12,7 +12,7 @@ use memmap2::MmapOptions;
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Uid, setuid};
-use quoit::{Attach, Event, Options, Start};
+use quoit::{Attach, Event, Options, Ring, Start};
 use rustix::fs::{FallocateFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate};
 
 use crate::hand_over::{descriptors, hand_over, payload};
@@ -43,7 +43,7 @@ fn records_cannot_be_touched() {
     for uid in user_ids() {
         let stage = Stage::tmpfs(60);
         let listener = UnixListener::bind(stage.file("socket")).expect("listen");
-        let (mut producer, ring) = Options::new().capacity(1 << 16).sealed().expect("create");
+        let (mut producer, ring) = Ring::sealed(&Options::new().capacity(1 << 16)).expect("create");
         for sequence in 0..20 {
             producer.send(&payload(sequence)).expect("send");
         }
@@ -143,7 +143,7 @@ fn the_control_area_is_anybodys() {
         let stage = Stage::tmpfs(100);
         let listener = UnixListener::bind(stage.file("socket")).expect("listen");
         let options = Options::new().capacity(1 << 16).slots(8).hard_limit(Duration::from_millis(2));
-        let (mut producer, ring) = options.sealed().expect("create");
+        let (mut producer, ring) = Ring::sealed(&options).expect("create");
         // Attached before the slots are fought over.
         let mut consumers: Vec<_> = [Attach::lossy(), Attach::gated()]
             .map(|attach| ring.consumer(&attach.start(Start::Oldest)).expect("attach"))
@@ -179,6 +179,7 @@ fn the_control_area_is_anybodys() {
                 // Anybody can say so.
                 Event::Evicted => {}
                 Event::ProducerChanged { .. } => panic!("nobody can take over"),
+                _ => unreachable!("no other kind is known here"),
             };
             for (consumer, next) in consumers.iter_mut().zip(&mut nexts) {
                 consumer.drain(20, |event| feed(next, event)).expect("receive");
@@ -250,8 +251,8 @@ pub(crate) fn scribble(part: &Part) {
 struct Control(File);
 
 impl Control {
-    fn of(ring: &quoit::Sealed) -> Self {
-        Self(File::from(ring.control().try_clone_to_owned().expect("duplicate")))
+    fn of(ring: &quoit::Ring) -> Self {
+        Self(File::from(ring.control().unwrap().try_clone_to_owned().expect("duplicate")))
     }
 
     fn set(&self, slot: u64, at: u64, value: u64) {
@@ -278,7 +279,7 @@ fn sends(producer: &mut quoit::Producer, records: u64) {
 #[test]
 fn what_is_not_locked_holds_nobody_up() {
     for options in [Options::new(), Options::new().hard_limit(Duration::from_secs(3600))] {
-        let (mut producer, ring) = options.capacity(4096).slots(2).sealed().expect("create");
+        let (mut producer, ring) = Ring::sealed(&options.capacity(4096).slots(2)).expect("create");
         let control = Control::of(&ring);
         for generation in 1..4 {
             control.pose(0, generation);
@@ -313,7 +314,7 @@ fn what_is_not_locked_holds_nobody_up() {
 /// Nothing that is written into a slot keeps it from whoever has its lock.
 #[test]
 fn a_slot_whose_lock_is_free_can_be_had() {
-    let (mut producer, ring) = Options::new().capacity(4096).slots(2).sealed().expect("create");
+    let (mut producer, ring) = Ring::sealed(&Options::new().capacity(4096).slots(2)).expect("create");
     let control = Control::of(&ring);
     for state in [0, 1, 2, 3, 4, 5, 77] {
         for slot in 0..2 {
@@ -344,7 +345,7 @@ fn a_limit_is_a_slots_and_not_a_gates() {
         (Duration::from_millis(1), true),
     ] {
         let (mut producer, ring) =
-            Options::new().capacity(4096).slots(2).hard_limit(limit).sealed().expect("create");
+            Ring::sealed(&Options::new().capacity(4096).slots(2).hard_limit(limit)).expect("create");
         let control = Control::of(&ring);
         let _alive = [0, 1].map(|_| ring.consumer(&Attach::gated()).expect("attach"));
         let stop = AtomicBool::new(false);
@@ -385,7 +386,7 @@ fn a_limit_is_a_slots_and_not_a_gates() {
 /// Nobody is asked to evict on such a ring, where each could ask for the others to go.
 #[test]
 fn nobody_is_evicted_on_request() {
-    let (mut producer, ring) = Options::new().capacity(4096).slots(2).sealed().expect("create");
+    let (mut producer, ring) = Ring::sealed(&Options::new().capacity(4096).slots(2)).expect("create");
     let control = Control::of(&ring);
     let consumer = ring.consumer(&Attach::gated()).expect("attach");
     while producer.try_send(&[0; 56]).is_ok() {}

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use quoit::{Attach, Error, Options, Producer, Sealed};
+use quoit::{Attach, Error, Options, Producer, Ring};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-fn made() -> (Producer, Sealed) {
-    Options::new().capacity(4096).slots(2).sealed().expect("create")
+fn made() -> (Producer, Ring) {
+    Ring::sealed(&Options::new().capacity(4096).slots(2)).expect("create")
 }
 
 fn own(descriptor: impl AsFd) -> OwnedFd {
@@ -38,9 +38,9 @@ fn every_seal_is_asked_for() {
     let control = size | SealFlags::SEAL;
     let records = control | SealFlags::FUTURE_WRITE;
     let not_sealed = |seals: SealFlags, for_control: SealFlags| {
-        let forged_records = forged(ring.records(), bytes(ring.records()), seals);
-        let forged_control = forged(ring.control(), bytes(ring.control()), for_control);
-        matches!(Sealed::from_descriptors(forged_records, forged_control), Err(Error::NotSealed { .. }))
+        let forged_records = forged(ring.records().unwrap(), bytes(ring.records().unwrap()), seals);
+        let forged_control = forged(ring.control().unwrap(), bytes(ring.control().unwrap()), for_control);
+        matches!(Ring::from_descriptors(forged_records, forged_control), Err(Error::NotSealed { .. }))
     };
     for missing in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::SEAL, SealFlags::FUTURE_WRITE] {
         assert!(not_sealed(records & !missing, control), "records without {missing:?}");
@@ -55,38 +55,46 @@ fn every_seal_is_asked_for() {
 #[test]
 fn other_descriptors_are_no_rings() {
     let ((_one, first), (_two, second)) = (made(), made());
-    let refused =
-        |records: OwnedFd, control: OwnedFd| Sealed::from_descriptors(records, control).unwrap_err();
+    let refused = |records: OwnedFd, control: OwnedFd| Ring::from_descriptors(records, control).unwrap_err();
     // Mixed up, in each way.
-    assert!(matches!(refused(own(first.records()), own(second.control())), Error::NotSealed { .. }));
-    assert!(matches!(refused(own(first.control()), own(first.records())), Error::NotSealed { .. }));
-    assert!(matches!(refused(own(first.records()), own(first.records())), Error::NotSealed { .. }));
+    assert!(matches!(
+        refused(own(first.records().unwrap()), own(second.control().unwrap())),
+        Error::NotSealed { .. }
+    ));
+    assert!(matches!(
+        refused(own(first.control().unwrap()), own(first.records().unwrap())),
+        Error::NotSealed { .. }
+    ));
+    assert!(matches!(
+        refused(own(first.records().unwrap()), own(first.records().unwrap())),
+        Error::NotSealed { .. }
+    ));
     let null = || OwnedFd::from(File::open("/dev/null").expect("open"));
     assert!(matches!(refused(null(), null()), Error::NotSealed { .. }));
     let plain = OwnedFd::from(tempfile::tempfile_in("/dev/shm").expect("a file"));
-    assert!(matches!(refused(plain, own(first.control())), Error::NotSealed { .. }));
-    // Sealed, and no ring.
+    assert!(matches!(refused(plain, own(first.control().unwrap())), Error::NotSealed { .. }));
+    // Ring, and no ring.
     let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL | SealFlags::FUTURE_WRITE;
     let empty = memfd_create("empty", MemfdFlags::ALLOW_SEALING).expect("memfd");
     fcntl_add_seals(&empty, all).expect("seal");
-    assert!(matches!(refused(empty, own(first.control())), Error::TooShort { .. }));
+    assert!(matches!(refused(empty, own(first.control().unwrap())), Error::TooShort { .. }));
     let zeros = File::from(memfd_create("zeros", MemfdFlags::ALLOW_SEALING).expect("memfd"));
     zeros.set_len(1 << 16).expect("grow");
     fcntl_add_seals(&zeros, all).expect("seal");
-    assert!(matches!(refused(zeros.into(), own(first.control())), Error::NotARing { .. }));
+    assert!(matches!(refused(zeros.into(), own(first.control().unwrap())), Error::NotARing { .. }));
     let text = Error::NotSealed { what: "this" }.to_string();
     assert!(text.contains("this") && text.contains("take no ring"), "{text}");
     // And the right ones are one.
-    Sealed::from_descriptors(own(first.records()), own(first.control())).expect("a ring");
+    Ring::from_descriptors(own(first.records().unwrap()), own(first.control().unwrap())).expect("a ring");
 }
 
 #[test]
 fn names_and_gated_only_are_refused() {
     let (_producer, ring) = made();
     assert!(matches!(ring.consumer(&Attach::gated().name("me")), Err(Error::BadOption { .. })));
-    assert!(matches!(Options::new().gated_only(true).sealed(), Err(Error::BadOption { .. })));
-    assert!(matches!(Options::new().capacity(5000).sealed(), Err(Error::Capacity { asked: 5000 })));
-    let zero = Options::new().hard_limit(Duration::ZERO).sealed();
+    assert!(matches!(Ring::sealed(&Options::new().gated_only(true)), Err(Error::BadOption { .. })));
+    assert!(matches!(Ring::sealed(&Options::new().capacity(5000)), Err(Error::Capacity { asked: 5000 })));
+    let zero = Ring::sealed(&Options::new().hard_limit(Duration::ZERO));
     assert!(matches!(zero, Err(Error::BadOption { .. })));
 }
 
@@ -96,7 +104,7 @@ fn nobody_takes_over() {
     use std::os::fd::AsRawFd;
     let (producer, ring) = made();
     drop(producer);
-    let path = format!("/proc/self/fd/{}", ring.records().as_raw_fd());
+    let path = format!("/proc/self/fd/{}", ring.records().unwrap().as_raw_fd());
     assert!(matches!(Producer::open(&path), Err(Error::NotRegular { kind: "symbolic link", .. })));
     let mut late = ring.consumer(&Attach::lossy()).expect("attach");
     assert!(matches!(late.recv(), Err(quoit::RecvError::Closed)));

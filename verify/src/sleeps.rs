@@ -22,7 +22,7 @@ use anyhow::Result;
 use delayed::delays::Sleeps;
 use delayed::{Options, WaitMode};
 
-use self::board::{Board, Tally};
+use self::board::Board;
 use self::buffering::{Heavy, both_missed};
 use self::loads::{Load, Setup};
 use self::peek::{Peek, Word};
@@ -146,7 +146,7 @@ fn woken(board: &Board) -> u64 {
 }
 
 fn steps(board: &Board) -> u64 {
-    board.tallies.iter().map(Tally::steps).sum()
+    board.tallies.iter().map(|tally| tally.steps()).sum()
 }
 
 /// Of the hand-overs in each mode, how many of a hundred come from each load.
@@ -424,5 +424,6 @@ fn shipped(mode: WaitMode) -> quoit::WaitMode {
         WaitMode::Membarrier => quoit::WaitMode::Membarrier,
         WaitMode::Fence => quoit::WaitMode::Fence,
         WaitMode::Spin => quoit::WaitMode::Spin,
+        _ => unreachable!("no other kind is known here"),
     }
 }

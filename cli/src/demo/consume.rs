@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
-use quoit::{Consumer, Event, Inspector, Observer, RecvError, Start};
+use quoit::{Consumer, Event, Inspector, Observer, Receive, RecvError, Start};
 
 use super::ChildArgs;
 use super::cast::Role;
@@ -22,67 +22,11 @@ const REPORT: Duration = Duration::from_millis(100);
 const MOST_TOLD: u32 = 5;
 
 /// A consumer with or without a slot.
-enum Reader {
-    Slot(Consumer),
-    Bare(Observer),
-}
-
-impl Reader {
-    fn open(role: Role, ring: &Path) -> Result<Self, quoit::Error> {
-        match role.attach() {
-            Some(attach) => Consumer::open(ring, &attach.start(Start::Newest)).map(Self::Slot),
-            None => Observer::open(ring, Start::Newest).map(Self::Bare),
-        }
-    }
-
-    fn next_sequence(&self) -> u64 {
-        match self {
-            Self::Slot(consumer) => consumer.next_sequence(),
-            Self::Bare(observer) => observer.next_sequence(),
-        }
-    }
-
-    fn resumed(&self) -> Option<u64> {
-        match self {
-            Self::Slot(consumer) => consumer.resumed().map(|resumed| resumed.sequence),
-            Self::Bare(_) => None,
-        }
-    }
-
-    /// Records and bytes that the ring has on its account as lost.
-    fn account(&self) -> Option<(u64, u64)> {
-        match self {
-            Self::Slot(consumer) => Some(consumer.account()).map(|account| (account.records, account.bytes)),
-            Self::Bare(_) => None,
-        }
-    }
-
-    /// With this, records are given back by [`release`](Self::release) alone.
-    fn keep(&mut self) {
-        if let Self::Slot(consumer) = self {
-            consumer.keep(true);
-        }
-    }
-
-    fn release(&mut self) {
-        if let Self::Slot(consumer) = self {
-            consumer.release();
-        }
-    }
-
-    fn try_recv(&mut self) -> Result<Option<Event<'_>>, RecvError> {
-        match self {
-            Self::Slot(consumer) => consumer.try_recv(),
-            Self::Bare(observer) => observer.try_recv(),
-        }
-    }
-
-    fn recv_deadline(&mut self, until: Instant) -> Result<Option<Event<'_>>, RecvError> {
-        match self {
-            Self::Slot(consumer) => consumer.recv_deadline(until),
-            Self::Bare(observer) => observer.recv_deadline(until),
-        }
-    }
+fn open(role: Role, ring: &Path) -> Result<Box<dyn Receive>, quoit::Error> {
+    Ok(match role.attach() {
+        Some(attach) => Box::new(Consumer::open(ring, &attach.start(Start::Newest))?),
+        None => Box::new(Observer::open(ring, Start::Newest)?),
+    })
 }
 
 /// Keeps a consumer down to so many ticks a second. With 0 it stands still.
@@ -125,13 +69,14 @@ impl Complaints {
 pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
     let orders = orders();
     let journal = args.journal.as_deref().map(Journal::create).transpose()?;
-    let mut reader = Reader::open(role, &args.ring)?;
+    let mut reader = open(role, &args.ring)?;
     let watch = Inspector::open(&args.ring)?;
     let mut ledger = Ledger::starting_at(reader.next_sequence());
-    tell(&Line::Attached { next: ledger.first, resumed: reader.resumed() })?;
+    tell(&Line::Attached { next: ledger.first, resumed: reader.resumed().map(|resumed| resumed.sequence) })?;
 
     if journal.is_some() {
-        reader.keep();
+        // Records are given back by `release` alone.
+        reader.keep(true);
     }
     let pace = || role.pace(args.rate).map(Throttle::new);
     let mut throttle = pace();
@@ -173,7 +118,10 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
             reader.release();
             pending = 0;
         }
-        let event = if pending == 0 { reader.recv_deadline(until) } else { reader.try_recv() };
+        let event = match pending {
+            0 => reader.recv_deadline(until).map(Some),
+            _ => reader.try_recv(),
+        };
         let told_loss = match &event {
             Ok(Some(Event::Lost(loss))) => loss.records,
             _ => 0,
@@ -205,7 +153,8 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
             Ok(Some(Event::ProducerChanged { epoch })) => {
                 tell(&Line::Changed(Change { epoch, from: ledger.from(), next: ledger.next }))?;
             }
-            Ok(None) => {
+            Ok(Some(other)) => bail!("{other}: not in this play"),
+            Ok(None) | Err(RecvError::TimedOut) => {
                 pending = if pending > 0 { BATCH } else { 0 };
                 now = now_ns();
             }
@@ -218,7 +167,8 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
             Err(error) => bail!(error),
         }
     }
-    if let Some(account) = reader.account()
+    let account = reader.account().map(|account| (account.records, account.bytes));
+    if let Some(account) = account
         && account != (ledger.lost, ledger.lost_bytes)
     {
         let what = format!("its slot tells of {account:?} lost records and bytes, and its own books do not");

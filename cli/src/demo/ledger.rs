@@ -75,7 +75,7 @@ impl Ledger {
             LossCause::Evicted => self.evicted += loss.records,
             LossCause::Away => self.away += loss.records,
             // Every consumer of the demo starts at the newest record.
-            LossCause::Attaching => {}
+            _ => {}
         }
         self.next = loss.next;
         let span = loss.next.wrapping_sub(loss.first);

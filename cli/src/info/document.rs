@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::Rates;
 use super::policy::Kind;
-use crate::create::mode_word as wait;
 use crate::json::Name;
 use crate::standing::{self, Standing};
 
@@ -49,8 +48,17 @@ struct Options {
     inline: bool,
     gated_only: bool,
     hard_limit_ns: Option<u64>,
-    wait: &'static str,
-    wait_in_use: &'static str,
+    wait: String,
+    wait_in_use: String,
+    /// Of a ring of typed records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Schema>,
+}
+
+#[derive(Debug, Serialize)]
+struct Schema {
+    size: u32,
+    tag: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -173,8 +181,9 @@ impl Document {
                 inline: s.inline,
                 gated_only: s.gated_only,
                 hard_limit_ns: s.hard_limit.map(nanos),
-                wait: wait(s.wait),
-                wait_in_use: wait(s.mode),
+                wait: s.wait.to_string(),
+                wait_in_use: s.mode.to_string(),
+                schema: s.schema.map(|schema| Schema { size: schema.size, tag: schema.tag }),
             },
             producer: Producer {
                 state: standing::producer(s).0,
@@ -230,7 +239,7 @@ impl Consumer {
             budget_ns: info.budget.filter(|_| kind == Kind::Gated).map(nanos),
             hold_ns: match info.hold {
                 Some(Hold::For(time)) => Some(nanos(time)),
-                Some(Hold::Forever) | None => None,
+                _ => None,
             },
             hold_forever: info.hold == Some(Hold::Forever),
             hold_left_ns: info.hold_left.map(nanos),

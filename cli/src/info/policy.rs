@@ -19,7 +19,7 @@ impl Kind {
             ConsumerState::Lossy => Self::Lossy,
             ConsumerState::Gated | ConsumerState::Evicted => Self::Gated,
             // Only who is gated has a hold, or a deadline; the ring's own limit is told of everybody.
-            ConsumerState::Attaching | ConsumerState::Away => {
+            _ => {
                 let own = match ring.hard_limit {
                     None => consumer.evictable,
                     Some(hard) => consumer.budget.is_some_and(|own| own < hard),
@@ -49,8 +49,8 @@ pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
         }
         match consumer.hold {
             None => {}
-            Some(Hold::Forever) => words.push_str(", held forever"),
             Some(Hold::For(time)) => words.push_str(&format!(", held {}", units::time(time))),
+            Some(_) => words.push_str(", held forever"),
         }
         if let Some(left) = consumer.hold_left {
             words.push_str(&format!(", {} left", units::time(left)));

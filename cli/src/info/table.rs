@@ -8,7 +8,6 @@ use quoit::{ConsumerInfo, ConsumerState, Snapshot};
 
 use super::document::is_for_huge_pages;
 use super::policy;
-use crate::create::mode_word as wait;
 use crate::standing::{self, Standing};
 use crate::{columns, shown, units};
 
@@ -85,12 +84,15 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
 fn options(s: &Snapshot) -> String {
     let mut options = vec![if s.inline { "inline" } else { "no inline" }.to_string()];
     options.push(if s.wait == s.mode || s.epoch == 0 {
-        format!("wait by {}", wait(s.wait))
+        format!("wait by {}", s.wait)
     } else {
-        format!("wait by {} (asked for {})", wait(s.mode), wait(s.wait))
+        format!("wait by {} (asked for {})", s.mode, s.wait)
     });
     if let Some(limit) = s.hard_limit {
         options.push(format!("no consumer delays the producer by more than {}", units::time(limit)));
+    }
+    if let Some(schema) = s.schema {
+        options.push(format!("records of {schema}"));
     }
     if s.gated_only {
         options.push("gated consumers only".into());

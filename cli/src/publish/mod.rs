@@ -35,6 +35,10 @@ pub(crate) struct Args {
     /// Permissions of a ring that is made
     #[arg(long, value_parser = units::mode, default_value = "0600", requires = "create")]
     mode: u32,
+    /// Use a ring that is there also if another user made it, who can read along and cut it short; without this, only
+    /// one of this user or of root
+    #[arg(long, requires = "create")]
+    any_owner: bool,
     /// Wait at most so long for another producer to end; without this that is a failure at once (code 9)
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     wait_for_turn: Option<Duration>,
@@ -128,7 +132,11 @@ fn open(args: &Args, signals: &Signals) -> anyhow::Result<Producer> {
     let turn = Turn { path: &args.path, ring: None, place: args.wait_for_turn, quiet: args.quiet };
     let producer = turn.open(signals, || match args.create {
         Some(capacity) => {
-            let options = Options::new().capacity(capacity).mode(args.mode).huge_pages(args.memory.huge);
+            let options = Options::new()
+                .capacity(capacity)
+                .mode(args.mode)
+                .huge_pages(args.memory.huge)
+                .any_owner(args.any_owner);
             Producer::open_or_create(&args.path, &options)
         }
         None => Producer::open(&args.path),

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::framing::{FrameError, Frames, Framing, TooLong};
 use crate::output::say;
 use crate::signals::{Signals, Woken};
-use crate::units;
+use crate::units::{self, plain};
 
 /// A producer that waits looks this often whether it was told to end.
 const SLICE: Duration = Duration::from_millis(50);
@@ -321,8 +321,9 @@ impl<'a> Publisher<'a> {
             records => format!(", sequences {} to {}", self.first, self.first.wrapping_add(records - 1)),
         };
         say(format_args!(
-            "published {records} records, {} bytes in {seconds:.2} s ({}/s){sequences}",
-            self.bytes,
+            "published {}, {} in {seconds:.2} s ({}/s){sequences}",
+            plain(records, "record"),
+            plain(self.bytes, "byte"),
             units::bytes((self.bytes as f64 / seconds) as u64),
         ));
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quoit::{Attach, Start};
+use quoit::{Attach, Hold, Start};
 
 use crate::memory::Wishes;
 use crate::units;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Policy")]
     pub(crate) name: Option<String>,
     /// While away, stay a gate for so long; "forever" until it comes back or is forgotten
-    #[arg(long, value_name = "TIME|forever", value_parser = hold, requires = "name", requires = "gates", help_heading = "Policy")]
+    #[arg(long, value_name = "TIME|forever", requires = "name", requires = "gates", help_heading = "Policy")]
     pub(crate) hold: Option<Hold>,
 
     /// Where to start: oldest, newest, a sequence, or -N for the last N records; a name that resumes ignores it. Oldest
@@ -47,7 +47,6 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "oldest|newest|SEQ|-N",
-        value_parser = start,
         allow_hyphen_values = true,
         help_heading = "From where to where"
     )]
@@ -115,13 +114,6 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 }
 
-/// How long a name that is away stays a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    For(Duration),
-    Forever,
-}
-
 /// What to go on with when the path leads to another ring, or to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Follow {
@@ -129,24 +121,6 @@ pub(crate) enum Follow {
     Ring,
     /// Whatever ring is at the path
     Name,
-}
-
-fn hold(text: &str) -> Result<Hold, String> {
-    match text {
-        "forever" => Ok(Hold::Forever),
-        _ => units::duration(text).map(Hold::For).map_err(|error| format!("{error}; or forever")),
-    }
-}
-
-fn start(text: &str) -> Result<Start, String> {
-    let bad =
-        |_| format!("{text:?} is no place to start; give oldest, newest, a sequence, or -N for the last N");
-    match (text, text.strip_prefix('-')) {
-        ("oldest" | "earliest", _) => Ok(Start::Oldest),
-        ("newest" | "latest", _) => Ok(Start::Newest),
-        (_, Some(last)) => last.parse().map(Start::Last).map_err(bad),
-        (sequence, None) => sequence.parse().map(Start::Sequence).map_err(bad),
-    }
 }
 
 impl Args {
@@ -165,7 +139,7 @@ impl Args {
         Some(match self.hold {
             None => attach,
             Some(Hold::For(time)) => attach.hold(time),
-            Some(Hold::Forever) => attach.hold_forever(),
+            Some(_) => attach.hold_forever(),
         })
     }
 
@@ -200,12 +174,16 @@ mod tests {
 
     #[test]
     fn starts() {
-        assert_eq!(start("oldest"), Ok(Start::Oldest));
-        assert_eq!(start("latest"), Ok(Start::Newest));
-        assert_eq!(start("17"), Ok(Start::Sequence(17)));
-        assert_eq!(start("-5"), Ok(Start::Last(5)));
-        for bad in ["", "-", "--5", "new", "1.5", "-x", "99999999999999999999"] {
-            assert!(start(bad).is_err(), "{bad:?} was taken for a start");
+        for (word, start) in [
+            ("oldest", Start::Oldest),
+            ("latest", Start::Newest),
+            ("17", Start::Sequence(17)),
+            ("-5", Start::Last(5)),
+        ] {
+            assert_eq!(parse(&format!("--from {word}")).unwrap().start(), start, "{word}");
+        }
+        for bad in ["-", "--5", "new", "1.5", "-x", "99999999999999999999"] {
+            assert!(parse(&format!("--from={bad}")).is_err(), "{bad:?} was taken for a start");
         }
         assert_eq!(parse("--from -5").unwrap().start(), Start::Last(5));
         assert_eq!(parse("--until-closed").unwrap().start(), Start::Oldest);

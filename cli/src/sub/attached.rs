@@ -7,7 +7,7 @@ use rustix::fs::{Access, access};
 
 use super::WRITE;
 use super::args::Args;
-use super::source::Source;
+use super::source::{self, Source};
 use crate::exit::{Exit, Failure};
 use crate::output::say;
 use crate::signals::Signals;
@@ -68,7 +68,7 @@ impl Attached {
         let attach = args.attach().map(|attach| attach.start(start));
         let opened = turn.open(signals, || {
             let inspector = Inspector::open(&args.path)?;
-            Ok((inspector, Source::open(&args.path, attach.as_ref(), start)?))
+            Ok((inspector, source::open(&args.path, attach.as_ref(), start)?))
         });
         let (inspector, source) = opened.map_err(|error| refused(error, args))?;
         args.memory.tell(args.quiet, |memory| source.prepare(memory));

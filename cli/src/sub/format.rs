@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use quoit::{Loss, LossCause, Record};
+use quoit::{Loss, Record};
 use serde::Serialize;
 
 use super::args::Args;
@@ -33,7 +33,7 @@ pub(crate) enum Notice {
     Lost {
         records: u64,
         bytes: u64,
-        cause: &'static str,
+        cause: String,
         first: u64,
         next: u64,
     },
@@ -53,20 +53,10 @@ impl Notice {
         Self::Lost {
             records: loss.records,
             bytes: loss.bytes,
-            cause: cause(loss.cause),
+            cause: loss.cause.to_string(),
             first: loss.first,
             next: loss.next,
         }
-    }
-}
-
-/// One word for why records were lost.
-pub(crate) fn cause(cause: LossCause) -> &'static str {
-    match cause {
-        LossCause::Overrun => "overrun",
-        LossCause::Evicted => "evicted",
-        LossCause::Away => "away",
-        LossCause::Attaching => "attaching",
     }
 }
 
@@ -146,7 +136,7 @@ mod tests {
 
     #[test]
     fn notices_in_json_alone() {
-        let notice = Notice::Lost { records: 3, bytes: 30, cause: "overrun", first: 1, next: 4 };
+        let notice = Notice::Lost { records: 3, bytes: 30, cause: "overrun".into(), first: 1, next: 4 };
         let mut out = Vec::new();
         Format::Raw.notice(&notice, &mut out);
         Format::Lines.notice(&notice, &mut out);

@@ -19,6 +19,7 @@ use self::tally::Tally;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
 use crate::signals::{self, Signals, Woken};
+use crate::units;
 
 /// Somebody who waits looks this often for signals and for a reader that has gone.
 const SLICE: Duration = Duration::from_millis(50);
@@ -128,10 +129,10 @@ impl Sub<'_> {
         let source = &mut self.attached.source;
         let event = match flow {
             Flow::Streaming => source.try_recv(),
-            Flow::Waiting | Flow::NoProducer { .. } => source.recv_deadline(Instant::now() + SLICE),
+            Flow::Waiting | Flow::NoProducer { .. } => source.recv_deadline(Instant::now() + SLICE).map(Some),
         };
         let notice = match event {
-            Ok(None) => return Ok(Flow::Waiting),
+            Ok(None) | Err(RecvError::TimedOut) => return Ok(Flow::Waiting),
             Err(RecvError::Closed) => return Ok(Flow::NoProducer { died: false }),
             Err(RecvError::ProducerGone) => return Ok(Flow::NoProducer { died: true }),
             Err(error) => return Err(error),
@@ -158,6 +159,10 @@ impl Sub<'_> {
                 self.attached.producer_came();
                 Notice::ProducerChanged { epoch }
             }
+            Ok(Some(other)) => {
+                say(other);
+                return Ok(Flow::Streaming);
+            }
         };
         self.format.notice(&notice, self.out.buffer());
         Ok(Flow::Streaming)
@@ -175,7 +180,7 @@ impl Sub<'_> {
             }
             Err(error) => error,
         };
-        let released = if self.attached.source.releases() { ", and are not released" } else { "" };
+        let released = if self.attached.source.slot().is_some() { ", and are not released" } else { "" };
         let left = format!("{left} records were received and not written{released}");
         match error.kind() {
             io::ErrorKind::Interrupted => {
@@ -196,7 +201,8 @@ impl Sub<'_> {
             return Ok(Some(self.cut_short()));
         }
         if self.args.fail_on_loss && self.tally.lost > 0 {
-            let message = format!("lost {} records, and --fail-on-loss was given", self.tally.lost);
+            let message =
+                format!("lost {}, and --fail-on-loss was given", units::plain(self.tally.lost, "record"));
             return Err(Failure::new(Exit::Loss, message).into());
         }
         if self.args.count.is_some_and(|count| self.tally.received() >= count) {
@@ -280,7 +286,7 @@ impl Sub<'_> {
     fn check_patience(&self) -> anyhow::Result<()> {
         match self.args.timeout {
             Some(limit) if self.idle_since.elapsed() >= limit => {
-                let message = format!("nothing was received for {}", crate::units::time(limit));
+                let message = format!("nothing was received for {}", units::time(limit));
                 Err(Failure::new(Exit::Timeout, message).into())
             }
             _ => Ok(()),

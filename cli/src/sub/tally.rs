@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use quoit::{Loss, LossCause};
 
-use super::format::cause;
 use crate::output::say;
-use crate::units;
+use crate::units::{self, plain};
 
 /// A reader that is lapped again and again is told so this often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -90,11 +89,11 @@ impl Tally {
         }
         self.tell();
         say(format_args!(
-            "lost {} records ({} bytes) from sequence {} on: {}; going on at {}",
-            loss.records,
-            loss.bytes,
+            "lost {} ({}) from sequence {} on: {}; going on at {}",
+            plain(loss.records, "record"),
+            plain(loss.bytes, "byte"),
             loss.first,
-            cause(loss.cause),
+            loss.cause,
             loss.next
         ));
         self.told = Some(Instant::now());
@@ -104,7 +103,12 @@ impl Tally {
     pub(crate) fn tell(&mut self) {
         let (records, bytes, gaps) = std::mem::take(&mut self.untold);
         if gaps > 0 {
-            say(format_args!("lost {records} records ({bytes} bytes) more in {gaps} gaps"));
+            say(format_args!(
+                "lost {} ({}) more in {}",
+                plain(records, "record"),
+                plain(bytes, "byte"),
+                plain(gaps, "gap")
+            ));
         }
     }
 
@@ -117,12 +121,17 @@ impl Tally {
         };
         let lost = match self.gaps {
             0 => String::new(),
-            gaps => format!("; lost {} records, {} bytes in {gaps} gaps", self.lost, self.lost_bytes),
+            gaps => format!(
+                "; lost {}, {} in {}",
+                plain(self.lost, "record"),
+                plain(self.lost_bytes, "byte"),
+                plain(gaps, "gap")
+            ),
         };
         say(format_args!(
-            "received {} records, {} bytes in {seconds:.2} s ({}/s){waited}{lost}",
-            self.records,
-            self.bytes,
+            "received {}, {} in {seconds:.2} s ({}/s){waited}{lost}",
+            plain(self.records, "record"),
+            plain(self.bytes, "byte"),
             units::bytes((self.bytes as f64 / seconds) as u64),
         ));
     }

@@ -170,6 +170,20 @@ fn without_rights(binary: &Path, arguments: &[&str], ring: &Path) -> std::proces
 }
 
 #[test]
+fn somebody_elses_ring_is_used_on_request() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can give a file away");
+    }
+    let place = Place::with("");
+    let nobody = std::os::unix::fs::chown(&place.ring, Some(65_534), Some(65_534));
+    nobody.expect("give it away");
+    let ran = place.run("pub RING --create 64KiB", b"y").assert_code(1).assert_one_line();
+    ran.assert_says("65534");
+    place.run("pub RING --create 64KiB --any-owner", b"y").assert_code(0).assert_says("published 1 record,");
+    place.run("pub RING --any-owner", b"y").assert_code(2);
+}
+
+#[test]
 fn no_permission() {
     // The command where everybody can run it. Copied by another process: while this one had the copy open for
     // writing, a child of another test could inherit that, and nobody can run such a file.
@@ -195,7 +209,7 @@ fn no_permission() {
     // Looking on takes no more than reading; a slot does.
     fs::set_permissions(&place.ring, Permissions::from_mode(0o444)).unwrap();
     check(&["info"], 0, "");
-    check(&["sub"], 0, "received 1 records");
+    check(&["sub"], 0, "received 1 record,");
     check(&["sub", "--gated"], 1, "no permission to read and write it");
     fs::remove_file(&place.ring).unwrap();
     fs::set_permissions(dir, Permissions::from_mode(0o555)).unwrap();

@@ -33,7 +33,7 @@ fn a_producer_is_told_while_it_works_and_while_it_waits() {
         stdin.write_all(b"x\npart").unwrap();
         place.wait_for_records(1);
         way(&place);
-        let ran = publisher.end().assert_code(8).assert_says("published 1 records");
+        let ran = publisher.end().assert_code(8).assert_says("published 1 record,");
         ran.assert_says("removed or replaced").assert_says("4 bytes of a record without its end");
 
         // One that waits for room.

@@ -96,7 +96,7 @@ fn a_signal_before_the_end_is_told() {
     stdin.write_all(b"whole\npart").unwrap();
     place.wait_for_records(1);
     publisher.signal(Signal::INT);
-    publisher.end().assert_code(130).assert_says("published 1 records");
+    publisher.end().assert_code(130).assert_says("published 1 record,");
     assert_eq!(place.info()["producer"]["state"], "closed");
 }
 
@@ -137,7 +137,7 @@ fn a_reader_that_goes_ends_an_idle_follower() {
     let mut stdout = sub.stdout();
     stdout.read_exact(&mut [0; 2]).unwrap();
     drop(stdout);
-    assert!(!sub.end().assert_code(0).stderr.contains("received 1 records"));
+    assert!(!sub.end().assert_code(0).stderr.contains("received 1 record,"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn one_waits_for_the_name_and_for_the_producers_place() {
     drop(stdin);
     publisher.end().assert_code(0);
     drop(input);
-    next.end().assert_code(0).assert_says("published 1 records");
+    next.end().assert_code(0).assert_says("published 1 record,");
     second.end().assert_code(0).assert_stdout("x\n");
 }
 

@@ -336,3 +336,23 @@ fn names_that_are_away_are_forgotten_together() {
     assert_eq!(place.run("forget RING --all-away --quiet", b"").assert_code(0).stderr, "");
     living.kill();
 }
+
+#[test]
+fn info_shows_of_what_type_the_records_are() {
+    /// A number, as a record.
+    #[derive(quoit::zerocopy::FromBytes, quoit::zerocopy::Immutable, quoit::zerocopy::IntoBytes)]
+    #[zerocopy(crate = "quoit::zerocopy")]
+    #[repr(C)]
+    struct Number(u64);
+
+    impl quoit::Typed for Number {
+        const TAG: u32 = 77;
+    }
+
+    let place = Place::new();
+    quoit::Ring::create(&place.ring, &quoit::Options::new().capacity(4096).schema::<Number>()).unwrap();
+    let schema = &place.info()["options"]["schema"];
+    assert_eq!((schema["size"].as_u64(), schema["tag"].as_u64()), (Some(8), Some(77)));
+    let shown = place.run("info RING", b"").assert_code(0).stdout;
+    assert!(String::from_utf8_lossy(&shown).contains("records of 8 bytes with the tag 77"));
+}

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quoit::{Event, Local, Options, Producer};
+use quoit::{Event, Options, Producer, Ring};
 
 /// Explores `body` with at most `preemptions` involuntary switches per run, and prints how many runs that took.
 pub(crate) fn model(name: &str, preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -33,8 +33,8 @@ pub(crate) fn first_sequence(before_end: u64) -> u64 {
     0u64.wrapping_sub(before_end / 16)
 }
 
-pub(crate) fn ring(before_end: u64) -> Local {
-    options(before_end).local().unwrap()
+pub(crate) fn ring(before_end: u64) -> Ring {
+    Ring::heap(&options(before_end)).unwrap()
 }
 
 /// Every word of the payload is a function of the sequence.
@@ -113,6 +113,7 @@ impl Oracle {
                 self.changes.push(epoch);
                 self.changed_at.push(self.next);
             }
+            _ => unreachable!("no other kind is known here"),
         }
     }
 }

@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn what_was_lost_does_not_count_as_received() {
-        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let mut producer = ring.producer().expect("a producer");
         let mut reader = Reader::new(producer.sender.writer().published(), Overwritable::Always, 1);
         let mut copies = Copies::default();

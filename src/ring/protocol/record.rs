@@ -7,6 +7,7 @@ use crate::atomics::copy;
 
 /// What a consumer receives.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// The next record.
     Record(Record<'a>),
@@ -62,6 +63,7 @@ pub struct Loss {
 
 /// Why records were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LossCause {
     /// The producer lapped a consumer that does not hold it back.
     Overrun,
@@ -78,6 +80,7 @@ pub enum LossCause {
 /// All that a consumer has lost, over every attachment under its name; without what was overwritten before its gate held
 /// ([`LossCause::Attaching`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LossAccount {
     /// Records.
     pub records: u64,
@@ -101,6 +104,7 @@ pub struct LossAccount {
 
 /// How a named consumer found its place again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resumed {
     /// Sequence of the record that it goes on at.
     pub sequence: u64,
@@ -209,7 +213,6 @@ impl<'a> Record<'a> {
     }
 
     /// The payload as a `T`; `None` if it is not exactly as long.
-    #[cfg(feature = "zerocopy")]
     pub fn read<T: zerocopy::FromBytes + zerocopy::IntoBytes>(&self) -> Option<T> {
         let mut value = T::new_zeroed();
         (self.len == size_of::<T>()).then(|| {

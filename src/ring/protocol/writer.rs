@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn in_a_rush_a_record_is_in_the_ring_alone() {
-        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.sender.areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
@@ -417,7 +417,7 @@ mod tests {
     /// Sent or claimed: what is published alone counts for the pace.
     #[test]
     fn after_a_rush_claims_have_copies_again() {
-        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.sender.areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);

@@ -444,14 +444,15 @@ fn payload(areas: Areas<'_>, word: usize, len: u32) -> &[Word] {
 mod tests {
     use super::*;
     use crate::Options;
+    use crate::memory::file::Access;
 
     #[test]
     fn a_receive_that_finds_nothing_looks_once() {
-        let ring = Options::new().capacity(4096).local().expect("a ring");
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let mut producer = ring.producer().expect("a producer");
         let place = producer.sender.writer().published();
         let reader = Reader::new(place, Overwritable::Always, producer.epoch());
-        let mut receiver = Receiver::new(ring.share().expect("the ring"), reader, None, false);
+        let mut receiver = Receiver::new(ring.region(Access::Writer).expect("the ring"), reader, None, false);
         let remaining = receiver.take_record().expect_err("nothing was sent");
         assert_eq!(remaining, Remaining::AllButLook);
         producer.send(b"after the look").expect("nobody is in the way");

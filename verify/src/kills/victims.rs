@@ -178,8 +178,8 @@ fn read(
         // One that releases late must not wait for ever: the producer may be waiting for that release.
         let limit = if keeps { Duration::from_millis(2) } else { Duration::from_millis(50) };
         let got = role.inside(Inside::Receive, || match consumer.recv_timeout(limit) {
-            Ok(Some(event)) => Ok(Some(taken(tally, &event))),
-            Ok(None) => Ok(None),
+            Ok(event) => Ok(Some(taken(tally, &event))),
+            Err(RecvError::TimedOut) => Ok(None),
             Err(error) => Err(error),
         });
         match got {

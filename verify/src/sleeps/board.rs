@@ -5,6 +5,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+use crossbeam_utils::CachePadded;
 use delayed::delays::Sleeps;
 
 use crate::child::Shareable;
@@ -14,8 +15,7 @@ pub(crate) const MOST: usize = 4;
 
 /// A number alone on its lines.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Line(AtomicU64);
+pub(crate) struct Line(CachePadded<AtomicU64>);
 
 impl Line {
     pub(crate) fn get(&self) -> u64 {
@@ -34,7 +34,6 @@ impl Line {
 
 /// What one process counted.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 pub(crate) struct Tally {
     /// Steps of the load: the sign of life that the watchdog looks at.
     pub(crate) steps: AtomicU64,
@@ -78,7 +77,7 @@ pub(crate) struct Board {
     pub(crate) litmus: [Line; 2],
     pub(crate) seen: [Line; 2],
     pub(crate) rounds: [Line; 2],
-    pub(crate) tallies: [Tally; MOST],
+    pub(crate) tallies: [CachePadded<Tally>; MOST],
 }
 
 // SAFETY: it consists of atomic integers.

@@ -175,15 +175,15 @@ fn consume(ring: &Path, seed: u64, board: &Board) {
     loop {
         let deadline = soon(&mut dice);
         match consumer.recv_deadline(deadline) {
-            Ok(Some(Event::Record(record))) => {
+            Ok(Event::Record(record)) => {
                 assert_eq!(record.sequence(), side.records, "records come in order, each once");
                 fill(side.records, length(side.records), &mut payload);
                 assert!(*record.bytes() == payload[..], "record {} is not what was sent", side.records);
                 side.records += 1;
             }
-            Ok(Some(Event::ProducerChanged { .. })) => {}
-            Ok(Some(other)) => panic!("a record expected: {other:?}"),
-            Ok(None) => side.is_over(deadline),
+            Ok(Event::ProducerChanged { .. }) => {}
+            Ok(other) => panic!("a record expected: {other:?}"),
+            Err(RecvError::TimedOut) => side.is_over(deadline),
             Err(RecvError::Closed) => break,
             Err(error) => panic!("{error}"),
         }

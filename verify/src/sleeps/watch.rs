@@ -7,7 +7,7 @@ use delayed::delays::Sleeps;
 use nix::sys::wait::WaitStatus;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::board::{Board, Tally};
+use super::board::Board;
 use crate::child::Child;
 
 /// What a child is doing (`R` runs or would like to, `S` sleeps in the kernel), and how much processor time it had.
@@ -109,7 +109,7 @@ pub(crate) fn watch(
         let cpu = (processes <= cpus.len()).then(|| cpus[number]);
         children.push(start(cpu, || play(number, board))?);
     }
-    let steps = || board.tallies.iter().map(Tally::steps);
+    let steps = || board.tallies.iter().map(|tally| tally.steps());
     let begin = Instant::now();
     let (mut last, mut moved) = (u64::MAX, begin);
     let mut times = Vec::new();
@@ -148,7 +148,7 @@ pub(crate) fn watch(
     Ok(Run {
         trouble,
         steps: steps().take(processes).collect(),
-        sleeps: board.tallies.iter().take(processes).map(Tally::sleeps).collect(),
+        sleeps: board.tallies.iter().take(processes).map(|tally| tally.sleeps()).collect(),
         took: begin.elapsed(),
     })
 }

@@ -166,6 +166,7 @@ impl Follower {
                 self.evicted = true;
             }
             Event::ProducerChanged { .. } => {}
+            _ => unreachable!("no other kind is known here"),
         }
         Ok(())
     }

@@ -278,10 +278,10 @@ impl Victim<'_> {
                 };
                 let let_go = self.board.get(Word::LetGo) == 1;
                 match slept {
-                    Ok(None) | Err(RecvError::Closed | RecvError::ProducerGone) => {}
+                    Err(RecvError::TimedOut | RecvError::Closed | RecvError::ProducerGone) => {}
                     // While it was stopped others went on.
-                    Ok(Some(Event::Record(record))) if let_go => next = record.sequence().wrapping_add(1),
-                    Ok(Some(Event::ProducerChanged { .. })) if let_go => {}
+                    Ok(Event::Record(record)) if let_go => next = record.sequence().wrapping_add(1),
+                    Ok(Event::ProducerChanged { .. }) if let_go => {}
                     other => panic!("{other:?}"),
                 }
             }

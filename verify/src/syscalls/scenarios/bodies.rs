@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use quoit::{
     Attach, Consumer, Error, Event, Inspector, Memory, MemoryOutcome, MemoryReport, Observer, Options,
-    Producer, RecvError, SendError, Start,
+    Producer, RecvError, Ring, SendError, Start,
 };
 
 use super::before::closed;
@@ -73,15 +73,15 @@ pub(super) fn open_or_create(stage: &Stage) -> Ended {
 
 pub(super) fn local(stage: &Stage) -> Ended {
     begin();
-    let ring = Options::new().capacity(1 << 20).wait(stage.mode).local()?;
+    let ring = Ring::heap(&Options::new().capacity(1 << 20).wait(stage.mode))?;
     let mut producer = ring.producer()?;
     let mut consumer = ring.consumer(&Attach::gated())?;
     consumer.set_spins(0);
     publish(&mut producer, 3)?;
     receive(&mut consumer, 0, 3)?;
-    match consumer.recv_timeout(Duration::from_millis(1))? {
-        None => Ok(()),
-        Some(event) => wrong!("{event:?} that nobody sent"),
+    match consumer.recv_timeout(Duration::from_millis(1)) {
+        Err(RecvError::TimedOut) => Ok(()),
+        event => wrong!("{event:?} that nobody sent"),
     }
 }
 
@@ -297,9 +297,9 @@ pub(super) fn time_passes(stage: &Stage) -> Ended {
     let mut consumer = Consumer::open(stage.ring(), &Attach::gated())?;
     consumer.set_spins(0);
     begin();
-    match consumer.recv_timeout(Duration::from_millis(3))? {
-        None => Ok(()),
-        Some(event) => wrong!("{event:?} that nobody sent"),
+    match consumer.recv_timeout(Duration::from_millis(3)) {
+        Err(RecvError::TimedOut) => Ok(()),
+        event => wrong!("{event:?} that nobody sent"),
     }
 }
 

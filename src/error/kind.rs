@@ -1,0 +1,189 @@
+//! What to do about an error, without a list of its variants.
+
+use core::fmt;
+use std::io;
+
+use super::{Error, RecvError, SendError};
+
+/// What an error of this library comes to, for whoever acts on it: an exit code, a number in another language, a
+/// decision to try again. [`Error::kind`], [`SendError::kind`] and [`RecvError::kind`] tell it.
+///
+/// A new variant of an error joins one of these where it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The file, its directory, the name or the slot that was asked for is not there.
+    NotFound,
+    /// What is at the path is not what was to be opened: no file of this library, or an object of another kind.
+    NotARing,
+    /// There is a file at the path already.
+    Exists,
+    /// A ring, but not one that this build, this machine or this boot can use: another version or schema, a damaged
+    /// file, a copy.
+    Mismatch,
+    /// Somebody who is alive has what was asked for: the producer's place, the name, every slot. It may be free later.
+    InUse,
+    /// The mode or the owner of a file, or the promise to another consumer, forbids it.
+    Denied,
+    /// There is no room for the ring.
+    NoSpace,
+    /// What was asked for makes no sense on any ring: an option, a name, a capacity.
+    Invalid,
+    /// What was asked for does not go with this ring, or with the file system of this path: a start that is gone, a record
+    /// that is too long, a slot that holds nobody up.
+    Unsuitable,
+    /// A send that does not wait found the ring full. It may succeed later.
+    Full,
+    /// The time was over before it could be done. It may succeed later.
+    TimedOut,
+    /// Everything was received and the producer ended cleanly. Another one may come.
+    Closed,
+    /// Everything was received and the producer died. Another one may come.
+    ProducerGone,
+    /// No producer lives to do what was asked for. One may come.
+    NoProducer,
+    /// Another process wrote garbage into the ring. Final for the handle.
+    Corrupt,
+    /// Part of the ring's memory is gone: its file was cut short. Final for the handle.
+    Truncated,
+    /// The handle came over a `fork`. Final for the handle, in this process.
+    Forked,
+    /// Any other refusal of the operating system.
+    System,
+}
+
+impl Error {
+    /// What it comes to.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. }
+            | Self::NoDirectory { .. }
+            | Self::NameUnknown { .. }
+            | Self::SlotUnknown { .. } => ErrorKind::NotFound,
+            Self::NotRegular { .. }
+            | Self::NotARing { .. }
+            | Self::OtherKind { .. }
+            | Self::TooShort { .. } => ErrorKind::NotARing,
+            Self::Exists { .. } => ErrorKind::Exists,
+            Self::Version { .. }
+            | Self::Foreign { .. }
+            | Self::Damaged { .. }
+            | Self::WrongSize { .. }
+            | Self::Sparse { .. }
+            | Self::Copied { .. }
+            | Self::EarlierBoot { .. }
+            | Self::WrongSchema { .. } => ErrorKind::Mismatch,
+            Self::ProducerAlive { .. }
+            | Self::WriterAlive { .. }
+            | Self::SlotsTaken { .. }
+            | Self::NameInUse { .. }
+            | Self::ReadLocked { .. } => ErrorKind::InUse,
+            Self::Permission { .. }
+            | Self::ReadOnly { .. }
+            | Self::ForeignOwner { .. }
+            | Self::NotEvictable { .. }
+            | Self::NotSealed { .. } => ErrorKind::Denied,
+            Self::NoSpace { .. } | Self::FileSizeLimit { .. } => ErrorKind::NoSpace,
+            Self::Capacity { .. } | Self::BadOption { .. } | Self::BadName { .. } => ErrorKind::Invalid,
+            Self::StartGone { .. } | Self::GatedOnly | Self::NotGated { .. } | Self::Filesystem { .. } => {
+                ErrorKind::Unsuitable
+            }
+            Self::NoProducer => ErrorKind::NoProducer,
+            Self::Busy => ErrorKind::TimedOut,
+            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Truncated => ErrorKind::Truncated,
+            Self::Forked => ErrorKind::Forked,
+            Self::Io { .. } => ErrorKind::System,
+        }
+    }
+}
+
+impl SendError {
+    /// What it comes to.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Full { .. } => ErrorKind::Full,
+            Self::TimedOut { .. } => ErrorKind::TimedOut,
+            Self::BatchFull | Self::TooLarge { .. } => ErrorKind::Unsuitable,
+            Self::Forked => ErrorKind::Forked,
+            Self::Truncated => ErrorKind::Truncated,
+        }
+    }
+}
+
+impl RecvError {
+    /// What it comes to.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TimedOut => ErrorKind::TimedOut,
+            Self::Closed => ErrorKind::Closed,
+            Self::ProducerGone => ErrorKind::ProducerGone,
+            Self::WrongLength { .. } => ErrorKind::Mismatch,
+            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Forked => ErrorKind::Forked,
+            Self::Truncated => ErrorKind::Truncated,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "not found",
+            Self::NotARing => "not a ring",
+            Self::Exists => "there already",
+            Self::Mismatch => "a ring that cannot be used here",
+            Self::InUse => "in use",
+            Self::Denied => "denied",
+            Self::NoSpace => "no space",
+            Self::Invalid => "invalid",
+            Self::Unsuitable => "unsuitable",
+            Self::Full => "full",
+            Self::TimedOut => "timed out",
+            Self::Closed => "closed",
+            Self::ProducerGone => "producer gone",
+            Self::NoProducer => "no producer",
+            Self::Corrupt => "corrupt",
+            Self::Truncated => "truncated",
+            Self::Forked => "handle of another process",
+            Self::System => "refused by the system",
+        })
+    }
+}
+
+impl From<ErrorKind> for io::ErrorKind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::NotARing | ErrorKind::Mismatch | ErrorKind::Corrupt => Self::InvalidData,
+            ErrorKind::Exists => Self::AlreadyExists,
+            ErrorKind::InUse => Self::ResourceBusy,
+            ErrorKind::Denied => Self::PermissionDenied,
+            ErrorKind::NoSpace => Self::StorageFull,
+            ErrorKind::Invalid | ErrorKind::Unsuitable => Self::InvalidInput,
+            ErrorKind::Full => Self::WouldBlock,
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
+            ErrorKind::ProducerGone | ErrorKind::NoProducer => Self::BrokenPipe,
+            ErrorKind::Forked | ErrorKind::System => Self::Other,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind().into(), error)
+    }
+}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        Self::new(error.kind().into(), error)
+    }
+}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> Self {
+        Self::new(error.kind().into(), error)
+    }
+}

@@ -1,0 +1,378 @@
+//! A ring, wherever its memory is: the one door to every handle.
+
+#[cfg(not(loom))]
+use std::os::fd::{BorrowedFd, OwnedFd};
+#[cfg(not(loom))]
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+#[cfg(not(loom))]
+use std::time::Instant;
+
+// A thread of a model that waited for another one's lock of the standard library would wait for itself.
+#[cfg(loom)]
+use loom::sync::Mutex;
+#[cfg(not(loom))]
+use std::sync::Mutex;
+
+use crate::error::Error;
+#[cfg(not(loom))]
+use crate::memory::arrival;
+#[cfg(not(loom))]
+use crate::memory::arrival::open_or_create;
+#[cfg(not(loom))]
+pub(crate) use crate::memory::file::Access;
+#[cfg(not(loom))]
+use crate::memory::file::Owners;
+use crate::ring::Region;
+use crate::ring::attach::{Attach, Start};
+use crate::ring::consumer::Consumer;
+use crate::ring::evict::{self, Evicted};
+use crate::ring::forget::{self, Forgotten};
+use crate::ring::inspect::Inspector;
+#[cfg(not(loom))]
+use crate::ring::layout::Geometry;
+use crate::ring::observer::Observer;
+use crate::ring::options::Options;
+use crate::ring::producer::Producer;
+#[cfg(not(loom))]
+use crate::ring::sealed::Sealed;
+use crate::schema::Schema;
+
+/// With which rights a handle maps a ring. On the heap they are all the same.
+#[cfg(loom)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access {
+    Writer,
+    Participant,
+    Reader,
+}
+
+/// A ring: in a file, on the heap, or sealed. Every handle on it is made here.
+///
+/// It is no participant: it holds no lock, takes no slot and keeps no producer away. It may be used from any thread at
+/// once (`Send` and `Sync`); clones stand for the same ring.
+///
+/// * In a file ([`create`](Self::create), [`open`](Self::open), [`open_or_create`](Self::open_or_create)) it stands for
+///   whatever ring is at the path: each handle opens the file anew. After a `fork` the child may use it.
+///   [`Producer::open`], [`Consumer::open`] and their like are short for `Ring::open` and one of its methods.
+/// * On the heap ([`heap`](Self::heap)) it serves threads of this process, and goes with its last clone and handle.
+/// * Sealed ([`sealed`](Self::sealed)) it is for peers that are not trusted, who get it by descriptor.
+///
+/// ```no_run
+/// use quoit::{Attach, Options, Ring, Start};
+///
+/// let ring = Ring::open_or_create("/dev/shm/prices", &Options::new())?;
+/// let mut producer = ring.producer()?;
+/// let mut consumer = ring.consumer(&Attach::gated().start(Start::Oldest))?;
+/// # Ok::<(), quoit::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ring {
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Heap(Arc<Mutex<Region>>),
+    #[cfg(not(loom))]
+    File(Arc<File>),
+    #[cfg(not(loom))]
+    Sealed(Arc<Sealed>),
+}
+
+#[cfg(not(loom))]
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    owners: Owners,
+}
+
+impl Ring {
+    /// Makes a ring at `path` that has no producer yet. The path must name nothing so far. Nobody ever sees the file half
+    /// made; every block of it is allocated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else;
+    /// [`Error::NoSpace`] if there is no room for the whole ring, [`Error::FileSizeLimit`] if the process may not make so
+    /// large a file; [`Error::Filesystem`] if it is none that keeps memory and locks coherent between processes;
+    /// [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense; [`Error::Permission`],
+    /// [`Error::NoDirectory`], [`Error::ReadOnly`], [`Error::Io`]. Nothing is left behind on an error.
+    #[cfg(not(loom))]
+    pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        options.create(path)?;
+        Ok(Self::at(path, Owners::Any))
+    }
+
+    /// The ring at `path`, whoever made it. Looks at it once; it may be gone by the time a handle is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], and whatever else keeps the file from being opened as a ring.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        Region::open(path, Access::Reader)?;
+        Ok(Self::at(path, Owners::Any))
+    }
+
+    /// As [`open`](Self::open), of a ring that may not be there yet: as [`Consumer::open_wait`].
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was no ring by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path))
+    }
+
+    /// The ring at `path`, or a new one if there is none. Whose it may be, and what becomes of a leftover of an earlier
+    /// boot: as [`Producer::open_or_create`]. Handles made from this ask again whose it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`]; [`Error::ForeignOwner`];
+    /// [`Error::EarlierBoot`] only where another process has been removing the leftover for long.
+    #[cfg(not(loom))]
+    pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let ring = Self::at(path, options.owners());
+        open_or_create::<Geometry, _>(
+            path,
+            options.owners(),
+            || ring.region(Access::Reader).map(drop),
+            || options.create(path),
+        )?;
+        Ok(ring)
+    }
+
+    /// Makes a ring on the heap, in the same bytes as a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Capacity`], [`Error::BadOption`]; [`Error::NoSpace`] if there is no memory for it.
+    pub fn heap(options: &Options) -> Result<Self, Error> {
+        Ok(Self::on(Region::heap(options.geometry()?)?))
+    }
+
+    /// Makes a sealed ring and becomes its producer. Other processes get at it by its two descriptors alone: send them, over
+    /// a Unix socket (`SCM_RIGHTS`) or by inheritance, [`records`](Self::records), which others can only read, and
+    /// [`control`](Self::control). There [`from_descriptors`](Self::from_descriptors) checks them. No handle is needed to keep
+    /// the ring in memory: it goes with the last descriptor and the last map.
+    ///
+    /// No producer takes over from this one: nobody, not even this process, can map the records to write a second time. When
+    /// it has ended or died, consumers receive what is left, and the next producer makes a new ring. The
+    /// [mode](Options::mode) has no say: whoever was handed the descriptors may use them.
+    ///
+    /// What a consumer that means harm cannot do: change, cut, or punch holes into what was published, or into what the
+    /// producer tells about it, so make another consumer receive a wrong record; or crash anybody. What it still can do,
+    /// since everybody writes the control area and locks it:
+    ///
+    /// * hold the producer up while it lives, as any gated consumer may: for good without a
+    ///   [hard limit](Options::hard_limit), so set one. With one, for that long in each lap of the ring and for each slot whose
+    ///   lock it holds, whatever it writes there. A slot that has used up its time gates nothing until the lap is over, also
+    ///   if another consumer has it by then;
+    /// * slow others down, by marking the sleep words as if somebody slept there all the time: every publish then makes a
+    ///   system call, and takes a few hundred nanoseconds in place of a few; every gated consumer takes its long way for
+    ///   each record;
+    /// * move or open another consumer's gate: that one is told a loss in place of being waited for, never a wrong record;
+    /// * tell another consumer that it was evicted, keep it from being woken for up to a tenth of a second, wake it for
+    ///   nothing, lock all the slots so that nobody else can attach, and write nonsense for an [`Inspector`] to show;
+    /// * with the producer's user id: change the mode of the files and lock the producer's byte once the producer is dead,
+    ///   so that it looks alive.
+    ///
+    /// ```
+    /// use quoit::{Attach, Options, Ring};
+    /// use std::time::Duration;
+    ///
+    /// let options = Options::new().capacity(1 << 16).hard_limit(Duration::from_millis(5));
+    /// let (mut producer, ring) = Ring::sealed(&options)?;
+    /// let [records, control] = [ring.records(), ring.control()].map(|file| file.expect("it is sealed"));
+    /// // Here they would go through a socket.
+    /// let (records, control) = (records.try_clone_to_owned()?, control.try_clone_to_owned()?);
+    ///
+    /// let ring = Ring::from_descriptors(records, control)?;
+    /// let mut consumer = ring.consumer(&Attach::gated())?;
+    /// producer.send(b"for anybody")?;
+    /// assert_eq!(consumer.recv_record(|_| {})?.to_vec(), b"for anybody");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Capacity`]; [`Error::BadOption`], also for [`gated_only`](Options::gated_only), whose consumers would have to
+    /// trust each other; [`Error::NoSpace`]; [`Error::FileSizeLimit`]; [`Error::Io`] where the kernel has no such seals (they
+    /// came with Linux 5.1) or `/proc` is not mounted.
+    #[cfg(not(loom))]
+    pub fn sealed(options: &Options) -> Result<(Producer, Self), Error> {
+        let (producer, sealed) = Sealed::create(options)?;
+        Ok((producer, Self { place: Place::Sealed(Arc::new(sealed)) }))
+    }
+
+    /// A sealed ring whose descriptors another process handed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotSealed`] if a seal is missing, or the two do not belong together; whatever keeps the contents from
+    /// being those of a ring.
+    #[cfg(not(loom))]
+    pub fn from_descriptors(records: OwnedFd, control: OwnedFd) -> Result<Self, Error> {
+        let sealed = Sealed::from_descriptors(records, control)?;
+        Ok(Self { place: Place::Sealed(Arc::new(sealed)) })
+    }
+
+    /// The descriptor of a sealed ring's records, open for reading only. `None`: the ring is not sealed.
+    #[cfg(not(loom))]
+    pub fn records(&self) -> Option<BorrowedFd<'_>> {
+        self.as_sealed().map(Sealed::records)
+    }
+
+    /// The descriptor of a sealed ring's control area, open for reading and writing. `None`: the ring is not sealed.
+    #[cfg(not(loom))]
+    pub fn control(&self) -> Option<BorrowedFd<'_>> {
+        self.as_sealed().map(Sealed::control)
+    }
+
+    /// The path of a ring in a file, as it was given. `None`: it is in none.
+    #[cfg(not(loom))]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(file) => Some(&file.path),
+            _ => None,
+        }
+    }
+
+    /// Becomes its next producer: as [`Producer::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProducerAlive`] while there is one; [`Error::BadOption`] on a sealed ring, whose only producer came with
+    /// it; in a file, as [`Producer::open`].
+    pub fn producer(&self) -> Result<Producer, Error> {
+        Producer::take_over(self.region(Access::Writer)?)
+    }
+
+    /// Attaches a consumer: as [`Consumer::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::open`]; on a sealed ring [`Error::BadOption`] for a name, since every consumer could write what the
+    /// ring keeps under one, and [`Error::Io`] if `/proc` is not mounted.
+    pub fn consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
+        Consumer::attach(self.region(Access::Participant)?, attach)
+    }
+
+    /// Reads along unseen: as [`Observer::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Observer::open`].
+    pub fn observer(&self, start: Start) -> Result<Observer, Error> {
+        Observer::attach(self.region(Access::Reader)?, start)
+    }
+
+    /// Looks at it without touching it: as [`Inspector::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Inspector::open`].
+    pub fn inspector(&self) -> Result<Inspector, Error> {
+        Ok(Inspector::attach(self.region(Access::Reader)?))
+    }
+
+    /// What its records are, if it was made for one type: [`Options::schema`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the ring from being opened.
+    pub fn schema(&self) -> Result<Option<Schema>, Error> {
+        let region = self.region(Access::Reader)?;
+        Ok(Schema::from_word(region.geometry().schema))
+    }
+
+    /// Frees the slot that is kept for a name: as [`forget`](crate::forget).
+    ///
+    /// # Errors
+    ///
+    /// As [`forget`](crate::forget).
+    pub fn forget(&self, name: &str) -> Result<(), Error> {
+        forget::forget_name(&self.region(Access::Participant)?, name)
+    }
+
+    /// As [`forget_slot`](crate::forget_slot).
+    ///
+    /// # Errors
+    ///
+    /// As [`forget_slot`](crate::forget_slot).
+    pub fn forget_slot(&self, slot: u32) -> Result<(), Error> {
+        forget::forget_number(&self.region(Access::Participant)?, slot)
+    }
+
+    /// As [`forget_away`](crate::forget_away).
+    ///
+    /// # Errors
+    ///
+    /// As [`forget_away`](crate::forget_away).
+    pub fn forget_away(&self, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
+        forget::forget_absent(&self.region(Access::Participant)?, away_for)
+    }
+
+    /// Has the producer take the gate from the consumer in a slot: as [`evict`](crate::evict).
+    ///
+    /// # Errors
+    ///
+    /// As [`evict`](crate::evict).
+    pub fn evict(&self, slot: u32, wait: Duration) -> Result<Evicted, Error> {
+        evict::ask(&self.region(Access::Participant)?, slot, wait)
+    }
+
+    /// A ring on the heap.
+    pub(crate) fn on(region: Region) -> Self {
+        #[cfg_attr(loom, allow(clippy::arc_with_non_send_sync, reason = "loom's threads take turns on one"))]
+        Self { place: Place::Heap(Arc::new(Mutex::new(region))) }
+    }
+
+    #[cfg(not(loom))]
+    fn at(path: &Path, owners: Owners) -> Self {
+        Self { place: Place::File(Arc::new(File { path: path.to_owned(), owners })) }
+    }
+
+    #[cfg(not(loom))]
+    fn as_sealed(&self) -> Option<&Sealed> {
+        match &self.place {
+            Place::Sealed(sealed) => Some(sealed),
+            _ => None,
+        }
+    }
+
+    /// One more handle's hold on the ring.
+    pub(crate) fn region(&self, access: Access) -> Result<Region, Error> {
+        match &self.place {
+            // Making it touches nothing that a panic could leave half done.
+            Place::Heap(region) => {
+                let _ = access;
+                region.lock().unwrap_or_else(PoisonError::into_inner).share()
+            }
+            #[cfg(not(loom))]
+            Place::File(file) => Region::open_of(&file.path, access, file.owners),
+            #[cfg(not(loom))]
+            Place::Sealed(_) if access == Access::Writer => Err(Error::BadOption {
+                what: "a sealed ring has one producer, which came with it; make another ring for another one",
+            }),
+            #[cfg(not(loom))]
+            Place::Sealed(sealed) => sealed.region(access),
+        }
+    }
+
+    /// The region of a ring on the heap that has neither clone nor handle.
+    #[cfg(tampered)]
+    pub(crate) fn sole_region(&mut self) -> Option<&mut Region> {
+        match &mut self.place {
+            Place::Heap(region) => Arc::get_mut(region)?.get_mut().ok(),
+            _ => None,
+        }
+    }
+}

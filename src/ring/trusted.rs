@@ -1,0 +1,296 @@
+//! One promise about a whole ring, in place of one for each record: after it, records and claims are lent as slices.
+//!
+//! The promise is a type: handles made from a [`Trusted`] ring are `Trusted` themselves, and no method of theirs gives out
+//! `&mut` of what they wrap, so none can be put in the place of another, about whose ring nothing was promised.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, RecvError, SendError};
+use crate::ring::attach::Attach;
+use crate::ring::claim::{Batch, Claim};
+use crate::ring::consumer::Consumer;
+use crate::ring::producer::Producer;
+use crate::ring::protocol::record::{Event, Status};
+use crate::ring::reading::events::EventOf;
+use crate::ring::rings::{Access, Ring};
+
+/// A ring, or a handle on one, of which it was promised that nobody but this library writes it: see
+/// [`Ring::trust_writers`]. The handles keep to the rules of those that they wrap: one thread at a time, and only in the
+/// process that opened them.
+///
+/// ```
+/// use quoit::{Attach, EventOf, Options, Ring};
+///
+/// let ring = Ring::heap(&Options::new().capacity(4096).gated_only(true))?;
+/// // SAFETY: on the heap of this process, whose other threads have no handle on it.
+/// let ring = unsafe { ring.trust_writers() };
+/// let mut consumer = ring.consumer(&Attach::gated())?;
+/// let mut producer = ring.producer()?;
+///
+/// let mut claim = producer.claim(5)?;
+/// claim.as_mut().copy_from_slice(b"hello");
+/// claim.publish();
+///
+/// assert_eq!(consumer.recv()?, EventOf::Record { sequence: 0, payload: &b"hello"[..] });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Trusted<H> {
+    handle: H,
+}
+
+impl Ring {
+    /// Promises that nobody but this library writes the ring. Handles made from what this returns lend records as `&[u8]`
+    /// ([`Trusted<Consumer>`](Trusted)), and room for records as `&mut [u8]` ([`TrustedClaim`]), without a promise for each.
+    ///
+    /// # Safety
+    ///
+    /// For as long as a handle made from it lives:
+    ///
+    /// 1. Every process that can write the ring's memory, by its file or descriptor, writes it through handles of this
+    ///    library alone. Permissions are how to see to that: who may write the file may break this.
+    /// 2. Nobody cuts the file short, punches holes into it, or closes the descriptors of this library.
+    /// 3. While a [`TrustedClaim`] lends its bytes, no other thread of this process attaches a consumer to the same ring or has an
+    ///    [`Inspector`](crate::Inspector) take a snapshot. Both follow headers from the index, may be lapped on the way, and
+    ///    then load words of the claim, and discard them: between threads of one process that is a data race by the
+    ///    letter of the language. Other processes may do so.
+    #[allow(unsafe_code, reason = "takes the promise that the slices below rest on")]
+    pub unsafe fn trust_writers(&self) -> Trusted<Self> {
+        Trusted { handle: self.clone() }
+    }
+}
+
+impl<H> Trusted<H> {
+    /// The ring or handle itself.
+    pub fn get(&self) -> &H {
+        &self.handle
+    }
+
+    /// The ring or handle itself, of which nothing is promised any more.
+    pub fn into_inner(self) -> H {
+        self.handle
+    }
+}
+
+impl Trusted<Ring> {
+    /// As [`Ring::producer`], of a ring for gated consumers only: elsewhere somebody may read the words of a claim, for the
+    /// lap before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ring::producer`]; [`Error::BadOption`] unless the ring was made [`gated_only`](crate::Options::gated_only).
+    pub fn producer(&self) -> Result<Trusted<Producer>, Error> {
+        let region = self.handle.region(Access::Writer)?;
+        if !region.geometry().gated_only {
+            return Err(Error::BadOption {
+                what: "only a ring for gated consumers lends room for records as slices; create it gated-only",
+            });
+        }
+        Ok(Trusted { handle: Producer::take_over(region)? })
+    }
+
+    /// As [`Ring::consumer`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Ring::consumer`].
+    pub fn consumer(&self, attach: &Attach) -> Result<Trusted<Consumer>, Error> {
+        Ok(Trusted { handle: self.handle.consumer(attach)? })
+    }
+}
+
+impl Trusted<Producer> {
+    /// As [`Producer::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::send`].
+    #[inline]
+    pub fn send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
+        self.handle.send(payload)
+    }
+
+    /// As [`Producer::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::try_send`].
+    #[inline]
+    pub fn try_send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
+        self.handle.try_send(payload)
+    }
+
+    /// As [`Producer::batch`].
+    pub fn batch(&mut self) -> Batch<'_> {
+        self.handle.batch()
+    }
+
+    /// As [`Producer::claim`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::claim`].
+    pub fn claim(&mut self, len: usize) -> Result<TrustedClaim<'_>, SendError> {
+        Ok(TrustedClaim { claim: self.handle.claim(len)? })
+    }
+
+    /// As [`Producer::try_claim`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::try_claim`].
+    pub fn try_claim(&mut self, len: usize) -> Result<TrustedClaim<'_>, SendError> {
+        Ok(TrustedClaim { claim: self.handle.try_claim(len)? })
+    }
+
+    /// As [`Producer::claim_deadline`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::claim_deadline`].
+    pub fn claim_deadline(&mut self, len: usize, deadline: Instant) -> Result<TrustedClaim<'_>, SendError> {
+        Ok(TrustedClaim { claim: self.handle.claim_deadline(len, deadline)? })
+    }
+
+    /// As [`Producer::set_spins`].
+    pub fn set_spins(&mut self, spins: u32) {
+        self.handle.set_spins(spins);
+    }
+}
+
+/// Room for one record, lent as a slice by [`AsMut`]. Dropping it publishes nothing and gives the room back. What is never
+/// written holds whatever the ring held there before.
+#[must_use = "a claim that is dropped publishes nothing"]
+#[derive(Debug)]
+pub struct TrustedClaim<'a> {
+    claim: Claim<'a>,
+}
+
+impl TrustedClaim<'_> {
+    /// Payload bytes of the record.
+    pub fn len(&self) -> usize {
+        self.claim.len()
+    }
+
+    /// Has the record no payload?
+    pub fn is_empty(&self) -> bool {
+        self.claim.is_empty()
+    }
+
+    /// Sequence that the record will have.
+    pub fn sequence(&self) -> u64 {
+        self.claim.sequence()
+    }
+
+    /// Makes the record visible and returns its sequence: as [`Claim::publish`].
+    pub fn publish(self) -> u64 {
+        self.claim.publish()
+    }
+}
+
+impl AsMut<[u8]> for TrustedClaim<'_> {
+    #[inline]
+    #[allow(unsafe_code, reason = "rests on the promise of `Ring::trust_writers`")]
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: this claim comes from a handle on a ring whose writers were vouched for, all of whose consumers are
+        // gated: `Trusted<Ring>::producer` sees to that, and nobody can put another claim in its place.
+        let bytes = unsafe { self.claim.as_mut_slice() };
+        bytes.unwrap_or_default()
+    }
+}
+
+impl Trusted<Consumer> {
+    /// Waits for the next event; a record's bytes are lent where they are. It is released by the next receive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv`].
+    #[inline]
+    pub fn recv(&mut self) -> Result<EventOf<&[u8]>, RecvError> {
+        self.handle.recv().map(lend)
+    }
+
+    /// The next event, if there is one. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::try_recv`].
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<EventOf<&[u8]>>, RecvError> {
+        Ok(self.handle.try_recv()?.map(lend))
+    }
+
+    /// Waits until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv_deadline`].
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<EventOf<&[u8]>, RecvError> {
+        self.handle.recv_deadline(deadline).map(lend)
+    }
+
+    /// Waits for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv_timeout`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<EventOf<&[u8]>, RecvError> {
+        self.handle.recv_timeout(timeout).map(lend)
+    }
+
+    /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::drain`].
+    #[inline]
+    pub fn drain(&mut self, max: usize, mut each: impl FnMut(EventOf<&[u8]>)) -> Result<usize, RecvError> {
+        self.handle.drain(max, |event| each(lend(event)))
+    }
+
+    /// Hands every event to `each` until the producer ends cleanly and everything was received.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::for_each`].
+    pub fn for_each(&mut self, mut each: impl FnMut(EventOf<&[u8]>)) -> Result<(), RecvError> {
+        self.handle.for_each(|event| each(lend(event)))
+    }
+
+    /// As [`Consumer::status`].
+    pub fn status(&mut self) -> Status {
+        self.handle.status()
+    }
+
+    /// As [`Consumer::release`].
+    pub fn release(&mut self) {
+        self.handle.release();
+    }
+
+    /// As [`Consumer::keep`].
+    pub fn keep(&mut self, keep: bool) {
+        self.handle.keep(keep);
+    }
+
+    /// As [`Consumer::set_spins`].
+    pub fn set_spins(&mut self, spins: u32) {
+        self.handle.set_spins(spins);
+    }
+}
+
+/// The same event, with a record's bytes where they are.
+#[inline]
+#[allow(unsafe_code, reason = "rests on the promise of `Ring::trust_writers`")]
+fn lend(event: Event<'_>) -> EventOf<&[u8]> {
+    match event {
+        Event::Record(record) => {
+            // SAFETY: called for handles on a ring whose writers were vouched for: its producer is this library's, and
+            // writes no word before it is released, for which this borrow of the handle has to end.
+            let payload = unsafe { record.as_slice() };
+            EventOf::Record { sequence: record.sequence(), payload }
+        }
+        Event::Lost(loss) => EventOf::Lost(loss),
+        Event::Evicted => EventOf::Evicted,
+        Event::ProducerChanged { epoch } => EventOf::ProducerChanged { epoch },
+    }
+}
