@@ -218,6 +218,7 @@ fn by_the_document() -> Vec<u8> {
     bytes[named + 128..named + 134].copy_from_slice(b"golden");
     set(&mut bytes, named + 192, PID);
     set(&mut bytes, named + 200, TIME);
+    set(&mut bytes, named + 216, 1);
     account(&mut bytes, named + 256, ORIGIN, FIRST, 0);
     account(&mut bytes, named + 384, LAP + 72, FIRST + 2, 65);
     let lossy = CONTROL + 768;
@@ -225,6 +226,7 @@ fn by_the_document() -> Vec<u8> {
     set(&mut bytes, lossy + 8, ORIGIN);
     set(&mut bytes, lossy + 192, PID);
     set(&mut bytes, lossy + 200, TIME);
+    set(&mut bytes, lossy + 216, 1);
     account(&mut bytes, lossy + 256, ORIGIN, FIRST, 0);
     account(&mut bytes, lossy + 384, ORIGIN, FIRST, 0);
     bytes
