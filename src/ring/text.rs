@@ -1,4 +1,4 @@
-//! Options and events as words: what is read from a command line or a file, and what is shown to people.
+//! Options and events as text: parsing from a command line or a file, and display.
 
 use core::fmt;
 use core::str::FromStr;
@@ -10,7 +10,7 @@ use crate::ring::protocol::record::{Event, Loss, LossCause, Status};
 use crate::ring::reading::events::EventOf;
 use crate::wait::mode::WaitMode;
 
-/// A word that does not say what it should.
+/// The error of text that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     word: String,
@@ -22,7 +22,7 @@ impl ParseError {
         Self { word: word.to_owned(), expected }
     }
 
-    /// What would have been understood.
+    /// The accepted forms.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
@@ -42,7 +42,7 @@ impl FromStr for Start {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let number = |digits: &str| {
-            // Not what else the standard library takes for a number: a sign.
+            // The standard library would also accept a sign.
             let is_plain = digits.bytes().all(|digit| digit.is_ascii_digit());
             digits.parse::<u64>().ok().filter(|_| is_plain)
         };
