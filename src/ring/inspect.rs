@@ -96,7 +96,7 @@ pub struct Snapshot {
     pub stall: Duration,
     /// Publishes that made a system call to wake consumers.
     pub wakes: u64,
-    /// Gates taken from consumers over their budget.
+    /// Gates taken from living consumers: over their budget, or on request.
     pub evictions: u64,
     /// Gates taken from dead consumers.
     pub reclaims: u64,
