@@ -136,7 +136,7 @@ impl Stalls {
             })
     }
 
-    /// The gate of a slot was taken by the producer's own decision. On a sealed ring it cannot be reopened at once.
+    /// `Producer::evict` was called for the slot: on a sealed ring its gate cannot take effect again in this lap.
     pub(crate) fn exhaust(&mut self, areas: Areas<'_>, number: u32, published: u64) {
         self.stalls.resize(areas.slots.len(), Stall::default());
         if let Some(stall) = self.stalls.get_mut(number as usize) {
