@@ -5,8 +5,8 @@
 //! loses records and receives the exact loss ([`Attach::lossy`]), the producer waits for it ([`Attach::gated`]), or
 //! the producer waits up to a limit and then goes on ([`Attach::gated_for`]). An [`Observer`] reads records without
 //! the others noticing. A process that dies, at any moment, leaves the ring intact: the next producer continues with
-//! the same sequences, and the consumers stay attached. This covers the death of processes, not power loss: nothing
-//! survives a reboot.
+//! the same sequences, and the consumers stay attached. This covers the death of processes, not power loss: a ring
+//! cannot be used after a reboot.
 //!
 //! ```no_run
 //! use std::error::Error;

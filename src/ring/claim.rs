@@ -51,7 +51,7 @@ impl<'a> Claim<'a> {
         self.claimed.len as usize
     }
 
-    /// Has the record no payload?
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.claimed.len == 0
     }
@@ -281,7 +281,7 @@ impl BatchClaim<'_> {
         self.claim.len()
     }
 
-    /// Has the record no payload?
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.claim.is_empty()
     }

@@ -232,7 +232,7 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
         let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
         let published = seat.open_from(areas, gated, place);
         if areas.geometry.gated_only && place.position != published {
-            // The producer may be writing over what is before that.
+            // The producer may be overwriting records before that.
             return Err(Error::GatedOnly);
         }
         let held = if gated { attach::held_from(areas, place, published) } else { None };

@@ -2,10 +2,10 @@
 //! be taken, so it can never apply to the slot's next consumer, nor to a later gate of the same consumer.
 //!
 //! ```text
-//! who asks                                   producer, whenever it scans the gates
-//! evict = the state word of the open gate    evict is the state word that was found?
+//! requesting process                         producer, whenever it scans the gates
+//! evict = the state word of the open gate    evict equals the state word it has read:
 //! light barrier [S1], wakes the space word   take the gate by compare-exchange from it, and announce
-//! until the state word changes               not to be taken: clear the request
+//! sleep until the state word changes         if it may not be taken: clear the request
 //! ```
 //!
 //! A sealed ring ignores requests, because there each consumer could request the eviction of the others.

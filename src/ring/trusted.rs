@@ -174,7 +174,7 @@ impl TrustedClaim<'_> {
         self.claim.len()
     }
 
-    /// Has the record no payload?
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.claim.is_empty()
     }

@@ -14,13 +14,13 @@
 //! 3  header and payload into the ring                 [W2]         2  t - c one short record, and the inline
 //! 4  stamp = e [W3] fence, header and payload into                    copy's stamp is t:     [R3] fence
 //!    the inline block, if the record fits                            take the copy
-//!    and nobody is in a rush (pace.rs)
+//!    and there is no rush (pace.rs)
 //! 5  published = e                                    [W4]         3  else the record at c, checked against t
 //! 6  index entry, if a segment was entered (index.rs)                 and the private geometry
 //! 7  wake check (doorbell.rs)                                      4  a reader that can be overwritten:
 //!                                                                     c below reserve - capacity [R1]: lapped;
 //!                                                                     of short records it copies several before
-//!                                                                     that look (lookahead.rs)
+//!                                                                     that check (lookahead.rs)
 //! ```
 //!
 //! Edges (each release names its acquire; `docs/ordering.md` has the model that fails without it):
@@ -60,7 +60,7 @@ pub(crate) struct Place {
     pub(crate) bytes: u64,
 }
 
-/// Is `a` after `b`? Positions and sequences wrap, so they are compared by their signed distance.
+/// Whether `a` is after `b`. Positions and sequences wrap, so they are compared by their signed distance.
 #[inline(always)]
 pub(crate) fn after(a: u64, b: u64) -> bool {
     (a.wrapping_sub(b) as i64) > 0

@@ -128,7 +128,7 @@ impl Reader {
         // [R7] Acquire. Pairs with [T2], as in `look`.
         fence_at!(R7_FENCE, Acquire);
         let began = areas.head.reserve.began(epoch).load(at!(R4_EPOCH_POSITION, Relaxed));
-        // The first producer of all succeeds nobody.
+        // The first producer of a ring takes over from none.
         if epoch > 1 && !after(self.next.position, began) {
             self.epoch = epoch;
             self.change = Some((began, epoch));
@@ -386,7 +386,7 @@ impl Reader {
             // Orders: the epoch before the position where it began.
             // Without it: a consumer reports the new producer at the place where the one before the last began.
             fence_at!(R7_FENCE, Acquire);
-            // The first producer of all succeeds nobody.
+            // The first producer of a ring takes over from none.
             if epoch > 1 {
                 let began = areas.head.reserve.began(epoch).load(at!(R4_EPOCH_POSITION, Relaxed));
                 self.change = Some((began, epoch));

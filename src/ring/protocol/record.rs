@@ -155,7 +155,7 @@ impl<'a> Record<'a> {
         self.len
     }
 
-    /// Has it no payload?
+    /// Whether the payload is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0

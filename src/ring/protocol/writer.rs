@@ -36,7 +36,7 @@ pub(crate) struct Writer {
     clock: fn() -> u64,
 }
 
-/// Room for one record, not yet visible.
+/// Room for one record that is not visible yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     /// Word number of the payload in the data area.

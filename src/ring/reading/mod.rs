@@ -53,11 +53,11 @@ pub trait Receive: sealed::Sealed {
     fn recv_record(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Record<'_>, RecvError>;
     /// Passes up to `max` available events to `each`. Errors as [`Consumer::drain`].
     fn drain(&mut self, max: usize, each: &mut dyn FnMut(Event<'_>)) -> Result<usize, RecvError>;
-    /// How the stream stands: as [`Consumer::status`].
+    /// The state of the stream: as [`Consumer::status`].
     fn status(&mut self) -> Status;
-    /// Releases what was received: as [`Consumer::release`]. An observer holds nothing.
+    /// Releases what was received: as [`Consumer::release`]. Does nothing for an observer.
     fn release(&mut self) {}
-    /// Whether only [`release`](Self::release) releases records: as [`Consumer::keep`]. An observer holds nothing.
+    /// Whether only [`release`](Self::release) releases records: as [`Consumer::keep`]. Does nothing for an observer.
     fn keep(&mut self, keep: bool) {
         let _ = keep;
     }
@@ -77,7 +77,7 @@ pub trait Receive: sealed::Sealed {
     }
     /// Sequence of the next record to be received.
     fn next_sequence(&self) -> u64;
-    /// Does a producer hold the ring? One system call.
+    /// Whether a producer lives. One system call.
     fn producer_alive(&self) -> bool;
     /// Asks the kernel to prepare the memory of this handle: as [`Consumer::prepare`].
     #[cfg(not(loom))]
@@ -271,7 +271,7 @@ macro_rules! reading {
                 Schema::from_word(self.receiver.region().geometry().schema)
             }
 
-            /// Does a producer hold the ring? One system call.
+            /// Whether a producer lives. One system call.
             pub fn producer_alive(&self) -> bool {
                 self.receiver.producer_alive()
             }

@@ -373,7 +373,7 @@ impl Receiver {
             && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
     }
 
-    /// `None`: only padding was overwritten; reading goes on behind it.
+    /// `None`: only padding was overwritten; reading continues behind it.
     #[cold]
     fn lapped(&mut self) -> Result<Option<Received>, RecvError> {
         // [R6] Acquire. Pairs with [G1], the producer's fence between an eviction and the next `reserve`.
@@ -402,7 +402,8 @@ impl Receiver {
         }
     }
 
-    /// Corruption is for good, also if somebody puts the words right again: no record comes a fast way either.
+    /// Corruption is permanent, even if a process repairs the words: afterwards no record is taken by a faster way
+    /// either.
     fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
         self.corrupt = Some(corruption);
         self.full_only = true;
@@ -410,7 +411,7 @@ impl Receiver {
         corruption.into()
     }
 
-    /// Which ways are open, after what decides it has changed.
+    /// Sets which ways may be used. Call it after the state that decides this has changed.
     fn choose_ways(&mut self) {
         self.full_only = self.released.keep || self.guarded || self.gate.opens || self.corrupt.is_some();
     }
