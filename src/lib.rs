@@ -1,11 +1,12 @@
 //! A ring in shared memory: one producer, many consumers, one memory-mapped file.
 //!
-//! A process publishes records of any length into a file on tmpfs or a local disk; any number of other processes
-//! read them, each from its own place. Each consumer chooses, when it attaches, what happens if it is slow: it loses
-//! records and is told exactly which ([`Attach::lossy`]), the producer waits for it ([`Attach::gated`]), or the
-//! producer waits up to a limit and then goes on ([`Attach::gated_for`]). An [`Observer`] reads along unseen. No
-//! process can leave the ring broken by dying, whenever it dies: the next producer goes on with the same sequences,
-//! and everybody else stays attached. That holds for processes, not for power: nothing here outlives the machine.
+//! One process publishes records of any length into a file on tmpfs or a local disk. Any number of other processes
+//! read every record, each at its own place. Each consumer chooses, when it attaches, what happens if it is slow: it
+//! loses records and receives the exact loss ([`Attach::lossy`]), the producer waits for it ([`Attach::gated`]), or
+//! the producer waits up to a limit and then goes on ([`Attach::gated_for`]). An [`Observer`] reads records without
+//! the others noticing. A process that dies, at any moment, leaves the ring intact: the next producer continues with
+//! the same sequences, and the consumers stay attached. This covers the death of processes, not power loss: a ring
+//! cannot be used after a reboot.
 //!
 //! ```no_run
 //! use std::error::Error;
@@ -31,7 +32,7 @@
 //! }
 //! ```
 //!
-//! A [`Ring`] is the door to every handle; the same one serves threads of one process, without a file:
+//! Every handle can be opened from a [`Ring`]. A ring can also connect threads of one process, without a file:
 //!
 //! ```
 //! use quoit::{Attach, Event, Options, Ring};
@@ -63,20 +64,20 @@
 //!
 //! * A handle is used by one thread at a time. It may move between threads: handles are `Send`, not `Sync`. Do not use
 //!   a handle from a signal handler that can interrupt a call on the same handle.
-//! * A process may have several handles on a ring, each opened on its own, and as many in all as the limits
-//!   on descriptors (two for a handle on a sealed ring, else one) and on maps (`vm.max_map_count`, four each) allow.
-//! * Dropping a handle is the clean end. If its process dies instead, the kernel frees its locks, and with them its
-//!   claim to the ring, its slot, its name. Nothing else tells dead from alive: a stopped process is alive, and
-//!   so is one whose core dump is still being written.
-//! * After a `fork` the handles belong to the parent. In the child every call on them answers with an error, and
-//!   dropping them does nothing. What was taken from a handle before the fork and lives on in the child (a claim, a
-//!   batch, a record) leads to memory that is not there: using it ends the child with SIGSEGV, so drop it unused.
-//!   Their descriptors are closed before `fork` returns in the child. A child made by
-//!   a raw `clone` gets around that: until it calls `exec` or ends, a dead parent looks alive.
-//! * Another process with permission to write the file can write garbage into it. The answer is an error or wrong
-//!   records, never undefined behaviour; but if it cuts the file short, touching what is gone raises SIGBUS, unless
-//!   the process asked for an error instead: [`guard_against_truncation`].
-//! * Peers that are not trusted with that get a ring without a file: [`Ring::sealed`].
+//! * A process may open several handles on a ring. The number of handles is limited by file descriptors (two for a
+//!   handle on a sealed ring, otherwise one) and by maps (`vm.max_map_count`, four each).
+//! * Dropping a handle ends it cleanly. If its process dies instead, the kernel releases its locks, and with them its
+//!   role as producer, its slot, or its name. A process counts as alive while it holds such a lock. So a stopped
+//!   process is alive, and so is one whose core dump is still being written.
+//! * After a `fork` the handles belong to the parent. In the child, every call on them returns an error, and dropping
+//!   them does nothing. A claim, a batch or a record that was obtained before the fork refers to memory that is not
+//!   mapped in the child: using it kills the child with SIGSEGV, so drop it unused. The descriptors of the handles
+//!   are closed in the child before `fork` returns. A child made by a raw `clone` keeps them: until it calls `exec`
+//!   or ends, a dead parent seems alive.
+//! * Another process with permission to write the file can write garbage into it. Then readers get errors or wrong
+//!   records, never undefined behaviour. But if it cuts the file short, accessing the missing part raises SIGBUS,
+//!   unless this process requested an error instead: [`guard_against_truncation`].
+//! * For peers that are not trusted with this, use a ring without a file: [`Ring::sealed`].
 //!
 //! ```
 //! fn is_send<T: Send>() {}
@@ -104,8 +105,8 @@
 //!
 //! # Records that are values
 //!
-//! A ring can be made for one type, whose size and tag its file then says: see [`Typed`]. Payloads of any ring are
-//! otherwise bytes, and what is in them is the users' business.
+//! A ring can be made for one type, whose size and tag are stored in its file: see [`Typed`]. Otherwise payloads are
+//! bytes that the library does not interpret.
 //!
 //! ```
 //! use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -132,15 +133,15 @@
 //!
 //! # Calls that wait
 //!
-//! Sending and receiving have the same four forms. `send` and `recv` wait for as long as it takes. `_deadline` and
-//! `_timeout` return the same, and a time that is over is an error on both sides: [`SendError::TimedOut`],
-//! [`RecvError::TimedOut`]. So no time-out is taken for success by a `?`, and a record that was not sent is not lost
-//! unnoticed. `try_send` and `try_recv` never wait: a full ring is [`SendError::Full`], since the record is still the
-//! caller's; that there is nothing to receive is `Ok(None)`, since it is what a poll mostly finds.
+//! Sending and receiving have the same four forms. `send` and `recv` wait without limit. The `_deadline` and
+//! `_timeout` forms return the same values, and an error once the time is over: [`SendError::TimedOut`],
+//! [`RecvError::TimedOut`]. So `?` cannot mistake a time-out for success. `try_send` and `try_recv` never wait. A
+//! full ring is the error [`SendError::Full`], because the record was not sent; nothing to receive is `Ok(None)`, the
+//! usual result of a poll.
 //!
 //! # Terms
 //!
-//! Each means one thing, here, in the source and in `docs/`.
+//! Each term has one meaning, here, in the source and in `docs/`.
 //!
 //! | term | meaning |
 //! |---|---|
@@ -152,48 +153,49 @@
 //! | footprint | bytes a record takes up: 8 for its header, and its payload rounded up to 8 |
 //! | capacity | bytes of the ring that hold records, a power of two; the largest footprint is half of it |
 //! | padding | the rest of the ring before its end where the next record does not fit; it has no sequence |
-//! | lap | one trip of the producer round the ring; who is *lapped* finds its place overwritten |
-//! | claim | room for one record that nobody sees yet |
-//! | publish | make everything claimed so far visible, by one store |
+//! | lap | one trip of the producer round the ring; a reader is *lapped* when its place is overwritten |
+//! | claim | room for one record that is not visible yet |
+//! | publish | make everything claimed so far visible to readers, by one store |
 //! | batch | several records published together |
 //! | published | the position below which every record is visible |
-//! | reserve | the position up to which the producer may be writing already; what is more than a capacity below it is gone |
-//! | segment | one of 64 equal parts of the ring; an index knows the first record that starts in each, and `reserve` moves a segment at a time |
+//! | reserve | the position up to which the producer may already be writing; everything more than a capacity below it is overwritten |
+//! | segment | one of 64 equal parts of the ring; an index holds the first record that starts in each, and `reserve` moves a segment at a time |
 //! | inline copy | a second copy, beside `published`, of the newest record if it was sent singly and is short |
-//! | release | say that a received record is done with, so that its room may be overwritten |
+//! | release | declare that a received record is no longer needed, so that its room may be overwritten |
 //! | cursor | the position below which a consumer has released everything |
 //! | gate | a cursor that the producer may not get more than the capacity ahead of |
-//! | limit | how far the producer may claim before it looks at the gates again |
+//! | limit | how far the producer may claim before it scans the gates again |
 //! | budget | of a gate: how long it may hold the producer up, in all, while the producer goes once round the ring |
-//! | evict | take the gate from a consumer that is over its budget, or that is not to be waited for any longer; it goes on as a lossy one |
+//! | evict | take the gate from a consumer that is over its budget, or whose eviction was requested; it goes on as a lossy one |
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
 //! | account | what a consumer has lost over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
-//! | name | what a consumer finds its slot by when it comes back |
-//! | hold | how long a name's gate outlives its consumer |
-//! | epoch | the number of a producer: how many have opened the ring, it included |
+//! | name | the key by which a consumer finds its slot again when it comes back |
+//! | hold | how long a name's gate is kept after its consumer is gone |
+//! | epoch | the number of a producer: how many have opened the ring, including itself |
 //! | take over | open a ring as its next producer, after the last one closed it or died |
-//! | armed | the mark of a sleeper on the word it sleeps on; whoever wakes it clears it |
-//! | stale | said of a handle whose file was removed, renamed, replaced, overwritten or cut short |
+//! | armed | marked by a sleeper: a bit on the word it sleeps on, cleared by the process that wakes it |
+//! | stale | of a handle: its file was removed, renamed, replaced, overwritten or cut short |
 //!
 //! # The source
 //!
-//! Folders are floors: a file names its own floor and those below it, never one above; a test holds them to it.
-//! `docs/architecture.md` has a picture and the reasons. `unsafe` is in `memory/map.rs` and `atomics/copy.rs`, and
-//! where a promise is handed on: `ring/trusted.rs`. From the top:
+//! Folders are layers, called floors: a file imports from its own floor and those below it, never from one above; a
+//! test checks this. `docs/architecture.md` has a diagram and the reasons. `unsafe` code is in `memory/map.rs` and
+//! `atomics/copy.rs`; `ring/trusted.rs` and the `unsafe` functions of claims and records only pass a caller's promise
+//! on. From the top:
 //!
 //! | floor | files |
 //! |---|---|
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`: all of them from one place) · `typed`, `trusted`, `writing` · `text` (words for options) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: who is in the way) · `evict` (on request) · `sealed` (rings handed over by descriptor) · `options`, `layout` (every byte), `locks` |
-//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at a look; `run`: many in a row) · `gate` (who holds the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers are told) · `backoff` (when to look) · `pace` (when to copy twice). Knows no file and no lock |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` |
+//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` |
-//! | `seats` | who has a handle on an object, and who of them lives |
-//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's hold on an object), `map` (all that is unsafe about it), `extents` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which will do), `room` (is there any; `control_group`: of memory), `refusal` · `lock` (who is alive), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error in place of SIGBUS); `region_loom` in the models |
+//! | `seats` | which participants an object has, and which of them live |
+//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
 //! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
-//! | `atomics/` | `mod` (the only door to atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
-//! | `error/`, `limits` | what can go wrong, and what to do about it |
+//! | `atomics/` | `mod` (the only module that names the standard atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
+//! | `error/`, `limits` | the errors, each with a remedy |
 //!
 //! Start with the head of `ring/protocol/mod.rs`. `docs/receiving.md` follows one record. `docs/format.md` is the file format in prose.
 
@@ -262,11 +264,11 @@ pub use atomics::delays;
 #[cfg(tampered)]
 pub use ring::tamper;
 
-/// What the models can do that processes do to each other.
+/// Faults that the models inject.
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod fate {
-    /// Runs `work`, killed just before its `stores`-th store (from 0). `None`: it died.
+    /// Runs `work`, and kills it just before its `stores`-th store (from 0). `None`: it died.
     pub fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
         crate::atomics::crash_after(stores, work)
     }
@@ -281,7 +283,7 @@ pub mod fate {
         crate::wait::futex::refuse_barriers(refused);
     }
 
-    /// Whether somebody is marked as asleep until there is space.
+    /// Whether a producer is marked as asleep until there is space.
     pub fn is_space_armed(ring: &crate::Ring) -> bool {
         ring.region(crate::ring::rings::Access::Writer)
             .is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
@@ -294,7 +296,7 @@ pub mod fate {
         }
     }
 
-    /// Kills the owner of a handle: its locks go, and nothing else happens.
+    /// Kills the owner of a handle: its locks are released, and nothing else happens.
     pub fn kill<T>(handle: T) {
         crate::atomics::crash_after(0, move || drop(handle));
     }

@@ -15,29 +15,33 @@ use crate::wait::clock;
 
 /// Where a consumer that is not resuming under its name starts.
 ///
-/// Whatever is published from the attach on a gate holds. What was published before may still be overwritten behind a
-/// gate that has just opened at a place in the past: the producer looks at the gates once in a ring. It is then told as
-/// [`LossCause::Attaching`](crate::LossCause::Attaching), and booked nowhere. On a ring for gated consumers only
-/// ([`Options::gated_only`](crate::Options::gated_only)) a start in the past is refused.
+/// A gated consumer loses no record that is published after it attaches. Records published before that may still be
+/// overwritten: the producer scans the gates only once per capacity, so it may not have seen a gate that opened at a
+/// place in the past. Such a loss is reported as [`LossCause::Attaching`](crate::LossCause::Attaching) and added to
+/// no account. A ring for gated consumers only ([`Options::gated_only`](crate::Options::gated_only)) refuses a start
+/// in the past.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// With the next record to be published.
+    /// At the next record to be published.
     #[default]
     Newest,
-    /// With the oldest record that is safely in the ring: to a 64th of the capacity, once the ring has lapped.
+    /// At the oldest record that is not about to be overwritten. Once the producer has lapped, this is precise to a
+    /// 64th of the capacity.
     Oldest,
-    /// With the record of this sequence. One that is gone, or more than one ahead, is an error.
+    /// At the record with this sequence. The last sequence published plus one is allowed. A record that is gone, or
+    /// further ahead, is an error.
     Sequence(u64),
-    /// With the last so many records, or as many of them as are safely in the ring.
+    /// At the last N records, or as many of them as are not about to be overwritten.
     Last(u64),
 }
 
 /// How a consumer attaches. Every consumer of a ring chooses for itself.
 ///
-/// Unless told another [`start`](Self::start) it begins with the next record to be published, [`Start::Newest`]: what the
-/// ring holds already does not come. A consumer that may be started after its producer, and is to have all that is
-/// there, starts at [`Start::Oldest`]. A name that was here before goes on where it was, whatever is said here.
+/// By default a consumer starts at the next record to be published, [`Start::Newest`], and receives nothing that the
+/// ring already holds. To receive that as well, for example in a consumer that may start after its producer, set
+/// [`start`](Self::start) to [`Start::Oldest`]. A consumer that resumes under its [`name`](Self::name) ignores the
+/// start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
     pub(crate) gated: bool,
@@ -53,68 +57,72 @@ impl Attach {
         Self { gated, budget_ns, evictable: false, start: Start::Newest, name: None, hold_ns: 0 }
     }
 
-    /// Never holds the producer back. When it is lapped it is told exactly what it lost and goes on.
+    /// Never holds the producer back. When it is lapped, it receives the exact loss and goes on.
     ///
-    /// Of short records that are there to be read it copies up to 1 KiB at a time. What was copied before it was overwritten
-    /// still comes, whole and in order, ahead of the loss. So it does for every consumer that can be overwritten.
+    /// It copies short records ahead, up to 1 KiB at a time. Records that were copied before they were overwritten
+    /// are still received, whole and in order, ahead of the loss. The same holds for every consumer that can be
+    /// overwritten.
     pub fn lossy() -> Self {
         Self::new(false, 0)
     }
 
-    /// The producer may not overwrite what this consumer has not released: it loses nothing that is published after it
-    /// attached, and a producer that finds the ring full waits for it, or is told so. For what was published before that,
-    /// see [`Start`].
+    /// The producer may not overwrite what this consumer has not released, so the consumer loses no record that is
+    /// published after it attaches. When the ring is full, the producer waits for it or gets an error. For records
+    /// published before the attach, see [`Start`].
     ///
-    /// A name that comes back to a place that is overwritten holds nobody up until it was told what it lost, and
-    /// receives or releases after that: before, there is nothing to read where its gate would stand.
+    /// A name that comes back to an overwritten place has no gate until the consumer has received the loss and then
+    /// receives or releases once more. Before that there is nothing to read where the gate would be.
     pub fn gated() -> Self {
         Self::new(true, 0)
     }
 
-    /// Gated until it has held the producer up for `budget`, then lossy for the rest of its attachment.
+    /// Gated until it has held the producer up for `budget` in one lap, then lossy for the rest of its attachment.
     ///
-    /// The time counts in all: while the producer publishes one capacity of records, every time that this consumer
-    /// holds it up is added, and with the first hold after that the count starts anew. So whoever takes a whole
-    /// ring of records in less than `budget` keeps its gate however often it is in the way, and letting through
-    /// a record now and then does not help. The producer measures on its own monotonic clock, from a refused claim
-    /// to the next successful one; where it did not wait in between, to the last refused one before that, or before this
-    /// consumer let something through: what nobody wants to send, nobody holds up.
+    /// The budget covers all holds of a lap. While the producer publishes one capacity of records, every time that
+    /// this consumer holds it up is added; the first hold after that starts a new lap at zero. So a consumer that
+    /// receives a whole ring of records in less than `budget` keeps its gate, however often it blocks the producer,
+    /// and one that releases a record now and then does not escape its budget.
+    ///
+    /// The producer measures on its own monotonic clock, from a refused claim to the next successful one. If the
+    /// producer did not wait in between, the hold ends at the last refused claim before that, or at the last one
+    /// before this consumer released something: time in which nobody tries to send does not count.
     pub fn gated_for(budget: Duration) -> Self {
         Self::new(true, clock::duration_ns(budget).max(1))
     }
 
-    /// A gated consumer that may be evicted on request, by [`Producer::evict`](crate::Producer::evict) or
-    /// [`quoit::evict`](crate::evict), also while it is stopped. Consumers that can be overwritten anyway, by a budget
-    /// or the ring's hard limit, may be always; another one reads records where they lie, and is promised that they
-    /// stay there. So this makes it copy each record and check it before it is lent. On a ring for gated consumers only
-    /// it changes nothing: nobody may be overwritten there.
+    /// Lets this gated consumer be evicted on request, by [`Producer::evict`](crate::Producer::evict) or
+    /// [`quoit::evict`](crate::evict), even while its process is stopped. Consumers with a budget, and those on a
+    /// ring with a hard limit, can always be evicted. Any other gated consumer reads records in place, and is
+    /// guaranteed that they are not overwritten. This option gives that guarantee up: the consumer then copies each
+    /// record and checks the copy before lending it. On a ring for gated consumers only it has no effect.
     #[must_use]
     pub fn evictable(mut self) -> Self {
         self.evictable = true;
         self
     }
 
-    /// How long this consumer may hold the producer up, ns, as it stands in its slot. One that may be evicted has a
-    /// budget that is never used up.
+    /// The budget in ns, as written to the slot. A consumer that may be evicted without a budget of its own gets one
+    /// that is never used up.
     pub(crate) fn budget_ns(&self, gated_only: bool) -> u64 {
         let evictable = self.gated && self.evictable && !gated_only;
         if evictable && self.budget_ns == 0 { u64::MAX } else { self.budget_ns }
     }
 
-    /// Where to start; with the next record to be published unless set.
+    /// Sets where to start. Default: the next record to be published.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Under a name of 1 to 63 bytes. The ring keeps the named consumer's place and loss account when it goes or
-    /// dies, and it resumes there when it attaches under the name again, wherever it says it starts. The name
-    /// keeps its slot until [`forget`](crate::forget) or [`forget_away`](crate::forget_away).
+    /// Attaches under a name of 1 to 63 bytes. The ring keeps the place and the loss account of a named consumer when
+    /// it leaves or dies. A consumer that attaches under the same name later resumes there, whatever its start says.
+    /// The name keeps its slot until [`forget`](crate::forget) or [`forget_away`](crate::forget_away).
     ///
-    /// If another producer opened the ring while it was away, it is told so where that one's records begin. On a ring for
-    /// gated consumers only it goes on where it was if it was held, and else with the next record to be published: what
-    /// lies between is told as lost.
+    /// If another producer opened the ring meanwhile, the consumer receives
+    /// [`Event::ProducerChanged`](crate::Event::ProducerChanged) where that producer's records begin. On a ring for
+    /// gated consumers only, a name that was held resumes at its place; any other resumes at the next record to be
+    /// published, and the records in between are reported as lost.
     ///
     /// A consumer killed while it attaches for the first time may leave the name at a place somewhat before its
     /// start, never after it.
@@ -132,7 +140,8 @@ impl Attach {
         self
     }
 
-    /// As [`hold`](Self::hold), with no end: the producer waits until the consumer comes back or is forgotten.
+    /// As [`hold`](Self::hold), without an end: the producer waits until the consumer comes back or its name is
+    /// forgotten.
     #[must_use]
     pub fn hold_forever(mut self) -> Self {
         self.hold_ns = HOLD_FOREVER;
@@ -149,9 +158,10 @@ impl Attach {
     }
 }
 
-/// How often a search is begun anew because the producer overwrote its way, before the ring is called corrupt; and how
-/// many capacities it walks in all, since one walk over a large ring takes as long as thousands over a small one. An
-/// honest producer cannot overwrite the way twice in a row of a search that starts at the newest entry.
+/// Limits of a search, after which the ring is called corrupt: how often it restarts because the producer overwrote
+/// its path, and how many capacities it walks in total, since one walk over a large ring takes as long as thousands
+/// over a small one. An honest producer cannot overwrite the path of a search that starts at the newest entry twice
+/// in a row.
 const ATTEMPTS: u32 = match (cfg!(loom), cfg!(tampered)) {
     (true, _) => 20,
     (_, true) => 100,
@@ -159,7 +169,7 @@ const ATTEMPTS: u32 = match (cfg!(loom), cfg!(tampered)) {
 };
 const CAPACITIES_WALKED: u64 = 16;
 
-/// Runs `attempt` until it yields, on a ring of so many bytes.
+/// Runs `attempt` until it yields a result, on a ring of `capacity` bytes.
 pub(crate) fn until_found<T>(
     capacity: u64,
     mut attempt: impl FnMut(&mut Effort) -> Result<Option<T>, Error>,
@@ -174,13 +184,13 @@ pub(crate) fn until_found<T>(
         if effort.bytes > capacity * CAPACITIES_WALKED {
             break;
         }
-        // Never by a system call: receiving makes none. The models take turns by it.
+        // No system call: receiving makes none. In the models this is where threads switch.
         if cfg!(loom) { crate::atomics::spin() } else { backoff.spin() }
     }
     Err(Error::Corrupt(Corruption { position: 0, what: "no index entry that leads to a record" }))
 }
 
-/// The place at exactly `published`; `None`: overwritten on the way.
+/// The place at exactly `published`. `None`: the path there was overwritten.
 pub(crate) fn walk_to(
     areas: Areas<'_>,
     from: Place,
@@ -204,12 +214,12 @@ fn walk_through(
     }
 }
 
-/// The place behind the newest record; `None`: overwritten on the way.
+/// The place behind the newest record. `None`: the path there was overwritten.
 pub(crate) fn end(areas: Areas<'_>, effort: &mut Effort) -> Result<Option<Place>, Error> {
     end_through(areas, effort, |_| {})
 }
 
-/// The same; `visit` sees every place on the way.
+/// As `end`; calls `visit` for every place on the path.
 pub(crate) fn end_through(
     areas: Areas<'_>,
     effort: &mut Effort,
@@ -219,20 +229,21 @@ pub(crate) fn end_through(
     visit(newest);
     let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].
-    // Orders: `published` before the headers on the way to it.
+    // Orders: `published` before the headers on the path to it.
     // Without it: the walk reads what the last lap left there.
     fence_at!(R8_FENCE, Acquire);
     walk_through(areas, newest, published, effort, visit)
 }
 
-/// From a place no further back than this part of the capacity one walks straight on, without the index.
+/// From a place no further back than this fraction of the capacity, the walk goes straight on, without the index.
 const NEAR: u64 = if cfg!(loom) { 1 } else { 8 };
 
-/// How often the way to where a gate holds is looked for. The producer cannot overwrite it more than once or twice,
-/// since then it comes to the gate; unless the gate is taken away.
+/// Attempts to find a place from which an open gate holds. The producer can overwrite the path once or twice at most
+/// before the gate stops it, unless the gate is taken away.
 const HELD_ATTEMPTS: u32 = if cfg!(loom) { 1 } else { 8 };
 
-/// A place from which on a gate that is open at `place` holds everything: what was `published` then, or later.
+/// A place from which a gate that is open at `place` protects every record: at `published` as read after the gate
+/// opened, or later.
 pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Option<Place> {
     let mut effort = Effort::default();
     if published.wrapping_sub(place.position) <= areas.geometry.capacity / NEAR
@@ -243,9 +254,9 @@ pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Optio
     (1..HELD_ATTEMPTS).find_map(|_| end(areas, &mut effort).ok().flatten())
 }
 
-/// The place where `start` is; `None`: overwritten on the way.
+/// The place that `start` means. `None`: the path there was overwritten.
 pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
-    // The oldest of all may be gone each time that it is looked for: then a little further on, and further.
+    // The very oldest place may be overwritten during each attempt, so every further attempt leaves a larger margin.
     let segment = areas.geometry.segment_bytes();
     let margin =
         if matches!(start, Start::Last(_)) { (segment << effort.attempts.min(5)) - segment } else { 0 };
@@ -267,7 +278,7 @@ pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Resul
         return Err(gone);
     }
     let Some(from) = index::at_or_before(areas, wanted) else {
-        // What was held a moment ago was overwritten meanwhile: the last few are others now.
+        // What the ring held at first was overwritten meanwhile: the last N records are different ones now.
         return if matches!(start, Start::Last(_)) { Ok(None) } else { Err(gone) };
     };
     match index::walk(areas, from, end.position, effort, |place| place.sequence == wanted, |_| {}) {
@@ -288,7 +299,7 @@ mod tests {
 
     const CAPACITY: u64 = 1 << 16;
 
-    /// A ring of empty records in which one index entry is left, the one farthest back, so that each walk is a long one.
+    /// A ring of empty records with a single index entry, the one farthest back, so that each walk is long.
     fn ring() -> Region {
         let region = Region::heap(Options::new().capacity(CAPACITY).geometry().unwrap()).unwrap();
         let mut producer = crate::Producer::take_over(region.share().unwrap()).unwrap();
@@ -301,8 +312,8 @@ mod tests {
         region
     }
 
-    /// Somebody spoils every walk over the ring just before its end. What counts is how far it was walked, since a walk
-    /// over a large ring takes a thousand times as long as one over a small one.
+    /// Another process breaks every walk over the ring just before its end. The limit counts bytes walked, since a
+    /// walk over a large ring takes a thousand times as long as one over a small one.
     #[test]
     fn walks_that_are_spoilt_come_to_an_end() {
         let region = ring();
@@ -324,13 +335,13 @@ mod tests {
         assert!(walks.get() > 8, "an honest producer may be unlucky: {} walks", walks.get());
         let most = 17 * CAPACITY / 8;
         assert!(steps.get() <= most, "{} steps over a ring of {} records", steps.get(), CAPACITY / 8);
-        // Left alone, it is found.
+        // Without interference the search succeeds.
         reserve.store(honest, at!(W1_RESERVE, Relaxed));
         let end = until_found(CAPACITY, |effort| end(areas, effort)).unwrap();
         assert_eq!(end.sequence, CAPACITY / 8 - 8);
     }
 
-    /// The same of the others that walk: they add to what was walked, all of them.
+    /// The other walks add to the same total.
     #[test]
     fn every_walk_counts() {
         let region = ring();

@@ -1,4 +1,4 @@
-//! Who is in the producer's way, for people.
+//! The consumer that holds the producer up, as shown to people.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use crate::ring::text::Time;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blocker {
-    /// Number of its slot.
+    /// Number of the consumer's slot.
     pub slot: u32,
     /// The name it attached under.
     pub name: Option<String>,
-    /// Its process id, as it wrote it.
+    /// Its process id, as the consumer wrote it.
     pub pid: u32,
-    /// Whether it lives.
+    /// Whether the consumer lives.
     pub life: Life,
-    /// How long it has held the producer up, this time.
+    /// How long it has held the producer up so far, in this hold.
     pub since: Duration,
     /// How long it may hold the producer up in a lap.
     pub budget: Option<Duration>,
     /// How long its gate outlives it.
     pub hold: Option<Hold>,
-    /// May its gate be taken while it lives? See [`Attach::evictable`](crate::Attach::evictable).
+    /// Whether its gate may be taken while it lives: see [`Attach::evictable`](crate::Attach::evictable).
     pub evictable: bool,
 }
 
@@ -39,15 +39,15 @@ pub struct Blocker {
 pub enum Life {
     /// It holds the lock of its slot.
     Alive,
-    /// It does, and its process is stopped, as far as `/proc` shows that here. A hint: process ids are written by their
-    /// processes, and mean another one in another namespace.
+    /// It holds the lock, and its process is stopped, according to `/proc`. A hint: each process writes its own id,
+    /// which means another process in another namespace.
     Stopped,
-    /// Nobody holds that lock: it has left or died, and its gate is held for it, or taken in a moment.
+    /// The lock is free: the consumer has left or died. Its gate is held for it, or is about to be taken.
     Gone,
 }
 
 impl Life {
-    /// Of the process that holds a slot's lock, or does not.
+    /// The life of a slot's consumer, from whether the slot is locked.
     pub(crate) fn of(is_locked: bool, pid: u32) -> Self {
         match is_locked {
             false => Self::Gone,
@@ -60,7 +60,7 @@ impl Life {
 #[cfg(not(loom))]
 fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command in parentheses may hold anything; the state comes after the last one.
+    // The command name in parentheses may contain anything; the state follows the last `)`.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
@@ -70,7 +70,7 @@ fn is_stopped(_pid: u32) -> bool {
 }
 
 impl Blocker {
-    /// Whoever is in a slot. `None`: there is no such slot.
+    /// The consumer in a slot. `None`: there is no such slot.
     pub(crate) fn new(region: &Region, number: u32, since: Duration) -> Option<Self> {
         let areas = region.areas();
         let slot = areas.slots.get(number as usize)?;
@@ -89,7 +89,7 @@ impl Blocker {
         })
     }
 
-    /// What would free the producer, in a sentence.
+    /// A sentence that says how to free the producer.
     pub fn remedy(&self) -> String {
         let Self { slot, pid, .. } = self;
         let or_evict = match self.evictable {
@@ -126,7 +126,7 @@ impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "slot {}", self.slot)?;
         if let Some(name) = &self.name {
-            // Whatever another process wrote there.
+            // Another process wrote the name: escape it.
             write!(f, " '{}'", name.escape_debug())?;
         }
         write!(f, " (process {}, {})", self.pid, self.life)

@@ -1,4 +1,4 @@
-//! Writing in place, and writing many at once.
+//! Writing in place (claims), and writing several records at once (batches).
 
 use std::fmt;
 use std::time::Instant;
@@ -9,22 +9,22 @@ use crate::error::SendError;
 use crate::ring::protocol::writer::Claimed;
 use crate::ring::send::{Sender, TimeLimit};
 
-/// Room for one record, to be filled and published. Dropping it publishes nothing and gives the room back.
+/// Room for one record, to be filled in place and published. Dropping a claim publishes nothing and returns the room.
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'a> {
     sender: &'a mut Sender,
     claimed: Claimed,
 }
 
-/// A write that would run past the end of its claim. Nothing was written.
+/// The error of a write that would pass the end of its claim. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutOfClaim {
-    /// Where the write began, in bytes from the start of the claim.
+    /// Offset of the write, in bytes from the start of the claim.
     pub offset: usize,
-    /// Bytes to be written.
+    /// Length of the write in bytes.
     pub bytes: usize,
-    /// Bytes of the claim.
+    /// Length of the claim in bytes.
     pub len: usize,
 }
 
@@ -51,18 +51,18 @@ impl<'a> Claim<'a> {
         self.claimed.len as usize
     }
 
-    /// Has the record no payload?
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.claimed.len == 0
     }
 
-    /// Sequence that the record will have.
+    /// The sequence the record will have.
     pub fn sequence(&self) -> u64 {
         self.sender.writer().staged().sequence
     }
 
-    /// Writes `bytes` at `offset` bytes from the start of the record. What is never written holds whatever the ring
-    /// held there before.
+    /// Writes `bytes` at `offset` bytes from the start of the record. Bytes that are never written hold whatever the
+    /// ring held there before.
     ///
     /// # Errors
     ///
@@ -76,32 +76,34 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
-    /// The record's bytes, to be written where they are. `None` unless the ring was created
-    /// [`gated_only`](crate::Options::gated_only): elsewhere a consumer may be reading these words for the lap before.
+    /// The record's bytes, to be written in place. `None` unless the ring was created
+    /// [`gated_only`](crate::Options::gated_only): on other rings a consumer may still be reading the previous lap's
+    /// record in these words.
     ///
     /// # Safety
     ///
-    /// This is memory of the ring. The caller trusts every process that can write the file not to touch the words
-    /// of a claim, and every one that can read it to be gated: consumers and observers of this library are.
+    /// The slice is shared memory. The caller promises that no process that can write the file touches the words of a
+    /// claim, and that every process that reads the ring respects the gates. Handles of this library do.
     ///
-    /// One kind of read may still meet bytes that are being filled: a consumer that is attaching walks over headers from
-    /// the index, and the producer may have been let past its gate before that opened. Payloads it reads from the
-    /// newest record on, which the gate holds; or, under a name that was held, from a place that it held all the time. If the ring laps it on the way, it takes payload bytes of a claim for
-    /// a header. It loads them as atomics, checks what it makes of them, finds that it was lapped, and begins anew:
-    /// nothing is made of those bytes. But the words are then read while they are written with plain stores, which is
-    /// a data race by the letter of the language, although no machine that this library runs on tells them apart.
+    /// One kind of read may still load bytes that are being filled. A consumer that attaches walks from header to
+    /// header, starting at the index, and the producer may have been allowed past its gate before the gate opened.
+    /// The consumer reads payloads only from the newest record on, which its gate protects, or, under a name that was
+    /// held, from a place protected all along. But if the producer laps it during the walk, it may take payload bytes
+    /// of a claim for a header. It loads them as atomics, checks the result, finds that it was lapped, discards them
+    /// and starts again. These words are then read while they are written with plain stores. By the rules of the
+    /// language that is a data race, although no supported machine behaves differently.
     #[cfg(not(loom))]
     #[allow(unsafe_code, reason = "hands its contract on to the caller")]
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
         if !self.sender.region().geometry().gated_only {
             return None;
         }
-        // SAFETY: the caller's promise; `&mut self` keeps this handle from touching the words meanwhile.
+        // SAFETY: the caller's promise; `&mut self` prevents this handle from touching the words meanwhile.
         Some(unsafe { copy::slice_mut(self.words(), self.claimed.len as usize) })
     }
 
-    /// Makes the record visible. Returns its sequence. If memory of the ring is gone
-    /// ([`SendError::Truncated`](crate::SendError::Truncated)), it is not visible, and the next call says so.
+    /// Publishes the record and returns its sequence. If the file was cut short, the record is not published, and the
+    /// next call returns [`SendError::Truncated`](crate::SendError::Truncated).
     pub fn publish(self) -> u64 {
         self.sender.publish_claim(self.claimed)
     }
@@ -113,9 +115,9 @@ impl fmt::Debug for Claim<'_> {
     }
 }
 
-/// Records that become visible together. Dropping it publishes none of them.
+/// Records that are published together. Dropping a batch publishes none of them.
 ///
-/// A batch spans at most half the ring. Its records get no inline copy: batches are for throughput.
+/// A batch spans at most half the ring. Its records get no inline copy, because batches are for throughput.
 #[must_use = "a batch that is dropped publishes nothing"]
 pub struct Batch<'a> {
     sender: &'a mut Sender,
@@ -157,13 +159,14 @@ impl<'a> Batch<'a> {
         self.add(payload, TimeLimit::Until(deadline))
     }
 
-    /// Adds a copy of each payload, in order; returns how many. Waits while a gated consumer holds the space. Faster than
-    /// so many calls of [`send`](Self::send), most of all where all are of a length that the compiler knows, as arrays are.
-    /// If `payloads` panics, some of those before it may be left out; [`records`](Self::records) is right all the same.
+    /// Adds a copy of each payload, in order; returns how many. Waits while a gated consumer holds the space. Faster
+    /// than calling [`send`](Self::send) for each, especially for payloads whose length the compiler knows, such as
+    /// arrays. If `payloads` panics, some of the payloads before the panic may be missing from the batch;
+    /// [`records`](Self::records) still gives the right count.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send). What was added before stays: [`records`](Self::records) tells how much that is.
+    /// As [`send`](Self::send). Payloads added before the error stay in the batch: see [`records`](Self::records).
     #[inline]
     pub fn send_all<P: AsRef<[u8]>>(
         &mut self,
@@ -241,8 +244,9 @@ impl<'a> Batch<'a> {
         self.records
     }
 
-    /// Makes every record of the batch visible at once. Returns the last one's sequence; `None`: it was empty, or memory
-    /// of the ring is gone and nothing is visible, as the next call says.
+    /// Publishes every record of the batch at once, and returns the sequence of the last. `None`: the batch was
+    /// empty, or the file was cut short; then nothing is published, and the next call returns
+    /// [`SendError::Truncated`](crate::SendError::Truncated).
     pub fn publish(self) -> Option<u64> {
         if self.records == 0 {
             return None;
@@ -277,7 +281,7 @@ impl BatchClaim<'_> {
         self.claim.len()
     }
 
-    /// Has the record no payload?
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.claim.is_empty()
     }
@@ -291,7 +295,7 @@ impl BatchClaim<'_> {
         self.claim.write_at(offset, bytes)
     }
 
-    /// The record is complete and joins the batch. Returns the sequence it will have.
+    /// Adds the complete record to the batch. Returns the sequence it will have.
     pub fn add(self) -> u64 {
         *self.records += 1;
         self.claim.sender.add_claim(self.claim.claimed)

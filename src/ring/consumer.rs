@@ -30,11 +30,11 @@ use crate::wait::mode::WaitMode;
 
 /// Reads every record once, in order, from its own place in the stream.
 ///
-/// Each consumer takes one of the ring's slots and holds its lock while it lives. One thread at a time may use a
-/// handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
+/// Each consumer takes one of the ring's slots and holds the slot's lock until it is dropped. One thread at a time
+/// may use a handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
 pub struct Consumer {
     pub(super) receiver: Receiver,
-    /// Of its seat: with the slot's number, the lock that it holds.
+    /// The generation of its seat; together with the slot's number it identifies the lock it holds.
     generation: u64,
     name: Option<u64>,
     resumed: Option<Resumed>,
@@ -43,25 +43,25 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Attaches to the ring at `path`: to receive what is published from here on, unless `attach` says where to
+    /// Attaches to the ring at `path`. Receives what is published from here on, unless `attach` sets another
     /// [`start`](Attach::start).
     ///
     /// # Errors
     ///
-    /// Whatever keeps the file from being opened as a ring; [`Error::SlotsTaken`], [`Error::NameInUse`],
-    /// [`Error::BadName`], [`Error::StartGone`], [`Error::GatedOnly`]; [`Error::BadOption`] for a hold without a
-    /// name and a gate.
+    /// Any error of opening the file as a ring; [`Error::SlotsTaken`], [`Error::NameInUse`], [`Error::BadName`],
+    /// [`Error::StartGone`], [`Error::GatedOnly`]; [`Error::BadOption`] for a hold without a name and a gate.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
         Self::attach(Region::open(path.as_ref(), Access::Participant)?, attach)
     }
 
-    /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it. A
-    /// deadline that has passed is one try.
+    /// As [`open`](Self::open), for a ring that may not exist yet: waits until `deadline` for a process to create it.
+    /// A deadline that has passed means a single try.
     ///
-    /// Only [`Error::NotFound`] is waited out: no file at the path, or no directory for it. A ring has its name only when
-    /// it is whole, so every other error comes at once, that of a leftover of an earlier boot included: somebody has to
-    /// remove it. The ring is looked for every millisecond at first, and every 20 ms after a while.
+    /// Only [`Error::NotFound`] is waited for: no file at the path, or no directory for it. A ring appears at its
+    /// path only when it is complete, so every other error is returned at once. That includes a leftover of an
+    /// earlier boot, which has to be removed first. The path is checked every millisecond at first, and every 20 ms
+    /// after a while.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Consumer {
         }
         let budget_ns = attach.budget_ns(region.geometry().gated_only);
         let limited = budget_ns > 0 || region.geometry().hard_limit_ns > 0;
-        // On a sealed ring every consumer can write this one's cursor, and so have it overwritten.
+        // On a sealed ring every consumer can write this one's cursor, and so cause its records to be overwritten.
         let overwritten = !attach.gated || limited || region.is_sealed();
         if region.geometry().gated_only && overwritten {
             return Err(Error::GatedOnly);
@@ -126,25 +126,25 @@ impl Consumer {
         Ok(Self { receiver, generation, name: hash, resumed, _not_sync: std::marker::PhantomData })
     }
 
-    /// Releases everything received so far, at once: the producer may overwrite it, and a consumer that resumes
-    /// under this name does not see it again.
+    /// Releases everything received so far, at once. The producer may then overwrite it, and a consumer that resumes
+    /// under this name does not receive it again.
     pub fn release(&mut self) {
         self.receiver.release();
     }
 
-    /// With `true`, receiving releases nothing any more: only [`release`](Self::release) does. So a consumer that
-    /// hands records on in batches loses none of them if it is killed in between. A gated consumer that keeps the
-    /// whole ring holds the producer up until it releases.
+    /// With `true`, only [`release`](Self::release) releases records; receiving the next one does not. A named
+    /// consumer that processes records in batches then loses none of them if it is killed in between. A gated
+    /// consumer that keeps the whole ring holds the producer up until it releases.
     pub fn keep(&mut self, keep: bool) {
         self.receiver.set_keep(keep);
     }
 
-    /// How this consumer found its place again, if it had been here before under its name.
+    /// Where this consumer resumed, if it attached under a name that the ring kept.
     pub fn resumed(&self) -> Option<Resumed> {
         self.resumed
     }
 
-    /// What this consumer has lost so far, earlier attachments under its name included.
+    /// What this consumer has lost so far, including earlier attachments under its name.
     pub fn account(&self) -> LossAccount {
         self.receiver.seat().map(Seat::account).unwrap_or_default()
     }
@@ -159,19 +159,20 @@ impl Consumer {
 struct Seated {
     seat: Seat,
     generation: u64,
-    /// It was here before under its name.
+    /// It resumes under a name that the ring kept.
     resumes: bool,
     place: Place,
     opened: Opened,
 }
 
-/// Where a consumer stands once its slot is open for business.
+/// The position of a consumer once its slot takes part in the protocol.
 struct Opened {
-    /// Its gate is.
+    /// Its gate is open.
     gated: bool,
     /// Nothing before `published` may be read.
     behind: bool,
-    /// What was published then. Before this the producer may have been let past the gate, not from here on.
+    /// `published` at that moment. The producer may have been allowed past the gate below this position, never from
+    /// it on.
     published: u64,
     /// A place from there on, if one is known.
     held: Option<Place>,
@@ -185,7 +186,7 @@ fn sit(region: &Region, policy: &Policy, attach: &Attach) -> Result<Seated, Erro
         None => start_at(areas, &mut seat, attach),
     };
     let (place, opened) = placed.inspect_err(|_| match saved {
-        // Nothing was received: a name that was here before keeps its place, a new one leaves no trace.
+        // Nothing was received: a name that existed before keeps its place, a new one leaves no trace.
         Some(_) => seat.leave(areas, policy.now_ns),
         None => {
             gate::forget(&areas.slots[seat.number as usize]);
@@ -196,17 +197,18 @@ fn sit(region: &Region, policy: &Policy, attach: &Attach) -> Result<Seated, Erro
     Ok(Seated { seat, generation, resumes: saved.is_some(), place, opened })
 }
 
-/// Where to go on under a name.
+/// Where to resume under a name.
 fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, Opened), Error> {
     let was_held = seat.gates(areas);
-    // What a producer that fills its claims in place may be writing is not read, also if it is still there.
+    // A producer that fills its claims in place may be writing there, so those records are not read, even if still
+    // intact.
     let behind = areas.geometry.gated_only && !was_held;
     let (gated, published) = match behind {
         true => (true, seat.open(areas, true)),
         false => seat.open_at(areas, attach.gated, place),
     };
     if !gated {
-        // The name's gate may have been open all the time, and somebody be waiting for it.
+        // The name's gate may have been open until now, and the producer may be waiting for it.
         doorbell::notify(&areas.control.space.word, WaitMode::Fence);
     }
     if after(place.position, published) {
@@ -214,7 +216,7 @@ fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Re
         return Err(crate::error::Corruption { position: place.position, what }.into());
     }
     let held = match (gated, behind) {
-        // A gate that is open is not run past again and again: the way to what is published stays.
+        // The producer passes an open gate a limited number of times, so the search ends.
         (true, true) => Some(until_found(areas.geometry.capacity, |effort| attach::end(areas, effort))?),
         (true, false) => attach::held_from(areas, place, published),
         (false, _) => None,
@@ -222,7 +224,7 @@ fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Re
     Ok((place, Opened { gated, behind, published, held }))
 }
 
-/// Where to start afresh.
+/// Where a consumer without a kept place starts.
 fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, Opened), Error> {
     let gated = attach.gated;
     let capacity = areas.geometry.capacity;
@@ -230,14 +232,14 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
         let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
         let published = seat.open_from(areas, gated, place);
         if areas.geometry.gated_only && place.position != published {
-            // The producer may be writing over what is before that.
+            // The producer may be overwriting records before that.
             return Err(Error::GatedOnly);
         }
         let held = if gated { attach::held_from(areas, place, published) } else { None };
         return Ok((place, Opened { gated, behind: false, published, held }));
     }
     until_found(capacity, |effort| {
-        // The gate opens at a place not after `published`, so that what lies between can be walked.
+        // The gate opens at a place not after `published`, so that the records in between can be walked.
         let Some(newest) = index::newest(areas) else { return Ok(None) };
         seat.store_cursor(areas, newest);
         let published = seat.open(areas, gated);
@@ -248,11 +250,11 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one, and the
-/// generation by which others know it.
+/// generation of the seat.
 fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>, u64), Error> {
     let areas = region.areas();
-    // The name's lock keeps everybody else from its slot but guests, who let it be, and `forget_slot` and
-    // `forget_away`, which need that lock too.
+    // The name's lock keeps every other process from its slot, except those that search for a vacant slot, which
+    // leave it alone. `forget_slot` and `forget_away` need that lock too.
     if policy.is_named()
         && let Some(vacancy) = names::lock_kept(region, &policy.name, || names::find(areas, &policy.name))?
     {
@@ -278,7 +280,7 @@ fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>, u6
     }
     let saved = if region.is_sealed() { 0 } else { names::count_away(region, policy.now_ns)? };
     let taken = Error::SlotsTaken { slots: region.geometry().slots, saved };
-    // A slot that could be had but for a read lock.
+    // A slot that is vacant but blocked by another process's read lock.
     let is_kept_away = |(number, slot)| gate::is_vacant(areas, slot) && region.is_slot_read_locked(number);
     let kept_away = (0..).zip(areas.slots).any(is_kept_away);
     Err(if kept_away { Error::ReadLocked { what: "the free slots" } } else { taken })

@@ -1,14 +1,14 @@
-//! Evictions that somebody else asks for. The producer alone takes gates; who asks names, in the slot, the state word of
-//! the gate that is to go. So a request never meets the slot's next consumer, nor the same one's next gate.
+//! Evictions on request. Only the producer takes gates. A request names, in the slot, the state word of the gate to
+//! be taken, so it can never apply to the slot's next consumer, nor to a later gate of the same consumer.
 //!
 //! ```text
-//! who asks                                   producer, whenever it scans the gates
-//! evict = the state word of the open gate    evict is the state word that was found?
+//! requesting process                         producer, whenever it scans the gates
+//! evict = the state word of the open gate    evict equals the state word it has read:
 //! light barrier [S1], wakes the space word   take the gate by compare-exchange from it, and announce
-//! until the state word changes               not to be taken: clear the request
+//! sleep until the state word changes         if it may not be taken: clear the request
 //! ```
 //!
-//! On a sealed ring nobody is asked: there each consumer could ask for the others to go.
+//! A sealed ring ignores requests, because there each consumer could request the eviction of the others.
 
 #[cfg(not(loom))]
 use std::path::Path;
@@ -27,28 +27,29 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
-/// What became of a request for an eviction.
+/// The result of an eviction request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Evicted {
     /// The producer has taken the gate.
     Done,
-    /// The consumer gave it up itself, or came back to it, before the producer got there.
+    /// The consumer gave the gate up itself, or came back to it, before the producer took it.
     Left,
-    /// The producer lives, and has not looked at the gates in this time: it does so when it is next held up, or at the
-    /// latest after one capacity of records, and takes the gate then.
+    /// The producer lives but did not scan the gates within the wait. It takes the gate at its next scan: when it is
+    /// next held up, or after one capacity of records at the latest.
     Asked,
 }
 
-/// Has the producer of the ring at `path` take the gate from the consumer in a slot: whoever holds the producer up,
-/// living, stopped, or away and held, does so no longer. Waits up to `wait` for it. One that lives goes on as a lossy
-/// consumer and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place.
+/// Requests that the producer of the ring at `path` take the gate from the consumer in a slot, which may be running,
+/// stopped, or away with its gate held. Afterwards it no longer holds the producer up. Waits up to `wait` for the
+/// producer to do so. A living consumer goes on as a lossy one and receives
+/// [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place.
 ///
 /// # Errors
 ///
-/// [`Error::NoProducer`] if none lives, as nobody is held up then, and [`forget`](crate::forget) frees a name;
-/// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer that
-/// was promised not to be overwritten; and whatever keeps the file from being opened as a ring.
+/// [`Error::NoProducer`] if no producer lives: then none is held up, and [`forget`](crate::forget) frees a name;
+/// [`Error::NotGated`] if the slot has no open gate; [`Error::NotEvictable`] for a living consumer that is guaranteed
+/// not to be overwritten; and any error of opening the file as a ring.
 #[cfg(not(loom))]
 pub fn evict(path: impl AsRef<Path>, slot: u32, wait: Duration) -> Result<Evicted, Error> {
     ask(&Region::open(path.as_ref(), Access::Participant)?, slot, wait)
@@ -90,13 +91,14 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
         if clock::is_past(until_ns) {
             return Ok(Evicted::Asked);
         }
-        // The answer is announced, which changes the word for every sleeper: so no barrier is needed besides.
+        // The producer announces the answer, which changes the word for every sleeper, so no further barrier is
+        // needed.
         let answered = || changed() || !is_asked(slot, state);
         doorbell::sleep(&areas.control.data.word, |_| true, answered, until_ns);
     }
 }
 
-/// What the state word after that of an open gate tells.
+/// The outcome, from the state word that follows that of the open gate.
 fn outcome(state: u64, next: u64, alive: bool) -> Evicted {
     let taken = |by: SlotState| next == by.after(state);
     let from_the_dead = !alive && (taken(SlotState::Saved) || taken(SlotState::Free));

@@ -1,4 +1,4 @@
-//! Forgetting names: their slots are free again.
+//! Forgetting names, which frees their slots.
 
 #[cfg(not(loom))]
 use std::path::Path;
@@ -21,47 +21,47 @@ use crate::wait::mode::WaitMode;
 pub struct Forgotten {
     /// Number of the slot that it was kept in.
     pub slot: u32,
-    /// The name; garbage shows as replacement characters.
+    /// The name. Invalid UTF-8 shows as replacement characters.
     pub name: String,
-    /// For how long its consumer had been away. `None`: it was killed, and this is the first to find it gone.
+    /// How long its consumer had been away. `None`: it was killed, and no process had noticed that before.
     pub away_for: Option<Duration>,
 }
 
-/// Frees the slot that the ring at `path` keeps for a name: its place and loss account go, and a producer that
-/// waits for it is freed.
+/// Frees the slot that the ring at `path` keeps for a name. Its place and loss account are lost, and a producer that
+/// waits for it continues.
 ///
 /// # Errors
 ///
-/// [`Error::NameInUse`] while a consumer lives under it, [`Error::NameUnknown`], [`Error::BadName`], and whatever
-/// keeps the file from being opened as a ring.
+/// [`Error::NameInUse`] while a consumer is attached under it, [`Error::NameUnknown`], [`Error::BadName`], and any
+/// error of opening the file as a ring.
 #[cfg(not(loom))]
 pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
     forget_name(&Region::open(path.as_ref(), Access::Participant)?, name)
 }
 
-/// As [`forget`], whatever name the slot of this number is kept for: also one that is no text, which only garbage
+/// As [`forget`], for the name kept in a slot. This also removes a name that is not valid text, which only garbage
 /// written into the ring leaves behind.
 ///
 /// # Errors
 ///
-/// [`Error::NameInUse`] while a consumer lives in the slot, [`Error::SlotUnknown`] if it keeps no name, and whatever
-/// keeps the file from being opened as a ring.
+/// [`Error::NameInUse`] while a consumer lives in the slot, [`Error::SlotUnknown`] if it keeps no name, and any error
+/// of opening the file as a ring.
 #[cfg(not(loom))]
 pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
     forget_number(&Region::open(path.as_ref(), Access::Participant)?, slot)
 }
 
 /// Forgets every name of the ring at `path` whose consumer has been away for `away_for` or longer, by the wall clock,
-/// and says which they were. Zero: every name that nobody lives under. Whether a name is held makes no difference: a
-/// producer that waits for it is freed.
+/// and returns them. Zero: every name without a living consumer. Held names are forgotten too: a producer that waits
+/// for one continues.
 ///
-/// A consumer that leaves writes when it did. One that was killed did not: for it the time runs from when somebody
-/// first found it gone, which is this call, or a newcomer's that found every slot taken. So what was killed before the
-/// first of those is forgotten by the first call that comes `away_for` later.
+/// A consumer that leaves records the time. For one that was killed, the time counts from when a process first found
+/// it gone: a call of this function, or a consumer that attached and found every slot taken. So the name of a killed
+/// consumer is forgotten by the first call that comes `away_for` after that.
 ///
 /// # Errors
 ///
-/// Whatever keeps the file from being opened as a ring. A consumer that comes back meanwhile keeps its name.
+/// Any error of opening the file as a ring. A consumer that comes back meanwhile keeps its name.
 #[cfg(not(loom))]
 pub fn forget_away(path: impl AsRef<Path>, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
     forget_absent(&Region::open(path.as_ref(), Access::Participant)?, away_for)
@@ -98,7 +98,7 @@ pub(crate) fn forget_absent(region: &Region, away_for: Duration) -> Result<Vec<F
         if away.unwrap_or(0) < least_ns {
             continue;
         }
-        // Under the name's lock: it may have come back, and left again, since.
+        // Checked again under the name's lock: the consumer may have come back and left again.
         let is_due = || {
             let now_away = gate::left_ns(slot).map_or(0, |left| now_ns.saturating_sub(left));
             gate::keeps(slot, &name) && now_away >= least_ns
@@ -116,7 +116,7 @@ pub(crate) fn forget_absent(region: &Region, away_for: Duration) -> Result<Vec<F
     Ok(forgotten)
 }
 
-/// Frees the slot that `find` finds under the name's lock, and returns its number. `None`: it finds none.
+/// Frees the slot that `find` returns under the name's lock, and returns its number. `None`: `find` returns none.
 fn forget_kept(
     region: &Region,
     name: &[u8; NAME_BYTES],

@@ -1,4 +1,4 @@
-//! How long a gate holds the producer up, and outlives its consumer, as people are shown it.
+//! Budgets and holds as the public types show them.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::ring::protocol::gate::HOLD_FOREVER;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hold {
-    /// For so long after the producer noticed.
+    /// For this long after the producer notices that the gate blocks it.
     For(Duration),
     /// Until it comes back or is forgotten.
     Forever,
 }
 
-/// A limit as it is shown. One of five hundred years is as good as none: it stands for what may be evicted.
+/// A budget as it is shown. `u64::MAX` counts as none: it marks a consumer that may be evicted but has no budget.
 pub(crate) fn limit(ns: u64) -> Option<Duration> {
     (ns > 0 && ns != u64::MAX).then(|| Duration::from_nanos(ns))
 }

@@ -1,4 +1,4 @@
-//! Looking at a ring without touching it, for people and tools.
+//! A read-only view of a ring's state, for people and tools.
 
 #[cfg(not(loom))]
 use std::path::Path;
@@ -25,13 +25,14 @@ use crate::schema::Schema;
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
 
-/// Reads a ring's state through a read-only mapping. Participants do not notice.
+/// Reads a ring's state through a read-only mapping. The participants do not notice it.
 #[derive(Debug)]
 pub struct Inspector {
     region: Region,
 }
 
-/// A ring at one moment. The parts are read one after another, so on a busy ring they may differ by a moment.
+/// A ring's state at one moment. The fields are read one after another, so on a busy ring they may be slightly out of
+/// step.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -39,7 +40,7 @@ pub struct Snapshot {
     pub capacity: u64,
     /// Bytes of the file.
     pub file_bytes: u64,
-    /// Bytes at whose multiples the parts of the file begin: 2 MiB if it was made for huge pages.
+    /// Alignment of the parts of the file, in bytes: 2 MiB if it was made for huge pages.
     pub alignment: u64,
     /// Consumer slots.
     pub slots: u32,
@@ -49,59 +50,60 @@ pub struct Snapshot {
     pub ring_id: u128,
     /// When it was created, wall clock, ns since 1970.
     pub created_ns: u64,
-    /// Do single sends keep an inline copy?
+    /// Whether single sends keep an inline copy.
     pub inline: bool,
-    /// Does it refuse consumers that can be overwritten?
+    /// Whether it refuses consumers that can be overwritten.
     pub gated_only: bool,
-    /// What its records are, if it was made for one type: [`Options::schema`](crate::Options::schema).
+    /// The type of its records, if it was made for one: [`Options::schema`](crate::Options::schema).
     pub schema: Option<Schema>,
-    /// The longest any consumer may hold the producer up.
+    /// The longest budget of any consumer.
     pub hard_limit: Option<Duration>,
     /// The wait mode asked for when it was created.
     pub wait: WaitMode,
-    /// The wait mode of the present or last producer.
+    /// The wait mode of the current or last producer.
     pub mode: WaitMode,
     /// Byte position below which everything is published.
     pub published: u64,
     /// Byte position up to which the producer may be writing.
     pub reserve: u64,
-    /// Where the ring contradicts itself on the way to the newest record; `None`: nowhere. Everything else here is
-    /// told all the same, but `next_sequence`, `records`, `bytes` and the lags of consumers count only as far as the
-    /// ring could be followed, and say 0 if it could not be at all.
+    /// Where the ring was found corrupt on the way to the newest record. `None`: nowhere. The other fields are filled
+    /// in nevertheless, but `next_sequence`, `records`, `bytes` and the lags of consumers count only as far as the
+    /// ring could be followed, and are 0 if it could not be followed at all.
     pub corruption: Option<Corruption>,
     /// Sequence of the next record to be published.
     pub next_sequence: u64,
-    /// Sequence of the oldest record that a newcomer can start at.
+    /// Sequence of the oldest record at which a new consumer can start.
     pub oldest_sequence: u64,
     /// Records published since it was created.
     pub records: u64,
     /// Their payload bytes.
     pub bytes: u64,
-    /// When the producer last noted the time, wall clock, ns since 1970, which it does once in each 64th of the capacity, the
-    /// first time when the ring is made: the newest record was published then or later. `None`: garbage stands there.
+    /// When the producer last stored the time, wall clock, ns since 1970. It does so once in each 64th of the
+    /// capacity, and first when the ring is made, so the newest record was published then or later. `None`: the value
+    /// is garbage.
     pub noted_ns: Option<u64>,
-    /// How many producers have opened it.
+    /// How many producers have opened the ring.
     pub epoch: u64,
-    /// Does a producer hold it?
+    /// Whether a producer lives.
     pub producer_alive: bool,
-    /// Did the last producer end cleanly?
+    /// Whether the last producer ended cleanly.
     pub closed: bool,
-    /// Process id of the present or last producer, as it wrote it.
+    /// Process id of the current or last producer, as it wrote it.
     pub producer_pid: u32,
     /// Claims that found no space at first.
     pub full: u64,
     /// Time that producers waited for space.
     pub stall: Duration,
-    /// Publishes that had to wake somebody.
+    /// Publishes that made a system call to wake consumers.
     pub wakes: u64,
-    /// Gates taken from consumers over their budget.
+    /// Gates taken from living consumers: over their budget, or on request.
     pub evictions: u64,
     /// Gates taken from dead consumers.
     pub reclaims: u64,
-    /// Who holds the producer up, and for how long; `None`: nobody, or no producer lives. Of several consumers in its way
-    /// it is the one furthest back. The time is told on the wall clock, from when it refused to let a claim pass.
+    /// The consumer that holds the producer up, and for how long. Of several, the one furthest back. `None`: no
+    /// consumer does, or no producer lives. The time is measured on the wall clock, from the refused claim.
     pub blocked: Option<Blocker>,
-    /// Every slot in use, or kept by a name.
+    /// Every slot that is in use or kept for a name.
     pub consumers: Vec<ConsumerInfo>,
 }
 
@@ -113,52 +115,53 @@ pub struct ConsumerInfo {
     pub slot: u32,
     /// The name it attached under.
     pub name: Option<String>,
-    /// What it last was.
+    /// Its last state.
     pub state: ConsumerState,
-    /// Does it hold its slot's lock? A stopped process does.
+    /// Whether it holds its slot's lock. A stopped process does.
     pub alive: bool,
     /// Its process id, as it wrote it.
     pub pid: u32,
-    /// When it attached, wall clock, ns since 1970; 0: it is still on its way in.
+    /// When it attached, wall clock, ns since 1970; 0: it is still attaching.
     pub attached_ns: u64,
-    /// How long it may hold the producer up in a lap; `None`: for ever.
+    /// How long it may hold the producer up in a lap. `None`: without limit.
     pub budget: Option<Duration>,
-    /// May its gate be taken while it lives? Only where it can be overwritten: see
+    /// Whether its gate may be taken while it lives. Only a consumer that can be overwritten is evictable: see
     /// [`Attach::evictable`](crate::Attach::evictable).
     pub evictable: bool,
-    /// How long its gate outlives it.
+    /// How long its gate is kept after it is gone.
     pub hold: Option<Hold>,
-    /// While it is away and its gate held for a time: how much of that is left. It is all of it until the producer is
-    /// held up by the gate, and again once it is not. Told on the wall clock; the producer goes by its own.
+    /// While it is away and its gate is held for a limited time: how much of the hold is left. The hold runs only
+    /// while the gate blocks the producer, and starts again in full afterwards. Measured on the wall clock; the
+    /// producer uses its monotonic clock.
     pub hold_left: Option<Duration>,
-    /// Sequence of the first record that it has not released, as of its last cursor store.
+    /// Sequence of the first record that it had not released at its last cursor store.
     pub next_sequence: u64,
     /// Records published and not released.
     pub lag_records: u64,
     /// Bytes of the ring published and not released.
     pub lag_bytes: u64,
-    /// Records of this lag that are overwritten already: it will be told that they are lost.
+    /// Records of this lag that are already overwritten, and will be reported to it as lost.
     pub lost_already: u64,
-    /// How long ago it left, by the wall clock. `None`: it lives; or it was killed, and nobody has noted that it is gone
-    /// (see [`forget_away`](crate::forget_away)).
+    /// How long ago it left, by the wall clock. `None`: it lives; or it was killed, and no process has noticed that
+    /// yet (see [`forget_away`](crate::forget_away)).
     pub away_for: Option<Duration>,
-    /// What it has lost.
+    /// Its loss account.
     pub lost: LossAccount,
 }
 
-/// What a slot says of its consumer.
+/// The state of a consumer, as its slot shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumerState {
-    /// On its way in.
+    /// It is attaching.
     Attaching,
     /// Never holds the producer back.
     Lossy,
     /// Holds the producer back.
     Gated,
-    /// Lost its gate by holding the producer up for too long.
+    /// The producer took its gate; it is lossy for the rest of its attachment.
     Evicted,
-    /// A name that nobody is attached under; holds nobody back.
+    /// A name without an attached consumer, and without a gate.
     Away,
 }
 
@@ -167,7 +170,7 @@ impl Inspector {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the file from being opened as a ring.
+    /// Any error of opening the file as a ring.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self::attach(Region::open(path.as_ref(), Access::Reader)?))
@@ -177,15 +180,15 @@ impl Inspector {
         Self { region }
     }
 
-    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
-    /// ring. Three system calls.
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the
+    /// path now does not get this ring. Takes three system calls.
     #[cfg(not(loom))]
     pub fn is_stale(&self) -> bool {
         self.region.is_stale()
     }
 
-    /// Reads everything once. Walks at most a batch and a 64th of the ring, and asks the kernel about every slot in
-    /// use. Garbage in the ring is no error here: see [`Snapshot::corruption`].
+    /// Reads everything once. Walks over at most one batch and a 64th of the ring, and makes a system call for every
+    /// slot in use. Garbage in the ring is not an error here: see [`Snapshot::corruption`].
     ///
     /// # Errors
     ///
@@ -251,7 +254,7 @@ impl Inspector {
         })
     }
 
-    /// Who holds the producer up, if it lives and that one is still in its way.
+    /// The consumer that holds the producer up, if the producer lives and that consumer still blocks it.
     fn blocked(&self, areas: Areas<'_>, producer_alive: bool) -> Option<Blocker> {
         let counters = &areas.head.counters;
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
@@ -273,21 +276,22 @@ impl Inspector {
             Some(SlotState::Gated) => ConsumerState::Gated,
             Some(SlotState::Evicted) => ConsumerState::Evicted,
             Some(SlotState::Saved) => ConsumerState::Away,
-            // Garbage, which holds nobody back; but a name may be kept there, and has to be found to be forgotten.
+            // Garbage, which does not gate. But a name may be kept there, and must be shown so that it can be
+            // forgotten.
             None if alive => ConsumerState::Lossy,
             None => ConsumerState::Away,
         };
         let name = gate::name(slot);
-        // Nobody has a name on a sealed ring, whatever its consumers write there.
+        // A sealed ring has no names, whatever its consumers write there.
         let named = gate::has_name(areas, slot) && !gate::is_nobodys(slot);
         if !alive && !named && state != ConsumerState::Gated {
-            // Whoever it was left nothing behind that concerns anybody.
+            // The last consumer of the slot left nothing behind.
             return None;
         }
         let read = |word: &AtomicU64| word.load(at!(C_INSPECT, Relaxed));
         let hold = hold(read(&slot.gate.hold_ns));
         let budget = budget_ns(areas, slot);
-        // A busy consumer may store its cursor again and again while it is read; a few tries are enough.
+        // A busy consumer may store its cursor repeatedly while it is read; a few tries are enough.
         let (place, lost) =
             (0..100).find_map(|_| gate::saved(slot)).unwrap_or((newest, LossAccount::default()));
         let ahead = after(place.position, newest.position);
@@ -320,7 +324,7 @@ impl Inspector {
     }
 }
 
-/// The place behind the newest record; or how far the way there can be followed, and why no further.
+/// The place behind the newest record; or how far the ring can be followed towards it, and why no further.
 fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
     let mut reached = None;
     let found = until_found(areas.geometry.capacity, |effort| {
@@ -332,7 +336,7 @@ fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
     })
 }
 
-/// Records from `place` on that nobody can read any more.
+/// Records from `place` on that are already overwritten.
 fn lost_already(areas: Areas<'_>, place: Place) -> u64 {
     if !after(floor(areas), place.position) {
         return 0;
@@ -341,7 +345,7 @@ fn lost_already(areas: Areas<'_>, place: Place) -> u64 {
     oldest.map_or(0, |oldest| oldest.sequence.wrapping_sub(place.sequence))
 }
 
-/// The time since then on the wall clock; none, if that is 0 or still to come.
+/// The wall-clock time since then. `None`: it is 0 or in the future.
 fn since(wall_ns: u64) -> Duration {
     let ago = if wall_ns == 0 { 0 } else { clock::wall_ns().saturating_sub(wall_ns) };
     Duration::from_nanos(ago)

@@ -1,5 +1,5 @@
-//! The layout of a ring, version 1: what each byte means. No behaviour but the first state. `docs/format.md` is the same
-//! in prose.
+//! The layout of a ring, version 1: what each byte means, and the initial state. `docs/format.md` describes it in
+//! prose.
 //!
 //! | area    | written by | holds                                                  |
 //! |---------|------------|--------------------------------------------------------|
@@ -28,17 +28,17 @@ pub(crate) const HEADER_BYTES: u64 = 8;
 pub(crate) const INLINE_BYTES: usize = 104;
 /// Words of them that are on the cache line of `published`; the others are on the next.
 pub(crate) const INLINE_BESIDE: usize = 5;
-/// The inline stamp that matches no position: positions are multiples of 8.
+/// An inline stamp that matches no position, since positions are multiples of 8.
 pub(crate) const STAMP_NONE: u64 = 1;
 /// The top bit of a header's length: padding up to the end of the ring.
 pub(crate) const PADDING_BIT: u32 = 1 << 31;
 
-/// Bytes of the field that a consumer's name stands in. The last one is always 0. The models look at each of its words.
+/// Bytes of the field for a consumer's name. The last one is always 0. The models explore each of its words.
 pub(crate) const NAME_BYTES: usize = if cfg!(loom) { 16 } else { 64 };
 /// Bytes of the longest name.
 pub(crate) const NAME_MOST: usize = NAME_BYTES - 1;
 
-/// Most consumer slots of one ring.
+/// The most consumer slots of one ring.
 pub(crate) const MAX_SLOTS: u32 = 1024;
 
 /// The ring's own words of the identity page.
@@ -72,7 +72,7 @@ pub(crate) mod option {
 }
 
 block! {
-    /// `published` and the inline copy. Written by the producer, read by everybody.
+    /// `published` and the inline copy. Written by the producer, read by every participant.
     pub(crate) struct Inline: 128 bytes, aligned to 128 {
         /// Byte position below which every record is committed.
         at 0: pub(crate) published: AtomicU64,
@@ -84,17 +84,18 @@ block! {
 }
 
 block! {
-    /// What readers check themselves against. Written by the producer once per segment.
+    /// The words by which readers check what they have copied. Written by the producer once per segment.
     pub(crate) struct Reserve: 128 bytes, aligned to 128 {
-        /// Byte position up to which the producer may already be writing. Bytes below `reserve - capacity` are gone.
+        /// Byte position up to which the producer may already be writing. Bytes below `reserve - capacity` are
+        /// overwritten.
         at 0: pub(crate) reserve: AtomicU64,
-        /// Number of the producer: raised by each one that opens the ring.
+        /// Number of the producer: incremented by each one that opens the ring.
         at 8: pub(crate) epoch: AtomicU64,
         /// Position at which the epoch began, if its number is odd: see `began`.
         at 16: pub(crate) odd_began: AtomicU64,
-        /// The `WaitMode` this producer really uses.
+        /// The `WaitMode` this producer uses.
         at 24: pub(crate) mode: AtomicU64,
-        /// 1: the producer ended cleanly, nothing more will come until another opens the ring.
+        /// 1: the producer ended cleanly; nothing more is published until another opens the ring.
         at 32: pub(crate) closed: AtomicU64,
         /// Hints for people: process id of the producer and when it opened the ring (wall clock, ns).
         at 40: pub(crate) pid: AtomicU64,
@@ -105,8 +106,8 @@ block! {
 }
 
 impl Reserve {
-    /// Where an epoch began. Two words, used in turn: a successor that dies before its epoch counts has not touched
-    /// where the one before it began.
+    /// Where an epoch began. Two words, used alternately: a successor that dies before it raises the epoch has not
+    /// overwritten the start of the current one.
     pub(crate) fn began(&self, epoch: u64) -> &AtomicU64 {
         if epoch & 1 == 1 { &self.odd_began } else { &self.even_began }
     }
@@ -115,19 +116,19 @@ impl Reserve {
 block! {
     /// Totals since creation, for people and tools. Nothing depends on them.
     pub(crate) struct Counters: 128 bytes, aligned to 128 {
-        /// Claims that were refused for want of space.
+        /// Claims that were refused because there was no space.
         at 0: pub(crate) full: AtomicU64,
         /// Time spent waiting for space, ns.
         at 8: pub(crate) stall_ns: AtomicU64,
         /// System calls made to wake consumers.
         at 16: pub(crate) wakes: AtomicU64,
-        /// Consumers that lost their gate by holding the producer up past a budget.
+        /// Living consumers whose gate was taken.
         at 24: pub(crate) evictions: AtomicU64,
         /// Slots taken back from dead consumers, and holds that ran out.
         at 32: pub(crate) reclaims: AtomicU64,
-        /// Who holds the producer up: number of the slot, and one; 0: nobody.
+        /// The consumer that holds the producer up: its slot number plus one; 0: none.
         at 40: pub(crate) blocked: AtomicU64,
-        /// Since when (wall clock, ns), and the position up to which the producer wants to write.
+        /// Since when (wall clock, ns), and the position up to which the producer is waiting to write.
         at 48: pub(crate) blocked_ns: AtomicU64,
         at 56: pub(crate) blocked_end: AtomicU64,
     }
@@ -157,7 +158,7 @@ block! {
 }
 
 block! {
-    /// A futex word alone on its lines. Bit 0: somebody is armed; the rest counts wakes.
+    /// A futex word alone on its cache lines. Bit 0: a sleeper is armed; the rest counts wakes.
     pub(crate) struct Sleepers: 128 bytes, aligned to 128 {
         at 0: pub(crate) word: FutexWord,
     }
@@ -174,39 +175,40 @@ block! {
 }
 
 block! {
-    /// What the producer's scan reads of a consumer.
+    /// The words of a consumer that the producer's scan reads.
     pub(crate) struct Gate: 128 bytes, aligned to 128 {
         /// `generation << 8 | SlotState`.
         at 0: pub(crate) state: AtomicU64,
-        /// Position below which everything is released; bit 0 tells which account belongs to it.
+        /// Position below which everything is released; bit 0 selects the account that belongs to it.
         at 8: pub(crate) cursor: AtomicU64,
-        /// How long it may hold the producer up, ns; 0: for ever.
+        /// Budget: how long it may hold the producer up in a lap, ns; 0: without limit.
         at 16: pub(crate) budget_ns: AtomicU64,
-        /// How long its gate outlives it, ns; 0: not at all; `u64::MAX`: for ever.
+        /// Hold: how long its gate is kept after it is gone, ns; 0: not at all; `u64::MAX`: without limit.
         at 24: pub(crate) hold_ns: AtomicU64,
-        /// The state word whose gate somebody asks the producer to take; any other value asks for nothing.
+        /// Eviction request: the state word whose gate the producer is to take. Any other value requests nothing.
         at 32: pub(crate) evict: AtomicU64,
-        /// For people: when the hold began that is running out (wall clock, ns); 0: none is. Written by the producer.
+        /// For people: when the running hold began (wall clock, ns); 0: none is running. Written by the producer.
         at 40: pub(crate) held_ns: AtomicU64,
     }
 }
 
 block! {
-    /// Who a consumer is: the name by which it resumes, and hints for people.
+    /// Identity of a consumer: the name by which it resumes, and hints for people.
     pub(crate) struct Who: 128 bytes, aligned to 128 {
         at 0: pub(crate) name: [AtomicU64; NAME_BYTES / 8],
         at 64: pub(crate) pid: AtomicU64,
-        /// When it was attached (wall clock, ns); 0: it is still on its way in, and may miss what is published now.
+        /// When it attached (wall clock, ns); 0: it is still attaching, and may miss what is published now.
         at 72: pub(crate) attached_ns: AtomicU64,
-        /// When the last consumer under the name was found to have left; 0: it has not, or nobody has looked.
+        /// When the last consumer under the name left, or was found to be gone; 0: it has not left, or no process has
+        /// noticed.
         at 80: pub(crate) left_ns: AtomicU64,
-        /// The generation of the consumer that has the slot, or had it last: see `seats.rs`.
+        /// The generation of the current or last consumer of the slot: see `seats.rs`.
         at 88: pub(crate) incarnation: AtomicU64,
     }
 }
 
 block! {
-    /// Where a consumer is and what it lost. Two of them, written in turn; the cursor selects one.
+    /// A consumer's place and its losses. Two copies, written alternately; the cursor selects the valid one.
     pub(crate) struct Account: 128 bytes, aligned to 128 {
         at 0: pub(crate) position: AtomicU64,
         at 8: pub(crate) sequence: AtomicU64,
@@ -235,15 +237,15 @@ block! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotState {
     Free,
-    /// Being filled in by a consumer that attaches.
+    /// A consumer is attaching and fills the slot in.
     Attaching,
     /// Never holds the producer back.
     Lossy,
-    /// Holds the producer back; with a budget, for so long.
+    /// Holds the producer back, up to its budget if it has one.
     Gated,
-    /// Held the producer up past its budget; lossy for the rest of its attachment.
+    /// The producer took its gate; lossy for the rest of its attachment.
     Evicted,
-    /// A name whose consumer is away: keeps its place, holds nobody back.
+    /// A name whose consumer is away: keeps its place, has no gate.
     Saved,
 }
 
@@ -269,8 +271,8 @@ impl SlotState {
 #[cfg(not(loom))]
 const _: () = assert!(core::mem::offset_of!(Inline, payload) + 8 * INLINE_BESIDE == 64);
 
-/// The shape of one ring. Copied out of the identity page once, checked, and private from then on: no length,
-/// offset or mask is ever read from the mapping again.
+/// The shape of one ring. It is copied out of the identity page once, checked, and private from then on: no length,
+/// offset or mask is read from the mapping again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// Bytes of the data area, a power of two.
@@ -284,15 +286,15 @@ pub(crate) struct Geometry {
     pub(crate) inline: bool,
     pub(crate) gated_only: bool,
     pub(crate) wait: WaitMode,
-    /// No consumer may hold the producer up for longer, ns; 0: no limit.
+    /// The longest budget of any consumer, ns; 0: no limit.
     pub(crate) hard_limit_ns: u64,
-    /// Everybody who was handed the ring writes the control area, and is not trusted: see `sealed.rs`. Not in the
-    /// identity page: who maps the ring knows it.
+    /// A sealed ring: every process that has its descriptors can write the control area, and is not trusted. See
+    /// `sealed.rs`. Not in the identity page, since a process that maps the ring knows it.
     pub(crate) sealed: bool,
     /// Where the stream began: a multiple of 8, and any sequence.
     pub(crate) origin_position: u64,
     pub(crate) origin_sequence: u64,
-    /// What its records are, as `schema::Schema` has it; 0: records of any kind.
+    /// The type of its records, encoded by `schema::Schema`; 0: records of any kind.
     pub(crate) schema: u64,
 }
 
@@ -470,7 +472,7 @@ impl Format for Geometry {
     }
 
     #[cfg(not(loom))]
-    /// The largest capacity, less than this one, of a ring that is the same otherwise and has a file of `bytes` at most.
+    /// The largest smaller capacity with which this ring's file takes at most `bytes`.
     fn largest_within(&self, bytes: u64) -> Option<u64> {
         let mut smaller = self.clone();
         while smaller.capacity > MIN_CAPACITY {
@@ -492,7 +494,7 @@ impl Format for Geometry {
         set(&head.reserve.odd_began, origin_position);
         set(&head.reserve.mode, wait.to_bits());
         for entry in index {
-            // Odd: no record starts in the segment yet.
+            // Odd: no record starts in this segment yet.
             set(&entry.position, 1);
         }
         let first = &index[self.segment(origin_position)];
@@ -511,7 +513,7 @@ fn set(word: &AtomicU64, value: u64) {
     word.store(value, at!(INIT_WORD, Relaxed));
 }
 
-/// The parts of the three areas, as typed references over memory that others write.
+/// The parts of the three areas, as typed references over memory that other processes write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Views<'a> {
     pub(crate) head: &'a Head,
@@ -521,7 +523,7 @@ pub(crate) struct Views<'a> {
     pub(crate) data: &'a [Word],
 }
 
-/// The same with the shape, which is this process's own.
+/// The same parts, with this process's private copy of the shape.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Areas<'a> {
     pub(crate) geometry: &'a Geometry,

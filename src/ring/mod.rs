@@ -1,4 +1,4 @@
-//! The ring: its layout, its protocol, and the handles that people hold.
+//! The ring: its layout, its protocol, and its handles.
 
 pub(crate) mod attach;
 pub(crate) mod blocker;
@@ -35,7 +35,7 @@ use layout::{Areas, Geometry, Views};
 use crate::error::Error;
 use crate::seats::{self, Vacancy};
 
-/// A handle's hold on a ring.
+/// A handle's view of a ring's memory and locks.
 pub(crate) type Region = crate::memory::region::Region<Geometry>;
 
 impl Region {
@@ -51,19 +51,19 @@ impl Region {
         Areas { geometry: self.shape(), head, index, control, slots, data }
     }
 
-    /// Whether the consumer lives that has a slot, or had it last. One system call.
+    /// Whether the current or last consumer of a slot lives. One system call.
     pub(crate) fn is_alive(&self, number: u32) -> bool {
         let slot = self.areas().slots.get(number as usize);
         slot.is_some_and(|slot| seats::is_alive(self, number, &slot.who.incarnation))
     }
 
-    /// Locks the slot of a consumer that is gone, or that has none. `None`: one lives there, or is about to.
+    /// Locks a slot without a living consumer. `None`: a consumer lives there, or is attaching.
     pub(crate) fn lock_slot(&self, number: u32) -> Result<Option<Vacancy>, Error> {
         let Some(slot) = self.areas().slots.get(number as usize) else { return Ok(None) };
         seats::lock(self, number, &slot.who.incarnation)
     }
 
-    /// Whether a slot could be had but for a reader's lock.
+    /// Whether a slot is free except for another process's read lock.
     pub(crate) fn is_slot_read_locked(&self, number: u32) -> bool {
         let slot = self.areas().slots.get(number as usize);
         slot.is_some_and(|slot| seats::is_read_locked(self, number, &slot.who.incarnation))

@@ -1,8 +1,8 @@
-//! Names: which slot is kept for which, and how whoever may have it gets it.
+//! Names: finding and locking the slot that is kept for a name.
 //!
-//! A name's lock keeps all others of that name away. Its slot is locked while it is taken, by guests too: whoever
-//! found the slot vacant locks it to look again, and lets go. So a slot that is found is locked and looked at once
-//! more, and one that is locked by somebody else is found anew for a while.
+//! The lock of a name excludes every other consumer of that name. A slot is locked while it is taken, and also for a
+//! moment by processes that seek a vacant slot: they lock it to check it again, and unlock it. So a slot that was
+//! found is locked and checked once more; if another process has locked it, the search is repeated for a while.
 
 use crate::error::Error;
 use crate::ring::Region;
@@ -10,14 +10,14 @@ use crate::ring::layout::{Areas, NAME_BYTES, NAME_MOST};
 use crate::ring::protocol::gate;
 use crate::seats::Vacancy;
 
-/// How often a slot is looked for while somebody else locks it. A guest holds the lock for two system calls. The models
-/// are to see what comes of each look.
+/// Attempts to lock a slot that another process has locked. A process that seeks a vacant slot holds the lock for two
+/// system calls. The models explore the outcome of each attempt.
 const LOOKS: u32 = if cfg!(loom) { 1 } else { 60 };
 
-/// Looks that only give the processor away. Each one after them sleeps a millisecond.
+/// Attempts after which the thread only yields. After each further one it sleeps a millisecond.
 const BRIEF_LOOKS: u32 = 10;
 
-/// A name as it stands in a slot: padded with zeros.
+/// A name as stored in a slot: padded with zeros.
 pub(crate) fn padded(name: &str) -> Result<[u8; NAME_BYTES], Error> {
     let mut bytes = [0; NAME_BYTES];
     if name.is_empty() || name.len() > NAME_MOST || name.contains('\0') {
@@ -27,7 +27,7 @@ pub(crate) fn padded(name: &str) -> Result<[u8; NAME_BYTES], Error> {
     Ok(bytes)
 }
 
-/// A slot's name as text; garbage shows as replacement characters.
+/// A slot's name as text. Invalid UTF-8 shows as replacement characters.
 pub(crate) fn text(name: &[u8; NAME_BYTES]) -> String {
     let len = name.iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
     String::from_utf8_lossy(&name[..len]).into_owned()
@@ -42,7 +42,7 @@ pub(crate) fn find(areas: Areas<'_>, name: &[u8; NAME_BYTES]) -> Option<u32> {
     areas.slots.iter().position(|slot| gate::keeps(slot, name)).map(|number| number as u32)
 }
 
-/// Locks the slot that `find` says is kept under the name, for whoever holds the name's lock. `None`: there is none.
+/// Locks the slot that `find` returns for the name. The caller holds the name's lock. `None`: there is no such slot.
 pub(crate) fn lock_kept(
     region: &Region,
     name: &[u8; NAME_BYTES],
@@ -51,7 +51,7 @@ pub(crate) fn lock_kept(
     for look in 0..LOOKS {
         let Some(number) = find() else { return Ok(None) };
         if let Some(vacancy) = region.lock_slot(number)? {
-            // The name may have been forgotten between the two, and the slot be another's.
+            // Before the slot was locked, the name may have been forgotten and the slot reused.
             if gate::keeps(&region.areas().slots[number as usize], name) {
                 return Ok(Some(vacancy));
             }
@@ -75,7 +75,7 @@ fn pause(look: u32) {
     }
 }
 
-/// How many slots names keep whose consumers are away. Of those that were killed it is noted when this was found.
+/// Counts the slots kept for names whose consumers are away. Notes the time for those that were killed.
 pub(crate) fn count_away(region: &Region, now_ns: u64) -> Result<u32, Error> {
     let mut count = 0;
     for (number, slot) in (0..).zip(region.areas().slots) {
@@ -88,10 +88,11 @@ pub(crate) fn count_away(region: &Region, now_ns: u64) -> Result<u32, Error> {
     Ok(count)
 }
 
-/// Notes that the consumer in the slot is gone, if nobody did yet.
+/// Notes when the consumer in the slot was found to be gone, if that is not noted yet.
 pub(crate) fn note_absence(region: &Region, number: u32, now_ns: u64) -> Result<(), Error> {
     let slot = &region.areas().slots[number as usize];
-    // Under the slot's lock: a consumer that has just come back is not to be taken for gone once it is killed.
+    // Under the slot's lock: otherwise the note could apply to a consumer that has just come back, and make it seem
+    // long gone once it is killed.
     if gate::left_ns(slot).is_none()
         && let Some(vacancy) = region.lock_slot(number)?
     {
@@ -115,7 +116,7 @@ mod tests {
         Region::heap(Options::new().capacity(4096).slots(2).geometry().unwrap()).unwrap()
     }
 
-    /// Leaves a slot to a name whose consumer is away.
+    /// Leaves a slot kept for a name whose consumer is away.
     fn leave(region: &Region, number: u32, name: &[u8; NAME_BYTES]) {
         let policy = Policy { gated: false, budget_ns: 0, hold_ns: 0, name: *name, pid: 1, now_ns: 1 };
         let mut seat = Seat::take(region.areas(), number, &policy);
@@ -134,7 +135,7 @@ mod tests {
             let number = find(region.areas(), &mine);
             looks.set(looks.get() + 1);
             if looks.get() == 1 {
-                // Forgotten in between, and given to another name.
+                // Forgotten meanwhile, and reused for another name.
                 gate::forget(&region.areas().slots[0]);
                 leave(&region, 0, &others);
             }

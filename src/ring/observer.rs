@@ -1,4 +1,4 @@
-//! The observer: reads along without a slot, without write access, unseen.
+//! The observer: reads records without a slot and without write access; the participants do not notice it.
 
 use std::fmt;
 #[cfg(not(loom))]
@@ -19,11 +19,11 @@ use crate::ring::receive::Receiver;
 
 /// Reads records as a lossy consumer does, from a mapping it cannot write.
 ///
-/// The producer does not know of it and never wakes it: waiting is a series of naps. They take 1 ms, and longer where
-/// nothing has come for a while: a 16th of that while, 20 ms at most. So what comes after a silence is seen that much
-/// late, and an idle observer uses some thousandths of a core at most. On a ring made with [`WaitMode::Spin`](crate::WaitMode)
-/// it looks all the time instead. One thread at a time may use a handle; it may move between threads. After a `fork`
-/// only the parent may use it.
+/// The producer does not know of an observer and never wakes it, so an observer that waits polls. It sleeps 1 ms
+/// between polls. When nothing has come for a while, it sleeps a 16th of that while, 20 ms at most. So the first
+/// record after a pause is received with that delay, and an idle observer uses a few thousandths of a core at most.
+/// On a ring made with [`WaitMode::Spin`](crate::WaitMode) it polls continuously. One thread at a time may use a
+/// handle; it may move between threads. After a `fork` only the parent may use it.
 pub struct Observer {
     pub(super) receiver: Receiver,
     /// `Send`, not `Sync`.
@@ -31,20 +31,20 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Opens the ring at `path` read-only, to receive from `start` on: [`Start::Newest`], the default of that type, is the
-    /// next record to be published, and [`Start::Oldest`] all that the ring holds. The file may be read-only for this
+    /// Opens the ring at `path` read-only, to receive from `start` on. The default, [`Start::Newest`], is the next
+    /// record to be published; [`Start::Oldest`] receives all that the ring holds. The file may be read-only for this
     /// process.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the file from being opened as a ring; [`Error::StartGone`]; [`Error::GatedOnly`].
+    /// Any error of opening the file as a ring; [`Error::StartGone`]; [`Error::GatedOnly`].
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, start: Start) -> Result<Self, Error> {
         Self::attach(Region::open(path.as_ref(), Access::Reader)?, start)
     }
 
-    /// As [`open`](Self::open), of a ring that may not be there yet: waits until `deadline` for somebody to make it, as
-    /// [`Consumer::open_wait`](crate::Consumer::open_wait) does.
+    /// As [`open`](Self::open), for a ring that may not exist yet: waits until `deadline` for a process to create it,
+    /// as [`Consumer::open_wait`](crate::Consumer::open_wait) does.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How a ring is made. All of it is fixed with the file; nobody else chooses any of it later.
+//! Options of a new ring. They are fixed when the file is created.
 
 #[cfg(not(loom))]
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::schema::Typed;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 
-/// How a ring is made: capacity, slots, and what its producer puts up with.
+/// Options of a new ring: capacity, slots, and how long its producer waits for slow consumers.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -68,92 +68,94 @@ impl Options {
         Self::default()
     }
 
-    /// Bytes that the ring holds, a power of two from 4 KiB to 1 TiB; 16 MiB unless set. Every record takes
-    /// its length rounded up to 8, and 8 bytes more; the largest takes half the capacity.
+    /// Sets the capacity in bytes, a power of two from 4 KiB to 1 TiB. Default: 16 MiB. A record takes its length
+    /// rounded up to a multiple of 8, plus 8 bytes; the largest takes half the capacity.
     pub fn capacity(self, bytes: u64) -> Self {
         Self { capacity: bytes, ..self }
     }
 
-    /// How many consumers can be attached at a time, names whose consumers are away included; 1 to 1024, 32
-    /// unless set. Observers take no slot.
+    /// Sets how many consumers can be attached at a time, including names whose consumers are away: 1 to 1024.
+    /// Default: 32. Observers take no slot.
     pub fn slots(self, slots: u32) -> Self {
         Self { slots, ..self }
     }
 
-    /// Whether a record that is sent singly and fits 104 bytes is also copied beside the cursor. Readers that
-    /// keep up then get it with one cache miss in place of two. On unless set; a producer leaves the copies out by
-    /// itself while it sends more than ten million records a second.
+    /// Whether the producer also copies a record that is sent singly, and fits 104 bytes, next to `published`.
+    /// Readers that keep up then get it with one cache miss instead of two. Default: on. The producer omits the
+    /// copies while it sends more than ten million records a second.
     pub fn inline(self, on: bool) -> Self {
         Self { inline: on, ..self }
     }
 
-    /// How consumers and the producer sleep; [`WaitMode::Membarrier`] unless set.
+    /// Sets how consumers and the producer block. Default: [`WaitMode::Membarrier`].
     pub fn wait(self, mode: WaitMode) -> Self {
         Self { wait: mode, ..self }
     }
 
-    /// The longest that any consumer, whatever it asked for, may hold the producer up. A gated consumer that
-    /// exceeds it becomes lossy and is told so. More than zero; no limit unless set.
+    /// Sets the longest budget of any consumer, whatever it asked for: how long it may hold the producer up in one
+    /// lap. A gated consumer that exceeds it becomes lossy and receives [`Event::Evicted`](crate::Event::Evicted).
+    /// Must be more than zero. Default: no limit.
     pub fn hard_limit(self, limit: Duration) -> Self {
         Self { hard_limit: Some(limit), ..self }
     }
 
-    /// Refuses every consumer that could be overwritten, so that the producer may fill its claims in place. A consumer
-    /// that starts in the past could be, until the producer has looked at its gate: everybody starts at the newest record,
-    /// and a name that was not held goes on there.
-    /// Goes with no hard limit. Off unless set.
+    /// Refuses every consumer that could be overwritten, so that the producer can fill its claims in place as slices.
+    /// A consumer that starts in the past could be overwritten until the producer has seen its gate. Therefore every
+    /// consumer starts at the newest record, and a name that was not held resumes there. Cannot be combined with a
+    /// hard limit. Default: off.
     pub fn gated_only(self, on: bool) -> Self {
         Self { gated_only: on, ..self }
     }
 
-    /// Whether the parts of the file begin at multiples of 2 MiB, in the file and in memory, without which the kernel
-    /// has no huge pages for them. The file grows by up to 6 MiB. Off unless set; huge pages are then to be had with
-    /// [`Memory::huge_pages`](crate::Memory::huge_pages), or where the file system gives them to every file.
+    /// Whether the parts of the file begin at multiples of 2 MiB, in the file and in memory. The kernel needs this to
+    /// use huge pages for them. The file grows by up to 6 MiB. Default: off. When on, request huge pages with
+    /// [`Memory::huge_pages`](crate::Memory::huge_pages), unless the file system uses them for every file.
     pub fn huge_pages(self, on: bool) -> Self {
         Self { huge_pages: on, ..self }
     }
 
-    /// Permission bits of the file, whatever the umask: read and write for user, group and others. Consumers
-    /// need both, observers only need to read. 0600 unless set; the owner always has both.
+    /// Sets the permission bits of the file, regardless of the umask: read and write for user, group and others. The
+    /// owner always has both. Consumers need both; observers only need to read. Default: 0600.
     ///
-    /// `docs/guarantees.md`, "What is not promised", says what a process that may write the file can do. One that may only
-    /// read it can keep newcomers out, by a read lock on the bytes that show who is alive: nobody then becomes producer,
-    /// attaches, or forgets a name ([`Error::ReadLocked`]), and those who are attached go on.
+    /// `docs/guarantees.md`, "What is not promised", says what a process that may write the file can do. A process
+    /// that may only read it can keep new handles out, by placing a read lock on the bytes that show which
+    /// participants live. Then no process becomes producer, attaches, or forgets a name ([`Error::ReadLocked`]);
+    /// handles that are already open are not affected.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }
 
-    /// Whether [`Producer::open_or_create`](crate::Producer::open_or_create) goes on with a ring that another
-    /// unprivileged user owns, who chose its mode and capacity, can read along and can cut it short. Off unless set: such
-    /// a ring is [`Error::ForeignOwner`]. Those of this process's effective user and of root are always taken. No other
-    /// call asks whose a ring is: they name one that is there.
+    /// Whether [`Producer::open_or_create`](crate::Producer::open_or_create) accepts an existing ring that another
+    /// unprivileged user owns. That user chose its mode and capacity, can read it and can cut it short. Default: off;
+    /// such a ring is [`Error::ForeignOwner`]. Rings of this process's effective user and of root are always
+    /// accepted. No other call checks the owner, since each names a ring that is expected to exist.
     pub fn any_owner(self, on: bool) -> Self {
         Self { any_owner: on, ..self }
     }
 
-    /// Makes the ring one for records of `T`: its file says so, and [`TypedProducer`](crate::TypedProducer) and
-    /// [`TypedConsumer`](crate::TypedConsumer) open no ring that says something else. Untyped handles open it as any
-    /// other. For records of any kind unless set.
+    /// Makes the ring one for records of `T`, and says so in its file. [`TypedProducer`](crate::TypedProducer) and
+    /// [`TypedConsumer`](crate::TypedConsumer) refuse a ring of another type or of none. Untyped handles open it like
+    /// any other. Default: records of any kind.
     pub fn schema<T: Typed>(self) -> Self {
         Self { schema: Some(Schema::of::<T>()), ..self }
     }
 
-    /// Where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at
-    /// 2^64.
+    /// Sets where the stream begins: a byte position, a multiple of 8, and a sequence. For tests of the wrap at 2^64.
     #[doc(hidden)]
     pub fn origin(self, position: u64, sequence: u64) -> Self {
         Self { origin_position: position, origin_sequence: sequence, ..self }
     }
 
-    /// Makes a ring at `path` that has no producer yet: short for [`Ring::create`](crate::Ring::create). The path must name
-    /// nothing so far.
+    /// Makes a ring at `path` that has no producer yet: short for [`Ring::create`](crate::Ring::create). No file may
+    /// exist at the path.
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else, [`Error::NoSpace`] if there is no room for the whole ring,
-    /// [`Error::FileSizeLimit`] if the process may not make so large a file, [`Error::Filesystem`] if it is none that keeps memory and locks coherent between
-    /// processes, [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense. Nothing is left
-    /// behind on an error.
+    /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else,
+    /// [`Error::NoSpace`] if there is no room for the whole ring, [`Error::FileSizeLimit`] if the process may not
+    /// create a file of this size, [`Error::Filesystem`] if the file system does not keep memory and locks coherent
+    /// between processes, [`Error::Capacity`] or [`Error::BadOption`] for invalid options. An error leaves no file
+    /// behind.
     #[cfg(not(loom))]
     pub fn create(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let (region, draft) = Region::create(path.as_ref(), &self.geometry()?, self.file_mode())?;
@@ -166,7 +168,7 @@ impl Options {
         self.mode
     }
 
-    /// Whose file will do.
+    /// Which owners of the file are accepted.
     #[cfg(not(loom))]
     pub(crate) fn owners(&self) -> Owners {
         if self.any_owner { Owners::Any } else { Owners::Trusted }

@@ -24,12 +24,12 @@ use crate::ring::options::Options;
 use crate::ring::send::{Sender, TimeLimit};
 use crate::wait::mode::WaitMode;
 
-/// Publishes records. A ring has one producer at a time: this handle holds its lock while it lives.
+/// Publishes records. A ring has one producer at a time: this handle holds the producer's lock until it is dropped.
 ///
 /// Dropping it ends the stream cleanly: consumers receive what is left, then `Closed`. If its process dies they
-/// receive what is left, then `ProducerGone`. Either way another producer may open the ring and go on.
-/// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). It must not be used
-/// from a signal handler that may have interrupted it. After a `fork` only the parent may use it.
+/// receive what is left, then `ProducerGone`. Either way another producer may open the ring and go on. One thread at
+/// a time may use a handle; it may move between threads (`Send`, not `Sync`). Do not use a handle from a signal
+/// handler that can interrupt a call on the same handle. After a `fork` only the parent may use it.
 pub struct Producer {
     pub(in crate::ring) sender: Sender,
     /// `Send`, not `Sync`.
@@ -37,48 +37,48 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Creates a ring at `path` and becomes its producer. Nobody ever sees the file half made; every block of it
-    /// is allocated.
+    /// Creates a ring at `path` and becomes its producer. The file appears at the path only once it is complete, with
+    /// every block allocated.
     ///
     /// # Errors
     ///
     /// [`Error::Exists`], [`Error::NotRegular`], [`Error::NoSpace`], [`Error::Permission`], [`Error::Filesystem`],
-    /// [`Error::Capacity`], [`Error::BadOption`], [`Error::Io`]. Nothing is left behind.
+    /// [`Error::Capacity`], [`Error::BadOption`], [`Error::Io`]. An error leaves no file behind.
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let geometry = options.geometry()?;
         let (region, draft) = Region::create(path.as_ref(), &geometry, options.file_mode())?;
-        // First the producer, then the name: whatever fails leaves nothing behind, and whoever sees the ring finds
-        // its producer there.
+        // First the producer, then the path: an error leaves nothing behind, and a process that finds the ring finds
+        // a live producer.
         let producer = Self::take_over(region)?;
         producer.sender.region().publish(draft)?;
         Ok(producer)
     }
 
-    /// Opens the ring at `path` as its next producer. Sequences go on where the last producer left off, whether it
-    /// ended or died, and consumers stay attached.
+    /// Opens the ring at `path` as its next producer. Sequences continue where the last producer stopped, whether it
+    /// ended cleanly or died, and consumers stay attached.
     ///
     /// # Errors
     ///
-    /// [`Error::ProducerAlive`] while another lives, running or stopped; whatever keeps the file from being opened
-    /// as a ring; [`Error::Corrupt`] if its cursors contradict each other.
+    /// [`Error::ProducerAlive`] while another producer lives, running or stopped; any error of opening the file as a
+    /// ring; [`Error::Corrupt`] if its cursors contradict each other.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::take_over(Region::open(path.as_ref(), Access::Writer)?)
     }
 
-    /// Opens the ring at `path`, or creates it if there is none. Of several processes that do so at once, one
+    /// Opens the ring at `path`, or creates it if there is none. If several processes do so at once, one of them
     /// becomes the producer.
     ///
-    /// A ring that is there keeps the options and the mode that it was made with. One that belongs to another
-    /// unprivileged user is refused, unless [`Options::any_owner`] says otherwise: in a directory that everybody may
-    /// write, anybody can be there first. A leftover of an earlier boot that nobody holds a lock on is removed, and the
-    /// ring made anew; [`epoch`](Self::epoch) is 1 then.
+    /// An existing ring keeps the options and the mode that it was made with. A ring of another unprivileged user is
+    /// refused unless [`Options::any_owner`] is set, because in a world-writable directory any user can create the
+    /// file first. A ring left over from an earlier boot, on which no process holds a lock, is removed and made
+    /// again; [`epoch`](Self::epoch) is 1 then.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`]; [`Error::ForeignOwner`];
-    /// [`Error::EarlierBoot`] only where another process has been removing the leftover for long.
+    /// [`Error::EarlierBoot`] only if another process takes too long to remove the leftover.
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -97,7 +97,7 @@ impl Producer {
 
     /// Publishes a copy of `payload` and returns its sequence. Waits while a gated consumer holds the space.
     ///
-    /// A record sent alone is meant to arrive early; many at once go through [`batch`](Self::batch) faster.
+    /// This gives the lowest latency for a single record. For throughput, use [`batch`](Self::batch).
     ///
     /// # Errors
     ///
@@ -138,8 +138,8 @@ impl Producer {
         self.send(value.as_bytes())
     }
 
-    /// Claims room for a record of `len` payload bytes, to be filled in place and published. Waits while a gated
-    /// consumer holds the space.
+    /// Claims room for a record of `len` payload bytes, which the caller fills in place and publishes. Waits while a
+    /// gated consumer holds the space.
     ///
     /// # Errors
     ///
@@ -171,20 +171,20 @@ impl Producer {
         Ok(Claim::new(&mut self.sender, claimed))
     }
 
-    /// Begins a batch: records that become visible together.
+    /// Begins a batch: records that are published together.
     pub fn batch(&mut self) -> Batch<'_> {
         self.sender.begin_batch();
         Batch::new(&mut self.sender)
     }
 
-    /// Waits until so many living consumers are attached, of whatever policy, and returns true; false: `deadline` passed
-    /// before, however early it is: there is always one look. All of them receive what is published from then on, or
-    /// are told of its loss. A look is a system call for each consumer, and while it waits there is one every
-    /// millisecond. Observers cannot be counted.
+    /// Waits until at least `count` living consumers, of any policy, are attached, and returns true. Returns false
+    /// once `deadline` has passed; a deadline in the past still checks once. Each of these consumers receives every
+    /// record published from then on, or reports its loss. A check takes one system call per consumer, and is
+    /// repeated every millisecond. Observers cannot be counted.
     ///
     /// # Errors
     ///
-    /// [`Error::BadOption`] if the ring has fewer slots than that; [`Error::Forked`], [`Error::Truncated`].
+    /// [`Error::BadOption`] if the ring has fewer slots than `count`; [`Error::Forked`], [`Error::Truncated`].
     pub fn wait_for_consumers(&self, count: u32, deadline: Instant) -> Result<bool, Error> {
         self.sender.wait_for_consumers(count, deadline)
     }
@@ -199,28 +199,29 @@ impl Producer {
         self.sender.wait_for_name(name, deadline)
     }
 
-    /// Takes the gate from the consumer in a slot, living, stopped, or away and held. One that lives goes on as a lossy
-    /// one and is told so, [`Event::Evicted`](crate::Event::Evicted); a name that is away keeps its place. Other
-    /// processes ask for it by [`quoit::evict`](crate::ring::evict).
+    /// Takes the gate from the consumer in a slot, which may be running, stopped, or away with its gate held. A
+    /// living consumer goes on as a lossy one and receives [`Event::Evicted`](crate::Event::Evicted); a name that is
+    /// away keeps its place. Other processes request an eviction with [`quoit::evict`](crate::ring::evict).
     ///
     /// # Errors
     ///
-    /// [`Error::NotGated`] if nobody in the slot holds the producer back; [`Error::NotEvictable`] for a living consumer
-    /// that was promised not to be overwritten ([`Attach::gated`](crate::Attach::gated) on a ring without a hard
-    /// limit, which reads records where they lie); [`Error::Forked`], [`Error::Truncated`].
+    /// [`Error::NotGated`] if the slot has no open gate; [`Error::NotEvictable`] for a living consumer that is
+    /// guaranteed not to be overwritten ([`Attach::gated`](crate::Attach::gated) on a ring without a hard limit,
+    /// which reads records in place); [`Error::Forked`], [`Error::Truncated`].
     pub fn evict(&mut self, slot: u32) -> Result<(), Error> {
         self.sender.evict(slot)
     }
 
-    /// Who holds the producer up: the consumer furthest back of those that are in the way of the claim that was refused
-    /// last. `None`: nobody any more, or a claim has succeeded since. A system call or two, and a look into `/proc`.
+    /// The consumer that holds the producer up: of those that block the claim refused last, the one furthest back.
+    /// `None`: no consumer blocks it any more, or a claim has succeeded since. Takes a system call or two, and reads
+    /// `/proc`.
     pub fn held_by(&self) -> Option<Blocker> {
         self.sender.held_by()
     }
 
-    /// How often to look for space before going to sleep: a number of pauses of the processor, 10 to 50 ns each, with
-    /// a look at the gates after every 16. 500 unless set; 0 sleeps at once. A deadline ends the looks early; that a
-    /// gated consumer died or is overdue is noticed after them.
+    /// Polls for space before blocking (default 500; 0 blocks at once). Each is one pause of the processor, 10 to 50
+    /// ns; the gates are read after every 16. A deadline ends polling early. A gated consumer that died or is over
+    /// its budget is noticed only after polling.
     pub fn set_spins(&mut self, spins: u32) {
         self.sender.set_spins(spins);
     }
@@ -240,27 +241,27 @@ impl Producer {
         self.sender.region().geometry().capacity
     }
 
-    /// Most payload bytes of one record.
+    /// The largest payload of a record, in bytes.
     pub fn max_len(&self) -> usize {
         self.sender.region().geometry().max_len()
     }
 
-    /// How this producer lets consumers sleep: as the ring was created, or `Fence` where the kernel has no
-    /// `membarrier` for it.
+    /// The wait mode in use: the one the ring was created with, or `Fence` if the kernel offers no suitable
+    /// `membarrier`.
     pub fn wait_mode(&self) -> WaitMode {
         self.sender.mode()
     }
 
-    /// Has the kernel fault in, lock, join into huge pages, or move to a NUMA node the memory of this handle, as far as
-    /// it lets it. Nothing else changes, whatever comes of it. It may take half a second for each GiB, and everybody on
-    /// the ring stumbles while pages are joined or moved: call it before the records that matter.
+    /// Asks the kernel to prefault, lock, merge into huge pages, or move to a NUMA node the memory of this handle.
+    /// The report says what was done and what was refused; nothing else changes. This may take half a second for each
+    /// GiB. While pages are merged or moved, every process on the ring is delayed, so call it before latency matters.
     #[cfg(not(loom))]
     pub fn prepare(&self, memory: &Memory) -> MemoryReport {
         self.sender.region().prepare(memory)
     }
 
-    /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to this
-    /// ring. Three system calls.
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the
+    /// path now does not get this ring. Takes three system calls.
     pub fn is_stale(&self) -> bool {
         self.sender.region().is_stale()
     }

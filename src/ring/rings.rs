@@ -1,4 +1,4 @@
-//! A ring, wherever its memory is: the one door to every handle.
+//! `Ring`: a ring in a file, on the heap or sealed, from which every handle is opened.
 
 #[cfg(not(loom))]
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use std::time::Duration;
 #[cfg(not(loom))]
 use std::time::Instant;
 
-// A thread of a model that waited for another one's lock of the standard library would wait for itself.
+// In the models, waiting for a lock of the standard library would deadlock.
 #[cfg(loom)]
 use loom::sync::Mutex;
 #[cfg(not(loom))]
@@ -39,7 +39,7 @@ use crate::ring::producer::Producer;
 use crate::ring::sealed::Sealed;
 use crate::schema::Schema;
 
-/// With which rights a handle maps a ring. On the heap they are all the same.
+/// The rights with which a handle maps a ring. On the heap they are all the same.
 #[cfg(loom)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access {
@@ -48,16 +48,18 @@ pub(crate) enum Access {
     Reader,
 }
 
-/// A ring: in a file, on the heap, or sealed. Every handle on it is made here.
+/// A ring: in a file, on the heap, or sealed. Every handle can be opened from it.
 ///
-/// It is no participant: it holds no lock, takes no slot and keeps no producer away. It may be used from any thread at
-/// once (`Send` and `Sync`); clones stand for the same ring.
+/// A `Ring` is not a participant: it holds no lock, takes no slot and does not prevent a producer from opening the
+/// ring. Several threads may use it at once (`Send` and `Sync`); clones refer to the same ring.
 ///
-/// * In a file ([`create`](Self::create), [`open`](Self::open), [`open_or_create`](Self::open_or_create)) it stands for
-///   whatever ring is at the path: each handle opens the file anew. After a `fork` the child may use it.
-///   [`Producer::open`], [`Consumer::open`] and their like are short for `Ring::open` and one of its methods.
-/// * On the heap ([`heap`](Self::heap)) it serves threads of this process, and goes with its last clone and handle.
-/// * Sealed ([`sealed`](Self::sealed)) it is for peers that are not trusted, who get it by descriptor.
+/// * In a file ([`create`](Self::create), [`open`](Self::open), [`open_or_create`](Self::open_or_create)) it refers
+///   to the path: each handle opens the file that is there at that time. After a `fork` the child may use it.
+///   [`Producer::open`], [`Consumer::open`] and similar functions are shorthands for `Ring::open` and one of its
+///   methods.
+/// * On the heap ([`heap`](Self::heap)) it serves threads of this process, and is freed with its last clone and
+///   handle.
+/// * Sealed ([`sealed`](Self::sealed)) it is for peers that are not trusted, which receive it as descriptors.
 ///
 /// ```no_run
 /// use quoit::{Attach, Options, Ring, Start};
@@ -89,16 +91,16 @@ struct File {
 }
 
 impl Ring {
-    /// Makes a ring at `path` that has no producer yet. The path must name nothing so far. Nobody ever sees the file half
-    /// made; every block of it is allocated.
+    /// Makes a ring at `path` that has no producer yet. No file may exist there. The file appears at the path only
+    /// once it is complete, with every block allocated.
     ///
     /// # Errors
     ///
     /// [`Error::Exists`] if there is a file at the path, [`Error::NotRegular`] if there is anything else;
-    /// [`Error::NoSpace`] if there is no room for the whole ring, [`Error::FileSizeLimit`] if the process may not make so
-    /// large a file; [`Error::Filesystem`] if it is none that keeps memory and locks coherent between processes;
-    /// [`Error::Capacity`] or [`Error::BadOption`] for options that make no sense; [`Error::Permission`],
-    /// [`Error::NoDirectory`], [`Error::ReadOnly`], [`Error::Io`]. Nothing is left behind on an error.
+    /// [`Error::NoSpace`] if there is no room for the whole ring, [`Error::FileSizeLimit`] if the process may not
+    /// create a file of this size; [`Error::Filesystem`] if the file system does not keep memory and locks coherent
+    /// between processes; [`Error::Capacity`] or [`Error::BadOption`] for invalid options; [`Error::Permission`],
+    /// [`Error::NoDirectory`], [`Error::ReadOnly`], [`Error::Io`]. An error leaves no file behind.
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -106,11 +108,11 @@ impl Ring {
         Ok(Self::at(path, Owners::Any))
     }
 
-    /// The ring at `path`, whoever made it. Looks at it once; it may be gone by the time a handle is opened.
+    /// The ring at `path`, whichever user owns it. Checks it once; it may be gone by the time a handle is opened.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], and whatever else keeps the file from being opened as a ring.
+    /// [`Error::NotFound`], and any other error of opening the file as a ring.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -118,7 +120,7 @@ impl Ring {
         Ok(Self::at(path, Owners::Any))
     }
 
-    /// As [`open`](Self::open), of a ring that may not be there yet: as [`Consumer::open_wait`].
+    /// As [`open`](Self::open), for a ring that may not exist yet; waits as [`Consumer::open_wait`] does.
     ///
     /// # Errors
     ///
@@ -129,13 +131,13 @@ impl Ring {
         arrival::when_there(deadline, || Self::open(path))
     }
 
-    /// The ring at `path`, or a new one if there is none. Whose it may be, and what becomes of a leftover of an earlier
-    /// boot: as [`Producer::open_or_create`]. Handles made from this ask again whose it is.
+    /// The ring at `path`, or a new one if there is none. The owner is checked, and a leftover of an earlier boot is
+    /// replaced, as by [`Producer::open_or_create`]. Every handle opened from this `Ring` checks the owner again.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`]; [`Error::ForeignOwner`];
-    /// [`Error::EarlierBoot`] only where another process has been removing the leftover for long.
+    /// [`Error::EarlierBoot`] only if another process takes too long to remove the leftover.
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -149,7 +151,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Makes a ring on the heap, in the same bytes as a file.
+    /// Makes a ring on the heap, with the same layout as a file.
     ///
     /// # Errors
     ///
@@ -158,31 +160,32 @@ impl Ring {
         Ok(Self::on(Region::heap(options.geometry()?)?))
     }
 
-    /// Makes a sealed ring and becomes its producer. Other processes get at it by its two descriptors alone: send them, over
-    /// a Unix socket (`SCM_RIGHTS`) or by inheritance, [`records`](Self::records), which others can only read, and
-    /// [`control`](Self::control). There [`from_descriptors`](Self::from_descriptors) checks them. No handle is needed to keep
-    /// the ring in memory: it goes with the last descriptor and the last map.
+    /// Makes a sealed ring and becomes its producer. Other processes reach it only through its two descriptors:
+    /// [`records`](Self::records), which others can only read, and [`control`](Self::control). Send them over a Unix
+    /// socket (`SCM_RIGHTS`) or by inheritance; the receiver checks them with
+    /// [`from_descriptors`](Self::from_descriptors). The memory is freed with the last descriptor and the last map,
+    /// so no handle has to stay open.
     ///
-    /// No producer takes over from this one: nobody, not even this process, can map the records to write a second time. When
-    /// it has ended or died, consumers receive what is left, and the next producer makes a new ring. The
-    /// [mode](Options::mode) has no say: whoever was handed the descriptors may use them.
+    /// No producer can take over: no process, not even this one, can map the records for writing a second time. When
+    /// the producer has ended or died, consumers receive what is left, and the next producer makes a new ring. The
+    /// [mode](Options::mode) is not used: a process that has the descriptors may use them.
     ///
-    /// What a consumer that means harm cannot do: change, cut, or punch holes into what was published, or into what the
-    /// producer tells about it, so make another consumer receive a wrong record; or crash anybody. What it still can do,
-    /// since everybody writes the control area and locks it:
+    /// A malicious consumer cannot change, cut short, or punch holes into what was published, nor into the producer's
+    /// own words. So it cannot make another consumer receive a wrong record, nor crash a process. Every consumer can
+    /// write and lock the control area, so a malicious one still can:
     ///
-    /// * hold the producer up while it lives, as any gated consumer may: for good without a
-    ///   [hard limit](Options::hard_limit), so set one. With one, for that long in each lap of the ring and for each slot whose
-    ///   lock it holds, whatever it writes there. A slot that has used up its time gates nothing until the lap is over, also
-    ///   if another consumer has it by then;
-    /// * slow others down, by marking the sleep words as if somebody slept there all the time: every publish then makes a
-    ///   system call, and takes a few hundred nanoseconds in place of a few; every gated consumer takes its long way for
-    ///   each record;
-    /// * move or open another consumer's gate: that one is told a loss in place of being waited for, never a wrong record;
-    /// * tell another consumer that it was evicted, keep it from being woken for up to a tenth of a second, wake it for
-    ///   nothing, lock all the slots so that nobody else can attach, and write nonsense for an [`Inspector`] to show;
-    /// * with the producer's user id: change the mode of the files and lock the producer's byte once the producer is dead,
-    ///   so that it looks alive.
+    /// * hold the producer up while it lives, as any gated consumer may: permanently without a [hard
+    ///   limit](Options::hard_limit), so set one. With a hard limit: for that time in each lap and for each slot
+    ///   whose lock it holds, whatever it writes there. A slot that has used up its budget gates nothing until the
+    ///   lap is over, even if another consumer takes it;
+    /// * slow others down, by marking the sleep words as if a process always slept there: every publish then makes a
+    ///   system call, and takes a few hundred nanoseconds instead of a few, and every gated consumer takes a slower
+    ///   path for each record;
+    /// * move or open another consumer's gate, which then receives a loss, never a wrong record;
+    /// * make another consumer report an eviction, delay its wake-ups by up to a tenth of a second, wake it without
+    ///   reason, lock all slots so that no other consumer can attach, and write garbage that an [`Inspector`] shows;
+    /// * if it runs under the producer's user id: change the mode of the files, and lock the producer's byte once the
+    ///   producer is dead, so that the producer seems alive.
     ///
     /// ```
     /// use quoit::{Attach, Options, Ring};
@@ -203,9 +206,9 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// [`Error::Capacity`]; [`Error::BadOption`], also for [`gated_only`](Options::gated_only), whose consumers would have to
-    /// trust each other; [`Error::NoSpace`]; [`Error::FileSizeLimit`]; [`Error::Io`] where the kernel has no such seals (they
-    /// came with Linux 5.1) or `/proc` is not mounted.
+    /// [`Error::Capacity`]; [`Error::BadOption`], also for [`gated_only`](Options::gated_only), which requires
+    /// consumers that trust each other; [`Error::NoSpace`]; [`Error::FileSizeLimit`]; [`Error::Io`] if the kernel
+    /// lacks the seals (Linux 5.1 added them) or `/proc` is not mounted.
     #[cfg(not(loom))]
     pub fn sealed(options: &Options) -> Result<(Producer, Self), Error> {
         let (producer, sealed) = Sealed::create(options)?;
@@ -216,8 +219,8 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// [`Error::NotSealed`] if a seal is missing, or the two do not belong together; whatever keeps the contents from
-    /// being those of a ring.
+    /// [`Error::NotSealed`] if a seal is missing, or the two do not belong together; any error of opening the
+    /// contents as a ring.
     #[cfg(not(loom))]
     pub fn from_descriptors(records: OwnedFd, control: OwnedFd) -> Result<Self, Error> {
         let sealed = Sealed::from_descriptors(records, control)?;
@@ -236,7 +239,7 @@ impl Ring {
         self.as_sealed().map(Sealed::control)
     }
 
-    /// The path of a ring in a file, as it was given. `None`: it is in none.
+    /// The path of a ring in a file, as it was given. `None`: the ring is not in a file.
     #[cfg(not(loom))]
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
@@ -245,12 +248,12 @@ impl Ring {
         }
     }
 
-    /// Becomes its next producer: as [`Producer::open`].
+    /// Becomes the ring's next producer: as [`Producer::open`].
     ///
     /// # Errors
     ///
-    /// [`Error::ProducerAlive`] while there is one; [`Error::BadOption`] on a sealed ring, whose only producer came with
-    /// it; in a file, as [`Producer::open`].
+    /// [`Error::ProducerAlive`] while another producer lives; [`Error::BadOption`] on a sealed ring, whose only
+    /// producer is the one returned by [`sealed`](Self::sealed); in a file, as [`Producer::open`].
     pub fn producer(&self) -> Result<Producer, Error> {
         Producer::take_over(self.region(Access::Writer)?)
     }
@@ -259,13 +262,13 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// As [`Consumer::open`]; on a sealed ring [`Error::BadOption`] for a name, since every consumer could write what the
-    /// ring keeps under one, and [`Error::Io`] if `/proc` is not mounted.
+    /// As [`Consumer::open`]; on a sealed ring [`Error::BadOption`] for a name, since every consumer could overwrite
+    /// what the ring keeps under it, and [`Error::Io`] if `/proc` is not mounted.
     pub fn consumer(&self, attach: &Attach) -> Result<Consumer, Error> {
         Consumer::attach(self.region(Access::Participant)?, attach)
     }
 
-    /// Reads along unseen: as [`Observer::open`].
+    /// Opens an observer: as [`Observer::open`].
     ///
     /// # Errors
     ///
@@ -274,7 +277,7 @@ impl Ring {
         Observer::attach(self.region(Access::Reader)?, start)
     }
 
-    /// Looks at it without touching it: as [`Inspector::open`].
+    /// Opens a read-only view of the ring's state: as [`Inspector::open`].
     ///
     /// # Errors
     ///
@@ -283,11 +286,11 @@ impl Ring {
         Ok(Inspector::attach(self.region(Access::Reader)?))
     }
 
-    /// What its records are, if it was made for one type: [`Options::schema`].
+    /// The type of its records, if the ring was made for one: [`Options::schema`].
     ///
     /// # Errors
     ///
-    /// Whatever keeps the ring from being opened.
+    /// Any error of opening the ring.
     pub fn schema(&self) -> Result<Option<Schema>, Error> {
         let region = self.region(Access::Reader)?;
         Ok(Schema::from_word(region.geometry().schema))
@@ -320,7 +323,7 @@ impl Ring {
         forget::forget_absent(&self.region(Access::Participant)?, away_for)
     }
 
-    /// Has the producer take the gate from the consumer in a slot: as [`evict`](crate::evict).
+    /// Requests that the producer take the gate from the consumer in a slot: as [`evict`](crate::evict).
     ///
     /// # Errors
     ///
@@ -348,10 +351,10 @@ impl Ring {
         }
     }
 
-    /// One more handle's hold on the ring.
+    /// Opens the ring for one more handle.
     pub(crate) fn region(&self, access: Access) -> Result<Region, Error> {
         match &self.place {
-            // Making it touches nothing that a panic could leave half done.
+            // Nothing under this lock can be left inconsistent by a panic.
             Place::Heap(region) => {
                 let _ = access;
                 region.lock().unwrap_or_else(PoisonError::into_inner).share()
@@ -367,7 +370,7 @@ impl Ring {
         }
     }
 
-    /// The region of a ring on the heap that has neither clone nor handle.
+    /// The region of a heap ring that has neither another clone nor a handle.
     #[cfg(tampered)]
     pub(crate) fn sole_region(&mut self) -> Option<&mut Region> {
         match &mut self.place {

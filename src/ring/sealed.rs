@@ -1,12 +1,12 @@
-//! Sealed rings: memory without a name, handed over by descriptor to peers that are not trusted.
+//! Sealed rings: anonymous memory, shared by descriptor with peers that are not trusted.
 //!
-//! Two memfds take the place of the file. The *records* (head and data area) are sealed against shrinking, growing,
-//! and every write but through the map that the producer made before: the kernel keeps everybody else from writing
-//! them, from punching holes into them, and from mapping them to write. The *control* area is another file, sealed
-//! against shrinking and growing, which every consumer can write: sleep words and slots.
+//! Two memfds replace the file. The *records* (head and data area) are sealed against shrinking, growing, and every
+//! write except through the map that the producer made before sealing. The kernel prevents every other process from
+//! writing them, punching holes into them, and mapping them for writing. The *control* area (sleep words and slots)
+//! is a second memfd, sealed against shrinking and growing, which every consumer can write.
 //!
-//! What is written there, a consumer of such a ring takes for a hint. It checks every record as one that can be
-//! overwritten, even behind a gate.
+//! A consumer of such a ring treats the control area as hints. It checks every record as if it could be overwritten,
+//! even behind a gate.
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -30,7 +30,7 @@ use crate::ring::locks;
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;
 
-/// Stands where an error tells the path of a ring.
+/// Replaces the path of the ring in errors.
 const NAME: &str = "sealed ring";
 
 fn control_seals() -> SealFlags {
@@ -41,7 +41,7 @@ fn records_seals() -> SealFlags {
     control_seals() | SealFlags::FUTURE_WRITE
 }
 
-/// A sealed ring: two descriptors, from which handles are made.
+/// A sealed ring: two descriptors, from which handles are opened.
 pub(crate) struct Sealed {
     records: OwnedFd,
     control: OwnedFd,
@@ -72,7 +72,7 @@ impl Sealed {
         let control_file = [control_file.device, control_file.inode];
         let region =
             Region::create_sealed(records, control, identity.clone(), control_file, locks::PRODUCER)?;
-        // Not before the map that the seal leaves alone, and not before the lock is held.
+        // Only after the producer's map exists, which the seal leaves writable, and after the lock is held.
         region.seal(records_seals(), control_seals()).map_err(|errno| {
             let action = "seal the memory of the ring (Linux 5.1 or newer)";
             Error::Io { path: NAME.into(), action, source: errno.into() }
@@ -94,7 +94,7 @@ impl Sealed {
         )?;
         let path = Path::new(NAME);
         let bytes = file_bytes(records.as_fd())?;
-        // Nobody but the producer can have changed it since it was sealed, and this is the only look at it.
+        // Only the producer can have changed it since it was sealed, and it is read only here.
         let (mut identity, control_file) = file::sealed_identity::<Geometry>(records.as_fd(), path, bytes)?;
         identity.shape.sealed = true;
         let geometry = &identity.shape;
@@ -129,8 +129,8 @@ impl Sealed {
         self.control.as_fd()
     }
 
-    /// Each handle locks through an open file description of its own, also where several processes were handed the same
-    /// one: else they would be one participant to the kernel.
+    /// Each handle locks through an open file description of its own, even if several processes received the same
+    /// one. Otherwise the kernel would treat them as one participant.
     pub(crate) fn region(&self, access: Access) -> Result<Region, Error> {
         let rights = if access == Access::Reader { OFlags::RDONLY } else { OFlags::RDWR };
         let records = Descriptor::open(|| reopened(self.records.as_fd(), OFlags::RDONLY))?;
@@ -146,12 +146,12 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// Bytes of the file with head and data area.
+/// Size of the memfd with head and data area.
 fn records_bytes(geometry: &Geometry) -> u64 {
     geometry.extents().head_bytes + geometry.extents().data_bytes
 }
 
-/// Memory without a name, and without a byte so far. `mode` is for those who reopen its descriptor.
+/// An empty memfd. `mode` applies to processes that reopen its descriptor.
 fn memory(name: &std::ffi::CStr, mode: u32, wanted: &Wanted<'_, Geometry>) -> Result<Descriptor, Error> {
     let refused = |errno| match errno {
         Errno::NOSPC | Errno::NOMEM => wanted.no_space(Shortage::Memory, None),
@@ -159,7 +159,7 @@ fn memory(name: &std::ffi::CStr, mode: u32, wanted: &Wanted<'_, Geometry>) -> Re
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = Descriptor::open(|| {
-        // Never to be run; kernels before 6.3 do not know the flag.
+        // Not executable; kernels before 6.3 do not know the flag.
         let made = match fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
             Err(Errno::INVAL) => fs::memfd_create(name, flags),
             made => made,
@@ -178,7 +178,7 @@ fn reopened(file: BorrowedFd<'_>, rights: OFlags) -> Result<OwnedFd, Error> {
 }
 
 fn check_seals(file: BorrowedFd<'_>, wanted: SealFlags, what: &'static str) -> Result<(), Error> {
-    // What is no memfd has no seals.
+    // A file that is not a memfd has no seals.
     let seals = fs::fcntl_get_seals(file).unwrap_or(SealFlags::empty());
     if seals.contains(wanted) { Ok(()) } else { Err(Error::NotSealed { what }) }
 }

@@ -1,5 +1,5 @@
-//! Becoming a ring's producer, its first or its next. Every step may be the last: whoever is killed in here leaves
-//! the ring as good for its successor as it found it.
+//! Becoming a ring's producer, its first or its next. A process may be killed after any step here; the ring is then
+//! in as good a state for its successor as before.
 
 use crate::atomics::at;
 use crate::error::{Corruption, Error};
@@ -15,7 +15,7 @@ use crate::wait::doorbell;
 use crate::wait::futex;
 use crate::wait::mode::WaitMode;
 
-/// What a new producer starts with.
+/// The state a new producer starts with.
 #[derive(Debug)]
 pub(crate) struct Succession {
     pub(crate) writer: Writer,
@@ -23,7 +23,7 @@ pub(crate) struct Succession {
     pub(crate) epoch: u64,
 }
 
-/// Takes the producer's lock, and the stream where it stands.
+/// Takes the producer's lock, and continues the stream where it ends.
 pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let areas = region.areas();
     if !region.lock(locks::PRODUCER)? {
@@ -31,7 +31,7 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
         return Err(region.refusal(locks::PRODUCER, "the producer's place", Error::ProducerAlive { pid }));
     }
     let published = check_cursors(areas)?;
-    // The dead producer may have been writing the inline copy; its stamp must not come to match.
+    // The dead producer may have been writing the inline copy; its stamp must never match a position.
     areas.head.inline.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
     let place = recover(areas, published)?;
     let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
@@ -41,7 +41,7 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     Ok(Succession { writer, mode, epoch })
 }
 
-/// `published`, if it and `reserve` can be an honest producer's.
+/// `published`, if an honest producer can have left it and `reserve` as they are.
 fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
     let published = areas.head.inline.published.load(at!(T_PUBLISHED, Relaxed));
     let reserve = areas.head.reserve.reserve.load(at!(T_RESERVE, Relaxed));
@@ -55,12 +55,12 @@ fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
     Ok(published)
 }
 
-/// The place at `published`, and the index entries that a dead producer did not come to write.
+/// The place at `published`, and the index entries that a dead producer had not written yet.
 fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
     until_found(areas.geometry.capacity, |effort| place_at(areas, published, effort))
 }
 
-/// One search for it. `None`: it led nowhere.
+/// One search for that place. `None`: not found.
 pub(crate) fn place_at(
     areas: Areas<'_>,
     published: u64,
@@ -95,7 +95,7 @@ pub(crate) fn place_at(
     }
 }
 
-/// The mode this producer can really keep up.
+/// The wait mode that this producer can use.
 fn negotiate(asked: WaitMode) -> WaitMode {
     match asked {
         WaitMode::Membarrier if !futex::accept_barriers() => WaitMode::Fence,
@@ -103,11 +103,11 @@ fn negotiate(asked: WaitMode) -> WaitMode {
     }
 }
 
-/// What a producer leaves that was killed while it waited for space.
+/// Clears what a producer left that was killed while it waited for space.
 fn clear_traces(areas: Areas<'_>) {
-    // Its mark as a sleeper, for which every gated consumer looks.
+    // Its mark as a sleeper, which every gated consumer checks.
     doorbell::disarm(&areas.control.space.word);
-    // Whom it waited for, and since when holds run, by its own account.
+    // The consumer it waited for, and the start of running holds, as it noted them.
     areas.head.counters.blocked.store(0, at!(C_WRITE, Relaxed));
     for slot in areas.slots {
         if slot.gate.held_ns.load(at!(C_READ, Relaxed)) != 0 {
@@ -126,7 +126,7 @@ fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     reserve.began(epoch).store(published, at!(T_EPOCH_POSITION, Relaxed));
     // [T2] Release. Pairs with [R7].
     // Orders: the epoch's position before the epoch.
-    // Without it: a consumer tells of the new producer where the one before the last began.
+    // Without it: a consumer reports the new producer at the place where the one before the last began.
     reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
     doorbell::announce(&areas.control.data.word);
     epoch

@@ -1,4 +1,4 @@
-//! For the fuzz targets, in the package `quoit-tampered` alone: somebody else's hands in a ring on the heap, who may
+//! For the fuzz targets, only in the package `quoit-tampered`: a hostile writer to a ring on the heap, which can
 //! write before any single access that the library makes to shared memory, and a count of these accesses.
 
 use std::path::Path;
@@ -12,24 +12,24 @@ use crate::memory::identity::{IDENTITY_BYTES, Identity};
 use crate::ring::Region;
 use crate::ring::rings::Ring;
 
-/// The bytes of a ring on the heap, as words, for a thread of its own.
+/// The bytes of a heap ring, as words, for use by another thread.
 #[derive(Debug)]
 pub struct RawRing {
     region: Region,
 }
 
 impl RawRing {
-    /// How many words there are.
+    /// Number of words.
     pub fn words(&self) -> usize {
         self.region.words()
     }
 
-    /// The word of this number; 0 where there is none.
+    /// The word with this number; 0 if there is none.
     pub fn peek(&self, number: usize) -> u64 {
         self.region.word(number).map_or(0, peek)
     }
 
-    /// Writes a word; of the two that processes sleep on, the half that they sleep on.
+    /// Writes a word; for the two sleep words, only the half that processes sleep on.
     pub fn poke(&self, number: usize, value: u64) {
         let areas = self.region.areas();
         let sleepers = areas.geometry.extents().head_bytes as usize / 8;
@@ -44,11 +44,11 @@ impl RawRing {
 }
 
 impl Ring {
-    /// A ring of these bytes, checked as those of a file are.
+    /// A heap ring with these bytes, checked as a file is.
     ///
     /// # Errors
     ///
-    /// As those of a file: [`Error::TooShort`], [`Error::WrongSize`] and what is wrong with the identity page.
+    /// As for a file: [`Error::TooShort`], [`Error::WrongSize`] and the errors of the identity page.
     pub fn from_image(image: &[u8]) -> Result<Self, Error> {
         let path = Path::new("(image)");
         let bytes = image.len() as u64;
@@ -63,16 +63,16 @@ impl Ring {
         Ok(Self::on(Region::image(identity, image)?))
     }
 
-    /// Writes all bytes anew, if the ring has no handle and as many bytes. False: it was left as it was.
+    /// Replaces all bytes, if the ring has no handle and the same size. False: nothing was changed.
     pub fn restore(&mut self, image: &[u8]) -> bool {
         self.sole_region().is_some_and(|region| region.restore(image))
     }
 
-    /// The ring's bytes.
+    /// A copy of the ring's bytes.
     ///
     /// # Errors
     ///
-    /// None, on the heap.
+    /// None on the heap.
     pub fn memory(&self) -> Result<RawRing, Error> {
         Ok(RawRing { region: self.region(Access::Writer)? })
     }

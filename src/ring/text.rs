@@ -1,4 +1,4 @@
-//! Options and events as words: what is read from a command line or a file, and what is shown to people.
+//! Options and events as text: parsing from a command line or a file, and display.
 
 use core::fmt;
 use core::str::FromStr;
@@ -10,7 +10,7 @@ use crate::ring::protocol::record::{Event, Loss, LossCause, Status};
 use crate::ring::reading::events::EventOf;
 use crate::wait::mode::WaitMode;
 
-/// A word that does not say what it should.
+/// The error of text that does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     word: String,
@@ -22,7 +22,7 @@ impl ParseError {
         Self { word: word.to_owned(), expected }
     }
 
-    /// What would have been understood.
+    /// The accepted forms.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
@@ -42,7 +42,7 @@ impl FromStr for Start {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let number = |digits: &str| {
-            // Not what else the standard library takes for a number: a sign.
+            // The standard library would also accept a sign.
             let is_plain = digits.bytes().all(|digit| digit.is_ascii_digit());
             digits.parse::<u64>().ok().filter(|_| is_plain)
         };
@@ -58,7 +58,7 @@ impl FromStr for Start {
     }
 }
 
-/// As it is parsed.
+/// In the form that `FromStr` parses.
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -98,7 +98,7 @@ impl FromStr for WaitMode {
     }
 }
 
-/// As it is parsed.
+/// In the form that `FromStr` parses.
 impl fmt::Display for WaitMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -122,7 +122,7 @@ impl FromStr for Hold {
     }
 }
 
-/// As it is parsed.
+/// In the form that `FromStr` parses.
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -151,7 +151,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What happened, in a line; of a record its sequence and length, not what it holds.
+/// One line. A record shows its sequence and length, not its payload.
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,7 +165,7 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-/// As of an [`Event`]; of a record its sequence.
+/// As an [`Event`]. A record shows its sequence.
 impl<P> fmt::Display for EventOf<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -193,7 +193,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// So many of them.
+/// A number and its noun, in the singular or plural.
 struct Counted(u64, &'static str);
 
 impl fmt::Display for Counted {
@@ -214,7 +214,7 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// A number, which may have a fraction, and a unit.
+/// Splits a number, which may have a fraction, from its unit.
 fn duration(text: &str) -> Option<Duration> {
     let unit = text.find(|each: char| !each.is_ascii_digit() && each != '.')?;
     let (number, unit) = text.split_at(unit);
@@ -238,7 +238,7 @@ pub(crate) struct Time(pub(crate) Duration);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ns = self.0.as_nanos();
-        // In the largest unit that leaves no fraction.
+        // Uses the largest unit that leaves no fraction.
         let fits = |unit_ns: u64| ns > 0 && ns.is_multiple_of(u128::from(unit_ns));
         let (name, unit_ns) =
             UNITS.into_iter().find(|(_, unit_ns)| fits(*unit_ns)).unwrap_or(("s", 1_000_000_000));

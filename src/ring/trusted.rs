@@ -1,7 +1,8 @@
-//! One promise about a whole ring, in place of one for each record: after it, records and claims are lent as slices.
+//! One `unsafe` promise about a whole ring, instead of one for each record. After it, records and claims are lent as
+//! slices.
 //!
-//! The promise is a type: handles made from a [`Trusted`] ring are `Trusted` themselves, and no method of theirs gives out
-//! `&mut` of what they wrap, so none can be put in the place of another, about whose ring nothing was promised.
+//! The type records the promise: handles opened from a [`Trusted`] ring are `Trusted` too. They never give out `&mut`
+//! of the handle that they wrap, so it cannot be swapped for a handle on a ring without the promise.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,8 @@ use crate::ring::protocol::record::{Event, Status};
 use crate::ring::reading::events::EventOf;
 use crate::ring::rings::{Access, Ring};
 
-/// A ring, or a handle on one, of which it was promised that nobody but this library writes it: see
-/// [`Ring::trust_writers`]. The handles keep to the rules of those that they wrap: one thread at a time, and only in the
-/// process that opened them.
+/// A ring, or a handle on one, that only this library writes, as the caller promised: see [`Ring::trust_writers`].
+/// The rules of the wrapped handle apply: one thread at a time, and only in the process that opened it.
 ///
 /// ```
 /// use quoit::{Attach, EventOf, Options, Ring};
@@ -40,20 +40,22 @@ pub struct Trusted<H> {
 }
 
 impl Ring {
-    /// Promises that nobody but this library writes the ring. Handles made from what this returns lend records as `&[u8]`
-    /// ([`Trusted<Consumer>`](Trusted)), and room for records as `&mut [u8]` ([`TrustedClaim`]), without a promise for each.
+    /// Promises that only this library writes the ring. Handles opened from the result lend records as `&[u8]`
+    /// ([`Trusted<Consumer>`](Trusted)), and room for records as `&mut [u8]` ([`TrustedClaim`]), without further
+    /// `unsafe`.
     ///
     /// # Safety
     ///
-    /// For as long as a handle made from it lives:
+    /// As long as a handle opened from the result lives:
     ///
-    /// 1. Every process that can write the ring's memory, by its file or descriptor, writes it through handles of this
-    ///    library alone. Permissions are how to see to that: who may write the file may break this.
-    /// 2. Nobody cuts the file short, punches holes into it, or closes the descriptors of this library.
-    /// 3. While a [`TrustedClaim`] lends its bytes, no other thread of this process attaches a consumer to the same ring or has an
-    ///    [`Inspector`](crate::Inspector) take a snapshot. Both follow headers from the index, may be lapped on the way, and
-    ///    then load words of the claim, and discard them: between threads of one process that is a data race by the
-    ///    letter of the language. Other processes may do so.
+    /// 1. Every process that can write the ring's memory, through its file or descriptor, writes it only through
+    ///    handles of this library. Use permissions to ensure this: any process that may write the file can break it.
+    /// 2. No process cuts the file short or punches holes into it, and this process does not close descriptors of
+    ///    this library.
+    /// 3. While a [`TrustedClaim`] lends its bytes, no other thread of this process attaches a consumer to the same
+    ///    ring or has an [`Inspector`](crate::Inspector) take a snapshot. Both walk from header to header, starting
+    ///    at the index, and may be lapped on the way. Then they load words of the claim, and discard them. Between
+    ///    threads of one process that is a data race by the rules of the language. Other processes may do so.
     #[allow(unsafe_code, reason = "takes the promise that the slices below rest on")]
     pub unsafe fn trust_writers(&self) -> Trusted<Self> {
         Trusted { handle: self.clone() }
@@ -61,20 +63,20 @@ impl Ring {
 }
 
 impl<H> Trusted<H> {
-    /// The ring or handle itself.
+    /// The wrapped ring or handle.
     pub fn get(&self) -> &H {
         &self.handle
     }
 
-    /// The ring or handle itself, of which nothing is promised any more.
+    /// Unwraps the ring or handle; the promise no longer applies to it.
     pub fn into_inner(self) -> H {
         self.handle
     }
 }
 
 impl Trusted<Ring> {
-    /// As [`Ring::producer`], of a ring for gated consumers only: elsewhere somebody may read the words of a claim, for the
-    /// lap before.
+    /// As [`Ring::producer`], for a ring for gated consumers only. On other rings a consumer may still be reading the
+    /// previous lap's record in the words of a claim.
     ///
     /// # Errors
     ///
@@ -158,8 +160,8 @@ impl Trusted<Producer> {
     }
 }
 
-/// Room for one record, lent as a slice by [`AsMut`]. Dropping it publishes nothing and gives the room back. What is never
-/// written holds whatever the ring held there before.
+/// Room for one record, lent as a slice by [`AsMut`]. Dropping it publishes nothing and returns the room. Bytes that
+/// are never written hold whatever the ring held there before.
 #[must_use = "a claim that is dropped publishes nothing"]
 #[derive(Debug)]
 pub struct TrustedClaim<'a> {
@@ -172,7 +174,7 @@ impl TrustedClaim<'_> {
         self.claim.len()
     }
 
-    /// Has the record no payload?
+    /// Whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.claim.is_empty()
     }
@@ -182,7 +184,7 @@ impl TrustedClaim<'_> {
         self.claim.sequence()
     }
 
-    /// Makes the record visible and returns its sequence: as [`Claim::publish`].
+    /// Publishes the record and returns its sequence: as [`Claim::publish`].
     pub fn publish(self) -> u64 {
         self.claim.publish()
     }
@@ -192,15 +194,16 @@ impl AsMut<[u8]> for TrustedClaim<'_> {
     #[inline]
     #[allow(unsafe_code, reason = "rests on the promise of `Ring::trust_writers`")]
     fn as_mut(&mut self) -> &mut [u8] {
-        // SAFETY: this claim comes from a handle on a ring whose writers were vouched for, all of whose consumers are
-        // gated: `Trusted<Ring>::producer` sees to that, and nobody can put another claim in its place.
+        // SAFETY: this claim comes from a handle on a ring that only this library writes, as its caller promised, and
+        // all of whose consumers are gated, as `Trusted<Ring>::producer` checks. The claim cannot be swapped for
+        // another.
         let bytes = unsafe { self.claim.as_mut_slice() };
         bytes.unwrap_or_default()
     }
 }
 
 impl Trusted<Consumer> {
-    /// Waits for the next event; a record's bytes are lent where they are. It is released by the next receive.
+    /// Waits for the next event. A record's bytes are lent in place, until the next receive releases them.
     ///
     /// # Errors
     ///
@@ -238,7 +241,7 @@ impl Trusted<Consumer> {
         self.handle.recv_timeout(timeout).map(lend)
     }
 
-    /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
+    /// Passes up to `max` available events to `each`, and returns how many. Never waits.
     ///
     /// # Errors
     ///
@@ -248,7 +251,7 @@ impl Trusted<Consumer> {
         self.handle.drain(max, |event| each(lend(event)))
     }
 
-    /// Hands every event to `each` until the producer ends cleanly and everything was received.
+    /// Waits for events and passes each to `each`, until the producer has ended cleanly and everything was received.
     ///
     /// # Errors
     ///
@@ -278,14 +281,15 @@ impl Trusted<Consumer> {
     }
 }
 
-/// The same event, with a record's bytes where they are.
+/// The same event, with a record's bytes in place.
 #[inline]
 #[allow(unsafe_code, reason = "rests on the promise of `Ring::trust_writers`")]
 fn lend(event: Event<'_>) -> EventOf<&[u8]> {
     match event {
         Event::Record(record) => {
-            // SAFETY: called for handles on a ring whose writers were vouched for: its producer is this library's, and
-            // writes no word before it is released, for which this borrow of the handle has to end.
+            // SAFETY: called only for handles on a ring that only this library writes, as its caller promised. Its
+            // producer writes no word of a record before the record is released, and that requires this borrow of the
+            // handle to end.
             let payload = unsafe { record.as_slice() };
             EventOf::Record { sequence: record.sequence(), payload }
         }

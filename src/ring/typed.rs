@@ -1,4 +1,4 @@
-//! Typed rings: every record is a value of one type, and the file says of which.
+//! Typed rings: every record is a value of one type, which the file names.
 
 use core::fmt;
 use std::marker::PhantomData;
@@ -22,10 +22,10 @@ use crate::ring::reading::events::EventOf;
 use crate::ring::rings::{Access, Ring};
 use crate::schema::{Schema, Typed};
 
-/// A ring of another type is refused, before anybody notices this handle.
+/// Refuses a ring of another type, before the handle takes part in it.
 fn check<T: Typed>(region: &Region) -> Result<(), Error> {
     let (asked, found) = (Schema::of::<T>(), region.geometry().schema);
-    // As words: a type of no bytes with the tag 0 is written as no schema is.
+    // Compared as words: a zero-sized type with tag 0 has the same word as no schema.
     match found == asked.to_word() {
         true => Ok(()),
         false => Err(Error::WrongSchema { asked, found: Schema::from_word(found) }),
@@ -56,14 +56,14 @@ impl Ring {
 
 /// A [`Producer`] of records that are values of `T`.
 ///
-/// It keeps to the rules of a producer: one thread at a time, and only in the process that opened it.
+/// The rules of a producer apply: one thread at a time, and only in the process that opened it.
 pub struct TypedProducer<T> {
     producer: Producer,
     of: PhantomData<fn(&T)>,
 }
 
 impl<T: Typed> TypedProducer<T> {
-    /// As [`Producer::create`]; the ring is one for records of `T`, whatever `options` say of that.
+    /// As [`Producer::create`], for records of `T`; replaces the schema of `options`.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl<T: Typed> TypedProducer<T> {
         Self::on(Region::open(path.as_ref(), Access::Writer)?)
     }
 
-    /// As [`Producer::open_or_create`]; a ring that is made is one for records of `T`, whatever `options` say of that.
+    /// As [`Producer::open_or_create`], for records of `T`; a new ring ignores the schema of `options`.
     ///
     /// # Errors
     ///
@@ -139,8 +139,8 @@ impl<T: Typed> TypedProducer<T> {
         self.producer.send_timeout(value.as_bytes(), timeout)
     }
 
-    /// Publishes all `values` in batches, and returns how many: as [`Batch::send_all`](crate::Batch::send_all), with as
-    /// many batches as it takes.
+    /// Publishes all `values`, in as many batches as needed, and returns how many: as
+    /// [`Batch::send_all`](crate::Batch::send_all).
     ///
     /// # Errors
     ///
@@ -169,12 +169,12 @@ impl<T: Typed> TypedProducer<T> {
         Ok(published)
     }
 
-    /// The producer without its type, for everything else: it may publish records that are no `T`.
+    /// The untyped producer, for its other methods. It can publish records that are not a `T`.
     pub fn as_untyped(&mut self) -> &mut Producer {
         &mut self.producer
     }
 
-    /// The producer without its type.
+    /// The untyped producer.
     pub fn into_untyped(self) -> Producer {
         self.producer
     }
@@ -188,7 +188,7 @@ impl<T> fmt::Debug for TypedProducer<T> {
 
 /// A [`Consumer`] of records that are values of `T`.
 ///
-/// It keeps to the rules of a consumer: one thread at a time, and only in the process that opened it.
+/// The rules of a consumer apply: one thread at a time, and only in the process that opened it.
 pub struct TypedConsumer<T> {
     consumer: Consumer,
     of: PhantomData<fn() -> T>,
@@ -225,7 +225,8 @@ impl<T: Typed> TypedConsumer<T> {
     ///
     /// # Errors
     ///
-    /// As [`Consumer::recv`]; [`RecvError::WrongLength`] for a record that is no `T`, which counts as received.
+    /// As [`Consumer::recv`]; [`RecvError::WrongLength`] for a record whose length is not that of `T`; it counts as
+    /// received.
     #[inline]
     pub fn recv(&mut self) -> Result<EventOf<T>, RecvError> {
         self.consumer.recv().and_then(value)
@@ -259,12 +260,12 @@ impl<T: Typed> TypedConsumer<T> {
         self.consumer.recv_timeout(timeout).and_then(value)
     }
 
-    /// The consumer without its type, for everything else.
+    /// The untyped consumer, for its other methods.
     pub fn as_untyped(&mut self) -> &mut Consumer {
         &mut self.consumer
     }
 
-    /// The consumer without its type.
+    /// The untyped consumer.
     pub fn into_untyped(self) -> Consumer {
         self.consumer
     }

@@ -1,4 +1,4 @@
-//! More ways to write: with a time limit in place of a deadline, and through `std::io::Write`.
+//! More ways to write: with a timeout instead of a deadline, and through `std::io::Write`.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use crate::ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
 use crate::ring::producer::Producer;
 use crate::ring::send::TimeLimit;
 
-/// The deadline `timeout` from now. Some thirty years stand for what no clock can add.
+/// The deadline `timeout` from now; about 30 years from now if the clock cannot represent it.
 fn deadline(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(1 << 30))
@@ -34,7 +34,7 @@ impl Producer {
         self.claim_deadline(len, deadline(timeout))
     }
 
-    /// Writes records through [`io::Write`], each up to a `flush`: see [`RecordWriter`].
+    /// Returns an [`io::Write`] in which each `flush` publishes one record: see [`RecordWriter`].
     pub fn record_writer(&mut self) -> RecordWriter<'_> {
         RecordWriter { producer: self, record: Vec::new() }
     }
@@ -82,12 +82,13 @@ impl Batch<'_> {
     }
 }
 
-/// Writes records of a length that is not known before: what was written since the last `flush` becomes a record by the
-/// next one. Each is kept in memory of this process until then, and sent as by [`Producer::send`]: a full ring is
-/// waited for. A `flush` with nothing to send does nothing; a record without payload takes [`Producer::send`].
+/// Writes records whose length is not known in advance: each `flush` publishes what was written since the one before
+/// as one record. Until then the bytes are buffered in memory of this process. The record is sent as by
+/// [`Producer::send`], so a full ring is waited for. A `flush` with nothing to send does nothing; use
+/// [`Producer::send`] for a record without payload.
 ///
-/// Dropping it discards what was not flushed, as with a claim. It buffers by itself: one of the standard library's
-/// buffers around it changes nothing about where a record ends.
+/// Dropping it discards what was not flushed, as with a claim. Wrapping it in a buffer of the standard library is not
+/// needed, and does not change where a record ends.
 ///
 /// ```
 /// use std::io::Write;
@@ -115,11 +116,12 @@ impl RecordWriter<'_> {
         self.record.len()
     }
 
-    /// Publishes what was written as a record, as `flush` does, and returns its sequence; `None`: nothing was written.
+    /// Publishes what was written as a record, as `flush` does, and returns its sequence. `None`: nothing was
+    /// written.
     ///
     /// # Errors
     ///
-    /// As [`Producer::send`]. What was written stays, and may be published by another call, or [cleared](Self::clear).
+    /// As [`Producer::send`]. What was written stays buffered: call this again, or [clear](Self::clear) it.
     pub fn publish(&mut self) -> Result<Option<u64>, SendError> {
         if self.record.is_empty() {
             return Ok(None);
@@ -136,8 +138,8 @@ impl RecordWriter<'_> {
 }
 
 impl io::Write for RecordWriter<'_> {
-    /// Takes all of it, up to the largest record of the ring: what does not fit is [`io::ErrorKind::InvalidInput`], with
-    /// [`SendError::TooLarge`] as its source, and is not taken.
+    /// Takes all of `bytes`. If the record would exceed the largest of the ring, takes nothing and returns
+    /// [`io::ErrorKind::InvalidInput`], with [`SendError::TooLarge`] as its source.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (len, max) = (self.record.len().saturating_add(bytes.len()), self.producer.max_len());
         if len > max {
@@ -160,7 +162,7 @@ impl fmt::Debug for RecordWriter<'_> {
     }
 }
 
-/// What can be written at an offset.
+/// A claim of either kind.
 trait WriteAt {
     fn len(&self) -> usize;
     fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OutOfClaim>;
@@ -200,8 +202,8 @@ impl BatchClaim<'_> {
     }
 }
 
-/// Fills a claim from its start. At its end no byte is taken any more, so that `write_all` fails with
-/// [`io::ErrorKind::WriteZero`]. Flushing does nothing: the claim is published by itself.
+/// Fills a claim from its start. At the end of the claim it takes no more bytes, so `write_all` fails with
+/// [`io::ErrorKind::WriteZero`]. Flushing does nothing: the claim is published separately.
 ///
 /// ```
 /// use std::io::Write;
@@ -232,7 +234,8 @@ impl ClaimWriter<'_> {
         self.claim.len() - self.written
     }
 
-    /// Writes `byte` up to the end of the claim: what is never written holds whatever the ring held there before.
+    /// Fills the rest of the claim with `byte`. Bytes that are never written hold whatever the ring held there
+    /// before.
     pub fn fill_rest(&mut self, byte: u8) {
         let block = [byte; 256];
         while self.remaining() > 0 {
@@ -240,7 +243,7 @@ impl ClaimWriter<'_> {
         }
     }
 
-    /// Writes as much as there is room for.
+    /// Writes as much of `bytes` as fits, and returns how much.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.remaining());
         match self.claim.write_at(self.written, &bytes[..len]) {

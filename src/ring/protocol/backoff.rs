@@ -1,37 +1,37 @@
-//! Backoff: a reader at the producer's heels makes both hand the cursor line and a data line back and forth for
-//! every record. One that waits a moment before it looks again finds a handful of records at once, and leaves the
-//! producer's lines alone meanwhile. That pays while records stream, and only then: a reader that answers what it
-//! reads would wait for nothing, and one whose records come by the clock would have them later and no more of them.
+//! Backoff: a reader that keeps up with the producer makes the cursor line and a data line move between the two cores
+//! for every record. If it waits briefly before it polls again, it finds several records at once, and does not
+//! disturb the producer's cache lines meanwhile. That helps only in a continuous stream. A reader that answers each
+//! record would wait for nothing, and one whose records come at fixed times would only get them later.
 //!
-//! Which of these it is, and how long a wait pays on this machine, cannot be told without trying. So a reader makes an
-//! experiment now and then: it takes the time of some drains, as it is and with a longer or a shorter wait, and keeps
-//! the wait if more records a second come of it. At the producer's heels most looks find one record or none even in a
-//! full stream, which is why counting what a look finds is no measure. What is counted are the records that the reader
-//! received: those overwritten before it came to them went by, and a wait at which the producer is fastest is no good to
-//! a reader that loses most of what it sends.
+//! Which case applies, and how long a wait helps on this machine, can only be found by trying. So from time to time a
+//! reader makes an experiment: it measures some drains with the current wait, then some with a longer or shorter one,
+//! and keeps the new wait if it yields more records a second. The number of records per poll is no measure: even in a
+//! full stream, most polls of a reader that keeps up find one record or none. The measure counts only records that
+//! the reader received, not those overwritten before: a wait at which the producer is fastest is useless to a reader
+//! that loses most of the records.
 //!
-//! All of this is private to the reader: no shared word changes, and no look is left out, only delayed.
+//! All of this is private to the reader: no shared word changes, and no poll is omitted, only delayed.
 
 use crate::atomics::spin;
 use crate::ring::protocol::Place;
 
 /// Drains in a measurement.
 const WINDOW: u32 = 64;
-/// Drains between two experiments: at first, and once many have failed.
+/// Drains between two experiments: at first, and after many failures.
 const SOON: u32 = 64;
 const LATE: u32 = 8192;
-/// Pauses before a look: the least that is tried, and the most.
+/// Pauses before a poll: the least that is tried, and the most.
 const FIRST: u32 = 8;
 const MOST: u32 = 128;
-/// Looks in a row that find one record at most, after a wait: that is no stream.
+/// This many consecutive polls after a wait that find at most one record mean that there is no stream.
 const FAILURES: u32 = 4;
 
 /// A reader's backoff.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    /// Up to where the reader had read when it looked last.
+    /// Up to where the reader had read at its last poll.
     looked: Place,
-    /// Pauses before a look, now; and those that were found best.
+    /// Pauses before a poll: the current number, and the best one found.
     pauses: u32,
     best: u32,
     phase: Phase,
@@ -39,15 +39,15 @@ pub(crate) struct Backoff {
     left: u32,
     /// From the end of this experiment to the next.
     distance: u32,
-    /// Is a longer wait tried next, or a shorter one?
+    /// Whether a longer wait is tried next, or a shorter one.
     longer: bool,
-    /// What is tried where no wait is known to pay: of several lengths in turn, since one that is shorter than what a
-    /// look costs the producer shows nothing.
+    /// The wait to try while none is known to help. Several lengths are tried in turn, since a wait shorter than the
+    /// cost of a poll to the producer shows no effect.
     first: u32,
     failures: u32,
     /// Drains of several records since the last experiment.
     several: u32,
-    /// Where and when the measurement began, and what the one with the best wait yielded.
+    /// Where and when the measurement began, and the rate measured with the best wait.
     began: (u64, u64),
     usual: Rate,
 }
@@ -58,11 +58,11 @@ enum Phase {
     Rest,
     /// The best wait is measured.
     Usual,
-    /// Another is.
+    /// Another wait is measured.
     Trial,
 }
 
-/// Records in so many ns.
+/// Records, and the ns they took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Rate {
     records: u64,
@@ -70,7 +70,7 @@ struct Rate {
 }
 
 impl Rate {
-    /// Is it more than so many percent of the other?
+    /// Whether it is more than `percent` percent of the other.
     fn exceeds(self, percent: u64, other: Self) -> bool {
         let [more, less] = [(self.records, other.ns), (other.records, self.ns)]
             .map(|(records, ns)| u128::from(records) * u128::from(ns));
@@ -96,14 +96,14 @@ impl Backoff {
         }
     }
 
-    /// Before a look by a reader that has read everything up to `next`.
+    /// Call before a poll, by a reader that has read everything up to `next`.
     #[inline(always)]
     pub(crate) fn before_look(&mut self, next: Place, now_ns: fn() -> u64) {
-        // Who polls looks as often as it likes. The models have no time in which something could turn up.
+        // No wait after a poll that found nothing. The models have no time in which a record could arrive.
         if cfg!(loom) || next.position == self.looked.position {
             return;
         }
-        // The short way of one that is not waiting, and has no measurement to end.
+        // The short path if there is no wait and no measurement to end.
         if self.pauses == 0 && self.left > 1 {
             let several = self.received(next) > 1;
             self.looked = next;
@@ -117,13 +117,13 @@ impl Backoff {
         }
     }
 
-    /// So many records were overwritten unread. The next drain begins behind them, and they count for no rate.
+    /// `records` were overwritten unread. The next drain begins behind them, and they do not count.
     pub(crate) fn lost(&mut self, records: u64) {
         self.looked.sequence = self.looked.sequence.wrapping_add(records);
         self.began.0 = self.began.0.wrapping_add(records);
     }
 
-    /// Records received since the last look, by a reader that has read everything up to `next`.
+    /// Records received since the last poll, by a reader that has read everything up to `next`.
     #[inline(always)]
     pub(crate) fn received(&self, next: Place) -> u64 {
         next.sequence.wrapping_sub(self.looked.sequence)
@@ -139,7 +139,7 @@ impl Backoff {
             self.failures += 1;
         }
         if self.pauses > 0 && self.failures >= FAILURES {
-            // What was waited for did not come.
+            // The wait brought nothing.
             self.best = 0;
             return self.rest(false);
         }
@@ -167,7 +167,7 @@ impl Backoff {
                 };
             }
             Phase::Trial => {
-                // A longer wait has to bring something; a shorter one may cost next to nothing.
+                // A longer wait must be clearly better; a shorter one may be slightly worse.
                 let better = rate.exceeds(if self.longer { 108 } else { 98 }, self.usual);
                 if better {
                     self.best = if self.pauses < FIRST { 0 } else { self.pauses };
@@ -181,10 +181,10 @@ impl Backoff {
     fn rest(&mut self, better: bool) {
         self.pauses = self.best;
         self.phase = Phase::Rest;
-        // What paid is tried further; what did not, the other way.
+        // Continue in the direction that helped; otherwise reverse it.
         self.longer = self.best == 0 || (self.longer == better && self.best < MOST);
-        // Even at its heels a reader of a stream finds several records now and then; one that never does, and most
-        // likely answers what it reads, is not made to wait for long.
+        // In a stream, even a reader that keeps up finds several records at times. One that never does probably
+        // answers each record, and soon stops waiting.
         let streams = self.several >= self.distance / 32;
         if self.best == 0 {
             self.first = if streams && self.first < MOST { 4 * self.first } else { FIRST };
@@ -200,11 +200,11 @@ mod tests {
     use super::*;
 
     const START: Place = Place { position: u64::MAX - 7, sequence: u64::MAX, bytes: 0 };
-    /// What a pause takes, and a look, in ns.
+    /// The cost of a pause and of a poll, in ns.
     const PAUSE: u64 = 20;
     const LOOK: u64 = 60;
 
-    /// A reader whose drains take as long, and find as many records, as `world` says of its pauses.
+    /// A reader for which `world` gives, from its pauses, the time and the records of each drain.
     struct Reader {
         backoff: Backoff,
         now: u64,
@@ -221,17 +221,17 @@ mod tests {
             self.drain_ring(times, u64::MAX, world);
         }
 
-        /// The same, of a ring that holds so many records: the producer overwrites those before them.
+        /// The same, on a ring that holds `holds` records: the producer overwrites earlier ones.
         fn drain_ring(&mut self, times: u32, holds: u64, world: impl Fn(u64) -> u64) {
             for _ in 0..times {
                 self.waited += u64::from(self.backoff.pauses > 0);
                 let mut time = LOOK + PAUSE * u64::from(self.backoff.pauses);
-                // Who finds nothing looks again.
+                // A reader that finds nothing polls again.
                 while world(time) == 0 {
                     time += LOOK;
                 }
                 let sent = world(time);
-                // Half a ring is left to whoever was lapped.
+                // A lapped reader continues half a ring further.
                 let records = if sent > holds { holds / 2 } else { sent };
                 self.backoff.lost(sent - records);
                 self.records += records;
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// A producer that needs 10 ns for a record, and loses `stall` ns to a look.
+    /// A producer that needs 10 ns for a record, and loses `stall` ns to each poll.
     fn stream(stall: u64) -> impl Fn(u64) -> u64 {
         move |time| time.saturating_sub(stall) / 10
     }
@@ -266,7 +266,7 @@ mod tests {
         assert!(reader.backoff.best < FIRST, "{} pauses for nothing", reader.backoff.best);
     }
 
-    /// However much faster the producer is while it is let alone: what it overwrites brings nothing.
+    /// However much faster an undisturbed producer is, overwritten records do not count.
     #[test]
     fn a_wait_that_loses_records_does_not_pay() {
         let received = |holds| {
@@ -274,7 +274,7 @@ mod tests {
             reader.drain_ring(200_000, holds, stream(50));
             (reader.backoff.best, reader.records as f64 / reader.now as f64)
         };
-        // 40 records go by in 450 ns: 16 pauses are few enough, and 32 too many.
+        // The producer sends 40 records in 450 ns: 16 pauses are few enough, 32 too many.
         let (best, rate) = received(40);
         assert!((FIRST..=16).contains(&best), "{best} pauses on a ring of 40 records");
         let (_, most) = received(u64::MAX);
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn records_that_come_by_the_clock_are_not_waited_for() {
         let mut reader = Reader::new();
-        // Four to a look: as many a second, however long it waits.
+        // Four records per poll: the rate is the same, however long the wait.
         reader.drain(1_000_000, |time| time / 15);
         assert_eq!(reader.backoff.best, 0);
         let most = u64::from(WINDOW * (1_000_000 / LATE + 9));

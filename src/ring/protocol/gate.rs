@@ -1,7 +1,8 @@
-//! Gates: how consumers hold the producer back. `stalls.rs` has how it gets past those that are dead or too slow.
+//! Gates: how consumers hold the producer back. `stalls.rs` decides when the producer takes the gate of a consumer
+//! that is dead or too slow.
 //!
-//! The producer keeps a private limit and scans the slots only when a claim would pass it. A consumer that
-//! attaches may be missed by a scan, and its gate must hold all the same:
+//! The producer keeps a private limit and scans the slots only when a claim would pass it. A scan may miss a consumer
+//! that is attaching, and its gate must hold nevertheless:
 //!
 //! ```text
 //! producer (scan)                           consumer (attach)
@@ -11,15 +12,18 @@
 //!         at most published, + capacity     p = published; cursor = the place at p
 //! ```
 //!
-//! Of the two fences one comes first. If the attach's, the scan sees the gate at its conservative cursor. If the
-//! scan's, the attach sees a `published` at least as new as the one the scan used: then `p + capacity` is not
-//! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that
-//! scan sees the gate. Below `p` there is no such promise, so a consumer that starts further back reads with
-//! [`Overwritable::Until`](crate::ring::protocol::reader::Overwritable) `p`, and what it loses there had been promised to nobody. A gate at a place
-//! that is overwritten already would hold the producer up for records that nobody can read: who comes back to one is
-//! lossy until it was told, and opens its gate where it goes on.
+//! One of the two fences comes first. If it is the attach's, the scan sees the gate at its conservative cursor. If it
+//! is the scan's, the attach sees a `published` at least as new as the one the scan used, so `p + capacity` is not
+//! before the scan's limit. Either way the producer cannot pass `p + capacity` before it scans again, and that scan
+//! sees the gate.
 //!
-//! States of a slot. A lock proves its consumer alive; the state is only what it last said of itself.
+//! Below `p` there is no such guarantee. A consumer that starts further back therefore reads with
+//! [`Overwritable::Until`](crate::ring::protocol::reader::Overwritable) `p`, and what it loses there was never
+//! guaranteed. A gate at a place that is already overwritten would hold the producer up for records that no reader
+//! can read. So a consumer that resumes at such a place is lossy until it has reported the loss, and then opens its
+//! gate where it continues.
+//!
+//! States of a slot. Only the slot's lock shows that its consumer lives; the state is what it last stored.
 //!
 //! ```text
 //! Free ──attach──> Attaching ──open──> Lossy | Gated ──detach──> Free, or Saved under a name
@@ -35,21 +39,21 @@ use crate::ring::protocol::{Place, after, floor};
 /// A cursor word that belongs to no account.
 const CURSOR_NONE: u64 = 4;
 
-/// `hold_ns` of a consumer that is held for ever.
+/// `hold_ns` of a hold without an end.
 pub(crate) const HOLD_FOREVER: u64 = u64::MAX;
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scan {
     /// How far the producer may claim.
     pub(crate) limit: u64,
-    /// The slot whose gate is furthest back; any, if none is in the way.
+    /// The slot whose gate is furthest back; any slot if no gate blocks.
     pub(crate) slowest: u32,
-    /// Somebody asks for the eviction of an open gate.
+    /// The eviction of an open gate is requested.
     pub(crate) asked: bool,
 }
 
-/// A gate that is open: the state word that says so, and the cursor.
+/// An open gate: the state word that opened it, and the cursor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenGate {
     pub(crate) state: u64,
@@ -57,23 +61,23 @@ pub(crate) struct OpenGate {
 }
 
 impl OpenGate {
-    /// Does it keep everything before `end` from being written?
+    /// Whether it prevents the producer from writing up to `end`.
     pub(crate) fn blocks(self, areas: Areas<'_>, end: u64) -> bool {
         after(end, self.cursor.wrapping_add(areas.geometry.capacity))
     }
 }
 
-/// The producer's scan: how far it may claim, given what it has published and which slots' gates it disregards.
+/// The producer's scan: how far it may claim, given what it has published and which slots it disregards.
 pub(crate) fn scan(areas: Areas<'_>, published: u64, disregards: impl Fn(u32) -> bool) -> Scan {
     // [G1] SeqCst. Pairs with [G2].
-    // Orders: `published` before the look at the slots.
+    // Orders: `published` before the loads of the slots.
     // Without it: scan and attach may miss each other, and the limit passes a gate.
     fence_at!(G1_FENCE, SeqCst);
     let (mut least, mut slowest, mut asked) = (published, 0, false);
     for (number, slot) in (0..).zip(areas.slots) {
         let Some(OpenGate { state, cursor }) = gated_at(slot) else { continue };
         asked |= is_asked(slot, state);
-        // A cursor ahead of everything published is garbage, and gates nothing.
+        // A cursor beyond `published` is garbage, and gates nothing.
         if after(least, cursor) && !disregards(number) {
             (least, slowest) = (cursor, number);
         }
@@ -86,8 +90,8 @@ pub(crate) fn scan(areas: Areas<'_>, published: u64, disregards: impl Fn(u32) ->
 #[inline]
 pub(crate) fn gated_at(slot: &Slot) -> Option<OpenGate> {
     // [G3'] Acquire. Pairs with [G3] and with the detach's Release [G4].
-    // Orders: the state before the cursor; a leaving consumer's reads before the writes they no longer hold up.
-    // Without it: an open gate is judged by the slot's last owner's cursor, or the last record is torn.
+    // Orders: the state before the cursor; a leaving consumer's reads before the writes that it no longer holds up.
+    // Without it: the scan reads an open gate with the cursor of the slot's last owner, or the last record is torn.
     let state = slot.gate.state.load(at!(G3_STATE, Acquire));
     if SlotState::from_word(state) != Some(SlotState::Gated) {
         return None;
@@ -96,23 +100,23 @@ pub(crate) fn gated_at(slot: &Slot) -> Option<OpenGate> {
     // Orders: the consumer's reads below its cursor before the next lap's writes there.
     // Without it: a gated consumer reads the next lap.
     let cursor = slot.gate.cursor.load(at!(W5_CURSOR, Acquire));
-    // Without a place: between the two looks one consumer left, and the next is on its way in.
+    // No place: between the two loads one consumer left and the next is attaching.
     (cursor != CURSOR_NONE).then_some(OpenGate { state, cursor: cursor & !7 })
 }
 
-/// The generation in the state word makes this fail if the slot has changed hands since `state` was read.
+/// Fails if the slot has another consumer since `state` was read, because the state word contains a generation.
 pub(crate) fn take_gate(slot: &Slot, state: u64, next: SlotState) -> bool {
     let next = next.after(state);
     slot.gate.state.compare_exchange(state, next, at!(G_TAKE, Relaxed), at!(G_TAKE_FAILED, Relaxed)).is_ok()
 }
 
-/// Is the gate that this state word opened asked for?
+/// Whether the eviction of the gate that this state word opened is requested.
 #[inline]
 pub(crate) fn is_asked(slot: &Slot, state: u64) -> bool {
     slot.gate.evict.load(at!(G_ASKED, Relaxed)) == state
 }
 
-/// Takes a request back, unless there is another one by now. True: it was there.
+/// Withdraws a request, unless another one has replaced it. True: it was there.
 pub(crate) fn withdraw(slot: &Slot, state: u64) -> bool {
     let exchanged =
         slot.gate.evict.compare_exchange(state, 0, at!(G_UNASK, Relaxed), at!(G_UNASK_FAILED, Relaxed));
@@ -124,7 +128,7 @@ pub(crate) fn resting_state(areas: Areas<'_>, slot: &Slot) -> SlotState {
     if has_name(areas, slot) { SlotState::Saved } else { SlotState::Free }
 }
 
-/// Is the slot kept for a name? A sealed ring has none: what stands there, anybody may have written.
+/// Whether the slot has a name. A sealed ring has none, since any consumer could have written it.
 pub(crate) fn has_name(areas: Areas<'_>, slot: &Slot) -> bool {
     !areas.geometry.sealed && name(slot) != [0; NAME_BYTES]
 }
@@ -142,8 +146,8 @@ pub(crate) fn state(slot: &Slot) -> Option<SlotState> {
     SlotState::from_word(slot.gate.state.load(at!(G_STATE, Relaxed)))
 }
 
-/// Is the slot nobody's? It is free, or its consumer died before it had a place, or its name was being forgotten. What
-/// then stands where names do belongs to nobody: it may be no more than the beginning of a name.
+/// Whether the slot belongs to no consumer and no name: it is free, or its consumer died before it had a place, or
+/// its name was being forgotten. The words of the name then mean nothing; they may be part of a name.
 pub(crate) fn is_nobodys(slot: &Slot) -> bool {
     match state(slot) {
         Some(SlotState::Free) => true,
@@ -152,58 +156,57 @@ pub(crate) fn is_nobodys(slot: &Slot) -> bool {
     }
 }
 
-/// Is the slot kept for this name? Certain for whoever holds the slot's lock. Without it somebody may be attaching
-/// there, or the answer may be out of date; but the beginning of a longer name is never taken for a name.
+/// Whether the slot is kept for this name. Certain if the caller holds the slot's lock. Otherwise a consumer may be
+/// attaching there, or the answer may be out of date; but the beginning of a longer name is never taken for a name.
 pub(crate) fn keeps(slot: &Slot, wanted: &[u8; NAME_BYTES]) -> bool {
     if *wanted == [0; NAME_BYTES] || name(slot) != *wanted {
         return false;
     }
     // [G6'] Acquire. Pairs with [G6].
-    // Orders: the words of the name before the look at whether the slot is anybody's.
+    // Orders: the words of the name before the check whether the slot belongs to a name.
     // Without it: see [G6].
     fence_at!(G6_READ_FENCE, Acquire);
     if is_nobodys(slot) {
         return false;
     }
     // [G7] Acquire. Pairs with [R5].
-    // Orders: the cursor that shows a place before the second look at the name, which is whole by then.
+    // Orders: the cursor that shows a place before the second read of the name, which is whole by then.
     // Without it: the beginning of a name that was being written is taken for a name that has a place.
     fence_at!(G7_FENCE, Acquire);
     name(slot) == *wanted
 }
 
-/// May a newcomer who holds the slot's lock have it? Names keep their slots.
+/// Whether a new consumer that holds the slot's lock may take it. Names keep their slots.
 pub(crate) fn is_vacant(areas: Areas<'_>, slot: &Slot) -> bool {
     is_nobodys(slot) || !has_name(areas, slot)
 }
 
-/// When the last consumer of a name left, wall, ns, as far as that is known.
+/// When the last consumer of a name left, wall clock, ns, if that is known.
 pub(crate) fn left_ns(slot: &Slot) -> Option<u64> {
     Some(slot.who.left_ns.load(at!(G_FIELDS, Relaxed))).filter(|left| *left != 0)
 }
 
-/// For a consumer that was killed: it was found to be gone `now`. The caller holds the slot's lock.
+/// Notes that a killed consumer was found to be gone at `now_ns`. The caller holds the slot's lock.
 pub(crate) fn note_absence(slot: &Slot, now_ns: u64) {
     if left_ns(slot).is_none() {
         slot.who.left_ns.store(now_ns.max(1), at!(G_FIELDS_WRITE, Relaxed));
     }
 }
 
-/// What a slot's accounts say, for whoever holds its lock or only looks: the one its cursor selects, if both
-/// stayed as they were while it was read.
+/// The account that a slot's cursor selects, if neither changed while it was read. With or without the slot's lock.
 pub(crate) fn saved(slot: &Slot) -> Option<(Place, LossAccount)> {
     let cursor = slot.gate.cursor.load(at!(A_CURSOR, Relaxed));
     // [A1] Acquire. Pairs with [R5].
     // Orders: the cursor before the account it selects.
-    // Without it: an inspector may show an account half way between two cursors.
+    // Without it: an inspector may show an account that mixes two cursors.
     fence_at!(A1_FENCE, Acquire);
     let (place, account) = read_account(&slot.accounts[(cursor & 1) as usize]);
     // [A2] Acquire. Pairs with [A3].
-    // Orders: the account before the second look at the cursor.
+    // Orders: the account before the second load of the cursor.
     // Without it: see [A3].
     fence_at!(A2_FENCE, Acquire);
     let again = slot.gate.cursor.load(at!(A_CURSOR_AGAIN, Relaxed));
-    // The mark of a slot that has no place is no place either.
+    // The mark of a slot without a place is not a place.
     let whole = cursor == again && cursor & !1 == place.position && place.position.is_multiple_of(8);
     whole.then_some((place, account))
 }
@@ -233,19 +236,19 @@ fn read_account(account: &Account) -> (Place, LossAccount) {
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) number: u32,
-    /// The place that the shared cursor tells.
+    /// The place that the shared cursor shows.
     stored: Place,
-    /// All losses told so far, and those below what is released: only they go with a cursor, or a consumer that
-    /// resumes before a loss would book it twice.
+    /// All losses reported so far, and those below the released place. Only the latter are stored with the cursor;
+    /// otherwise a consumer that resumes before a loss would count it twice.
     account: LossAccount,
     released: LossAccount,
     /// The two differ.
     unreleased: bool,
-    /// Which account the cursor selects, and which of them are behind in their losses.
+    /// The account that the cursor selects, and which accounts do not have the latest losses.
     selected: usize,
     stale: [bool; 2],
     told_eviction: bool,
-    /// What it said of itself when it attached; the slot may have been written over since.
+    /// The state it stored when it attached. The slot may have been overwritten since.
     named: bool,
     held: bool,
 }
@@ -272,7 +275,7 @@ impl Seat {
     pub(crate) fn take(areas: Areas<'_>, number: u32, policy: &Policy) -> Self {
         let slot = &areas.slots[number as usize];
         Self::set_state(slot, SlotState::Attaching);
-        // In this order: whoever is killed in here leaves a slot without a place, which anybody may have.
+        // In this order, so that a process killed here leaves a slot without a place, which any consumer may take.
         slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
         before_a_name_changes();
         Self::write_policy(slot, policy);
@@ -290,7 +293,7 @@ impl Seat {
         }
     }
 
-    /// Takes the slot kept under a name, its gate with it if that was held. Returns the place to resume at; none:
+    /// Takes the slot kept under a name, including its gate if that was held. Returns the place to resume at. `None`:
     /// its last owner died before it had one.
     pub(crate) fn resume(areas: Areas<'_>, number: u32, policy: &Policy) -> (Self, Option<Place>) {
         let slot = &areas.slots[number as usize];
@@ -336,7 +339,8 @@ impl Seat {
         }
     }
 
-    /// One generation on. Only the producer changes the state besides, and only of a gated slot.
+    /// Stores the state with the next generation. Only the producer also changes the state, and only that of a gated
+    /// slot.
     fn set_state(slot: &Slot, next: SlotState) {
         let word = slot.gate.state.load(at!(G_STATE, Relaxed));
         // [G3], [G4] Release. Pairs with [G3'].
@@ -345,7 +349,7 @@ impl Seat {
         slot.gate.state.store(next.after(word), at!(G3_SET_STATE, Release));
     }
 
-    /// Opens for business at the stored cursor. Returns what is published, seen after the gate was open.
+    /// Opens the slot at the stored cursor. Returns `published` as read after the gate was open.
     pub(crate) fn open(&self, areas: Areas<'_>, gated: bool) -> u64 {
         let slot = &areas.slots[self.number as usize];
         let state = if gated { SlotState::Gated } else { SlotState::Lossy };
@@ -356,7 +360,7 @@ impl Seat {
         self.fenced_published(areas)
     }
 
-    /// Opens for business at `place`.
+    /// Opens the slot at `place`.
     pub(crate) fn open_from(&mut self, areas: Areas<'_>, gated: bool, place: Place) -> u64 {
         self.store_cursor(areas, place);
         self.open(areas, gated)
@@ -367,13 +371,13 @@ impl Seat {
         gate_is(&areas.slots[self.number as usize], SlotState::Gated)
     }
 
-    /// As `open`, and as lossy if `place`, where the stored cursor is, is gone: a gate there would hold the producer up
-    /// for records that nobody can read. Returns whether the gate is open.
+    /// As `open`, but lossy if `place`, the stored cursor, is overwritten: a gate there would hold the producer up
+    /// for records that no reader can read. Returns whether the gate is open.
     pub(crate) fn open_at(&self, areas: Areas<'_>, gated: bool, place: Place) -> (bool, u64) {
         let is_there = || !after(floor(areas), place.position);
         let gated = gated && is_there();
         let published = self.open(areas, gated);
-        // The producer may have been let past the gate just before it opened.
+        // The producer may have been allowed past the gate just before it opened.
         if !gated || is_there() {
             return (gated, published);
         }
@@ -382,23 +386,24 @@ impl Seat {
 
     fn fenced_published(&self, areas: Areas<'_>) -> u64 {
         // [G2] SeqCst. Pairs with [G1].
-        // Orders: the open gate before the look at `published`.
+        // Orders: the open gate before the load of `published`.
         // Without it: see [G1].
         fence_at!(G2_FENCE, SeqCst);
         let published = areas.head.inline.published.load(at!(G2_PUBLISHED, Relaxed));
         // [G5] Acquire. Pairs with [W4].
         // Orders: `published` before the records below it, which the attach may walk.
-        // Without it: the walk reads what the last lap left.
+        // Without it: the walk reads words of the previous lap.
         fence_at!(G5_FENCE, Acquire);
         published
     }
 
-    /// From here on it misses nothing that is published: it has looked at `published` for the last time before it reads.
+    /// Shows that the consumer is attached: it misses nothing published from here on, since it has already loaded the
+    /// `published` at which it starts.
     pub(crate) fn say_attached(&self, areas: Areas<'_>, policy: &Policy) {
         let attached_ns = &areas.slots[self.number as usize].who.attached_ns;
         // [G8] Release. Pairs with [G8'] in `send/attached.rs`.
-        // Orders: the attach's look at `published` before what a producer publishes that waited for this.
-        // Without it: a consumer that was waited for starts behind the record that it was waited for with.
+        // Orders: the attach's load of `published` before what a producer publishes after waiting for this.
+        // Without it: a consumer that the producer waited for starts after the first record published to it.
         attached_ns.store(policy.now_ns.max(1), at!(G8_ATTACHED, Release));
     }
 
@@ -417,8 +422,8 @@ impl Seat {
         self.account
     }
 
-    /// Stores the cursor: everything below `place` is released. The account goes first, into the copy that the
-    /// old cursor does not select, so that a kill at any point leaves one whole.
+    /// Stores the cursor: everything below `place` is released. The account is written first, into the copy that the
+    /// old cursor does not select, so that a kill at any point leaves one copy whole.
     pub(crate) fn store_cursor(&mut self, areas: Areas<'_>, place: Place) {
         let slot = &areas.slots[self.number as usize];
         let next = 1 - self.selected;
@@ -445,14 +450,14 @@ impl Seat {
         // Without it: the producer overwrites a record that is still being read.
         slot.gate.cursor.store(place.position | next as u64, at!(R5_CURSOR, Release));
         // [A3] Release. Pairs with [A2].
-        // Orders: this cursor before the copy that it no longer selects is written anew.
-        // Without it: an inspector mixes that copy's old and new words, and still finds the cursor before.
+        // Orders: this cursor before the next write to the copy that it no longer selects.
+        // Without it: an inspector mixes that copy's old and new words, and still finds the old cursor.
         fence_at!(A3_FENCE, Release);
         self.selected = next;
         self.stored = place;
     }
 
-    /// What was told so far is released: the next cursor store shows the losses in it.
+    /// The losses reported so far are released: the next cursor store includes them.
     #[inline(always)]
     pub(crate) fn release_losses(&mut self) {
         if self.unreleased {
@@ -462,14 +467,14 @@ impl Seat {
         }
     }
 
-    /// Books a loss.
+    /// Adds a loss to the account.
     pub(crate) fn book(&mut self, loss: &Loss) {
         let account = &mut self.account;
         let by_cause = match loss.cause {
             LossCause::Overrun => &mut account.overrun,
             LossCause::Evicted => &mut account.evicted,
             LossCause::Away => &mut account.away,
-            // Nothing that this consumer had been promised.
+            // Not covered by this consumer's guarantee.
             LossCause::Attaching => return,
         };
         *by_cause = by_cause.wrapping_add(loss.records);
@@ -491,7 +496,7 @@ impl Seat {
         newly
     }
 
-    /// Has the producer taken the gate away, and that is not told yet?
+    /// Whether the producer has taken the gate and that is not reported yet.
     pub(crate) fn is_newly_evicted(&self, areas: Areas<'_>) -> bool {
         !self.told_eviction && gate_is(&areas.slots[self.number as usize], SlotState::Evicted)
     }
@@ -500,7 +505,7 @@ impl Seat {
         self.told_eviction
     }
 
-    /// Leaves at `now`, wall, ns. A name keeps its place; a held one its gate as well.
+    /// Leaves at `now_ns`, wall clock. A name keeps its place; a held name also keeps its gate.
     pub(crate) fn leave(&self, areas: Areas<'_>, now_ns: u64) {
         let slot = &areas.slots[self.number as usize];
         if self.named {
@@ -519,7 +524,7 @@ fn gate_is(slot: &Slot, wanted: SlotState) -> bool {
 /// Between the mark that a slot has no place and the words of its name.
 fn before_a_name_changes() {
     // [G6] Release. Pairs with [G6'].
-    // Orders: the slot that is nobody's before every word of the name.
+    // Orders: the mark of a slot without an owner before every word of the name.
     // Without it: the beginning of a name that is being written, or the rest of one that is being forgotten, is taken
     // for another name that is kept here.
     fence_at!(G6_FENCE, Release);
@@ -527,8 +532,8 @@ fn before_a_name_changes() {
 
 /// Frees the slot of a name whose consumer is away. The caller holds its lock.
 pub(crate) fn forget(slot: &Slot) {
-    // In this order: whoever is killed in here leaves the name with its place, or a slot that anybody may have; never
-    // a part of a name that nobody could ask for, nor a gate without a place.
+    // In this order, so that a process killed here leaves either the name with its place, or a slot that any consumer
+    // may take; never part of a name that cannot be found, nor a gate without a place.
     Seat::set_state(slot, SlotState::Attaching);
     slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
     before_a_name_changes();

@@ -1,24 +1,25 @@
-//! The segment index: for each segment of the ring the first record boundary in it, with its 64-bit sequence and
-//! the payload bytes before it. From such a place the stream can be walked; two places tell exactly what lies
-//! between them. So a lapped reader learns what it lost, and a newcomer where it is.
+//! The segment index: for each segment of the ring, the first record boundary in it, with its 64-bit sequence and the
+//! payload bytes before it. The stream can be walked from such a place, and the difference of two places gives
+//! exactly the records and bytes between them. From it a lapped reader computes its loss, and a new reader finds its
+//! place.
 //!
-//! An entry is written after everything below it is published, so it is true for good: a claim that is dropped or
-//! dies leaves no entry that points into somebody's payload later. Each entry is a small seqlock:
+//! An entry is written after everything below it is published, so it stays valid: a claim that is dropped, or whose
+//! process dies, leaves no entry that later points into the middle of a payload. Each entry is a small seqlock:
 //!
 //! ```text
 //! writer: position odd, fence [I1], fields, position even [I2]
 //! reader: position, fence [I2'], fields, fence [I1'], position again: the same and even
 //! ```
 //!
-//! Since no publish spans more than half the ring, the newest entry is always intact: a producer that died
-//! before it could write the next one left that entry at most half a ring and a segment behind.
+//! No publish spans more than half the ring, so the newest entry is always intact: if a producer dies before it
+//! writes the next entry, the newest is at most half a ring and a segment behind.
 
 use crate::atomics::{at, fence_at};
 use crate::error::Corruption;
 use crate::ring::layout::{Areas, IndexEntry};
 use crate::ring::protocol::{Judged, Place, after, floor};
 
-/// Producer only: the entry of `place`'s segment becomes `place`.
+/// Producer only: sets the entry of `place`'s segment to `place`.
 pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
     let entry = &areas.index[areas.geometry.segment(place.position)];
     entry.position.store(place.position | 1, at!(I1_POSITION, Relaxed));
@@ -31,7 +32,7 @@ pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
     entry.time_ns.store(time_ns, at!(I_FIELDS, Relaxed));
     // [I2] Release. Pairs with [I2'] in `read`.
     // Orders: the fields before the even position.
-    // Without it: a reader may take the new position with old fields, and count its loss wrong.
+    // Without it: a reader may take the new position with old fields, and miscount its loss.
     entry.position.store(place.position, at!(I2_POSITION, Release));
 }
 
@@ -50,7 +51,7 @@ fn read(entry: &IndexEntry) -> Option<Place> {
     (position == again).then_some(Place { position, sequence, bytes })
 }
 
-/// When the newest entry was written, wall clock. A hint: the entry may be written anew while it is read.
+/// When the newest entry was written, wall clock. A hint: the entry may be rewritten while it is read.
 pub(crate) fn noted_ns(areas: Areas<'_>) -> Option<u64> {
     let noted = areas.index.iter().filter_map(|entry| {
         let place = read(entry)?;
@@ -60,11 +61,11 @@ pub(crate) fn noted_ns(areas: Areas<'_>) -> Option<u64> {
     newest.map(|(_, time_ns)| time_ns).filter(|time_ns| *time_ns > 0)
 }
 
-/// The places that can still be read from, in no order.
+/// The places that can still be read from, in no particular order.
 fn intact(areas: Areas<'_>) -> impl Iterator<Item = Place> + '_ {
     areas.index.iter().filter_map(move |entry| {
         let place = read(entry)?;
-        // A distance beyond the capacity is either behind the floor or no honest entry.
+        // A distance beyond the capacity means that the entry is overwritten or not honest.
         (place.position.wrapping_sub(floor(areas)) <= areas.geometry.capacity).then_some(place)
     })
 }
@@ -74,7 +75,7 @@ pub(crate) fn newest(areas: Areas<'_>) -> Option<Place> {
     intact(areas).reduce(|a, b| if after(b.position, a.position) { b } else { a })
 }
 
-/// The oldest place at least `margin` bytes clear of being overwritten; if there is none, the newest.
+/// The oldest place at least `margin` bytes away from being overwritten; if there is none, the newest.
 pub(crate) fn oldest(areas: Areas<'_>, margin: u64) -> Option<Place> {
     let clear = |place: &Place| !after(floor(areas).wrapping_add(margin), place.position);
     intact(areas)
@@ -90,21 +91,21 @@ pub(crate) fn at_or_before(areas: Areas<'_>, sequence: u64) -> Option<Place> {
         .reduce(|a, b| if after(b.position, a.position) { b } else { a })
 }
 
-/// What a search has cost so far.
+/// The cost of a search so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Effort {
-    /// Bytes of the ring that were walked over, the same ones as often as they were.
+    /// Bytes walked over, counted again each time.
     pub(crate) bytes: u64,
-    /// How often it was begun anew.
+    /// How often it was restarted.
     pub(crate) attempts: u32,
 }
 
-/// How a walk ended.
+/// The result of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
     /// At the place asked for, or at `published` if that came first.
     At(Place),
-    /// The producer overwrote the way.
+    /// The producer overwrote the path.
     Lapped,
     Corrupt(Corruption),
 }
@@ -119,7 +120,7 @@ pub(crate) fn walk(
     mut visit: impl FnMut(Place),
 ) -> Walk {
     if published.wrapping_sub(place.position) > areas.geometry.capacity {
-        // Overwritten meanwhile, or ahead of the `published` that was seen: look again.
+        // Overwritten meanwhile, or ahead of the `published` that was read: search again.
         return Walk::Lapped;
     }
     while after(published, place.position) && !stop(&place) {

@@ -1,24 +1,24 @@
-//! What a reader that can be overwritten has copied out of the ring: one record, or, where several short ones are there to be
-//! read, as many as one look at `reserve` vouches for. A look costs as much as a short record, and a long copy
-//! gets its cache lines all at once.
+//! Copies that a reader which can be overwritten has made from the ring: one record, or several short ones that one
+//! check of `reserve` covers. The check costs as much as a short record, and one long copy fetches its cache lines in
+//! parallel.
 
 use crate::atomics::copy;
 use crate::ring::layout::Areas;
 use crate::ring::protocol::{Judged, Place};
 
-/// Bytes of the ring copied at a time, at most: what a processor can have on its way, and little to have copied for
-/// nothing if the producer overwrites the first of them meanwhile.
+/// The most bytes copied at a time: about what a processor can fetch in parallel, and little work lost if the
+/// producer overwrites the first of them meanwhile.
 const MOST: u64 = if cfg!(loom) { 16 } else { 1024 };
-/// After a record of more payload bytes than these the next is copied alone: it is likely to be as long.
+/// After a record with more payload bytes than this, the next is copied alone, since it is likely to be as long.
 pub(crate) const SHORT: u32 = if cfg!(loom) { 8 } else { 256 };
 
-/// Copies, and the payload that was told last.
+/// Copies, and the payload of the last record received.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
     bytes: Vec<u8>,
     /// Where that payload begins.
     payload: usize,
-    /// The position of the stream that the bytes were at. `None`: they are one payload.
+    /// The stream position of the bytes. `None`: they are a single payload.
     position: Option<u64>,
 }
 
@@ -32,14 +32,14 @@ impl Copies {
         &mut self.bytes
     }
 
-    /// The first `len` bytes of the payload that was told last.
+    /// The first `len` bytes of the payload of the last record received.
     #[inline(always)]
     pub(crate) fn payload(&self, len: u32) -> &[u8] {
         self.bytes.get(self.payload..).and_then(|bytes| bytes.get(..len as usize)).unwrap_or_default()
     }
 
-    /// Copies what is published from `position` on, no further than the end of the ring. Nothing of it is known to be
-    /// whole before a look at `reserve`.
+    /// Copies what is published from `position` on, up to the end of the ring at most. The copy may be torn until
+    /// `reserve` is checked.
     #[inline]
     pub(crate) fn several(&mut self, areas: Areas<'_>, position: u64, published: u64) {
         let bytes = published.wrapping_sub(position).min(areas.geometry.room(position)).min(MOST) as usize;
@@ -49,13 +49,13 @@ impl Copies {
         self.position = Some(position);
     }
 
-    /// The position up to which copies reach. `None`: there are none but of one payload.
+    /// The position where the copies end. `None`: there is at most a single payload.
     #[inline(always)]
     pub(crate) fn end(&self) -> Option<u64> {
         Some(self.position?.wrapping_add(self.bytes.len() as u64))
     }
 
-    /// The words between two positions, if all of them are here.
+    /// The words between two positions, if all of them are copied.
     #[inline(always)]
     pub(crate) fn between(&self, from: u64, to: u64) -> Option<&[[u8; 8]]> {
         let begin = usize::try_from(from.wrapping_sub(self.position?)).ok()?;
@@ -63,7 +63,7 @@ impl Copies {
         Some(self.bytes.get(begin..begin.checked_add(bytes)?)?.as_chunks().0)
     }
 
-    /// What stands at a position, if it is here, and is a record's header: then its payload follows.
+    /// The header at a position, if it is copied. Sets where its payload begins.
     #[inline(always)]
     pub(crate) fn header(&mut self, position: u64) -> Option<u64> {
         let begin = usize::try_from(position.wrapping_sub(self.position?)).ok()?;
@@ -72,7 +72,7 @@ impl Copies {
         Some(u64::from_le_bytes(*header))
     }
 
-    /// The record at this place, if all of it is here: its payload bytes. `None` too for whatever is no record.
+    /// The payload bytes of the record at this place, if all of it is copied. `None` also if it is not a record.
     #[inline(always)]
     pub(crate) fn record(&mut self, areas: Areas<'_>, place: &Place) -> Option<u32> {
         let (header, end) = (self.header(place.position)?, self.end()?);

@@ -1,8 +1,10 @@
-//! The protocol: how the producer publishes (`writer.rs`) and how readers read (`reader.rs`), and here what both
-//! have in common: places in the stream, what may stand there, and what is gone. All of it sees typed words, never
-//! an address and never the operating system, so the same code runs over a file, a heap block and loom.
+//! The protocol: how the producer publishes (`writer.rs`) and how readers read (`reader.rs`). This file has what both
+//! share: places in the stream, the meaning of a header, and the position below which records are overwritten. The
+//! protocol sees typed words, never an address or the operating system, so the same code runs over a file, a heap
+//! block and loom.
 //!
-//! Only two words that others look at change for every record: the record itself and `published`.
+//! For every record the producer writes only the record itself and `published` (and, for a short one, its inline
+//! copy).
 //!
 //! ```text
 //! producer, record of footprint f at position p, e = p + f         reader at position c
@@ -12,26 +14,26 @@
 //! 3  header and payload into the ring                 [W2]         2  t - c one short record, and the inline
 //! 4  stamp = e [W3] fence, header and payload into                    copy's stamp is t:     [R3] fence
 //!    the inline block, if the record fits                            take the copy
-//!    and nobody is in a rush (pace.rs)
+//!    and there is no rush (pace.rs)
 //! 5  published = e                                    [W4]         3  else the record at c, checked against t
 //! 6  index entry, if a segment was entered (index.rs)                 and the private geometry
 //! 7  wake check (doorbell.rs)                                      4  a reader that can be overwritten:
 //!                                                                     c below reserve - capacity [R1]: lapped;
 //!                                                                     of short records it copies several before
-//!                                                                     that look (lookahead.rs)
+//!                                                                     that check (lookahead.rs)
 //! ```
 //!
 //! Edges (each release names its acquire; `docs/ordering.md` has the model that fails without it):
 //!
 //! | edge | from | to | without it |
 //! |---|---|---|---|
-//! | W1 → R1 | `reserve` before any dirtied word | word before the look at `reserve` | a torn record is taken for whole |
-//! | W3 → R3 | `stamp` before the inline words | inline words before the look at `stamp` | a torn inline copy is taken |
+//! | W1 → R1 | `reserve` before any word written below it | word before the load of `reserve` | a torn record is taken for whole |
+//! | W3 → R3 | `stamp` before the inline words | inline words before the load of `stamp` | a torn inline copy is taken |
 //! | W4 → R4 | record before `published` | `published` before the record | an unwritten record is read |
 //! | R5 → W5 | reads before the cursor (gate.rs) | cursor before the next lap's writes | a gated record is overwritten while it is read |
 //!
-//! A record never wraps: where it does not fit before the end of the ring, the rest is padding, published on its
-//! own before the record (inside a batch: with it). So no publish spans more than half the ring.
+//! A record never wraps. If it does not fit before the end of the ring, the rest is padding, which is published
+//! separately before the record (inside a batch: with it). So no publish spans more than half the ring.
 
 pub(crate) mod backoff;
 pub(crate) mod gate;
@@ -58,36 +60,36 @@ pub(crate) struct Place {
     pub(crate) bytes: u64,
 }
 
-/// Is `a` after `b`? Positions and sequences wrap, so they are compared by their signed distance.
+/// Whether `a` is after `b`. Positions and sequences wrap, so they are compared by their signed distance.
 #[inline(always)]
 pub(crate) fn after(a: u64, b: u64) -> bool {
     (a.wrapping_sub(b) as i64) > 0
 }
 
-/// Byte position below which nothing in the ring is whole any more.
+/// Byte position below which everything may be overwritten.
 #[inline(always)]
 pub(crate) fn floor(areas: Areas<'_>) -> u64 {
     // [R1] Acquire. Pairs with [W1] in `writer.rs`.
-    // Orders: the words just read before the look at `reserve`.
+    // Orders: the words just read before the load of `reserve`.
     // Without it: a reader may copy the next lap's words and still find them below `reserve`.
     fence_at!(R1_FENCE, Acquire);
     areas.head.reserve.reserve.load(at!(R1_RESERVE, Relaxed)).wrapping_sub(areas.geometry.capacity)
 }
 
-/// What stands at a place.
+/// The meaning of the header at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// A record of so many payload bytes.
+    /// A record with this many payload bytes.
     Record(u32),
-    /// So many bytes of padding up to the end of the ring.
+    /// Padding of this many bytes, up to the end of the ring.
     Padding(u64),
-    /// Nothing an honest producer writes.
+    /// A header that no honest producer writes.
     Bad(&'static str),
 }
 
 impl Place {
-    /// Judges the header word found here, given that everything below `published` is committed. Depends on the
-    /// word and on private geometry alone, so a hostile word can do no more than be `Bad`.
+    /// Interprets the header word found here, given that everything below `published` is committed. Depends only on
+    /// the word and on private geometry, so a hostile word can at worst be `Bad`.
     #[inline(always)]
     pub(crate) fn judge(&self, areas: Areas<'_>, header: u64, published: u64) -> Judged {
         let (len, sequence) = unpack(header);

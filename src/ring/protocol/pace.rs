@@ -1,43 +1,43 @@
-//! Pace: an inline copy brings a record to a reader that waits for it one transfer of a cache line earlier. Where
-//! records follow each other faster than lines travel, nobody waits for any of them, and the copies only fill the
-//! processor's store buffer. So the producer takes the time of its sends now and then, and leaves the copies out while
-//! there are too many a second for anybody to be waiting.
+//! Pace: an inline copy saves a waiting reader one transfer of a cache line. If records follow each other faster than
+//! cache lines are transferred, no reader waits for a single record, and the copies only fill the processor's store
+//! buffer. So the producer measures its rate from time to time, and omits the copies while it sends too fast for a
+//! reader to be waiting (a *rush*).
 //!
-//! Private to the producer: an inline block that is left alone is what readers find beside every longer record too.
+//! This is private to the producer: readers also find no inline copy for a longer record.
 
 use crate::ring::protocol::after;
 
-/// Sends between two looks at the clock, which cost about 30 ns each. While there is no rush, so many that even of the
-/// slowest one in a hundred few have one in them; in a rush, the most that go without a copy after it is over.
+/// Sends between two reads of the clock, which cost about 30 ns each. Outside a rush, large enough that few even of
+/// the slowest percent of sends include one; in a rush, the most records without a copy after it is over.
 const CALM: u64 = 512;
 const RUSH: u64 = 64;
-/// Less than this between two sends, on average, is a rush. Two cores that share a cache need more for a round trip of
-/// one line, so whoever sends faster is not waiting for answers.
+/// A shorter average time between two sends is a rush, ns. A round trip of one line takes longer even between cores
+/// that share a cache, so a faster producer is not waiting for answers.
 const RUSH_NS: u64 = 100;
 
-/// How fast records are sent, one by one, and so whether they are copied.
+/// The rate of single sends, and whether they get inline copies.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Are records to be copied?
+    /// Whether records get inline copies.
     copies: bool,
-    /// The sequence at which to look at the clock, and the one at the last look, with its time.
+    /// The sequence at which to read the clock next, and the sequence and time of the last read.
     due: u64,
     began: u64,
     began_ns: u64,
 }
 
 impl Pace {
-    /// The next record is this one. `copies`: the ring has inline copies.
+    /// `sequence`: of the next record. `copies`: the ring has inline copies.
     pub(crate) fn new(sequence: u64, copies: bool) -> Self {
-        // Where there is nothing to be left out no look is ever due.
+        // Without inline copies the clock is never read.
         let window = if copies { CALM } else { u64::MAX / 2 };
         Self { copies, due: sequence.wrapping_add(window), began: sequence, began_ns: 0 }
     }
 
-    /// A record is sent, and the next is this one.
+    /// A record was sent, and the next has this sequence.
     #[inline(always)]
     pub(crate) fn count(&mut self, sequence: u64, now_ns: fn() -> u64) {
-        // The models have no time, and want every copy.
+        // The models have no time, and always copy.
         if !cfg!(loom) && !after(self.due, sequence) {
             self.measure(sequence, now_ns());
         }
@@ -46,7 +46,7 @@ impl Pace {
     #[cold]
     #[inline(never)]
     fn measure(&mut self, sequence: u64, now_ns: u64) {
-        // What went in batches counts as well: it was sent.
+        // Records sent in batches count as well.
         let sent = sequence.wrapping_sub(self.began);
         let is_rush = now_ns.wrapping_sub(self.began_ns) < sent.saturating_mul(RUSH_NS);
         self.copies = !is_rush;
@@ -54,13 +54,13 @@ impl Pace {
         (self.began, self.began_ns) = (sequence, now_ns);
     }
 
-    /// A rush, for as long as the next look at the clock is off.
+    /// A rush, until the next read of the clock.
     #[cfg(test)]
     pub(crate) fn rush(sequence: u64) -> Self {
         Self { copies: false, due: sequence.wrapping_add(RUSH), ..Self::new(sequence, true) }
     }
 
-    /// Are records copied? Not where they are sent too fast for anybody to wait for one.
+    /// Whether records get inline copies: not in a rush.
     #[inline(always)]
     pub(crate) fn copies(&self) -> bool {
         self.copies
@@ -71,7 +71,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Of `count` records sent from this one on, `apart` ns from one to the next: how many came in a rush.
+    /// Sends `count` records, `apart` ns from one to the next, and returns how many were sent in a rush.
     fn rushed(pace: &mut Pace, from: u64, count: u64, apart: u64) -> u64 {
         let mut now_ns = pace.began_ns + (1 << 40);
         let mut rushed = 0;
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_rush_is_known_soon_and_its_end_sooner() {
         let mut pace = Pace::new(7, true);
-        // The first window has no beginning in time.
+        // The first window has no start time.
         assert_eq!(rushed(&mut pace, 8, 10 * CALM, RUSH_NS / 2), 8 * CALM + 1);
         assert!((1..=RUSH).contains(&rushed(&mut pace, 8 + 10 * CALM, CALM, RUSH_NS)));
     }

@@ -1,5 +1,5 @@
-//! A reader's side of the ring: look, take, check; and where to go on after a lap. The right column of the table
-//! in `protocol/mod.rs`.
+//! The reader's side of the ring: poll, take, check; and where to continue after a lap. The right column of the
+//! diagram in `protocol/mod.rs`.
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
@@ -12,75 +12,75 @@ use crate::ring::protocol::run::{Ahead, Run};
 use crate::ring::protocol::{Judged, Place, after, floor};
 use crate::wait::clock;
 
-/// Who can be overwritten while reading, and so has to check [R1] after every copy.
+/// Whether a reader can be overwritten while it reads, and so has to check [R1] after every copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwritable {
     /// Lossy, observer, budget: at any time.
     Always,
-    /// Gated, but below this position the producer may have been let past before the gate was seen.
+    /// Gated, but the producer may have been allowed past positions below this one before it saw the gate.
     Until(u64),
     /// Gated: never.
     Never,
 }
 
-/// Most bytes that are asked for ahead of the header.
+/// The most bytes that are prefetched before the header is read.
 const FETCH: u64 = 512;
 
-/// Most bytes that `poll_fast` may read at a time: less than padding's bit in a length.
+/// The most bytes that `poll_fast` may cover at a time: less than the padding bit of a length.
 const NEAR_MOST: u64 = 1 << 30;
 
-/// A reader's private half.
+/// A reader's private state.
 #[derive(Debug)]
 pub(crate) struct Reader {
     next: Place,
     /// The newest `published` seen.
     seen: u64,
-    /// Records that end here or before take no more than a look at their header: they are published, nobody
-    /// overwrites them or they are copied, nothing is to be told before them, and none of them reaches past the end
-    /// of the ring.
+    /// Records that end here or before need no check but of their header: they are published, they are copied or
+    /// cannot be overwritten, no other event comes before them, and none reaches past the end of the ring.
     fast_until: u64,
     /// Payload bytes of the last record that was not an inline copy.
     usual: u32,
     overwritable: Overwritable,
-    /// The producer's epoch, and the place where a newer one began that was not told yet.
+    /// The producer's epoch, and the place where a newer one began that is not reported yet.
     epoch: u64,
     change: Option<(u64, u64)>,
-    /// Laps in short succession, and where the last one ended: the margin grows with them.
+    /// Number of laps in short succession, which enlarge the margin, and where the last one ended.
     laps: u32,
     resynced: u64,
-    /// A place from which on a gate holds, if one is known.
+    /// A place from which a gate protects records, if one is known.
     held: Option<Place>,
     backoff: Backoff,
 }
 
-/// What a reader found.
+/// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Nothing,
     Record(Taken),
-    /// The producer overwrote the place to be read: resync.
+    /// The producer overwrote the place: resync.
     Lapped,
-    /// The records from here on are another producer's.
+    /// The records from here on come from another producer.
     Changed {
         epoch: u64,
     },
     Corrupt(Corruption),
 }
 
-/// What the way of new records came to. It fits into a register: see `Receiver::take_record`.
+/// The result of the new way. It fits in a register: see `Receiver::take_record`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum New {
-    /// A record of so many payload bytes was taken, and is the last of the copies.
+    /// A record with this many payload bytes was taken, and is the last of the copies.
     Copied(u32),
-    /// A record of so many payload bytes was taken, and lies in the ring.
+    /// A record with this many payload bytes was taken, and is still in the ring.
     InRing(u32),
-    /// A look has found nothing new.
+    /// A poll found nothing new.
     Nothing,
-    /// Nothing was taken: `poll` knows what there is.
+    /// Nothing was taken: ask `poll`.
     Unknown,
 }
 
-/// A record: its payload is the last of the copies, or, for a reader nobody overwrites, at this word of the ring.
+/// A record. Its payload is the last of the copies or, for a reader that cannot be overwritten, at this word of the
+/// ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) sequence: u64,
@@ -114,21 +114,21 @@ impl Reader {
         self.overwritable
     }
 
-    /// A gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `overwritten`: it
-    /// may be taken away.
+    /// A gate is open, and protects records from `published` on. `held`: a place not before that, if one is known.
+    /// `overwritten`: the gate may be taken away.
     pub(crate) fn gate_holds(&mut self, published: u64, held: Option<Place>, overwritten: bool) {
         self.overwritable = if overwritten { Overwritable::Always } else { Overwritable::Until(published) };
         self.held = held;
         self.forbid_fast();
     }
 
-    /// For a name that comes back: the change of producers that came while it was away is told where it was.
+    /// For a name that resumes: a takeover that happened while it was away is reported where it happened.
     pub(crate) fn recall_change(&mut self, areas: Areas<'_>) {
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         // [R7] Acquire. Pairs with [T2], as in `look`.
         fence_at!(R7_FENCE, Acquire);
         let began = areas.head.reserve.began(epoch).load(at!(R4_EPOCH_POSITION, Relaxed));
-        // The first producer of all succeeds nobody.
+        // The first producer of a ring takes over from none.
         if epoch > 1 && !after(self.next.position, began) {
             self.epoch = epoch;
             self.change = Some((began, epoch));
@@ -142,14 +142,14 @@ impl Reader {
         self.forbid_fast();
     }
 
-    /// Leaves everything before `place` out. Returns the place left.
+    /// Skips everything before `place`. Returns the previous place.
     pub(crate) fn skip_to(&mut self, place: Place) -> Place {
         self.resynced = place.position;
         self.fast_until = place.position;
         core::mem::replace(&mut self.next, place)
     }
 
-    /// Has something been published that this reader has not read?
+    /// Whether something is published that this reader has not read.
     #[inline]
     pub(crate) fn is_behind(&self, areas: Areas<'_>) -> bool {
         after(areas.head.inline.published.load(at!(R4_PEEK, Relaxed)), self.next.position)
@@ -170,7 +170,7 @@ impl Reader {
         }
     }
 
-    /// The next record, where that takes one look at its header, in the ring or in the copies. `None`: ask `poll`.
+    /// The next record, if only its header needs a check, in the ring or in the copies. `None`: ask `poll`.
     #[inline(always)]
     pub(crate) fn poll_fast(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         if !after(self.fast_until, self.next.position) {
@@ -184,12 +184,13 @@ impl Reader {
         } else {
             areas.data[word].load_gated(at!(R2_HEADER, Relaxed))
         });
-        // A guess, checked by a branch: the next record's address then waits for no length.
+        // A guess of the length, checked by a branch, so that the address of the next record does not depend on the
+        // load of this length.
         if len != self.usual {
             self.usual_is(len);
         }
         let len = self.usual;
-        // Padding, and every strange length, is larger than what is left: `judge` has the word for it.
+        // Padding, and every invalid length, is larger than what is left: `judge` handles it.
         if footprint(len as usize) > left || sequence != self.next.sequence as u32 {
             return None;
         }
@@ -202,14 +203,14 @@ impl Reader {
         self.usual = len;
     }
 
-    /// Steps from record to record for as long as `poll_fast` would take them, for a reader whom nobody overwrites. `go_to`
-    /// brings back where they have led.
+    /// Steps from record to record while `poll_fast` would take them, for a reader that cannot be overwritten.
+    /// `go_to` moves the reader to where the steps end.
     #[inline(always)]
     pub(crate) fn run<'a>(&self, areas: Areas<'a>) -> Option<Run<&'a [Word]>> {
         let is_fast = self.overwritable == Overwritable::Never && after(self.fast_until, self.next.position);
         let ahead = is_fast.then(|| (self.fast_until.wrapping_sub(self.next.position) / 8) as usize)?;
         let word = areas.geometry.word(self.next.position);
-        // No further than the end of the ring, by `allow_fast`.
+        // `allow_fast` ensures that this does not pass the end of the ring.
         Some(Run::new(areas.data.get(word..word + ahead)?, self.next, self.usual))
     }
 
@@ -221,16 +222,16 @@ impl Reader {
         Some(Run::new(words, self.next, self.usual))
     }
 
-    /// Goes on where the steps have led.
+    /// Moves to where the steps of the run end.
     #[inline(always)]
     pub(crate) fn go_to<A: Ahead>(&mut self, run: &Run<A>) {
         self.next = run.place();
         self.usual = run.usual();
     }
 
-    /// After a look that has found records: those below `limit` may come through `poll_fast`, which looks at
-    /// nothing but their headers. It goes no further than what is published, nor across the end of the ring; and where
-    /// they can be overwritten, no further than there are copies.
+    /// After a poll that found records: `poll_fast` may take those below `limit`, checking only their headers. The
+    /// range ends at `published` and at the end of the ring, and, if records can be overwritten, where the copies
+    /// end.
     #[inline]
     pub(crate) fn allow_fast(&mut self, areas: Areas<'_>, copies: &Copies, limit: Option<u64>) {
         if self.change.is_some() {
@@ -248,16 +249,16 @@ impl Reader {
         self.fast_until = limit.map_or(end, |limit| first(end, limit));
     }
 
-    /// Every record comes through `poll` again.
+    /// Every record is taken by `poll` again.
     pub(crate) fn forbid_fast(&mut self) {
         self.fast_until = self.next.position;
     }
 
-    /// The first record after a look that has found something new, and the next one out of copies: records, and nothing else.
-    /// Where it took one, `poll_fast` may go on up to `limit`.
+    /// The first record after a poll that found something new, or the next one from the copies; never another event.
+    /// After it took one, `poll_fast` may continue up to `limit`.
     #[inline(always)]
     pub(crate) fn poll_new(&mut self, areas: Areas<'_>, copies: &mut Copies, limit: Option<u64>) -> New {
-        // What the last look has found comes before another look.
+        // Records that the last poll found come before another poll.
         let mut taken = self.poll_copied(areas, copies);
         if taken.is_none() {
             if self.seen != self.next.position || self.change.is_some() {
@@ -279,21 +280,21 @@ impl Reader {
         }
     }
 
-    /// The next record, copied, where it is the one that has come, and has an inline copy. `None`: it is in the ring.
+    /// The next record from its inline copy, if it is the newest and has one. `None`: it is in the ring.
     #[inline(always)]
     fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         let short = self.seen.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
         if short && areas.geometry.inline {
             return self.inline(areas, copies);
         }
-        // Whoever waits for the header of a longer record first, to learn how long it is, waits for the other side's
-        // cache twice.
+        // A reader that loads the header of a longer record first, to learn its length, waits for a transfer from the
+        // other core's cache twice.
         self.fetch(areas);
         None
     }
 
-    /// The next of the records that were there at the last look, for a reader that can be overwritten at any time.
-    /// `None`: ask `poll`.
+    /// The next of the records that the last poll found, for a reader that can be overwritten at any time. `None`:
+    /// ask `poll`.
     #[inline(always)]
     fn poll_copied(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         if self.overwritable != Overwritable::Always
@@ -313,13 +314,13 @@ impl Reader {
         }
     }
 
-    /// The next record, where records are short, out of a copy of several. `None`: ask `record`.
+    /// The next record, if records are short, from a copy of several. `None`: ask `record`.
     #[inline(always)]
     fn several(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Found> {
         let mut copied = copies.record(areas, &self.next);
         if copied.is_none() && self.usual <= SHORT {
             copies.several(areas, self.next.position, self.seen);
-            // What is whole here is whole further on.
+            // If the beginning is intact, so is the rest.
             if after(floor(areas), self.next.position) {
                 copies.one();
                 return Some(Found::Lapped);
@@ -331,7 +332,7 @@ impl Reader {
         Some(Found::Record(Taken { sequence: self.take(len), len, in_ring: None }))
     }
 
-    /// Reads one record: copied, unless it can be lent.
+    /// Reads one record: copied, unless it can be lent in place.
     #[inline]
     pub(crate) fn poll(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Found {
         loop {
@@ -364,18 +365,18 @@ impl Reader {
         }
     }
 
-    /// [R4]: is there anything new?
+    /// [R4]: whether there is anything new.
     #[inline(always)]
     fn look(&mut self, areas: Areas<'_>) -> Result<bool, Corruption> {
         let published = areas.head.inline.published.load(at!(R4_PUBLISHED, Relaxed));
-        // By signed distance, not equality: after a resync this reader may be ahead of a `published` that it is
-        // still served stale.
+        // By signed distance, not equality: after a resync this reader may be ahead of the `published` that it loads,
+        // which may be an older value.
         if !after(published, self.next.position) {
             return self.steady(published);
         }
         // [R4] Acquire. Pairs with [W4].
         // Orders: `published` before the record, the epoch and the inline copy.
-        // Without it: a reader may read what the last lap left in place of the record.
+        // Without it: a reader may read words of the previous lap instead of the record.
         fence_at!(R4_FENCE, Acquire);
         self.seen = published;
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
@@ -383,9 +384,9 @@ impl Reader {
             self.epoch = epoch;
             // [R7] Acquire. Pairs with [T2].
             // Orders: the epoch before the position where it began.
-            // Without it: a consumer tells of the new producer where the one before the last began.
+            // Without it: a consumer reports the new producer at the place where the one before the last began.
             fence_at!(R7_FENCE, Acquire);
-            // The first producer of all succeeds nobody.
+            // The first producer of a ring takes over from none.
             if epoch > 1 {
                 let began = areas.head.reserve.began(epoch).load(at!(R4_EPOCH_POSITION, Relaxed));
                 self.change = Some((began, epoch));
@@ -394,7 +395,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// Asks for the lines of what is new, all at once.
+    /// Prefetches the cache lines of what is new, all at once.
     #[inline(always)]
     fn fetch(&self, areas: Areas<'_>) {
         let new = self.seen.wrapping_sub(self.next.position).min(FETCH);
@@ -403,7 +404,7 @@ impl Reader {
         }
     }
 
-    /// Nothing new. But one word never goes back for one reader.
+    /// Nothing new. But for one reader a word never goes back.
     #[inline(always)]
     fn steady(&self, published: u64) -> Result<bool, Corruption> {
         if after(self.seen, published) {
@@ -412,7 +413,7 @@ impl Reader {
         Ok(false)
     }
 
-    /// [R3]: the copy beside `published`, if it is the one record that is missing.
+    /// [R3]: the inline copy, if it holds the only record that is not read yet.
     #[inline(always)]
     fn inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         let inline = &areas.head.inline;
@@ -425,14 +426,14 @@ impl Reader {
         }
         copy_out(&inline.payload, len, copies);
         // [R3] Acquire. Pairs with [W3].
-        // Orders: the copied words before the look at the stamp.
+        // Orders: the copied words before the load of the stamp.
         // Without it: a reader may copy the next record's words and still find its own stamp.
         fence_at!(R3_FENCE, Acquire);
         let whole = inline.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
         whole.then(|| Taken { sequence: self.take(len), len, in_ring: None })
     }
 
-    /// The record in the ring; `None`: it was padding, and reading goes on behind it.
+    /// The record in the ring. `None`: it was padding, and reading continues behind it.
     #[inline(always)]
     fn record(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Found> {
         let overwritable = self.is_overwritable();
@@ -447,7 +448,7 @@ impl Reader {
             let end = word + 1 + (len as usize).div_ceil(8);
             copy_out(&areas.data[word + 1..end], len, copies);
         }
-        // Judged first, checked then: a strange header is corruption only where it was not the next lap's.
+        // Judged first, then checked: an invalid header is corruption only if it was not overwritten by the next lap.
         if overwritable && after(floor(areas), self.next.position) {
             return Some(Found::Lapped);
         }
@@ -465,7 +466,7 @@ impl Reader {
         }
     }
 
-    /// Goes past a record, and returns its sequence.
+    /// Moves past a record, and returns its sequence.
     #[inline(always)]
     fn take(&mut self, len: u32) -> u64 {
         let sequence = self.next.sequence;
@@ -473,16 +474,16 @@ impl Reader {
         sequence
     }
 
-    /// After a lap: goes on at the oldest intact place with a margin, which grows while laps follow each other.
-    /// The very oldest would be overwritten again at once, the newest would throw away up to a whole ring.
-    /// Returns the place left and the place gone to; `None`: the index was being rewritten, try again.
+    /// After a lap: continues at the oldest intact place plus a margin, which grows while laps follow each other. The
+    /// very oldest would be overwritten again at once; the newest would skip up to a whole ring. Returns the old and
+    /// the new place. `None`: the index was being rewritten, try again.
     #[cold]
     pub(crate) fn resync(&mut self, areas: Areas<'_>) -> Option<(Place, Place)> {
         let capacity = areas.geometry.capacity;
         let far = self.next.position.wrapping_sub(self.resynced) >= capacity / 2;
         self.laps = if far { 0 } else { (self.laps + 1).min(2) };
         let mut place = index::oldest(areas, (capacity / 8) << self.laps)?;
-        // What a gate holds is not left out for the sake of a margin.
+        // The margin does not skip records that a gate protects.
         if let Some(held) = self.held
             && after(held.position, self.next.position)
             && after(place.position, held.position)
@@ -496,13 +497,13 @@ impl Reader {
         let left = core::mem::replace(&mut self.next, place);
         self.backoff.lost(place.sequence.wrapping_sub(left.sequence));
         self.resynced = place.position;
-        // A hostile index may lead half-way round all positions at a time: an old bound would come to lie ahead again.
+        // A hostile index may advance by up to half of all positions, after which an old bound would lie ahead again.
         self.fast_until = place.position;
         Some((left, place))
     }
 }
 
-/// The first `len` bytes of `words`, which may be overwritten meanwhile.
+/// Copies the first `len` bytes of `words`, which may be overwritten meanwhile.
 #[inline(always)]
 fn copy_out(words: &[Word], len: u32, copies: &mut Copies) {
     copy::read_vec(words, len as usize, copies.one(), false);

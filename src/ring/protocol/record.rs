@@ -1,4 +1,4 @@
-//! What receiving yields: records, and everything else a consumer has to be told.
+//! What receiving yields: records, losses, and changes of the stream or the consumer.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,14 @@ use crate::atomics::copy;
 pub enum Event<'a> {
     /// The next record.
     Record(Record<'a>),
-    /// Records were overwritten before they were read. Reading goes on at an intact one.
+    /// Records were overwritten before they were read. Reading continues at an intact one.
     Lost(Loss),
-    /// This consumer held the producer up for longer than it may, and no longer does: from here on it is lossy.
+    /// The producer took this consumer's gate: it exceeded its budget, or its eviction was requested. From here on it
+    /// is lossy.
     Evicted,
-    /// The records from here on come from another producer, which took over. Sequences go on without a gap. Of several
-    /// takeovers since the last receive that found anything only the latest is reported, where it began.
+    /// The records from here on come from another producer, which took over. Sequences continue without a gap. If
+    /// several producers took over since the last receive that found something, only the latest takeover is reported,
+    /// where it began.
     ProducerChanged {
         /// The number of the producer: 1 for the first that opened the ring.
         epoch: u64,
@@ -24,7 +26,7 @@ pub enum Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The record, if it is one.
+    /// The record, if the event is one.
     #[inline]
     pub fn record(self) -> Option<Record<'a>> {
         match self {
@@ -34,30 +36,30 @@ impl<'a> Event<'a> {
     }
 }
 
-/// How the stream stands, for whoever does not wait: see [`Consumer::status`](crate::Consumer::status).
+/// The state of the stream, for callers that do not wait: see [`Consumer::status`](crate::Consumer::status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// There is something to be received, or there may yet be: the producer lives, or none has opened the ring.
+    /// There is something to receive, or there may be later: the producer lives, or none has opened the ring yet.
     Streaming,
-    /// Everything was received and the producer ended cleanly. Another may open the ring and go on.
+    /// Everything was received and the producer ended cleanly. Another producer may take over.
     Closed,
-    /// Everything was received and the producer died. Another may open the ring and go on.
+    /// Everything was received and the producer died. Another producer may take over.
     ProducerGone,
 }
 
 /// One gap in what a consumer received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// Records lost, exactly.
+    /// Number of records lost, exact.
     pub records: u64,
-    /// Their payload bytes, exactly.
+    /// Their payload bytes, exact.
     pub bytes: u64,
-    /// Why.
+    /// Why they were lost.
     pub cause: LossCause,
     /// Sequence of the first record lost.
     pub first: u64,
-    /// Sequence of the record that reading goes on at.
+    /// Sequence of the record at which reading continues.
     pub next: u64,
 }
 
@@ -67,18 +69,18 @@ pub struct Loss {
 pub enum LossCause {
     /// The producer lapped a consumer that does not hold it back.
     Overrun,
-    /// The consumer had lost its gate by holding the producer up for too long.
+    /// The consumer had been evicted, and was overwritten as a lossy one.
     Evicted,
     /// The consumer was away, and its name was not held.
     Away,
-    /// The consumer had asked to start in the past, and the producer was free to write over that part of it when the
-    /// gate opened. Nothing published after the attach is ever lost by this. No account has it: what was published before
-    /// a gate was there had been promised to nobody.
+    /// The consumer started in the past, and the producer could overwrite that part of the ring until the gate held.
+    /// No record published after the attach is lost by this. Such losses are in no account: no guarantee covers
+    /// records published before the gate existed.
     Attaching,
 }
 
-/// All that a consumer has lost, over every attachment under its name; without what was overwritten before its gate held
-/// ([`LossCause::Attaching`]).
+/// Everything that a consumer has lost, over all attachments under its name, except records overwritten before its
+/// gate held ([`LossCause::Attaching`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LossAccount {
@@ -86,13 +88,13 @@ pub struct LossAccount {
     pub records: u64,
     /// Payload bytes.
     pub bytes: u64,
-    /// Gaps: times that records were lost.
+    /// Number of gaps, each a run of lost records.
     pub gaps: u64,
     /// Records of the largest gap.
     pub largest_gap: u64,
-    /// Sequence of the first record lost; means nothing while `gaps` is 0.
+    /// Sequence of the first record lost; not meaningful while `gaps` is 0.
     pub first: u64,
-    /// Sequence of the last record lost; means nothing while `gaps` is 0.
+    /// Sequence of the last record lost; not meaningful while `gaps` is 0.
     pub last: u64,
     /// Records lost by [`LossCause::Overrun`].
     pub overrun: u64,
@@ -102,21 +104,21 @@ pub struct LossAccount {
     pub away: u64,
 }
 
-/// How a named consumer found its place again.
+/// Where a named consumer resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resumed {
-    /// Sequence of the record that it goes on at.
+    /// Sequence of the record at which it continues.
     pub sequence: u64,
-    /// What was overwritten while it was away. It is also the first event it receives.
+    /// What was overwritten while it was away. The loss is also the first event it receives.
     pub lost: Option<Loss>,
 }
 
-/// A record, lent until the next receive or release.
+/// A record, borrowed until the next receive or release.
 ///
-/// Where the producer cannot overwrite it (a gated consumer without a budget) the payload is still in the ring
-/// and [`copy_to`](Self::copy_to) is its only copy. Everywhere else it was copied out, and found whole, before
-/// it was lent.
+/// If the producer cannot overwrite it (a gated consumer without a budget), the payload is still in the ring, and
+/// [`copy_to`](Self::copy_to) makes the only copy. Otherwise it was copied out, and the copy checked, before the
+/// record was lent.
 #[derive(Debug)]
 pub struct Record<'a> {
     sequence: u64,
@@ -128,7 +130,7 @@ pub struct Record<'a> {
 enum Source<'a> {
     /// A private copy.
     Copied(&'a [u8]),
-    /// Words of the ring that nobody overwrites before they are released.
+    /// Words of the ring that are not overwritten before they are released.
     Lent(&'a [Word]),
 }
 
@@ -141,7 +143,7 @@ impl<'a> Record<'a> {
         Self { sequence, len, source: Source::Lent(words) }
     }
 
-    /// Its number in the stream: one more than that of the record published before it.
+    /// The record's number in the stream: one more than that of the record published before it.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -153,13 +155,14 @@ impl<'a> Record<'a> {
         self.len
     }
 
-    /// Has it no payload?
+    /// Whether the payload is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Copies the payload to the start of `buffer`, cut to its length. Returns the bytes copied.
+    /// Copies the payload to the start of `buffer`, truncated if `buffer` is shorter. Returns the number of bytes
+    /// copied.
     #[inline]
     pub fn copy_to(&self, buffer: &mut [u8]) -> usize {
         let len = self.len.min(buffer.len());
@@ -170,7 +173,7 @@ impl<'a> Record<'a> {
         len
     }
 
-    /// The payload, appended to `buffer`.
+    /// Appends the payload to `buffer`.
     #[inline]
     pub fn append_to(&self, buffer: &mut Vec<u8>) {
         match self.source {
@@ -179,14 +182,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The payload in a vector of its own.
+    /// The payload as a new vector.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len);
         self.append_to(&mut bytes);
         bytes
     }
 
-    /// The payload: borrowed where it was copied out already, a copy where it is still in the ring.
+    /// The payload: borrowed if it was copied out already, a copy if it is still in the ring.
     #[inline]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         match self.source {
@@ -195,24 +198,24 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The payload where it is, without a copy.
+    /// The payload in place, without a copy.
     ///
     /// # Safety
     ///
-    /// For a record of a gated consumer this is memory of the ring. The caller trusts every process that can write
-    /// the file not to touch the record before it is released: the producer of this library does not.
+    /// For a record of a gated consumer this is shared memory. The caller promises that no process that can write the
+    /// file touches the record before it is released. The producer of this library does not.
     #[cfg(not(loom))]
     #[allow(unsafe_code, reason = "hands its contract on to the caller")]
     #[inline]
     pub unsafe fn as_slice(&self) -> &'a [u8] {
         match self.source {
             Source::Copied(bytes) => bytes,
-            // SAFETY: the caller's promise; this library's producer writes no word that a gate holds.
+            // SAFETY: the caller's promise; this library's producer writes no word that a gate protects.
             Source::Lent(words) => unsafe { copy::slice(words, self.len) },
         }
     }
 
-    /// The payload as a `T`; `None` if it is not exactly as long.
+    /// The payload as a `T`. `None`: its length is not that of `T`.
     pub fn read<T: zerocopy::FromBytes + zerocopy::IntoBytes>(&self) -> Option<T> {
         let mut value = T::new_zeroed();
         (self.len == size_of::<T>()).then(|| {

@@ -1,11 +1,11 @@
-//! Runs: from record to record over words that are all published and not to be overwritten, with nothing to be looked
-//! at but headers. This is where a drain spends its time.
+//! Runs: steps from record to record over words that are published and cannot be overwritten, so that only headers
+//! need a check. A drain spends most of its time here.
 
 use crate::atomics::{Word, at};
 use crate::ring::layout::{footprint, unpack};
 use crate::ring::protocol::Place;
 
-/// Words that a reader goes over: of the ring, where nobody overwrites them, or copied out of it.
+/// Words that a run steps over: in the ring, where they cannot be overwritten, or copied out of it.
 pub(crate) trait Ahead: Copy {
     fn words(self) -> usize;
     fn first(self) -> Option<u64>;
@@ -46,23 +46,23 @@ impl Ahead for &[[u8; 8]] {
     }
 }
 
-/// A reader on its way over records that come the fast way, for as long as nothing but their headers is to be looked at. What
-/// changes with every record is little enough to stay in registers.
+/// A reader that steps over records while only their headers need a check. The state that changes with every record
+/// fits in registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<A> {
-    /// What is ahead.
+    /// The words ahead.
     rest: A,
     sequence: u64,
-    /// Payload bytes of the record before, and the words that it took up in the ring.
+    /// Payload bytes of the previous record, and the words that it took in the ring.
     usual: u32,
     size: usize,
-    /// Where the records of that length began, and how many words were ahead there.
+    /// Where the consecutive records of that length began, and how many words were ahead there.
     began: Place,
     ahead: usize,
 }
 
 impl<A: Ahead> Run<A> {
-    /// At this place, with `rest` ahead. `usual`: payload bytes of the record before.
+    /// A run from `place` over `rest`. `usual`: payload bytes of the previous record.
     #[inline(always)]
     pub(crate) fn new(rest: A, place: Place, usual: u32) -> Self {
         Self {
@@ -75,15 +75,15 @@ impl<A: Ahead> Run<A> {
         }
     }
 
-    /// One record further: its sequence, payload bytes and words. `None`: as of `poll_fast`.
+    /// Steps to the next record: its sequence, payload bytes and words. `None`: as for `poll_fast`.
     #[inline(always)]
     pub(crate) fn step(&mut self) -> Option<(u64, u32, A)> {
         let (len, sequence) = unpack(self.rest.first()?);
-        // A guess, as in `poll_fast`.
+        // A guess of the length, as in `poll_fast`.
         if len != self.usual {
             *self = self.unusual(len);
         }
-        // Padding, and every strange length, is larger than what is ahead.
+        // Padding, and every invalid length, is larger than what is ahead.
         let (record, rest) = self.rest.split(self.size)?;
         let at = self.sequence;
         if sequence != at as u32 {
@@ -95,7 +95,7 @@ impl<A: Ahead> Run<A> {
         Some((at, self.usual, payload))
     }
 
-    /// The same, for a record of another length. A call, so that the guess stays a branch.
+    /// The same, for a record of another length. A separate function, so that the guess stays a branch.
     #[cold]
     #[inline(never)]
     fn unusual(&self, len: u32) -> Self {
@@ -103,7 +103,7 @@ impl<A: Ahead> Run<A> {
         Self { usual: len, size, began: self.place(), ahead: self.rest.words(), ..*self }
     }
 
-    /// Where the steps have led.
+    /// The place behind the last step.
     #[inline(always)]
     pub(crate) fn place(&self) -> Place {
         let records = self.sequence.wrapping_sub(self.began.sequence);
@@ -114,7 +114,7 @@ impl<A: Ahead> Run<A> {
         }
     }
 
-    /// Payload bytes of the record before.
+    /// Payload bytes of the previous record.
     #[inline(always)]
     pub(crate) fn usual(&self) -> u32 {
         self.usual

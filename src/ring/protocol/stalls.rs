@@ -1,11 +1,10 @@
-//! Stalls: what the producer knows of the consumers that hold it up, and how it gets past those that are dead or
-//! too slow.
+//! Stalls: how long each consumer holds the producer up, and how the producer takes the gates of those that are dead
+//! or too slow.
 //!
-//! A consumer with a budget has that much time in each lap: while the producer publishes one capacity of records,
-//! all the times that this consumer holds it up may come to the budget together, in one piece or in many. The next
-//! hold after that begins a new lap, with nothing spent. So a consumer that lets a record through now and then
-//! cannot hold the producer up for ever, and one that is merely slow, but takes a ring of records in less than its
-//! budget, keeps its gate.
+//! A consumer with a budget has that much time in each lap: while the producer publishes one capacity of records, all
+//! the holds by this consumer may add up to the budget. The first hold after that begins a new lap, with nothing
+//! spent. So a consumer that releases a record now and then cannot hold the producer up without end, and one that is
+//! merely slow, but receives a ring of records in less than its budget, keeps its gate.
 
 use crate::atomics::at;
 use crate::ring::layout::{Areas, Slot, SlotState};
@@ -13,28 +12,28 @@ use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{HOLD_FOREVER, OpenGate, gated_at, has_name, resting_state, take_gate};
 use crate::wait::clock;
 
-/// What the producer knows of the consumers that hold it up, and have held it up.
+/// The producer's records of the consumers that hold it up, or have done so.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls {
     stalls: Vec<Stall>,
     probed_ns: u64,
 }
 
-/// One slot's part in it. Times are ns on the producer's monotonic clock.
+/// The record of one slot. Times are ns on the producer's monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stall {
-    /// The slot's state word: with another generation it is another consumer's.
+    /// The slot's state word. Another generation means another consumer.
     state: u64,
-    /// When it was first seen in the way, this time; 0: it is not.
+    /// When it was first seen to block, in this hold; 0: it does not block.
     since: u64,
-    /// When it was last seen in the way, and where its cursor was.
+    /// When it was last seen to block, and where its cursor was.
     seen: u64,
     cursor: u64,
-    /// How long it was in the way before, in this lap.
+    /// How long its earlier holds in this lap took.
     spent: u64,
-    /// Where the lap began.
+    /// The position where the lap began.
     lap: u64,
-    /// When its consumer was first seen to be away; 0: it is not.
+    /// When its consumer was first seen to be away; 0: it is not away.
     away: u64,
     /// On a sealed ring: it has used up its budget for this lap, and gates nothing until the lap is over.
     exhausted: bool,
@@ -43,7 +42,7 @@ struct Stall {
 }
 
 impl Stall {
-    /// It is no longer in the way; `until`: what counts of the time since it was last seen there.
+    /// Ends the hold at `until`.
     fn end(&mut self, slot: &Slot, until: u64) {
         if self.since != 0 {
             self.spent = self.spent.saturating_add(until.saturating_sub(self.since));
@@ -52,7 +51,7 @@ impl Stall {
         self.be_back(slot);
     }
 
-    /// Its consumer was first seen to be away.
+    /// Notes that its consumer is away, from `now`.
     fn be_away(&mut self, slot: &Slot, now: u64) {
         if self.away == 0 {
             self.away = now;
@@ -60,7 +59,7 @@ impl Stall {
         }
     }
 
-    /// Nothing that it left runs out.
+    /// Ends the count of its hold while away.
     fn be_back(&mut self, slot: &Slot) {
         if self.away != 0 {
             self.away = 0;
@@ -68,8 +67,8 @@ impl Stall {
         }
     }
 
-    /// The slot has another generation. What it has spent was its last owner's; but on a sealed ring anybody writes
-    /// generations, and what is spent is the slot's.
+    /// The slot has another generation. The time spent was its last owner's. But on a sealed ring any consumer can
+    /// write generations, so there the time spent stays with the slot.
     fn change_hands(&mut self, areas: Areas<'_>, slot: &Slot, state: u64, published: u64) {
         self.be_back(slot);
         if areas.geometry.sealed {
@@ -80,56 +79,56 @@ impl Stall {
     }
 }
 
-/// What became of the slots in the way.
+/// The result of handling the slots that block a claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Relief {
     pub(crate) evicted: u64,
     pub(crate) reclaimed: u64,
-    /// Fewer are in the way than there were.
+    /// Fewer slots block than before.
     pub(crate) again: bool,
-    /// Of those that still are, the one furthest back.
+    /// Of those that still block, the one furthest back.
     pub(crate) blocking: Option<Blocking>,
 }
 
-/// Who holds the producer up, and since when on its monotonic clock, ns.
+/// The slot that holds the producer up, and since when, on its monotonic clock, ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocking {
     pub(crate) slot: u32,
     pub(crate) since: u64,
 }
 
-/// The claim that is refused.
+/// The refused claim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) published: u64,
-    /// Everything before this is to be written.
+    /// The claim needs everything before this to be writable.
     pub(crate) end: u64,
     /// Now, ns on the monotonic clock.
     pub(crate) now: u64,
-    /// The producer has waited since it was last refused, and wanted nothing else.
+    /// The producer has waited since its last refused claim, and did nothing else.
     pub(crate) waited: bool,
 }
 
-/// How often the locks of blocking consumers are looked at, ns.
+/// The time between two checks of the locks of blocking consumers, ns.
 const PROBE_EVERY_NS: u64 = 1_000_000;
 
 impl Stalls {
-    /// A claim succeeded: nobody is in the way any more. `waited`: now, if the producer was waiting until now;
-    /// otherwise a consumer was in the way for as long as it was seen there.
+    /// A claim succeeded, so no consumer blocks any more. `waited`: now, if the producer waited until now. Otherwise
+    /// each hold ends when it was last seen.
     pub(crate) fn lift(&mut self, areas: Areas<'_>, waited: Option<u64>) {
         for (stall, slot) in self.stalls.iter_mut().zip(areas.slots) {
             stall.end(slot, waited.unwrap_or(stall.seen));
         }
     }
 
-    /// A new claim: whoever was dead may have a successor by now.
+    /// A new claim begins: a slot whose consumer was dead may have a new one by now.
     pub(crate) fn begin(&mut self) {
         for stall in &mut self.stalls {
             stall.dead = false;
         }
     }
 
-    /// Does a slot gate nothing, whatever stands in it? On sealed rings alone.
+    /// Whether a slot gates nothing, whatever its words say. On sealed rings only.
     pub(crate) fn disregards(&self, areas: Areas<'_>, number: u32, published: u64) -> bool {
         areas.geometry.sealed
             && self.stalls.get(number as usize).is_some_and(|stall| {
@@ -137,7 +136,7 @@ impl Stalls {
             })
     }
 
-    /// The producer was told to do without a slot's gate: on a sealed ring it cannot be opened anew at once.
+    /// `Producer::evict` was called for the slot: on a sealed ring its gate cannot take effect again in this lap.
     pub(crate) fn exhaust(&mut self, areas: Areas<'_>, number: u32, published: u64) {
         self.stalls.resize(areas.slots.len(), Stall::default());
         if let Some(stall) = self.stalls.get_mut(number as usize) {
@@ -145,13 +144,13 @@ impl Stalls {
         }
     }
 
-    /// Since when a slot is in the way, if it was so at the last refused claim.
+    /// Since when a slot blocks, if it did so at the last refused claim.
     pub(crate) fn since(&self, number: u32) -> Option<u64> {
         self.stalls.get(number as usize).map(|stall| stall.since).filter(|since| *since != 0)
     }
 
-    /// Looks at each consumer that keeps a claim from being granted: takes the gate from those over their budget, and
-    /// from the dead that are not, or no longer, held.
+    /// Handles each consumer that blocks the claim: takes the gates of those over their budget, and of dead ones that
+    /// are not, or no longer, held.
     pub(crate) fn relieve(
         &mut self,
         areas: Areas<'_>,
@@ -172,7 +171,8 @@ impl Stalls {
             let disregarded = self.disregards(areas, number, published);
             let Some(stall) = self.stalls.get_mut(number as usize) else { continue };
             let gate = gated_at(slot).filter(|gate| gate.blocks(areas, end) && !disregarded);
-            // On a sealed ring several may take turns, each of them seen but once: there the time since counts as well.
+            // On a sealed ring several consumers may take turns, each seen only once. So there the time since then
+            // counts as well.
             let until = match (sealed, waited) {
                 (false, _) => stall.seen,
                 (true, false) => now.min(stall.seen.saturating_add(PROBE_EVERY_NS)),
@@ -185,7 +185,7 @@ impl Stalls {
             if stall.state != state {
                 stall.change_hands(areas, slot, state, published);
             }
-            // It let something through, and nobody waited for more until now.
+            // It released something, and the producer did not wait for more until now.
             if stall.since != 0 && stall.cursor != cursor && !waited {
                 stall.end(slot, until);
             }
@@ -204,7 +204,7 @@ impl Stalls {
             }
             let hold_ns = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
             let runs = hold_ns == HOLD_FOREVER || (hold_ns > 0 && now.saturating_sub(stall.away) < hold_ns);
-            // Without a name nobody could come back to it, nor forget it.
+            // Without a name no consumer could resume it, and it could not be forgotten.
             let held = runs && has_name(areas, slot);
             if sealed {
                 (stall.dead, stall.exhausted) = (is_dead, overdue);
@@ -226,7 +226,7 @@ impl Stalls {
     }
 }
 
-/// How long a consumer may hold the producer up, ns; `None`: for ever, and it may not be evicted while it lives.
+/// A consumer's budget, ns. `None`: without limit, and it may not be evicted while it lives.
 pub(crate) fn budget_ns(areas: Areas<'_>, slot: &Slot) -> Option<u64> {
     let own = slot.gate.budget_ns.load(at!(G_FIELDS, Relaxed));
     [own, areas.geometry.hard_limit_ns].into_iter().filter(|limit| *limit > 0).min()
@@ -314,7 +314,7 @@ mod tests {
         let mut scene = Scene::new();
         assert_eq!(scene.refused(CAPACITY, 1000), NOBODY);
         assert_eq!(scene.refused(CAPACITY, 1010), NOBODY);
-        // The producer was busy elsewhere until 1900, and then found room at once.
+        // The producer did something else until 1900, and then found room at once.
         scene.lift(None);
         assert_eq!(scene.refused(CAPACITY, 2000), NOBODY);
         assert_eq!(scene.refused(CAPACITY, 2089), NOBODY);

@@ -1,4 +1,4 @@
-//! The producer's side of the ring: claim, fill, publish. The left column of the table in `protocol/mod.rs`.
+//! The producer's side of the ring: claim, fill, publish. The left column of the diagram in `protocol/mod.rs`.
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
@@ -10,10 +10,10 @@ use crate::ring::protocol::pace::Pace;
 use crate::ring::protocol::{Place, after};
 use crate::wait::clock;
 
-/// The producer's private half: what it needs to know without asking shared memory.
+/// The producer's private state, which it uses instead of reading shared memory.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Where the next claim begins. Outside a batch everything below is visible, but for the record being sent.
+    /// Where the next claim begins. Outside a batch everything below is visible, except the record being sent.
     staged: Place,
     /// Inside a batch: everything below is visible.
     batch: Option<Place>,
@@ -21,21 +21,22 @@ pub(crate) struct Writer {
     reserve: u64,
     /// No claim may pass this until the gates are scanned again.
     limit: u64,
-    /// A claim that ends before this needs no other check: not after the limit, `reserve`, the end of the segment
-    /// and so of the ring, nor the most that a batch may span.
+    /// A claim that ends before this needs no other check. It is not after the limit, `reserve`, the end of the
+    /// segment (and so of the ring), or the most that a batch may span.
     fast_until: u64,
-    /// There is no fast way: memory may go at any time, which is to be looked for after every record.
+    /// A guard against truncation is on. There is no fast way, because every record is followed by a check of the
+    /// memory.
     guarded: bool,
-    /// The segment, counted over all laps, of the newest index entry written or noted.
+    /// The segment of the newest index entry written or noted, counted over all laps.
     noted: u64,
-    /// Places to be written to the index once they are published.
+    /// Places to write to the index once they are published.
     notes: Vec<Place>,
     segment_shift: u32,
     pace: Pace,
     clock: fn() -> u64,
 }
 
-/// Room for one record, not yet visible.
+/// Room for one record that is not visible yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     /// Word number of the payload in the data area.
@@ -44,30 +45,30 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    /// Where the payload goes.
+    /// The words for the payload.
     #[inline(always)]
     pub(crate) fn words(self, areas: Areas<'_>) -> &[Word] {
         &areas.data[self.word..self.word + (self.len as usize).div_ceil(8)]
     }
 }
 
-/// Why there is no room.
+/// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// A gate is in the way: the claim needs everything below this position minus the capacity released.
+    /// A gate may be in the way: everything below this position minus the capacity has to be released.
     Full { end: u64 },
     /// The batch would span more than half the ring.
     BatchFull,
 }
 
 impl Writer {
-    /// Goes on where the ring stands. The caller holds the producer's lock, and the segment of `published` has
-    /// its index entry. `guarded`: no claim goes the fast way.
+    /// Continues at the ring's `published`. The caller holds the producer's lock, and the segment of `published` has
+    /// its index entry. `guarded`: no claim takes the fast way.
     pub(crate) fn resume(areas: Areas<'_>, published: Place, guarded: bool, clock: fn() -> u64) -> Self {
         let segment_shift = areas.geometry.segment_bytes().trailing_zeros();
-        // The dead producer's `reserve` stays: what it dirtied must not come to look whole. The limit forces the
-        // first claim to scan the gates, and the fence of that scan [G1] orders this look at `reserve` before the
-        // first word dirtied below it without a [W1] of our own.
+        // The dead producer's `reserve` stays, so that words it overwrote are not taken for whole. The limit forces
+        // the first claim to scan the gates, and the fence of that scan [G1] orders this load of `reserve` before the
+        // first word written below it without a [W1] of our own.
         let reserve = areas.head.reserve.reserve.load(at!(T1_RESERVE, Relaxed));
         Self {
             staged: published,
@@ -84,12 +85,12 @@ impl Writer {
         }
     }
 
-    /// Everything below is visible. Between `stage` and `publish` of a record that is sent alone, that one too is meant.
+    /// Everything below is visible. Between `stage` and `publish` of a record sent alone, this includes that record.
     pub(crate) fn published(&self) -> Place {
         self.batch.unwrap_or(self.staged)
     }
 
-    /// What is staged from here on becomes visible together.
+    /// Records staged from here on are published together.
     pub(crate) fn begin_batch(&mut self) {
         self.batch = Some(self.staged);
     }
@@ -108,20 +109,20 @@ impl Writer {
         self.fast_until = self.published().position;
     }
 
-    /// Room for a record of `len` payload bytes, where that takes one comparison. `None`: ask `claim`.
+    /// Room for a record of `len` payload bytes, if one comparison is enough. `None`: ask `claim`.
     #[inline(always)]
     pub(crate) fn claim_fast(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
         fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
-    /// A record that is sent alone, where that takes one comparison: from the claim to the store of `published`. Returns its
-    /// sequence. `None`: nothing was done. The caller wakes whoever sleeps.
+    /// Sends a record alone, from the claim to the store of `published`, if one comparison is enough. Returns its
+    /// sequence. `None`: nothing was done. The caller wakes the sleepers.
     ///
-    /// It is never the first of its segment, so the index has nothing to learn of it.
+    /// The record is never the first of its segment, so it needs no index entry.
     #[inline(always)]
     pub(crate) fn send_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
         let claimed = self.claim_fast(areas.geometry, payload.len())?;
-        // What a batch has staged that was forgotten would become visible with this record.
+        // A batch that was passed to `mem::forget` may have staged records, which would become visible with this one.
         if self.in_batch() {
             return None;
         }
@@ -131,7 +132,7 @@ impl Writer {
         Some(staged.sequence.wrapping_sub(1))
     }
 
-    /// The same for a record of a batch, up to where it is staged.
+    /// The same for a record of a batch, which is staged but not published.
     #[inline(always)]
     pub(crate) fn add_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
         let claimed = self.claim_fast(areas.geometry, payload.len())?;
@@ -139,11 +140,11 @@ impl Writer {
         Some(self.stage_fast(areas, claimed).sequence.wrapping_sub(1))
     }
 
-    /// As `add_fast`, one record after the other, for as long as it would take them and `goes_on`. Returns how many that
-    /// were, and the payload that did not follow; `None`: there are no more.
+    /// Repeats `add_fast` while it would take the record and `goes_on`. Returns how many records it took, and the
+    /// first payload that it did not take, or `None` if there are no more.
     ///
-    /// All that changes from record to record is kept out of memory meanwhile, and of a length that the compiler knows not
-    /// much is left. If `payloads` panics, what was written here is not staged.
+    /// All state that changes from record to record stays in registers meanwhile, and the compiler can remove most of
+    /// the work if it knows the length. If `payloads` panics, the records written here are not staged.
     #[inline(always)]
     pub(crate) fn add_run<P: AsRef<[u8]>>(
         &mut self,
@@ -201,16 +202,17 @@ impl Writer {
         Ok(())
     }
 
-    /// [W1]: tells readers what is about to be dirtied, a segment at a time, so that their copy of that line
-    /// changes once per segment and not once per record. The limit caps it: what a gated consumer still has to
-    /// read never looks lost, and the first write past an evicted consumer's cursor always comes through here.
+    /// [W1]: announces to readers what is about to be overwritten, a segment at a time, so that this cache line
+    /// changes once per segment and not once per record. The limit caps it: records that a gated consumer still has
+    /// to read are never taken for lost, and the first write past an evicted consumer's cursor always goes through
+    /// here.
     fn raise_reserve(&mut self, areas: Areas<'_>, end: u64) {
         let segment_bytes = areas.geometry.segment_bytes();
         let rounded = end.wrapping_add(segment_bytes - 1) & !(segment_bytes - 1);
         self.reserve = if after(rounded, self.limit) { self.limit } else { rounded };
         areas.head.reserve.reserve.store(self.reserve, at!(W1_RESERVE, Relaxed));
         // [W1] Release. Pairs with [R1] in `protocol::floor`.
-        // Orders: `reserve` before every word dirtied below it.
+        // Orders: `reserve` before every word written below it.
         // Without it: a reader may copy those words and still find its record below `reserve`.
         fence_at!(W1_FENCE, Release);
     }
@@ -235,7 +237,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The claim's record is complete: it joins what the next `publish` makes visible. Returns the place behind it.
+    /// Stages the complete record of the claim for the next `publish`. Returns the place behind it.
     #[inline]
     pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
         let staged = self.stage_fast(areas, claimed);
@@ -260,16 +262,16 @@ impl Writer {
         self.notes.push(self.staged);
     }
 
-    /// The payload of a record that is published alone, into the ring and into the inline copy if there is one. Call it
-    /// between `stage` and `publish`.
+    /// Writes the payload of a record that is published alone into the ring, and into the inline copy if there is
+    /// one. Call it between `stage` and `publish`.
     #[inline(always)]
     pub(crate) fn fill(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
         self.pace.count(staged.sequence, clock::monotonic_ns);
         let words = claimed.words(areas);
         match self.inline(areas, claimed) {
             Some(inline) => {
-                // The line of `published` is asked for by the stores themselves: as late as can be, as readers look at it
-                // all the time. Nobody looks at the other yet.
+                // The line of `published` is not prefetched: its stores fetch it as late as possible, because readers
+                // poll it. No reader loads the other line yet.
                 if let Some(word) = inline.get(INLINE_BESIDE) {
                     copy::will_write(word);
                 }
@@ -277,25 +279,26 @@ impl Writer {
                     Self::open_inline(areas, claimed, staged);
                 });
             }
-            // In a rush these come as often.
+            // In a rush, short records without an inline copy are frequent too.
             None if payload.len() <= INLINE_BYTES => copy::write(words, payload),
             None => copy::write_apart(words, payload),
         }
     }
 
-    /// The inline copy of a record that is published alone and is in the ring already.
+    /// Writes the inline copy of a record that is published alone and is already in the ring.
     pub(crate) fn repeat(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
         self.pace.count(staged.sequence, clock::monotonic_ns);
         let Some(inline) = self.inline(areas, claimed) else { return };
         Self::open_inline(areas, claimed, staged);
         for (word, filled) in inline.iter().zip(claimed.words(areas)) {
-            // The producer's own word: nobody else writes it.
+            // Only the producer writes this word.
             word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
         }
     }
 
-    /// Where a record goes once more, on the same two cache lines as `published`, for a reader that waits for it.
-    /// `None`: it is too long, nobody can be waiting, or the ring has no such copies.
+    /// The words for a record's inline copy, on the same two cache lines as `published`, for a reader that waits for
+    /// it. `None`: the record is too long, records are sent too fast for a reader to wait, or the ring has no inline
+    /// copies.
     #[inline(always)]
     fn inline<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
         let bytes = claimed.len as usize;
@@ -303,7 +306,7 @@ impl Writer {
         short.then(|| &areas.head.inline.payload[..bytes.div_ceil(8)])
     }
 
-    /// [W3]: the inline copy is this record's from here on.
+    /// [W3]: the inline copy belongs to this record from here on.
     #[inline(always)]
     fn open_inline(areas: Areas<'_>, claimed: Claimed, staged: Place) {
         let inline = &areas.head.inline;
@@ -316,21 +319,21 @@ impl Writer {
         inline.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
     }
 
-    /// [W4]: everything staged becomes visible at once. `staged` is what `stage` has returned last: read back from
-    /// here, it would have to wait for the stores before it.
+    /// [W4]: publishes everything staged at once. `staged` is the last result of `stage`, passed in so that it is not
+    /// loaded back from memory, which would wait for the stores before it.
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
         // Orders: header, payload and inline copy before `published`.
-        // Without it: a reader may see `published` and read what the last lap left there.
+        // Without it: a reader may see `published` and read words of the previous lap.
         areas.head.inline.published.store(staged.position, at!(W4_PUBLISHED, Release));
         if let Some(published) = &mut self.batch {
             *published = staged;
         }
     }
 
-    /// What is staged will not be published, nor anything after it: the ring's memory is gone. The next sequence is still
-    /// that of the record which is not.
+    /// Discards what is staged, since the file was cut short; nothing is published after it. The next sequence stays
+    /// that of the first record discarded.
     #[cold]
     pub(crate) fn withhold(&mut self) {
         if self.batch.is_none() {
@@ -338,7 +341,7 @@ impl Writer {
         }
     }
 
-    /// The batch is visible, or dropped: nothing is staged and not published.
+    /// Ends a batch that was published or dropped: nothing stays staged.
     pub(crate) fn end_batch(&mut self) {
         if let Some(published) = self.batch.take()
             && published.position != self.staged.position
@@ -350,7 +353,7 @@ impl Writer {
         }
     }
 
-    /// Has `publish` made places visible that the index does not have yet? Then `write_notes` comes next.
+    /// Whether `publish` has made places visible that are not in the index yet. If so, call `write_notes` next.
     #[inline(always)]
     pub(crate) fn has_notes(&self) -> bool {
         !self.notes.is_empty()
@@ -368,7 +371,7 @@ impl Writer {
 /// Room for a record of `len` payload bytes at `position`, if it ends before `fast_until`.
 #[inline(always)]
 fn fast_room(position: u64, fast_until: u64, capacity: u64, len: usize) -> Option<Claimed> {
-    // Positions are compared by their signed distance: no length may be so large that it turns the sign.
+    // Positions are compared by their signed distance, so no length may be large enough to change the sign.
     if len >= PADDING_BIT as usize {
         return None;
     }
@@ -376,7 +379,7 @@ fn fast_room(position: u64, fast_until: u64, capacity: u64, len: usize) -> Optio
     after(fast_until, end).then(|| Claimed { word: word_of(position, capacity) + 1, len: len as u32 })
 }
 
-/// The header of the record that begins at a place. Returns the place behind it.
+/// Writes the header of the record that begins at a place. Returns the place behind the record.
 #[inline(always)]
 fn put_header(areas: Areas<'_>, claimed: Claimed, place: Place) -> Place {
     areas.data[claimed.word - 1].store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
@@ -414,7 +417,7 @@ mod tests {
         assert!(send(Pace::new(second.sequence, true), 3).1, "the rush is over");
     }
 
-    /// Sent or claimed: what is published alone counts for the pace.
+    /// Records published alone count for the pace, whether sent or claimed.
     #[test]
     fn after_a_rush_claims_have_copies_again() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");

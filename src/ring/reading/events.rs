@@ -1,4 +1,4 @@
-//! Events that are nobody's but the receiver's: values in place of lent records, and an iterator over them.
+//! Owned events: values instead of lent records, and an iterator over them.
 
 use std::borrow::BorrowMut;
 
@@ -8,15 +8,15 @@ use crate::ring::observer::Observer;
 use crate::ring::protocol::record::{Event, Loss};
 use crate::ring::reading::Receive;
 
-/// An [`Event`] whose record is a `P`: bytes of one's own, a value, a slice.
+/// An [`Event`] whose payload is a `P`: owned bytes, a value, or a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventOf<P> {
     /// The next record.
     Record {
-        /// Its number in the stream.
+        /// The record's number in the stream.
         sequence: u64,
-        /// What it holds.
+        /// Its payload.
         payload: P,
     },
     /// As [`Event::Lost`].
@@ -31,7 +31,7 @@ pub enum EventOf<P> {
 }
 
 impl<P> EventOf<P> {
-    /// What the record holds, if it is one.
+    /// The payload, if the event is a record.
     pub fn payload(self) -> Option<P> {
         match self {
             Self::Record { payload, .. } => Some(payload),
@@ -41,7 +41,7 @@ impl<P> EventOf<P> {
 }
 
 impl Event<'_> {
-    /// The same in memory of its own. Copies the payload.
+    /// The same event with an owned copy of the payload.
     pub fn to_owned(&self) -> EventOf<Vec<u8>> {
         match self {
             Self::Record(record) => EventOf::Record { sequence: record.sequence(), payload: record.to_vec() },
@@ -52,11 +52,12 @@ impl Event<'_> {
     }
 }
 
-/// Everything that a consumer or an observer receives, each event in memory of its own. Waits for each. Ends when the
-/// producer ends cleanly and everything was received, or after any other error of [`Consumer::recv`].
+/// An iterator over everything that a consumer or an observer receives, with owned payloads. It waits for each event.
+/// It ends when the producer has ended cleanly and everything was received, or after any other error of
+/// [`Consumer::recv`].
 ///
-/// It costs an allocation for each record: [`Consumer::for_each`] and [`Consumer::drain`] lend them. From
-/// [`Consumer::events`], or `for event in consumer`.
+/// It allocates for each record; [`Consumer::for_each`] and [`Consumer::drain`] lend records instead. Get it from
+/// [`Consumer::events`], or write `for event in consumer`.
 ///
 /// ```
 /// use quoit::{Attach, Options, Ring};
@@ -85,7 +86,7 @@ impl<H> Events<H> {
         Self { handle, ended: false }
     }
 
-    /// The handle that it receives by.
+    /// The handle that it receives from.
     pub fn into_inner(self) -> H {
         self.handle
     }

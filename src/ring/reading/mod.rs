@@ -1,4 +1,4 @@
-//! How records are received: the same for a consumer and an observer.
+//! The calls that receive, which consumers and observers share.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ mod sealed {
     impl Sealed for crate::ring::observer::Observer {}
 }
 
-/// What a [`Consumer`] and an [`Observer`] have in common, for code that takes either: `&mut dyn Receive`, or
-/// `impl Receive`. Both have methods of the same names, which say more. Nobody else can implement it.
+/// What a [`Consumer`] and an [`Observer`] share, for code that takes either: `&mut dyn Receive`, or `impl Receive`.
+/// Both have inherent methods of the same names, whose documentation says more. The trait is sealed.
 ///
 /// ```
 /// use quoit::{Attach, Event, Options, Receive, RecvError, Ring, Start};
@@ -49,62 +49,61 @@ pub trait Receive: sealed::Sealed {
     fn recv_deadline(&mut self, deadline: Instant) -> Result<Event<'_>, RecvError>;
     /// Waits for `timeout` at most. Errors as [`Consumer::recv_timeout`].
     fn recv_timeout(&mut self, timeout: Duration) -> Result<Event<'_>, RecvError>;
-    /// Waits for the next record; what comes before it goes to `other`. Errors as [`Consumer::recv_record`].
+    /// Waits for the next record; passes events before it to `other`. Errors as [`Consumer::recv_record`].
     fn recv_record(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Record<'_>, RecvError>;
-    /// Hands over up to `max` events that are there. Errors as [`Consumer::drain`].
+    /// Passes up to `max` available events to `each`. Errors as [`Consumer::drain`].
     fn drain(&mut self, max: usize, each: &mut dyn FnMut(Event<'_>)) -> Result<usize, RecvError>;
-    /// How the stream stands: as [`Consumer::status`].
+    /// The state of the stream: as [`Consumer::status`].
     fn status(&mut self) -> Status;
-    /// Releases what was received: as [`Consumer::release`]. An observer holds nothing.
+    /// Releases what was received: as [`Consumer::release`]. Does nothing for an observer.
     fn release(&mut self) {}
-    /// Whether to leave releasing to [`release`](Self::release): as [`Consumer::keep`]. An observer holds nothing.
+    /// Whether only [`release`](Self::release) releases records: as [`Consumer::keep`]. Does nothing for an observer.
     fn keep(&mut self, keep: bool) {
         let _ = keep;
     }
     /// Polls before blocking: as [`Consumer::set_spins`].
     fn set_spins(&mut self, spins: u32);
-    /// Number of the slot that it holds. `None`: it is an observer.
+    /// Number of the consumer's slot. `None`: it is an observer.
     fn slot(&self) -> Option<u32> {
         None
     }
-    /// How it found its place again under its name: as [`Consumer::resumed`]. An observer has none.
+    /// Where it resumed under its name: as [`Consumer::resumed`]. An observer has none.
     fn resumed(&self) -> Option<Resumed> {
         None
     }
-    /// What it has lost so far, as the ring keeps it. `None`: it is an observer, and the ring keeps nothing.
+    /// The loss account that the ring keeps for it. `None`: it is an observer, for which the ring keeps none.
     fn account(&self) -> Option<LossAccount> {
         None
     }
     /// Sequence of the next record to be received.
     fn next_sequence(&self) -> u64;
-    /// Does a producer hold the ring? One system call.
+    /// Whether a producer lives. One system call.
     fn producer_alive(&self) -> bool;
-    /// Has the kernel prepare the memory of this handle: as [`Consumer::prepare`].
+    /// Asks the kernel to prepare the memory of this handle: as [`Consumer::prepare`].
     #[cfg(not(loom))]
     fn prepare(&self, memory: &Memory) -> MemoryReport;
-    /// Does the path not lead to this ring any more? As [`Consumer::is_stale`].
+    /// Whether the path no longer leads to this ring: as [`Consumer::is_stale`].
     fn is_stale(&self) -> bool;
 }
 
 macro_rules! reading {
     ($handle:ty { $($more:item)* }) => {
         impl $handle {
-            /// Waits for the next event. The record received before is released by this.
+            /// Waits for the next event. Releases the record received before.
             ///
             /// # Errors
             ///
-            /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received: calling again waits for
-            /// another producer, and says the same again if nothing came from one within a tenth of a second.
+            /// [`RecvError::Closed`] and [`RecvError::ProducerGone`] once everything was received. A further call
+            /// waits a tenth of a second for another producer, then returns the same error again.
             /// [`RecvError::Corrupt`], [`RecvError::Forked`] and [`RecvError::Truncated`] are final.
             #[inline]
             pub fn recv(&mut self) -> Result<Event<'_>, RecvError> {
                 self.receiver.recv()
             }
 
-            /// The next event, if there is one: never waits for one, and makes no system call unless a producer sleeps.
-            /// While records stream, a look after the last of them may be put off by some microseconds, if more of them a
-            /// second come of it. It never tells that the stream has ended: ask [`status`](Self::status) when there was
-            /// nothing.
+            /// The next event, if there is one. Never waits, and makes no system call unless the producer sleeps. In
+            /// a continuous stream it may delay a poll by microseconds when that measurably raises throughput. It
+            /// does not report the end of the stream: after `None`, ask [`status`](Self::status).
             ///
             /// # Errors
             ///
@@ -118,14 +117,14 @@ macro_rules! reading {
             ///
             /// # Errors
             ///
-            /// [`RecvError::TimedOut`] if nothing came before the deadline; else as [`recv`](Self::recv). Where the stream has
-            /// ended, that is told by the deadline at the latest, however near it is.
+            /// [`RecvError::TimedOut`] if nothing came before the deadline; else as [`recv`](Self::recv). The end of
+            /// the stream is reported by the deadline at the latest, however near it is.
             pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Event<'_>, RecvError> {
                 self.receiver.recv_deadline(deadline)?.ok_or(RecvError::TimedOut)
             }
 
-            /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now. A timeout of zero is
-            /// [`try_recv`](Self::try_recv) that also tells the end of the stream.
+            /// As [`recv_deadline`](Self::recv_deadline), `timeout` from now. A timeout of zero polls once, as
+            /// [`try_recv`](Self::try_recv), but also reports the end of the stream.
             ///
             /// # Errors
             ///
@@ -134,9 +133,9 @@ macro_rules! reading {
                 self.receiver.recv_timeout(timeout)?.ok_or(RecvError::TimedOut)
             }
 
-            /// The next record. What comes before it and is none goes to `other`: a loss, an eviction, a change of
-            /// producers. With it a function can lend out the next record, where a loop around [`recv`](Self::recv) that
-            /// returns the record does not compile (E0499, a limit of the borrow checker):
+            /// Waits for the next record. Events before it (a loss, an eviction, a change of producers) are passed to
+            /// `other`. With this call a function can return the next record; a loop around [`recv`](Self::recv) that
+            /// returns it does not compile (E0499, a limit of the borrow checker):
             ///
             /// ```
             /// use quoit::{Consumer, Record, RecvError};
@@ -158,7 +157,7 @@ macro_rules! reading {
                 self.receiver.recv_record(other)
             }
 
-            /// As [`recv_record`](Self::recv_record), without waiting; `None`: there is no record yet.
+            /// As [`recv_record`](Self::recv_record), without waiting. `None`: there is no record yet.
             ///
             /// # Errors
             ///
@@ -184,20 +183,20 @@ macro_rules! reading {
                 self.receiver.recv_record_deadline(deadline, other)?.ok_or(RecvError::TimedOut)
             }
 
-            /// Hands up to `max` events that are there to `each`, and returns how many there were. Never waits.
-            /// The fastest way to receive many; a single one that is waited for comes sooner by
-            /// [`try_recv`](Self::try_recv) or [`recv`](Self::recv). Where it finds nothing, [`status`](Self::status) tells
-            /// whether anything can still come.
+            /// Passes up to `max` available events to `each`, and returns how many. Never waits. This is the fastest
+            /// way to receive many records; for the lowest latency of a single one use [`try_recv`](Self::try_recv)
+            /// or [`recv`](Self::recv). After 0, ask [`status`](Self::status) whether more can come.
             ///
             /// # Errors
             ///
-            /// As [`try_recv`](Self::try_recv). Events handed over before the error stay received.
+            /// As [`try_recv`](Self::try_recv). Events passed to `each` before the error count as received.
             #[inline]
             pub fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
                 self.receiver.drain(max, each)
             }
 
-            /// Hands every event to `each`, waiting for each, until the producer ends cleanly and everything was received.
+            /// Waits for events and passes each to `each`, until the producer has ended cleanly and everything was
+            /// received.
             ///
             /// # Errors
             ///
@@ -213,18 +212,19 @@ macro_rules! reading {
                 }
             }
 
-            /// An iterator over everything that is received, each in memory of its own: see [`Events`].
+            /// An iterator over all events, with owned payloads: see [`Events`].
             pub fn events(&mut self) -> Events<&mut Self> {
                 Events::new(self)
             }
 
-            /// How the stream stands, for whoever receives without waiting: after a look that found nothing it tells
-            /// "nothing yet" from "nothing any more". It is final only once everything published was received, so no record
-            /// is missed by asking after the look, in this order. A later producer makes it [`Status::Streaming`] again.
+            /// The state of the stream, for callers that receive without waiting: after a poll that found nothing, it
+            /// distinguishes "nothing yet" from "nothing more". It reports the end only once everything published was
+            /// received, so a caller that polls first and then asks misses no record. A later producer makes it
+            /// [`Status::Streaming`] again.
             ///
-            /// Cheap: some loads and a look at the clock. Whether the producer died takes a system call, at most one in a
-            /// millisecond, so a death may be told a millisecond late. What keeps this handle from receiving for good, a
-            /// fork or garbage in the ring, is told by receiving alone.
+            /// Cheap: some loads and a read of the clock. Whether the producer died takes a system call, made at most
+            /// once in a millisecond, so a death may be reported a millisecond late. Permanent errors of this handle
+            /// (a fork, a corrupt ring) are reported by the receiving calls only.
             ///
             /// ```
             /// use quoit::{Attach, Options, Ring, Status};
@@ -252,11 +252,11 @@ macro_rules! reading {
                 self.receiver.status()
             }
 
-            /// How often to look before going to sleep (an observer: before a nap): a number of looks at the ring with a pause
-            /// of the processor after each, 10 to 50 ns in all. 2000 unless set, some tens of microseconds; 0 sleeps at once.
-            /// A deadline ends the looks early; that the producer ended or died is noticed after them. Whoever has looked
-            /// that often in vain sleeps until something comes, without more looks of this kind, in this wait and in the
-            /// next.
+            /// Polls before blocking (default 2000; 0 blocks at once). Each poll reads the ring and pauses the
+            /// processor, 10 to 50 ns in all; 2000 take some tens of microseconds. A deadline ends polling early. The
+            /// end or death of the producer is noticed only after polling. If this many polls find nothing, the
+            /// handle blocks until something comes, and does not poll again until then, in this wait or in the next.
+            /// An observer sleeps between polls instead of blocking.
             pub fn set_spins(&mut self, spins: u32) {
                 self.receiver.set_spins(spins);
             }
@@ -266,26 +266,27 @@ macro_rules! reading {
                 self.receiver.next_sequence()
             }
 
-            /// What the ring's records are, if it was made for one type: [`Options::schema`](crate::Options::schema).
+            /// The type of the ring's records, if it was made for one: [`Options::schema`](crate::Options::schema).
             pub fn schema(&self) -> Option<Schema> {
                 Schema::from_word(self.receiver.region().geometry().schema)
             }
 
-            /// Does a producer hold the ring? One system call.
+            /// Whether a producer lives. One system call.
             pub fn producer_alive(&self) -> bool {
                 self.receiver.producer_alive()
             }
 
-            /// Has the kernel fault in, lock, join into huge pages, or move to a NUMA node the memory of this handle, as far
-            /// as it lets it. Nothing else changes, whatever comes of it. It may take half a second for each GiB, and
-            /// everybody on the ring stumbles while pages are joined or moved: call it before the records that matter.
+            /// Asks the kernel to prefault, lock, merge into huge pages, or move to a NUMA node the memory of this
+            /// handle. The report says what was done and what was refused; nothing else changes. This may take half a
+            /// second for each GiB. While pages are merged or moved, every process on the ring is delayed, so call it
+            /// before latency matters.
             #[cfg(not(loom))]
             pub fn prepare(&self, memory: &Memory) -> MemoryReport {
                 self.receiver.region().prepare(memory)
             }
 
-            /// Was the file removed, renamed, replaced, overwritten or cut short? Then newcomers at its path do not come to
-            /// this ring. Three system calls.
+            /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens
+            /// the path now does not get this ring. Takes three system calls.
             pub fn is_stale(&self) -> bool {
                 self.receiver.region().is_stale()
             }

@@ -1,4 +1,4 @@
-//! Receiving many at a time.
+//! Receiving many records in one call.
 
 use super::{Receiver, Remaining};
 use crate::error::RecvError;
@@ -25,19 +25,19 @@ impl Receiver {
         Ok(count)
     }
 
-    /// The run: records that take no more than a look at their header.
+    /// The run: records that need no check but of their header.
     #[inline(always)]
     fn drain_run(&mut self, max: usize, each: &mut impl FnMut(Event<'_>)) -> usize {
         let Self { region, reader, copies, released, gate, .. } = self;
-        // First of all: after a fork there is no memory behind the areas.
+        // Checked first: after a fork the areas are not mapped.
         if region.broken() {
             return 0;
         }
         let (areas, unreleased) = (region.areas(), &mut released.unreleased);
         let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
-        // As in `take_fast`, before each record: anything may have happened in `each`.
+        // The checks of `take_fast`, before each record, since `each` may do anything.
         let goes_on = || !tripwire.broken() && !doorbell::is_armed(space);
-        // Records of the ring itself are lent to those with a gate alone.
+        // Only a gated consumer borrows records in the ring, and it checks whether the producer waits.
         if let Some(run) = reader.run(areas) {
             Draining { run, last: None, reader, unreleased }.on(max, goes_on, |sequence, len, words| {
                 each(Event::Record(Record::lent(sequence, len as usize, words)));
@@ -55,18 +55,17 @@ impl Receiver {
     }
 }
 
-/// A receiver's way over records that need no more than a look at their header. It is where they have led once this is dropped, also if whoever was handed a
-/// record panics.
+/// A receiver during a run. Dropping this moves the receiver to where the run has come, even if `each` panics.
 struct Draining<'a, A: Ahead> {
     run: Run<A>,
-    /// Payload bytes of the record handed on last, if any.
+    /// Payload bytes of the last record passed on, if any.
     last: Option<u32>,
     reader: &'a mut Reader,
     unreleased: &'a mut Option<u32>,
 }
 
 impl<A: Ahead> Draining<'_, A> {
-    /// Hands on as many records as there are, `max` at most. Returns how many.
+    /// Passes on as many records as there are, `max` at most. Returns how many.
     #[inline(always)]
     fn on(mut self, max: usize, goes_on: impl Fn() -> bool, mut each: impl FnMut(u64, u32, A)) -> usize {
         for count in 0..max {

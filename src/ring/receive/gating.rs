@@ -1,4 +1,4 @@
-//! A receiver's gate: where it opens and shuts, and what is lost without it.
+//! A receiver's gate: where it opens and closes, and which losses happen without it.
 
 use super::Receiver;
 use crate::error::Error;
@@ -11,14 +11,14 @@ use crate::wait::mode::WaitMode;
 /// What a receiver knows of its gate.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// Its consumer is a gated one, whether the gate is open or not.
+    /// The consumer is gated, whether its gate is open or not.
     pub(super) wanted: bool,
-    /// It is still to be opened, at a place that is there.
+    /// The gate is still to be opened, at a place that is not overwritten.
     pub(super) opens: bool,
-    /// It may be taken away.
+    /// The gate may be taken away.
     overwritten: bool,
-    /// What was overwritten before this position was lost by this cause: the producer had been let past it before the
-    /// gate opened, or its consumer came back.
+    /// Records overwritten below this position are lost by this cause: the producer was allowed past it before the
+    /// gate opened, or before the consumer came back.
     before: Option<(u64, LossCause)>,
 }
 
@@ -29,8 +29,8 @@ impl Gate {
 }
 
 impl Receiver {
-    /// The gate is open, and holds from `published` on; `held` is a place from there on, if one is known. `cause`: of losses
-    /// before that. `overwritten`: it may be taken away.
+    /// The gate is open, and protects records from `published` on. `held`: a place not before that, if one is known.
+    /// `cause`: of losses before `published`. `overwritten`: the gate may be taken away.
     pub(crate) fn gate_is_open(
         &mut self,
         (published, held): (u64, Option<Place>),
@@ -44,9 +44,9 @@ impl Receiver {
         self.choose_ways();
     }
 
-    /// For a consumer that resumes under its name, after `published` was seen: losses from before are told as
-    /// such, and if there are any already the first is returned. Its gate then opens once that was told: until then the
-    /// name stays before the loss, where there is nothing to read.
+    /// For a consumer that resumes under its name, after `published` was read. Losses below `published` are reported
+    /// as `Away`; if there is one already, it is returned. Its gate then opens once that loss was reported: until
+    /// then the name's place stays before the loss, where there is nothing to read.
     pub(crate) fn resume(&mut self, published: u64, overwritten: bool) -> Result<Option<Loss>, Error> {
         self.gate.before = self.gate.wanted.then_some((published, LossCause::Away));
         self.gate.overwritten = overwritten;
@@ -63,8 +63,8 @@ impl Receiver {
         Ok(self.untold)
     }
 
-    /// For a consumer that resumes under its name and may read nothing before `published`, where its gate holds: what is
-    /// left out is lost, and released at once.
+    /// For a consumer that resumes under its name and may read nothing before `published`, where its gate is open.
+    /// The records in between are lost, and released at once.
     pub(crate) fn resume_behind(&mut self, published: Place) -> Option<Loss> {
         let left = self.reader.skip_to(published);
         let loss = self.book((left, published), LossCause::Away);
@@ -74,7 +74,7 @@ impl Receiver {
         self.untold
     }
 
-    /// Opens the gate where the consumer stands, if that is still there.
+    /// Opens the gate at the consumer's place, if that is not overwritten.
     #[cold]
     pub(super) fn open_gate(&mut self) {
         let areas = self.region.areas();
@@ -87,7 +87,7 @@ impl Receiver {
         }
     }
 
-    /// Goes on without a gate until there is something to read where it would stand.
+    /// Closes the gate until there is something to read at its place.
     fn shut_gate(&mut self) {
         let areas = self.region.areas();
         if let Some(seat) = &self.seat {
@@ -99,19 +99,19 @@ impl Receiver {
         self.choose_ways();
     }
 
-    /// Why what stood at `left` is lost.
+    /// Why the record at `left` is lost.
     pub(super) fn cause(&self, left: Place) -> LossCause {
         let before_gate = self.gate.before.filter(|(published, _)| after(*published, left.position));
         match (&self.seat, before_gate) {
             (Some(seat), _) if seat.was_evicted() => LossCause::Evicted,
             (_, Some((_, cause))) => cause,
-            // It came back, and its gate has found no place yet.
+            // The consumer came back, and its gate is not open yet.
             _ if self.gate.opens => LossCause::Away,
             _ => LossCause::Overrun,
         }
     }
 
-    /// The loss of what is between two places.
+    /// The loss of the records between two places.
     pub(super) fn book(&mut self, (left, place): (Place, Place), cause: LossCause) -> Loss {
         let loss = Loss {
             records: place.sequence.wrapping_sub(left.sequence),

@@ -1,6 +1,7 @@
-//! Receiving: what consumers and observers have in common. `send/` is the other side.
+//! Receiving, for consumers and observers. `send/` is the other side.
 //!
-//! A record is received in one of five ways. What one of them cannot do it leaves to the next, undone.
+//! A record is received in one of five ways. A way that cannot handle a case changes nothing, and leaves it to the
+//! next.
 //!
 //! | way | what it does | function | in the reader |
 //! |---|---|---|---|
@@ -31,11 +32,12 @@
 //! | records are released by hand, a guard against truncation is on, a gate is still to be opened, or the ring is corrupt (`full_only`) | leave it | leaves it | takes it, or tells it |
 //! | the handle is broken: after a fork, or without its memory | leave it | leaves it | tells it |
 //!
-//! The ways are told apart for speed alone: the full one would do for every record. What comes of it is in `docs/receiving.md`,
-//! which has the same tables; a test compares them.
+//! Several ways exist for speed only: the full way could handle every record. `docs/receiving.md` explains the effect
+//! and has the same tables; a test compares them.
 //!
-//! What is passed on: `Judged`, what a header says; `Taken`, a record; `New`, the same in a register; `Found`, what the reader
-//! came upon; `Received`, what is to be told; `Event`, that with its payload.
+//! The types, in the order in which they are produced: `Judged`, the meaning of a header; `Taken`, a record; `New`,
+//! the same in a register; `Found`, what a poll of the reader found; `Received`, an event without its payload;
+//! `Event`, with it.
 
 use std::time::{Duration, Instant};
 
@@ -66,16 +68,16 @@ use waiting::Waiting;
 pub(crate) struct Receiver {
     region: Region,
     reader: Reader,
-    /// The last record, where it had to be copied out of the ring, and those copied along with it that are still to come.
+    /// The last record, if it had to be copied out of the ring, and records copied with it that are not received yet.
     copies: Copies,
     seat: Option<Seat>,
     gate: Gate,
     released: Released,
-    /// Nothing is lent without a look at whether it is still there.
+    /// A guard against truncation is on: no record is lent in place.
     guarded: bool,
-    /// Records come the full way alone.
+    /// Records are received by the full way only.
     full_only: bool,
-    /// A loss found on attaching, not told yet.
+    /// A loss found on attaching that is not reported yet.
     untold: Option<Loss>,
     corrupt: Option<Corruption>,
     waiting: Waiting,
@@ -90,11 +92,11 @@ pub(crate) enum Received {
     Changed { epoch: u64 },
 }
 
-/// What the fast and the new way leave to the full one.
+/// What the fast and the new way leave to the full way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remaining {
     All,
-    /// A look has found nothing new a moment ago.
+    /// A poll has just found nothing new.
     AllButLook,
 }
 
@@ -168,7 +170,7 @@ impl Receiver {
     }
 
     pub(crate) fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, RecvError> {
-        // Some thirty years stand for what no clock can add.
+        // About 30 years from now if the clock cannot represent the deadline.
         let now = Instant::now();
         let far = now + Duration::from_secs(1 << 30);
         self.recv_deadline(now.checked_add(timeout).unwrap_or(far))
@@ -226,14 +228,14 @@ impl Receiver {
 
     // ---- the ways
 
-    /// The fast way, then the new one: the next record, where nothing else is to be done.
+    /// The fast way, then the new way: the next record, if there is nothing else to do.
     #[inline(always)]
     fn take_record(&mut self) -> Result<Taken, Remaining> {
         if let Some(taken) = self.take_fast() {
             return Ok(taken);
         }
-        // Made here, out of what comes in registers: an event that is left in memory is moved on from there with wider
-        // loads than it was stored with, and they wait until the stores have left the processor.
+        // `Taken` is built here from values in registers. If it were returned through memory, it would be copied with
+        // wider loads than its stores, and these loads stall until the stores have drained (no store forwarding).
         let (len, is_in_ring) = match self.take_new() {
             New::Copied(len) => (len, false),
             New::InRing(len) => (len, true),
@@ -245,15 +247,15 @@ impl Receiver {
         Ok(Taken { sequence: place.sequence, len, in_ring: is_in_ring.then_some(word) })
     }
 
-    /// The fast way. `None`: the next record is not known to be there, or more is to be done.
+    /// The fast way. `None`: the next record is not known to be published, or there is more to do.
     #[inline(always)]
     fn take_fast(&mut self) -> Option<Taken> {
-        // First of all: after a fork there is no memory behind the areas.
+        // Checked first: after a fork the areas are not mapped.
         if self.region.broken() {
             return None;
         }
         let areas = self.region.areas();
-        // A producer that sleeps for space is waiting for the cursor.
+        // A producer that sleeps for space waits for the cursor, which the full way stores.
         if self.producer_waits() {
             return None;
         }
@@ -262,14 +264,15 @@ impl Receiver {
         Some(taken)
     }
 
-    /// The new way: the first record that came after a look which found nothing, and every one that has to be copied.
+    /// The new way: the first record after a poll that found nothing, and every record that has to be copied.
     #[inline(never)]
     fn take_new(&mut self) -> New {
         if self.region.broken() || self.full_only || self.untold.is_some() {
             return New::Unknown;
         }
         let areas = self.region.areas();
-        // After a loss the cursor is late: the place is further on by a lap. So what is released here never includes one.
+        // After a loss the cursor is always late, since the place has moved by about a lap. So this way never
+        // releases a loss.
         let due = self.cursor_due();
         if self.cursor_is_late(due) || self.producer_waits() {
             return New::Unknown;
@@ -292,14 +295,15 @@ impl Receiver {
             None if remaining == Remaining::AllButLook => Ok(self.nothing_new()),
             None => self.look(),
         };
-        // What was read where memory is gone was never sent.
+        // If the file was cut short, what was read is not a record.
         if self.region.memory_gone() {
             return Err(self.region.fault().into());
         }
         received
     }
 
-    /// Releases the last record, stores the cursor if it is due, and tells what is still to be told.
+    /// Releases the last record, stores the cursor if it is due, and returns a corruption or loss that is to be
+    /// reported.
     #[inline(always)]
     fn before_looking(&mut self) -> Option<Result<Option<Received>, RecvError>> {
         self.release_last();
@@ -316,7 +320,7 @@ impl Receiver {
         self.untold.take().map(|loss| Ok(Some(Received::Lost(loss))))
     }
 
-    /// One look at the ring.
+    /// One poll of the ring.
     #[inline(always)]
     fn look(&mut self) -> Result<Option<Received>, RecvError> {
         loop {
@@ -343,15 +347,15 @@ impl Receiver {
         }
     }
 
-    /// After a look that found nothing new.
+    /// After a poll that found nothing new.
     #[inline(always)]
     fn nothing_new(&mut self) -> Option<Received> {
-        // A cursor that lags behind "nothing new" would hold up a producer that waits for space.
+        // If the cursor stayed behind when there is nothing new, a producer that waits for space would not get it.
         self.update_cursor();
         self.newly_evicted().then_some(Received::Evicted)
     }
 
-    /// Copies a record that could be lent, if its memory may be gone by the time it is looked at. True: it did.
+    /// Copies a record that could be lent in place, if a guard against truncation is on. True: it was copied.
     #[inline(always)]
     fn copied_out(&mut self, word: usize, len: u32) -> bool {
         if self.guarded {
@@ -369,12 +373,12 @@ impl Receiver {
             && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
     }
 
-    /// `None`: only padding was overwritten; reading goes on behind it.
+    /// `None`: only padding was overwritten; reading continues behind it.
     #[cold]
     fn lapped(&mut self) -> Result<Option<Received>, RecvError> {
         // [R6] Acquire. Pairs with [G1], the producer's fence between an eviction and the next `reserve`.
-        // Orders: the look at `reserve` that showed the lap before the look at our own state.
-        // Without it: a consumer is told of the loss, but not that it was evicted.
+        // Orders: the load of `reserve` that showed the lap before the load of this consumer's state.
+        // Without it: a consumer reports the loss, but not that it was evicted.
         fence_at!(R6_FENCE, Acquire);
         if self.newly_evicted() {
             return Ok(Some(Received::Evicted));
@@ -398,7 +402,8 @@ impl Receiver {
         }
     }
 
-    /// Corruption is for good, also if somebody puts the words right again: no record comes a fast way either.
+    /// Corruption is permanent, even if a process repairs the words: afterwards no record is taken by a faster way
+    /// either.
     fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
         self.corrupt = Some(corruption);
         self.full_only = true;
@@ -406,7 +411,7 @@ impl Receiver {
         corruption.into()
     }
 
-    /// Which ways are open, after what decides it has changed.
+    /// Sets which ways may be used. Call it after the state that decides this has changed.
     fn choose_ways(&mut self) {
         self.full_only = self.released.keep || self.guarded || self.gate.opens || self.corrupt.is_some();
     }

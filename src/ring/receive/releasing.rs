@@ -1,4 +1,4 @@
-//! What a receiver has done with, and when its cursor says so.
+//! What a receiver has released, and when it stores its cursor.
 
 use super::Receiver;
 use crate::ring::layout::SlotState;
@@ -8,20 +8,21 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
-/// A cursor is stored when it is this part of the capacity behind. The rings of the models are a few words, and a
-/// record has to fit in.
+/// The cursor is stored once it is behind by this fraction of the capacity. Larger in the models, whose rings are a
+/// few words: a record has to fit.
 const CURSOR_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
 
 /// How far a receiver has released.
 #[derive(Debug)]
 pub(super) struct Released {
-    /// What is below was read; the cursor may say so. Behind the times while `unreleased` is some: see `catch_up`.
+    /// Everything below was read, and the cursor may be stored here. Not up to date while `unreleased` is some: see
+    /// `catch_up`.
     pub(super) place: Place,
-    /// Payload bytes of the last record, if everything before it is released and `place` does not say so.
+    /// Payload bytes of the last record, if everything before it is released and `place` does not show that yet.
     pub(super) unreleased: Option<u32>,
-    /// Records are released by `release` alone.
+    /// Only `release` releases records.
     pub(super) keep: bool,
-    /// Nothing but a loss was received since: what is before it is gone, so releasing it keeps nothing from anybody.
+    /// Only a loss was received since. What is before it is overwritten, so releasing it is harmless.
     pub(super) only_lost: bool,
 }
 
@@ -30,11 +31,12 @@ impl Released {
         Self { place, unreleased: None, keep: false, only_lost: false }
     }
 
-    /// What is between two places was lost. Nothing before it is kept: a gate there would hold the producer up for nothing.
+    /// The records between two places were lost. Nothing before them is kept: a gate there would hold the producer up
+    /// without use.
     pub(super) fn pass_loss(&mut self, (left, place): (Place, Place), records: u64) {
         if self.place == left {
             match records {
-                // Padding is nothing to be told.
+                // Only padding was overwritten: there is no loss to report.
                 0 => self.place = place,
                 _ => self.only_lost = true,
             }
@@ -50,9 +52,10 @@ impl Receiver {
         self.reader.forbid_fast();
     }
 
-    /// Releases everything received so far, and says so at once.
+    /// Releases everything received so far, and stores the cursor at once.
     pub(crate) fn release(&mut self) {
-        // A loss found on attaching counts as received once it was told: until then a name stays before it.
+        // A loss found on attaching counts as received once it was reported. Until then the name's place stays before
+        // it.
         if !self.region.broken() && self.untold.is_none() {
             self.release_received();
             self.update_cursor();
@@ -65,8 +68,7 @@ impl Receiver {
     /// Releases the last record, as every receive does.
     #[inline(always)]
     pub(super) fn release_last(&mut self) {
-        // Who keeps its records does not keep a place that was overwritten: a gate there would hold the producer up
-        // for nothing.
+        // Even with `keep`, an overwritten place is not kept: a gate there would hold the producer up without use.
         if self.untold.is_none() && (!self.released.keep || self.released.only_lost) {
             self.released.only_lost = false;
             self.release_received();
@@ -82,34 +84,34 @@ impl Receiver {
         }
     }
 
-    /// Moves `released` to where it belongs: the record before the last is released, but copying a place that was
-    /// stored a moment ago, for every record, would wait for that store.
+    /// Brings `released` up to date. Doing so for every record would load a place that was stored just before, and
+    /// wait for that store.
     fn catch_up(&mut self) {
         if let Some(len) = self.released.unreleased.take() {
             self.released.place = self.reader.next().before_record(len);
         }
     }
 
-    /// The position at which the cursor is to be stored anew, if there is one.
+    /// The position at which the cursor is next to be stored, if there is a cursor.
     #[inline(always)]
     pub(super) fn cursor_due(&self) -> Option<u64> {
         let stored = self.seat.as_ref()?.stored().position;
         Some(stored.wrapping_add(self.region.geometry().capacity / CURSOR_DUE))
     }
 
-    /// Has reading come to where the cursor is `due`?
+    /// Whether reading has reached the position at which the cursor is `due`.
     #[inline(always)]
     pub(super) fn cursor_is_late(&self, due: Option<u64>) -> bool {
         due.is_some_and(|due| !after(due, self.reader.next().position))
     }
 
-    /// Does a producer sleep that waits for space, and so for the cursor?
+    /// Whether a producer sleeps, waiting for space and so for the cursor.
     #[inline(always)]
     pub(super) fn producer_waits(&self) -> bool {
         self.gate.wanted && doorbell::is_armed(&self.region.areas().control.space.word)
     }
 
-    /// Stores the cursor if it is far behind, or somebody waits for it.
+    /// Stores the cursor if it is far behind, or if the producer waits for it.
     #[inline(always)]
     pub(super) fn update_late_cursor(&mut self) {
         let Some(seat) = &self.seat else { return };
@@ -119,7 +121,7 @@ impl Receiver {
         }
     }
 
-    /// Stores the cursor if it is behind, or not what was stored there, and wakes a producer that waits for it.
+    /// Stores the cursor if it is behind, or was changed by another process, and wakes a producer that waits for it.
     pub(super) fn update_cursor(&mut self) {
         let Some(seat) = &mut self.seat else { return };
         let areas = self.region.areas();
@@ -132,7 +134,7 @@ impl Receiver {
         }
     }
 
-    /// Gives the seat up: cursor, slot, then the caller's lock.
+    /// Gives the seat up: first the cursor, then the slot. The caller unlocks afterwards.
     pub(crate) fn leave(&mut self) {
         self.catch_up();
         self.update_cursor();

@@ -1,4 +1,4 @@
-//! Waiting for the next event, and knowing that none will come.
+//! Waiting for the next event, and detecting the end of the stream.
 
 use super::{Received, Receiver, Remaining};
 use crate::atomics::{at, spin};
@@ -11,25 +11,26 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
-/// Looks at `published` before going to sleep.
+/// Polls of `published` before blocking.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
-/// So often, in ns, the producer's lock is looked at by whoever asks again and again.
+/// The shortest time between two checks of the producer's lock by one handle, ns.
 const PROBE_NS: u64 = 1_000_000;
 
-/// How long whoever was told of the end, and asks again, waits for another producer before it is told the same, ns.
+/// After the end of the stream was reported: how long another call waits for a producer before it reports the end
+/// again, ns.
 const AGAIN_NS: u64 = doorbell::SLICE_NS;
 
 /// What a receiver remembers from one wait to the next.
 #[derive(Debug)]
 pub(super) struct Waiting {
     spins: u32,
-    /// The position at which looking so often found nothing. Nothing is to be hoped for from more of it there, in this
-    /// wait or the next.
+    /// The position at which `spins` polls found nothing. At this position there is no more polling, in this wait or
+    /// the next.
     looked_at: Option<u64>,
-    /// The position at which the end of the stream was told: a wait there is for another producer.
+    /// The position at which the end of the stream was reported. A wait at this position is for another producer.
     told_at: Option<u64>,
-    /// The last look at the producer's lock: when, in which epoch, and whether the producer was gone.
+    /// The last check of the producer's lock: when, in which epoch, and whether the producer was gone.
     probe: Option<(u64, u64, bool)>,
     /// The position at which the last wait found nothing, and since when.
     idle: Option<(u64, u64)>,
@@ -45,7 +46,7 @@ impl Waiting {
         self.looked_at = None;
     }
 
-    /// How long a nap may last at this position, at this time.
+    /// How long a sleep between two polls may last at this position, at this time.
     fn nap_ns(&mut self, position: u64, now: u64) -> u64 {
         let since = match self.idle {
             Some((at, since)) if at == position => since,
@@ -102,7 +103,7 @@ impl Receiver {
         }
     }
 
-    /// True: there is something. False: there is nothing yet, or `until_ns` has passed.
+    /// Polls. True: something was published. False: nothing was, or `until_ns` has passed.
     #[inline]
     fn spin(&mut self, until_ns: u64) -> bool {
         let position = self.reader.next().position;
@@ -119,18 +120,18 @@ impl Receiver {
             }
             spin();
         }
-        // Under `Spin` nobody sleeps, and looking is all there is.
+        // Under `Spin` no process sleeps, so polling goes on.
         if self.region.geometry().wait != WaitMode::Spin {
             self.waiting.looked_at = Some(position);
         }
         false
     }
 
-    /// One slice of sleep. `told`: that the stream has ended is no reason to wake up.
+    /// One slice of sleep. `told`: the end of the stream was reported, so it is no reason to wake up.
     #[cold]
     fn sleep(&mut self, until_ns: u64, now: u64, told: bool) {
         if self.region.geometry().wait == WaitMode::Spin {
-            // The producer never wakes anybody: give the core away for a moment, not for a nap.
+            // The producer never wakes a consumer in this mode: yield the core, but do not sleep.
             return std::thread::yield_now();
         }
         let nap_ns = self.waiting.nap_ns(self.reader.next().position, now);
@@ -150,7 +151,7 @@ impl Receiver {
         }
     }
 
-    /// Is there something to be received or told? As far as can be told from outside: padding alone is nothing.
+    /// Whether there may be an event. Padding alone, which is no event, also counts.
     fn has_more(&self) -> bool {
         let areas = self.region.areas();
         let evicted = |seat: &Seat| seat.is_newly_evicted(areas);
@@ -161,26 +162,26 @@ impl Receiver {
                 && self.seat.as_ref().is_some_and(evicted))
     }
 
-    /// How the stream stands.
+    /// The state of the stream.
     pub(crate) fn status(&mut self) -> Status {
-        // What keeps this handle from receiving is no end of the stream. Receiving has the word for it.
+        // A permanent error of this handle is not the end of the stream; the receiving calls report it.
         if self.region.broken() || self.corrupt.is_some() || self.has_more() {
             return Status::Streaming;
         }
         let areas = self.region.areas();
-        // In this order: what the producer published before it ended is still to be received.
+        // In this order, so that records published just before the end are seen first.
         let closed = is_closed(areas);
         let gone = !closed && self.is_gone();
         let ended = (closed || gone) && !self.has_more();
-        // Where memory is gone the words say nothing.
+        // If the file was cut short, the words mean nothing.
         if !ended || self.region.memory_gone() {
             return Status::Streaming;
         }
-        // A producer that closes unlocks afterwards, so the flag is looked at once more.
+        // A producer sets the flag and then unlocks, so a free lock may also mean a clean end: check the flag again.
         if closed || is_closed(self.region.areas()) { Status::Closed } else { Status::ProducerGone }
     }
 
-    /// Has the last producer died? Looks no more often than is worth it.
+    /// Whether the last producer died. Checks the lock at most once in `PROBE_NS`.
     fn is_gone(&mut self) -> bool {
         let epoch = self.region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         // No producer has opened the ring.
@@ -188,7 +189,7 @@ impl Receiver {
             return false;
         }
         let now = clock::monotonic_ns();
-        // The models have no time: they look whenever they ask.
+        // The models have no time, so they always check.
         if let Some((looked, of, gone)) = self.waiting.probe
             && !cfg!(loom)
             && of == epoch
@@ -201,7 +202,7 @@ impl Receiver {
         gone
     }
 
-    /// The end of the stream, if it has come. It counts as told.
+    /// The end of the stream, if it has come. It then counts as reported.
     fn ended(&mut self) -> Option<RecvError> {
         let end = match self.status() {
             Status::Streaming => None,
@@ -217,10 +218,10 @@ fn mode(areas: Areas<'_>) -> Option<WaitMode> {
     WaitMode::from_bits(areas.head.reserve.mode.load(at!(S5_MODE, Relaxed)))
 }
 
-/// Has the producer ended cleanly?
+/// Whether the producer ended cleanly.
 fn is_closed(areas: Areas<'_>) -> bool {
     // [T3] Acquire. Pairs with the close's Release.
-    // Orders: the flag before the look at `published` that follows.
-    // Without it: a consumer takes the stream for ended with a record still to come.
+    // Orders: the load of the flag before the load of `published` that follows.
+    // Without it: a consumer reports the end of the stream while a record is still to be received.
     areas.head.reserve.closed.load(at!(T3_IS_CLOSED, Acquire)) == 1
 }

@@ -1,4 +1,4 @@
-//! Waiting for those who are to receive what is sent.
+//! Waiting for consumers to attach.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ impl Sender {
         let slots = (0..).zip(self.region.areas().slots);
         slots.filter_map(move |(number, slot)| {
             // [G8'] Acquire. Pairs with [G8] in `gate.rs`.
-            // Orders: see [G8]; and who attached before the look at its name.
+            // Orders: see [G8]; and the attach before the load of the consumer's name.
             // Without it: see [G8].
             let attached_ns = slot.who.attached_ns.load(at!(G8_IS_ATTACHED, Acquire));
             let has_place =

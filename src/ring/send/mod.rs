@@ -1,6 +1,6 @@
-//! Sending: what a producer, its claims and its batches have in common. `receive/` is the other side.
+//! Sending, for a producer, its claims and its batches. `receive/` is the other side.
 //!
-//! A record is sent in one of three ways. What one of them cannot do it leaves to the next, undone.
+//! A record is sent in one of three ways. A way that cannot handle a case changes nothing, and leaves it to the next.
 //!
 //! | way | what it does | function |
 //! |---|---|---|
@@ -18,8 +18,9 @@
 //! | a guard against truncation is on | leaves it | takes it | as without |
 //! | the handle is broken: after a fork, or without its memory | leaves it | tells it | tells it |
 //!
-//! Records of a batch go the same ways up to `published`, which comes once, with the wake check, when the batch is published. Many
-//! in a row that go the fast way stay in one loop (`add_run`). Claims go the slow way once they are filled.
+//! Records of a batch take the same ways up to the store of `published`, which is made once, with the wake check,
+//! when the batch is published. Consecutive records that take the fast way stay in one loop (`add_run`). Filled
+//! claims take the slow way.
 //!
 //! `docs/receiving.md` has the same tables; a test compares them.
 
@@ -42,7 +43,7 @@ mod totals;
 use space::Blocked;
 use totals::Totals;
 
-/// A writing handle: the ring, its private halves, and who is in its way.
+/// A writing handle: the ring, the private state of writing, and the consumer that blocks it.
 pub(crate) struct Sender {
     region: Region,
     writer: Writer,
@@ -51,7 +52,7 @@ pub(crate) struct Sender {
     stalls: Stalls,
     /// A claim was refused and none has succeeded since.
     refused: bool,
-    /// Who was in its way, as the ring shows it.
+    /// The consumer that blocked it, as the ring shows it.
     blocked: Option<Blocked>,
     totals: Totals,
     spins: u32,
@@ -65,7 +66,7 @@ pub(crate) enum TimeLimit {
     Infinite,
 }
 
-/// Looks for space before going to sleep.
+/// Polls for space before blocking.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 500 };
 
 impl Sender {
@@ -95,10 +96,10 @@ impl Sender {
         }
     }
 
-    /// The whole of a send, where that takes next to nothing. `None`: nothing was done.
+    /// A whole send, if it can take the fast way. `None`: nothing was done.
     #[inline(always)]
     fn send_fast(&mut self, payload: &[u8]) -> Option<u64> {
-        // First of all: after a fork there is no memory behind the areas.
+        // Checked first: after a fork the areas are not mapped.
         if self.region.broken() {
             return None;
         }
@@ -136,7 +137,7 @@ impl Sender {
         self.writer.add_fast(self.region.areas(), payload)
     }
 
-    /// As `add`, for a payload that the fast way has refused.
+    /// As `add`, for a payload that the fast way refused.
     #[cold]
     #[inline(never)]
     pub(crate) fn add_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
@@ -146,7 +147,8 @@ impl Sender {
         Ok(self.writer.stage(areas, claimed).sequence.wrapping_sub(1))
     }
 
-    /// Adds records to the batch for as long as they go the fast way. Returns how many, and the payload that did not follow.
+    /// Adds records to the batch while they can take the fast way. Returns how many, and the first payload that could
+    /// not.
     #[inline(always)]
     pub(crate) fn add_run<P: AsRef<[u8]>>(
         &mut self,
@@ -162,20 +164,20 @@ impl Sender {
         self.claim(len, time_limit)
     }
 
-    /// Room for a record, waiting for it as long as `time_limit` lasts.
+    /// Claims room for a record, waiting for it until `time_limit`.
     #[inline]
     pub(crate) fn claim(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        // A refused claim leaves no room for the fast way, so nothing is `refused` where this succeeds.
+        // After a refused claim there is no room for the fast way, so `refused` is false if this succeeds.
         match self.writer.claim_fast(self.region.geometry(), len) {
             Some(claimed) => Ok(claimed),
             None => self.claim_slow(len, time_limit),
         }
     }
 
-    /// The claim begins a segment, or more is the matter.
+    /// The claim begins a segment, needs padding, or is blocked.
     #[cold]
     fn claim_slow(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         let max = self.region.geometry().max_len();
@@ -195,8 +197,8 @@ impl Sender {
         }
     }
 
-    /// Publishes a record that was filled in place. Returns its sequence, even if memory of the ring is gone: that is final, and
-    /// told by the next call.
+    /// Publishes a record that was filled in place. Returns its sequence even if the file was cut short; that is
+    /// permanent, and the next call reports it.
     pub(crate) fn publish_claim(&mut self, claimed: Claimed) -> u64 {
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed);
@@ -210,7 +212,7 @@ impl Sender {
         self.writer.stage(self.region.areas(), claimed).sequence.wrapping_sub(1)
     }
 
-    /// What is added from here on becomes visible together.
+    /// Records added from here on are published together.
     pub(crate) fn begin_batch(&mut self) {
         self.drop_forgotten();
         self.writer.begin_batch();
@@ -222,12 +224,12 @@ impl Sender {
         Ok(self.next_sequence().wrapping_sub(1))
     }
 
-    /// The batch is over: what it has not published is not there.
+    /// Ends the batch, and discards what it has not published.
     pub(crate) fn end_batch(&mut self) {
         self.writer.end_batch();
     }
 
-    /// What a batch staged that was passed to `mem::forget` must not come out with the next record.
+    /// Records staged by a batch that was passed to `mem::forget` must not be published with the next record.
     #[inline]
     fn drop_forgotten(&mut self) {
         if self.writer.in_batch() {
@@ -235,9 +237,9 @@ impl Sender {
         }
     }
 
-    /// Staged records become visible, and whoever sleeps for them is woken.
+    /// Publishes staged records, and wakes the sleepers.
     fn publish(&mut self, staged: Place) -> Result<(), SendError> {
-        // What was written to memory that is gone is in no file: nobody may be led there.
+        // Records written beyond the end of a file that was cut short are in no file: they must not be published.
         if self.region.memory_gone() {
             self.writer.withhold();
             return Err(self.region.fault().into());
@@ -247,14 +249,14 @@ impl Sender {
             self.writer.write_notes(self.region.areas());
         }
         self.wake();
-        // Nor did anybody see it if that memory is gone.
+        // If the file was cut short, no reader sees it.
         if self.region.memory_gone() {
             return Err(self.region.fault().into());
         }
         Ok(())
     }
 
-    /// Wakes whoever sleeps for records.
+    /// Wakes consumers that sleep for records.
     #[inline(always)]
     fn wake(&mut self) {
         if doorbell::notify(&self.region.areas().control.data.word, self.mode) {
@@ -262,7 +264,7 @@ impl Sender {
         }
     }
 
-    /// Out of the way: areas that are passed on from `wake` would be put together for every record.
+    /// A separate function: otherwise `wake` would build the areas for every record.
     #[cold]
     fn count_wake(&mut self) {
         self.totals.count_wake(self.region.areas());
@@ -297,17 +299,18 @@ impl Sender {
         self.spins = spins;
     }
 
-    /// The stream ends: the end is told, then the producer's lock goes.
+    /// Ends the stream: sets the flag, then releases the producer's lock.
     pub(crate) fn close(&mut self) {
-        // Where memory is gone nobody is told: the lock goes with the region, and says that this producer has.
+        // If the file was cut short, the flag cannot be set. The lock is released with the region, which shows that
+        // the producer is gone.
         if self.region.broken() {
             return;
         }
         self.show_blocked(None);
         let areas = self.region.areas();
-        // [T3] Release. Pairs with the consumers' look at the flag.
+        // [T3] Release. Pairs with the consumers' load of the flag.
         // Orders: the last `published` before the flag.
-        // Without it: a consumer takes the stream for ended with a record still to come.
+        // Without it: a consumer reports the end of the stream while a record is still to be received.
         areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
         doorbell::announce(&areas.control.data.word);
         self.region.unlock(locks::PRODUCER);

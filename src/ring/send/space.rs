@@ -1,4 +1,4 @@
-//! A sender without space: whom it waits for, for how long, and how it gets past them.
+//! A sender without space: which consumers it waits for, for how long, and how it takes their gates.
 
 use std::time::{Duration, Instant};
 
@@ -16,16 +16,16 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
-/// Who is in the way of the claim that was refused last.
+/// The consumer that blocks the claim refused last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Blocked {
     by: Blocking,
-    /// Everything before this was to be written.
+    /// The claim needed everything before this to be writable.
     end: u64,
 }
 
 impl Sender {
-    /// The limit is in the way: scan the gates; if one of them is, see to it; then wait.
+    /// The claim passes the limit: scan the gates, take those that may be taken, then wait.
     #[cold]
     pub(super) fn claim_refused(
         &mut self,
@@ -35,8 +35,9 @@ impl Sender {
     ) -> Result<Claimed, SendError> {
         let mut waiting_since = 0;
         let mut waited = false;
-        // No honest consumer needs more rounds than there are slots; gates that somebody scribbles anew each time must
-        // not keep a call that never waits. So many times gates are taken, and so many times found to be gone.
+        // Honest consumers never need more rounds than there are slots. A hostile process can rewrite gates each
+        // time, and must not make a call that never waits run on. So both are limited: rounds in which gates are
+        // taken, and rounds in which they are found gone.
         let mut rounds = self.region.geometry().slots;
         let mut looks = rounds;
         self.stalls.begin();
@@ -55,7 +56,7 @@ impl Sender {
                 Ok(claimed) => break Ok(claimed),
                 Err(Refused::Full { end: now }) if now == end => Refused::Full { end },
                 Err(other) => {
-                    // Padding went out meanwhile: the claim is another one now.
+                    // Padding was published meanwhile, so the claim has moved.
                     refused = other;
                     continue;
                 }
@@ -72,7 +73,7 @@ impl Sender {
                 rounds -= 1;
                 continue;
             }
-            // Nobody is in the way any more either if whoever the scan met has left since.
+            // No consumer blocks the claim any more if the one that the scan found has left since.
             if !again && blocking.is_none() && looks > 0 {
                 looks -= 1;
                 continue;
@@ -110,7 +111,7 @@ impl Sender {
         gate::scan(areas, published, |slot| self.stalls.disregards(areas, slot, published))
     }
 
-    /// A claim succeeded: whoever held the producer up no longer does.
+    /// A claim succeeded: no consumer holds the producer up any more.
     #[cold]
     pub(super) fn lift(&mut self, waited: Option<u64>) {
         self.refused = false;
@@ -118,8 +119,8 @@ impl Sender {
         self.show_blocked(None);
     }
 
-    /// Takes the gate from consumers that are dead or over their budget. Returns whether to scan again, and who is in
-    /// the way still.
+    /// Takes the gate from consumers that are dead or over their budget. Returns whether to scan again, and which
+    /// consumer still blocks the claim.
     fn relieve(&mut self, end: u64, now: u64, waited: bool) -> (bool, Option<Blocking>) {
         let areas = self.region.areas();
         let alive = |slot| self.region.is_alive(slot);
@@ -129,7 +130,7 @@ impl Sender {
         (relief.again, relief.blocking)
     }
 
-    /// So many gates were taken from the living and from the dead.
+    /// Counts gates taken from living and from dead consumers.
     fn count_taken(&mut self, evicted: u64, reclaimed: u64) {
         if evicted + reclaimed == 0 {
             return;
@@ -137,11 +138,11 @@ impl Sender {
         self.totals.evictions = self.totals.evictions.wrapping_add(evicted);
         self.totals.reclaims = self.totals.reclaims.wrapping_add(reclaimed);
         self.totals.show(self.region.areas());
-        // An evicted consumer may be asleep, with nothing but this to be told; so may whoever asked for it.
+        // An evicted consumer may be asleep, with only this event to receive; so may whoever asked for it.
         doorbell::announce(&self.region.areas().control.data.word);
     }
 
-    /// Takes the gates that others ask to be taken. True: it did, so scan again.
+    /// Takes the gates whose eviction is requested. True: at least one was taken, so scan again.
     fn evict_asked(&mut self) -> bool {
         let areas = self.region.areas();
         let (mut evicted, mut reclaimed, mut declined) = (0, 0, false);
@@ -153,7 +154,7 @@ impl Sender {
             match self.take_from(number, state) {
                 Some(true) => evicted += 1,
                 Some(false) => reclaimed += 1,
-                // It may not be evicted, or it has left.
+                // The consumer may not be evicted, or has left.
                 None => declined |= gate::withdraw(slot, state),
             }
         }
@@ -164,7 +165,8 @@ impl Sender {
         evicted + reclaimed > 0
     }
 
-    /// Takes the gate of a slot. Returns whether its consumer lives. `None`: it may not be taken, or is open no more.
+    /// Takes the gate of a slot. Returns whether its consumer lives. `None`: the gate may not be taken, or is no
+    /// longer open.
     fn take_from(&self, number: u32, state: u64) -> Option<bool> {
         let areas = self.region.areas();
         let slot = areas.slots.get(number as usize)?;
@@ -221,7 +223,7 @@ impl Sender {
         Blocker::new(&self.region, slot, Duration::from_nanos(now.saturating_sub(since)))
     }
 
-    /// Shows in the ring who is in the way; `None`: nobody.
+    /// Shows in the ring which consumer blocks the producer. `None`: none.
     pub(super) fn show_blocked(&mut self, blocked: Option<Blocked>) {
         if self.blocked == blocked {
             return;
@@ -237,7 +239,7 @@ impl Sender {
         counters.blocked.store(shown, at!(C_WRITE, Relaxed));
     }
 
-    /// One slice of waiting for everything before `end` to be writable.
+    /// Waits, for one slice, until everything before `end` is writable.
     fn wait_for_space(&self, end: u64, until_ns: u64) {
         let word = &self.region.areas().control.space.word;
         let is_free = || {

@@ -1,9 +1,9 @@
-//! What a producer counts for inspectors.
+//! Counters that a producer keeps for inspectors.
 
 use crate::atomics::at;
 use crate::ring::layout::Areas;
 
-/// The counters of the ring, kept here and shown there. Begun with what stood there, so they wrap.
+/// Private copies of the ring's counters. They continue from the values in the ring, so they wrap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Totals {
     pub(super) full: u64,
@@ -14,7 +14,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// As the ring shows them.
+    /// The values in the ring.
     pub(super) fn shown(areas: Areas<'_>) -> Self {
         let counters = &areas.head.counters;
         Self {
@@ -26,7 +26,7 @@ impl Totals {
         }
     }
 
-    /// Shows them in the ring, but for wakes, which are shown as they are counted.
+    /// Stores them in the ring, except wakes, which are stored as they are counted.
     #[cold]
     pub(super) fn show(&self, areas: Areas<'_>) {
         let counters = &areas.head.counters;
