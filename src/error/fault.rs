@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What makes a handle useless for good.
+/// What makes a handle permanently unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Forked,

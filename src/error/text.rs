@@ -1,4 +1,4 @@
-//! What an error says: where, what, and what to do about it.
+//! The texts of errors: where, what, and what to do about it.
 
 use core::fmt;
 
@@ -206,14 +206,14 @@ impl fmt::Display for Error {
                 "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
                  through them: take no ring from this peer, or ask it for one made with Ring::sealed"
             ),
-            // What the system said is the source of this error, for whoever shows it to tell once.
+            // The system's text is the source of this error. Callers print it once, from there.
             Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
             Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
         }
     }
 }
 
-/// The capacities on either side of one that is none.
+/// The valid capacities on either side of an invalid one.
 struct Nearest(u64);
 
 impl fmt::Display for Nearest {
