@@ -1,8 +1,8 @@
-//! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge, that
-//! are on one NUMA node, that are in a core dump.
+//! Requests for a handle's memory: fault pages in before the first record, lock them, use huge pages, place them on
+//! one NUMA node, include them in core dumps.
 //!
-//! All of it comes after the ring was opened, so that no wish can make that fail, and what became of each is told. Of
-//! huge pages and of nodes the kernel does not say whether it gave them: that is measured, by `pages.rs`.
+//! Requests are applied after the ring was opened, so they cannot make the open fail. The result of each is reported.
+//! The kernel does not say whether it granted huge pages or a node: `pages.rs` measures that.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 pub(crate) mod pages;
 
-/// Wishes for the memory that a handle maps; [`Producer::prepare`](crate::Producer::prepare) and its like on the other
-/// handles act on them. Each process has to do that for itself.
+/// Requests for the memory that a handle maps. [`Producer::prepare`](crate::Producer::prepare), and `prepare` of the
+/// other handles, apply them. Each process must do that for itself.
 ///
 /// ```no_run
 /// use quoit::{Memory, Options, Producer};
@@ -36,50 +36,52 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// No wishes.
+    /// No requests.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Faults every page in now, for writing where this handle writes, so that no record of the first lap waits for
-    /// that. Linux 5.14 or newer.
+    /// Faults every page in now, for writing where this handle writes, so that no record of the first lap waits for a
+    /// page fault. Linux 5.14 or newer.
     pub fn populate(self, on: bool) -> Self {
         Self { populate: on, ..self }
     }
 
-    /// Keeps every page in memory while the handle lives: none goes to swap, or back to a disk. Faults them in as well.
-    /// It takes `RLIMIT_MEMLOCK` of as much as all handles of the process map, or `CAP_IPC_LOCK`.
+    /// Keeps every page in memory while the handle lives: none goes to swap, or back to a disk. Also faults them in.
+    /// Needs an `RLIMIT_MEMLOCK` of at least what all handles of the process map, or `CAP_IPC_LOCK`.
     pub fn lock(self, on: bool) -> Self {
         Self { lock: on, ..self }
     }
 
-    /// Joins the pages of the ring into huge ones of 2 MiB and faults them in: fewer entries of the TLB, where a ring is
-    /// larger than those cover. For rings made with [`Options::huge_pages`](crate::Options::huge_pages) on a tmpfs,
-    /// whatever it was mounted with; Linux 6.1 or newer. Every process that maps the ring gets them, as soon as one had
-    /// them joined.
+    /// Joins the pages of the ring into huge pages of 2 MiB and faults them in. This needs fewer TLB entries, if the
+    /// ring is larger than those cover. For rings created with [`Options::huge_pages`](crate::Options::huge_pages) on
+    /// a tmpfs, whatever its mount options; Linux 6.1 or newer. Once one process had the pages joined, every process
+    /// that maps the ring gets huge pages.
     pub fn huge_pages(self, on: bool) -> Self {
         Self { huge_pages: on, ..self }
     }
 
-    /// Faults every page in and moves it to this NUMA node, if it is elsewhere. Pages that another handle has faulted
-    /// in as well stay where they are, and be it one of this process: so it is for whoever makes the ring, before
-    /// anybody else opens it. On tmpfs and in a sealed ring, pages that come back from swap later prefer the node as
-    /// well, whoever faults them in; the last wish of anybody counts. Where the node has no room, pages are elsewhere.
+    /// Faults every page in and moves it to this NUMA node. Pages that another handle has faulted in as well stay
+    /// where they are, even if that handle is in this process. So the creator of the ring should call this before any
+    /// other process opens it. On tmpfs and in a sealed ring, pages that come back from swap later also prefer the
+    /// node, whichever process faults them in; the most recent request of any process counts. If the node has no
+    /// room, the pages are placed elsewhere.
     ///
-    /// The node's number is as in `/sys/devices/system/node`; one beyond 1023 is refused, as no kernel has it.
+    /// The node's number is as in `/sys/devices/system/node`. Numbers above 1023 are refused, as no kernel has such a
+    /// node.
     pub fn node(self, node: u32) -> Self {
         Self { node: Some(node), ..self }
     }
 
-    /// Has this handle's map of the ring in core dumps of the process. Else it is in none: what is in a ring is large, and
-    /// others wrote it. While the file has a name, the kernel leaves it out all the same unless bit 3 of
-    /// `/proc/self/coredump_filter` is set. A ring on the heap is memory like any other, and in every dump.
+    /// Includes this handle's map of the ring in core dumps of the process. By default it is in none: the contents
+    /// are large, and other processes wrote them. While the file has a name, the kernel still leaves the map out
+    /// unless bit 3 of `/proc/self/coredump_filter` is set. A ring on the heap is ordinary memory, and in every dump.
     pub fn core_dumps(self, on: bool) -> Self {
         Self { core_dumps: on, ..self }
     }
 }
 
-/// What became of the wishes for a handle's memory. Shown, it is a line for each wish.
+/// The results of the requests for a handle's memory. Its `Display` prints one line per request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryReport {
@@ -91,43 +93,43 @@ pub struct MemoryReport {
     pub lock: MemoryOutcome,
     /// Whether all of them are in huge pages.
     pub huge_pages: MemoryOutcome,
-    /// Bytes that are in huge pages, as the kernel shows them in `/proc/self/smaps`. `None`: nobody asked, or it does not
+    /// Bytes that are in huge pages, according to `/proc/self/smaps`. `None`: not requested, or the kernel does not
     /// show them.
     pub huge_bytes: Option<u64>,
     /// Whether all of them are on the NUMA node.
     pub node: MemoryOutcome,
-    /// Bytes that are on the NUMA node, as the kernel shows them in `/proc/self/numa_maps`. `None`: nobody asked, or it
+    /// Bytes that are on the NUMA node, according to `/proc/self/numa_maps`. `None`: not requested, or the kernel
     /// does not show them.
     pub node_bytes: Option<u64>,
     /// Whether core dumps may show all of them.
     pub core_dumps: MemoryOutcome,
 }
 
-/// What became of one wish.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryOutcome {
-    /// Nobody asked.
+    /// Not requested.
     #[default]
     NotAsked,
-    /// As wished, for all of the handle's memory.
+    /// Granted for all of the handle's memory.
     Granted,
-    /// Not for all of it. What was granted of it stays.
+    /// Refused for some or all of it. Parts that were granted stay granted.
     Refused(MemoryRefusal),
 }
 
-/// Why a wish was refused.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryRefusal {
-    /// What the kernel answered; `None`: nothing, it was not asked, or said yes and did not do it.
+    /// The kernel's error; `None`: there is none, as it was not asked, or reported success without doing it.
     pub errno: Option<i32>,
     /// The likely cause, and what to do.
     pub why: &'static str,
 }
 
 impl MemoryReport {
-    /// Nothing that was wished for was refused.
+    /// No request was refused.
     pub fn is_granted(&self) -> bool {
         let is_refused = |outcome: &MemoryOutcome| matches!(outcome, MemoryOutcome::Refused(_));
         ![self.populate, self.lock, self.huge_pages, self.node, self.core_dumps].iter().any(is_refused)
@@ -180,7 +182,7 @@ fn refused(errno: Option<Errno>, why: &'static str) -> MemoryOutcome {
     MemoryOutcome::Refused(MemoryRefusal { errno: errno.map(Errno::raw_os_error), why })
 }
 
-/// Every wish refused for one reason.
+/// Refuses every request for one reason.
 pub(crate) fn refuse_all(wishes: &Memory, why: &'static str) -> MemoryReport {
     let answer = |asked| if asked { refused(None, why) } else { MemoryOutcome::NotAsked };
     MemoryReport {
@@ -230,7 +232,7 @@ pub(crate) fn locked(result: Result<(), Errno>) -> MemoryOutcome {
     refused(Some(errno), why)
 }
 
-/// What to say of huge pages: what was measured counts, whatever the kernel said.
+/// The result for huge pages: the measurement counts, whatever the kernel answered.
 pub(crate) fn huge(
     measured: Option<u64>,
     bytes: u64,
@@ -262,7 +264,7 @@ pub(crate) fn huge(
     refused(errno, why)
 }
 
-/// What to say of the NUMA node: likewise. `faulted` is what became of having the pages there at all.
+/// The result for the NUMA node, measured likewise. `faulted` is the result of faulting the pages in.
 pub(crate) fn placed(
     node: u32,
     measured: Option<u64>,

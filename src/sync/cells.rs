@@ -16,8 +16,7 @@
 //! | edge | from | to | without it |
 //! |---|---|---|---|
 //! | L1 → L3 | the value before `version` | `version` before the value | a value is read that was not committed |
-//! | L2 → L4 | `version` before the next value | the value before the second read of `version` | half a value is read
-//! |
+//! | L2 → L4 | `version` before the next value | the value before the second read of `version` | half a value is read |
 
 use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
 
