@@ -7,13 +7,13 @@
 //! locked only while the seat is being taken or examined:
 //!
 //! ```text
-//! 1  lock the seat's byte                     somebody has it: it is being taken
+//! 1  lock the seat's byte                     refused: it is being taken
 //! 2  is the present incarnation's byte free?  else its participant lives
 //! 3  lock the next incarnation's byte
 //! 4  store the next generation
 //! 5  unlock the seat's byte
 //! ```
-//!
+//!A process killed during these steps leaves a free seat, with its generation raised or not.
 //! A process killed during these steps leaves a free seat, with its generation raised or not.
 
 use crate::atomics::{AtomicU64, at};

@@ -509,7 +509,7 @@ mod vector {
                         concat!("add {to}, 4*", $width),
                         concat!("sub {n}, 4*", $width),
                         "jae 2b",
-                        // The lower bits of n still tell what is left: two vectors or none, then one or none.
+                        // The lower bits of n give the rest: two vectors or none, then one or none.
                         "3:",
                         concat!("test {n:e}, 2*", $width),
                         "jz 4f",
@@ -780,11 +780,11 @@ mod tests {
     #[test]
     fn slices_show_the_words() {
         let words = ring(4);
-        // SAFETY: nobody else has the words, and the slice is gone with the line.
+        // SAFETY: no other code has the words, and the slice is gone after this line.
         unsafe { slice_mut(&words, 13) }.fill(9);
         let expected = contents(&words);
         assert_eq!(expected[..13], [9; 13]);
-        // SAFETY: nobody writes.
+        // SAFETY: no code writes.
         assert_eq!(unsafe { slice(&words, 99) }, expected);
     }
 }

@@ -252,7 +252,7 @@ impl Map {
         let (start, mode) = (self.start.as_ptr(), libc::MPOL_PREFERRED as c_ulong);
         // The kernel subtracts one.
         let bits = 8 * size_of_val(nodes) as c_ulong + 1;
-        // SAFETY: likewise, and no byte changes; the mask is there and has so many bits, less one.
+        // SAFETY: likewise, and no byte changes; the mask exists and has that many bits, less one.
         let answer = unsafe {
             libc::syscall(libc::SYS_mbind, start, self.bytes, mode, nodes.as_ptr(), bits, MPOL_MF_MOVE)
         };
@@ -558,7 +558,7 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
             let handler: *const () = ptr::with_exposed_provenance(handler);
             if flags & libc::SA_SIGINFO != 0 {
                 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-                // SAFETY: what somebody installed as a handler of this kind.
+                // SAFETY: the function that was installed as a handler of this kind.
                 let handler: Handler = unsafe { std::mem::transmute(handler) };
                 handler(signal, info, context);
             } else {

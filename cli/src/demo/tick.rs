@@ -16,7 +16,7 @@ const CHECKSUM: usize = 56;
 const BASE_LEN: usize = 64;
 const TRADE_LEN: usize = 16;
 
-/// Trades told by the ticks of one period, by number.
+/// Trades carried by the ticks of one period, by number.
 const TRADES: [u8; 8] = [0, 0, 1, 0, 0, 0, 2, 0];
 
 /// The producer was not pacing itself: the age of such a tick measures the queue, not the ring.
