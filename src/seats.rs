@@ -13,7 +13,7 @@
 //! 4  store the next generation
 //! 5  unlock the seat's byte
 //! ```
-//!A process killed during these steps leaves a free seat, with its generation raised or not.
+//!
 //! A process killed during these steps leaves a free seat, with its generation raised or not.
 
 use crate::atomics::{AtomicU64, at};

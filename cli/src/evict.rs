@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let message = match quoit::evict(&args.path, slot, args.wait)? {
         Evicted::Done => format!("evicted {who}: {goes_on}"),
-        Evicted::Left => format!("{who} has given up its gate by itself: nothing to do"),
+        Evicted::Left => format!("{who} already gave up its gate: nothing to do"),
         // `Asked`, and any variant added later.
         _ => {
             let wait = units::time(args.wait);

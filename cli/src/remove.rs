@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let (mine, there) = (file.metadata()?, std::fs::symlink_metadata(path));
     if !there.is_ok_and(|there| (there.dev(), there.ino()) == (mine.dev(), mine.ino())) {
-        let message = format!("{}: replaced by another file just now; look again", shown::path(path));
+        let message = format!("{}: replaced by another file just now; check again", shown::path(path));
         return Err(Failure::new(Exit::RingGone, message).into());
     }
     match rustix::fs::unlink(path) {

@@ -68,7 +68,7 @@ impl Turn<'_> {
         let message = match self.place {
             None => format!("{error}; --wait-for-turn TIME waits for it"),
             Some(limit) if started.elapsed() >= limit => {
-                format!("waited {} in vain: {error}", units::time(limit))
+                format!("still in use after {}: {error}", units::time(limit))
             }
             Some(_) => return Ok(format!("waiting for a turn: {error}")),
         };

@@ -36,14 +36,14 @@ impl fmt::Display for Error {
             ),
             Self::ReadOnly { path } => write!(
                 f,
-                "{}: its file system is mounted read-only: observers may look on, and whoever writes needs the ring on \
+                "{}: its file system is mounted read-only: observers can read the ring; to write, put the ring on \
                  another file system",
                 path.display()
             ),
             Self::ForeignOwner { path, rights } => write!(
                 f,
-                "{}: the ring there is somebody else's ({rights}, and this process is user {}), who could read along, \
-                 and cut it short; use another path, or Options::any_owner if that user is trusted",
+                "{}: the ring belongs to another user ({rights}, and this process is user {}), who can read it \
+                 and truncate it; use another path, or Options::any_owner if that user is trusted",
                 path.display(),
                 own_user()
             ),
@@ -65,7 +65,7 @@ impl fmt::Display for Error {
             }
             Self::FileSizeLimit { path, bytes, limit } => write!(
                 f,
-                "{}: this process may make files of {limit} bytes at most, and the ring takes {bytes}; raise RLIMIT_FSIZE \
+                "{}: this process may create files of at most {limit} bytes, and the ring needs {bytes}; raise RLIMIT_FSIZE \
                  (LimitFSIZE= of a systemd unit, ulimit -f), or ask for a smaller capacity",
                 path.display()
             ),
@@ -76,11 +76,11 @@ impl fmt::Display for Error {
                 write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
             }
             Self::Busy => f.write_str(
-                "the value changed all the while it was being read; try again, or make it with more cells",
+                "the value kept changing while it was read; try again, or create it with more cells",
             ),
             Self::WriterAlive { pid } => write!(
                 f,
-                "another handle writes this value, and lives (process {pid}); there is one writer at a time: wait for it \
+                "this value has a living writer (process {pid}); there is one writer at a time: wait for it \
                  to end, or open the value for reading"
             ),
             Self::TooShort { path, bytes } => write!(
@@ -141,7 +141,7 @@ impl fmt::Display for Error {
                  too: end it before another takes over"
             ),
             Self::NotGated { slot } => {
-                write!(f, "nobody in slot {slot} holds the producer back; `quoit info` shows who does")
+                write!(f, "slot {slot} has no consumer that blocks the producer; `quoit info` shows which one does")
             }
             Self::NotEvictable { slot, pid } => write!(
                 f,
@@ -154,7 +154,7 @@ impl fmt::Display for Error {
             ),
             Self::ReadLocked { what } => write!(
                 f,
-                "a process that may only read the ring holds a read lock on {what}, and keeps others out while it lives; \
+                "a process that may only read the ring holds a read lock on {what}, which blocks others until it ends; \
                  see who has the file open (`fuser -v`), and end it, or give the file a mode that keeps it out (0600)"
             ),
             Self::SlotsTaken { slots, saved } => write!(
@@ -167,7 +167,7 @@ impl fmt::Display for Error {
                 write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
             }
             Self::NameUnknown { name } => {
-                write!(f, "the ring knows no consumer by the name {name:?}; check the spelling, and the ring")
+                write!(f, "the ring has no consumer with the name {name:?}; check the spelling, and the ring")
             }
             Self::SlotUnknown { slot } => {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
@@ -195,15 +195,15 @@ impl fmt::Display for Error {
             Self::WrongSchema { asked, found } => {
                 match found {
                     Some(found) => write!(f, "the file holds values of {found}, not of {asked}")?,
-                    None => write!(f, "the ring was made for records of any kind, not for values of {asked}")?,
+                    None => write!(f, "the ring was created for records of any kind, not for values of {asked}")?,
                 }
-                f.write_str("; open it as what it is, or create another one with this type's schema")
+                f.write_str("; open it with its own type, or create another one with this type's schema")
             }
             Self::Forked => FORKED.fmt(f),
             Self::Truncated => TRUNCATED.fmt(f),
             Self::NotSealed { what } => write!(
                 f,
-                "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
+                "not a sealed ring: {what}; other processes that hold these descriptors could change or cut what is read \
                  through them: take no ring from this peer, or ask it for one made with Ring::sealed"
             ),
             // The system's text is the source of this error. Callers print it once, from there.

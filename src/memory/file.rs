@@ -225,5 +225,5 @@ pub(crate) fn is_gone<F: Format>(file: BorrowedFd<'_>, path: &Path, identity: &I
 }
 
 fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
-    fs::fstat(file).map_err(|errno| refusal(path, "ask for the size of the file", errno))
+    fs::fstat(file).map_err(|errno| refusal(path, "read the size of the file", errno))
 }

@@ -26,7 +26,7 @@ pub(crate) mod pages;
 /// # Ok::<(), quoit::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "wishes do nothing until a handle is prepared with them"]
+#[must_use = "requests do nothing until a handle is prepared with them"]
 pub struct Memory {
     pub(crate) populate: bool,
     pub(crate) lock: bool,
@@ -201,11 +201,11 @@ pub(crate) fn populated(result: Result<(), Errno>) -> MemoryOutcome {
         Errno::INVAL | Errno::NOSYS => {
             "the kernel cannot (Linux 5.14 or newer); lock instead, which faults in as well"
         }
-        Errno::NOMEM => "memory has run out, or the control group's limit is in the way",
+        Errno::NOMEM => "memory has run out, or the control group's limit is reached",
         Errno::FAULT | Errno::HWPOISON => {
             "a page cannot be had: the file was cut short, or its disk or memory failed"
         }
-        _ => "the kernel does not let this process; is there a system-call filter?",
+        _ => "the kernel refused; is there a system-call filter?",
     };
     refused(Some(errno), why)
 }
@@ -213,9 +213,7 @@ pub(crate) fn populated(result: Result<(), Errno>) -> MemoryOutcome {
 pub(crate) fn dumped(result: Result<(), Errno>) -> MemoryOutcome {
     match result {
         Ok(()) => MemoryOutcome::Granted,
-        Err(errno) => {
-            refused(Some(errno), "the kernel does not let this process; is there a system-call filter?")
-        }
+        Err(errno) => refused(Some(errno), "the kernel refused; is there a system-call filter?"),
     }
 }
 
@@ -227,7 +225,7 @@ pub(crate) fn locked(result: Result<(), Errno>) -> MemoryOutcome {
              give it CAP_IPC_LOCK"
         }
         Errno::AGAIN => "a page cannot be had: memory has run out, or the file was cut short",
-        _ => "the kernel does not let this process; is there a system-call filter?",
+        _ => "the kernel refused; is there a system-call filter?",
     };
     refused(Some(errno), why)
 }
@@ -242,24 +240,22 @@ pub(crate) fn huge(
     let errno = answer.err();
     let why = match (measured, errno) {
         (Some(huge), _) if huge >= bytes => return MemoryOutcome::Granted,
-        (None, None) => {
-            "whether it did cannot be told: /proc/self/smaps cannot be read, or does not show huge pages"
-        }
+        (None, None) => "the result is unknown: /proc/self/smaps cannot be read, or does not show huge pages",
         _ if !is_aligned => {
-            "the ring is not made for them: make it with Options::huge_pages, quoit create --huge"
+            "the ring was not created for them: create it with Options::huge_pages, quoit create --huge"
         }
         (_, Some(Errno::INVAL | Errno::NOSYS)) => {
             "the kernel cannot (Linux 6.1 or newer), or not for a file there: put the ring on a tmpfs, and see to it \
              that /sys/kernel/mm/transparent_hugepage/shmem_enabled is not \"deny\""
         }
         (_, Some(Errno::NOMEM)) => {
-            "no 2 MiB of memory are free in one piece, or the control group's limit is in the way"
+            "no 2 MiB of memory are free in one piece, or the control group's limit is reached"
         }
         (_, Some(Errno::AGAIN | Errno::BUSY)) => {
             "some pages were in use; prepare once more when the ring is quieter"
         }
-        (_, Some(_)) => "the kernel does not let this process; is there a system-call filter?",
-        (_, None) => "the kernel did so in part; prepare once more when the ring is quieter",
+        (_, Some(_)) => "the kernel refused; is there a system-call filter?",
+        (_, None) => "the kernel did so in part; prepare again when the ring is less busy",
     };
     refused(errno, why)
 }
@@ -277,26 +273,24 @@ pub(crate) fn placed(
         (Some(placed), _) if placed >= bytes => return MemoryOutcome::Granted,
         _ if node > MAX_NODE => "no kernel has a node of such a number: lscpu shows those of this machine",
         (_, Some(Errno::NOSYS)) => {
-            "the kernel was built without NUMA, where all memory is as near; or is there a system-call filter?"
+            "the kernel was built without NUMA, where all memory is equally near; or is there a system-call filter?"
         }
         (_, Some(Errno::INVAL)) => {
             "there is no such node with memory, or the cpuset of this process leaves it out: lscpu and \
              /sys/devices/system/node show the nodes, /proc/self/status the allowed ones (Mems_allowed_list)"
         }
-        (_, Some(Errno::NOMEM)) => "memory has run out, or the control group's limit is in the way",
+        (_, Some(Errno::NOMEM)) => "memory has run out, or the control group's limit is reached",
         (_, Some(Errno::PERM | Errno::ACCESS)) => {
-            "the kernel does not let this process; is there a system-call filter? That of a container lets mbind pass \
+            "the kernel refused; is there a system-call filter? That of a container lets mbind pass \
              with CAP_SYS_NICE"
         }
-        (None, None) => {
-            "whether it did cannot be told: /proc/self/numa_maps cannot be read, or does not show nodes"
-        }
+        (None, None) => "the result is unknown: /proc/self/numa_maps cannot be read, or does not show nodes",
         (Some(_), None) if faulted != MemoryOutcome::Granted => return faulted,
         (_, None | Some(Errno::IO)) => {
             "some pages stay elsewhere: other handles map them as well, or the node has no room; have the first handle \
              of a new ring prepared before anybody else opens it, or make the ring under numactl"
         }
-        (_, Some(_)) => "the kernel does not let this process; is there a system-call filter?",
+        (_, Some(_)) => "the kernel refused; is there a system-call filter?",
     };
     refused(errno, why)
 }

@@ -122,7 +122,7 @@ fn glimpse(open: Vec<Result<(PathBuf, OsString, Inspector), Found>>) -> Vec<Foun
 fn candidates(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     let refused = |error: &std::io::Error| {
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
-        Failure::new(exit, format!("{}: could not look: {error}", shown::path(directory)))
+        Failure::new(exit, format!("{}: could not read it: {error}", shown::path(directory)))
     };
     let metadata = fs::symlink_metadata(directory).map_err(|error| refused(&error))?;
     if metadata.is_file() {

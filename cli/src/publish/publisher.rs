@@ -268,7 +268,7 @@ impl<'a> Publisher<'a> {
         }
         if self.keep_going {
             self.told_gone = true;
-            say("the ring's file was removed or replaced; going on for those who are attached");
+            say("the ring's file was removed or replaced; continuing for attached consumers");
         }
         !self.keep_going
     }

@@ -171,8 +171,9 @@ fn refused(error: anyhow::Error, args: &Args) -> anyhow::Error {
     let denied = matches!(error.downcast_ref(), Some(Error::Permission { .. }));
     if denied && args.attach().is_some() && access(&args.path, Access::READ_OK).is_ok() {
         let name = if args.name.is_some() { ", without a name," } else { "" };
-        let message =
-            format!("{error}; a consumer writes its place into the ring: to look on{name} give --observe");
+        let message = format!(
+            "{error}; a consumer writes its place into the ring: to read without that{name} use --observe"
+        );
         return Failure::new(Exit::of(&error), message).into();
     }
     error
