@@ -16,7 +16,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: no such file; create the ring first, or check the path", path.display())
             }
             Self::NoDirectory { path } => {
-                write!(f, "{}: no such directory; make it first, or check the path", path.display())
+                write!(f, "{}: no such directory; create it first, or check the path", path.display())
             }
             Self::NotRegular { path, kind } => {
                 write!(f, "{}: this is a {kind}, and a ring is a regular file; use another path", path.display())
@@ -86,25 +86,25 @@ impl fmt::Display for Error {
             Self::TooShort { path, bytes } => write!(
                 f,
                 "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
-                 path, or remove it and create the ring anew",
+                 path, or remove it and create the ring again",
                 path.display()
             ),
             Self::WrongSize { path, bytes, expected } => write!(
                 f,
                 "{}: {bytes} bytes, but its geometry asks for {expected}; it was cut off or grown: remove it and \
-                 create the ring anew",
+                 create the ring again",
                 path.display()
             ),
             Self::Sparse { path } => write!(
                 f,
-                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring anew \
+                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring again \
                  (copies of rings are not rings)",
                 path.display()
             ),
             Self::Version { path, major, minor } => write!(
                 f,
                 "{}: format version {major}.{minor}, and this build reads {}.0 to {}.{}; use the quoit it was \
-                 made with, or create the ring anew",
+                 made with, or create the ring again",
                 path.display(),
                 crate::limits::MAJOR,
                 crate::limits::MAJOR,
@@ -113,25 +113,25 @@ impl fmt::Display for Error {
             Self::Foreign { path, what } => write!(
                 f,
                 "{}: made on a machine with another {what}; rings cannot move between such machines: create the \
-                 ring anew on this one",
+                 ring again on this one",
                 path.display()
             ),
             Self::Damaged { path, what } => write!(
                 f,
-                "{}: the identity page is damaged ({what}); remove the file and create the ring anew",
+                "{}: the identity page is damaged ({what}); remove the file and create the ring again",
                 path.display()
             ),
             Self::Copied { path } => write!(
                 f,
                 "{}: this is a copy of a ring, or was restored from one, and may hold records that were never sent so; \
-                 use the ring itself, or remove it and create the ring anew",
+                 use the ring itself, or remove it and create the ring again",
                 path.display()
             ),
             Self::EarlierBoot { path } => write!(
                 f,
                 "{}: made under another boot id, and nobody uses it now: left over from before the machine was last \
                  started, or of a container with a boot id of its own; if no container uses it, remove it and create \
-                 the ring anew",
+                 the ring again",
                 path.display()
             ),
             Self::Corrupt(corruption) => corruption.fmt(f),
