@@ -1,5 +1,5 @@
-//! Micro-benchmarks: what single operations cost in one thread, with everything in its cache. `quoit bench` is the
-//! one that measures between processes.
+//! Micro-benchmarks: the cost of single operations in one thread, with all data in its cache. `quoit bench` measures
+//! between processes.
 //!
 //! ```sh
 //! cargo bench --bench ring            # all
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use quoit::{Attach, Consumer, Event, Options, Producer, Ring, Start, Status, WaitMode};
 
-/// Where copies are measured: in the first-level cache, beyond it, and beyond the second.
+/// Sizes of copies: within the first-level cache, beyond it, and beyond the second.
 const SIZES: [usize; 4] = [8, 64, 1024, 64 << 10];
 const CAPACITY: u64 = 1 << 20;
 
-/// A ring on the heap with nobody on it but its producer.
+/// A ring on the heap with only its producer.
 fn heap(options: &Options) -> Producer {
     Ring::heap(options).unwrap().producer().unwrap()
 }
@@ -25,7 +25,7 @@ fn options() -> Options {
     Options::new().capacity(CAPACITY)
 }
 
-/// Takes all that is there, and returns how many records it was.
+/// Receives everything that is there, and returns the number of records.
 fn take(consumer: &mut Consumer) -> usize {
     consumer
         .drain(usize::MAX, |event| {
@@ -52,7 +52,7 @@ fn publish(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What being ready to wake a sleeper adds to a publish: nothing is asked with `Spin`, and nobody sleeps.
+/// The cost that wake checks add to a publish: with `Spin` there is no check, and no consumer sleeps.
 fn wake_check(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wake check");
     for mode in [WaitMode::Spin, WaitMode::Membarrier, WaitMode::Fence] {
@@ -64,7 +64,7 @@ fn wake_check(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// With a pause after each send: in a rush there are no copies.
+/// With a pause after each send, since rapid sends make no inline copies.
 fn inline(criterion: &mut Criterion) {
     let pause = || {
         let began = Instant::now();
@@ -105,7 +105,7 @@ fn claim(criterion: &mut Criterion) {
 
 const RECORDS: usize = 64;
 
-/// Of a length that only the caller knows, and of one that the compiler knows as well.
+/// With a length known only at run time, and with one known to the compiler.
 fn batch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batch of 64");
     group.throughput(Throughput::Elements(RECORDS as u64));
@@ -165,7 +165,7 @@ fn receive_many(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One record sent and received by the same thread, and a look that finds nothing.
+/// One record sent and received by the same thread, and a poll that finds nothing.
 fn receive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("receive");
     for (policy, attach) in [("gated", Attach::gated()), ("lossy", Attach::lossy())] {
@@ -211,10 +211,10 @@ fn receive(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A small ring that gated consumers empty after each lap: the producer looks at all gates once a lap or oftener.
-/// Per record, their receiving is in it.
+/// A small ring that gated consumers empty after each lap: the producer scans all gates once per lap or more often.
+/// The time per record includes receiving.
 fn gate_scan(criterion: &mut Criterion) {
-    // Of 72 bytes each: less than the capacity, padding and strides included.
+    // Of 72 bytes each: less than the capacity, padding and segments included.
     const LAP: u64 = 48;
     let mut group = criterion.benchmark_group("gate scan");
     group.throughput(Throughput::Elements(LAP));
@@ -237,7 +237,7 @@ fn gate_scan(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Short by default, so that the whole set takes about a quarter of a minute; longer with criterion's own options.
+/// Short by default: the whole set takes about 15 seconds. Criterion's own options lengthen it.
 fn short() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(100))

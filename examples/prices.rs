@@ -1,10 +1,10 @@
-//! The example of the README, as a program of two halves.
+//! The example of the README, as one program with two roles.
 //!
 //!     cargo run --example prices publish /dev/shm/prices
 //!     cargo run --example prices follow /dev/shm/prices
 //!
-//! Run each in a terminal of its own, in either order. Look at what `follow` prints: `0: EURUSD 1.0842`, whichever was
-//! started first. Run `publish` again and the ring holds a second record; `follow` still prints the oldest.
+//! Run each in its own terminal, in either order. `follow` prints `0: EURUSD 1.0842`, whichever was started first.
+//! Run `publish` again and the ring holds a second record; `follow` still prints the oldest.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub fn publish(path: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In another, started before or after: waits for the ring, then prints its first record.
+/// In another process, started before or after: waits for the ring, then prints its first record.
 pub fn follow(path: &str) -> Result<(), Box<dyn Error>> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let attach = Attach::gated().start(Start::Oldest);

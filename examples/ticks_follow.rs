@@ -2,9 +2,9 @@
 //!
 //!     cargo run --example ticks_follow [PATH [gated|lossy]]
 //!
-//! Run `ticks_publish` in another terminal, before or after. Look at what happens when this is stopped with Ctrl-Z and
-//! continued with `fg`: gated, it loses nothing, and the producer waits once the ring is full, after some seconds. Lossy,
-//! the producer goes on, and this reports how many records and bytes it lost.
+//! Run `ticks_publish` in another terminal, before or after. Stop this program with Ctrl-Z and continue it with `fg`.
+//! If gated, it loses nothing, and the producer waits once the ring is full, after some seconds. If lossy, the
+//! producer continues, and this program reports how many records and bytes it lost.
 
 use std::error::Error;
 use std::thread;

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example ticks_publish [PATH [COUNT]]
 //!
-//! Run `ticks_follow` in another terminal. Look at its output while this is killed, with Ctrl-C or `kill -9`, and started
-//! again: the sequences go on without a gap, and the follower stays attached.
+//! Run `ticks_follow` in another terminal. Kill this program, with Ctrl-C or `kill -9`, and start it again: the
+//! sequences continue without a gap, and the follower stays attached.
 
 use std::error::Error;
 use std::thread;

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example typed_follow [PATH [NAME]]
 //!
-//! Run `typed_publish` in another terminal. Look at the first line after this was ended and started again: it resumes at
-//! the sequence where it was, since the ring keeps the place of a name.
+//! Run `typed_publish` in another terminal. End this program and start it again: it resumes at the sequence where it
+//! was, since the ring keeps the place of a name.
 
 mod quote;
 

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example typed_publish [PATH [COUNT]]
 //!
-//! Run `typed_follow` in another terminal. Look at how its quotes come in fours: the first of each four as early as it can,
-//! the others at once, since a batch becomes visible by one store.
+//! Run `typed_follow` in another terminal. Its quotes come in fours: the first of each four as early as possible, the
+//! others together, since a batch becomes visible by one store.
 
 mod quote;
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let time_ns = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
         let mid = 1_084_000 + i64::from(round % 50);
 
-        // One alone: it arrives as early as it can.
+        // A single record arrives as early as possible.
         producer.send(&Quote { time_ns, instrument: 0, size: 1000, bid: mid - 10, ask: mid + 10 })?;
 
         // The rest of the round becomes visible at once.

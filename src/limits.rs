@@ -1,4 +1,4 @@
-//! Numbers of the format that errors tell.
+//! Numbers of the format that errors mention.
 
 /// Readers refuse another major version, and a minor version newer than theirs.
 pub(crate) const MAJOR: u32 = 1;

@@ -1,14 +1,15 @@
-//! What type the values in a file are of.
+//! The type of the values in a file.
 
 use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A type whose values are the records of a ring, or that has a [latest value](crate::sync::Latest): its bytes mean the same
-/// in every process, and there is no wrong one. Numbers, and arrays of such types, have the tag 0 or that of their elements.
+/// A type whose values are the records of a ring, or that has a [latest value](crate::sync::Latest). Its bytes mean
+/// the same in every process, and every bit pattern is valid. Numbers, and arrays of such types, have the tag 0 or
+/// that of their elements.
 ///
-/// The traits come from [`zerocopy`](crate::zerocopy), whose derives check the type. The tag tells it from other
-/// types of the same size, and from itself once its fields have changed their meaning: choose another one then.
+/// The traits come from [`zerocopy`](crate::zerocopy), whose derives check the type. The tag distinguishes it from
+/// other types of the same size. Choose another tag when the meaning of its fields changes.
 ///
 /// ```
 /// use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -41,7 +42,8 @@ pub trait Typed: FromBytes + IntoBytes + Immutable {
 }
 
 impl Schema {
-    /// What the file of a ring of `T` says: the size of the type, less than 4 GiB or it does not compile, and its tag.
+    /// The schema in the file of a ring of `T`: the size of the type and its tag. A type of 4 GiB or more does not
+    /// compile.
     pub const fn of<T: Typed>() -> Self {
         const { assert!(size_of::<T>() <= u32::MAX as usize, "a record is smaller than 4 GiB") };
         Self { size: size_of::<T>() as u32, tag: T::TAG }
@@ -62,8 +64,8 @@ impl<T: Typed, const N: usize> Typed for [T; N] {
     const TAG: u32 = T::TAG;
 }
 
-/// What the values in a file are: how many bytes each has, and a number that tells types of one size apart. It stands in
-/// the file and is compared when a typed handle is opened: [`Typed`].
+/// What the values in a file are: how many bytes each has, and a number that distinguishes types of the same size. It
+/// is stored in the file and compared when a typed handle is opened: see [`Typed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Schema {
@@ -74,12 +76,12 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// As it stands in the identity page.
+    /// Encoded for the identity page.
     pub(crate) fn to_word(self) -> u64 {
         u64::from(self.size) << 32 | u64::from(self.tag)
     }
 
-    /// As the identity page has it.
+    /// Decoded from the identity page.
     pub(crate) fn of_word(word: u64) -> Self {
         Self { size: (word >> 32) as u32, tag: word as u32 }
     }

@@ -1,19 +1,20 @@
-//! Seats: who has a handle on an object, and who of them lives.
+//! Seats: which participants have a handle on an object, and which of them are alive.
 //!
-//! A seat is a place in an object for one participant, with a number. Its word tells the generation of the participant that
-//! had it last; 0: nobody yet. Alive is who holds the kernel's lock on the byte of that *incarnation*, of the seat and its
-//! generation: so whether it lives is one question about the number that stands in the word, and no successor on the seat
-//! can answer for it. The seat has a byte of its own as well, held only while it is being taken, or looked after:
+//! A seat is a numbered place in an object for one participant. Its word holds the generation of the participant that
+//! had it last; 0: none yet. A seat and its generation name one *incarnation*. A participant is alive while it holds
+//! the kernel's lock on the byte of its incarnation. So one lock query about the number in the word tells whether it
+//! lives, and a later participant on the same seat cannot be taken for it. The seat also has a byte of its own,
+//! locked only while the seat is being taken or examined:
 //!
 //! ```text
-//! 1  lock the seat's byte                     somebody has it: it is being taken
+//! 1  lock the seat's byte                     refused: it is being taken
 //! 2  is the present incarnation's byte free?  else its participant lives
 //! 3  lock the next incarnation's byte
 //! 4  store the next generation
 //! 5  unlock the seat's byte
 //! ```
 //!
-//! Whoever is killed in here leaves a seat that is free, with a generation more or without.
+//! A process killed during these steps leaves a free seat, with its generation raised or not.
 
 use crate::atomics::{AtomicU64, at};
 use crate::error::Error;
@@ -21,9 +22,9 @@ use crate::memory::format::Format;
 use crate::memory::lock::Lock;
 use crate::memory::region::Region;
 
-/// From here on, one behind the other: the seats, each while it is being taken.
+/// First byte of the seats' own locks, one after the other: each held while its seat is being taken.
 const SEATS: u64 = 4096;
-/// From here on: the incarnations.
+/// First byte of the incarnations' locks.
 const INCARNATIONS: u64 = 1 << 60;
 /// Bits of a seat's number, and of a generation.
 const SEAT_BITS: u32 = 14;
@@ -40,19 +41,19 @@ pub(crate) fn incarnation(number: u32, generation: u64) -> Lock {
     Lock::of(INCARNATIONS + (generation << SEAT_BITS | u64::from(number) & ((1 << SEAT_BITS) - 1)))
 }
 
-/// The generation after one. Never 0, which is nobody's.
+/// The generation after one. Never 0, which means none.
 fn after(generation: u64) -> u64 {
     (generation.wrapping_add(1) & ((1 << GENERATION_BITS) - 1)).max(1)
 }
 
-/// Does the participant live that the seat's word names? One system call. Not for a handle to ask about its own seat: the
-/// kernel says that its locks are free to it.
+/// Is the participant that the seat's word names alive? One system call. A handle must not ask about its own seat:
+/// the kernel reports its own locks as free.
 pub(crate) fn is_alive<F: Format>(region: &Region<F>, number: u32, word: &AtomicU64) -> bool {
     let generation = word.load(at!(E_GENERATION, Relaxed));
     generation != 0 && region.locked(incarnation(number, generation))
 }
 
-/// A seat whose participant is gone, and which nobody else can take, or look after, meanwhile.
+/// A seat whose participant is gone, locked so that no other process can take or examine it meanwhile.
 #[derive(Debug)]
 #[must_use = "the seat stays locked until it is taken or given up"]
 pub(crate) struct Vacancy {
@@ -60,7 +61,7 @@ pub(crate) struct Vacancy {
     generation: u64,
 }
 
-/// Locks a seat. `None`: its participant lives, or somebody else is about to take it.
+/// Locks a seat. `None`: its participant is alive, or another process is about to take it.
 pub(crate) fn lock<F: Format>(
     region: &Region<F>,
     number: u32,
@@ -69,7 +70,7 @@ pub(crate) fn lock<F: Format>(
     if !region.lock(taking(number))? {
         return Ok(None);
     }
-    // The lock orders this after whatever the last one to take it stored.
+    // The lock orders this after everything that the last one to take the seat stored.
     let generation = word.load(at!(E_GENERATION, Relaxed));
     if generation != 0 && region.locked(incarnation(number, generation)) {
         region.unlock(taking(number));
@@ -83,7 +84,7 @@ impl Vacancy {
         self.number
     }
 
-    /// Takes the seat, and returns the new generation. `None`: somebody holds its lock, who should not.
+    /// Takes the seat, and returns the new generation. `None`: another process holds its lock, against the protocol.
     pub(crate) fn take<F: Format>(self, region: &Region<F>, word: &AtomicU64) -> Result<Option<u64>, Error> {
         let next = after(self.generation);
         let taken = region.lock(incarnation(self.number, next));
@@ -94,7 +95,7 @@ impl Vacancy {
         Ok(taken?.then_some(next))
     }
 
-    /// Leaves the seat to whoever wants it.
+    /// Leaves the seat free to be taken.
     pub(crate) fn give_up<F: Format>(self, region: &Region<F>) {
         region.unlock(taking(self.number));
     }
@@ -105,7 +106,7 @@ pub(crate) fn leave<F: Format>(region: &Region<F>, number: u32, generation: u64)
     region.unlock(incarnation(number, generation));
 }
 
-/// Whether a seat could be had but for a reader's lock.
+/// Whether only a reader's lock keeps the seat from being taken.
 pub(crate) fn is_read_locked<F: Format>(region: &Region<F>, number: u32, word: &AtomicU64) -> bool {
     let generation = word.load(at!(E_GENERATION, Relaxed));
     region.is_read_locked(taking(number)) || region.is_read_locked(incarnation(number, after(generation)))

@@ -136,7 +136,7 @@ fn advice(error: &Error) -> &'static str {
     match error {
         Error::Exists { .. } => "open it, or remove it",
         Error::NotFound { .. } => "create",
-        Error::NoDirectory { .. } => "no such directory; make it first",
+        Error::NoDirectory { .. } => "no such directory; create it first",
         Error::NotRegular { .. } => "use another path",
         Error::Permission { .. } => "ask the owner",
         Error::ReadOnly { .. } => "another file system",
@@ -151,10 +151,10 @@ fn advice(error: &Error) -> &'static str {
         | Error::WrongSize { .. }
         | Error::Sparse { .. }
         | Error::Copied { .. }
-        | Error::EarlierBoot { .. } => "remove it and create the ring anew",
+        | Error::EarlierBoot { .. } => "remove it and create the ring again",
         Error::Version { .. } => "use the quoit it was made with",
-        Error::Foreign { .. } => "create the ring anew",
-        Error::Damaged { .. } | Error::Corrupt(_) => "remove the file and create the ring anew",
+        Error::Foreign { .. } => "create the ring again",
+        Error::Damaged { .. } | Error::Corrupt(_) => "remove the file and create the ring again",
         Error::ProducerAlive { .. } => "end it",
         Error::SlotsTaken { .. } => "--away-for 1h",
         Error::NameInUse { .. } => "end it first, or take another name",

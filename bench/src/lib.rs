@@ -44,36 +44,36 @@ pub use quoit_floors::crew::Interrupted;
 /// What the names of the directories begin with that measuring processes meet in.
 const PREFIX: &str = "quoit-bench-";
 
-/// Measure it on this machine, as ratios to what plain atomics and futexes do.
+/// Measure speed on this machine, relative to plain atomics and futexes doing the same work.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Fewer and shorter rounds: under 20 seconds
+    /// Run fewer and shorter rounds: under 20 seconds
     #[arg(long)]
     quick: bool,
-    /// These workloads only
+    /// Run only these workloads
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
     only: Vec<Workload>,
-    /// How many rounds, 1 to 10,000, however long they take; otherwise until 25 of each are kept, or the time is up: five
-    /// minutes, or 17 seconds with --quick
+    /// Number of rounds, 1 to 10,000, however long they take; by default until 25 of each are kept, or after five
+    /// minutes (17 seconds with --quick)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
-    /// The two CPUs to run on; otherwise two cores that share a cache
+    /// The two CPUs to run on; by default two cores that share a cache
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     cpus: Option<[usize; 2]>,
-    /// One document of JSON in place of the table
+    /// Print one JSON document instead of the table
     #[arg(long)]
     json: bool,
-    /// Measure nothing: show what an earlier run has written with --json
+    /// Measure nothing; show the result that an earlier run wrote with --json
     #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "rounds", "cpus"])]
     from: Option<PathBuf>,
-    /// Show what changed since an earlier run, whose --json this is
+    /// Show what changed since an earlier run; takes its --json output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     compare: Option<PathBuf>,
-    /// Write a report to this file, a page for a browser that needs nothing else
+    /// Write a report to this file, as a self-contained HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the percentiles of all latencies, as HdrHistogram prints them, to files in this directory, or whose
-    /// names begin so
+    /// Write the percentiles of all latencies, in the format of HdrHistogram, to files in this directory, or with
+    /// this prefix
     #[arg(long, value_name = "PREFIX")]
     hgrm: Option<PathBuf>,
     /// Write the table of targets into this page, between its two marks
@@ -97,13 +97,13 @@ pub struct ChildArgs {
 pub struct Caller<'a> {
     /// Its version, for the record.
     pub version: &'a str,
-    /// Whether somebody wants it to end.
+    /// Whether the user asked for it to end.
     pub interrupted: &'a dyn Fn() -> bool,
-    /// Says something to the person, at once.
+    /// Prints a message to the user at once.
     pub say: &'a dyn Fn(&str),
 }
 
-/// Measures, or reads an earlier result, writes what files were asked for, and returns what is for standard output. An
+/// Measures, or reads an earlier result, writes the requested files, and returns the text for standard output. An
 /// error may be [`Unreadable`] or [`Interrupted`].
 pub fn run(args: &Args, caller: &Caller<'_>) -> Result<String> {
     // What cannot be read or written is told before minutes of measuring, not after.

@@ -11,15 +11,15 @@ use crate::large::{self, Way};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Workload {
-    /// Round trip, both sides busy
+    /// Round trip, both sides busy polling
     Pingpong,
     /// One way, single sends, one gated consumer that reads every byte
     Stream,
-    /// The same in batches of 64
+    /// The same, in batches of 64
     Batch,
     /// Round trip, both sides asleep
     Asleep,
-    /// What being able to sleep costs a stream
+    /// What wake-up support costs a stream
     Price,
     /// A producer that never waits
     Flood,
@@ -29,7 +29,7 @@ pub(crate) enum Workload {
     Slots,
     /// Records of 1 MiB, written and read in place
     Large,
-    /// A record every microsecond, latency from when it was due
+    /// One record per microsecond; latency counts from when it was due
     Open,
 }
 

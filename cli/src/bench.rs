@@ -1,4 +1,4 @@
-//! `quoit bench`: the package `quoit-bench` as a verb.
+//! `quoit bench`: runs the package `quoit-bench`.
 
 use anyhow::Result;
 pub(crate) use quoit_bench::{Args, ChildArgs};

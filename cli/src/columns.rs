@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// A line for each row, with the cells of a column as wide as the widest of them: words to the left, numbers to the right.
+/// Formats one line per row. Each column is as wide as its widest cell: words align left, numbers align right.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], words: &[bool; N]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);

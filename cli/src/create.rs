@@ -1,4 +1,4 @@
-//! `quoit create`: a ring with no producer yet.
+//! `quoit create`: creates a ring that has no producer yet.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,45 +12,45 @@ use crate::{shown, units};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where: best on a tmpfs such as /dev/shm
+    /// Path of the ring, best on a tmpfs such as /dev/shm
     path: PathBuf,
-    /// Bytes of records the ring holds: a power of two from 4 KiB to 1 TiB
+    /// Capacity in bytes: a power of two from 4 KiB to 1 TiB
     #[arg(long, value_name = "SIZE", value_parser = units::size, default_value = "16MiB")]
     capacity: u64,
-    /// How many consumers there can be at once, 1 to 1,024, named ones that are away included
+    /// Maximum number of consumers, 1 to 1,024; names whose consumers are away count
     #[arg(long, value_name = "N", default_value_t = 32)]
     slots: u32,
-    /// How the two sides agree about sleeping
+    /// How a waiting process is woken
     #[arg(long, value_parser = wait(), default_value_t)]
     wait: WaitMode,
-    /// Do without the inline copy of small records: better for streams, worse for latency
+    /// Keep no inline copy of small records: higher throughput for streams, higher latency for single records
     #[arg(long)]
     no_inline: bool,
-    /// No gated consumer may hold the producer up for longer than this
+    /// Limit how long any gated consumer may block the producer
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     hard_limit: Option<Duration>,
-    /// Refuse every consumer that could be overwritten: lossy ones, observers, deadlines
+    /// Refuse every consumer that can be overwritten: lossy consumers, observers, and gates with a budget
     #[arg(long, conflicts_with = "hard_limit")]
     gated_only: bool,
-    /// Align the file to huge pages of 2 MiB, for pub --huge and sub --huge; it grows by up to 6 MiB
+    /// Align the file to huge pages of 2 MiB, for pub --huge and sub --huge; adds up to 6 MiB to the file
     #[arg(long)]
     huge: bool,
     /// Permissions of the file, in octal
     #[arg(long, value_parser = units::mode, default_value = "0600")]
     mode: u32,
-    /// A ring that is there already is left as it is, and that is no failure; in what it differs is said
+    /// Succeed if a ring exists at the path; leave it unchanged and print how it differs from what was asked for
     #[arg(long)]
     if_missing: bool,
-    /// Say nothing on success
+    /// Print nothing on success
     #[arg(long, short)]
     quiet: bool,
 }
 
 fn wait() -> impl TypedValueParser<Value = WaitMode> {
     let words = [
-        ("membarrier", "Sleepers pay; publishing costs nothing extra"),
-        ("fence", "Each publish pays a fence; nothing ever interrupts the producer"),
-        ("spin", "Nobody is woken: pure busy polling"),
+        ("membarrier", "The sleeper issues the barrier; publishing costs nothing extra"),
+        ("fence", "The producer issues a fence per publish; no sleeper ever interrupts it"),
+        ("spin", "No wake-ups: consumers poll"),
     ];
     let values = words.map(|(word, help)| PossibleValue::new(word).help(help));
     PossibleValuesParser::new(values).try_map(|word| word.parse())
@@ -83,7 +83,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
                     leave(&args, &inspector.snapshot()?);
                     break;
                 }
-                // Removed in between: there is room for another now.
+                // Removed in between: the path is free now.
                 Err(Error::NotFound { .. }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error.into()),
             },
@@ -93,10 +93,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Somebody who makes and removes rings at this path all the time does not keep this busy for ever.
+/// Attempts. Another process that creates and removes rings at this path all the time does not keep this busy
+/// forever.
 const ATTEMPTS: u32 = 100;
 
-/// Says what there is already, and where it is not what was asked for.
+/// Prints which ring exists, and how it differs from the one asked for.
 fn leave(args: &Args, ring: &Snapshot) {
     let differences = differences(args, ring);
     if differences.is_empty() && args.quiet {

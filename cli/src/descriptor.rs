@@ -1,10 +1,11 @@
-//! Reading and writing that no signal has to wait for.
+//! Reads and writes that never delay the response to a signal.
 //!
-//! A descriptor that we were given is shared with others, so that its flags are not ours to change: a shell finds its
-//! terminal non-blocking afterwards. And to ask first does not help: who has room for a byte is ready, and a write of
-//! more blocks all the same. So pipes and terminals are opened once more, which gives flags of our own; sockets take a
-//! flag with each call. Files, and devices such as /dev/null, do not block for long. What cannot be opened again, since it is somebody else's, is
-//! written to in pieces that fit when it is ready.
+//! An inherited descriptor is shared with other processes, so its flags must not change: a shell would find its
+//! terminal non-blocking afterwards. Polling first is not enough: a pipe with room for one byte is ready, and a
+//! longer write still blocks. So this code opens pipes and terminals again, which gives a description with flags of
+//! its own. Sockets take a flag with each call. Files, and devices such as /dev/null, do not block for long. A pipe
+//! or terminal that cannot be opened again, because it belongs to another user, is written to in pieces that fit when
+//! it is ready.
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -17,13 +18,14 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::signals::{self, Signals, Woken};
 
-/// Room for so much there is in a pipe that is ready (`PIPE_BUF`).
+/// A pipe that is ready has room for this many bytes (`PIPE_BUF`).
 const PIECE: usize = 4096;
 
-/// After a signal a reader that takes nothing for so long has had its chance: one that is only slow gets whole records.
+/// After a signal, give up once the reader has taken nothing for this long. A reader that is only slow gets whole
+/// records.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// And so long altogether.
+/// After a signal, give up after this long in total.
 const LONGEST_GRACE: Duration = Duration::from_secs(1);
 
 /// How a call on the descriptor is kept from blocking.
@@ -31,11 +33,11 @@ const LONGEST_GRACE: Duration = Duration::from_secs(1);
 enum Way {
     /// It does not block.
     Plain,
-    /// The same pipe or terminal, opened anew and non-blocking.
+    /// The same pipe or terminal, opened again and non-blocking.
     Own(OwnedFd),
-    /// By a flag of each call.
+    /// By a flag with each call.
     Socket,
-    /// Asked whether it is ready first, and then for no more than there is.
+    /// Poll first, then transfer at most what fits.
     Pieces,
 }
 
@@ -81,7 +83,7 @@ impl Sink {
         self.fd
     }
 
-    /// Hands over what is taken at once, and counts it.
+    /// Hands over as much as is accepted at once, and counts it.
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
         match &self.way {
             Way::Plain => rustix::io::write(self.fd, bytes),
@@ -94,9 +96,10 @@ impl Sink {
         }
     }
 
-    /// Hands everything to the kernel, and counts in `taken` how much that was, also when it fails.
+    /// Hands everything to the kernel. `taken` counts the bytes handed over, also on failure.
     ///
-    /// After a signal it goes on as long as the reader takes something: the error is `Interrupted` once it does not.
+    /// After a signal it continues as long as the reader takes something. Once it takes nothing, the error is
+    /// `Interrupted`.
     pub(crate) fn write_all(
         &self,
         bytes: &[u8],
@@ -134,7 +137,7 @@ impl Sink {
     }
 }
 
-/// Where to read from. What is not there yet is `WouldBlock`.
+/// Where to read from. Returns `WouldBlock` while there is no input.
 #[derive(Debug)]
 pub(crate) struct Input {
     fd: BorrowedFd<'static>,
@@ -167,7 +170,7 @@ mod tests {
     use std::os::fd::{AsFd, IntoRawFd};
     use std::os::unix::net::UnixStream;
 
-    /// A descriptor for the rest of the process: nothing else of these tests has its number.
+    /// Keeps a descriptor for the rest of the process, so that nothing else in these tests gets its number.
     fn forever(fd: impl Into<OwnedFd>) -> BorrowedFd<'static> {
         let fd: &'static OwnedFd = Box::leak(Box::new(fd.into()));
         fd.as_fd()

@@ -1,4 +1,4 @@
-//! `quoit evict`: a consumer that is not to be waited for any longer.
+//! `quoit evict`: removes the gate of a consumer that blocks the producer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,25 +9,26 @@ use crate::exit::{Exit, Failure};
 use crate::output::say;
 use crate::{shown, standing, units};
 
-/// Have the producer take the gate of a consumer that holds it up.
+/// Remove the gate of a consumer that blocks the producer.
 ///
-/// The consumer goes on without a gate and is told so; a name that is away keeps its place. The living producer does it, when
-/// it is next held up or has gone once round the ring; without one this is refused, and `forget` frees what is kept for a name.
-/// A living consumer goes only if it can be overwritten: one with a deadline, or one that attached as evictable.
+/// The consumer continues without a gate and receives an eviction event; a name that is away keeps its place. The
+/// living producer carries out the eviction the next time it is blocked or has published one lap of the ring. Without
+/// a living producer the request is refused; use `forget` to free a slot kept for a name. A living consumer can be
+/// evicted only if it can be overwritten: one with a budget, or one that attached as evictable.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The ring
     path: PathBuf,
-    /// The consumer in the slot of this number, as `info` shows it
+    /// The slot number of the consumer, as `info` shows it
     #[arg(long, value_name = "N", required_unless_present = "name", conflicts_with = "name")]
     slot: Option<u32>,
-    /// The consumer of this name
+    /// The name of the consumer
     #[arg(long)]
     name: Option<String>,
-    /// How long to wait until it is done; then code 6, and it is done later
+    /// Wait at most this long for the eviction; after that exit with code 6, and the eviction still happens later
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "5s")]
     wait: Duration,
-    /// Say nothing on success
+    /// Print nothing on success
     #[arg(long, short)]
     quiet: bool,
 }
@@ -54,8 +55,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let message = match quoit::evict(&args.path, slot, args.wait)? {
         Evicted::Done => format!("evicted {who}: {goes_on}"),
-        Evicted::Left => format!("{who} has given up its gate by itself: nothing to do"),
-        // `Asked`, and whatever there may be besides some day.
+        Evicted::Left => format!("{who} already gave up its gate: nothing to do"),
+        // `Asked`, and any variant added later.
         _ => {
             let wait = units::time(args.wait);
             let message = format!(
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// "slot 0 'audit' (process 2844)"; the process only where it lives.
+/// For example "slot 0 'audit' (process 2844)". Names the process only if it is alive.
 pub(crate) fn who(slot: u32, consumer: Option<&ConsumerInfo>) -> String {
     let mut who = format!("slot {slot}");
     if let Some(consumer) = consumer {

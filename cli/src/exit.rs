@@ -1,4 +1,4 @@
-//! What the exit code of the command says.
+//! The exit codes of the command.
 
 use std::io;
 
@@ -11,27 +11,27 @@ use crate::signals::Signals;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// What was asked for was done. Also when the reader of our output went away.
+    /// Done. Also when the reader of the output has gone.
     Done = 0,
     /// Any failure without a code of its own.
     Failed = 1,
-    /// The command line makes no sense. Clap uses the same code.
+    /// The command line is invalid. Clap uses the same code.
     Usage = 2,
-    /// The path, or the name, is not there, or what is there is no ring.
+    /// The path or the name does not exist, or the file is not a ring.
     NotFound = 3,
-    /// A ring, but one that this build or this machine cannot use.
+    /// A ring that this build or this machine cannot use.
     Mismatch = 4,
     /// Records were lost and `--fail-on-loss` was given.
     Loss = 5,
     /// A time limit passed, or the ring was full and `--wait` was not given.
     Timeout = 6,
-    /// The producer died, and `sub` was told to read to a clean end.
+    /// The producer died, and `sub` was asked to read to a clean end.
     ProducerGone = 7,
     /// The ring's file was removed, replaced or cut short while it was in use.
     RingGone = 8,
-    /// Somebody who is alive has it: the producer's place, the name, every slot.
+    /// In use by a living process: the producer's place, the name, or every slot.
     InUse = 9,
-    /// There is a file at the path already.
+    /// A file exists at the path.
     Exists = 10,
     /// Ended by SIGHUP before the work was done.
     HungUp = 129,
@@ -46,7 +46,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
     0  done; also when the reader of the output has gone (a closed pipe)
     1  any failure without a code of its own
-    2  the command line makes no sense
+    2  the command line is invalid
     3  no such file or name, or not a ring
     4  a ring of another version, layout, machine or boot, a damaged one, or a copy
     5  records were lost, with --fail-on-loss
@@ -54,7 +54,7 @@ Exit codes:
     7  the producer died before a clean end, with sub --until-closed
     8  the ring's file was removed, replaced or cut short while in use
     9  in use: another producer is alive, the name is taken, no slot is free
-   10  there is a file at the path already
+   10  a file exists at the path
   129  ended by SIGHUP before the work was done
   130  ended by Ctrl-C before the work was done
   143  ended by SIGTERM before the work was done
@@ -62,7 +62,7 @@ Exit codes:
 Sizes are bytes or 64k, 64MiB, 1GiB; durations 500us, 50ms, 1.5s, 2m.
 Standard output carries data only; everything else goes to standard error.";
 
-/// A failure with a message and a code of its own.
+/// A failure with a message and its own exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
@@ -95,7 +95,7 @@ impl Signals {
 }
 
 impl Exit {
-    /// The code for an error that made its way up to `main`.
+    /// The code for an error that reached `main`.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(failure) = cause.downcast_ref::<Failure>() {
@@ -111,7 +111,7 @@ impl Exit {
             }
             match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
                 Some(io::ErrorKind::BrokenPipe) => return Self::Done,
-                // A signal came while the reader of our output took nothing.
+                // A signal came while the reader of the output took nothing.
                 Some(io::ErrorKind::Interrupted) => {
                     return Signals::installed().map_or(Self::Failed, Signals::exit);
                 }
@@ -137,7 +137,7 @@ impl Exit {
     }
 }
 
-/// What to say of an error: each of its causes once. Some causes are told by what they caused.
+/// The text of an error: each of its causes once. Some errors already include the text of their cause.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |told, cause| {
         let cause = cause.to_string();

@@ -1,4 +1,4 @@
-//! `quoit forget`: named consumers that will not come back.
+//! `quoit forget`: frees the slots of named consumers that will not come back.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,24 +9,25 @@ use crate::exit::Exit;
 use crate::output::say;
 use crate::{shown, units};
 
-/// Give up the place that a named consumer left behind, or those of all that are away.
+/// Free the slot kept for a named consumer that is away, or the slots of all that are away.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The ring
     path: PathBuf,
-    /// The name; its cursor, its hold and its loss account go
+    /// The name; its place, its hold and its loss account are deleted
     #[arg(required_unless_present_any = ["slot", "away_for", "all_away"])]
     name: Option<String>,
-    /// Whatever name the slot of this number is kept for, as `info` shows it
+    /// The slot number, as `info` shows it, whatever name it is kept for
     #[arg(long, value_name = "N", conflicts_with = "name")]
     slot: Option<u32>,
-    /// Every name whose consumer has been away for so long; of one that was killed it counts from when that was noticed
+    /// Every name whose consumer has been away for at least this long; for a killed consumer, counted from when its
+    /// death was noticed
     #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with_all = ["name", "slot"])]
     away_for: Option<Duration>,
     /// Every name whose consumer is away
     #[arg(long, conflicts_with_all = ["name", "slot", "away_for"])]
     all_away: bool,
-    /// Do not say which they were
+    /// Do not print which names were freed
     #[arg(long, short)]
     quiet: bool,
 }

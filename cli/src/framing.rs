@@ -1,70 +1,70 @@
-//! Where one record ends and the next begins in a stream of bytes.
+//! Splits a stream of bytes into records.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
 
-/// Bytes asked for at once: enough that a system call costs nothing per record.
+/// Bytes per read: enough to make the cost of the system call per record negligible.
 const READ: usize = 256 << 10;
 
-/// How many bytes of a line without end are looked at to tell its size.
+/// How many bytes of an overlong line are read to report its size.
 const COUNTED: u64 = 64 << 20;
 
-/// How standard input is cut into records.
+/// How standard input is split into records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Each line without its line feed. A last line may lack it.
+    /// Each line without its line feed. The last line may lack one.
     Lines,
-    /// So many bytes each; the last record has what is left.
+    /// This many bytes each; the last record may be shorter.
     Chunks(usize),
-    /// Each record behind its length, a little-endian `u32`.
+    /// Each record follows its length, a little-endian `u32`.
     LengthPrefixed,
 }
 
-/// What becomes of a record that is larger than the ring takes.
+/// What to do with a record that is larger than the ring allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TooLong {
-    /// It is a failure.
+    /// Fail.
     #[default]
     Fail,
-    /// It is left out.
+    /// Skip the record.
     Skip,
-    /// As much of it as fits is a record, the rest is left out.
+    /// Publish as much of it as fits, and drop the rest.
     Cut,
-    /// It becomes several records.
+    /// Split it into several records.
     Split,
 }
 
-/// Cuts what it has read into records; reads only when told.
+/// Splits its buffer into records. It reads only when called to.
 #[derive(Debug)]
 pub(crate) struct Frames<R> {
     input: R,
     framing: Framing,
     too_long: TooLong,
-    /// Most bytes of a record.
+    /// Maximum bytes of a record.
     max: usize,
-    /// Bytes asked for at once.
+    /// Bytes per read.
     at_once: usize,
     buffer: Vec<u8>,
-    /// What of the buffer was read and not handed out yet.
+    /// The part of the buffer that was read and not handed out yet.
     ready: Range<usize>,
-    /// Up to here no line feed was found.
+    /// No line feed was found before this place.
     searched: usize,
-    /// Bytes of a line that is too long which are dealt with: handed out, or not kept.
+    /// Bytes of an overlong line that are handled already: handed out, or dropped.
     over: u64,
-    /// Bytes to come of a length-prefixed record that is too long.
+    /// Bytes still to come of a length-prefixed record that is too long.
     left: usize,
     ended: bool,
-    /// Records of the input that came to their end.
+    /// Complete records in the input.
     count: u64,
-    /// Those of them that were too long.
+    /// How many of them were too long.
     too_long_count: u64,
 }
 
-/// Why the input cannot be cut into records.
+/// Why the input cannot be split into records.
 #[derive(Debug)]
 pub(crate) enum FrameError {
-    /// A record is larger than the ring takes.
+    /// A record is larger than the ring allows.
     TooLarge { what: &'static str, number: u64, bytes: u64, at_least: bool, max: usize },
     /// The input ended inside a record.
     Torn { number: u64, missing: u64 },
@@ -97,7 +97,7 @@ impl<R: Read> Frames<R> {
         Self::reading(input, framing, too_long, max, READ)
     }
 
-    /// Asks for `at_once` bytes at a time, 2 or more.
+    /// Reads `at_once` bytes at a time, 2 or more.
     pub(crate) fn reading(input: R, framing: Framing, too_long: TooLong, max: usize, at_once: usize) -> Self {
         Self {
             input,
@@ -116,17 +116,17 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Has the input ended? Records may be left all the same.
+    /// Has the input ended? Records may still be in the buffer.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Records of the input that were longer than the ring takes and no failure.
+    /// Records of the input that were longer than the ring allows and did not count as a failure.
     pub(crate) fn too_long_count(&self) -> u64 {
         self.too_long_count
     }
 
-    /// Counts the records that were read and not handed out, and the bytes of one that has not come to its end.
+    /// Counts the records that were read and not handed out, and the bytes of an incomplete record.
     pub(crate) fn discard(&mut self) -> (u64, u64) {
         let mut records = 0;
         loop {
@@ -137,8 +137,8 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Fills `records` with the places of all records that were read and not handed out yet; also when it fails, then
-    /// with those before the failure.
+    /// Fills `records` with the places of all records that were read and not handed out yet. On failure it holds
+    /// those before the failure.
     pub(crate) fn at_hand(&mut self, records: &mut Vec<Range<usize>>) -> Result<(), FrameError> {
         records.clear();
         while let Some(record) = self.next()? {
@@ -147,7 +147,8 @@ impl<R: Read> Frames<R> {
         Ok(())
     }
 
-    /// The place of the next record that is at hand. `None`: read on, or nothing is left if the input has ended.
+    /// The place of the next complete record in the buffer. `None`: read more, or the input has ended and nothing is
+    /// left.
     fn next(&mut self) -> Result<Option<Range<usize>>, FrameError> {
         match self.framing {
             Framing::Lines => self.next_line(),
@@ -156,7 +157,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// The bytes of a record of [`at_hand`](Self::at_hand); good until the next [`fill`](Self::fill).
+    /// The bytes of a record of [`at_hand`](Self::at_hand), valid until the next [`fill`](Self::fill).
     pub(crate) fn bytes(&self, record: &Range<usize>) -> &[u8] {
         &self.buffer[record.clone()]
     }
@@ -207,7 +208,7 @@ impl<R: Read> Frames<R> {
                 }
                 TooLong::Split => return Ok(None),
                 TooLong::Fail | TooLong::Skip | TooLong::Cut => {
-                    // It is not kept, only counted, to tell its size.
+                    // It is not kept. Only its size is counted.
                     (self.over, self.ready.start) = (bytes, end);
                 }
             }
@@ -227,7 +228,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// A line has come to its end, and the next one begins behind its line feed, if it has one.
+    /// A line is complete. The next one begins after its line feed, if it has one.
     fn end_line(&mut self, end: usize) {
         self.ready.start = (end + 1).min(self.ready.end);
         self.searched = self.ready.start;
@@ -235,7 +236,7 @@ impl<R: Read> Frames<R> {
         self.count += 1;
     }
 
-    /// As much of a line as a record takes.
+    /// As much of a line as fits a record.
     fn piece(&mut self, start: usize) -> Range<usize> {
         self.ready.start = start + self.max;
         self.over += self.max as u64;
@@ -304,7 +305,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// So many bytes of what is ready.
+    /// At most this many bytes of those that are ready.
     fn take(&mut self, bytes: usize) -> Range<usize> {
         let start = self.ready.start;
         self.ready.start += bytes;
@@ -312,9 +313,9 @@ impl<R: Read> Frames<R> {
         start..self.ready.start
     }
 
-    /// A record is not whole yet. If the input has ended it never will be.
+    /// A record is incomplete. If the input has ended it stays incomplete.
     fn torn(&self, missing: usize) -> Result<Option<Range<usize>>, FrameError> {
-        // What is left of a record that is too long belongs to one that was counted.
+        // The rest of an overlong record belongs to one that was counted already.
         let number = self.count + u64::from(self.left == 0);
         match self.ended {
             true => Err(FrameError::Torn { number, missing: missing as u64 }),
@@ -331,7 +332,7 @@ impl<R: Read> Frames<R> {
 mod tests {
     use super::*;
 
-    /// Hands out at most so many bytes a time, as pipes do.
+    /// Returns at most this many bytes per read, as pipes do.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {

@@ -1,11 +1,11 @@
-//! What somebody meant whose command line makes no sense.
+//! Hints for an invalid command line.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::units;
 
-/// The error, with a hint where a value stands apart from an option that takes it behind "=" alone: such an option may go
-/// without one, so what follows it is taken for something else.
+/// Adds a hint to the error where a value is separated by a space from an option that takes it only after "=". Such
+/// an option is valid without a value, so the parser takes the next word for another argument.
 pub(crate) fn explained(mut error: clap::Error, command: &clap::Command, words: &[String]) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument
         && let Some((option, value)) = detached(command, words)
@@ -16,7 +16,7 @@ pub(crate) fn explained(mut error: clap::Error, command: &clap::Command, words: 
     error
 }
 
-/// An option of the verb that wants an equals sign, and the time that follows it without one.
+/// An option of the verb that requires an equals sign, and the time that follows it without one.
 fn detached<'a>(command: &clap::Command, words: &'a [String]) -> Option<(&'a str, &'a str)> {
     let verb = command.find_subcommand(words.iter().find(|word| !word.starts_with('-'))?)?;
     words.windows(2).find_map(|two| {

@@ -1,4 +1,4 @@
-//! Names of files in JSON, which is UTF-8 while they are bytes.
+//! File names in JSON: JSON is UTF-8, while file names are bytes.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
-/// A path: a string, or `{"base64": ...}` where it is no UTF-8.
+/// A path: a string, or `{"base64": ...}` if it is not UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Name(Vec<u8>);
 

@@ -43,11 +43,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// See it work: real processes on one ring, some of them killed in the middle, and a verdict
+    /// Run a demonstration: several processes on one ring, kills two of its own processes and checks the result
     Demo(demo::Args),
-    /// Measure it on this machine, as ratios to what plain atomics and futexes do
+    /// Measure speed on this machine, relative to plain atomics and futexes doing the same work
     Bench(bench::Args),
-    /// Make a ring
+    /// Create a ring
     Create(create::Args),
     Pub(publish::Args),
     #[command(alias = "tail")]
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let exit = Exit::of(&error);
-            // Whoever sent a signal and takes no output wants no words either.
+            // The sender of the signal takes no output, so it needs no message either.
             let signal = matches!(error.downcast_ref::<io::Error>(), Some(e) if e.kind() == io::ErrorKind::Interrupted);
             if exit != Exit::Done && !signal {
                 output::say(exit::told(&error));
@@ -91,7 +91,7 @@ fn run() -> anyhow::Result<u8> {
             std::env::args_os().skip(1).map(|word| word.to_string_lossy().into()).collect();
         hints::explained(error, &Cli::command(), &words).exit()
     });
-    // What is measured is the library as others use it, on a ring that nobody else can get at.
+    // Compile the measured library as other programs use it, and measure on a ring that no other process can open.
     if !matches!(cli.verb, Verb::BenchChild(_)) {
         quoit::guard_against_truncation()?;
     }

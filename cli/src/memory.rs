@@ -1,4 +1,4 @@
-//! What `pub` and `sub` may wish for their memory.
+//! Options of `pub` and `sub` for the memory of their handles.
 
 use quoit::{Memory, MemoryReport};
 
@@ -6,22 +6,23 @@ use crate::output::say;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Wishes {
-    /// Fault the ring's memory in before the first record
+    /// Fault in the ring's memory before the first record
     #[arg(long, help_heading = "Memory")]
     populate: bool,
-    /// Keep the ring's memory from being swapped out, which takes RLIMIT_MEMLOCK or CAP_IPC_LOCK
+    /// Lock the ring's memory so that it is never swapped out; needs RLIMIT_MEMLOCK or CAP_IPC_LOCK
     #[arg(long, help_heading = "Memory")]
     lock: bool,
-    /// Put the ring's memory in huge pages, if it was made with create --huge
+    /// Put the ring's memory in huge pages; needs a ring created with --huge
     #[arg(long, help_heading = "Memory")]
     pub(crate) huge: bool,
-    /// Move the ring's memory to this NUMA node, as far as no other handle has it; lscpu shows the nodes
+    /// Move the ring's memory to this NUMA node, except pages that another handle also maps; lscpu lists the nodes
     #[arg(long, value_name = "N", help_heading = "Memory")]
     numa_node: Option<u32>,
 }
 
 impl Wishes {
-    /// Has them seen to, and says what became of each; under `quiet` only if one was refused, which is no failure.
+    /// Applies the requests and prints the result of each. With `quiet`, prints only if one was refused. A refusal is
+    /// not a failure.
     pub(crate) fn tell(self, quiet: bool, prepare: impl FnOnce(&Memory) -> MemoryReport) {
         let mut wishes = Memory::new().populate(self.populate).lock(self.lock).huge_pages(self.huge);
         if let Some(node) = self.numa_node {

@@ -11,16 +11,16 @@ use crate::descriptor::Sink;
 use crate::shown;
 use crate::signals::Signals;
 
-/// Says something to the person, on standard error, as one line. Nobody being there to hear it is no failure, and who
-/// does not listen does not hold up an end that a signal asks for.
+/// Prints one line to the user on standard error. It ignores a failed write. A reader that takes nothing does not
+/// delay an end that a signal asks for.
 pub(crate) fn say(message: impl fmt::Display) {
     static SINK: OnceLock<Sink> = OnceLock::new();
     let line = format!("quoit: {}\n", shown::text(&message.to_string()));
     let _ = SINK.get_or_init(|| Sink::new(stderr())).write_all(line.as_bytes(), Signals::installed(), &mut 0);
 }
 
-/// Standard output with a buffer whose contents are written when told, never on its own: `sub` releases records
-/// only after they were written.
+/// Standard output with a buffer that is written only on request: `sub` releases records only after they were
+/// written.
 #[derive(Debug)]
 pub(crate) struct Output {
     sink: Sink,
@@ -33,7 +33,7 @@ impl Output {
         Self { sink: Sink::new(stdout()), buffer: Vec::new() }
     }
 
-    /// Where to append; nothing is written before the next [`flush`](Self::flush).
+    /// The buffer to append to. Nothing is written before the next [`flush`](Self::flush).
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
@@ -46,8 +46,8 @@ impl Output {
         self.sink.fd()
     }
 
-    /// Hands everything buffered to the kernel. The error is `Interrupted` if a signal came and the reader takes nothing.
-    /// `taken` is how much of the buffer was handed over, also when it fails.
+    /// Hands everything buffered to the kernel. The error is `Interrupted` if a signal came and the reader takes
+    /// nothing. `taken` is how much of the buffer was handed over, also on failure.
     pub(crate) fn flush(&mut self, signals: &Signals, taken: &mut usize) -> io::Result<()> {
         *taken = 0;
         self.sink.write_all(&self.buffer, Some(signals), taken)?;

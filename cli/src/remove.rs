@@ -1,9 +1,9 @@
-//! `quoit rm`: the file of a ring that nobody uses any more.
+//! `quoit rm`: removes the file of a ring that is not in use.
 //!
-//! Who is alive holds a lock, so this takes all the locks there can be before it removes the name: from then on nobody
-//! becomes producer, attaches or takes a name, and gets an error if he tries. What is left is who had opened the file and
-//! taken no lock yet, for a moment, and observers, who never take one: both keep memory without a name, and can ask
-//! whether their handle is stale. Somebody who puts another file in the ring's place at the very moment may see that one go.
+//! Every participant that is alive holds a lock. So this takes all locks before it removes the name: from then on no
+//! process can become producer, attach or take a name; it gets an error. Two cases remain: a process that has opened
+//! the file and taken no lock yet, and observers, which never take one. Both keep memory without a name, and can call
+//! `is_stale`. If another process puts a different file at the path at that very moment, that file may be removed.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -20,29 +20,30 @@ use crate::ring_file::open_ring;
 use crate::standing::{self, Standing};
 use crate::{shown, units};
 
-/// Remove a ring: refused while anybody lives on it (code 9), and for what is no ring.
+/// Remove a ring; refused while a participant is alive (code 9), and for a file that is not a ring.
 ///
-/// Observers are not seen: they hold nothing, and keep what they have mapped. A ring that is damaged, or left over from
-/// before the machine was last started, goes as well.
+/// Observers are not detected: they hold no lock, and keep what they have mapped. Damaged rings, and those left over
+/// from before the last reboot, can be removed as well.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The ring
     path: PathBuf,
-    /// Also under those who live on it: they go on with memory that has no name, and nobody can join them
+    /// Remove it even while participants are alive; they continue on memory without a name, and no other process can
+    /// join them
     #[arg(long, short)]
     force: bool,
-    /// Say nothing on success
+    /// Print nothing on success
     #[arg(long, short)]
     quiet: bool,
 }
 
-/// Locks that are held for a moment only, to ask or to forget something, are waited for.
+/// Wait for locks that are held only for a moment, to check or to forget something.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let path = &args.path;
-    // Before the lock: closing any descriptor of a file drops the process's locks on it.
+    // Do this before taking the lock: closing any descriptor of a file drops the process's locks on it.
     let file = open(args)?;
     let before = snapshot(path);
     let free = lock(path, &file)?;
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let (mine, there) = (file.metadata()?, std::fs::symlink_metadata(path));
     if !there.is_ok_and(|there| (there.dev(), there.ino()) == (mine.dev(), mine.ino())) {
-        let message = format!("{}: replaced by another file just now; look again", shown::path(path));
+        let message = format!("{}: replaced by another file just now; check again", shown::path(path));
         return Err(Failure::new(Exit::RingGone, message).into());
     }
     match rustix::fs::unlink(path) {
@@ -78,7 +79,7 @@ fn is_away(consumer: &quoit::ConsumerInfo) -> bool {
     Standing::of(consumer) == Standing::Away
 }
 
-/// With the right to write, which the locks take; without it only to see what it is.
+/// Opens with permission to write, which the locks need; without it, only to identify the file.
 fn open(args: &Args) -> anyhow::Result<File> {
     let path = &args.path;
     if let Some(file) = open_ring(path, OFlags::RDWR)? {
@@ -96,12 +97,12 @@ fn open(args: &Args) -> anyhow::Result<File> {
     }
 }
 
-/// Takes every lock there is on the file. False: somebody has one.
+/// Takes every lock on the file. False: another process holds one.
 fn lock(path: &Path, file: &File) -> anyhow::Result<bool> {
     for attempt in 0..TRIES {
         match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(true),
-            // Open for reading alone, by force: nobody can be kept out.
+            // Opened read-only, with --force: no process can be kept out.
             Err(Errno::BADF) => return Ok(false),
             Err(Errno::AGAIN | Errno::ACCESS) if attempt + 1 < TRIES => std::thread::sleep(PAUSE),
             Err(Errno::AGAIN | Errno::ACCESS) => return Ok(false),
@@ -119,7 +120,7 @@ fn snapshot(path: &Path) -> Option<Snapshot> {
     Inspector::open(path).and_then(|inspector| inspector.snapshot()).ok()
 }
 
-/// Who it is that lives on the ring.
+/// Which participants are alive on the ring.
 fn in_use(path: &Path) -> Failure {
     let mut who = Vec::new();
     if let Some(ring) = snapshot(path) {

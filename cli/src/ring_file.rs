@@ -1,4 +1,4 @@
-//! Whether a file is a ring, for the verbs that meet files of every kind. It need not be one that can be used.
+//! Detects whether a file is a ring, for verbs that meet files of every kind. The ring need not be usable.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,14 +8,14 @@ use quoit::Error;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
 
-/// What every ring begins with, of whatever version, and every other kind of object: `docs/format.md`.
+/// What every ring and every other kind of object begins with, in any version: `docs/format.md`.
 const MAGIC: [u8; 8] = *b"quoit\r\n\x1a";
 
-/// Opens the file, if it is a regular one; never a device, a FIFO or what a link leads to.
+/// Opens the file if it is a regular one; never a device, a FIFO, or the target of a link.
 ///
 /// # Errors
 ///
-/// As [`quoit::Inspector::open`] has them: no such file, not a regular file, not a ring, and `None` for no permission.
+/// As for [`quoit::Inspector::open`]: no such file, not a regular file, not a ring; `None` for missing permission.
 pub(crate) fn open_ring(path: &Path, rights: OFlags) -> Result<Option<File>, Error> {
     let flags = rights | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let not_regular = |kind| Error::NotRegular { path: path.into(), kind };

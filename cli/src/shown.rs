@@ -1,12 +1,12 @@
-//! What comes from files and from other processes, made fit to be shown to people.
+//! Escapes text from files and other processes before it is shown.
 //!
-//! Names, paths and kinds are theirs who wrote them. Shown as they are they could move the cursor of a terminal, change
-//! its colours, hide a line or look like one of ours.
+//! Other processes choose names, paths and kinds. Unescaped, they could move the terminal's cursor, change its
+//! colours, hide a line, or imitate output of this program.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A path: bytes that are no UTF-8 are shown as `\xNN`, and the rest as [`text`] does.
+/// A path: bytes that are not UTF-8 are shown as `\xNN`; the rest is escaped as in [`text`].
 pub(crate) fn path(path: &Path) -> String {
     bytes(path.as_os_str().as_bytes())
 }
@@ -23,7 +23,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     shown
 }
 
-/// Text with every character escaped that a terminal would obey instead of show.
+/// Escapes every character that a terminal would act on.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     append(text, &mut shown);
@@ -40,7 +40,7 @@ fn append(text: &str, shown: &mut String) {
     }
 }
 
-/// Controls, ends of lines, and what turns the direction of writing or is not seen.
+/// Control characters, line separators, direction marks, and invisible characters.
 fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP as something to look at, and as something to wake from.
+//! SIGINT, SIGTERM and SIGHUP: a flag to check, and a descriptor to wait on.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,18 +10,19 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-/// The first signal asks for a clean end, a second one ends the process as if nobody had caught it.
+/// The first signal requests a clean end. A second one has its default effect.
 #[derive(Debug)]
 pub(crate) struct Signals {
     caught: Arc<AtomicUsize>,
-    /// Readable for good once a signal came: a handler restarts system calls, so a flag alone would not end a read.
+    /// Permanently readable once a signal came. A flag alone would not end a read, since handlers restart system
+    /// calls.
     pipe: UnixStream,
 }
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// The descriptor has what was asked for, or an error or end to tell.
+    /// The descriptor is ready, or has an error or its end to report.
     Ready,
     /// A signal was caught.
     Signal,
@@ -42,7 +43,7 @@ impl Signals {
         let (pipe, write) = UnixStream::pair()?;
         let hangup = Some(SIGHUP).filter(|signal| !is_ignored(*signal));
         for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
-            // In this order: what a second signal does is looked up before the first one is noted.
+            // Keep this order: read what a second signal does before the first one is noted.
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&again))?;
             signal_hook::flag::register(signal, Arc::clone(&again))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
@@ -51,7 +52,7 @@ impl Signals {
         Ok(INSTALLED.get_or_init(|| Self { caught, pipe }))
     }
 
-    /// Those of this process, if it catches any.
+    /// The signals of this process, if it catches any.
     pub(crate) fn installed() -> Option<&'static Self> {
         INSTALLED.get()
     }
@@ -103,12 +104,12 @@ fn wait(
     }
 }
 
-/// Has a file that grows past the limit of `ulimit -f` refused with an error. Unasked, SIGXFSZ would end the process.
+/// Turns a write past the file size limit (`ulimit -f`) into an error. By default SIGXFSZ would end the process.
 pub(crate) fn survive_file_size_limit() -> io::Result<()> {
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
-/// Was this process started with the signal ignored? Whoever did that, as nohup does with SIGHUP, meant it to stay so.
+/// Was this process started with the signal ignored? If so, as nohup does with SIGHUP, it stays ignored.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

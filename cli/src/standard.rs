@@ -1,7 +1,8 @@
-//! The three descriptors that a process is started with, as they were at its start.
+//! The three standard descriptors, as they were when the process started.
 //!
-//! A closed one is opened on /dev/null before `main` by Rust's runtime, so that no file gets its number. What is
-//! written there is lost without an error: `sub` would release what nobody has got. So it is looked at before that.
+//! Rust's runtime opens a closed one on /dev/null before `main`, so that no file gets its number. Output written
+//! there is lost without an error, and `sub` would release records that no reader got. So the check runs before the
+//! runtime.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,7 +13,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::exit::{Exit, Failure};
 
-/// A bit for each of the three that was closed.
+/// One bit for each of the three that was closed.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 extern "C" fn look() {
@@ -23,10 +24,10 @@ extern "C" fn look() {
     }
 }
 
-/// Called before the runtime has started, so it does nothing but ask the kernel.
+/// Runs before Rust's runtime, so it only calls the kernel.
 #[expect(unsafe_code, reason = "nothing else runs before the runtime opens what is closed")]
 #[used]
-// What stands in this section is called once, by the loader, as a function of this very type.
+// The loader calls every function in this section once, with this type.
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
 
@@ -48,7 +49,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails if standard input cannot be read: before a ring is opened for what is in it.
+/// Fails if standard input cannot be read. Called before a ring is opened for it.
 pub(crate) fn check_input() -> Result<(), Failure> {
     match is_open_for(stdin(), OFlags::RDONLY) {
         true => Ok(()),

@@ -1,18 +1,18 @@
-//! How producers and consumers stand: one word for each, wherever they are shown.
+//! The state of producers and consumers in one word, the same wherever it is shown.
 
 use quoit::{ConsumerInfo, ConsumerState, Snapshot};
 
-/// How a consumer's slot stands, whatever its policy.
+/// The state of a consumer's slot, whatever its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// On its way in.
+    /// Attaching now.
     Attaching,
     Alive,
     /// Alive, and stopped by a signal or a debugger.
     Stopped,
-    /// Its name, its place and its losses are kept.
+    /// Away: its name, its place and its losses are kept.
     Away,
-    /// Died without a name, and its gate is still there: the producer takes it when it is in the way.
+    /// Died without a name, and its gate is still open: the producer takes it when the gate blocks it.
     Dead,
 }
 
@@ -38,7 +38,7 @@ impl Standing {
     }
 }
 
-/// One word for the producer, and what more there is to say.
+/// The producer's state in one word, and further detail.
 pub(crate) fn producer(snapshot: &Snapshot) -> (&'static str, &'static str) {
     match (snapshot.producer_alive, snapshot.closed, snapshot.epoch) {
         (true, ..) if is_stopped(snapshot.producer_pid) => {
@@ -58,9 +58,9 @@ pub(crate) fn process(pid: u32) -> String {
     format!("process {pid}{}", if is_stopped(pid) { ", stopped" } else { "" })
 }
 
-/// Whether the process is stopped, as far as can be seen from here. The lock says who is alive; this is a hint.
+/// Is the process stopped? A hint, read from /proc. The lock decides who is alive.
 fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command in parentheses may hold anything; the state comes after the last one.
+    // The command in parentheses may contain anything. The state follows the last parenthesis.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }

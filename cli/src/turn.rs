@@ -1,4 +1,4 @@
-//! Opening what may not be there yet, or may still be somebody else's.
+//! Opens what may not exist yet, or may still be in use.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use crate::{shown, units};
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// For what to wait, and for how long.
+/// What to wait for, and how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn<'a> {
     pub(crate) path: &'a Path,
-    /// For the ring to be there: `Some(None)` without end.
+    /// Wait for the ring to exist. `Some(None)`: without limit.
     pub(crate) ring: Option<Option<Duration>>,
-    /// For whoever has the producer's place, the name, or the last slot.
+    /// Wait for the producer's place, the name, or a slot to become free.
     pub(crate) place: Option<Duration>,
     pub(crate) quiet: bool,
 }
 
 impl Turn<'_> {
-    /// Has `open` tried until it succeeds, the time is over, or a signal comes.
+    /// Retries `open` until it succeeds, the time is over, or a signal comes.
     pub(crate) fn open<T>(
         self,
         signals: &Signals,
@@ -68,7 +68,7 @@ impl Turn<'_> {
         let message = match self.place {
             None => format!("{error}; --wait-for-turn TIME waits for it"),
             Some(limit) if started.elapsed() >= limit => {
-                format!("waited {} in vain: {error}", units::time(limit))
+                format!("still in use after {}: {error}", units::time(limit))
             }
             Some(_) => return Ok(format!("waiting for a turn: {error}")),
         };
@@ -76,7 +76,7 @@ impl Turn<'_> {
     }
 }
 
-/// Is there nothing at the path?
+/// Does nothing exist at the path?
 fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. } | Error::NoDirectory { .. })
 }

@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use quoit_floors::units::{bytes, count, counted, nanos, time};
 
-/// Sizes: bytes, or a number with a unit. As with other tools of the kind a bare `k` means 1024, and `kB` 1000.
+/// Sizes: bytes, or a number with a unit. As in similar tools a bare `k` means 1024, and `kB` 1000.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     const HELP: &str = "give bytes, or a number with k, M, G, T (or KiB, MiB, ...: powers of 1024) or kB, MB, GB, TB \
                         (powers of 1000)";
     let (number, unit) = split(text);
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no size; {HELP}"))?;
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a size; {HELP}"))?;
     let factor = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => Some(1),
         "k" | "ki" | "kib" => Some(1 << 10),
@@ -22,14 +22,14 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "tb" => Some(1_000_000_000_000),
         _ => None,
     };
-    let factor: u64 = factor.ok_or_else(|| format!("{unit:?} is no unit of size; {HELP}"))?;
+    let factor: u64 = factor.ok_or_else(|| format!("{unit:?} is not a unit of size; {HELP}"))?;
     number.checked_mul(factor).ok_or_else(|| format!("{text:?} is larger than any file; give a smaller size"))
 }
 
-/// Durations: a number, which may have a fraction, and a unit, which may not be left out.
+/// Durations: a number, which may have a fraction, and a unit, which is required.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const HELP: &str = "give a number with ns, us, ms, s, m, h or d, such as 50ms or 1.5s";
-    let bad = || format!("{text:?} is no duration; {HELP}");
+    let bad = || format!("{text:?} is not a duration; {HELP}");
     let (number, unit) = split(text);
     let nanos_per_unit: u128 = match unit {
         "ns" => 1,
@@ -57,7 +57,7 @@ pub(crate) fn plain(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// How long ago, by the wall clock, something was that happened at so many nanoseconds since 1970.
+/// The age, by the wall clock, of a time given in nanoseconds since 1970.
 pub(crate) fn ago(unix_ns: u64) -> String {
     let then = UNIX_EPOCH + Duration::from_nanos(unix_ns);
     match SystemTime::now().duration_since(then) {
@@ -72,7 +72,7 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| format!("{text:?} is no mode; give three octal digits such as 0600 or 660"))
+        .ok_or_else(|| format!("{text:?} is not a mode; give three octal digits such as 0600 or 660"))
 }
 
 fn split(text: &str) -> (&str, &str) {

@@ -1,17 +1,17 @@
-//! Copies between the ring's words and private bytes. All of the library's copying is here.
+//! Copies between the ring's words and private bytes. All copying of the library is here.
 //!
-//! A reader that can be overwritten loads words that the producer may be storing at that moment, and finds out
-//! afterwards. Rust allows that for atomic accesses of one size only. So payload is stored and loaded as whole,
-//! aligned 8-byte words, Relaxed; the fences around the copy order it, never the copy itself. A `memcpy`,
-//! volatile bytes, or `rep movsb` (no promise above one byte) would be data races.
+//! A reader that can be overwritten loads words that the producer may be storing at that moment, and checks
+//! afterwards. Rust allows that only for atomic accesses of one size. So payload is stored and loaded as whole,
+//! aligned 8-byte words, Relaxed. The fences around the copy order it, never the copy itself. A `memcpy`, volatile
+//! bytes, or `rep movsb` (atomic only per byte) would be data races.
 //!
-//! Compilers do not merge such accesses, so long payloads, and words of short ones that the producer stores in pairs, are
-//! moved by inline assembly. Assembly has to do what some Rust program could have done; this one does relaxed 8-byte loads
-//! or stores, each word once, in some order.
+//! Compilers do not merge such accesses. So inline assembly moves long payloads, and pairs of words of short ones
+//! that the producer stores. Assembly must do what some Rust program could have done; this assembly does relaxed
+//! 8-byte loads or stores, each word once, in some order.
 //! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
-//! moves as whole words is documented for 16 bytes on processors with AVX, and only observed for 32 bytes, and
-//! for 16 on older processors; nobody is known to have seen otherwise. Private bytes are nobody else's: there
-//! vectors are unaligned, and a last partial word may overlap the one before.
+//! moves as whole words is documented for 16 bytes on processors with AVX. For 32 bytes, and for 16 on older
+//! processors, it is only observed; no exception is known. Private bytes are not shared: there vectors are unaligned,
+//! and a last partial word may overlap the one before.
 //!
 //! Miri, loom, ThreadSanitizer and other processors take the word loop; a test compares all of them with the plainest copy.
 #![allow(unsafe_code)]
@@ -41,14 +41,14 @@ pub(crate) fn write(words: &[Word], bytes: &[u8]) {
     }
 }
 
-/// As `write`, in a place of its own: for callers that are copied to many places, and do not come here often.
+/// As `write`, but not inlined: for callers that are inlined in many places, and rarely get here.
 #[inline(never)]
 pub(crate) fn write_apart(words: &[Word], bytes: &[u8]) {
     write(words, bytes);
 }
 
-/// Stores `bytes` into the first of both, and calls `between` after `first` has them, but for a last partial word, and
-/// before `second` has any. Copies what fits both. Cheaper than two copies, of what is short.
+/// Stores `bytes` into both, first into `first`. Calls `between` after `first` has its bytes, except a last partial
+/// word, and before `second` has any. Copies what fits both. Cheaper than two copies for short payloads.
 #[inline(always)]
 pub(crate) fn write_twice(first: &[Word], second: &[Word], bytes: &[u8], between: impl Fn()) {
     let bytes = &bytes[..bytes.len().min(bytes_in(first)).min(bytes_in(second))];
@@ -78,17 +78,17 @@ pub(crate) fn write_twice(first: &[Word], second: &[Word], bytes: &[u8], between
     }
 }
 
-/// Stores the first `N` chunks, two at a time where that makes whole 16 bytes of the ring. While the other side's cache
-/// has the ring's lines every store waits for one, and a processor has room for some fifty that wait: with half the
-/// stores, twice the lines are on their way at once.
+/// Stores the first `N` chunks, two at a time where that makes 16 aligned bytes of the ring. While the other side's
+/// cache has the ring's lines, every store waits for one, and a processor has room for some fifty waiting stores.
+/// Half the stores allow twice as many lines to be on their way at once.
 ///
 /// # Safety
 ///
-/// There are as many of both.
+/// Both have at least `N` elements.
 #[inline(always)]
 unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
     let alone = |at: usize| {
-        // SAFETY: `at` is below `N`, and there are as many words, says the caller.
+        // SAFETY: `at` is below `N`, and there are as many words, as the caller guarantees.
         let word = unsafe { words.get_unchecked(at) };
         // SAFETY: as above.
         let chunk = unsafe { chunks.get_unchecked(at) };
@@ -102,7 +102,7 @@ unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
         (N / 2 * 2..N).for_each(alone);
     } else {
         alone(0);
-        // SAFETY: there are at least two of both, says the caller, and so for the next line.
+        // SAFETY: there are at least two of both, as the caller guarantees, and so for the next line.
         let words_left = unsafe { words.get_unchecked(1..) };
         // SAFETY: as above.
         let chunks_left = unsafe { chunks.get_unchecked(1..) };
@@ -112,7 +112,7 @@ unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
     }
 }
 
-/// Copies the first bytes of `words` into `out`; cut to what `words` holds. `gated`: nobody may overwrite them.
+/// Copies the first bytes of `words` into `out`; cut to what `words` holds. `gated`: no process may overwrite them.
 #[inline(always)]
 pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
     let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
@@ -132,8 +132,8 @@ pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: boo
     unsafe { out.set_len(end) };
 }
 
-/// Overwrites the bytes at `offset` and leaves those around them alone. Copies what fits. Only for words that are
-/// the caller's to write: the partial words at both ends are loaded, changed and stored.
+/// Overwrites the bytes at `offset` and leaves those around them unchanged. Copies what fits. Only for words that the
+/// caller may write: the partial words at both ends are loaded, changed and stored.
 pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
     let words = words.get(offset / WORD..).unwrap_or_default();
     let inside = offset % WORD;
@@ -153,12 +153,12 @@ pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
 ///
 /// # Safety
 ///
-/// As long as the slice lives nobody writes the words, in this process or another.
+/// While the slice lives, no process writes the words, this one included.
 #[cfg(not(loom))]
 #[inline]
 pub(crate) unsafe fn slice(words: &[Word], len: usize) -> &[u8] {
     let len = len.min(bytes_in(words));
-    // SAFETY: initialised memory, borrowed for as long as the words; that no byte changes, says the caller.
+    // SAFETY: initialised memory, borrowed for as long as the words; the caller guarantees that no byte changes.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), len) }
 }
 
@@ -166,19 +166,19 @@ pub(crate) unsafe fn slice(words: &[Word], len: usize) -> &[u8] {
 ///
 /// # Safety
 ///
-/// As long as the slice lives nobody touches the words in any other way, in this process or another: no reader
-/// either that would find out afterwards that it was overwritten.
+/// While the slice lives, no other code accesses the words, in this process or another; not even a reader that would
+/// detect afterwards that it was overwritten.
 #[cfg(not(loom))]
 #[inline]
 #[allow(clippy::mut_from_ref, reason = "words can be written through a shared reference, as any atomic")]
 pub(crate) unsafe fn slice_mut(words: &[Word], len: usize) -> &mut [u8] {
     let len = len.min(bytes_in(words));
     // SAFETY: initialised memory, borrowed for as long as the words. They are atomics, so a pointer taken from a
-    // shared reference to them may write; that nobody else touches them meanwhile, says the caller.
+    // shared reference to them may write; that no other code accesses them, as the caller guarantees.
     unsafe { core::slice::from_raw_parts_mut(words.as_ptr().cast_mut().cast(), len) }
 }
 
-/// Asks the processor for the cache line of a word that will be read soon. It is no access: nothing follows from it.
+/// Prefetches the cache line of a word that will be read soon. It is not an access, and has no visible effect.
 #[inline(always)]
 pub(crate) fn will_read(word: &Word) {
     #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
@@ -191,8 +191,8 @@ pub(crate) fn will_read(word: &Word) {
     let _ = word;
 }
 
-/// Asks the processor for the cache line of a word that will be written soon, to write to it. It is no access: nothing
-/// follows from it.
+/// Prefetches the cache line of a word that will be written soon, for writing. It is not an access, and has no
+/// visible effect.
 #[inline(always)]
 pub(crate) fn will_write(word: &Word) {
     #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
@@ -233,9 +233,9 @@ fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
     store(word, u64::from_le_bytes(value));
 }
 
-/// Calls `copy` for each number below `count`, in order; `count` is less than 32. Straight code either way: for what an
-/// inline copy holds behind one jump, which is the same for records of the same length; beyond that by powers of
-/// two, behind five branches.
+/// Calls `copy` for each number below `count`, in order; `count` is less than 32. The code is unrolled in two ways.
+/// For sizes that fit an inline copy it is reached by one jump, which is the same for records of the same length. For
+/// larger sizes it goes by powers of two, with five branches.
 #[inline(always)]
 fn unrolled(count: usize, mut copy: impl FnMut(usize)) {
     macro_rules! straight {
@@ -290,10 +290,10 @@ unsafe fn write_short(words: &[Word], bytes: &[u8]) {
     macro_rules! straight {
         ($($words:literal)*) => {
             match chunks.len() {
-                // SAFETY: there are as many words as chunks, says the caller.
+                // SAFETY: there are as many words as chunks, as the caller guarantees.
                 $($words => unsafe { put::<$words>(words, chunks) },)*
                 count => by_powers(count, |at| {
-                    // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+                    // SAFETY: `at` is below the number of chunks, and there are as many words, as the caller guarantees.
                     let word = unsafe { words.get_unchecked(at) };
                     // SAFETY: as above.
                     let chunk = unsafe { chunks.get_unchecked(at) };
@@ -303,7 +303,7 @@ unsafe fn write_short(words: &[Word], bytes: &[u8]) {
         };
     }
     straight!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-    // SAFETY: there are as many words as chunks, says the caller.
+    // SAFETY: there are as many words as chunks, as the caller guarantees.
     let rest = unsafe { words.get_unchecked(chunks.len()..) };
     write_tail(rest, bytes);
 }
@@ -369,14 +369,14 @@ unsafe fn read_short(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
     let (chunks, _) = out.as_chunks_mut::<WORD>();
     let mut last = 0;
     unrolled(chunks.len(), |at| {
-        // SAFETY: `at` is below the number of chunks, and there are as many words, says the caller.
+        // SAFETY: `at` is below the number of chunks, and there are as many words, as the caller guarantees.
         let word = unsafe { words.get_unchecked(at) };
         // SAFETY: as above.
         let chunk = unsafe { chunks.get_unchecked_mut(at) };
         last = load(word, gated);
         chunk.write_copy_of_slice(&last.to_le_bytes());
     });
-    // SAFETY: there are as many words as chunks, says the caller.
+    // SAFETY: there are as many words as chunks, as the caller guarantees.
     let rest = unsafe { words.get_unchecked(chunks.len()..) };
     read_tail(rest, out, last, gated);
 }
@@ -509,7 +509,7 @@ mod vector {
                         concat!("add {to}, 4*", $width),
                         concat!("sub {n}, 4*", $width),
                         "jae 2b",
-                        // The lower bits of n still tell what is left: two vectors or none, then one or none.
+                        // The lower bits of n give the rest: two vectors or none, then one or none.
                         "3:",
                         concat!("test {n:e}, 2*", $width),
                         "jz 4f",
@@ -780,11 +780,11 @@ mod tests {
     #[test]
     fn slices_show_the_words() {
         let words = ring(4);
-        // SAFETY: nobody else has the words, and the slice is gone with the line.
+        // SAFETY: no other code has the words, and the slice is gone after this line.
         unsafe { slice_mut(&words, 13) }.fill(9);
         let expected = contents(&words);
         assert_eq!(expected[..13], [9; 13]);
-        // SAFETY: nobody writes.
+        // SAFETY: no code writes.
         assert_eq!(unsafe { slice(&words, 99) }, expected);
     }
 }

@@ -1,8 +1,8 @@
 //! Random delays before every shared access, and sleeps without a time limit: for the one package that compiles this
-//! source with `cfg(quoit_delays)`. No other build has any of it.
+//! source with `cfg(quoit_delays)`. No other build contains any of it.
 //!
-//! Every window between two shared accesses is stretched at random, between real processes on real processors. With
-//! sleeps that end by a wake and by nothing else, a lost wake is a hang and not a late one.
+//! Every window between two shared accesses is stretched at random, between real processes on real processors. Since
+//! sleeps end only by a wake, a lost wake shows as a hang and not as a delay.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -11,22 +11,23 @@ use rustix::io::Errno;
 
 use crate::atomics::Ordering;
 
-/// What the sleeps of this thread came to. A sleep is entered by arming the word; each ends in one of five ways.
+/// Counts of how the sleeps of this thread ended. A sleep is entered by arming the word; each ends in one of five
+/// ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sleeps {
-    /// It slept in the kernel until somebody woke it.
+    /// It slept in the kernel until a waker woke it.
     pub woken: u64,
-    /// The waker changed the word between its last look and its sleep: the kernel did not let it sleep.
+    /// The waker changed the word between the last check and the sleep, so the kernel did not let it sleep.
     pub changed: u64,
-    /// It was true already when it looked again after arming.
+    /// The condition was true already at the check after arming.
     pub found: u64,
     /// It slept until its time was over.
     pub timed_out: u64,
     /// A signal ended it, or the system call was refused.
     pub broken: u64,
-    /// Of all these, those by unarmed sleepers: observers, and everybody on a ring of `WaitMode::Spin`.
+    /// How many of all these were unarmed: observers, and every sleeper on a ring of `WaitMode::Spin`.
     pub naps: u64,
-    /// Armings whose barrier did not happen: their sleeps are timed.
+    /// Armings whose barrier did not happen: their sleeps have a time limit.
     pub unbarriered: u64,
     /// Delays that were injected.
     pub delays: u64,
@@ -35,7 +36,7 @@ pub struct Sleeps {
 struct Injector {
     /// Sites to pass before the next delay.
     left: Cell<u32>,
-    /// 0: not begun.
+    /// 0: not started.
     dice: Cell<u64>,
     for_ever: Cell<bool>,
     weak: Cell<&'static str>,
@@ -63,8 +64,8 @@ thread_local! {
     };
 }
 
-/// Delays in this thread from now on, by this seed. `for_ever`: armed sleeps have no time limit. Until this is
-/// called, a thread has delays if `QUOIT_DELAYS` is a number: its seed, to which each thread adds its own.
+/// Starts delays in this thread with this seed. `for_ever`: armed sleeps have no time limit. Until this is called, a
+/// thread has delays if `QUOIT_DELAYS` is a number: its seed, to which each thread adds its own.
 pub fn begin(seed: u64, for_ever: bool) {
     INJECTOR.with(|injector| {
         injector.dice.set(mix(seed) | 1);
@@ -73,19 +74,19 @@ pub fn begin(seed: u64, for_ever: bool) {
     });
 }
 
-/// Leaves out the named fence, or heavy barrier, in this thread: to show that its absence is seen.
+/// Leaves out the named fence, or heavy barrier, in this thread: to show that a test detects its absence.
 pub fn weaken(site: &'static str) {
     INJECTOR.with(|injector| injector.weak.set(site));
 }
 
-/// What this thread counted so far.
+/// The counts of this thread so far.
 pub fn sleeps() -> Sleeps {
     INJECTOR.with(|injector| injector.sleeps.get())
 }
 
-/// A place where this thread may be held up: before every shared access.
+/// A place where this thread may be delayed: before every shared access.
 ///
-/// It must leave the processor as it is: a locked instruction here would drain the store buffer, and with it the very
+/// It must not affect the processor's ordering: a locked instruction here would drain the store buffer, and hide the
 /// reorderings that the fences are for. So most passes are one count in a thread's own memory.
 #[inline(always)]
 pub(crate) fn point() {
@@ -130,7 +131,7 @@ fn delay(injector: &Injector) {
     }
 }
 
-/// A number of this thread's own.
+/// A number unique to this thread.
 fn own_number() -> u64 {
     u64::from(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()) << 32
 }

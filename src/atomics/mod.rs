@@ -1,13 +1,12 @@
-//! The only door to atomics: `core`'s in a normal build, loom's in the models.
+//! All atomics come through here: `core`'s in a normal build, loom's in the models.
 //!
-//! Every atomic access names its site with [`at!`] and every fence with [`fence_at!`]. In a normal build a
-//! site is the constant ordering and nothing else. Under loom a site can be weakened at run time (one build
-//! runs every mutant), and every store is a point where the models can crash the thread. In the build with delays
-//! a thread may be held up before any site.
+//! Every atomic access names its site with [`at!`] and every fence with [`fence_at!`]. In a normal build a site is
+//! just the constant ordering. Under loom a site can be weakened at run time (one build runs every mutant), and the
+//! models can crash the thread at every store. In the build with delays a thread may be delayed before any site.
 //!
-//! Under `cfg(quoit_tsan)` the sites say what ThreadSanitizer, which does not understand fences, has to be told.
+//! Under `cfg(quoit_tsan)` the sites carry annotations for ThreadSanitizer, which does not understand fences.
 //!
-//! `docs/ordering.md` lists the sites; a test holds that list to the source.
+//! `docs/ordering.md` lists the sites; a test compares that list with the source.
 
 /// The ordering of the named site.
 macro_rules! at {
@@ -59,8 +58,8 @@ mod imp {
     #[cfg(tampered)]
     pub(crate) use crate::atomics::tamper::before_access;
 
-    /// One 8-byte word of the data area. Always accessed whole, always atomically: a length word of one lap
-    /// is a payload word of the next, so any other access size would be a mixed-size race.
+    /// One 8-byte word of the data area. Always accessed whole and atomically: a length word of one lap is a payload
+    /// word of the next, so any other access size would be a mixed-size race.
     #[repr(transparent)]
     #[derive(Debug)]
     pub(crate) struct Word(AtomicU64);
@@ -71,7 +70,7 @@ mod imp {
             self.0.load(ordering)
         }
 
-        /// A load by a reader whom nobody may overwrite; under loom it is checked for exactly that.
+        /// A load by a reader that cannot be overwritten; loom checks exactly that.
         #[inline(always)]
         pub(crate) fn load_gated(&self, ordering: Ordering) -> u64 {
             self.0.load(ordering)
@@ -88,15 +87,16 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct FutexWord(pub(crate) AtomicU32);
 
-    /// The light side of the `Membarrier` pair: keeps the compiler from moving the look at the sleep word above
-    /// the publishing store. The processor's share is forced by the heavy side.
+    /// The light side of the `Membarrier` pair: keeps the compiler from moving the check of the sleep word above the
+    /// publishing store. The heavy side forces the same on the processor.
     #[inline(always)]
     pub(crate) fn light_barrier(_word: &FutexWord) {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Between accesses that may raise a signal and a look at what its handler left: keeps the compiler from moving
-    /// the look up. A fault is precise, and its handler runs on the same thread, so the processor needs no telling.
+    /// Between accesses that may raise a signal and the check of what its handler stored: keeps the compiler from
+    /// moving the check up. A fault is precise, and its handler runs on the same thread, so the processor needs no
+    /// fence.
     #[inline(always)]
     pub(crate) fn signal_barrier() {
         compiler_fence(Ordering::SeqCst);
@@ -108,11 +108,12 @@ mod imp {
         core::hint::spin_loop();
     }
 
-    /// Loads that a fence behind them makes acquire loads, with the fence: ThreadSanitizer is told so at the load.
+    /// Loads that a later fence turns into acquire loads, together with the fence: annotated for ThreadSanitizer at
+    /// the load.
     ///
-    /// It looks for non-atomic accesses that nothing orders: records lent and filled in place. The edges of a
-    /// seqlock (W1 and R1, W3 and R3, I1) order atomics among atomics and are left out: every word of the ring
-    /// would become an acquire load, and stand in for an edge that is missing elsewhere.
+    /// ThreadSanitizer detects non-atomic accesses that nothing orders: records lent and filled in place. The edges
+    /// of a seqlock (W1 and R1, W3 and R3, I1) order atomics among atomics and are left out. Otherwise every word of
+    /// the ring would become an acquire load, and hide an edge that is missing elsewhere.
     #[cfg(quoit_tsan)]
     const ACQUIRED: [(&str, &str); 6] = [
         ("R4_PUBLISHED", "R4_FENCE"),
@@ -123,8 +124,8 @@ mod imp {
         ("A_CURSOR", "A1_FENCE"),
     ];
 
-    /// The ordering of a site as ThreadSanitizer is told it. `QUOIT_WEAKEN`, when this is compiled, names a site
-    /// that is to order nothing, to see a test fail.
+    /// The ordering of a site as annotated for ThreadSanitizer. `QUOIT_WEAKEN`, at compile time, names a site that
+    /// orders nothing, to see a test fail.
     #[cfg(quoit_tsan)]
     pub(crate) const fn told(site: &str, ordering: Ordering) -> Ordering {
         let weakened = match option_env!("QUOIT_WEAKEN") {
@@ -155,7 +156,7 @@ mod imp {
         at == a.len() && at == b.len()
     }
 
-    /// Somebody else's look at a word, and somebody else's garbage in it.
+    /// Another process's read of a word, and its garbage in it.
     #[cfg(tampered)]
     pub(crate) fn peek(word: &AtomicU64) -> u64 {
         word.load(Ordering::Relaxed)
@@ -173,9 +174,9 @@ mod imp {
 
     use std::cell::Cell;
 
-    /// Loom's integer with a crash point before every store: a killed process has done a prefix of its stores.
-    /// Past that point the thread runs on as a ghost, whose stores nobody sees: so a crash needs no unwinding, and
-    /// whatever the code would do next is exercised as well.
+    /// Loom's integer with a crash point before every store: a killed process has done a prefix of its stores. Past
+    /// that point the thread runs on as a ghost, whose stores no thread sees. So a crash needs no unwinding, and the
+    /// code after it is exercised as well.
     macro_rules! crashable {
         ($name:ident, $inner:ty, $int:ty) => {
             #[derive(Debug)]
@@ -237,8 +238,8 @@ mod imp {
     crashable!(AtomicU32, loom::sync::atomic::AtomicU32, u32);
     crashable!(AtomicU64, loom::sync::atomic::AtomicU64, u64);
 
-    /// One word of the data area, with a tracked cell: the writer and gated readers touch it, so a missing
-    /// edge between them is a reported race even where every value happens to come out right.
+    /// One word of the data area, with a tracked cell. The writer and gated readers access it, so a missing edge
+    /// between them is reported as a race even where every value happens to be right.
     #[derive(Debug)]
     pub(crate) struct Word {
         value: AtomicU64,
@@ -268,7 +269,7 @@ mod imp {
         }
     }
 
-    /// A futex word with what it takes to sleep on it in a model.
+    /// A futex word, with what a model needs to sleep on it.
     #[derive(Debug)]
     pub(crate) struct FutexWord(
         pub(crate) AtomicU32,
@@ -283,8 +284,8 @@ mod imp {
             Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new(), meeting)
         }
 
-        /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees what was
-        /// before it. Not a fence, so that a sleeper who takes the wrong one of the two is caught.
+        /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees everything
+        /// before it. It is not a fence, so that a sleeper that uses the wrong barrier is caught.
         pub(crate) fn meet(&self, site: &'static str) {
             if weakened(site).is_none() && !is_ghost() {
                 self.3.fetch_add(1, Ordering::AcqRel);
@@ -300,8 +301,8 @@ mod imp {
         loom::thread::yield_now();
     }
 
-    /// The weakened site, from the environment, so that one build runs every mutant: `SITE`, or `SITE:Ordering` for
-    /// a fence that is to be kept as a weaker one. `?` weakens nothing and prints every site that is reached.
+    /// The weakened site, from the environment, so that one build runs every mutant: `SITE`, or `SITE:Ordering` for a
+    /// fence that is kept as a weaker one. `?` weakens nothing and prints every site that is reached.
     struct Weakened {
         site: String,
         to: Option<Ordering>,
@@ -326,7 +327,7 @@ mod imp {
         WEAKENED.get_or_init(read).as_ref()
     }
 
-    /// Is this the weakened site? Then to what; `None`: to nothing at all.
+    /// The ordering of this site if it is the weakened one; `None`: no ordering at all.
     fn weakened(name: &'static str) -> Option<Option<Ordering>> {
         let weakened = weakening()?;
         if let Some(reached) = &weakened.reached
@@ -356,16 +357,16 @@ mod imp {
     }
 
     loom::thread_local! {
-        /// Stores that this thread has left before it crashes.
+        /// Remaining stores of this thread before it crashes.
         static STORES_LEFT: Cell<Option<usize>> = Cell::new(None);
     }
 
-    /// Runs `work` on this thread, killed just before its `stores`-th store (from 0). `None`: it died, and what it
-    /// would have returned was dropped without a trace but the release of its locks.
+    /// Runs `work` on this thread, killed just before its `stores`-th store (from 0). `None`: it died. Its result was
+    /// dropped, and only the release of its locks had an effect.
     pub(crate) fn crash_after<T>(stores: usize, work: impl FnOnce() -> T) -> Option<T> {
         STORES_LEFT.with(|left| left.set(Some(stores)));
         let result = work();
-        // What a ghost would return is dropped here, while it still is one.
+        // The ghost's result is dropped here, while the thread still is a ghost.
         let survived = (!is_ghost()).then_some(result);
         STORES_LEFT.with(|left| left.set(None));
         survived
@@ -376,7 +377,7 @@ mod imp {
         STORES_LEFT.with(|left| left.get() == Some(0))
     }
 
-    /// A crash point: counts the store that is about to be done. False: the thread died before it.
+    /// A crash point: counts the store that is about to happen. False: the thread died before it.
     fn still_alive() -> bool {
         STORES_LEFT.with(|left| match left.get() {
             Some(0) => false,

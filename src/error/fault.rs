@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What makes a handle useless for good.
+/// What makes a handle permanently unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Forked,
@@ -10,10 +10,10 @@ pub(crate) enum Fault {
 }
 
 pub(super) const FORKED: &str =
-    "this handle came over a fork and belongs to the parent; open the ring anew in the child";
+    "this handle came over a fork and belongs to the parent; open the ring again in the child";
 
-pub(super) const TRUNCATED: &str = "memory of the ring is gone: its file was cut short, or the disk is full; drop the handle, look at the file \
-                         and at the room on its file system, and create the ring anew";
+pub(super) const TRUNCATED: &str = "memory of the ring is gone: its file was cut short, or the disk is full; drop the handle, check the file \
+                         and the free space of its file system, and create the ring again";
 
 /// Where the ring contradicts itself, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl fmt::Display for Corruption {
         write!(
             f,
             "the ring contradicts itself at position {}: {}; another process wrote garbage into it: remove the \
-             file and create the ring anew",
+             file and create the ring again",
             self.position, self.what
         )
     }

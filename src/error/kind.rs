@@ -5,42 +5,42 @@ use std::io;
 
 use super::{Error, RecvError, SendError};
 
-/// What an error of this library comes to, for whoever acts on it: an exit code, a number in another language, a
-/// decision to try again. [`Error::kind`], [`SendError::kind`] and [`RecvError::kind`] tell it.
+/// The class of an error, for code that acts on it: an exit code, a number in another language, a decision to try
+/// again. [`Error::kind`], [`SendError::kind`] and [`RecvError::kind`] return it.
 ///
-/// A new variant of an error joins one of these where it can.
+/// A new variant of an error uses an existing kind if one fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The file, its directory, the name or the slot that was asked for is not there.
+    /// The file, its directory, the name or the slot does not exist.
     NotFound,
-    /// What is at the path is not what was to be opened: no file of this library, or an object of another kind.
+    /// The path does not lead to the requested object: not a file of this library, or an object of another kind.
     NotARing,
-    /// There is a file at the path already.
+    /// A file exists at the path.
     Exists,
     /// A ring, but not one that this build, this machine or this boot can use: another version or schema, a damaged
     /// file, a copy.
     Mismatch,
-    /// Somebody who is alive has what was asked for: the producer's place, the name, every slot. It may be free later.
+    /// In use by a living process: the producer's place, the name, or every slot. It may be free later.
     InUse,
-    /// The mode or the owner of a file, or the promise to another consumer, forbids it.
+    /// The mode or owner of a file forbids it, or a guarantee given to another consumer.
     Denied,
     /// There is no room for the ring.
     NoSpace,
-    /// What was asked for makes no sense on any ring: an option, a name, a capacity.
+    /// Invalid on any ring: an option, a name, a capacity.
     Invalid,
-    /// What was asked for does not go with this ring, or with the file system of this path: a start that is gone, a record
-    /// that is too long, a slot that holds nobody up.
+    /// Invalid for this ring, or for the file system of this path: a start that is gone, a record that is too long, a
+    /// slot that does not block the producer.
     Unsuitable,
     /// A send that does not wait found the ring full. It may succeed later.
     Full,
-    /// The time was over before it could be done. It may succeed later.
+    /// The time was over. It may succeed later.
     TimedOut,
     /// Everything was received and the producer ended cleanly. Another one may come.
     Closed,
     /// Everything was received and the producer died. Another one may come.
     ProducerGone,
-    /// No producer lives to do what was asked for. One may come.
+    /// No producer is alive to do it. One may come.
     NoProducer,
     /// Another process wrote garbage into the ring. Final for the handle.
     Corrupt,
@@ -53,7 +53,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// What it comes to.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. }
@@ -99,7 +99,7 @@ impl Error {
 }
 
 impl SendError {
-    /// What it comes to.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Full { .. } => ErrorKind::Full,
@@ -112,7 +112,7 @@ impl SendError {
 }
 
 impl RecvError {
-    /// What it comes to.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::TimedOut => ErrorKind::TimedOut,

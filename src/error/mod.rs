@@ -1,4 +1,4 @@
-//! Everything that can go wrong, each with what to do about it.
+//! All errors, each with what to do about it.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub use kind::ErrorKind;
 pub use receive::RecvError;
 pub use send::SendError;
 
-/// What an object in shared memory is.
+/// The kind of an object in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -41,11 +41,11 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// Why a ring could not be created, opened, attached to, or asked about.
+/// Why a ring could not be created, opened, attached to, or inspected.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is a file at the path already.
+    /// A file exists at the path.
     Exists {
         /// Where.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
-    /// There is no such directory, so no ring can be created in it.
+    /// The directory does not exist, so no ring can be created in it.
     NoDirectory {
         /// The directory.
         path: PathBuf,
@@ -67,14 +67,14 @@ pub enum Error {
         /// What is there instead: a directory, a FIFO, a symbolic link, ...
         kind: &'static str,
     },
-    /// The mode or the owner of the file, or of its directory, does not let this process do what it asked for.
+    /// The mode or the owner of the file, or of its directory, forbids what this process tried.
     Permission {
         /// Where.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
-        /// Whose the file is, or its directory where there is no file yet. `None`: that could not be asked either, or
-        /// it is not the mode that is in the way.
+        /// The owner and mode of the file, or of its directory if there is no file yet. `None`: they could not be
+        /// read either, or the mode is not the cause.
         rights: Option<Rights>,
     },
     /// The file system is mounted read-only.
@@ -82,36 +82,36 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
-    /// The ring belongs to another unprivileged user, and was not asked for by that: see
-    /// [`Options::any_owner`](crate::Options::any_owner).
+    /// The ring belongs to another unprivileged user, and [`Options::any_owner`](crate::Options::any_owner) was not
+    /// set.
     ForeignOwner {
         /// Where.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         rights: Rights,
     },
-    /// The file system will not do: it cannot keep memory, locks and wake-ups coherent between processes, or cannot
-    /// promise that what was allocated can be written.
+    /// The file system is not suitable: it cannot keep memory, locks and wake-ups coherent between processes, or
+    /// cannot guarantee that allocated blocks can be written.
     Filesystem {
         /// Where.
         path: PathBuf,
-        /// What kind it is.
+        /// Its type.
         kind: String,
-        /// What it does or lacks.
+        /// Why it is not suitable.
         why: &'static str,
     },
-    /// There is no room for the whole ring.
+    /// There is not enough room for the whole ring.
     NoSpace {
         /// Where.
         path: PathBuf,
         /// Bytes the ring needs.
         bytes: u64,
-        /// Where there is none.
+        /// What is short.
         shortage: Shortage,
-        /// Bytes that a ring could still have there, if that is known. Others may take them meanwhile.
+        /// Bytes that a ring could still have there, if known. Other processes may take them meanwhile.
         free: Option<u64>,
-        /// The largest capacity of a ring that fits into these, made with the same options otherwise. `None`: not even
-        /// the smallest does, or it is not known.
+        /// The largest capacity of a ring that fits into these bytes, with the same options otherwise. `None`: not
+        /// even the smallest fits, or it is not known.
         largest: Option<u64>,
     },
     /// The process may not make files as large as the ring (`RLIMIT_FSIZE`).
@@ -132,16 +132,16 @@ pub enum Error {
     OtherKind {
         /// Where.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         found: Kind,
-        /// What was to be opened.
+        /// The expected kind.
         wanted: Kind,
     },
     /// The value changed so fast that no copy of it was whole.
     Busy,
     /// Another process has the one handle that writes the value.
     WriterAlive {
-        /// The process id that it noted, a hint: 0 if it did not.
+        /// The process id that it stored, a hint: 0 if it stored none.
         pid: u32,
     },
     /// The file is shorter than a ring's identity page.
@@ -151,13 +151,13 @@ pub enum Error {
         /// Its size in bytes.
         bytes: u64,
     },
-    /// The file's size is not what its own geometry asks for.
+    /// The file's size is not the size that its own geometry requires.
     WrongSize {
         /// Where.
         path: PathBuf,
         /// Its size in bytes.
         bytes: u64,
-        /// The size its geometry asks for.
+        /// The size its geometry requires.
         expected: u64,
     },
     /// The file has holes where its blocks should be: touching them could raise SIGBUS.
@@ -181,20 +181,20 @@ pub enum Error {
         /// What differs.
         what: &'static str,
     },
-    /// The identity page does not agree with its checksum, or with itself.
+    /// The identity page does not match its checksum, or contradicts itself.
     Damaged {
         /// Where.
         path: PathBuf,
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The file is a copy of a ring: it says that it is another file than it is.
+    /// The file is a copy of a ring: its identity page names another file.
     Copied {
         /// Where.
         path: PathBuf,
     },
-    /// The ring was created under another boot id, and nobody holds a lock on it: the machine has been started anew
-    /// since, or the ring is that of a container with a boot id of its own.
+    /// The ring was created under another boot id, and no process holds a lock on it: the machine has been rebooted
+    /// since, or the ring belongs to a container with a boot id of its own.
     EarlierBoot {
         /// Where.
         path: PathBuf,
@@ -203,14 +203,14 @@ pub enum Error {
     Corrupt(Corruption),
     /// Another producer holds the ring, running or stopped.
     ProducerAlive {
-        /// Its process id as it wrote it, a hint only.
+        /// The process id that it stored, a hint only.
         pid: u32,
     },
-    /// No living producer holds the ring, so there is nobody to do what was asked for.
+    /// No living producer holds the ring, so the request cannot be carried out.
     NoProducer,
-    /// A process that may only read the ring's file holds a read lock on it, and so keeps others out.
+    /// A process that may only read the ring's file holds a read lock on it, which blocks other lock holders.
     ReadLocked {
-        /// What is kept from them: the producer's place, the name, the slots.
+        /// What it blocks: the producer's place, the name, the slots.
         what: &'static str,
     },
     /// Every consumer slot is taken.
@@ -240,16 +240,17 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// The slot of this number holds the producer back for nobody, or there is none.
+    /// The slot of this number does not block the producer, or does not exist.
     NotGated {
         /// The number.
         slot: u32,
     },
-    /// The consumer in the slot of this number lives, and was promised that nothing is overwritten before it releases it.
+    /// The consumer in the slot of this number is alive, and is gated without a budget: nothing may be overwritten
+    /// before it releases it.
     NotEvictable {
         /// The number.
         slot: u32,
-        /// Its process id as it wrote it, a hint only.
+        /// The process id that it stored, a hint only.
         pid: u32,
     },
     /// The start asked for is no longer, or not yet, in the ring.
@@ -261,29 +262,30 @@ pub enum Error {
         /// The sequence of the next record to be published.
         next: u64,
     },
-    /// The ring was created to refuse consumers that can be overwritten, be it only because they start in the past.
+    /// The ring was created to refuse consumers that can be overwritten, including those that start in the past.
     GatedOnly,
     /// Capacities are powers of two from 4 KiB to 1 TiB.
     Capacity {
         /// Bytes asked for.
         asked: u64,
     },
-    /// An option that makes no sense.
+    /// An invalid option.
     BadOption {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The values in the file are of another type, or of none in particular.
+    /// The values in the file are of another type, or the file is untyped.
     WrongSchema {
         /// What the handle was opened for.
         asked: Schema,
-        /// What the file was made for; `None`: for records of any kind.
+        /// What the file was created for; `None`: for records of any kind.
         found: Option<Schema>,
     },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,
-    /// Part of the handle's memory is gone: its file was cut short, or a page of it could not be had. Told only after
-    /// [`guard_against_truncation`](crate::guard_against_truncation); without it the process dies by SIGBUS.
+    /// Part of the handle's memory is gone: its file was cut short, or a page of it could not be allocated. Reported
+    /// only after [`guard_against_truncation`](crate::guard_against_truncation); without it the process dies by
+    /// SIGBUS.
     Truncated,
     /// The descriptors handed over are not those of a sealed ring.
     NotSealed {
@@ -296,12 +298,12 @@ pub enum Error {
         path: PathBuf,
         /// What was tried.
         action: &'static str,
-        /// What it said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Whose a file is, and who may do what with it.
+/// Owner and permissions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rights {
@@ -313,17 +315,17 @@ pub struct Rights {
     pub mode: u32,
 }
 
-/// What there is too little of for a ring.
+/// The resource that is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shortage {
     /// Room on the file system.
     FileSystem,
-    /// Room in a quota on the file system.
+    /// A quota on the file system.
     Quota,
     /// Files (inodes) on the file system.
     Files,
-    /// Memory that the control group of this process may have: it is charged for a ring in memory.
+    /// Memory limit of this process's control group, which is charged for a ring in memory.
     ControlGroup,
     /// Memory of the machine.
     Memory,

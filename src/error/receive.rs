@@ -8,14 +8,14 @@ use super::fault::{Corruption, FORKED, Fault, TRUNCATED};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The time was over, and nothing had come. Receiving goes on with the next call.
+    /// The time was over and no record had come. The next call continues.
     TimedOut,
-    /// Everything was received and the producer ended cleanly. Another producer may open the ring and go on.
+    /// Everything was received and the producer ended cleanly. Another producer may open the ring and continue.
     Closed,
-    /// Everything was received and the producer died. Another producer may open the ring and go on.
+    /// Everything was received and the producer died. Another producer may open the ring and continue.
     ProducerGone,
-    /// A typed consumer met a record that is not as long as its type: somebody published it without the type. It counts as
-    /// received, and receiving goes on with the next call.
+    /// A typed consumer received a record whose length is not that of its type: it was published untyped. It counts
+    /// as received, and the next call continues.
     WrongLength {
         /// Sequence of the record.
         sequence: u64,

@@ -9,9 +9,9 @@ use super::fault::{FORKED, Fault, TRUNCATED};
 #[non_exhaustive]
 pub enum SendError {
     /// A gated consumer has not released the space yet. Try again, or use a form that waits.
-    /// [`Producer::held_by`](crate::Producer::held_by) tells more of it.
+    /// [`Producer::held_by`](crate::Producer::held_by) gives the details.
     Full {
-        /// Its slot; of several, that of the one furthest back.
+        /// Its slot; of several, the one furthest behind.
         slot: u32,
     },
     /// The deadline passed while a gated consumer held the space.
@@ -19,13 +19,13 @@ pub enum SendError {
         /// As in `Full`.
         slot: u32,
     },
-    /// The batch holds half the ring: publish it and go on with another.
+    /// The batch spans half the ring: publish it and start another.
     BatchFull,
     /// The record is larger than half the ring allows.
     TooLarge {
         /// Its payload bytes.
         len: usize,
-        /// Most payload bytes of a record on this ring.
+        /// Maximum payload bytes of a record on this ring.
         max: usize,
     },
     /// The handle came over a `fork`; it belongs to the parent.

@@ -1,4 +1,4 @@
-//! What an error says: where, what, and what to do about it.
+//! The texts of errors: where, what, and what to do about it.
 
 use core::fmt;
 
@@ -16,7 +16,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: no such file; create the ring first, or check the path", path.display())
             }
             Self::NoDirectory { path } => {
-                write!(f, "{}: no such directory; make it first, or check the path", path.display())
+                write!(f, "{}: no such directory; create it first, or check the path", path.display())
             }
             Self::NotRegular { path, kind } => {
                 write!(f, "{}: this is a {kind}, and a ring is a regular file; use another path", path.display())
@@ -36,14 +36,14 @@ impl fmt::Display for Error {
             ),
             Self::ReadOnly { path } => write!(
                 f,
-                "{}: its file system is mounted read-only: observers may look on, and whoever writes needs the ring on \
+                "{}: its file system is mounted read-only: observers can read the ring; to write, put the ring on \
                  another file system",
                 path.display()
             ),
             Self::ForeignOwner { path, rights } => write!(
                 f,
-                "{}: the ring there is somebody else's ({rights}, and this process is user {}), who could read along, \
-                 and cut it short; use another path, or Options::any_owner if that user is trusted",
+                "{}: the ring belongs to another user ({rights}, and this process is user {}), who can read it \
+                 and truncate it; use another path, or Options::any_owner if that user is trusted",
                 path.display(),
                 own_user()
             ),
@@ -65,7 +65,7 @@ impl fmt::Display for Error {
             }
             Self::FileSizeLimit { path, bytes, limit } => write!(
                 f,
-                "{}: this process may make files of {limit} bytes at most, and the ring takes {bytes}; raise RLIMIT_FSIZE \
+                "{}: this process may create files of at most {limit} bytes, and the ring needs {bytes}; raise RLIMIT_FSIZE \
                  (LimitFSIZE= of a systemd unit, ulimit -f), or ask for a smaller capacity",
                 path.display()
             ),
@@ -76,35 +76,35 @@ impl fmt::Display for Error {
                 write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
             }
             Self::Busy => f.write_str(
-                "the value changed all the while it was being read; try again, or make it with more cells",
+                "the value kept changing while it was read; try again, or create it with more cells",
             ),
             Self::WriterAlive { pid } => write!(
                 f,
-                "another handle writes this value, and lives (process {pid}); there is one writer at a time: wait for it \
+                "this value has a living writer (process {pid}); there is one writer at a time: wait for it \
                  to end, or open the value for reading"
             ),
             Self::TooShort { path, bytes } => write!(
                 f,
                 "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
-                 path, or remove it and create the ring anew",
+                 path, or remove it and create the ring again",
                 path.display()
             ),
             Self::WrongSize { path, bytes, expected } => write!(
                 f,
                 "{}: {bytes} bytes, but its geometry asks for {expected}; it was cut off or grown: remove it and \
-                 create the ring anew",
+                 create the ring again",
                 path.display()
             ),
             Self::Sparse { path } => write!(
                 f,
-                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring anew \
+                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring again \
                  (copies of rings are not rings)",
                 path.display()
             ),
             Self::Version { path, major, minor } => write!(
                 f,
                 "{}: format version {major}.{minor}, and this build reads {}.0 to {}.{}; use the quoit it was \
-                 made with, or create the ring anew",
+                 made with, or create the ring again",
                 path.display(),
                 crate::limits::MAJOR,
                 crate::limits::MAJOR,
@@ -113,25 +113,25 @@ impl fmt::Display for Error {
             Self::Foreign { path, what } => write!(
                 f,
                 "{}: made on a machine with another {what}; rings cannot move between such machines: create the \
-                 ring anew on this one",
+                 ring again on this one",
                 path.display()
             ),
             Self::Damaged { path, what } => write!(
                 f,
-                "{}: the identity page is damaged ({what}); remove the file and create the ring anew",
+                "{}: the identity page is damaged ({what}); remove the file and create the ring again",
                 path.display()
             ),
             Self::Copied { path } => write!(
                 f,
                 "{}: this is a copy of a ring, or was restored from one, and may hold records that were never sent so; \
-                 use the ring itself, or remove it and create the ring anew",
+                 use the ring itself, or remove it and create the ring again",
                 path.display()
             ),
             Self::EarlierBoot { path } => write!(
                 f,
                 "{}: made under another boot id, and nobody uses it now: left over from before the machine was last \
                  started, or of a container with a boot id of its own; if no container uses it, remove it and create \
-                 the ring anew",
+                 the ring again",
                 path.display()
             ),
             Self::Corrupt(corruption) => corruption.fmt(f),
@@ -141,7 +141,7 @@ impl fmt::Display for Error {
                  too: end it before another takes over"
             ),
             Self::NotGated { slot } => {
-                write!(f, "nobody in slot {slot} holds the producer back; `quoit info` shows who does")
+                write!(f, "slot {slot} has no consumer that blocks the producer; `quoit info` shows which one does")
             }
             Self::NotEvictable { slot, pid } => write!(
                 f,
@@ -154,7 +154,7 @@ impl fmt::Display for Error {
             ),
             Self::ReadLocked { what } => write!(
                 f,
-                "a process that may only read the ring holds a read lock on {what}, and keeps others out while it lives; \
+                "a process that may only read the ring holds a read lock on {what}, which blocks others until it ends; \
                  see who has the file open (`fuser -v`), and end it, or give the file a mode that keeps it out (0600)"
             ),
             Self::SlotsTaken { slots, saved } => write!(
@@ -167,7 +167,7 @@ impl fmt::Display for Error {
                 write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
             }
             Self::NameUnknown { name } => {
-                write!(f, "the ring knows no consumer by the name {name:?}; check the spelling, and the ring")
+                write!(f, "the ring has no consumer with the name {name:?}; check the spelling, and the ring")
             }
             Self::SlotUnknown { slot } => {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
@@ -195,25 +195,25 @@ impl fmt::Display for Error {
             Self::WrongSchema { asked, found } => {
                 match found {
                     Some(found) => write!(f, "the file holds values of {found}, not of {asked}")?,
-                    None => write!(f, "the ring was made for records of any kind, not for values of {asked}")?,
+                    None => write!(f, "the ring was created for records of any kind, not for values of {asked}")?,
                 }
-                f.write_str("; open it as what it is, or create another one with this type's schema")
+                f.write_str("; open it with its own type, or create another one with this type's schema")
             }
             Self::Forked => FORKED.fmt(f),
             Self::Truncated => TRUNCATED.fmt(f),
             Self::NotSealed { what } => write!(
                 f,
-                "no sealed ring: {what}; whoever else holds these descriptors could change or cut what is read \
+                "not a sealed ring: {what}; other processes that hold these descriptors could change or cut what is read \
                  through them: take no ring from this peer, or ask it for one made with Ring::sealed"
             ),
-            // What the system said is the source of this error, for whoever shows it to tell once.
+            // The system's text is the source of this error. Callers print it once, from there.
             Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
             Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
         }
     }
 }
 
-/// The capacities on either side of one that is none.
+/// The valid capacities on either side of an invalid one.
 struct Nearest(u64);
 
 impl fmt::Display for Nearest {

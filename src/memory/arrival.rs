@@ -1,4 +1,4 @@
-//! Arrival: opening what may not be there yet, or making it.
+//! Opens what may not exist yet, or creates it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -11,10 +11,11 @@ use crate::memory::format::Format;
 use crate::wait::clock;
 use crate::wait::doorbell;
 
-/// Opens an object as soon as it is there, or says at `deadline` that it is not. A deadline that has passed is one try.
+/// Opens an object as soon as it exists, or returns the error at `deadline`. With a deadline that has passed it tries
+/// once.
 ///
-/// Waited for is what the one who makes the ring will change by making it: that there is no file at the path, or no
-/// directory for it. A ring has its name only when it is whole, so whatever else is wrong will stay wrong.
+/// It waits only while there is no file at the path, or no directory for it, which creating the ring will change. A
+/// ring gets its name only when it is complete, so any other error is permanent.
 pub(crate) fn when_there<T>(
     deadline: Instant,
     mut open: impl FnMut() -> Result<T, Error>,
@@ -32,8 +33,8 @@ pub(crate) fn when_there<T>(
     }
 }
 
-/// Opens what is at `path`, or creates it if there is nothing; a leftover of an earlier boot that nobody uses is
-/// removed first.
+/// Opens what is at `path`, or creates it if nothing is there. First removes a ring that is left over from before a
+/// reboot and not in use.
 pub(crate) fn open_or_create<F: Format, T>(
     path: &Path,
     owners: Owners,
@@ -41,7 +42,7 @@ pub(crate) fn open_or_create<F: Format, T>(
     mut create: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
     let backoff = Backoff::new();
-    // The file may come and go between the two steps, but hardly a hundred times.
+    // Another process may create and remove the file between the two steps, but hardly a hundred times.
     for _ in 0..100 {
         match open() {
             Err(Error::NotFound { .. }) => {}

@@ -1,7 +1,8 @@
 //! Blocks of words: structs that are laid over shared memory.
 
-/// Declares a block: a struct of words, each with its offset in bytes. From one declaration come the struct, a check by the
-/// compiler that every word is where it says and nothing but words is in it, and the constructor that the models use.
+/// Declares a block: a struct of words, each with its offset in bytes. One declaration produces the struct, a
+/// compile-time check that every word is at its offset and that the struct contains only words, and the constructor
+/// that the models use.
 ///
 /// ```text
 /// block! {
@@ -48,7 +49,7 @@ macro_rules! block {
 
 pub(crate) use block;
 
-/// What the models put where zeroed memory would be.
+/// Stands in for zeroed memory in the models.
 #[cfg(loom)]
 pub(crate) trait Zeroed {
     fn zeroed() -> Self;
@@ -92,7 +93,7 @@ mod zeroed {
     }
 }
 
-/// So many blocks, zeroed.
+/// A number of blocks, zeroed.
 #[cfg(loom)]
 pub(crate) fn zeroed<T: Zeroed>(count: u64) -> Vec<T> {
     (0..count).map(|_| T::zeroed()).collect()

@@ -1,12 +1,12 @@
-//! How much memory the control groups of this process still let it have. Who takes more is killed, not refused.
+//! How much memory the control groups of this process have left. A process that takes more is killed, not refused.
 
 use std::path::{Path, PathBuf};
 
-/// No limit is as large: version 1 of the controller says "none" by the largest number of pages.
+/// No limit is this large: version 1 of the controller encodes "none" as the largest number of pages.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// Bytes that every memory control group around this process has left for it, what it could reclaim included. `None`:
-/// there is no limit, or nothing is known of one.
+/// Bytes that every memory control group around this process has left for it, reclaimable memory included. `None`:
+/// there is no limit, or none is known.
 pub(crate) fn room() -> Option<u64> {
     room_by(&|path| std::fs::read_to_string(path).ok())
 }
@@ -28,7 +28,7 @@ fn room_by(read: Read<'_>) -> Option<u64> {
         let (top, below) = mounts.lines().find_map(|line| mount(line, version, path))?;
         let mut group = top.join(below);
         let mut least = None;
-        // Each group around it has a limit of its own.
+        // Each enclosing group has a limit of its own.
         loop {
             let left = version.left(read, &group);
             least = [least, left].into_iter().flatten().min();
@@ -40,8 +40,8 @@ fn room_by(read: Read<'_>) -> Option<u64> {
     left.min()
 }
 
-/// The mount point of the memory controller and the group's path below it, if this line of `mountinfo` is of one that
-/// shows the group.
+/// The mount point of the memory controller and the group's path below it, if this line of `mountinfo` is a mount
+/// that shows the group.
 fn mount(line: &str, version: Version, group: &str) -> Option<(PathBuf, PathBuf)> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
@@ -54,9 +54,9 @@ fn mount(line: &str, version: Version, group: &str) -> Option<(PathBuf, PathBuf)
     if !fits {
         return None;
     }
-    // Of a container that was not given a namespace for them, the mount begins at its own group.
+    // In a container without a control group namespace, the mount begins at the container's own group.
     let below = Path::new(group).strip_prefix(root).ok()?;
-    // Spaces are written so there.
+    // Spaces are escaped as this.
     Some((point.replace("\\040", " ").into(), below.into()))
 }
 
@@ -73,7 +73,7 @@ impl Version {
         let (limit, usage, swap) = match self {
             Self::One => {
                 let limit = number("memory.limit_in_bytes")?;
-                // Memory and swap together; without that limit, all of the swap there is.
+                // Memory and swap together; without that limit, all free swap.
                 let with_swap = number("memory.memsw.limit_in_bytes").unwrap_or(NO_LIMIT);
                 (limit, number("memory.usage_in_bytes")?, with_swap.saturating_sub(limit))
             }
@@ -87,7 +87,7 @@ impl Version {
         if limit >= NO_LIMIT {
             return None;
         }
-        // What files have in the page cache can go at once; what is on tmpfs cannot, and is not counted there.
+        // Page cache of files can be dropped at once. Pages of tmpfs cannot, and are not in this count.
         let stat = read(&group.join("memory.stat")).unwrap_or_default();
         let counter = |name: &str| {
             let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -108,7 +108,7 @@ fn swap_free(read: Read<'_>) -> u64 {
     meminfo(read, "SwapFree:").unwrap_or(0)
 }
 
-/// Bytes that the machine can still give, swap included; `None`: it does not say.
+/// Bytes that the machine can still give, swap included; `None`: not known.
 pub(crate) fn machine_room() -> Option<u64> {
     let read: Read<'_> = &|path| std::fs::read_to_string(path).ok();
     Some(meminfo(read, "MemAvailable:")?.saturating_add(swap_free(read)))

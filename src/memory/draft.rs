@@ -1,4 +1,4 @@
-//! Ring files in the making: whole, or not there at all.
+//! Creation of ring files: a file is complete, or does not exist.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use crate::memory::format::Format;
 use crate::memory::refusal::{denied, kind_name, refusal};
 use crate::memory::room::Wanted;
 
-/// A ring that has all its blocks but no name yet. Gone without a trace when it is dropped.
+/// A ring that has all its blocks but no name yet. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Draft {
     directory: OwnedFd,
@@ -23,8 +23,8 @@ pub(crate) struct Draft {
     bytes: u64,
 }
 
-/// Makes a nameless file for an object in the directory of `path`, every block allocated: a full disk is an
-/// error now, not a SIGBUS later. The shape comes back with the alignment that the file system needs.
+/// Creates a nameless file for an object in the directory of `path`, with every block allocated: a full disk is an
+/// error now, not a SIGBUS later. Returns the shape with the alignment that the file system needs.
 pub(crate) fn draft<F: Format>(path: &Path, shape: &F, mode: u32) -> Result<(Draft, Descriptor, F), Error> {
     shape.check()?;
     let name = path.file_name().ok_or(Error::BadOption { what: "the path of a ring ends in a file name" })?;
@@ -43,14 +43,14 @@ pub(crate) fn draft<F: Format>(path: &Path, shape: &F, mode: u32) -> Result<(Dra
         let made = retry_on_intr(|| fs::openat(&directory, ".", flags, Mode::RUSR | Mode::WUSR));
         let action = "create a file in its directory";
         made.map_err(|errno| match errno {
-            // Not even for a file without contents: the inodes have run out.
+            // The inodes have run out: not even an empty file can be created.
             Errno::NOSPC => wanted.no_space(Shortage::Files, None),
             Errno::DQUOT => wanted.no_space(Shortage::Quota, None),
             Errno::ACCESS | Errno::PERM => denied(path, action, fs::fstat(&directory)),
             _ => refusal(path, action, errno),
         })
     })?;
-    // Not at the open: the umask would have a say there.
+    // Not set at the open, where the umask would apply.
     retry_on_intr(|| fs::fchmod(&file, Mode::from_raw_mode(mode)))
         .map_err(|errno| refusal(path, "set the mode of the file", errno))?;
     wanted.check(file.as_fd())?;
@@ -59,10 +59,10 @@ pub(crate) fn draft<F: Format>(path: &Path, shape: &F, mode: u32) -> Result<(Dra
 }
 
 impl Draft {
-    /// Gives the finished file its name. Of several that do so at once, one wins.
+    /// Gives the finished file its name. If several do so at once, one succeeds.
     pub(crate) fn publish(self, file: BorrowedFd<'_>) -> Result<(), Error> {
-        // Through /proc, since linking a bare descriptor takes a capability on most kernels; through the
-        // thread's own directory, since a thread may have its descriptors to itself.
+        // Through /proc, since linking a bare descriptor needs a capability on most kernels; through the thread's own
+        // directory, since a thread may have its own descriptor table.
         let source = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
         let linked =
             retry_on_intr(|| fs::linkat(CWD, &source, &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW));
@@ -83,7 +83,7 @@ impl Draft {
             }
             Errno::NOSPC => no_space(Shortage::FileSystem),
             Errno::DQUOT => no_space(Shortage::Quota),
-            // Not "no such file": it is the way to the finished one that is missing, or its directory by now.
+            // Not "no such file": the /proc path of the finished file is missing, or its directory was removed.
             Errno::NOENT | Errno::NOTDIR => {
                 Error::Io { path: self.path.clone(), action, source: errno.into() }
             }
@@ -92,7 +92,7 @@ impl Draft {
     }
 }
 
-/// The error for a path that names something already. Nobody is to be told to remove a directory or a device.
+/// The error for a path that exists already. It must never advise removing a directory or a device.
 fn taken(path: &Path, stat: &Stat) -> Error {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Error::Exists { path: path.into() },
@@ -100,7 +100,7 @@ fn taken(path: &Path, stat: &Stat) -> Error {
     }
 }
 
-/// Opens the directory of `path` for the sake of its entries alone.
+/// Opens the directory of `path`, for its entries only.
 fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
     let directory = match path.parent() {
         Some(parent) if parent != OsStr::new("") => parent,
@@ -116,7 +116,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
     })
 }
 
-/// Allocates every block of a file of `bytes`, one of those that are `wanted`.
+/// Allocates every block of a file of `bytes` bytes, one of the files of `wanted`.
 pub(crate) fn allocate<F: Format>(
     file: BorrowedFd<'_>,
     bytes: u64,
@@ -129,7 +129,7 @@ pub(crate) fn allocate<F: Format>(
 }
 
 fn allocate_all(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
-    // Bit by bit: a signal makes the kernel give back all of an unfinished request.
+    // In pieces: a signal makes the kernel undo all of an unfinished request.
     let mut step = 64 << 20;
     let mut done = 0;
     while done < bytes {
@@ -137,7 +137,7 @@ fn allocate_all(file: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
         match fs::fallocate(file, FallocateFlags::empty(), done, next) {
             Ok(()) => done += next,
             Err(Errno::INTR) => step = (step / 2).max(2 << 20),
-            // Files without extents (ext2, ext3): written blocks are allocated blocks, once they are on the disk.
+            // File systems without extents (ext2, ext3): written blocks are allocated once they are on the disk.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 write_zeros(file, done, bytes)?;
                 return retry_on_intr(|| fs::fdatasync(file));

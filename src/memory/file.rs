@@ -1,4 +1,4 @@
-//! Ring files that are there: what is checked before one is mapped, and whether a path still leads to it.
+//! Existing ring files: the checks before one is mapped, and whether a path still leads to it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -25,16 +25,16 @@ pub(crate) enum Access {
     Reader,
 }
 
-/// Whose files will do.
+/// Whose files are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owners {
-    /// Everybody's.
+    /// Every user's.
     Any,
     /// Those of this user, and of root, who can do anything anyway.
     Trusted,
 }
 
-/// Opens the ring at `path` and checks everything about it that does not change.
+/// Opens the ring at `path` and checks everything about it that never changes.
 pub(crate) fn open<F: Format>(
     path: &Path,
     access: Access,
@@ -72,11 +72,11 @@ fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Resu
         return Err(Error::Sparse { path: path.into() });
     }
     let boot = boot_id();
-    // Some containers have a boot id of their own, so the locks are asked as well: they do not outlive a boot.
+    // Some containers have a boot id of their own, so check the locks as well: they do not outlive a boot.
     if boot != 0 && identity.boot_id != 0 && boot != identity.boot_id && !is_in_use(file, path)? {
         return Err(Error::EarlierBoot { path: path.into() });
     }
-    // After that: a machine that is started anew may number its devices anew.
+    // After that check: a reboot may change device numbers.
     if !identity.file.is_of(&FileNumber::of(file).map_err(|errno| refusal(path, ASK_WHICH, errno))?) {
         return Err(Error::Copied { path: path.into() });
     }
@@ -86,7 +86,7 @@ fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Resu
     Ok(identity)
 }
 
-/// What is asked of the system where it is to tell one file from another.
+/// The fields of `statx` that distinguish files.
 pub(crate) const ASK_WHICH: &str = "ask which file it is";
 
 /// Does a participant hold a lock on the ring?
@@ -95,11 +95,11 @@ fn is_in_use(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
     lock::has_participants(file).map_err(|source| Error::Io { path: path.into(), action, source })
 }
 
-/// Removes the ring at `path` if it is a leftover of an earlier boot that nobody uses. Whatever was there, it may be
-/// something else by the time this returns.
+/// Removes the ring at `path` if it is left over from before a reboot and not in use. By the time this returns, the
+/// path may lead to something else.
 ///
-/// Of several that do so at once, one removes it: the lock that keeps everybody else off it, participants too, is of
-/// the file, and who has it looks once more whether the path still leads there.
+/// If several processes do so at once, one removes it. The lock that excludes all others, participants included, is
+/// on the file; its holder checks once more whether the path still leads to that file.
 pub(crate) fn remove_leftover<F: Format>(path: &Path, owners: Owners) -> Result<(), Error> {
     let file = Descriptor::open(|| open_file(path, Access::Writer))?;
     match examine::<F>(file.as_fd(), path, owners) {
@@ -110,7 +110,7 @@ pub(crate) fn remove_leftover<F: Format>(path: &Path, owners: Owners) -> Result<
     let locked = lock::try_lock_all(file.as_fd());
     match locked.map_err(|source| Error::Io { path: path.into(), action, source })? {
         lock::Attempt::Locked => {}
-        // Somebody uses it after all, or is about to remove it.
+        // A process uses it after all, or is about to remove it.
         lock::Attempt::Held => return Ok(()),
         lock::Attempt::ReadLocked => {
             return Err(Error::ReadLocked { what: "the leftover of an earlier boot" });
@@ -139,7 +139,7 @@ fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
         Access::Writer | Access::Participant => (OFlags::RDWR, "read and write it"),
         Access::Reader => (OFlags::RDONLY, "read it"),
     };
-    // Never `O_CREAT`; and `O_NONBLOCK`, lest a FIFO or a device at the path makes this wait.
+    // Never `O_CREAT`. `O_NONBLOCK` keeps a FIFO or a device at the path from blocking this.
     let flags = rights | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let not_regular = |kind| Error::NotRegular { path: path.into(), kind };
     retry_on_intr(|| fs::open(path, flags, Mode::empty())).map_err(|errno| match errno {
@@ -153,7 +153,7 @@ fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
     })
 }
 
-/// A private copy of the identity page: by reading, since a mapping could be cut short under us.
+/// A private copy of the identity page. Read, not mapped: another process could cut a mapping short.
 fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; IDENTITY_BYTES], Error> {
     let mut page = [0; IDENTITY_BYTES];
     let mut done = 0;
@@ -169,7 +169,7 @@ fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; I
 }
 
 /// The identity in the records of a sealed ring, and the device and inode of the file that it names as its control
-/// area. No descriptor of memory is left over from before the machine was last started.
+/// area. No memory descriptor survives a reboot.
 pub(crate) fn sealed_identity<F: Format>(
     file: BorrowedFd<'_>,
     path: &Path,
@@ -185,34 +185,34 @@ pub(crate) fn sealed_identity<F: Format>(
     Ok((identity, control))
 }
 
-/// The kernel's random number for the time since the machine was started; 0: it does not say.
+/// The kernel's random boot id; 0: not available.
 pub(crate) fn boot_id() -> u128 {
     let Ok(text) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return 0 };
     let digits = text.trim().replace('-', "");
-    // Half a number would be another boot's.
+    // Half a number would be the id of another boot.
     if digits.len() == 32 { u128::from_str_radix(&digits, 16).unwrap_or(0) } else { 0 }
 }
 
-/// Whether no name leads to the open file any more.
+/// Whether the open file has no name any more.
 pub(crate) fn nameless(file: BorrowedFd<'_>, path: &Path) -> Result<bool, Error> {
     Ok(stat(file, path)?.st_nlink == 0)
 }
 
-/// Whether new openers of `path` would come to another file than this one, or to none.
+/// Whether a new open of `path` would reach another file, or none.
 fn is_stale(file: BorrowedFd<'_>, path: &Path) -> bool {
     let Ok(mine) = fs::fstat(file) else { return true };
     let there = retry_on_intr(|| fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
     let other = match there {
         Ok(there) => (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino),
         Err(Errno::NOENT | Errno::NOTDIR) => true,
-        // Whoever may not look does not know.
+        // Without permission the answer is not known.
         Err(_) => false,
     };
     mine.st_nlink == 0 || other
 }
 
-/// Whether new openers of `path` would not come to this ring: to another file, to none, or to a file that is this ring no
-/// more, since it was cut short or overwritten.
+/// Whether a new open of `path` would not reach this ring: it reaches another file, none, or a file that was cut
+/// short or overwritten.
 pub(crate) fn is_gone<F: Format>(file: BorrowedFd<'_>, path: &Path, identity: &Identity<F>) -> bool {
     let Ok(mine) = fs::fstat(file) else { return true };
     if mine.st_size as u64 != identity.shape.extents().file_bytes() || is_stale(file, path) {
@@ -220,10 +220,10 @@ pub(crate) fn is_gone<F: Format>(file: BorrowedFd<'_>, path: &Path, identity: &I
     }
     let mut id = [0; 16];
     let read = retry_on_intr(|| pread(file, &mut id, 8 * word::ID as u64));
-    // What cannot be read is there all the same.
+    // A file that cannot be read still exists.
     read.is_ok_and(|read| read < id.len() || u128::from_le_bytes(id) != identity.id)
 }
 
 fn stat(file: impl AsFd, path: &Path) -> Result<Stat, Error> {
-    fs::fstat(file).map_err(|errno| refusal(path, "ask for the size of the file", errno))
+    fs::fstat(file).map_err(|errno| refusal(path, "read the size of the file", errno))
 }

@@ -1,7 +1,7 @@
 //! Which file systems a ring may be on.
 //!
-//! It takes one that keeps memory, locks and futexes coherent between processes, and on which no later write to a block
-//! that was allocated can fail for want of room: a write through a map cannot be refused but by SIGBUS.
+//! The file system must keep memory, locks and futexes coherent between processes, and a later write to an allocated
+//! block must never fail for lack of room: a failed write through a map raises SIGBUS.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -12,12 +12,12 @@ use rustix::io::retry_on_intr;
 use crate::error::Error;
 use crate::memory::refusal::refusal;
 
-/// Where a ring's bytes come from.
+/// Where a ring's bytes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     /// The page cache alone: tmpfs.
     Memory,
-    /// Huge pages of so many bytes: hugetlbfs.
+    /// Huge pages of this many bytes: hugetlbfs.
     HugePages(u64),
     /// A disk.
     Disk,
@@ -27,7 +27,7 @@ impl Store {
     /// The least alignment that maps of its files need.
     pub(crate) fn alignment(self) -> u64 {
         match self {
-            // Its blocks are its pages.
+            // Its block is a page.
             Self::HugePages(bytes) => bytes,
             Self::Memory | Self::Disk => 0,
         }
@@ -40,7 +40,7 @@ const MOVES: &str = "needs new room for every page that it writes back, so that 
 const UNKNOWN: &str = "is not known to keep memory and locks coherent between processes, and room for what is \
                        written";
 
-/// Refuses file systems that will not do.
+/// Refuses unsuitable file systems.
 pub(crate) fn check(file: BorrowedFd<'_>, path: &Path) -> Result<Store, Error> {
     let found = retry_on_intr(|| fs::fstatfs(file))
         .map_err(|errno| refusal(path, "ask for the file system's type", errno))?;

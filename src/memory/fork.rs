@@ -1,9 +1,8 @@
-//! What a `fork` must not hand on: ring descriptors. A lock lives as long as any descriptor of its open file
+//! What a `fork` must not pass on: ring descriptors. A lock lives as long as any descriptor of its open file
 //! description, so a child that inherits one would keep a dead parent "alive".
 //!
-//! `O_CLOEXEC` covers `exec`. For the time before it, every ring descriptor of the process stands in a table,
-//! and the child closes what it finds there before its `fork` returns. Not covered: a raw `clone`, which runs
-//! no hooks.
+//! `O_CLOEXEC` covers `exec`. For the time before it, every ring descriptor of the process is in a table, and the
+//! child closes those in the table before its `fork` returns. Not covered: a raw `clone`, which runs no hooks.
 
 use std::iter::successors;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,8 +13,8 @@ use crate::error::Error;
 
 const NONE: i32 = -1;
 
-/// A part of a table that grows and never shrinks: what is in it stays where it is, so that hooks and handlers can read
-/// it at any time, without a lock and without memory of their own.
+/// A table that grows and never shrinks. Its entries never move, so hooks and handlers can read it at any time,
+/// without a lock and without allocating.
 #[derive(Debug)]
 pub(crate) struct Chunk<T: 'static, const N: usize> {
     pub(crate) places: [T; N],
@@ -32,17 +31,17 @@ impl<T: Sync, const N: usize> Chunk<T, N> {
         successors(Some(self), |chunk| chunk.next.get().copied()).flat_map(|chunk| &chunk.places)
     }
 
-    /// Adds a chunk behind the last one. No fork comes in between, which would leave the child a cell that is being set
-    /// by nobody.
+    /// Adds a chunk after the last one. No fork can happen meanwhile: the child would get a half-written cell that no
+    /// thread completes.
     pub(crate) fn grow(&'static self, places: [T; N]) {
-        // Memory is asked for first: a thread that forks may have the allocator's lock while it waits for this one.
+        // Allocate first: a thread that forks may hold the allocator's lock while it waits for this one.
         let chunk: &'static Self = Box::leak(Box::new(Self::new(places)));
         acquire();
         let mut last = self;
         while let Some(next) = last.next.get() {
             last = next;
         }
-        // Nobody else sets it meanwhile: whoever does holds the flag.
+        // No other thread sets it meanwhile: setting requires the flag.
         let _ = last.next.set(chunk);
         release();
     }
@@ -56,9 +55,9 @@ const fn no_descriptors() -> [AtomicI32; PLACES] {
 
 static DESCRIPTORS: Chunk<AtomicI32, PLACES> = Chunk::new(no_descriptors());
 
-/// Held while a descriptor is opened and entered in the table, while one leaves it and is closed, while a table grows,
-/// and while a fork is under way: no child can inherit a descriptor that the table does not show, nor close a stranger's.
-/// A lock of the standard library cannot be held from one hook to the next.
+/// Held while a descriptor is opened and entered in the table, while one is removed and closed, while a table grows,
+/// and during a fork. So no child can inherit a descriptor that is not in the table, or close an unrelated one. A
+/// lock of the standard library cannot be held from one hook to the next.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 fn acquire() {
@@ -82,8 +81,8 @@ pub(crate) extern "C" fn parent() {
     release();
 }
 
-/// Runs in the child after a fork, on its only thread. Closing is all that happens here: the handles of the
-/// parent are left as they are, and find out by their tripwire.
+/// Runs in the child after a fork, on its only thread. It only closes descriptors: the parent's handles stay as they
+/// are, and detect the fork by their tripwire.
 pub(crate) extern "C" fn child() {
     for place in DESCRIPTORS.all() {
         let descriptor = place.load(at!(FORK_FIND, Relaxed));
@@ -95,8 +94,8 @@ pub(crate) extern "C" fn child() {
     release();
 }
 
-/// A descriptor that no fork hands on. Its fields drop in this order, so it leaves the table and is closed as
-/// one step to any fork.
+/// A descriptor that no fork passes on. Its fields drop in this order, so to any fork it leaves the table and is
+/// closed in one step.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     _place: Entry,
@@ -124,7 +123,7 @@ impl Drop for Last {
 }
 
 impl Descriptor {
-    /// Runs `opener` and enters what it opened, as one step to any fork.
+    /// Runs `opener` and enters the descriptor in the table, in one step to any fork.
     pub(crate) fn open(opener: impl FnOnce() -> Result<OwnedFd, Error>) -> Result<Self, Error> {
         acquire();
         let place = loop {
@@ -140,7 +139,7 @@ impl Descriptor {
         entered
     }
 
-    /// Lets go of the number without closing it. For a child, in which it may be another file's by now.
+    /// Forgets the number without closing it. For a child, in which the number may belong to another file by now.
     pub(crate) fn abandon(self) {
         std::mem::forget(self);
     }

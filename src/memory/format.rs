@@ -1,14 +1,14 @@
-//! What a kind of object is, to the code that makes, opens and maps its file: a description. This floor knows no ring and
-//! no other kind.
+//! `Format`: the description of a kind of object, for the code that creates, opens and maps its file. This layer
+//! knows no ring and no other kind.
 //!
-//! Every object has three areas, in this order, each at a multiple of the alignment and mapped on its own with the least
-//! rights:
+//! Every object has three areas, in this order. Each starts at a multiple of the alignment and is mapped separately
+//! with the least rights:
 //!
 //! | area | written by | holds |
 //! |---|---|---|
-//! | head | the writer | the identity page, and what the writer tells |
-//! | control | everybody but read-only handles | words to sleep on, and what participants tell of themselves |
-//! | data | the writer | what it is all about |
+//! | head | the writer | the identity page, and what the writer publishes about its state |
+//! | control | every handle but read-only ones | words to sleep on, and what participants publish about themselves |
+//! | data | the writer | the contents |
 
 use std::fmt;
 
@@ -17,12 +17,12 @@ use crate::memory::extents::Extents;
 #[cfg(not(loom))]
 use crate::memory::map::Lay;
 
-/// Words of the identity page that are the kind's own.
+/// Words of the identity page that belong to the kind.
 #[cfg(not(loom))]
 pub(crate) const SHAPE_WORDS: usize = 16;
 
-/// The shape of one object of a kind. Copied out of the identity page once, checked, and private from then on: no length,
-/// offset or mask is ever read from shared memory again.
+/// The shape of one object of a kind. Copied out of the identity page once, checked, and private from then on: no
+/// length, offset or mask is ever read from shared memory again.
 #[cfg(not(loom))]
 pub(crate) trait Format: Lay + Clone + fmt::Debug + PartialEq {
     const KIND: Kind;
@@ -32,27 +32,27 @@ pub(crate) trait Format: Lay + Clone + fmt::Debug + PartialEq {
 
     fn extents(&self) -> Extents;
 
-    /// Each area is to start at a multiple of this at least.
+    /// Each area starts at a multiple of this at least.
     fn align(&mut self, alignment: u64);
 
-    /// The words of the identity page that are the kind's own.
+    /// The words of the identity page that belong to the kind.
     fn encode(&self) -> [u64; SHAPE_WORDS];
 
-    /// The shape that such words tell, not yet checked; else what is wrong with them.
+    /// Decodes the shape from such words, unchecked, or says what is wrong with them.
     fn decode(words: &[u64; SHAPE_WORDS], alignment: u64) -> Result<Self, &'static str>;
 
-    /// The largest size, in the unit in which the kind's size is asked for, of an object that is the same otherwise and
-    /// has a file of `bytes` at most.
+    /// The largest size, in the unit of the kind's size option, of an object with otherwise the same options and a
+    /// file of at most `bytes`.
     fn largest_within(&self, bytes: u64) -> Option<u64>;
 
-    /// Brings an object of zeroed memory into its first state. Nobody else can see it yet.
+    /// Initialises an object of zeroed memory. No other process can see it yet.
     fn initialise(&self, created_ns: u64, views: Self::Views<'_>);
 
-    /// The words of the identity page, which this floor writes itself.
+    /// The words of the identity page that this layer writes itself.
     fn identity_words<'a>(views: Self::Views<'a>) -> &'a [crate::atomics::AtomicU64];
 }
 
-/// The same for the models, which have no files, and loom's objects in place of bytes.
+/// The same for the models, which have no files, and use loom's objects instead of bytes.
 #[cfg(loom)]
 pub(crate) trait Format: Clone + fmt::Debug + PartialEq {
     const KIND: Kind;

@@ -1,4 +1,4 @@
-//! What an object says about itself, once, when it is made: encoded, decoded, checked.
+//! The identity page of an object, written once at creation: encoded, decoded, checked.
 
 #[cfg(not(loom))]
 use std::os::fd::BorrowedFd;
@@ -24,16 +24,16 @@ use crate::wait::clock::wall_ns;
 /// `quoit\r\n` and a byte that no text file starts a line with; as a little-endian word.
 #[cfg(not(loom))]
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"quoit\r\n\x1a");
-/// Reads as this number only on a machine of the same byte order.
+/// Equals this number only on a machine of the same byte order.
 #[cfg(not(loom))]
 pub(crate) const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
 
 /// Bytes of the identity page.
 pub(crate) const IDENTITY_BYTES: usize = 4096;
-/// Words of the identity page. The models have no files, and no use for it.
+/// Words of the identity page. The models have no files, and do not use it.
 pub(crate) const IDENTITY_WORDS: usize = if cfg!(loom) { 1 } else { IDENTITY_BYTES / 8 };
 
-/// Word numbers in the identity page. All of it is written once, before anybody else sees the file.
+/// Word numbers in the identity page. All of it is written once, before any other process sees the file.
 #[cfg(not(loom))]
 pub(crate) mod word {
     pub(crate) const MAGIC: usize = 0;
@@ -57,7 +57,7 @@ pub(crate) mod word {
     pub(crate) const SHAPE: usize = 16;
     pub(crate) const END: usize = SHAPE + crate::memory::format::SHAPE_WORDS;
 
-    /// Of a sealed object, behind the checked words: device and inode of the file with its control area.
+    /// Of a sealed object, after the checked words: device and inode of the file with its control area.
     pub(crate) const CONTROL_FILE: usize = 32;
 }
 
@@ -65,13 +65,13 @@ pub(crate) mod word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity<F> {
     pub(crate) shape: F,
-    /// Random: tells an object from another one at the same path.
+    /// Random: distinguishes an object from another one at the same path.
     pub(crate) id: u128,
-    /// The kernel's number for the time since the machine was started; 0: unknown, or an object on the heap.
+    /// The kernel's boot id; 0: unknown, or an object on the heap.
     pub(crate) boot_id: u128,
     /// Wall-clock time, ns since 1970.
     pub(crate) created_ns: u64,
-    /// The file that it was written into; of an object on the heap, none.
+    /// The file that it was written into; none for an object on the heap.
     pub(crate) file: FileNumber,
 }
 
@@ -82,12 +82,12 @@ impl<F: Format> Identity<F> {
     }
 }
 
-/// What tells a file from every other one of this machine, copies of it above all.
+/// What distinguishes a file from every other one of this machine, in particular from its copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileNumber {
     pub(crate) device: u64,
     pub(crate) inode: u64,
-    /// When it came to be, ns since 1970: a file system may give the number of one that was removed to the next. 0: it
+    /// Time of birth, ns since 1970: a file system may reuse the inode number of a removed file. 0: not available.
     /// does not say.
     pub(crate) born_ns: u64,
 }
@@ -105,7 +105,7 @@ impl FileNumber {
         Ok(Self { device: stat.st_dev, inode: stat.st_ino, born_ns })
     }
 
-    /// Whether a file of this number can be the one of `other`.
+    /// Whether a file with this identity can be the one of `other`.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         let is_born_then = self.born_ns == other.born_ns || self.born_ns == 0 || other.born_ns == 0;
         (self.device, self.inode) == (other.device, other.inode) && is_born_then
@@ -115,8 +115,8 @@ impl FileNumber {
 #[cfg(not(loom))]
 fn random() -> u128 {
     let mut bytes = [0; 16];
-    // All sixteen come at once: only requests of more than 256 bytes are ever cut short. Where the kernel has
-    // none to give, rings are told apart by their creation time alone.
+    // All sixteen bytes come at once: only requests of more than 256 bytes are ever cut short. If the kernel has none
+    // to give, only the creation time distinguishes rings.
     let random = || rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     let _ = rustix::io::retry_on_intr(random);
     u128::from_le_bytes(bytes)
@@ -127,7 +127,7 @@ fn random() -> u128 {
     0
 }
 
-/// Writes the identity words, the magic number last: it says that everything else is there.
+/// Writes the identity words, the magic number last: it marks everything else as complete.
 #[cfg(not(loom))]
 pub(crate) fn write<F: Format>(words: &[AtomicU64], identity: &Identity<F>) {
     for (word, value) in words.iter().zip(identity.encode()).skip(1) {
@@ -136,7 +136,7 @@ pub(crate) fn write<F: Format>(words: &[AtomicU64], identity: &Identity<F>) {
     words[word::MAGIC].store(MAGIC, at!(INIT_MAGIC, Release));
 }
 
-/// The word that stands for a kind, in letters.
+/// The word that encodes a kind, in letters.
 #[cfg(not(loom))]
 fn tag(kind: Kind) -> u64 {
     u64::from_le_bytes(match kind {
@@ -177,7 +177,7 @@ impl<F: Format> Identity<F> {
         if words[word::MAGIC] != MAGIC {
             return Err(Error::NotARing { path: path.into() });
         }
-        // Before the version, which on such a machine could not be read.
+        // Before the version, which is not readable on such a machine.
         if words[word::ENDIAN_MARK] == ENDIAN_MARK.swap_bytes() {
             return Err(Error::Foreign { path: path.into(), what: "byte order" });
         }

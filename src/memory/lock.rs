@@ -1,8 +1,8 @@
-//! Who is alive: one lock per participant. The lock is the truth, whatever the ring's memory says.
+//! Which participants are alive: one lock per participant. Only the lock decides, whatever the ring's memory says.
 //!
-//! In a file these are byte-range locks of the open file description (`F_OFD_SETLK`), far beyond the end of
-//! the file. The kernel drops them when the description goes, however its process ended; they work across PID
-//! and time namespaces and between two handles of one process. On the heap a table stands in for the kernel.
+//! In a file these are byte-range locks of the open file description (`F_OFD_SETLK`), far beyond the end of the file.
+//! The kernel drops them when the description is closed, however its process ended. They work across PID and time
+//! namespaces and between two handles of one process. On the heap a table replaces the kernel.
 //!
 //! Which byte stands for what is part of the format of each kind.
 
@@ -19,11 +19,11 @@ pub(crate) use ofd::{
     Attempt, has_participants, is_read_locked, locked_by_other, try_lock, try_lock_all, unlock, unlock_all,
 };
 
-/// One byte that participants lock: its number from the first of them on.
+/// One byte that participants lock, numbered from the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Lock(u64);
 
-/// The first byte that anybody locks. The first 4096 are the writer's, for what only the writer may do.
+/// The first lockable byte. The first 4096 are the writer's, for what only the writer may do.
 const FIRST_BYTE: u64 = 1 << 62;
 const WRITERS: u64 = 4096;
 
@@ -33,21 +33,21 @@ impl Lock {
         Self(number & (FIRST_BYTE - 1))
     }
 
-    /// Whether it is of those that only the writer may take.
+    /// Whether only the writer may take it.
     #[cfg(not(loom))]
     pub(crate) fn is_writers(self) -> bool {
         self.0 < WRITERS
     }
 
-    /// The byte of the file that stands for it.
+    /// The byte of the file that represents it.
     #[cfg(not(loom))]
     pub(crate) fn byte(self) -> u64 {
         FIRST_BYTE + self.0
     }
 }
 
-/// The locks of an object on the heap. Like the kernel's, they order what holders did: whoever finds a lock free
-/// sees everything its holder wrote before letting go.
+/// The locks of an object on the heap. Like the kernel's, they order what holders did: a thread that finds a lock
+/// free sees everything its holder wrote before releasing it.
 #[derive(Debug)]
 pub(crate) struct Table {
     held: Mutex<Held>,
@@ -76,7 +76,7 @@ impl Table {
         work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The number of one more handle.
+    /// A number for another handle.
     pub(crate) fn join(&self) -> u64 {
         self.with(|held| {
             held.owners += 1;
@@ -117,14 +117,14 @@ mod ofd {
 
     use super::{FIRST_BYTE, Lock};
 
-    /// A lock of `bytes` from `start` on; 0 bytes: all the rest of the file.
+    /// A lock of `bytes` bytes from `start` on; 0 bytes: the rest of the file.
     fn range(kind: libc::c_int, start: u64, bytes: u64) -> libc::flock {
         libc::flock {
             l_type: kind as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
             l_start: start as libc::off_t,
             l_len: bytes as libc::off_t,
-            // The kernel refuses anything else: an open file description is no process.
+            // The kernel requires 0: an open file description is not a process.
             l_pid: 0,
         }
     }
@@ -147,22 +147,23 @@ mod ofd {
         }
     }
 
-    /// What became of a wish for every lock at once.
+    /// The result of an attempt to take every lock at once.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Attempt {
         Locked,
         /// Another description has one of them, or all.
         Held,
-        /// A reader's lock is in the way.
+        /// A reader's lock blocks it.
         ReadLocked,
     }
 
-    /// Locks everything that participants lock. Nobody can be one meanwhile, and nobody takes this for the lock of one.
+    /// Takes every lock that participants take. No participant can exist meanwhile, and none takes this lock for that
+    /// of a participant.
     pub(crate) fn try_lock_all(file: BorrowedFd<'_>) -> io::Result<Attempt> {
         match set(file, &range(libc::F_WRLCK, FIRST_BYTE, 0)) {
             Ok(()) => Ok(Attempt::Locked),
             Err(Errno::EAGAIN | Errno::EACCES) => {
-                // Whoever was in the way may have let go by now: only a read lock that is there says so.
+                // The blocking lock may be released by now, so report a read lock only if it is still there.
                 let any = in_the_way(file, range(libc::F_WRLCK, FIRST_BYTE, 0))?;
                 let writer = in_the_way(file, range(libc::F_RDLCK, FIRST_BYTE, 0))?;
                 let by_readers = libc::c_int::from(any.l_type) == libc::F_RDLCK
@@ -175,21 +176,22 @@ mod ofd {
 
     /// Whether any description but this one has a lock of a participant.
     pub(crate) fn has_participants(file: BorrowedFd<'_>) -> io::Result<bool> {
-        // One call, since who locks all of it could let go between two. If somebody has, there is no other to be found.
+        // One call, since a process that locks all of it could release between two. While such a process holds them,
+        // no other lock exists.
         let found = in_the_way(file, range(libc::F_RDLCK, FIRST_BYTE, 0))?;
         let is_all = found.l_start as u64 == FIRST_BYTE && found.l_len == 0;
         Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK && !is_all)
     }
 
-    /// Whether a lock was refused for no other reason than that a process holds a read lock there. Whoever may read the
-    /// file can do so; no participant does.
+    /// Whether a lock was refused only because a process holds a read lock there. Any process that may read the file
+    /// can take one; participants never do.
     pub(crate) fn is_read_locked(file: BorrowedFd<'_>, lock: Lock) -> bool {
         let found = in_the_way(file, range(libc::F_WRLCK, lock.byte(), 1));
         found.is_ok_and(|found| libc::c_int::from(found.l_type) == libc::F_RDLCK)
     }
 
     pub(crate) fn unlock(file: BorrowedFd<'_>, lock: Lock) {
-        // Nothing to be done about a refusal: the lock goes with the descriptor then.
+        // A refusal can be ignored: the lock goes with the descriptor.
         let _ = set(file, &range(libc::F_UNLCK, lock.byte(), 1));
     }
 
@@ -197,14 +199,15 @@ mod ofd {
         let _ = set(file, &range(libc::F_UNLCK, 0, 0));
     }
 
-    /// Whether another description has the lock. Asked through the one that has it, the kernel says "free". Asked for
-    /// reading: participants lock for writing, and whoever may only read the file cannot pass for one of them.
+    /// Whether another description has the lock. Through the description that holds it, the kernel reports "free".
+    /// This queries as for a read lock: participants hold write locks, and a process that may only read the file
+    /// cannot pass for one of them.
     pub(crate) fn locked_by_other(file: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
         let found = in_the_way(file, range(libc::F_RDLCK, lock.byte(), 1))?;
         Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK)
     }
 
-    /// The lock of another description that keeps this one from being had; its type is `F_UNLCK` if there is none.
+    /// The lock of another description that blocks this one; its type is `F_UNLCK` if there is none.
     fn in_the_way(file: BorrowedFd<'_>, wanted: libc::flock) -> io::Result<libc::flock> {
         let mut found = wanted;
         loop {

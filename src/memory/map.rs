@@ -1,5 +1,5 @@
-//! Maps and heap blocks, the typed views into them, and what a fork must not hand on: all that is `unsafe` about
-//! shared memory.
+//! Maps and heap blocks, the typed views into them, and protection against `fork`: all that is `unsafe` about shared
+//! memory.
 //!
 //! All `unsafe` of the library is here and in `copy.rs`. It rests on three things:
 //!
@@ -9,8 +9,8 @@
 //!   it: all bit patterns are valid, and no reference claims that anything stays the same ([`Block`]);
 //! * [`Viewed`] owns its maps or its share of the heap block, and lends views only for its own lifetime.
 //!
-//! What remains is a process with write permission that cuts the file short: touching what is gone raises
-//! SIGBUS. A process that asked for it has a handler for that here; `sigbus.rs` tells how it works.
+//! One case remains: a process with write permission cuts the file short, and touching missing memory raises SIGBUS.
+//! A process can ask for a handler, which is here; see `sigbus.rs`.
 
 #![allow(unsafe_code)]
 
@@ -38,12 +38,12 @@ use crate::memory::lock::Table;
 use crate::memory::prepare::MAX_NODE;
 use crate::memory::sigbus;
 
-/// What may be laid over shared memory: atomics, and structs and arrays of nothing else.
+/// Types that may be laid over shared memory: atomics, and structs and arrays of atomics only.
 ///
 /// # Safety
 ///
-/// The type has a fixed layout, no padding that anybody looks at, and is made of atomics alone, so every bit pattern is
-/// a value of it, and others may change it at any time.
+/// The type has a fixed layout, no padding that is ever read, and consists of atomics only. So every bit pattern is a
+/// value of it, and other processes may change it at any time.
 pub(crate) unsafe trait Block: Sized {}
 
 // SAFETY: an atomic, alone.
@@ -57,7 +57,7 @@ unsafe impl<T: Block, const N: usize> Block for [T; N] {}
 // SAFETY: one alone on its cache lines.
 unsafe impl<T: Block> Block for CachePadded<T> {}
 
-/// Says of a struct that it is a [`Block`]; `block!` does, after it has checked the fields.
+/// Implements [`Block`] for a struct; `block!` uses it after it has checked the fields.
 macro_rules! is_block {
     ($name:ident) => {
         // SAFETY: `repr(C)`, and every field is a block: `block!` has the compiler check that.
@@ -68,7 +68,7 @@ macro_rules! is_block {
 
 pub(crate) use is_block;
 
-/// Bytes of shared memory that are there for `'a`.
+/// Bytes of shared memory that are valid for `'a`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes<'a> {
     start: NonNull<u8>,
@@ -82,7 +82,7 @@ impl<'a> Bytes<'a> {
         self.views(offset, 1)?.first()
     }
 
-    /// So many blocks from `offset` on.
+    /// A number of blocks from `offset` on.
     pub(crate) fn views<T: Block>(self, offset: usize, count: usize) -> Option<&'a [T]> {
         let end = size_of::<T>().checked_mul(count)?.checked_add(offset)?;
         let is_aligned = (self.start.addr().get() + offset).is_multiple_of(align_of::<T>());
@@ -102,7 +102,8 @@ pub(crate) trait Lay {
     /// Typed references into the areas.
     type Views<'a>: Copy;
 
-    /// The views of these areas: head, control, data. `None`: one of them is too small, which a checked shape excludes.
+    /// The views of these areas: head, control, data. `None`: one of them is too small, which a checked shape
+    /// excludes.
     fn views<'a>(&self, areas: [Bytes<'a>; 3]) -> Option<Self::Views<'a>>;
 
     /// The same views, for a shorter time.
@@ -131,7 +132,7 @@ impl<F: Lay> fmt::Debug for Viewed<F> {
 }
 
 impl<F: Lay> Viewed<F> {
-    /// `None`: the shape asks for more than there is, which it should not.
+    /// `None`: the shape asks for more than there is, which a checked shape excludes.
     fn new(shape: &F, memory: Memory, areas: [Bytes<'static>; 3]) -> Option<Self> {
         Some(Self { views: shape.views(areas)?, memory })
     }
@@ -177,13 +178,14 @@ impl<F: Lay> Viewed<F> {
         }
     }
 
-    /// Leaves the memory where it is. For a child of the handle's owner: the maps are not there, and something else may be.
+    /// Leaves the memory where it is. For a child of the handle's owner: the maps do not exist there, and the
+    /// addresses may be reused.
     pub(crate) fn abandon(&mut self) {
         std::mem::forget(std::mem::replace(&mut self.memory, Memory::None));
     }
 }
 
-/// A map of a part of a file, which children do not get.
+/// A map of a part of a file. Children do not inherit it.
 #[derive(Debug)]
 pub(crate) struct Map {
     start: NonNull<u8>,
@@ -195,8 +197,7 @@ pub(crate) struct Map {
 unsafe impl Send for Map {}
 
 impl Map {
-    /// Starts at a multiple of `alignment`, without which there are no huge pages; unless the address space is too
-    /// full for that.
+    /// Starts at a multiple of `alignment`, which huge pages require, unless the address space is too full for that.
     pub(crate) fn new(
         file: BorrowedFd<'_>,
         range: std::ops::Range<u64>,
@@ -208,13 +209,13 @@ impl Map {
         let wanted = if alignment > rustix::param::page_size() { room(bytes, alignment) } else { None };
         let rights = if write { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         let wanted = wanted.unwrap_or(ptr::null_mut());
-        // SAFETY: a new map. The address is a wish: what is there already stays.
+        // SAFETY: a new map. The address is only a hint: existing maps stay.
         let start = unsafe { mm::mmap(wanted, bytes, rights, MapFlags::SHARED, file, range.start) }?;
         // SAFETY: no map is at address zero.
         let start = unsafe { NonNull::new_unchecked(start.cast()) };
         let map = Self { start, bytes, write };
         map.advise(libc::MADV_DONTFORK)?;
-        // What others wrote is no part of this process's story, and may be secret, or larger than a disk.
+        // Keep it out of core dumps: other processes wrote it, and it may be secret, or larger than a disk.
         map.advise(libc::MADV_DONTDUMP)?;
         Ok(map)
     }
@@ -231,7 +232,7 @@ impl Map {
         self.write
     }
 
-    /// Gives an advice that changes no byte and unmaps nothing.
+    /// Gives advice that changes no byte and unmaps nothing.
     pub(crate) fn advise(&self, advice: c_int) -> Result<(), Errno> {
         // SAFETY: the map is ours, and is there for as long as `self`.
         match unsafe { libc::madvise(self.start.as_ptr().cast(), self.bytes, advice) } {
@@ -240,18 +241,18 @@ impl Map {
         }
     }
 
-    /// Keeps the map in memory until it goes.
+    /// Locks the map in memory until it is unmapped.
     pub(crate) fn lock(&self) -> Result<(), Errno> {
         // SAFETY: likewise.
         unsafe { mm::mlock(self.start.as_ptr().cast(), self.bytes) }
     }
 
-    /// Has the map's pages come from these NUMA nodes if they can, and moves those that are there and mapped only here.
+    /// Sets these NUMA nodes as preferred for the map's pages, and moves existing pages that are mapped only here.
     pub(crate) fn bind(&self, nodes: &NodeMask) -> Result<(), Errno> {
         let (start, mode) = (self.start.as_ptr(), libc::MPOL_PREFERRED as c_ulong);
-        // The kernel takes one off.
+        // The kernel subtracts one.
         let bits = 8 * size_of_val(nodes) as c_ulong + 1;
-        // SAFETY: likewise, and no byte changes; the mask is there and has so many bits, less one.
+        // SAFETY: likewise, and no byte changes; the mask exists and has that many bits, less one.
         let answer = unsafe {
             libc::syscall(libc::SYS_mbind, start, self.bytes, mode, nodes.as_ptr(), bits, MPOL_MF_MOVE)
         };
@@ -265,28 +266,28 @@ impl Map {
 /// A bit for each NUMA node that a kernel can have.
 pub(crate) type NodeMask = [c_ulong; (MAX_NODE + 1).div_ceil(c_ulong::BITS) as usize];
 
-/// Not in the library that has the others.
+/// Not defined by the library that has the others.
 const MPOL_MF_MOVE: c_ulong = 1 << 1;
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: our own map, and nothing points here any more: the views go with it.
+        // SAFETY: our own map, and nothing points to it any more: the views are dropped with it.
         let _ = unsafe { mm::munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
 
-/// An address at a multiple of `alignment` where nothing is mapped at the moment for `bytes`.
+/// An address at a multiple of `alignment` with `bytes` unmapped bytes at the moment.
 fn room(bytes: usize, alignment: usize) -> Option<*mut c_void> {
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     let room = bytes.checked_add(alignment)?;
-    // SAFETY: a new map, of nothing.
+    // SAFETY: a new map, of no file.
     let start = unsafe { mm::mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), flags) }.ok()?;
-    // SAFETY: the map that was just made, which nobody else knows of.
+    // SAFETY: the map that was just made, and no other code has its address.
     unsafe { mm::munmap(start, room) }.ok()?;
     Some(start.map_addr(|address| address.next_multiple_of(alignment)))
 }
 
-/// The word that tells whether a handle is of use.
+/// The word that says whether a handle is usable.
 #[derive(Clone, Copy)]
 pub(crate) struct Tripwire<'a>(&'a AtomicU64);
 
@@ -297,7 +298,7 @@ impl Tripwire<'_> {
     }
 }
 
-/// A word that a fork wipes: zero means that this is the child. The handler of SIGBUS cuts it, too.
+/// A word that a fork zeroes: zero means that this is the child. The handler of SIGBUS changes it, too.
 pub(crate) struct TripwirePage {
     word: NonNull<AtomicU64>,
     // Held for its drop: the word is in it.
@@ -314,7 +315,7 @@ const CUT: u64 = 2;
 impl TripwirePage {
     pub(crate) fn new() -> Result<Self, Error> {
         if cfg!(miri) || cfg!(tampered) {
-            // Miri has no fork, and no advice to give about it; fuzz targets do not fork.
+            // Miri has no fork, and no such advice; fuzz targets do not fork.
             static ALWAYS: AtomicU64 = AtomicU64::new(INTACT);
             return Ok(Self { word: NonNull::from(&ALWAYS), _page: None });
         }
@@ -354,19 +355,19 @@ impl TripwirePage {
     }
 }
 
-/// An object on the heap: one block, laid out as the file would be, and a stand-in for the kernel's locks.
+/// An object on the heap: one block, laid out like the file, and a replacement for the kernel's locks.
 pub(crate) struct HeapBlock {
     memory: NonNull<u8>,
     layout: Layout,
     pub(crate) locks: Table,
 }
 
-// SAFETY: the block owns its memory, and hands it out as atomics only.
+// SAFETY: the block owns its memory, and lends it as atomics only.
 unsafe impl Send for HeapBlock {}
 // SAFETY: likewise.
 unsafe impl Sync for HeapBlock {}
 
-/// No block of words is aligned to more.
+/// No block of words needs a larger alignment.
 const HEAP_ALIGNMENT: usize = 128;
 
 impl HeapBlock {
@@ -387,7 +388,7 @@ impl Drop for HeapBlock {
     }
 }
 
-/// What the fuzz targets do to an object on the heap.
+/// Operations of the fuzz targets on an object on the heap.
 #[cfg(tampered)]
 impl HeapBlock {
     pub(crate) fn words(&self) -> usize {
@@ -404,9 +405,9 @@ impl HeapBlock {
         Some(unsafe { word.as_ref() })
     }
 
-    /// All of it, while nobody else has it.
+    /// All of it, while no other handle has it.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: allocated with this size and initialised; that nobody else has it says the borrow: views are
+        // SAFETY: allocated with this size and initialised. The borrow guarantees exclusive access: views are
         // used through regions, and each region owns a share.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.layout.size()) }
     }
@@ -422,7 +423,7 @@ impl<F: Lay> Viewed<F> {
     }
 }
 
-/// Has every fork of this process close its ring descriptors in the child, from now on.
+/// Makes every later fork of this process close its ring descriptors in the child.
 pub(crate) fn guard_forks() -> Result<(), Error> {
     static GUARDED: OnceLock<i32> = OnceLock::new();
     let errno = *GUARDED.get_or_init(|| {
@@ -435,7 +436,7 @@ pub(crate) fn guard_forks() -> Result<(), Error> {
     }
 }
 
-/// Has `on_sigbus` handle SIGBUS from now on.
+/// Makes `on_sigbus` handle SIGBUS from now on.
 pub(crate) fn handle_sigbus() -> Result<(), Error> {
     static HANDLED: OnceLock<Result<(), i32>> = OnceLock::new();
     let handled = HANDLED.get_or_init(|| {
@@ -447,7 +448,7 @@ pub(crate) fn handle_sigbus() -> Result<(), Error> {
         .map_err(|errno| io_error(EMPTY, "install a handler for SIGBUS", io::Error::from_raw_os_error(errno)))
 }
 
-/// This handler, where the one before it ran, and with the same signals held back: that one is called from this one.
+/// Runs this handler like the previous one, with the same signals blocked, since this one calls it.
 fn own_action(before: &libc::sigaction) -> libc::sigaction {
     let kept = libc::SA_NODEFER | libc::SA_RESTART;
     libc::sigaction {
@@ -457,7 +458,7 @@ fn own_action(before: &libc::sigaction) -> libc::sigaction {
     }
 }
 
-/// Sets what handles SIGBUS, if told; returns what did.
+/// Sets the handler of SIGBUS if one is given, and returns the previous one.
 fn sigbus_action(action: Option<&libc::sigaction>) -> Result<libc::sigaction, i32> {
     let mut before = std::mem::MaybeUninit::uninit();
     let action = action.map_or(ptr::null(), ptr::from_ref);
@@ -491,20 +492,20 @@ fn tripwire_of(range: &sigbus::Range) -> &AtomicU64 {
     unsafe { &*ptr::with_exposed_provenance(range.tripwire as usize) }
 }
 
-/// Not so in a child, of its parent's handles: their maps are not there, and something else may be.
+/// Not in a child, for its parent's handles: their maps do not exist there, and the addresses may be reused.
 fn is_of_this_process(range: &sigbus::Range) -> bool {
     tripwire_of(range).load(at!(TRIPWIRE_LOOK, Relaxed)) != 0
 }
 
-/// Puts zeros in the place of a map and cuts the handle's tripwire. All of the map, so that neither huge pages nor the
-/// limit of maps are in the way; or at least what the fault was in.
+/// Replaces a map with zeros and changes the handle's tripwire. It replaces all of the map, so that neither huge
+/// pages nor the limit on the number of maps interfere; failing that, the part that the fault was in.
 fn replace(range: &sigbus::Range, address: u64) -> bool {
-    // What was locked in memory counts no more, so that the limit leaves room for what takes its place.
+    // Locked memory counts against the limit: unlock it, so that there is room for the replacement.
     let start: *mut c_void = ptr::with_exposed_provenance_mut(range.start as usize);
     // SAFETY: the range is one of our own maps, of a handle that the interrupted thread is using. No byte changes.
     let _ = unsafe { mm::munlock(start, range.bytes as usize) };
     let page = rustix::param::page_size() as u64;
-    // A part of a map of huge pages can only be one of those.
+    // A part of a map of huge pages is at least one such page.
     let is_replaced = put_zeros(range, range.start, range.bytes)
         || [page, HUGE_PAGE].iter().any(|bytes| {
             let at = address - address % bytes;
@@ -516,8 +517,8 @@ fn replace(range: &sigbus::Range, address: u64) -> bool {
     is_replaced
 }
 
-/// Shared with nobody, in spite of the flag: what is shared is no data of this process to `RLIMIT_DATA`, and is charged as
-/// it is touched. Where that is refused, private memory, which is charged otherwise.
+/// Shared with no process, in spite of the flag: shared memory does not count against `RLIMIT_DATA`, and is charged
+/// as it is touched. If that is refused, private memory, which is charged differently.
 fn put_zeros(range: &sigbus::Range, start: u64, bytes: u64) -> bool {
     let start: *mut c_void = ptr::with_exposed_provenance_mut(start as usize);
     let write = if range.write { ProtFlags::WRITE } else { ProtFlags::empty() };
@@ -536,7 +537,7 @@ fn put_zeros(range: &sigbus::Range, start: u64, bytes: u64) -> bool {
     })
 }
 
-/// Does with a foreign SIGBUS what would have been done without this handler.
+/// Handles a foreign SIGBUS as it would be handled without this handler.
 fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let (handler, flags) = sigbus::previous();
     let is_sent = code <= 0;
@@ -546,7 +547,8 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
             // SAFETY: all zeros is a value of it: the default, nothing held back.
             let default = unsafe { std::mem::zeroed() };
             let _ = sigbus_action(Some(&default));
-            // A fault recurs as soon as the handler returns. What was sent must be sent again; it arrives then.
+            // A fault recurs as soon as the handler returns. A signal that was sent must be sent again; it arrives
+            // then.
             if is_sent || code == libc::BUS_MCEERR_AO {
                 // SAFETY: signals the thread itself.
                 let _ = unsafe { libc::raise(signal) };
@@ -556,7 +558,7 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
             let handler: *const () = ptr::with_exposed_provenance(handler);
             if flags & libc::SA_SIGINFO != 0 {
                 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-                // SAFETY: what somebody installed as a handler of this kind.
+                // SAFETY: the function that was installed as a handler of this kind.
                 let handler: Handler = unsafe { std::mem::transmute(handler) };
                 handler(signal, info, context);
             } else {
@@ -564,7 +566,8 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
                 let handler: extern "C" fn(c_int) = unsafe { std::mem::transmute(handler) };
                 handler(signal);
             }
-            // It came back. What was sent does not recur, so the process lives on, and is to stay guarded.
+            // The handler returned. A signal that was sent does not recur, so the process lives on, and stays
+            // guarded.
             if is_sent || code == libc::BUS_MCEERR_AO {
                 rearm();
             }
@@ -572,10 +575,10 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
     }
 }
 
-/// Installs this handler again if the one before it, by its own account, gave up: Rust's does, and leaves the default.
+/// Installs this handler again if the previous one reset the default action, as Rust's does.
 fn rearm() {
     let Ok(now) = sigbus_action(None) else { return };
-    // Somebody else's by now: it was put there on purpose, and who did knows to pass on what is not its own.
+    // Another handler was installed meanwhile, on purpose; its author must pass on signals that are not its own.
     if matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
         sigbus::set_previous(now.sa_sigaction as u64, now.sa_flags);
         let _ = sigbus_action(Some(&own_action(&now)));

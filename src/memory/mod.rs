@@ -1,5 +1,5 @@
-//! Shared memory: files, maps, locks, and what a fork must not hand on. What an object is for is not known here: its
-//! kind is described by a [`Format`](format::Format).
+//! Shared memory: files, maps, locks, and protection against `fork`. This layer does not know what an object is for:
+//! a [`Format`](format::Format) describes its kind.
 
 #[cfg(not(loom))]
 pub(crate) mod arrival;

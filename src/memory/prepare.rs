@@ -1,8 +1,8 @@
-//! What a handle may wish for its memory: pages that are there before the first record, that stay, that are huge, that
-//! are on one NUMA node, that are in a core dump.
+//! Requests for a handle's memory: fault pages in before the first record, lock them, use huge pages, place them on
+//! one NUMA node, include them in core dumps.
 //!
-//! All of it comes after the ring was opened, so that no wish can make that fail, and what became of each is told. Of
-//! huge pages and of nodes the kernel does not say whether it gave them: that is measured, by `pages.rs`.
+//! Requests are applied after the ring was opened, so they cannot make the open fail. The result of each is reported.
+//! The kernel does not say whether it granted huge pages or a node: `pages.rs` measures that.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 pub(crate) mod pages;
 
-/// Wishes for the memory that a handle maps; [`Producer::prepare`](crate::Producer::prepare) and its like on the other
-/// handles act on them. Each process has to do that for itself.
+/// Requests for the memory that a handle maps. [`Producer::prepare`](crate::Producer::prepare), and `prepare` of the
+/// other handles, apply them. Each process must do that for itself.
 ///
 /// ```no_run
 /// use quoit::{Memory, Options, Producer};
@@ -26,7 +26,7 @@ pub(crate) mod pages;
 /// # Ok::<(), quoit::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "wishes do nothing until a handle is prepared with them"]
+#[must_use = "requests do nothing until a handle is prepared with them"]
 pub struct Memory {
     pub(crate) populate: bool,
     pub(crate) lock: bool,
@@ -36,50 +36,52 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// No wishes.
+    /// No requests.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Faults every page in now, for writing where this handle writes, so that no record of the first lap waits for
-    /// that. Linux 5.14 or newer.
+    /// Faults every page in now, for writing where this handle writes, so that no record of the first lap waits for a
+    /// page fault. Linux 5.14 or newer.
     pub fn populate(self, on: bool) -> Self {
         Self { populate: on, ..self }
     }
 
-    /// Keeps every page in memory while the handle lives: none goes to swap, or back to a disk. Faults them in as well.
-    /// It takes `RLIMIT_MEMLOCK` of as much as all handles of the process map, or `CAP_IPC_LOCK`.
+    /// Keeps every page in memory while the handle lives: none goes to swap, or back to a disk. Also faults them in.
+    /// Needs an `RLIMIT_MEMLOCK` of at least what all handles of the process map, or `CAP_IPC_LOCK`.
     pub fn lock(self, on: bool) -> Self {
         Self { lock: on, ..self }
     }
 
-    /// Joins the pages of the ring into huge ones of 2 MiB and faults them in: fewer entries of the TLB, where a ring is
-    /// larger than those cover. For rings made with [`Options::huge_pages`](crate::Options::huge_pages) on a tmpfs,
-    /// whatever it was mounted with; Linux 6.1 or newer. Every process that maps the ring gets them, as soon as one had
-    /// them joined.
+    /// Joins the pages of the ring into huge pages of 2 MiB and faults them in. This needs fewer TLB entries, if the
+    /// ring is larger than those cover. For rings created with [`Options::huge_pages`](crate::Options::huge_pages) on
+    /// a tmpfs, whatever its mount options; Linux 6.1 or newer. Once one process had the pages joined, every process
+    /// that maps the ring gets huge pages.
     pub fn huge_pages(self, on: bool) -> Self {
         Self { huge_pages: on, ..self }
     }
 
-    /// Faults every page in and moves it to this NUMA node, if it is elsewhere. Pages that another handle has faulted
-    /// in as well stay where they are, and be it one of this process: so it is for whoever makes the ring, before
-    /// anybody else opens it. On tmpfs and in a sealed ring, pages that come back from swap later prefer the node as
-    /// well, whoever faults them in; the last wish of anybody counts. Where the node has no room, pages are elsewhere.
+    /// Faults every page in and moves it to this NUMA node. Pages that another handle has faulted in as well stay
+    /// where they are, even if that handle is in this process. So the creator of the ring should call this before any
+    /// other process opens it. On tmpfs and in a sealed ring, pages that come back from swap later also prefer the
+    /// node, whichever process faults them in; the most recent request of any process counts. If the node has no
+    /// room, the pages are placed elsewhere.
     ///
-    /// The node's number is as in `/sys/devices/system/node`; one beyond 1023 is refused, as no kernel has it.
+    /// The node's number is as in `/sys/devices/system/node`. Numbers above 1023 are refused, as no kernel has such a
+    /// node.
     pub fn node(self, node: u32) -> Self {
         Self { node: Some(node), ..self }
     }
 
-    /// Has this handle's map of the ring in core dumps of the process. Else it is in none: what is in a ring is large, and
-    /// others wrote it. While the file has a name, the kernel leaves it out all the same unless bit 3 of
-    /// `/proc/self/coredump_filter` is set. A ring on the heap is memory like any other, and in every dump.
+    /// Includes this handle's map of the ring in core dumps of the process. By default it is in none: the contents
+    /// are large, and other processes wrote them. While the file has a name, the kernel still leaves the map out
+    /// unless bit 3 of `/proc/self/coredump_filter` is set. A ring on the heap is ordinary memory, and in every dump.
     pub fn core_dumps(self, on: bool) -> Self {
         Self { core_dumps: on, ..self }
     }
 }
 
-/// What became of the wishes for a handle's memory. Shown, it is a line for each wish.
+/// The results of the requests for a handle's memory. Its `Display` prints one line per request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryReport {
@@ -91,43 +93,43 @@ pub struct MemoryReport {
     pub lock: MemoryOutcome,
     /// Whether all of them are in huge pages.
     pub huge_pages: MemoryOutcome,
-    /// Bytes that are in huge pages, as the kernel shows them in `/proc/self/smaps`. `None`: nobody asked, or it does not
+    /// Bytes that are in huge pages, according to `/proc/self/smaps`. `None`: not requested, or the kernel does not
     /// show them.
     pub huge_bytes: Option<u64>,
     /// Whether all of them are on the NUMA node.
     pub node: MemoryOutcome,
-    /// Bytes that are on the NUMA node, as the kernel shows them in `/proc/self/numa_maps`. `None`: nobody asked, or it
+    /// Bytes that are on the NUMA node, according to `/proc/self/numa_maps`. `None`: not requested, or the kernel
     /// does not show them.
     pub node_bytes: Option<u64>,
     /// Whether core dumps may show all of them.
     pub core_dumps: MemoryOutcome,
 }
 
-/// What became of one wish.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryOutcome {
-    /// Nobody asked.
+    /// Not requested.
     #[default]
     NotAsked,
-    /// As wished, for all of the handle's memory.
+    /// Granted for all of the handle's memory.
     Granted,
-    /// Not for all of it. What was granted of it stays.
+    /// Refused for some or all of it. Parts that were granted stay granted.
     Refused(MemoryRefusal),
 }
 
-/// Why a wish was refused.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryRefusal {
-    /// What the kernel answered; `None`: nothing, it was not asked, or said yes and did not do it.
+    /// The kernel's error; `None`: there is none, as it was not asked, or reported success without doing it.
     pub errno: Option<i32>,
     /// The likely cause, and what to do.
     pub why: &'static str,
 }
 
 impl MemoryReport {
-    /// Nothing that was wished for was refused.
+    /// No request was refused.
     pub fn is_granted(&self) -> bool {
         let is_refused = |outcome: &MemoryOutcome| matches!(outcome, MemoryOutcome::Refused(_));
         ![self.populate, self.lock, self.huge_pages, self.node, self.core_dumps].iter().any(is_refused)
@@ -180,7 +182,7 @@ fn refused(errno: Option<Errno>, why: &'static str) -> MemoryOutcome {
     MemoryOutcome::Refused(MemoryRefusal { errno: errno.map(Errno::raw_os_error), why })
 }
 
-/// Every wish refused for one reason.
+/// Refuses every request for one reason.
 pub(crate) fn refuse_all(wishes: &Memory, why: &'static str) -> MemoryReport {
     let answer = |asked| if asked { refused(None, why) } else { MemoryOutcome::NotAsked };
     MemoryReport {
@@ -199,11 +201,11 @@ pub(crate) fn populated(result: Result<(), Errno>) -> MemoryOutcome {
         Errno::INVAL | Errno::NOSYS => {
             "the kernel cannot (Linux 5.14 or newer); lock instead, which faults in as well"
         }
-        Errno::NOMEM => "memory has run out, or the control group's limit is in the way",
+        Errno::NOMEM => "memory has run out, or the control group's limit is reached",
         Errno::FAULT | Errno::HWPOISON => {
             "a page cannot be had: the file was cut short, or its disk or memory failed"
         }
-        _ => "the kernel does not let this process; is there a system-call filter?",
+        _ => "the kernel refused; is there a system-call filter?",
     };
     refused(Some(errno), why)
 }
@@ -211,9 +213,7 @@ pub(crate) fn populated(result: Result<(), Errno>) -> MemoryOutcome {
 pub(crate) fn dumped(result: Result<(), Errno>) -> MemoryOutcome {
     match result {
         Ok(()) => MemoryOutcome::Granted,
-        Err(errno) => {
-            refused(Some(errno), "the kernel does not let this process; is there a system-call filter?")
-        }
+        Err(errno) => refused(Some(errno), "the kernel refused; is there a system-call filter?"),
     }
 }
 
@@ -225,12 +225,12 @@ pub(crate) fn locked(result: Result<(), Errno>) -> MemoryOutcome {
              give it CAP_IPC_LOCK"
         }
         Errno::AGAIN => "a page cannot be had: memory has run out, or the file was cut short",
-        _ => "the kernel does not let this process; is there a system-call filter?",
+        _ => "the kernel refused; is there a system-call filter?",
     };
     refused(Some(errno), why)
 }
 
-/// What to say of huge pages: what was measured counts, whatever the kernel said.
+/// The result for huge pages: the measurement counts, whatever the kernel answered.
 pub(crate) fn huge(
     measured: Option<u64>,
     bytes: u64,
@@ -240,29 +240,27 @@ pub(crate) fn huge(
     let errno = answer.err();
     let why = match (measured, errno) {
         (Some(huge), _) if huge >= bytes => return MemoryOutcome::Granted,
-        (None, None) => {
-            "whether it did cannot be told: /proc/self/smaps cannot be read, or does not show huge pages"
-        }
+        (None, None) => "the result is unknown: /proc/self/smaps cannot be read, or does not show huge pages",
         _ if !is_aligned => {
-            "the ring is not made for them: make it with Options::huge_pages, quoit create --huge"
+            "the ring was not created for them: create it with Options::huge_pages, quoit create --huge"
         }
         (_, Some(Errno::INVAL | Errno::NOSYS)) => {
             "the kernel cannot (Linux 6.1 or newer), or not for a file there: put the ring on a tmpfs, and see to it \
              that /sys/kernel/mm/transparent_hugepage/shmem_enabled is not \"deny\""
         }
         (_, Some(Errno::NOMEM)) => {
-            "no 2 MiB of memory are free in one piece, or the control group's limit is in the way"
+            "no 2 MiB of memory are free in one piece, or the control group's limit is reached"
         }
         (_, Some(Errno::AGAIN | Errno::BUSY)) => {
             "some pages were in use; prepare once more when the ring is quieter"
         }
-        (_, Some(_)) => "the kernel does not let this process; is there a system-call filter?",
-        (_, None) => "the kernel did so in part; prepare once more when the ring is quieter",
+        (_, Some(_)) => "the kernel refused; is there a system-call filter?",
+        (_, None) => "the kernel did so in part; prepare again when the ring is less busy",
     };
     refused(errno, why)
 }
 
-/// What to say of the NUMA node: likewise. `faulted` is what became of having the pages there at all.
+/// The result for the NUMA node, measured likewise. `faulted` is the result of faulting the pages in.
 pub(crate) fn placed(
     node: u32,
     measured: Option<u64>,
@@ -275,26 +273,24 @@ pub(crate) fn placed(
         (Some(placed), _) if placed >= bytes => return MemoryOutcome::Granted,
         _ if node > MAX_NODE => "no kernel has a node of such a number: lscpu shows those of this machine",
         (_, Some(Errno::NOSYS)) => {
-            "the kernel was built without NUMA, where all memory is as near; or is there a system-call filter?"
+            "the kernel was built without NUMA, where all memory is equally near; or is there a system-call filter?"
         }
         (_, Some(Errno::INVAL)) => {
             "there is no such node with memory, or the cpuset of this process leaves it out: lscpu and \
              /sys/devices/system/node show the nodes, /proc/self/status the allowed ones (Mems_allowed_list)"
         }
-        (_, Some(Errno::NOMEM)) => "memory has run out, or the control group's limit is in the way",
+        (_, Some(Errno::NOMEM)) => "memory has run out, or the control group's limit is reached",
         (_, Some(Errno::PERM | Errno::ACCESS)) => {
-            "the kernel does not let this process; is there a system-call filter? That of a container lets mbind pass \
+            "the kernel refused; is there a system-call filter? That of a container lets mbind pass \
              with CAP_SYS_NICE"
         }
-        (None, None) => {
-            "whether it did cannot be told: /proc/self/numa_maps cannot be read, or does not show nodes"
-        }
+        (None, None) => "the result is unknown: /proc/self/numa_maps cannot be read, or does not show nodes",
         (Some(_), None) if faulted != MemoryOutcome::Granted => return faulted,
         (_, None | Some(Errno::IO)) => {
             "some pages stay elsewhere: other handles map them as well, or the node has no room; have the first handle \
              of a new ring prepared before anybody else opens it, or make the ring under numactl"
         }
-        (_, Some(_)) => "the kernel does not let this process; is there a system-call filter?",
+        (_, Some(_)) => "the kernel refused; is there a system-call filter?",
     };
     refused(errno, why)
 }

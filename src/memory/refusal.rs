@@ -1,4 +1,4 @@
-//! What the operating system refused, as errors that say what to do.
+//! Turns refusals of the operating system into errors that say what to do.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Rights};
 
-/// What a file is that is none.
+/// The type of a file that is not a regular one.
 pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {
         FileType::Directory => "directory",

@@ -1,4 +1,4 @@
-//! A handle's hold on an object: its memory, its locks, and whether it is of use at all.
+//! A handle's region: its memory, its locks, and whether it is usable.
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,10 +30,10 @@ use crate::memory::sigbus::{self, Guarded};
 
 pub(crate) use crate::memory::file::Access;
 
-/// One handle's hold on an object.
+/// One handle's view of an object.
 ///
-/// It may go to another thread, but is not used by two at a time: a handle is one participant, and its locks tell it from
-/// others but not its threads from each other.
+/// It may move to another thread, but two threads never use it at the same time: a handle is one participant, and its
+/// locks distinguish it from other handles, not its threads from each other.
 pub(crate) struct Region<F: Format> {
     backing: Backing,
     memory: Viewed<F>,
@@ -47,24 +47,26 @@ enum Backing {
     Heap {
         owner: u64,
     },
-    /// While it is dropped.
+    /// While it is being dropped.
     None,
 }
 
 /// Fields drop in this order.
 struct Opened {
-    /// Before the maps: closing is quick while the maps hold the file, and forks of other threads wait for it.
+    /// Dropped before the maps: closing is quick while the maps hold the file, and forks of other threads wait for
+    /// it.
     file: Descriptor,
-    /// Of a sealed object: the descriptor of the control area, which has a file of its own.
+    /// Of a sealed object: the descriptor of the control area, which is a separate file.
     control: Option<Descriptor>,
-    // Held for its drop, before that of the maps.
+    // Held only for its drop, before that of the maps.
     guard: Option<Guarded>,
     /// Absolute, for `is_stale`.
     path: PathBuf,
 }
 
 impl Opened {
-    /// The descriptor whose description holds a lock. Participants of a sealed object cannot write the writer's.
+    /// The descriptor whose open file description holds a lock. Participants of a sealed object cannot write the
+    /// writer's.
     fn holder(&self, lock: Lock) -> BorrowedFd<'_> {
         match &self.control {
             Some(control) if !lock.is_writers() => control.as_fd(),
@@ -91,7 +93,7 @@ impl<F: Format> Region<F> {
         }
     }
 
-    /// `identity` is the one `block` was made for.
+    /// `identity` is the one that `block` was made for.
     fn on(block: Arc<HeapBlock>, identity: Identity<F>) -> Result<Self, Error> {
         let owner = block.locks.join();
         let memory = Viewed::heap(&identity.shape, identity.shape.extents(), block).ok_or(TOO_SMALL)?;
@@ -100,8 +102,8 @@ impl<F: Format> Region<F> {
         Ok(Self { backing, memory, tripwire, identity, _not_sync: PhantomData })
     }
 
-    /// Makes an object in a new file for `path`, mapped read-write. Nobody sees it before it is published, and it is
-    /// gone without a trace if it never is.
+    /// Creates an object in a new file for `path`, mapped read-write. No other process sees it before it is
+    /// published; if it is never published, it leaves nothing behind.
     pub(crate) fn create(path: &Path, shape: &F, mode: u32) -> Result<(Self, Draft), Error> {
         guard_forks()?;
         let (draft, file, shape) = draft(path, shape, mode)?;
@@ -125,15 +127,15 @@ impl<F: Format> Region<F> {
         Self::open_of(path, access, Owners::Any)
     }
 
-    /// As [`open`](Self::open), if it belongs to one of these.
+    /// As [`open`](Self::open), if its owner is accepted.
     pub(crate) fn open_of(path: &Path, access: Access, owners: Owners) -> Result<Self, Error> {
         guard_forks()?;
         let (file, identity) = file::open(path, access, owners)?;
         Self::map(file, None, path, identity, access)
     }
 
-    /// Makes an object in two nameless files that are as long as its parts, all zeros, and takes a lock. Nobody else can
-    /// see them yet.
+    /// Creates an object in two nameless files as long as its parts, all zeros, and takes a lock. No other process
+    /// can see them yet.
     pub(crate) fn create_sealed(
         records: Descriptor,
         control: Descriptor,
@@ -152,7 +154,7 @@ impl<F: Format> Region<F> {
         Ok(region)
     }
 
-    /// Seals the files of a sealed object, for good.
+    /// Seals the files of a sealed object permanently.
     pub(crate) fn seal(&self, records: SealFlags, control: SealFlags) -> Result<(), Errno> {
         if let Backing::File(Opened { file, control: Some(own), .. }) = &self.backing {
             rustix::fs::fcntl_add_seals(file, records)?;
@@ -172,7 +174,7 @@ impl<F: Format> Region<F> {
         Self::map(records, Some(control), EMPTY.as_ref(), identity, access)
     }
 
-    /// `identity` was checked against `file`, and `control` if that is apart.
+    /// `identity` was checked against `file`, and against `control` if that is a separate file.
     fn map(
         file: Descriptor,
         control: Option<Descriptor>,
@@ -216,7 +218,7 @@ impl<F: Format> Region<F> {
             }))
         });
         let backing = Backing::File(Opened { file, control, guard, path });
-        // Areas that this access does not write are mapped read-only: the handles of such an access only load from them.
+        // Areas that this access does not write are mapped read-only: such a handle only loads from them.
         let memory = Viewed::maps(&identity.shape, maps).ok_or(TOO_SMALL)?;
         Ok(Self { backing, memory, tripwire, identity, _not_sync: PhantomData })
     }
@@ -237,19 +239,19 @@ impl<F: Format> Region<F> {
         &self.identity.shape
     }
 
-    /// Whether the handle is of no use any more; `fault` says why.
+    /// Whether the handle is unusable; `fault` says why.
     #[inline(always)]
     pub(crate) fn broken(&self) -> bool {
         self.tripwire().broken()
     }
 
-    /// What `broken` looks at, for whoever looks often.
+    /// The word that `broken` reads, for callers that read it often.
     #[inline(always)]
     pub(crate) fn tripwire(&self) -> Tripwire<'_> {
         self.tripwire.look()
     }
 
-    /// As `broken`, after accesses to the memory: whether one of them met memory that is gone.
+    /// As `broken`, after accesses to the memory: whether one of them found it gone.
     #[inline(always)]
     pub(crate) fn memory_gone(&self) -> bool {
         signal_barrier();
@@ -262,7 +264,7 @@ impl<F: Format> Region<F> {
         if self.forked() { Fault::Forked } else { Fault::Truncated }
     }
 
-    /// A result that was found in the memory, unless the memory went meanwhile: then that is what is wrong.
+    /// A result that was read from the memory, unless the memory is gone meanwhile: then that is the error.
     pub(crate) fn or_memory_gone<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if self.memory_gone() { Err(self.fault().into()) } else { result }
     }
@@ -318,12 +320,12 @@ impl<F: Format> Region<F> {
         }
     }
 
-    /// Why a lock was refused: `otherwise`, unless all that is in the way is a read lock on `what`.
+    /// Why a lock was refused: `otherwise`, unless only a read lock on `what` blocks it.
     pub(crate) fn refusal(&self, lock: Lock, what: &'static str, otherwise: Error) -> Error {
         if self.is_read_locked(lock) { Error::ReadLocked { what } } else { otherwise }
     }
 
-    /// Whether a read lock is all that keeps a lock from being had.
+    /// Whether only a read lock blocks a lock.
     pub(crate) fn is_read_locked(&self, lock: Lock) -> bool {
         match &self.backing {
             Backing::File(opened) => !self.forked() && lock::is_read_locked(opened.holder(lock), lock),
@@ -331,7 +333,7 @@ impl<F: Format> Region<F> {
         }
     }
 
-    /// Whether another handle holds the lock. When the kernel does not say, it does: death is proved, not
+    /// Whether another handle holds the lock. If the kernel does not say, assume so: death must be proved, not
     /// guessed.
     pub(crate) fn locked(&self, lock: Lock) -> bool {
         if self.forked() {
@@ -344,7 +346,7 @@ impl<F: Format> Region<F> {
         }
     }
 
-    /// Whether whoever opens the path now does not come to this ring: the file was removed, renamed, replaced, cut short
+    /// Whether a new open of the path would not reach this ring: the file was removed, renamed, replaced, cut short
     /// or overwritten.
     pub(crate) fn is_stale(&self) -> bool {
         match &self.backing {
@@ -360,7 +362,7 @@ impl<F: Format> Region<F> {
         self.memory.block().map(|block| &block.locks)
     }
 
-    /// Does what is wished with this handle's maps, as far as the kernel lets it.
+    /// Applies the requests to this handle's maps, as far as the kernel allows.
     pub(crate) fn prepare(&self, wishes: &Memory) -> MemoryReport {
         if self.forked() {
             return prepare::refuse_all(wishes, "the handle is the parent process's");
@@ -373,10 +375,11 @@ impl<F: Format> Region<F> {
         };
         let bytes = areas.iter().map(|area| area.bytes()).sum();
         let mut report = MemoryReport { bytes, ..MemoryReport::default() };
-        // In this order: a page that is locked or faulted in already would have to be moved.
+        // Keep this order: a page that is locked or faulted in already would have to be moved.
         let collapsed = if wishes.huge_pages { collapse(areas) } else { Ok(()) };
-        // Pages of their own size, as on hugetlbfs, are there once they are faulted in. A ring's pages have their place
-        // since it was made, and the kernel moves, and shows the place of, those alone that are faulted in here.
+        // Files with a page size of their own, as on hugetlbfs, have all their pages once faulted in. Other pages of
+        // a ring were placed when it was created, and the kernel moves, and shows the node of, only those that are
+        // faulted in here.
         let faults = wishes.populate || wishes.huge_pages || wishes.node.is_some();
         let populated = if faults { prepare::populated(all(areas, populate)) } else { report.populate };
         report.populate = if wishes.populate { populated } else { report.populate };
@@ -405,8 +408,8 @@ impl<F: Format> Drop for Region<F> {
     fn drop(&mut self) {
         let forked = self.forked();
         match std::mem::replace(&mut self.backing, Backing::None) {
-            // In a child the maps are not there, and their addresses and the descriptor's number may be
-            // something else's by now: leave all of it alone.
+            // In a child the maps do not exist, and their addresses and the descriptor's number may be in use for
+            // something else: leave them alone.
             Backing::File(Opened { file, control, .. }) if forked => {
                 self.memory.abandon();
                 file.abandon();
@@ -415,13 +418,13 @@ impl<F: Format> Drop for Region<F> {
                 }
             }
             Backing::File(opened) => {
-                // A child that has the descriptor in spite of all shares the lock, and loses it here.
+                // A child that still has the descriptor shares the lock, and loses it here.
                 lock::unlock_all(opened.file.as_fd());
                 if let Some(control) = &opened.control {
                     lock::unlock_all(control.as_fd());
                 }
             }
-            // A thread of the parent may hold the table for ever in a child.
+            // In a child, a thread of the parent may hold the table forever.
             Backing::Heap { .. } if forked => {}
             Backing::Heap { owner } => {
                 if let Some(locks) = self.locks() {
@@ -443,20 +446,20 @@ impl<F: Format> fmt::Debug for Region<F> {
     }
 }
 
-/// The error where a checked shape does not fit its own extents: a mistake of this library.
+/// The error if a checked shape does not fit its own extents: a bug in this library.
 const TOO_SMALL: Error = Error::BadOption { what: "the parts of the object do not fit its areas" };
 
-/// What the fuzz targets do to an object on the heap.
+/// Operations of the fuzz targets on an object on the heap.
 #[cfg(tampered)]
 impl<F: Format> Region<F> {
-    /// An object on the heap with these bytes, as many as the shape says.
+    /// An object on the heap with these bytes; their number must match the shape.
     pub(crate) fn image(identity: Identity<F>, image: &[u8]) -> Result<Self, Error> {
         let mut block = HeapBlock::new(identity.shape.extents().file_bytes())?;
         block.bytes().copy_from_slice(image);
         Self::on(Arc::new(block), identity)
     }
 
-    /// Writes all bytes anew, if there are as many and no other handle is there. The shape stays what it is.
+    /// Overwrites all bytes, if their number matches and no other handle exists. The shape stays as it is.
     pub(crate) fn restore(&mut self, image: &[u8]) -> bool {
         let Some(block) = self.memory.block_mut() else { return false };
         let bytes = block.bytes();
@@ -481,28 +484,28 @@ fn populate(map: &Map) -> Result<(), Errno> {
     map.advise(if map.is_writable() { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ })
 }
 
-/// Asks for huge pages: from now on as the kernel sees fit, and for what is there at once.
+/// Asks for huge pages: later, as the kernel chooses, and now, for the pages that exist.
 fn collapse_one(map: &Map) -> Result<(), Errno> {
-    // Only a hint for later: where it is refused, so is the other one, or it is not needed.
+    // Only a hint for later: if it is refused, the other request is refused too, or the hint is not needed.
     let _ = map.advise(libc::MADV_HUGEPAGE);
     let mut result = map.advise(MADV_COLLAPSE);
     for _ in 0..COLLAPSES {
         if !matches!(result, Err(Errno::AGAIN | Errno::BUSY)) {
             break;
         }
-        // The kernel, or another process, had a page in use just then.
+        // The kernel, or another process, was using a page at that moment.
         std::thread::sleep(Duration::from_millis(1));
         result = map.advise(MADV_COLLAPSE);
     }
     result
 }
 
-/// Linux 6.1; of the library that has the others, only newer versions have it.
+/// Linux 6.1. Only newer versions of the library with the other constants define it.
 const MADV_COLLAPSE: libc::c_int = 25;
-/// Tries besides the first.
+/// Tries after the first.
 const COLLAPSES: u32 = 20;
 
-/// Every area, also after a refusal; the first of those comes back.
+/// Applies it to every area, also after a refusal. Returns the first refusal.
 fn all(areas: &[Map; 3], each: impl Fn(&Map) -> Result<(), Errno>) -> Result<(), Errno> {
     let [head, control, data] = areas.each_ref().map(|area| retry_on_intr(|| each(area)));
     head.and(control).and(data)
@@ -512,7 +515,7 @@ fn collapse(areas: &[Map; 3]) -> Result<(), Errno> {
     all(areas, collapse_one)
 }
 
-/// Nothing for a node that no kernel has: what is said of it does not depend on the answer.
+/// Does nothing for a node number that no kernel has: the report does not depend on the answer.
 fn bind(areas: &[Map; 3], node: u32) -> Result<(), Errno> {
     if node > MAX_NODE {
         return Ok(());

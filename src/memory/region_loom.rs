@@ -8,7 +8,7 @@ use crate::memory::format::Format;
 use crate::memory::identity::{FileNumber, Identity};
 use crate::memory::lock::{Lock, Table};
 
-/// One handle's hold on an object.
+/// One handle's view of an object.
 pub(crate) struct Region<F: Format> {
     block: Arc<Block<F>>,
     owner: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Region<F: Format> {
 
 struct Block<F: Format> {
     objects: F::Objects,
-    /// Stands for the kernel's locks, happens-before included.
+    /// Replaces the kernel's locks, happens-before included.
     locks: Table,
 }
 
@@ -106,7 +106,7 @@ impl<F: Format> Region<F> {
         self.identity.created_ns
     }
 
-    /// What the kernel does when the process dies: every lock of this handle goes, and nothing is stored.
+    /// What the kernel does when the process dies: every lock of this handle is released, and nothing is stored.
     pub(crate) fn die(&self) {
         self.block.locks.unlock_all(self.owner);
     }
@@ -124,7 +124,7 @@ impl<F: Format> fmt::Debug for Region<F> {
     }
 }
 
-/// Nobody forks in a model.
+/// Models do not fork.
 #[derive(Clone, Copy)]
 pub(crate) struct Tripwire;
 

@@ -1,7 +1,7 @@
-//! Whether there is room for a ring, looked at before any of it is taken.
+//! Checks whether there is room for a ring before any of it is allocated.
 //!
-//! A request that cannot be met would else take all there is before it fails; and past some limits nobody is refused, but
-//! killed: those of the control group's memory, of the machine's memory, and of the size of files.
+//! A request that cannot be met would take all free space before it fails. Past some limits a process is killed
+//! instead of refused: those of the control group's memory, of the machine's memory, and of file size.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::memory::filesystem::Store;
 use crate::memory::format::Format;
 use crate::memory::refusal::refusal;
 
-/// A ring that is to be made.
+/// A ring to be created.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a, F> {
-    /// What errors call it.
+    /// Its path in errors.
     pub(crate) path: &'a Path,
     pub(crate) shape: &'a F,
     pub(crate) store: Store,
@@ -28,7 +28,7 @@ pub(crate) struct Wanted<'a, F> {
 }
 
 impl<F: Format> Wanted<'_, F> {
-    /// Refuses a ring for which there is no room where `file` is.
+    /// Refuses a ring for which there is no room on the file system of `file`.
     pub(crate) fn check(&self, file: BorrowedFd<'_>) -> Result<(), Error> {
         self.check_file_size()?;
         let rooms = self.rooms(file).map_err(|errno| refusal(self.path, "ask for free space", errno))?;
@@ -43,7 +43,7 @@ impl<F: Format> Wanted<'_, F> {
 
     /// The kernel sends SIGXFSZ, which kills, before it refuses.
     fn check_file_size(&self) -> Result<(), Error> {
-        // No limit is the largest number.
+        // "No limit" is the largest number.
         match getrlimit(Resource::RLIMIT_FSIZE) {
             Ok((limit, _)) if limit < self.largest_file => {
                 Err(Error::FileSizeLimit { path: self.path.into(), bytes: self.largest_file, limit })
@@ -52,10 +52,10 @@ impl<F: Format> Wanted<'_, F> {
         }
     }
 
-    /// What is left of everything that a ring takes up.
+    /// What is left of every resource that a ring uses.
     fn rooms(&self, file: BorrowedFd<'_>) -> Result<[Option<(u64, Shortage)>; 3], Errno> {
         let space = retry_on_intr(|| fs::fstatvfs(file))?;
-        // No blocks: it sets no limit of its own.
+        // No block count: the file system sets no limit of its own.
         let limited = space.f_blocks > 0;
         let own = limited.then(|| (space.f_bavail.saturating_mul(space.f_frsize), Shortage::FileSystem));
         Ok(match self.store {
@@ -69,7 +69,7 @@ impl<F: Format> Wanted<'_, F> {
         })
     }
 
-    /// What to say when a request for its blocks failed all the same. `None`: something else is wrong.
+    /// The error when allocating blocks failed in spite of the check. `None`: the cause is something else.
     pub(crate) fn refused(&self, file: BorrowedFd<'_>, errno: Errno) -> Option<Error> {
         let shortage = match errno {
             Errno::NOMEM => Shortage::Memory,
@@ -78,7 +78,7 @@ impl<F: Format> Wanted<'_, F> {
             Errno::DQUOT => Shortage::Quota,
             _ => return None,
         };
-        // The same limit again: others may have taken what was free.
+        // Check the same limit again: other processes may have taken what was free.
         let rooms = self.rooms(file).unwrap_or_default();
         let of_that = rooms.into_iter().flatten().find(|(_, which)| *which == shortage);
         let free = of_that.map(|(free, _)| free).filter(|free| *free < self.shape.extents().file_bytes());
@@ -95,7 +95,7 @@ impl<F: Format> Wanted<'_, F> {
         }
     }
 
-    /// What a file can have of so many bytes. A disk keeps some of its blocks to list the others.
+    /// The usable file size out of this many bytes. A disk uses some of its blocks to index the others.
     fn usable(&self, free: u64) -> u64 {
         match self.store {
             Store::Disk => free - free / 128,
@@ -104,7 +104,7 @@ impl<F: Format> Wanted<'_, F> {
     }
 }
 
-/// Bytes of the machine's huge pages of this size that are free.
+/// Free bytes in the machine's huge pages of this size.
 fn huge_pages_free(bytes: u64) -> Option<(u64, Shortage)> {
     let path = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages", bytes >> 10);
     let pages = std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()?;

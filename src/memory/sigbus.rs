@@ -1,9 +1,10 @@
-//! The guard against SIGBUS, off unless asked for: which addresses are a ring's.
+//! The guard against SIGBUS, off by default: which addresses belong to a ring.
 //!
-//! Memory of a file can go while it is mapped: somebody cuts the file short, or punches a hole into it that a full
-//! file system cannot fill again. The next touch raises SIGBUS. The handler in `map.rs` looks the address up here.
-//! If it is in a map of a guarded handle, the whole map is replaced by private zeros and the handle's tripwire is
-//! cut; the interrupted access goes on, and its handle notices before anything that it read or wrote counts.
+//! Memory of a file can disappear while it is mapped: another process cuts the file short, or punches a hole into it
+//! that a full file system cannot fill again. The next access raises SIGBUS. The handler in `map.rs` looks up the
+//! address here. If it is in a map of a guarded handle, the handler replaces the whole map with private zeros and
+//! changes the handle's tripwire. The interrupted access continues, and its handle checks the tripwire before
+//! anything that it read or wrote counts.
 
 use std::os::raw::c_int;
 
@@ -13,7 +14,7 @@ use crate::memory::fork::Chunk;
 /// Maps of one handle.
 const MAPS: usize = 3;
 
-/// What the handler has to know of one map.
+/// What the handler must know about one map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     /// Address of its first byte.
@@ -24,9 +25,9 @@ pub(crate) struct Range {
     pub(crate) tripwire: u64,
 }
 
-/// A place in the table. Its version is odd while the range is valid: a small seqlock, since the handler reads the
-/// table while other threads change it and add to it. The entries that it is looking for stand still: they are of a handle that the
-/// interrupted thread is using.
+/// An entry of the table. Its version is odd while the range is valid: a small seqlock, since the handler reads the
+/// table while other threads change it and add to it. The entries that it searches for do not change: they belong to
+/// a handle that the interrupted thread is using.
 #[derive(Debug)]
 struct Entry {
     taken: AtomicBool,
@@ -57,7 +58,7 @@ static TABLE: Chunk<Entry, PLACES> = Chunk::new(no_entries());
 static ON: AtomicBool = AtomicBool::new(false);
 
 impl Entry {
-    /// A snapshot, if it is valid and nobody changed it meanwhile.
+    /// A snapshot, if it is valid and did not change meanwhile.
     fn range(&self) -> Option<Range> {
         let version = self.version.load(at!(BUS_VERSION, Acquire));
         if version & 1 == 0 {
@@ -83,13 +84,13 @@ impl Entry {
 
     fn clear(&self) {
         self.version.fetch_add(1, at!(BUS_INVALID, Relaxed));
-        // Whoever sets other fields here comes after this: a reader that sees them sees the version, too.
+        // The next owner stores other fields after this: a reader that sees them sees the version, too.
         fence_at!(BUS_CLEAR_FENCE, Release);
         self.taken.store(false, at!(BUS_GIVE, Release));
     }
 }
 
-/// The maps of one handle, in the table until this is dropped: before they are unmapped.
+/// The maps of one handle. They stay in the table until this is dropped, before they are unmapped.
 #[derive(Debug)]
 pub(crate) struct Guarded([&'static Entry; MAPS]);
 
@@ -126,8 +127,8 @@ impl Drop for Guarded {
     }
 }
 
-/// The guarded maps that `address` is in. More than one only in a child: then all but its own are its parent's, whose
-/// tripwires say so. Safe in a signal handler: it takes no lock and allocates nothing.
+/// The guarded maps that contain `address`. More than one only in a child: then all but its own belong to its
+/// parent's handles, as their tripwires show. Safe in a signal handler: it takes no lock and allocates nothing.
 pub(crate) fn find(address: u64) -> impl Iterator<Item = Range> {
     TABLE
         .all()
@@ -140,12 +141,12 @@ pub(crate) fn is_on() -> bool {
     ON.load(at!(BUS_IS_ON, Relaxed))
 }
 
-/// Handles opened from now on are guarded.
+/// From now on, handles are guarded when they are opened.
 pub(crate) fn turn_on() {
     ON.store(true, at!(BUS_ON, Relaxed));
 }
 
-/// What handled SIGBUS before: the address of a function, or `SIG_DFL` or `SIG_IGN`, and its `SA_` flags.
+/// The previous action for SIGBUS: the address of a function, or `SIG_DFL` or `SIG_IGN`, and its `SA_` flags.
 static PREVIOUS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 pub(crate) fn previous() -> (u64, c_int) {

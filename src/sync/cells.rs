@@ -1,5 +1,5 @@
-//! Cells: copies of one value, written in turn, and a version that says which of them is current. Its writer may be killed
-//! anywhere: the commit is one store, and what was committed last stays whole.
+//! Cells: copies of one value, written in turn, and a version that says which of them is current. The writer may be
+//! killed at any point: the commit is one store, and the last committed value stays whole.
 //!
 //! ```text
 //! writer, of version v                             reader
@@ -10,13 +10,13 @@
 //! 4  wake check (doorbell.rs)                      4  now - v within n - 2: it is whole
 //! ```
 //!
-//! Of `n` cells, cell `version mod n` is current. The cell of version `v` is written again by commit `v + n`, which begins
-//! after `v + n - 1` was stored: so `n - 2` commits may pass while it is read.
+//! Of `n` cells, cell `version mod n` is current. The cell of version `v` is written again by commit `v + n`, which
+//! begins after `v + n - 1` was stored. So a read stays valid while at most `n - 2` commits happen.
 //!
 //! | edge | from | to | without it |
 //! |---|---|---|---|
-//! | L1 → L3 | the value before `version` | `version` before the value | a value is taken that was not committed |
-//! | L2 → L4 | `version` before the next value | the value before the second look at `version` | half a value is taken |
+//! | L1 → L3 | the value before `version` | `version` before the value | a value is read that was not committed |
+//! | L2 → L4 | `version` before the next value | the value before the second read of `version` | half a value is read |
 
 use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
 
@@ -24,14 +24,14 @@ use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cells<'a> {
     version: &'a AtomicU64,
-    /// All cells, one behind the other.
+    /// All cells, one after the other.
     words: &'a [Word],
     /// How many there are, at least 2.
     count: u64,
 }
 
 impl<'a> Cells<'a> {
-    /// `words` are as many as a multiple of `count`, which is at least 2.
+    /// The number of `words` is a multiple of `count`, which is at least 2.
     pub(crate) fn new(version: &'a AtomicU64, words: &'a [Word], count: u64) -> Self {
         Self { version, words, count }
     }
@@ -42,13 +42,13 @@ impl<'a> Cells<'a> {
         self.words.get(number * size..(number + 1) * size).unwrap_or_default()
     }
 
-    /// The version that stands there.
+    /// The stored version.
     pub(crate) fn version(self) -> u64 {
         self.version.load(at!(L3_VERSION, Relaxed))
     }
 
-    /// Makes `value` the current one. The caller holds the writer's lock, and `version` is what stands there. Returns what
-    /// stands there now.
+    /// Makes `value` the current one. The caller holds the writer's lock, and `version` is the stored version.
+    /// Returns the new one.
     pub(crate) fn commit(self, version: u64, value: &[u8]) -> u64 {
         let next = version.wrapping_add(1);
         // [L2] Release. Pairs with [L4].
@@ -72,7 +72,7 @@ impl<'a> Cells<'a> {
         fence_at!(L3_FENCE, Acquire);
         copy::read(self.cell(version), value, false);
         // [L4] Acquire. Pairs with [L2].
-        // Orders: the words just read before the second look at the version.
+        // Orders: the words just read before the second read of the version.
         // Without it: see [L2].
         fence_at!(L4_FENCE, Acquire);
         let now = self.version.load(at!(L4_VERSION, Relaxed));

@@ -1,5 +1,5 @@
-//! The two clocks. Nothing that is stored in a ring decides anything by them: stored times are for people, and
-//! deadlines are measured by one process on its own monotonic clock.
+//! The two clocks. No decision depends on a time stored in a ring: stored times are for people, and each process
+//! measures deadlines on its own monotonic clock.
 
 #[cfg(not(loom))]
 mod imp {
@@ -20,8 +20,8 @@ mod imp {
         ns(clock_gettime(ClockId::Realtime))
     }
 
-    /// Sleeps until a point on the monotonic clock. A signal may end it early: the caller looks again. Not the standard
-    /// library's, which panics where a filter refuses the call.
+    /// Sleeps until a point on the monotonic clock. A signal may end it early, so the caller checks again. This does
+    /// not use the standard library's sleep, which panics where a filter refuses the call.
     pub(crate) fn sleep_until(until_ns: u64) {
         let until = Timespec {
             tv_sec: (until_ns / 1_000_000_000) as i64,
@@ -31,7 +31,7 @@ mod imp {
     }
 }
 
-/// In the models time passes by being looked at, so that it depends on nothing but the interleaving.
+/// In the models each reading of the clock advances it, so that time depends only on the interleaving.
 #[cfg(loom)]
 mod imp {
     use std::cell::Cell;
@@ -68,12 +68,12 @@ use std::time::{Duration, Instant};
 
 /// The point on the monotonic clock at which `deadline` falls, ns.
 pub(crate) fn deadline_ns(deadline: Instant) -> u64 {
-    // In this order: whatever passes between the two looks makes a wait longer, and never ends it early.
+    // Keep this order: time that passes between the two readings makes a wait longer, and never ends it early.
     let left = duration_ns(deadline.saturating_duration_since(Instant::now()));
     monotonic_ns().saturating_add(left)
 }
 
-/// Looks between two looks at the clock, by who spins until a deadline: some 3 us where a pause is long.
+/// Polls between two readings of the clock when spinning until a deadline: some 3 us where a pause is long.
 pub(crate) const TURNS: u32 = 64;
 
 /// Whether a point on the monotonic clock has passed; `u64::MAX` never does.
@@ -81,7 +81,7 @@ pub(crate) fn is_past(until_ns: u64) -> bool {
     until_ns != u64::MAX && monotonic_ns() >= until_ns
 }
 
-/// A duration in ns; what does not fit 64 bits (584 years) is as good as for ever.
+/// A duration in ns. What does not fit 64 bits (584 years) counts as forever.
 pub(crate) fn duration_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Sleeping without losing a wake, and without the waker paying for it while nobody sleeps.
+//! Sleeps without losing a wake, at no cost to the waker while no process sleeps.
 //!
 //! Each futex word has an armed bit (bit 0) and a count of wakes (the rest).
 //!
@@ -10,14 +10,15 @@
 //! then wake everybody                      sleep while the word is as it was
 //! ```
 //!
-//! Either the sleeper sees that it is true, or the waker sees the bit: both missing each other is what the pair of
-//! barriers excludes. A waker that comes between the sleeper's look and its sleep has changed the word, and the
-//! sleep does not begin. The waker clears the bit, so a sleeper killed in its sleep costs one system call once. On the
-//! space word there is but one sleeper, and whoever could wake it may be gone: the producer clears its own bit when
-//! it is awake, and the bit of the producer before it.
+//! Either the sleeper sees that the condition is true, or the waker sees the bit: the pair of barriers excludes that
+//! both miss each other. If the waker comes between the sleeper's check and its sleep, it has changed the word, and
+//! the sleep does not begin. The waker clears the bit, so a sleeper killed in its sleep costs one system call once.
+//! The space word has only one sleeper, the producer, and the consumers that could wake it may be gone. So the
+//! producer clears its own bit when it is awake, and the bit of the producer before it.
 //!
-//! No barrier helps against a producer killed between publishing and waking, nor against 2^32 wakes in between:
-//! so every sleep is a slice, and on waking the caller looks again at everything, the producer's lock included.
+//! No barrier helps against a producer killed between publishing and waking, nor against 2^32 wakes in between. So
+//! every sleep has a time limit (a slice), and on waking the caller checks everything again, the producer's lock
+//! included.
 //!
 //! Barrier pairs, by the mode that the *producer* runs in:
 //!
@@ -25,34 +26,35 @@
 //! |---|---|---|
 //! | `Membarrier` | compiler fence | `membarrier` system call, which fences the producer's processor |
 //! | `Fence` | full fence | full fence |
-//! | `Spin` | none, and no look | none: nobody sleeps armed |
+//! | `Spin` | none, and no check | none: no process sleeps armed |
 //!
-//! A new producer stores its mode, then changes the word with Release whatever its state [S5]; a sleeper reads the
-//! mode after its arming with Acquire [S2]. So whoever is not woken by the change sleeps by the new mode.
+//! A new producer stores its mode, then changes the word with Release whatever its state [S5]. A sleeper reads the
+//! mode after arming with Acquire [S2]. So a sleeper that the change does not wake sleeps by the new mode.
 
 use crate::atomics::{FutexWord, at, fence_at, light_barrier};
 use crate::wait::clock;
 use crate::wait::futex;
 use crate::wait::mode::WaitMode;
 
-/// Longest armed sleep, ns: what a sleeper is late by if its producer dies before it could wake it.
+/// Longest armed sleep, ns: the delay of a sleeper whose producer dies before it could wake it.
 pub(crate) const SLICE_NS: u64 = 100_000_000;
-/// Longest sleep of somebody who is not armed, or whose barrier failed, ns: while something came a moment ago, and
-/// after a long silence.
+/// Longest sleep of an unarmed sleeper, or one whose barrier failed, ns: shortly after something came, and after a
+/// long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
 const LONG_NAP_NS: u64 = 20 * NAP_NS;
-/// What part of a silence a nap may make it longer by.
+/// The fraction of a silence that a nap may add to it.
 const NAP_PART: u64 = 16;
-/// Longest sleep of a producer that waits for space: so often it looks whether those in the way live.
+/// Longest sleep of a producer that waits for space: how often it checks whether the consumers that block it are
+/// alive.
 pub(crate) const PROBE_NS: u64 = NAP_NS;
 
-/// How long a nap may last after nothing has come for `idle_ns`. Naps of a millisecond for ever would burn a core's
-/// hundredth for nothing.
+/// How long a nap may last after nothing has come for `idle_ns`. Naps of 1 ms throughout would use a hundredth of a
+/// core for nothing.
 pub(crate) fn nap_ns(idle_ns: u64) -> u64 {
     (idle_ns / NAP_PART).clamp(NAP_NS, LONG_NAP_NS)
 }
 
-/// How long an armed sleep lasts at most. In the build with delays it may be for ever, so that a lost wake hangs.
+/// The longest armed sleep. The build with delays can make it unlimited, so that a lost wake hangs.
 #[inline(always)]
 pub(crate) fn armed_ns(longest: u64) -> u64 {
     #[cfg(quoit_delays)]
@@ -62,14 +64,14 @@ pub(crate) fn armed_ns(longest: u64) -> u64 {
     longest
 }
 
-/// Waker, after making it true: wakes whoever is armed. Returns whether somebody was.
+/// Waker, after making the condition true: wakes every armed sleeper. Returns whether there was one.
 #[inline(always)]
 pub(crate) fn notify(word: &FutexWord, mode: WaitMode) -> bool {
     match mode {
         // [S1] Pairs with [S2], which supplies the fence.
         WaitMode::Membarrier => light_barrier(word),
         // [S1] SeqCst. Pairs with [S2].
-        // Orders: what was made true before the look at the word.
+        // Orders: what was made true before the check of the word.
         // Without it: waker and sleeper miss each other, and the sleeper sleeps a slice.
         WaitMode::Fence => fence_at!(S1_FENCE, SeqCst),
         WaitMode::Spin => return false,
@@ -77,7 +79,7 @@ pub(crate) fn notify(word: &FutexWord, mode: WaitMode) -> bool {
     is_armed(word) && wake(word)
 }
 
-/// Is somebody armed? A hint, unless a barrier stands before it.
+/// Is a sleeper armed? A hint, unless a barrier precedes it.
 #[inline(always)]
 pub(crate) fn is_armed(word: &FutexWord) -> bool {
     word.0.load(at!(S1_LOOK, Relaxed)) & 1 == 1
@@ -86,8 +88,8 @@ pub(crate) fn is_armed(word: &FutexWord) -> bool {
 #[cold]
 fn wake(word: &FutexWord) -> bool {
     let mut seen = word.0.load(at!(S1_LOOK, Relaxed));
-    // Wakers of the space word race each other: whoever clears the bit wakes for all. Only garbage keeps a
-    // waker from being done within a few turns, and then it wakes all the same.
+    // Wakers of the space word race each other: the one that clears the bit wakes all. Only garbage written by
+    // another process keeps a waker from finishing within a few attempts, and then it wakes all anyway.
     for _ in 0..64 {
         if seen & 1 == 0 {
             return false;
@@ -102,15 +104,15 @@ fn wake(word: &FutexWord) -> bool {
     true
 }
 
-/// The only one who sleeps on the word is awake, or dead: its mark must not make others look for it. It looks again
-/// before it sleeps again, so no wake is lost.
+/// The only process that sleeps on the word is awake, or dead: its mark must not make others try to wake it. It
+/// checks again before it sleeps again, so no wake is lost.
 pub(crate) fn disarm(word: &FutexWord) {
     if is_armed(word) {
         word.0.fetch_and(!1, at!(S6_DISARM, Relaxed));
     }
 }
 
-/// Changes the word and wakes everybody, armed or not.
+/// Changes the word and wakes every sleeper, armed or not.
 pub(crate) fn announce(word: &FutexWord) {
     // [S5] Release. Pairs with [S2].
     // Orders: the producer's new mode, its end, or an eviction, before the changed word.
@@ -121,7 +123,7 @@ pub(crate) fn announce(word: &FutexWord) {
     }
 }
 
-/// Sleeper: one slice of sleep, unless it is true. `heavy` returns whether its barrier happened.
+/// Sleeper: one slice of sleep, unless the condition is true. `heavy` returns whether its barrier happened.
 pub(crate) fn sleep(
     word: &FutexWord,
     heavy: impl FnOnce(&FutexWord) -> bool,
@@ -131,7 +133,7 @@ pub(crate) fn sleep(
     sleep_or_nap(word, heavy, is_true, until_ns, NAP_NS);
 }
 
-/// The same; without a barrier it lasts no longer than `nap_ns`.
+/// The same, for at most `nap_ns` if there was no barrier.
 pub(crate) fn sleep_or_nap(
     word: &FutexWord,
     heavy: impl FnOnce(&FutexWord) -> bool,
@@ -140,7 +142,7 @@ pub(crate) fn sleep_or_nap(
     nap_ns: u64,
 ) {
     // [S2] Acquire. Pairs with [S5].
-    // Orders: the arming before the look at the producer's mode, inside `heavy`.
+    // Orders: the arming before the read of the producer's mode, inside `heavy`.
     // Without it: see [S5].
     let armed = word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1;
     let happened = heavy(word);
@@ -155,12 +157,13 @@ pub(crate) fn sleep_or_nap(
     }
 }
 
-/// A short sleep of a producer under `Spin`, whom nobody wakes.
+/// A short sleep of a producer under `Spin`, which no consumer wakes.
 pub(crate) fn nap(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
     doze(word, is_true, until_ns.min(clock::monotonic_ns().saturating_add(NAP_NS)));
 }
 
-/// A sleep of somebody the waker does not know of: until then, unless it is true, or a waker comes for others.
+/// A sleep of a process that the waker does not know of. It ends at that time, or when a waker wakes others, and does
+/// not begin if the condition is true.
 pub(crate) fn doze(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
     let seen = word.0.load(at!(S_NAP, Relaxed));
     #[cfg(quoit_delays)]

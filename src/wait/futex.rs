@@ -1,4 +1,4 @@
-//! The system calls of sleeping: futex and membarrier, and what stands for them in the models.
+//! The system calls for sleeping, futex and membarrier, and their replacements in the models.
 
 #[cfg(not(loom))]
 mod imp {
@@ -12,8 +12,8 @@ mod imp {
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
-    /// Sleeps until the word is woken, if it still holds `expected`, or until `until_ns` on the monotonic clock.
-    /// May return early: the caller looks again. Never the private flag: keys would be per process.
+    /// Sleeps until the word is woken, if it still holds `expected`, or until `until_ns` on the monotonic clock. May
+    /// return early, so the caller checks again. Never uses the private flag, whose keys are per process.
     pub(crate) fn wait(word: &FutexWord, expected: u32, until_ns: u64) {
         let until = Timespec {
             tv_sec: (until_ns / 1_000_000_000) as i64,
@@ -25,23 +25,23 @@ mod imp {
         crate::atomics::delays::slept(&ended);
         match ended {
             Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
-            // No futex here (a system-call filter): a short plain sleep keeps the caller from burning a core. Not
-            // the standard library's, which panics where sleeping is refused as well.
+            // No futex here (a system-call filter): a short plain sleep keeps the caller from busy polling. This does
+            // not use the standard library's sleep, which panics where sleeping is refused as well.
             Err(_) => {
                 let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 200_000 });
             }
         }
     }
 
-    /// Wakes everybody who sleeps on the word.
+    /// Wakes every process that sleeps on the word.
     pub(crate) fn wake_all(word: &FutexWord) {
-        // Where a filter refuses it to this process alone, the others come back by themselves after their slice.
+        // If a filter refuses it in this process only, the sleepers return by themselves after their slice.
         let _ = futex::wake(&word.0, futex::Flags::empty(), i32::MAX as u32);
     }
 
-    /// Lets `heavy_barrier` of any process reach this one. False: this kernel or its filters will not.
+    /// Registers this process for `heavy_barrier` of any process. False: the kernel or a filter refuses.
     pub(crate) fn accept_barriers() -> bool {
-        // Miri does not know the call, and ends where it is made.
+        // Miri does not know the call, and would abort.
         !cfg!(miri) && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
     }
 

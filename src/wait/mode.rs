@@ -4,13 +4,13 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitMode {
-    /// Publishing costs nothing extra; a consumer about to sleep makes the kernel run the barrier on the
-    /// producer's processor (`membarrier`). The default. A producer on a kernel without it uses `Fence`.
+    /// Publishing costs nothing extra. A consumer about to sleep has the kernel run the barrier on the producer's
+    /// processor (`membarrier`). The default. On a kernel without it, the producer uses `Fence`.
     #[default]
     Membarrier,
-    /// A full fence on every publish. For producers on isolated cores that no sleeping reader may interrupt.
+    /// A full fence on every publish. For producers on isolated cores, which no sleeping reader may interrupt.
     Fence,
-    /// Nobody announces sleep: the producer never looks, and waiting is busy polling or timed naps.
+    /// No wake-ups: the producer never checks for sleepers, and waiting is busy polling or timed naps.
     Spin,
 }
 

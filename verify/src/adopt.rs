@@ -1,4 +1,4 @@
-//! Copies of rings that pass for rings: a ring's identity page names the file that it is in.
+//! Makes copies of rings pass for rings: a ring's identity page names its own file.
 
 use std::fs::File;
 use std::ops::Range;

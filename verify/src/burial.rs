@@ -1,10 +1,11 @@
-//! How long a dead consumer holds up its producer, by its size.
+//! How long a dead consumer blocks its producer, by the consumer's memory size.
 //!
-//! The victim is a gated consumer, the only one, with so much anonymous memory touched in pages of 4 KiB. The
-//! producer has filled the ring and is blocked in `send` when SIGKILL is sent. Measured from just before the `kill`
-//! until: the send has returned; an independent watcher, blocked in `F_OFD_SETLKW`, has got a lock on another file
-//! that the victim held; another one sees the victim's pidfd readable. A lock ends with the victim's descriptors,
-//! which the kernel closes after it has freed the memory: that time is the kernel's, and the difference is ours.
+//! The victim is the only gated consumer, with a given amount of anonymous memory touched in pages of 4 KiB. The
+//! producer has filled the ring and is blocked in `send` when SIGKILL is sent. Three times are measured from just
+//! before the `kill`: until the send has returned; until an independent watcher, blocked in `F_OFD_SETLKW`, has got a
+//! lock on another file that the victim held; until another watcher sees the victim's pidfd readable. A lock ends
+//! with the victim's descriptors, which the kernel closes after it has freed the memory. That time is the kernel's;
+//! the difference is the library's.
 
 #![allow(unsafe_code, reason = "touching memory")]
 

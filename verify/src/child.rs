@@ -1,4 +1,4 @@
-//! Child processes that die with this one, and memory that they share with it.
+//! Child processes that die with this one, and memory shared with them.
 
 #![allow(unsafe_code, reason = "fork, shared memory")]
 

@@ -1,4 +1,4 @@
-//! The fuzz targets: by cargo-fuzz where there is a nightly toolchain with it, and as plain tests on stable.
+//! The fuzz targets: run by cargo-fuzz if a nightly toolchain has it, and as plain tests on stable.
 
 mod corpus;
 mod libfuzzer;

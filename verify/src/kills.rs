@@ -1,16 +1,17 @@
 //! Kills at random moments under load.
 //!
-//! A kill counts if its victim was in its loop. A kill before that is counted apart: the victim was opening the
-//! ring (which `steps` kills at every instruction), or had not begun. What must hold after each kill:
+//! A kill counts if its victim was in its loop. An earlier kill is counted separately: the victim was opening the
+//! ring (which `steps` kills at every instruction), or had not begun. After each kill this must hold:
 //!
-//! * no record is lost whose `send` had returned, and none is there whose `send` had not begun;
-//! * the next producer goes on exactly there;
-//! * readers that are never killed, and held names that are, receive every record whole, in order, with no gap;
+//! * no record is lost whose `send` had returned, and none exists whose `send` had not begun;
+//! * the next producer continues exactly there;
+//! * readers that are never killed, and held names that are killed, receive every record whole, in order, with no
+//!   gap;
 //! * a name comes back to a place not before what it had released and not after what it had processed, with an
-//!   account that has exactly the losses before that place;
-//! * losses of the others are told exactly, in records and in bytes;
-//! * a creator leaves nothing, or a ring that is whole;
-//! * nobody waits for ever.
+//!   account that contains exactly the losses before that place;
+//! * losses of the others are reported exactly, in records and in bytes;
+//! * a creator leaves nothing, or a complete ring;
+//! * no process waits forever.
 
 #![allow(unsafe_code, reason = "fork, a page shared with children")]
 

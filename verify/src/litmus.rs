@@ -1,10 +1,10 @@
-//! The engine's edges under the axioms of C11, exhaustively: a second opinion beside loom, whose full fences order
-//! more than the language's do.
+//! The engine's edges under the axioms of C11, exhaustively. This complements loom, whose full fences order more than
+//! the language's do.
 //!
-//! Each edge is cut down to a handful of accesses (`litmus/shapes.rs`), named by the sites of `docs/ordering.md`. All
-//! executions that the axioms allow (`litmus/model.rs`) are enumerated: what must never come out does not, and with
-//! any one of the named sites weakened it does. That the axioms are what they claim to be is tested on textbook
-//! programs (`litmus/known.rs`).
+//! Each edge is reduced to a handful of accesses (`litmus/shapes.rs`), named by the sites of `docs/ordering.md`. All
+//! executions that the axioms allow (`litmus/model.rs`) are enumerated. A forbidden outcome must not occur, and must
+//! occur with any one of the named sites weakened. Textbook programs test that the axioms are right
+//! (`litmus/known.rs`).
 
 mod known;
 mod model;

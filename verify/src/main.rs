@@ -1,5 +1,5 @@
-//! What quoit's claims rest on. Each check prints its counts and ends with an error if anything failed;
-//! `docs/verification.md` has what each count means.
+//! The checks behind quoit's claims. Each check prints its counts and ends with an error if anything failed;
+//! `docs/verification.md` says what each count means.
 
 mod adopt;
 mod burial;

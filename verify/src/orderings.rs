@@ -1,13 +1,13 @@
 //! Every ordering and every step of the protocol, weakened: a model must fail for each.
 //!
-//! An *ordering mutant* is a named site one step weaker. One build runs them all: under loom the strength of a site
-//! is set by the environment. A *structural mutant* is a step of the protocol in another order, or left out; they
-//! are built into a copy of the source, each behind a switch. `docs/ordering.md` names the models that must fail.
+//! An *ordering mutant* is a named site one step weaker. One build runs them all: under loom the environment sets the
+//! strength of a site. A *structural mutant* is a step of the protocol in another order, or left out; these are built
+//! into a copy of the source, each behind a switch. `docs/ordering.md` names the models that must fail.
 //!
-//! Killed means: a model that is named for the mutant fails by an assertion of its own, or by the deadlock or the race
-//! that loom reports. A time-out, the branch limit, or a panic anywhere else proves nothing and counts as a failure
-//! of this check. So does a survivor, unless the document has a reason for it. A model that fails by itself would kill
-//! every mutant: so each runs without one first, and nothing else is run if it fails.
+//! A mutant is killed if a model named for it fails by an assertion of its own, or by a deadlock or race that loom
+//! reports. A time-out, the branch limit, or a panic anywhere else proves nothing and counts as a failure of this
+//! check. So does a survivor, unless the document has a reason for it. A model that fails without a mutant would kill
+//! every mutant. So each runs without one first, and if it fails nothing else is run.
 
 #[allow(dead_code, reason = "`tests/sources.rs` uses the rest")]
 pub(crate) mod catalogue;

@@ -1,4 +1,4 @@
-//! What a check found: counts under their names, and failures. Printed, and kept for the report.
+//! The result of a check: named counts, and failures. Printed, and kept for the report.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! A private directory for a check to work in. It goes when it is dropped; what interrupted checks have left goes when
-//! the next one begins.
+//! A private directory for a check. It is removed on drop; the next check removes what interrupted checks have left.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

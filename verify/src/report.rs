@@ -1,5 +1,6 @@
-//! Puts the figures of the last runs into `docs/verification.md`, and the long lists into `docs/mutants.md`, between the
-//! marks that are there for them: of the full form, or of the quick one, which says so, where no full one was run here.
+//! Writes the figures of the last runs into `docs/verification.md`, and the long lists into `docs/mutants.md`,
+//! between marks in these files. It uses the full form, or the quick one, marked as such, if no full one was run
+//! here.
 
 use std::fmt::Write;
 use std::fs;

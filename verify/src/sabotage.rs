@@ -1,7 +1,7 @@
-//! Who watches the watchers: the source is spoiled on purpose, one way at a time, and the quick check that is said to
-//! notice has to. `verify/sabotages.toml` has the list.
+//! Tests the checks: breaks the source on purpose, one way at a time, and the quick check named for it must fail.
+//! `verify/sabotages.toml` has the list.
 //!
-//! Each takes a build and a check, so what was noticed is kept one by one: runs of parts add up to the whole list.
+//! Each takes a build and a check, so results are kept one by one: partial runs add up to the whole list.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};

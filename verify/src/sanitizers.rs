@@ -1,9 +1,9 @@
 //! Thread tests under ThreadSanitizer and AddressSanitizer, and what Miri can run.
 //!
-//! ThreadSanitizer does not understand fences. `cfg(quoit_tsan)` tells it what they order (see `src/atomics/mod.rs`), and
-//! takes the plain copies in place of those in assembly, which no tool sees into. What it looks for is
-//! non-atomic memory: records lent and filled in place, and everything private that moves between threads. That it
-//! does look is shown by weakening sites, one at a time: each must make it report.
+//! ThreadSanitizer does not understand fences. `cfg(quoit_tsan)` annotates what they order (see
+//! `src/atomics/mod.rs`), and uses the plain copies instead of those in assembly, which no tool can analyse.
+//! ThreadSanitizer checks non-atomic memory: records lent and filled in place, and everything private that moves
+//! between threads. Weakened sites, one at a time, show that it does: each must make it report.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,9 +1,9 @@
 //! Sleeps and wakes without a time limit, with random delays at every site.
 //!
-//! A hand-over counts when somebody slept in the kernel for it and was woken: a futex wait that returned because of a
-//! wake. Beside it are counted the sleeps that were caught at the door (the waker had changed the word between the last
-//! look and the sleep) and those found unnecessary by the look after arming: the windows in which wakes get lost. With
-//! no time limit on any armed sleep, a lost wake is a load in which nothing moves.
+//! A hand-over counts when a process slept in the kernel for it and was woken: a futex wait returned because of a
+//! wake. Two more cases are counted: the waker changed the word between the last check and the sleep, so the sleep
+//! did not begin; and the check after arming found the condition true. These are the windows in which wakes get lost.
+//! No armed sleep has a time limit, so a lost wake shows as a load that makes no progress.
 
 mod board;
 mod buffering;

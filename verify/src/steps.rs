@@ -1,13 +1,13 @@
 //! Kills, and stops, at every instruction of every operation, in a grid of ring states.
 //!
-//! For each pair of an operation and a state that it can be done in, a victim is first stepped through the whole
-//! operation: instructions are counted, and grouped. A new group begins where a byte of the ring file changes and
-//! before and after each system call: within a group nobody else can tell one instruction from the next. Then, for
-//! each point, the state is restored, those who live in it attach, and a fresh victim is stepped to the point and
-//! killed. An operation of at most so many instructions is killed at every one of them, a longer one at the
-//! first and the last of each group. In each group one more victim is not killed but stopped, with SIGSTOP.
+//! Each operation is paired with each state in which it can be done. First a victim is stepped through the whole
+//! operation, and its instructions are counted and grouped. A new group begins where a byte of the ring file changes,
+//! and before and after each system call: within a group no other process can distinguish one instruction from the
+//! next. Then, for each point, the state is restored, the processes that live in it attach, and a fresh victim is
+//! stepped to the point and killed. A short operation is killed at every instruction, a longer one at the first and
+//! the last of each group. In each group one more victim is stopped with SIGSTOP instead of killed.
 //!
-//! `scene.rs` says what must be so afterwards.
+//! `scene.rs` says what must hold afterwards.
 
 mod births;
 mod chain;

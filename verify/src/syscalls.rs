@@ -1,14 +1,14 @@
 //! Every system call failed once at every call site, with every documented error.
 //!
-//! A scenario is one thing that a process does with a ring: create, attach, wait, close. A first run of it records
-//! its system calls; each is a site. Then, for each site and each error that the manual documents for the call
-//! (and ENOSYS and EPERM, as from a filter), the scenario is run again in a fresh process, under `ptrace`: the call
-//! is not made, and the error is what the process sees. Reads and writes that move less than asked, calls refused
-//! for good, and kills right before and right after each call come through the same machinery.
+//! A scenario is one thing that a process does with a ring: create, attach, wait, close. A first run records its
+//! system calls; each is a site. Then, for each site and each error that the manual documents for the call (and
+//! ENOSYS and EPERM, as from a filter), the scenario runs again in a fresh process, under `ptrace`: the call is not
+//! made, and the process gets the error. Short reads and writes, calls that are refused permanently, and kills right
+//! before and right after each call use the same method.
 //!
-//! Afterwards, with the process still there: it ended with a typed error that fits, or went on as if nothing had
-//! been; it has the descriptors and mappings that it had before; the folder has no file more; a process that had
-//! no part finds every record, every lock free, and a ring that works; and so does the process itself.
+//! Afterwards, this must hold: the process ended with a typed error that fits, or continued normally; it has the
+//! descriptors and mappings that it had before; the folder contains no new file; and a process that took no part
+//! finds every record, every lock free, and a ring that works, as does the process itself.
 
 mod errnos;
 mod heap;

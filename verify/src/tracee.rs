@@ -1,4 +1,5 @@
-//! A child process under `ptrace`: stepped one instruction or one system call at a time, and killed where wanted.
+//! A child process under `ptrace`: stepped one instruction or one system call at a time, and killed at a chosen
+//! point.
 
 #![allow(unsafe_code, reason = "breakpoints")]
 

@@ -1,4 +1,4 @@
-//! All that is known about the show so far: what the views draw and what the verdict is given.
+//! The state of the demo so far: input of the views and of the verdict.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use super::tick;
 use super::wire::{Line, Reading};
 use crate::units::{bytes, count};
 
-/// Reports that make up a shown rate or percentile: about a second of them.
+/// Reports that make up a shown rate or percentile: about one second.
 const WINDOW: usize = 10;
 
-/// Where a process is in its life.
+/// The phase of a process's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Coming,
@@ -115,7 +115,7 @@ impl Row {
     }
 }
 
-/// Something worth telling.
+/// An event worth reporting.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) at: Duration,
@@ -123,12 +123,12 @@ pub(crate) struct Entry {
     pub(crate) text: String,
 }
 
-/// The whole picture.
+/// The whole state.
 #[derive(Debug)]
 pub(crate) struct Board {
     pub(crate) ring: PathBuf,
     pub(crate) total: Duration,
-    /// Ticks a second that the producer is asked for.
+    /// Ticks per second that the producer is asked for.
     pub(crate) asked_rate: u64,
     pub(crate) elapsed: Duration,
     pub(crate) snapshot: Snapshot,
@@ -168,7 +168,7 @@ impl Board {
         self.log.push(Entry { at: self.elapsed, tone, text: text.into() });
     }
 
-    /// Something that breaks a promise by itself.
+    /// An event that breaks a guarantee by itself.
     pub(crate) fn mishap(&mut self, what: String) {
         self.note(Tone::Bad, what.clone());
         self.mishaps.push(what);
@@ -179,7 +179,7 @@ impl Board {
         self.rows.iter().all(|row| row.presence == Presence::Here) && self.producer == Presence::Here
     }
 
-    /// Takes in a line from a child.
+    /// Processes a line from a child.
     pub(crate) fn hear(&mut self, role: Role, line: Line) {
         match line {
             Line::Opened { next, epoch } => self.opened(next, epoch),
@@ -257,7 +257,7 @@ impl Board {
         }
     }
 
-    /// Where the ring is, how large, and what it runs on.
+    /// Where the ring is, how large it is, and its file system.
     pub(crate) fn place(&self) -> String {
         format!("{}, {}", self.ring.display(), bytes(self.snapshot.capacity))
     }
@@ -267,7 +267,7 @@ impl Board {
         self.snapshot.capacity / tick::mean_footprint()
     }
 
-    /// Takes in how the ring looks now. True: the deadline consumer has lost its gate.
+    /// Processes the ring's present state. True: the consumer with a budget has lost its gate.
     pub(crate) fn look(&mut self, snapshot: Snapshot) -> bool {
         let gate_lost = snapshot.evictions > self.snapshot.evictions;
         if gate_lost {
@@ -281,7 +281,7 @@ impl Board {
         gate_lost
     }
 
-    /// Somebody is no more. A consumer's journal tells what it had seen.
+    /// A process has ended. A consumer's journal says what it had received.
     pub(crate) fn gone(&mut self, role: Role, journal: Option<Ledger>) {
         let Some(row) = self.row(role) else {
             self.producer = Presence::Killed;
@@ -296,7 +296,7 @@ impl Board {
         }
     }
 
-    /// Tells of a kill that the script asked for.
+    /// Reports a kill that the script requested.
     pub(crate) fn killed(&mut self, role: Role, pid: u32, journal: Option<Ledger>) {
         let what = match self.row(role).and_then(|row| row.witness.lives.last()) {
             Some(life) => {

@@ -1,25 +1,25 @@
-//! Who plays in the demo, and what each of them is there to show.
+//! The processes of the demo, and what each of them shows.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 use quoit::Attach;
 
-/// How long the deadline consumer may hold up the producer.
+/// Budget of the consumer with a budget: how long it may block the producer.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(50);
 
-/// A part that a child process plays.
+/// The role of a child process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Publishes. Killed and succeeded.
+    /// Publishes. It is killed and replaced.
     Producer,
-    /// Gated, named and held while away. Killed and resumed: it must miss nothing.
+    /// Gated, named, and held while away. It is killed and resumed, and must miss nothing.
     Gated,
-    /// Gated for a time only. Made to stand still: it must lose its gate and be told.
+    /// Gated with a budget. It is stopped: it must lose its gate and receive the event.
     Deadline,
-    /// Too slow for good. It must be told exactly what it missed.
+    /// Permanently too slow. It must receive the exact count of what it missed.
     Lossy,
-    /// Maps everything read-only. The producer never knows.
+    /// Maps everything read-only. The producer does not know of it.
     Observer,
 }
 
@@ -46,7 +46,7 @@ impl Role {
         }
     }
 
-    /// How it attaches. `None` for those who take no slot.
+    /// How it attaches. `None` for those that take no slot.
     pub(crate) fn attach(self) -> Option<Attach> {
         match self {
             Self::Producer | Self::Observer => None,
@@ -56,7 +56,7 @@ impl Role {
         }
     }
 
-    /// Ticks a second it makes itself content with. `None`: as fast as it can.
+    /// Ticks per second that it limits itself to. `None`: as fast as it can.
     pub(crate) fn pace(self, rate: u64) -> Option<u64> {
         (self == Self::Lossy).then_some(rate / 4)
     }

@@ -1,4 +1,4 @@
-//! The last page: what was published, delivered and lost, and whether the promises were kept.
+//! The last page: what was published, delivered and lost, and whether the guarantees held.
 
 use super::board::Board;
 use super::evidence::Evidence;
@@ -8,7 +8,7 @@ use super::tick;
 use super::verdict::{Kept, Promise};
 use crate::units::{bytes, count};
 
-/// Every line of it. The events are told again where they were seen on a screen that is gone.
+/// Every line of it. The events are printed again if they were on a screen that is gone.
 pub(crate) fn lines(
     board: &Board,
     evidence: &Evidence,
@@ -52,7 +52,7 @@ pub(crate) fn lines(
     lines
 }
 
-/// What the ages are, and why they are not the times that the benchmarks show.
+/// What the ages are, and why they differ from the times that the benchmarks show.
 fn ages() -> Pieces {
     let (processes, cores) = (Board::PROCESSES, cores());
     let share = if cores < processes { format!("share {cores} cores, ") } else { String::new() };

@@ -1,4 +1,4 @@
-//! The consumers' parts: receive, check, keep books, report.
+//! The consumers: receive, check, count, report.
 
 use std::path::Path;
 use std::thread;
@@ -18,7 +18,7 @@ use super::wire::{Change, Line, Order, Reading, orders, tell};
 
 const REPORT: Duration = Duration::from_millis(100);
 
-/// Wrong records are told one by one up to here, and counted beyond.
+/// Report this many wrong records one by one, and only count the rest.
 const MOST_TOLD: u32 = 5;
 
 /// A consumer with or without a slot.
@@ -29,7 +29,7 @@ fn open(role: Role, ring: &Path) -> Result<Box<dyn Receive>, quoit::Error> {
     })
 }
 
-/// Keeps a consumer down to so many ticks a second. With 0 it stands still.
+/// Limits a consumer to this many ticks per second. With 0 it stands still.
 struct Throttle {
     per_second: u64,
     since_ns: u64,
@@ -47,7 +47,7 @@ impl Throttle {
     }
 }
 
-/// Tells of the first few things that went wrong.
+/// Reports the first few errors.
 struct Complaints(u32);
 
 impl Complaints {
@@ -65,7 +65,7 @@ impl Complaints {
     }
 }
 
-/// Plays a consumer until told to end, and then until there is nothing left.
+/// Runs a consumer until it is asked to end, and then until nothing is left to receive.
 pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
     let orders = orders();
     let journal = args.journal.as_deref().map(Journal::create).transpose()?;
@@ -75,7 +75,7 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
     tell(&Line::Attached { next: ledger.first, resumed: reader.resumed().map(|resumed| resumed.sequence) })?;
 
     if journal.is_some() {
-        // Records are given back by `release` alone.
+        // Only `release` releases records.
         reader.keep(true);
     }
     let pace = || role.pace(args.rate).map(Throttle::new);
@@ -133,7 +133,7 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
         match event {
             Ok(Some(Event::Record(record))) => {
                 let sequence = record.sequence();
-                // One that is too long is cut, and must not pass for a whole one.
+                // A record that is too long is cut, and must not count as whole.
                 let len = if record.len() > MAX_LEN { 0 } else { record.copy_to(&mut buffer) };
                 now = now_ns();
                 if let Some(tick) = complaints.note(ledger.record(sequence, &buffer[..len]))?
@@ -159,7 +159,7 @@ pub(crate) fn consume(role: Role, args: &ChildArgs) -> Result<()> {
                 now = now_ns();
             }
             Err(RecvError::Closed | RecvError::ProducerGone) if ending => break,
-            // No producer yet, or none any more: somebody will come.
+            // No producer yet, or none any more: one will come.
             Err(RecvError::Closed | RecvError::ProducerGone) => {
                 thread::sleep(Duration::from_millis(1));
                 now = now_ns();

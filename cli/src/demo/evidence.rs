@@ -1,4 +1,4 @@
-//! What the verdict rests on. Nothing in here was counted by the ring, save where it says so.
+//! Input of the verdict. The ring counted none of it, except where noted.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use super::wire::Change;
 /// One life of a consumer.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
-    /// For a killed one: its journal, true to the last record.
+    /// For a killed one: its journal, exact to the last record.
     pub(crate) ledger: Ledger,
-    /// Where the library said that a known name goes on.
+    /// Where the library reported that a known name resumed.
     pub(crate) resumed: Option<u64>,
-    /// It was told that it lost its gate, so many times.
+    /// How many evictions it received.
     pub(crate) evictions: u32,
-    /// New producers it was told of.
+    /// New producers reported to it.
     pub(crate) changes: Vec<Change>,
-    /// It read to the end and said so.
+    /// It read to the end and reported it.
     pub(crate) finished: bool,
 }
 
@@ -61,7 +61,7 @@ impl Witness {
         self.sum(|ledger| ledger.disorder)
     }
 
-    /// At most so many records were seen again by a later life: a journal ends up to a batch before a kill.
+    /// Maximum records received again by a later life: a journal ends up to a batch before a kill.
     pub(crate) fn repeats(&self) -> u64 {
         self.lives
             .windows(2)
@@ -76,11 +76,11 @@ pub(crate) struct Reign {
     pub(crate) epoch: u64,
     /// Where it began.
     pub(crate) first: u64,
-    /// What it last reported as its next: a killed one got at least so far.
+    /// The last next sequence it reported: a killed producer got at least this far.
     pub(crate) next: u64,
     /// When its first tick was published, on the machine's clock.
     pub(crate) first_tick_ns: Option<u64>,
-    /// The longest that one send waited for room.
+    /// The longest time that one send waited for room.
     pub(crate) longest_wait: Duration,
     pub(crate) finished: bool,
 }
@@ -95,16 +95,16 @@ pub(crate) struct Evidence {
     pub(crate) ring_bytes: u64,
     pub(crate) reigns: Vec<Reign>,
     pub(crate) witnesses: Vec<Witness>,
-    /// How long the held consumer was away, and may have held up the producer.
+    /// How long the held consumer was away, and may have blocked the producer.
     pub(crate) away: Duration,
     /// From the start of the new producer's process to its first tick.
     pub(crate) takeover: Option<Duration>,
-    /// What went wrong beside the books: torn records told, processes that ended by themselves or not at all.
+    /// Errors outside the counts: torn records reported, processes that ended unexpectedly or did not end.
     pub(crate) mishaps: Vec<String>,
 }
 
 impl Evidence {
-    /// The sequence after the last one, as the last producer says.
+    /// The sequence after the last one, as reported by the last producer.
     pub(crate) fn end(&self) -> u64 {
         self.reigns.last().map_or(self.origin, |reign| reign.next)
     }

@@ -1,8 +1,8 @@
-//! How fast the stream went at every moment of the show so far: what the bars are drawn from.
+//! Throughput over the course of the demo, for the bars.
 
 use std::time::Duration;
 
-/// Records published by then, at every picture.
+/// Records published by each frame.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     marks: Vec<(Duration, u64)>,
@@ -11,13 +11,13 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn mark(&mut self, elapsed: Duration, records: u64) {
         match self.marks.last_mut() {
-            // Before the show begins its time stands still.
+            // Time stands still before the demo begins.
             Some((at, counted)) if *at == elapsed => *counted = records,
             _ => self.marks.push((elapsed, records)),
         }
     }
 
-    /// Records a second, in `columns` equal parts of the whole show: those that have passed.
+    /// Records per second, in `columns` equal parts of the whole demo; only those that have passed.
     pub(crate) fn rates(&self, total: Duration, columns: usize) -> Vec<u64> {
         let Some((now, _)) = self.marks.last() else { return Vec::new() };
         let part = total.as_secs_f64() / columns.max(1) as f64;
@@ -32,7 +32,7 @@ impl History {
         rates
     }
 
-    /// Between two marks, as if the stream had gone evenly.
+    /// Interpolated between two marks.
     fn records_at(&self, seconds: f64) -> f64 {
         let next = self.marks.partition_point(|(at, _)| at.as_secs_f64() < seconds);
         let value =

@@ -1,4 +1,4 @@
-//! A consumer's own books, kept outside the ring: what came, in what order, and what was told as lost.
+//! A consumer's own account, kept outside the ring: what arrived, in what order, and what was reported lost.
 
 use std::fs::File;
 use std::io;
@@ -32,11 +32,11 @@ pub(crate) struct Ledger {
     pub(crate) away: u64,
     /// Records whose checksum or length was wrong.
     pub(crate) torn: u64,
-    /// Records and losses that were not the next in line, or told wrong figures.
+    /// Records and losses that were out of sequence, or had wrong counts.
     pub(crate) disorder: u64,
 }
 
-/// Most records that a consumer with a journal keeps before it writes them down and gives them back.
+/// Maximum records that a consumer with a journal keeps before it writes them down and releases them.
 pub(crate) const BATCH: u64 = 64;
 
 const WORDS: usize = 14;
@@ -46,7 +46,7 @@ impl Ledger {
         Self { first: next, next, ..Self::default() }
     }
 
-    /// Books a record. An error says what is wrong with it.
+    /// Counts a record. The error says what is wrong with it.
     pub(crate) fn record(&mut self, sequence: u64, payload: &[u8]) -> Result<Tick, String> {
         let due = self.next;
         self.delivered += 1;
@@ -63,7 +63,7 @@ impl Ledger {
         Ok(tick)
     }
 
-    /// Books a loss. An error says what is wrong with it.
+    /// Counts a loss. The error says what is wrong with it.
     pub(crate) fn loss(&mut self, loss: &Loss) -> Result<(), String> {
         let due = self.next;
         self.lost += loss.records;
@@ -144,9 +144,9 @@ impl Ledger {
     }
 }
 
-/// A small file with the ledger as of the last batch, written before that batch is given back.
+/// A small file with the ledger as of the last batch, written before that batch is released.
 ///
-/// It tells what a killed consumer had seen to the very record. One small write is not cut by a kill.
+/// It records exactly what a killed consumer had received. A kill does not split one small write.
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,

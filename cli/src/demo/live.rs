@@ -1,4 +1,4 @@
-//! The screen: fits 80 columns and 24 lines, and uses more if there is more.
+//! The screen: fits 80 columns and 24 lines, and uses more if available.
 
 use std::io;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::table;
 use super::text::{EVENT, Pieces, Tone, moment, nanos, wrap};
 use crate::units::{count, counted};
 
-/// An alternate screen in raw mode, given back when this goes, and on a panic.
+/// An alternate screen in raw mode, restored on drop and on a panic.
 pub(crate) struct Live {
     terminal: DefaultTerminal,
     colours: bool,
@@ -68,7 +68,7 @@ fn draw(frame: &mut Frame<'_>, board: &Board, history: &History, colours: bool) 
     ])
     .areas(frame.area());
     frame.render_widget(Paragraph::new(head), title);
-    // Flat out would press the steady rate to the ground, so it may run out at the top.
+    // Unpaced throughput would flatten the steady rate, so it may leave the top of the chart.
     let most = board.asked_rate * 5 / 2;
     let inner = Rect { x: stream.x + 1, y: stream.y + 1, width: stream.width.saturating_sub(2), height: 3 };
     let bars = history.rates(board.total, inner.width.into());
@@ -93,7 +93,7 @@ fn stream_label(board: &Board, most: u64, width: usize, colours: bool) -> Line<'
     styled(vec![(Tone::Dim, text)], colours)
 }
 
-/// One line with a mark under every moment that something happened to somebody.
+/// One line with a mark under every moment at which an event happened.
 fn marks(board: &Board, columns: usize, colours: bool) -> Line<'static> {
     let mut cells = vec![(Tone::Plain, " ".to_owned()); columns + 1];
     for entry in board.log.iter().filter(|entry| !matches!(entry.tone, Tone::Plain | Tone::Dim)) {

@@ -1,9 +1,9 @@
-//! `quoit demo`: real processes on one ring, some of them killed in the middle, and a verdict.
+//! `quoit demo`: real processes on one ring; kills two of its own processes and checks the result.
 //!
-//! The parent makes a ring and has children enter that publish and receive ([`produce`], [`consume`]); it follows
-//! a [`script`], kills two of them, and listens to what they tell over their pipes ([`wire`]). Every consumer keeps
-//! its own books ([`ledger`]) of ticks that can prove themselves ([`tick`]), so the [`verdict`] does not rest on
-//! what the ring says of itself.
+//! The parent creates a ring and starts children that publish and receive ([`produce`], [`consume`]). It follows a
+//! [`script`], kills two of them, and reads their reports over pipes ([`wire`]). Every consumer keeps its own account
+//! ([`ledger`]) of ticks that carry checksums ([`tick`]), so the [`verdict`] does not depend on the ring's own
+//! counters.
 
 mod board;
 mod cast;
@@ -42,19 +42,19 @@ use crate::output;
 use crate::signals::Signals;
 use crate::units;
 
-/// See it work: real processes on one ring, some of them killed in the middle, and a verdict.
+/// Run several processes on one ring, kill two of them, and check that nothing was lost unreported.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How long the show takes: 4 to 3,600 seconds
+    /// Duration: 4 to 3,600 seconds
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(4..=3600))]
     seconds: u64,
-    /// Size of the ring, a power of two from 4 KiB to 1 TiB; fitted to the rate if not given
+    /// Capacity of the ring, a power of two from 4 KiB to 1 TiB; by default fitted to the rate
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     capacity: Option<u64>,
-    /// Ticks a second: 1,000 to 20,000,000
+    /// Ticks per second: 1,000 to 20,000,000
     #[arg(long, value_name = "N", default_value_t = 250_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     rate: u64,
-    /// Lines instead of a screen, also on a terminal
+    /// Print lines instead of a screen, even on a terminal
     #[arg(long)]
     plain: bool,
 }
@@ -71,7 +71,7 @@ pub(crate) struct ChildArgs {
     journal: Option<PathBuf>,
 }
 
-/// Runs the show and answers with an exit code: 0 if every promise was kept.
+/// Runs the demo and returns an exit code: 0 if every guarantee held.
 pub(crate) fn run(args: Args) -> Result<u8> {
     let signals = Signals::install()?;
     let total = Duration::from_secs(args.seconds);
@@ -95,7 +95,7 @@ pub(crate) fn run(args: Args) -> Result<u8> {
     Ok(if broken { Exit::Failed } else { Exit::Done } as u8)
 }
 
-/// Plays one part. It ends with its parent, whatever happens to that one.
+/// Runs one child. It ends with its parent, however the parent ends.
 pub(crate) fn run_child(args: ChildArgs) -> Result<u8> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     match args.role {

@@ -1,4 +1,4 @@
-//! The parent: has the children enter, follows the script, listens, and lets the view draw.
+//! The parent: starts the children, follows the script, reads their reports, and draws the view.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,16 @@ use super::wire::{Line, Order};
 use crate::exit::{Exit, Failure};
 use crate::signals::Signals;
 
-/// Between two pictures.
+/// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 
 /// Longest single wait, so that a signal or a key is noticed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long the children may take to come, and to go.
+/// How long the children may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The show while it runs.
+/// The running demo.
 pub(crate) struct Show {
     stage: Stage,
     inspector: Inspector,
@@ -36,7 +36,7 @@ pub(crate) struct Show {
     origin: u64,
     started: Instant,
     drawn: Instant,
-    /// Who plays each part now.
+    /// The present process of each role.
     cast: Vec<(Role, ActorId)>,
     left: Option<Instant>,
     away: Duration,
@@ -66,7 +66,7 @@ impl Show {
         })
     }
 
-    /// Plays it through. A signal or a key ends it with a [`Failure`].
+    /// Runs it to its end. A signal or a key ends it with a [`Failure`].
     pub(crate) fn play(&mut self, signals: &Signals) -> Result<()> {
         self.gather(signals)?;
         self.started = Instant::now();
@@ -86,7 +86,7 @@ impl Show {
         self.draw()
     }
 
-    /// Has everybody enter. The producer comes last, so that all the others see its first tick.
+    /// Starts every child. The producer starts last, so that all the others see its first tick.
     fn gather(&mut self, signals: &Signals) -> Result<()> {
         let unwell = |show: &Self| !show.board.mishaps.is_empty();
         for role in Role::CONSUMERS {
@@ -103,7 +103,7 @@ impl Show {
         Ok(())
     }
 
-    /// Has everybody read to the end and leave.
+    /// Lets every child read to the end and leave.
     fn finish(&mut self, signals: &Signals) -> Result<()> {
         self.board.note(Tone::Plain, "the producer closes the ring, everybody reads to the end");
         self.order(Role::Producer, Order::End);
@@ -118,7 +118,7 @@ impl Show {
         Ok(())
     }
 
-    /// What the verdict is to rest on. The ring and the children go with it.
+    /// The input of the verdict. The ring and the children end with it.
     pub(crate) fn close(self) -> Result<(Board, Evidence)> {
         let Self { stage, inspector, mut board, view, origin, away, successor_ns, .. } = self;
         drop(view);
@@ -182,13 +182,13 @@ impl Show {
         Ok(())
     }
 
-    /// Kills a child, and listens to what it had said before it is taken for dead.
+    /// Kills a child, and reads what it had reported before it counts as dead.
     fn kill(&mut self, role: Role) -> Result<()> {
         let here = match role {
             Role::Producer => self.board.producer == Presence::Here,
             _ => self.board.row(role).is_some_and(|row| row.presence == Presence::Here),
         };
-        // One that is gone already is a mishap, and noted as such.
+        // A child that is gone already is an error, and is noted.
         let (true, Some(id)) = (here, self.player(role)) else {
             return Ok(());
         };
@@ -209,7 +209,7 @@ impl Show {
         Ok(())
     }
 
-    /// Goes on until it is so. False: it was not so for too long.
+    /// Continues until the condition holds. False: it did not hold in time.
     fn until(&mut self, signals: &Signals, done: impl Fn(&Self) -> bool) -> Result<bool> {
         let began = Instant::now();
         while !done(self) {
@@ -221,7 +221,7 @@ impl Show {
         Ok(true)
     }
 
-    /// Listens for a while at most, and draws when it is time.
+    /// Reads reports for a limited time, and draws when due.
     fn step(&mut self, signals: &Signals, idle: Duration) -> Result<()> {
         if signals.caught() || self.view.quit()? {
             let exit = if signals.caught() { signals.exit() } else { Exit::Interrupted };

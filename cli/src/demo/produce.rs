@@ -1,4 +1,4 @@
-//! The producer's part: ticks at a steady rate, or flat out.
+//! The producer: ticks at a steady rate, or without pacing.
 
 use std::path::Path;
 use std::thread;
@@ -14,26 +14,26 @@ use super::wire::{Line, Order, Writing, orders, tell};
 
 const REPORT: Duration = Duration::from_millis(100);
 
-/// Pause between two bursts. A core that spins to pace itself is one that a small machine has not got.
+/// Pause between two bursts. Spinning would take a whole core, which a small machine cannot spare.
 const BURST: Duration = Duration::from_micros(500);
 
-/// Ticks sent flat out between two looks at the clock and the orders.
+/// Unpaced ticks between two polls of the clock and the orders.
 const FLAT_OUT_BURST: u64 = 1000;
 
-/// How late the pace may be before it starts anew instead of catching up.
+/// Maximum delay before the pace starts again from now instead of catching up.
 const LATE: Duration = Duration::from_millis(50);
 
 struct Feed {
     producer: Producer,
     market: Market,
-    /// The feed's own count of ticks; the ring's must agree.
+    /// The feed's own count of ticks; it must equal the ring's.
     number: u64,
     first_ns: u64,
     longest_wait: Duration,
     buffer: [u8; MAX_LEN],
 }
 
-/// Plays the producer until told to end.
+/// Runs the producer until it is asked to end.
 pub(crate) fn produce(args: &ChildArgs) -> Result<()> {
     let orders = orders();
     let mut feed = Feed::open(&args.ring)?;
@@ -96,7 +96,7 @@ impl Feed {
             Err(SendError::Full { .. }) => {
                 let began = Instant::now();
                 let sequence = loop {
-                    // Stamped anew each time: age is counted from the publish, not from the wait for room.
+                    // Stamped again on each attempt: age counts from the publish, not from the wait for room.
                     tick.published_ns = now_ns();
                     tick.encode(&mut self.buffer);
                     let until = Instant::now() + Duration::from_millis(1);
@@ -132,7 +132,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Closes the ring first: what is told as done must be done.
+    /// Closes the ring first: what is reported as done must be done.
     fn end(self) -> Result<()> {
         let Self { producer, number, first_ns, longest_wait, .. } = self;
         drop(producer);

@@ -1,15 +1,15 @@
-//! What happens when.
+//! The times of the demo's actions.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::tick;
 
-/// Something that the parent does.
+/// An action of the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cue {
     StallDeadline,
-    /// Comes when it has lost its gate, and not before.
+    /// Due only after it has lost its gate.
     DeadlineGoesOn,
     KillGated,
     ResumeGated,
@@ -19,14 +19,14 @@ pub(crate) enum Cue {
     End,
 }
 
-/// The cues to come, soonest first.
+/// The remaining actions, soonest first.
 #[derive(Debug)]
 pub(crate) struct Script {
     cues: VecDeque<(Duration, Cue)>,
 }
 
 impl Script {
-    /// Spread over `total`. The gated consumer is away for less time than the ring can hold the stream for it.
+    /// Spreads them over `total`. The gated consumer is away for less time than the ring can hold the stream for it.
     pub(crate) fn new(total: Duration, ring_time: Duration) -> Self {
         let away = total.mul_f64(0.03).min(ring_time / 2).max(Duration::from_millis(20));
         let kill_gated = total.mul_f64(0.32);
@@ -43,19 +43,19 @@ impl Script {
         Self { cues: cues.into() }
     }
 
-    /// The deadline consumer lost its gate: it may go on after a while, in which it misses something.
+    /// The consumer with a budget lost its gate: it may continue after a while, in which it misses records.
     pub(crate) fn gate_lost(&mut self, elapsed: Duration, total: Duration) {
         let at = elapsed + total.mul_f64(0.03).min(Duration::from_secs(1));
         let place = self.cues.partition_point(|(other, _)| *other <= at);
         self.cues.insert(place, (at, Cue::DeadlineGoesOn));
     }
 
-    /// The next cue, if its time has come.
+    /// The next action, if its time has come.
     pub(crate) fn due(&mut self, elapsed: Duration) -> Option<Cue> {
         self.cues.pop_front_if(|(at, _)| *at <= elapsed).map(|(_, cue)| cue)
     }
 
-    /// How long until the next cue.
+    /// How long until the next action.
     pub(crate) fn idle(&self, elapsed: Duration) -> Option<Duration> {
         self.cues.front().map(|(at, _)| at.saturating_sub(elapsed))
     }
@@ -66,11 +66,11 @@ pub(crate) fn ring_time(capacity: u64, rate: u64) -> Duration {
     Duration::from_secs_f64(capacity as f64 / (rate * tick::mean_footprint()) as f64)
 }
 
-/// A ring that a consumer which stands still fills within a small part of the show.
+/// A ring that fills within a small part of the demo when a consumer stands still.
 pub(crate) fn capacity(total: Duration, rate: u64) -> u64 {
     let wanted = total.mul_f64(0.08).min(Duration::from_secs(1));
     let bytes = (rate * tick::mean_footprint()) as f64 * wanted.as_secs_f64();
-    // The next lower power of two, within reason.
+    // The next lower power of two, within limits.
     1 << (bytes as u64).clamp(1 << 16, 1 << 26).ilog2()
 }
 

@@ -1,4 +1,4 @@
-//! The private directory with the ring in it, and the child processes on it. Both go when the stage goes.
+//! The private directory with the ring in it, and the child processes. Both are removed on drop.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,20 +18,20 @@ use super::cast::Role;
 use super::ledger::{Journal, Ledger};
 use super::wire::{Line, Order};
 
-/// Where shared memory is a file system.
+/// The tmpfs for shared memory.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Names one child: its place in the order of entering.
+/// Identifies one child: its place in the order of starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ActorId(usize);
 
-/// Something heard from a child.
+/// Output of a child.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Line(Line),
     /// A line of its standard error.
     Complaint(String),
-    /// Its output ended: it is gone, or about to go.
+    /// Its output ended: it is gone, or about to end.
     Ended,
 }
 
@@ -54,7 +54,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Makes the directory and the ring, and removes what killed demos have left: in shared memory if there is any, and room in it.
+    /// Creates the directory and the ring, and removes what killed demos have left. Uses shared memory if available
+    /// and large enough.
     pub(crate) fn new(capacity: u64, rate: u64) -> Result<Self> {
         let mut refusal = anyhow!("there is no directory for temporary files");
         for place in [PathBuf::from(SHARED_MEMORY), std::env::temp_dir()] {
@@ -67,7 +68,7 @@ impl Stage {
                     let (sender, heard) = mpsc::channel();
                     return Ok(Self { actors: Vec::new(), directory, _alive: alive, rate, heard, sender });
                 }
-                // A capacity that makes no sense makes none elsewhere.
+                // A capacity that is invalid here is invalid everywhere.
                 Err(error @ (Error::Capacity { .. } | Error::BadOption { .. })) => return Err(error.into()),
                 Err(error) => refusal = error.into(),
             }
@@ -136,7 +137,7 @@ impl Stage {
         });
     }
 
-    /// What a child told, if one tells anything in that time.
+    /// What a child reported within that time, if anything.
     pub(crate) fn hear(&self, time: Duration) -> Option<(ActorId, Heard)> {
         self.heard.recv_timeout(time).ok()
     }
@@ -149,14 +150,14 @@ impl Stage {
         self.actors[id.0].child.id()
     }
 
-    /// Sends an order. A child that is gone does not mind; its end is noticed elsewhere.
+    /// Sends an order. Ignores a child that is gone; its end is noticed elsewhere.
     pub(crate) fn order(&mut self, id: ActorId, order: Order) {
         if let Some(orders) = &mut self.actors[id.0].orders {
             let _ = writeln!(orders, "{}", order.text());
         }
     }
 
-    /// `kill -9`, and the wait until the process is no more.
+    /// `kill -9`, then waits for the process to end.
     pub(crate) fn kill(&mut self, id: ActorId) -> Result<()> {
         let child = &mut self.actors[id.0].child;
         child.kill().context("could not kill a child")?;
@@ -164,7 +165,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits for a child that has said its last word; answers whether it ended well.
+    /// Waits for a child that has sent its last report. Returns whether it ended well.
     pub(crate) fn farewell(&mut self, id: ActorId) -> bool {
         self.actors[id.0].child.wait().is_ok_and(|status| status.success())
     }
@@ -179,7 +180,7 @@ const RING: &str = "ticks.ring";
 const PREFIX: &str = "quoit-demo-";
 const ALIVE: &str = "alive";
 
-/// Puts a locked file into the directory. It is locked before it gets its name: seen and unlocked means dead.
+/// Creates a locked file in the directory. It is locked before it gets its name: present and unlocked means dead.
 fn mark(directory: &Path) -> io::Result<File> {
     let unnamed = directory.join("new");
     let alive = File::create(&unnamed)?;
@@ -188,7 +189,7 @@ fn mark(directory: &Path) -> io::Result<File> {
     Ok(alive)
 }
 
-/// Removes the directories of demos that were killed and could not do it themselves.
+/// Removes the directories of demos that were killed before they could remove them.
 fn sweep(place: &Path) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let dead = |path: &Path| File::open(path.join(ALIVE)).is_ok_and(|alive| alive.try_lock().is_ok());

@@ -1,4 +1,4 @@
-//! Rows of the tables, for every view: 79 columns wide, or less by leaving out ages.
+//! Rows of the tables, for every view: 79 columns wide, or less without ages.
 
 use super::board::{Board, Presence, Row};
 use super::cast::Role;

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::units;
 
-/// What a piece of text is to be taken as.
+/// The meaning of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
@@ -41,8 +41,8 @@ pub(crate) fn paint(line: &Pieces, colours: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// The line in as many as it takes to keep to `width` columns, all but the first of them behind `indent` spaces. Words
-/// stay whole, and so do the gaps between them within a line.
+/// The line wrapped to `width` columns, all but the first indented by `indent` spaces. Words stay whole, and so do
+/// the gaps between them within a line.
 pub(crate) fn wrap(line: &Pieces, width: usize, indent: usize) -> Vec<Pieces> {
     let mut lines = vec![Pieces::new()];
     let mut column = 0;
@@ -72,10 +72,10 @@ pub(crate) fn nanos(nanos: u64) -> String {
     units::nanos(nanos as f64, 2)
 }
 
-/// Where the text of an event begins, behind its moment.
+/// The column of an event's text, after its time.
 pub(crate) const EVENT: usize = 11;
 
-/// A moment of the show.
+/// A time within the demo.
 pub(crate) fn moment(at: Duration) -> String {
     format!("t+{:>4.1} s", at.as_secs_f64())
 }

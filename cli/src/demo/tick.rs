@@ -1,7 +1,7 @@
-//! What the producer publishes: a market-data-like tick that can prove itself.
+//! What the producer publishes: a market-data-like tick that carries a checksum.
 //!
-//! A tick carries its own number, its publish time and a checksum, so consumers need not believe the ring.
-//! Its length is a function of its number: what a span of ticks weighs can be told without having seen them.
+//! A tick carries its own number, its publish time and a checksum, so consumers need not trust the ring. Its length
+//! is a function of its number, so the bytes of a span of ticks are known without receiving them.
 //!
 //! ```text
 //!  0 number   8 published, ns   16 symbol    24 bid       32 ask (1/10,000)
@@ -9,17 +9,17 @@
 //! 64 up to two trades of 16 bytes: price, size
 //! ```
 
-/// Most bytes of a tick. It still fits the ring's inline block.
+/// Maximum bytes of a tick. It still fits the ring's inline block.
 pub(crate) const MAX_LEN: usize = 96;
 
 const CHECKSUM: usize = 56;
 const BASE_LEN: usize = 64;
 const TRADE_LEN: usize = 16;
 
-/// Trades told by the ticks of one period, by number.
+/// Trades carried by the ticks of one period, by number.
 const TRADES: [u8; 8] = [0, 0, 1, 0, 0, 0, 2, 0];
 
-/// The producer was not pacing itself: the age of such a tick tells of the queue, not of the ring.
+/// The producer was not pacing itself: the age of such a tick measures the queue, not the ring.
 const FLAT_OUT: u32 = 1;
 
 const SYMBOLS: [&[u8; 8]; 8] =
@@ -82,7 +82,7 @@ impl Tick {
         len
     }
 
-    /// Reads a tick. `None` if any bit of it is not as it was written.
+    /// Reads a tick. `None` if any bit of it differs from what was written.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < BASE_LEN || !bytes.len().is_multiple_of(8) {
             return None;

@@ -1,4 +1,4 @@
-//! Were the promises kept?
+//! Checks the guarantees.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use super::tick;
 use super::wire::Change;
 use crate::units::count;
 
-/// What a busy machine may add to a wait that was promised to be short: this is a check for being stuck.
+/// Extra time that a busy machine may add to a short wait: this check only detects being stuck.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How a promise fared.
+/// The result for one guarantee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     Yes,
-    /// The show gave no occasion for it.
+    /// The demo did not exercise it.
     Untried,
     No,
 }
 
-/// One promise, checked.
+/// One guarantee, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
     pub(crate) kept: Kept,
     pub(crate) text: &'static str,
-    /// The figure behind it, or what is wrong.
+    /// The measured figure, or what is wrong.
     pub(crate) detail: String,
 }
 
-/// Collects what is wrong with one promise.
+/// Collects what is wrong with one guarantee.
 #[derive(Default)]
 struct Doubts(Vec<String>);
 
@@ -50,7 +50,7 @@ impl Doubts {
     }
 }
 
-/// Checks every promise.
+/// Checks every guarantee.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Promise> {
     vec![
         gated(evidence),
@@ -74,7 +74,7 @@ fn gated(evidence: &Evidence) -> Promise {
     let mut due = evidence.origin;
     for (which, life) in risk.lives.iter().enumerate() {
         let ledger = &life.ledger;
-        // Seen twice is allowed to a resumed name, never seen is not.
+        // A resumed name may receive a record twice, and must not miss one.
         doubts.unless(ledger.first == due || which > 0 && ledger.first < due, || {
             format!("life {} began at {}, {} was due", which + 1, count(ledger.first), count(due))
         });
@@ -173,7 +173,7 @@ fn takeover(evidence: &Evidence) -> Promise {
     });
     doubts.unless(after.next > after.first, || "the new one published nothing".to_owned());
     for witness in &evidence.witnesses {
-        // Those who came before the first producer were told of that one too.
+        // Consumers that attached before the first producer received an event for that one too.
         let told: Vec<_> = witness.lives.iter().flat_map(|life| life.changes.clone()).collect();
         let (started, took_over): (Vec<_>, Vec<_>) = told.iter().partition(|told| told.epoch == before.epoch);
         doubts.unless(started.iter().all(|told| is_told(told, before)) && started.len() <= 1, || {
@@ -188,7 +188,7 @@ fn takeover(evidence: &Evidence) -> Promise {
     doubts.settle(TEXT, format!("epoch {} from {}{opening}", after.epoch, count(after.first)))
 }
 
-/// Told at the very place, or behind a gap with the place in it.
+/// Reported at that place, or after a gap that contains it.
 fn is_told(told: &Change, reign: &Reign) -> bool {
     told.epoch == reign.epoch && (told.from..=told.next).contains(&reign.first)
 }

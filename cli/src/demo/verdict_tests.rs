@@ -1,4 +1,4 @@
-//! Every promise can be broken, and the verdict notices.
+//! Every guarantee can be broken, and the verdict notices.
 
 use super::*;
 use crate::demo::evidence::Life;

@@ -1,4 +1,4 @@
-//! What is seen while the show runs: a screen on a terminal, lines elsewhere.
+//! Output while the demo runs: a screen on a terminal, lines elsewhere.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl View {
         }
     }
 
-    /// Did somebody ask for the end at the keyboard?
+    /// Did the user ask for the end at the keyboard?
     pub(crate) fn quit(&mut self) -> io::Result<bool> {
         match self {
             Self::Live(live) => live.quit(),
@@ -39,18 +39,18 @@ impl View {
         }
     }
 
-    /// Are the events still to be told, since their screen goes?
+    /// Are the events still to be printed, since their screen goes away?
     pub(crate) fn forgets(&self) -> bool {
         matches!(self, Self::Live(_))
     }
 }
 
-/// Is standard output a terminal that wants colours?
+/// Is standard output a terminal that supports colours?
 pub(crate) fn colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Columns of the terminal; no limit where there is none.
+/// Columns of the terminal; no limit if there is none.
 pub(crate) fn width() -> usize {
     let size = io::stdout().is_terminal().then(|| ratatui::crossterm::terminal::size().ok()).flatten();
     size.map_or(usize::MAX, |(columns, _)| columns.into())

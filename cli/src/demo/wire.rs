@@ -1,4 +1,4 @@
-//! What the demo's processes tell each other: orders down the child's stdin, JSON lines up its stdout.
+//! Messages between the demo's processes: orders on the child's stdin, JSON lines on its stdout.
 
 use std::io::{self, BufRead, Write};
 use std::sync::mpsc::{self, Receiver};
@@ -7,31 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
 
-/// What a child tells. A line written before a `kill -9` still arrives.
+/// A message from a child. A line written before a `kill -9` still arrives.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Line {
     /// A consumer is attached and will read from `next` on.
     Attached { next: u64, resumed: Option<u64> },
-    /// How far a consumer is, several times a second and once at its end.
+    /// A consumer's progress, several times a second and once at its end.
     Reading(Reading),
-    /// A consumer was told that it lost its gate, and so many records with it.
+    /// A consumer received an eviction, and how many records it lost with its gate.
     Evicted { lost: u64 },
-    /// A consumer was told of a new producer.
+    /// A consumer received the event of a new producer.
     Changed(Change),
-    /// A producer has the ring and goes on at `next`.
+    /// A producer has the ring and continues at `next`.
     Opened { next: u64, epoch: u64 },
-    /// How far a producer is, several times a second and once at its end.
+    /// A producer's progress, several times a second and once at its end.
     Writing(Writing),
-    /// Something that must not happen, told at once.
+    /// An event that must not happen, reported at once.
     Broken { what: String },
 }
 
-/// Where in the stream a consumer was told of a new producer.
+/// Where in the stream a consumer received the event of a new producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Change {
     pub(crate) epoch: u64,
-    /// What it had last before: the same as `next`, or the start of a gap that it had just been told of.
+    /// Where it was before: the same as `next`, or the start of a gap reported just before.
     pub(crate) from: u64,
     pub(crate) next: u64,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Writing {
     pub(crate) done: bool,
 }
 
-/// What a child is asked for.
+/// An order to a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// Consumer: stand still.
@@ -83,7 +83,7 @@ impl Order {
     }
 }
 
-/// Writes one line, whole: half a line would be lost with a killed child.
+/// Writes one line in one piece: a killed child must not leave half a line.
 pub(crate) fn tell(line: &Line) -> io::Result<()> {
     let mut text = serde_json::to_string(line)?;
     text.push('\n');
@@ -92,7 +92,7 @@ pub(crate) fn tell(line: &Line) -> io::Result<()> {
     out.flush()
 }
 
-/// The orders from stdin. When it closes the parent is gone, and so is this process.
+/// The orders from stdin. When it closes the parent is gone, and this process ends.
 pub(crate) fn orders() -> Receiver<Order> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {

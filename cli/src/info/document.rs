@@ -21,9 +21,9 @@ pub(super) struct Document {
     options: Options,
     producer: Producer,
     position: Position,
-    /// Where the ring contradicts itself; sequences, lags and counts of records end there.
+    /// Position at which the ring contradicts itself; sequences, lags and counts of records end there.
     corruption: Option<Corruption>,
-    /// Who holds the producer up; `null`: nobody does.
+    /// The consumer that blocks the producer; `null`: none does.
     blocked: Option<Blocked>,
     counters: Counters,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,8 +36,8 @@ struct Geometry {
     capacity: u64,
     file_bytes: u64,
     alignment: u64,
-    /// Made for them. Whether it got them is not told: the kernel shows that only of pages that a process has faulted
-    /// in, and to look must not cost every page of the ring.
+    /// Created for huge pages. Whether it got them is not shown: the kernel reports only pages that a process has
+    /// faulted in, and reading must not fault in every page of the ring.
     huge_pages: bool,
     slots: u32,
     segments: u64,
@@ -115,30 +115,31 @@ struct PerSecond {
 struct Consumer {
     slot: u32,
     name: Option<String>,
-    /// `lossy` or `gated`; `null` of one that is away, where the ring does not say.
+    /// `lossy` or `gated`; `null` for a consumer that is away if the ring does not say.
     policy: Option<&'static str>,
     /// `attaching`, `alive`, `stopped`, `away`, or `dead`.
     state: &'static str,
     alive: bool,
-    /// Its gate was taken from it.
+    /// Its gate was taken by the producer.
     evicted: bool,
     pid: u32,
     attached_unix_ns: u64,
-    /// Of gated ones: how long it may hold the producer up, the ring's own limit included.
+    /// Gated only: its budget, how long it may block the producer in one lap; the smaller of its own and the ring's
+    /// limit.
     budget_ns: Option<u64>,
-    /// How long its gate outlives it. `null`: not at all, or without end, as `hold_forever` says.
+    /// How long its gate is kept after it is gone. `null`: not at all, or without limit if `hold_forever`.
     hold_ns: Option<u64>,
     hold_forever: bool,
-    /// How much of the hold is left, of one that is away and held for a time.
+    /// How much of the hold is left, for a consumer that is away and held for a time.
     hold_left_ns: Option<u64>,
-    /// Its gate can be taken while it lives.
+    /// Its gate can be taken while it is alive.
     evictable: bool,
     next_sequence: u64,
     lag_records: u64,
     lag_bytes: u64,
     /// Records of the lag that are overwritten already.
     lost_already_records: u64,
-    /// How long ago it left; `null`: it lives, or it was killed and nobody has noted when.
+    /// How long ago it left; `null`: it is alive, or it was killed and no process has noted when.
     away_ns: Option<u64>,
     lost: Loss,
 }
@@ -156,7 +157,7 @@ struct Loss {
     away: u64,
 }
 
-/// The file has no flag for it: the alignment is all that huge pages take.
+/// The file has no flag for it: huge pages need only the alignment.
 pub(super) fn is_for_huge_pages(snapshot: &Snapshot) -> bool {
     snapshot.alignment >= 2 << 20
 }

@@ -1,4 +1,4 @@
-//! `quoit info`: what a ring looks like from outside. It maps the file read-only.
+//! `quoit info`: shows the state of a ring. It maps the file read-only.
 
 mod document;
 mod policy;
@@ -22,10 +22,10 @@ use crate::{shown, units};
 pub(crate) struct Args {
     /// The ring
     path: PathBuf,
-    /// One document of JSON; with --watch one a line
+    /// Print one JSON document; with --watch, one per line
     #[arg(long)]
     json: bool,
-    /// Show rates, every so often, until Ctrl-C
+    /// Show rates at this interval until Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     watch: Option<Duration>,
 }
@@ -43,14 +43,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     } else {
         output::print(&table::table(&args.path, &snapshot))?;
     }
-    // Shown as far as it goes; but whoever goes by the exit code has to know.
+    // Shown as far as possible; the exit code reports the corruption.
     match snapshot.corruption {
         Some(corruption) => Err(quoit::Error::Corrupt(corruption).into()),
         None => Ok(Exit::Done),
     }
 }
 
-/// What went through per second between two looks.
+/// Rates per second between two readings.
 #[derive(Clone, Copy, Debug)]
 struct Rates {
     records: f64,

@@ -1,15 +1,16 @@
-//! What a consumer has asked for when it attached, apart from how it stands now.
+//! What a consumer requested when it attached, apart from its present state.
 
 use quoit::{ConsumerInfo, ConsumerState, Hold, Snapshot};
 
 use crate::units;
 
-/// What becomes of it when it is slow.
+/// What happens when it is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Lossy,
     Gated,
-    /// Away, and the ring does not say what it was: it holds nobody up, and chooses anew when it comes back.
+    /// Away, and the ring does not say what it was: it does not block the producer, and chooses a policy when it
+    /// comes back.
     Unknown,
 }
 
@@ -18,7 +19,7 @@ impl Kind {
         match consumer.state {
             ConsumerState::Lossy => Self::Lossy,
             ConsumerState::Gated | ConsumerState::Evicted => Self::Gated,
-            // Only who is gated has a hold, or a deadline; the ring's own limit is told of everybody.
+            // Only gated consumers have a hold or a budget. The ring's own limit is stored for every consumer.
             _ => {
                 let own = match ring.hard_limit {
                     None => consumer.evictable,
@@ -38,7 +39,7 @@ impl Kind {
     }
 }
 
-/// For people: "gated for 5 ms, held 10 s, 7.2 s left".
+/// As text: "gated for 5 ms, held 10 s, 7.2 s left".
 pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
     let kind = Kind::of(ring, consumer);
     let Some(word) = kind.word() else { return "-".into() };

@@ -1,4 +1,4 @@
-//! The snapshot of a ring for people.
+//! The snapshot of a ring as text.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -100,7 +100,7 @@ fn options(s: &Snapshot) -> String {
     options.join(", ")
 }
 
-/// Of the lag, "gone" is what is overwritten already.
+/// Part of the lag; "gone" counts what is overwritten already.
 fn consumers(ring: &Snapshot) -> String {
     let head =
         ["slot", "name", "policy", "state", "process", "next", "lag", "lag bytes", "gone", "lost", "gaps"];
@@ -123,7 +123,7 @@ fn consumers(ring: &Snapshot) -> String {
     columns::aligned(&rows, &[false, true, true, true, false, false, false, false, false, false, false])
 }
 
-/// How it stands, and whether it keeps its gate.
+/// Its state, and whether it keeps its gate.
 fn state(consumer: &ConsumerInfo) -> String {
     let mut word = Standing::of(consumer).word().to_owned();
     if let Some(time) = consumer.away_for.filter(|time| time.as_secs() > 0) {
@@ -131,7 +131,7 @@ fn state(consumer: &ConsumerInfo) -> String {
     }
     match consumer.state {
         ConsumerState::Evicted => format!("{word}, gate lost"),
-        // Its name outlived its hold.
+        // Its hold is over, and its name is still kept.
         ConsumerState::Away if consumer.hold.is_some() => format!("{word}, hold over"),
         _ => word,
     }

@@ -16,11 +16,11 @@ pub(super) struct Document {
     rings: Vec<Ring>,
 }
 
-/// What is not known of a file is `null`.
+/// Facts that are not known are `null`.
 #[derive(Debug, Default, Serialize)]
 struct Ring {
     path: Name,
-    /// Of the producer, as `info` has it; or `unusable`, or `unreadable`.
+    /// The producer's state, as in `info`; or `unusable`, or `unreadable`.
     state: &'static str,
     capacity: Option<u64>,
     file_bytes: Option<u64>,
@@ -30,7 +30,7 @@ struct Ring {
     records: Option<u64>,
     next_sequence: Option<u64>,
     records_per_second: Option<f64>,
-    /// When the newest record was published at the earliest; `null`: there is none.
+    /// Earliest possible time of the newest record; `null`: there is none.
     last_publish_not_before_unix_ns: Option<u64>,
     is_corrupt: Option<bool>,
     consumers: Option<Consumers>,
@@ -38,7 +38,7 @@ struct Ring {
     error: Option<String>,
 }
 
-/// How many there are of each: nobody is counted twice. Observers are not seen.
+/// How many of each kind. None is counted twice. Observers are not detected.
 #[derive(Debug, Serialize)]
 struct Consumers {
     alive: u64,

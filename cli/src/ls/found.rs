@@ -1,4 +1,4 @@
-//! What there is in the directory.
+//! Finds the rings in a directory.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -14,16 +14,16 @@ use crate::exit::{Exit, Failure};
 use crate::ring_file::open_ring;
 use crate::shown;
 
-/// Between the two looks at a ring with a living producer.
+/// Between the two readings of a ring with a living producer.
 const GLIMPSE: Duration = Duration::from_millis(200);
 
-/// Rings that are open at a time: a process has only so many descriptors and maps.
+/// Rings open at a time: descriptors and maps of a process are limited.
 const AT_ONCE: usize = 100;
 
 /// No ring is smaller, whatever its options.
 const SMALLEST: u64 = 16 << 10;
 
-/// One file that is a ring, or may be one.
+/// A file that is a ring, or may be one.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
@@ -34,18 +34,18 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) enum What {
     Ring {
-        /// Boxed, since it is large beside the others.
+        /// Boxed, since it is large compared with the others.
         snapshot: Box<Snapshot>,
-        /// Published a second, while this looked. `None`: nobody lives who could.
+        /// Records published per second, between the two readings. `None`: no producer is alive.
         records_per_second: Option<f64>,
     },
     /// A ring that cannot be used, and why.
     Refused(Error),
-    /// It may be one: nobody here may look.
+    /// A file that may be a ring, without permission to read it.
     Unreadable { user: u32, mode: u32 },
 }
 
-/// Every one of them, by name.
+/// All of them, by name.
 pub(super) fn look(directory: &Path) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for files in candidates(directory)?.chunks(AT_ONCE) {
@@ -77,7 +77,7 @@ pub(super) fn look(directory: &Path) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Looks twice at what can be looked at.
+/// Reads each readable ring twice.
 fn glimpse(open: Vec<Result<(PathBuf, OsString, Inspector), Found>>) -> Vec<Found> {
     let began = Instant::now();
     let first: Vec<_> = open
@@ -118,11 +118,11 @@ fn glimpse(open: Vec<Result<(PathBuf, OsString, Inspector), Found>>) -> Vec<Foun
     second.collect()
 }
 
-/// The regular files of the directory, by name; or the one file that it is.
+/// The regular files of the directory, by name; or the single file at the path.
 fn candidates(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     let refused = |error: &std::io::Error| {
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
-        Failure::new(exit, format!("{}: could not look: {error}", shown::path(directory)))
+        Failure::new(exit, format!("{}: could not read it: {error}", shown::path(directory)))
     };
     let metadata = fs::symlink_metadata(directory).map_err(|error| refused(&error))?;
     if metadata.is_file() {
@@ -131,7 +131,7 @@ fn candidates(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(|error| refused(&error))? {
         let entry = entry.with_context(|| format!("could not read {}", shown::path(directory)))?;
-        // Not what a link leads to. Who is gone meanwhile is not there.
+        // Links are not followed. A file that is gone meanwhile is left out.
         if let Ok(metadata) = entry.metadata()
             && metadata.is_file()
         {
@@ -142,7 +142,7 @@ fn candidates(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     Ok(files)
 }
 
-/// As large as rings are, in whole pages, with all its blocks.
+/// Has the size of a ring: whole pages, all blocks allocated.
 fn may_be_ring(metadata: &Metadata) -> bool {
     let bytes = metadata.len();
     bytes >= SMALLEST && bytes.is_multiple_of(4096) && metadata.blocks().saturating_mul(512) >= bytes

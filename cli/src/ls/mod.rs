@@ -1,4 +1,4 @@
-//! `quoit ls`: the rings of a directory.
+//! `quoit ls`: lists the rings of a directory.
 
 mod document;
 mod found;
@@ -10,18 +10,18 @@ use crate::exit::Exit;
 use crate::output;
 use crate::shown;
 
-/// List the rings in a directory: alive or dead, capacity, producer, consumers, and what is published just now.
+/// List the rings in a directory: state, capacity, producer, consumers, and current rate.
 ///
-/// Files that are no rings are left out. What may be one and cannot be read is shown as that, and so is a ring that cannot
-/// be used. This looks twice at a ring whose producer lives, a fifth of a second apart, and shows what was published in
-/// between. Where that is nothing the last record is at most so old as is shown: a producer notes the time once in each 64th
-/// of the ring, and not with each record.
+/// Files that are not rings are left out. Rings that cannot be used, and files that cannot be read, are listed as
+/// such. A ring with a living producer is read twice, 0.2 s apart, to show its rate. If nothing was published in
+/// between, the age shown is the most that the last record can have: the producer notes the time once per 64th of the
+/// ring, not with each record.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The directory, not those in it; or a single ring
+    /// The directory (subdirectories are not searched), or a single ring
     #[arg(default_value = "/dev/shm", value_name = "DIR")]
     directory: PathBuf,
-    /// One document of JSON
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }

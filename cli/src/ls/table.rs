@@ -1,4 +1,4 @@
-//! The list for people.
+//! The list as text.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -53,7 +53,7 @@ fn producer(snapshot: &Snapshot) -> String {
     }
 }
 
-/// Seen just now, or not before the producer last noted the time.
+/// Published just now, or not since the producer last noted the time.
 fn last_publish(snapshot: &Snapshot, records_per_second: Option<f64>) -> String {
     match (snapshot.records, records_per_second) {
         (0, _) => "never".into(),
@@ -65,12 +65,12 @@ fn last_publish(snapshot: &Snapshot, records_per_second: Option<f64>) -> String 
     }
 }
 
-/// When the newest record was published at the earliest.
+/// Earliest possible time of the newest record.
 pub(super) fn not_before(snapshot: &Snapshot) -> u64 {
     snapshot.noted_ns.unwrap_or(snapshot.created_ns)
 }
 
-/// How many of each kind, those there are none of left out.
+/// How many of each kind; kinds with none are left out.
 fn consumers(snapshot: &Snapshot) -> String {
     let kinds: Vec<String> =
         [Standing::Alive, Standing::Stopped, Standing::Attaching, Standing::Away, Standing::Dead]

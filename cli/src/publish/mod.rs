@@ -1,4 +1,4 @@
-//! `quoit pub`: standard input to the ring.
+//! `quoit pub`: publishes standard input to the ring.
 
 mod publisher;
 mod waiting;
@@ -19,55 +19,56 @@ use crate::signals::Signals;
 use crate::turn::Turn;
 use crate::{shown, standard, units};
 
-/// Publish standard input: each line a record, unless told otherwise.
+/// Publish standard input, by default one record per line.
 ///
-/// Ends when its input has ended and everything is published, and closes the ring cleanly. What is at hand goes in
-/// batches; a record that arrives alone goes at once. On a failure everything before the record that failed is
-/// published. After a signal, and when the ring's file has gone, what was read whole is published as far as there is
-/// room; records that were read and not published are counted on standard error.
+/// Ends when the input has ended and everything is published, and closes the ring cleanly. Records that arrive
+/// together are published in batches; a record that arrives alone is published at once. On a failure, all records
+/// before the one that failed are published. After a signal, and when the ring's file has gone, complete records that
+/// were read are published as far as there is room. Records that were read and not published are counted on standard
+/// error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The ring; another producer must have ended
+    /// The ring; no other producer may be alive
     path: PathBuf,
-    /// Make a ring of this capacity if there is none; one that is there is used as it is
+    /// Create a ring of this capacity if none exists; an existing ring is used as it is
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     create: Option<u64>,
-    /// Permissions of a ring that is made
+    /// Permissions of the file if it is created, in octal
     #[arg(long, value_parser = units::mode, default_value = "0600", requires = "create")]
     mode: u32,
-    /// Use a ring that is there also if another user made it, who can read along and cut it short; without this, only
-    /// one of this user or of root
+    /// Also use a ring that another user created, who can read the records and truncate the file; by default only a
+    /// ring of this user or of root
     #[arg(long, requires = "create")]
     any_owner: bool,
-    /// Wait at most so long for another producer to end; without this that is a failure at once (code 9)
+    /// Wait at most this long for another producer to end; without this exit with code 9 at once
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     wait_for_turn: Option<Duration>,
-    /// Read nothing before so many consumers are attached
+    /// Wait until N consumers are attached before reading the input
     #[arg(long, value_name = "N")]
     wait_for: Option<u32>,
-    /// Read nothing before a consumer is attached under this name
+    /// Wait until a consumer is attached under this name before reading the input
     #[arg(long, value_name = "NAME")]
     wait_for_name: Option<String>,
-    /// A record for each so many bytes, whatever is in them; the last has what is left
+    /// Split the input into records of SIZE bytes; the last may be shorter
     #[arg(long, value_name = "SIZE", value_parser = chunk, conflicts_with = "length_prefixed")]
     chunk: Option<usize>,
-    /// Each record stands behind its length, four bytes, little-endian
+    /// Read each record after its length, four bytes, little-endian
     #[arg(long)]
     length_prefixed: bool,
-    /// What to do with a line or record that is longer than the ring takes
+    /// What to do with a line or record that is longer than the ring allows
     #[arg(long, value_enum, default_value_t, conflicts_with = "chunk")]
     too_long: TooLong,
-    /// Wait for gated consumers when the ring is full, at most so long for a record if a time is given; without
-    /// this a full ring is a failure (code 6)
+    /// Wait for gated consumers when the ring is full, at most TIME for each record if given; without this exit with
+    /// code 6
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = units::duration)]
     wait: Option<Option<Duration>>,
-    /// Go on when the ring's file was removed or replaced: for those who are attached, nobody else gets in any more;
-    /// without this it is a failure (code 8)
+    /// Continue after the ring's file was removed or replaced, for the consumers that are attached; no other process
+    /// can attach any more. Without this exit with code 8
     #[arg(long)]
     keep_going: bool,
     #[command(flatten)]
     memory: Wishes,
-    /// No summary
+    /// Print no summary
     #[arg(long, short)]
     quiet: bool,
 }
@@ -79,10 +80,10 @@ impl clap::ValueEnum for TooLong {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self {
-            Self::Fail => ("fail", "It is a failure"),
-            Self::Skip => ("skip", "It is left out"),
-            Self::Cut => ("cut", "As much of it as fits is a record, the rest is left out"),
-            Self::Split => ("split", "It becomes several records"),
+            Self::Fail => ("fail", "Fail"),
+            Self::Skip => ("skip", "Skip the record"),
+            Self::Cut => ("cut", "Publish as much of it as fits, and drop the rest"),
+            Self::Split => ("split", "Split it into several records"),
         };
         Some(PossibleValue::new(name).help(help))
     }

@@ -1,4 +1,4 @@
-//! From the records of the input to those of the ring, and what became of each that was read.
+//! Publishes the records of the input, and accounts for each record that was read.
 
 use std::io;
 use std::ops::Range;
@@ -15,10 +15,10 @@ use crate::output::say;
 use crate::signals::{Signals, Woken};
 use crate::units::{self, plain};
 
-/// A producer that waits looks this often whether it was told to end.
+/// A waiting producer polls this often for signals.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// How often to look whether the path still leads to the ring.
+/// How often to check whether the path still leads to the ring.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What ended the publishing before the input did.
@@ -37,18 +37,18 @@ pub(crate) struct Publisher<'a> {
     signals: &'a Signals,
     waiting: Waiting,
     keep_going: bool,
-    /// A batch is published when it holds so much, so that consumers have something to do meanwhile.
+    /// Publish a batch when it holds this much, so that consumers can start on it.
     batch_bytes: usize,
     bytes: u64,
     first: u64,
     started: Instant,
     looked: Instant,
-    /// What was told about waiting.
+    /// The last report about waiting.
     told: Told,
-    /// It was told already that the file has gone.
+    /// The removal of the file was reported.
     told_gone: bool,
     too_long: u64,
-    /// Read and not published: records, and bytes of one that was not whole.
+    /// Read and not published: records, and bytes of an incomplete record.
     left: (u64, u64),
 }
 
@@ -93,7 +93,7 @@ impl<'a> Publisher<'a> {
             self.left.0 = rest.len() as u64;
             let failed = sent.err().or(cut.err().map(Stop::Frame));
             if failed.is_some() || frames.ended() {
-                // A record that is too large was read, too.
+                // A record that is too large was read as well.
                 self.left.0 += u64::from(matches!(failed, Some(Stop::Frame(FrameError::TooLarge { .. }))));
                 break failed;
             }
@@ -116,7 +116,7 @@ impl<'a> Publisher<'a> {
         Ok(stop.or_else(|| (self.producer.is_stale() && !self.keep_going).then_some(Stop::Gone)))
     }
 
-    /// Publishes records, and takes them off: one alone goes at once, several go in batches.
+    /// Publishes records and removes them from the list: one alone at once, several in batches.
     fn send_all(&mut self, frames: &Frames<Input>, rest: &mut &[Range<usize>]) -> Result<(), Stop> {
         while let Some((first, others)) = rest.split_first() {
             if self.signals.caught() {
@@ -136,7 +136,7 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Publishes what there is room for now: the last chance of what was read.
+    /// Publishes what there is room for now: the last attempt for records that were read.
     fn send_what_fits(&mut self, frames: &Frames<Input>, rest: &mut &[Range<usize>]) {
         loop {
             let staged = self.send_batch(frames, rest);
@@ -147,8 +147,8 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Publishes as many of the records as a batch takes, and answers how many that were. It never waits: what it
-    /// holds would be kept from everybody meanwhile.
+    /// Publishes as many records as fit a batch, and returns how many that were. It never waits, since waiting would
+    /// hide the batch's records from every consumer meanwhile.
     fn send_batch(&mut self, frames: &Frames<Input>, records: &[Range<usize>]) -> usize {
         let before = self.producer.next_sequence();
         let mut batch = self.producer.batch();
@@ -161,7 +161,7 @@ impl<'a> Publisher<'a> {
             bytes += record.len();
         }
         batch.publish();
-        // What goes to memory that is gone is not published, and the next call says so.
+        // What was written to memory that is gone is not published, and the next call reports it.
         if self.producer.next_sequence().wrapping_sub(before) != staged as u64 {
             return 0;
         }
@@ -169,7 +169,7 @@ impl<'a> Publisher<'a> {
         staged
     }
 
-    /// Sends one record that is visible at once, and waits for room if told to.
+    /// Sends one record that is visible at once. Waits for room if asked to.
     fn send_one(&mut self, payload: &[u8]) -> Result<(), Stop> {
         let sent = match self.waiting.limit {
             None => self.producer.try_send(payload).map_err(Stop::Send),
@@ -198,7 +198,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Waits until so many consumers are attached, and one under that name.
+    /// Waits until this many consumers are attached, and one under that name.
     pub(crate) fn wait_for_consumers(
         &mut self,
         count: Option<u32>,
@@ -257,7 +257,7 @@ impl<'a> Publisher<'a> {
         Failure::new(exit, format!("{message}{left}"))
     }
 
-    /// Has the ring's file gone, so that it is time to end? Looks at most once a second.
+    /// Has the ring's file gone, so that it is time to end? Checks at most once a second.
     fn is_gone(&mut self) -> bool {
         if self.told_gone || self.looked.elapsed() < LOOK {
             return false;
@@ -268,12 +268,12 @@ impl<'a> Publisher<'a> {
         }
         if self.keep_going {
             self.told_gone = true;
-            say("the ring's file was removed or replaced; going on for those who are attached");
+            say("the ring's file was removed or replaced; continuing for attached consumers");
         }
         !self.keep_going
     }
 
-    /// Says what was published, unless `quiet`, and what was not as it was read.
+    /// Prints what was published, unless `quiet`, and what was read and not published.
     pub(crate) fn tell(&self, quiet: bool, too_long: TooLong) {
         if !quiet {
             self.summary();

@@ -1,4 +1,4 @@
-//! Waiting for room, and telling who is in the way.
+//! Waits for room, and reports which consumer blocks the producer.
 
 use std::time::{Duration, Instant};
 
@@ -6,27 +6,28 @@ use quoit::Producer;
 
 use crate::output::say;
 
-/// Who waits for so long is told for whom.
+/// Report after waiting this long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// And is told again this often.
+/// Repeat the report this often.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// What to do when the ring is full.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
-    /// Wait; at most so long for a record if a time is given.
+    /// Wait, at most this long for each record if a time is given.
     pub(crate) limit: Option<Option<Duration>>,
-    /// Say nothing meanwhile.
+    /// Print nothing meanwhile.
     pub(crate) quiet: bool,
 }
 
-/// Who was told of last.
+/// The last report.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Option<(Instant, u32)>);
 
 impl Told {
-    /// Tells whom a record waits for since `began`, if that is long and was not told a moment ago.
+    /// Reports which consumer a record has waited for since `began`, if that is long and was not reported a moment
+    /// ago.
     pub(crate) fn tell(&mut self, waiting: Waiting, producer: &Producer, began: Instant) {
         if waiting.quiet || began.elapsed() < PATIENCE {
             return;
@@ -44,7 +45,7 @@ impl Told {
     }
 }
 
-/// Who holds the producer up and what would free it, as the end of a sentence. Empty if nobody does any more.
+/// Which consumer blocks the producer and what would free it, as the end of a sentence. Empty if none does any more.
 pub(crate) fn held_by(producer: &Producer) -> String {
     match producer.held_by() {
         Some(blocker) => format!("; {blocker} holds the producer up: {}", blocker.remedy()),

@@ -8,15 +8,15 @@ use quoit::{Attach, Hold, Start};
 use crate::memory::Wishes;
 use crate::units;
 
-/// Receive records and write them to standard output, a line each unless told otherwise.
+/// Receive records and write them to standard output, one line each by default.
 ///
-/// Starts at the oldest record that is still in the ring (--from) and ends when it has received what was published
-/// when it attached, unless told to go on: --follow or --until-closed. Without a policy it only looks on (--observe): it needs
-/// no more than permission to read, takes no slot, and never holds anybody up.
+/// Starts at the oldest record that is still in the ring (see --from). Ends when it has received everything that was
+/// published when it attached; --follow and --until-closed continue from there. Without a policy it observes
+/// (--observe): it needs only permission to read, takes no slot, and never blocks the producer.
 ///
-/// A consumer's records are released only after they were written to standard output. Whoever is killed and comes
-/// back under its --name goes on at the first record that was not released, so it may repeat the last ones, and
-/// says on standard error at which sequence it resumed.
+/// Records are released only after they were written to standard output. A consumer that is killed and comes back
+/// under its --name resumes at the first record that was not released. It may repeat the last records, and prints on
+/// standard error the sequence at which it resumed.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("policy"), group = clap::ArgGroup::new("gates").multiple(true))]
 pub(crate) struct Args {
@@ -26,24 +26,24 @@ pub(crate) struct Args {
     /// Lose nothing: the producer waits for this consumer
     #[arg(long, group = "policy", group = "gates", help_heading = "Policy")]
     pub(crate) gated: bool,
-    /// Lose nothing unless this consumer holds the producer up for longer than this
+    /// Lose nothing unless this consumer blocks the producer for longer than TIME within one lap of the ring
     #[arg(long, value_name = "TIME", value_parser = units::duration, group = "policy", group = "gates", help_heading = "Policy")]
     pub(crate) gated_for: Option<Duration>,
-    /// Never hold the producer up; take a slot, so that others see this consumer and its loss. The default with --name
+    /// Never block the producer; take a slot, so that others see this consumer and its loss. The default with --name
     #[arg(long, group = "policy", help_heading = "Policy")]
     pub(crate) lossy: bool,
-    /// Never hold the producer up and take no slot; permission to read is enough. The default
+    /// Never block the producer and take no slot; permission to read is enough. The default without --name
     #[arg(long, group = "policy", conflicts_with = "name", help_heading = "Policy")]
     pub(crate) observe: bool,
-    /// Keep the place in the ring under this name, and resume there the next time
+    /// Keep this consumer's place in the ring under a name, and resume there the next time
     #[arg(long, help_heading = "Policy")]
     pub(crate) name: Option<String>,
-    /// While away, stay a gate for so long; "forever" until it comes back or is forgotten
+    /// Keep the gate for this long while the consumer is away; "forever": until it comes back or is forgotten
     #[arg(long, value_name = "TIME|forever", requires = "name", requires = "gates", help_heading = "Policy")]
     pub(crate) hold: Option<Hold>,
 
-    /// Where to start: oldest, newest, a sequence, or -N for the last N records; a name that resumes ignores it. Oldest
-    /// unless given, with --next newest
+    /// Where to start: oldest, newest, a sequence, or -N for the last N records; ignored when a name resumes.
+    /// Default: oldest; newest with --next
     #[arg(
         long,
         value_name = "oldest|newest|SEQ|-N",
@@ -51,12 +51,12 @@ pub(crate) struct Args {
         help_heading = "From where to where"
     )]
     pub(crate) from: Option<Start>,
-    /// End after so many records at the latest
+    /// Stop after at most N records
     #[arg(long, value_name = "N", help_heading = "From where to where")]
     pub(crate) count: Option<u64>,
-    /// Go on with what is published later, by later producers too; Ctrl-C is the regular end. When the file is removed
-    /// or replaced it is a failure (code 8), unless the name is followed: then the next ring at the path is read, from
-    /// its oldest record
+    /// Continue with records published later, also by later producers; end it with Ctrl-C. If the file is removed or
+    /// replaced, exit with code 8. With --follow=name, continue with the next ring at the path, from its oldest
+    /// record
     #[arg(
         long,
         short,
@@ -69,13 +69,14 @@ pub(crate) struct Args {
         help_heading = "From where to where"
     )]
     pub(crate) follow: Option<Follow>,
-    /// Go on until the producer closes the ring, which it may have done already; that it died is a failure (code 7)
+    /// Continue until the producer closes the ring, or end at once if it is closed; exit with code 7 if the producer
+    /// died
     #[arg(long, group = "onward", help_heading = "From where to where")]
     pub(crate) until_closed: bool,
-    /// Leave what is in the ring already, and end with the next producer, or with one that is there now
+    /// Skip what is in the ring, and end with the next producer, or with the current one if there is one
     #[arg(long, requires = "until_closed", conflicts_with = "follow", help_heading = "From where to where")]
     pub(crate) next: bool,
-    /// Wait for the ring to be made, at most so long if a time is given (then code 6)
+    /// Wait for the ring to be created, at most TIME if given (then exit with code 6)
     #[arg(
         long,
         value_name = "TIME",
@@ -85,46 +86,46 @@ pub(crate) struct Args {
         help_heading = "From where to where"
     )]
     pub(crate) wait_for_ring: Option<Option<Duration>>,
-    /// Wait at most so long for whoever uses the name, or for a slot; without this that is a failure at once (code 9)
+    /// Wait at most this long for the name, or for a slot, to become free; without this exit with code 9 at once
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "From where to where")]
     pub(crate) wait_for_turn: Option<Duration>,
-    /// With either of these: fail (code 6) when nothing was received for so long
+    /// With --follow or --until-closed: exit with code 6 when nothing was received for this long
     #[arg(long, value_name = "TIME", value_parser = units::duration, requires = "onward", help_heading = "From where to where")]
     pub(crate) timeout: Option<Duration>,
-    /// End with code 5 at the first loss
+    /// Exit with code 5 at the first loss
     #[arg(long, help_heading = "From where to where")]
     pub(crate) fail_on_loss: bool,
 
-    /// Payloads with nothing between them
+    /// Write payloads with nothing between them
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) raw: bool,
-    /// A line of JSON for each record: {"sequence":7,"payload":"..."}, with "encoding":"base64" where the payload is
-    /// no UTF-8; and for what befalls: {"lost":{...}}, {"evicted":true}, {"producer_changed":{...}}, {"resumed":{...}},
-    /// {"ring_changed":true}
+    /// Write one line of JSON per record: {"sequence":7,"payload":"..."}, with "encoding":"base64" if the payload is
+    /// not UTF-8. Other events are {"lost":{...}}, {"evicted":true}, {"producer_changed":{...}}, {"resumed":{...}}
+    /// and {"ring_changed":true}
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) json: bool,
-    /// Each payload behind its length, four bytes, little-endian
+    /// Write each payload after its length, four bytes, little-endian
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) length_prefixed: bool,
     #[command(flatten)]
     pub(crate) memory: Wishes,
 
-    /// On standard error nothing but loss and failures
+    /// Print only losses and failures on standard error
     #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,
 }
 
-/// What to go on with when the path leads to another ring, or to none.
+/// What to continue with when the path leads to another ring, or to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Follow {
     /// The ring that was opened
     Ring,
-    /// Whatever ring is at the path
+    /// Any ring at the path
     Name,
 }
 
 impl Args {
-    /// How to attach; `None`: as an observer.
+    /// How to attach. `None`: as an observer.
     pub(crate) fn attach(&self) -> Option<Attach> {
         let mut attach = match self.gated_for {
             Some(deadline) => Attach::gated_for(deadline),
@@ -151,7 +152,7 @@ impl Args {
         self.from.unwrap_or(if self.next { Start::Newest } else { Start::Oldest })
     }
 
-    /// Does it go on after it has caught up?
+    /// Does it continue after it has caught up?
     pub(crate) fn goes_on(&self) -> bool {
         self.follow.is_some() || self.until_closed
     }

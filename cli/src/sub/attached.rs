@@ -13,10 +13,10 @@ use crate::output::say;
 use crate::signals::Signals;
 use crate::turn::Turn;
 
-/// How often to look whether the path still leads to the ring.
+/// How often to check whether the path still leads to the ring.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A living producer that publishes nothing for so long does not keep us on a ring that nobody else can open.
+/// Leave a ring that no other process can open once its living producer has published nothing for this long.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Where the path leads.
@@ -24,36 +24,36 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(crate) enum Whereabouts {
     /// To the ring that is read.
     There,
-    /// Elsewhere, but more may come from a producer that has the ring open.
+    /// Elsewhere, but a producer has the ring open and may publish more.
     Gone,
-    /// Elsewhere, and nothing more comes.
+    /// Elsewhere, and no more records will come.
     Over,
 }
 
 pub(crate) struct Attached {
     pub(crate) source: Source,
-    /// Write and release when so much is buffered.
+    /// Write and release when this much is buffered.
     pub(crate) write_at: usize,
-    /// Without `--follow` and its like: the end, the sequence that came next when we attached.
+    /// Without `--follow` and `--until-closed`: where to end, the next sequence at the time of attaching.
     until: Option<u64>,
-    /// Whether the end of the producer was told already.
+    /// Was the end of the producer reported?
     pub(crate) told_end: bool,
     /// Has there ever been a producer?
     pub(crate) had_producer: bool,
-    /// The producer whose end is waited for has not come yet.
+    /// The producer whose end is awaited has not come yet.
     awaits_next: bool,
-    /// Nothing can come any more; one last look is to be taken.
+    /// Nothing can come any more; one last poll is due.
     pub(crate) last_look: bool,
     looked: Instant,
     gone: bool,
     inspector: Inspector,
-    /// How many producers there had been when we attached.
+    /// How many producers there had been when this consumer attached.
     epoch: u64,
     looked_for_next: Instant,
 }
 
 impl Attached {
-    /// Attaches as the command line says, and says what is not as one may expect.
+    /// Attaches as the command line says, and prints what differs from what the user may expect.
     pub(crate) fn open(args: &Args, signals: &Signals) -> anyhow::Result<Self> {
         Self::open_from(args, signals, args.start(), args.wait_for_ring)
     }
@@ -79,14 +79,14 @@ impl Attached {
         }
         Ok(Self {
             source,
-            // What is buffered is not released: the producer must have the better part of the ring meanwhile.
+            // Buffered records are not released yet: leave most of the ring to the producer meanwhile.
             write_at: WRITE.min(snapshot.capacity / 8) as usize,
-            // Where the ring contradicts itself its end is not known; what is intact before that place is received
-            // all the same, and then it is told.
+            // If the ring contradicts itself its end is not known. Records before that place are intact and are
+            // received; then the corruption is reported.
             until: snapshot.corruption.is_none().then_some(snapshot.next_sequence),
             told_end: false,
             had_producer: snapshot.epoch > 0,
-            // The first one of a ring is no change that is told.
+            // The first producer of a ring is not reported as a change.
             awaits_next: args.next && !there && snapshot.epoch > 0,
             last_look: false,
             looked: Instant::now(),
@@ -110,7 +110,7 @@ impl Attached {
         }
     }
 
-    /// Has everything been received that was there when we attached?
+    /// Was everything received that was published when this consumer attached?
     pub(crate) fn caught_up(&self) -> bool {
         let next = self.source.next_sequence();
         self.until.is_some_and(|until| until.wrapping_sub(next) as i64 <= 0)
@@ -121,8 +121,8 @@ impl Attached {
         (self.told_end, self.had_producer, self.awaits_next) = (false, true, false);
     }
 
-    /// Is the end that is told not the one that is waited for? A producer that publishes nothing is no change that is
-    /// told, so the ring is asked for it, once a second.
+    /// Is this end of another producer than the awaited one? A producer that publishes nothing causes no event, so
+    /// this asks the ring, once a second.
     pub(crate) fn is_early(&mut self) -> bool {
         if self.awaits_next && self.looked_for_next.elapsed() >= LOOK {
             self.looked_for_next = Instant::now();
@@ -135,8 +135,8 @@ impl Attached {
         self.gone
     }
 
-    /// Looks where the path leads, at most once a second. Whoever is told the end waits for as long as a producer
-    /// has the ring open.
+    /// Checks where the path leads, at most once a second. With `--until-closed`, waits as long as a producer has the
+    /// ring open.
     pub(crate) fn whereabouts(&mut self, idle_since: Instant, told_the_end: bool) -> Whereabouts {
         if !self.gone {
             if self.looked.elapsed() < LOOK {
@@ -147,7 +147,7 @@ impl Attached {
         }
         match self.gone {
             false => Whereabouts::There,
-            // No other producer can open a file that has gone.
+            // No other producer can open a removed file.
             true if !self.source.producer_alive() => Whereabouts::Over,
             true if !told_the_end && idle_since.max(self.looked).elapsed() >= QUIET => Whereabouts::Over,
             true => Whereabouts::Gone,
@@ -166,13 +166,14 @@ fn tell(args: &Args, snapshot: &Snapshot) {
     }
 }
 
-/// Points at what a reader can do without permission to write.
+/// Suggests what a reader can do without permission to write.
 fn refused(error: anyhow::Error, args: &Args) -> anyhow::Error {
     let denied = matches!(error.downcast_ref(), Some(Error::Permission { .. }));
     if denied && args.attach().is_some() && access(&args.path, Access::READ_OK).is_ok() {
         let name = if args.name.is_some() { ", without a name," } else { "" };
-        let message =
-            format!("{error}; a consumer writes its place into the ring: to look on{name} give --observe");
+        let message = format!(
+            "{error}; a consumer writes its place into the ring: to read without that{name} use --observe"
+        );
         return Failure::new(Exit::of(&error), message).into();
     }
     error

@@ -1,4 +1,4 @@
-//! How records, and what befalls between them, are written.
+//! How records, and events between them, are written.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::Args;
 
-/// What stands around a payload.
+/// How a payload is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Lines,
@@ -26,7 +26,7 @@ struct Line<'a> {
     encoding: Option<&'static str>,
 }
 
-/// What befalls between records, each under its own key.
+/// Events between records, each under its own key.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Notice {
@@ -44,7 +44,7 @@ pub(crate) enum Notice {
     Resumed {
         sequence: u64,
     },
-    /// Another ring is at the path: sequences begin anew.
+    /// Another ring is at the path: sequences start again.
     RingChanged(bool),
 }
 
@@ -87,7 +87,7 @@ impl Format {
         }
     }
 
-    /// Appends a notice, where the format has a place for it.
+    /// Appends an event, if the format has a place for it.
     pub(crate) fn notice(self, notice: &Notice, out: &mut Vec<u8>) {
         if self == Self::Json {
             json(notice, out);

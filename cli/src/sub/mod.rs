@@ -21,13 +21,13 @@ use crate::output::{Output, say};
 use crate::signals::{self, Signals, Woken};
 use crate::units;
 
-/// Somebody who waits looks this often for signals and for a reader that has gone.
+/// Poll this often for signals and for a reader that has gone.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Without a producer, how often to look for the next one.
+/// Without a producer, poll this often for the next one.
 const NO_PRODUCER: Duration = Duration::from_millis(10);
 
-/// Write at least so much at once while there is more to receive.
+/// Write at least this much at once while there is more to receive.
 const WRITE: u64 = 256 << 10;
 
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let result = sub.run();
     sub.tally.tell();
-    // A reader that has seen enough wants no words about it either.
+    // The reader has gone, so it needs no messages either.
     let enough = result.as_ref().is_err_and(|error| Exit::of(error) == Exit::Done);
     if !args.quiet && !enough {
         sub.tally.summary();
@@ -51,10 +51,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     result
 }
 
-/// How the stream stands.
+/// The state of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
-    /// Records are at hand, or may be.
+    /// Records are ready, or may be.
     Streaming,
     /// Everything received is written and released; waiting for more.
     Waiting,
@@ -62,12 +62,12 @@ enum Flow {
     NoProducer { died: bool },
 }
 
-/// What became of the buffer.
+/// The result of writing the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
-    /// Everything is with the reader, and released.
+    /// Everything was written and released.
     All,
-    /// A signal asked for the end, and the reader takes nothing. What it did not get is not released.
+    /// A signal asked for the end, and the reader takes nothing. Records that were not written are not released.
     Cut,
 }
 
@@ -86,7 +86,7 @@ impl Sub<'_> {
         self.arrived();
         let mut flow = Flow::Streaming;
         loop {
-            // Whatever the end is, what was received is written before it.
+            // However it ends, everything received is written first.
             let end = match self.ended(flow) {
                 Ok(None) => match self.receive(flow) {
                     Ok(now) => Ok(now),
@@ -168,7 +168,7 @@ impl Sub<'_> {
         Ok(Flow::Streaming)
     }
 
-    /// Writes what is buffered, and only then lets go of it.
+    /// Writes the buffer, then releases its records.
     fn write(&mut self) -> anyhow::Result<Written> {
         let mut taken = 0;
         let flushed = self.out.flush(self.signals, &mut taken);
@@ -223,7 +223,7 @@ impl Sub<'_> {
         self.check_patience()?;
         if let Flow::NoProducer { died } = flow {
             match (self.args.until_closed && !self.attached.is_early(), died) {
-                // Told by the error.
+                // The error reports it.
                 (true, true) => return Err(RecvError::ProducerGone.into()),
                 (true, false) => {
                     self.tell_end(died);
@@ -236,7 +236,7 @@ impl Sub<'_> {
         self.whereabouts(flow)
     }
 
-    /// Ends, or follows the name, when the path does not lead to this ring any more and nothing more comes of it.
+    /// Ends, or follows the name, when the path no longer leads to this ring and no more records can come from it.
     fn whereabouts(&mut self, flow: Flow) -> anyhow::Result<Option<Exit>> {
         let told = !self.attached.is_gone();
         match self.attached.whereabouts(self.idle_since, self.args.until_closed) {
@@ -247,7 +247,7 @@ impl Sub<'_> {
                 }
                 Ok(None)
             }
-            // What was published before the look is received by one more.
+            // One more poll receives what was published before the check.
             Whereabouts::Over if !std::mem::replace(&mut self.attached.last_look, true) => Ok(None),
             Whereabouts::Over if self.args.follow == Some(Follow::Name) => self.follow_name(),
             Whereabouts::Over => {
@@ -258,7 +258,7 @@ impl Sub<'_> {
         }
     }
 
-    /// Goes on with the ring that is at the path now, or comes there.
+    /// Continues with the ring at the path, or waits for one.
     fn follow_name(&mut self) -> anyhow::Result<Option<Exit>> {
         if !self.args.quiet {
             say("the ring's file was removed or replaced; following the name");
@@ -303,7 +303,7 @@ impl Sub<'_> {
         self.attached.told_end = true;
     }
 
-    /// Says where it begins, if that is not the beginning.
+    /// Prints where reading starts, unless that is the beginning.
     fn arrived(&mut self) {
         let source = &self.attached.source;
         let Some(resumed) = source.resumed() else {

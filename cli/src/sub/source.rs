@@ -1,4 +1,4 @@
-//! A consumer or an observer: what differs is who may be overwritten and who has something to release.
+//! A consumer or an observer. They differ in whether they can be overwritten and have anything to release.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use quoit::{Attach, Consumer, Error, Observer, Receive, Start};
 
 pub(crate) type Source = Box<dyn Receive>;
 
-/// Attaches; nothing that is received is released before [`Receive::release`].
+/// Attaches. Nothing received is released before [`Receive::release`].
 pub(crate) fn open(path: &Path, attach: Option<&Attach>, start: Start) -> Result<Source, Error> {
     let mut source: Source = match attach {
         None => Box::new(Observer::open(path, start)?),

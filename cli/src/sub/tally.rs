@@ -1,4 +1,4 @@
-//! What was received and lost, and telling it without flooding the terminal.
+//! Counts what was received and lost, and reports it without flooding the terminal.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use quoit::{Loss, LossCause};
 use crate::output::say;
 use crate::units::{self, plain};
 
-/// A reader that is lapped again and again is told so this often.
+/// Report repeated losses this often.
 const EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -19,12 +19,12 @@ pub(crate) struct Tally {
     /// Written to standard output.
     records: u64,
     bytes: u64,
-    /// Received and not written yet: where each ends in the buffer, and its payload bytes.
+    /// Received and not written yet: where each record ends in the buffer, and its payload bytes.
     pending: Vec<(usize, usize)>,
     pub(crate) lost: u64,
     lost_bytes: u64,
     gaps: u64,
-    /// Loss not told yet, in records, bytes and gaps, and since when.
+    /// Loss not reported yet, in records, bytes and gaps, and since when.
     untold: (u64, u64, u64),
     told: Option<Instant>,
 }
@@ -46,7 +46,7 @@ impl Tally {
         }
     }
 
-    /// A record was received, and ends there in the buffer.
+    /// A record was received, and ends here in the buffer.
     pub(crate) fn record(&mut self, bytes: usize, end: usize) {
         self.pending.push((end, bytes));
     }
@@ -56,7 +56,7 @@ impl Tally {
         self.records + self.pending.len() as u64
     }
 
-    /// So many bytes of the buffer were written. Answers how many records are left that were not written whole.
+    /// Counts bytes of the buffer that were written. Returns how many records were not written whole.
     pub(crate) fn written(&mut self, taken: usize) -> usize {
         let whole = self.pending.partition_point(|(end, _)| *end <= taken);
         self.records += whole as u64;
@@ -64,7 +64,7 @@ impl Tally {
         self.pending.len()
     }
 
-    /// Is there nobody who could publish anything? Such times are no part of a rate.
+    /// Is there no process that could publish? Such times do not count in a rate.
     pub(crate) fn absence(&mut self, absent: bool) {
         if absent {
             self.absent.get_or_insert_with(Instant::now);
@@ -73,10 +73,10 @@ impl Tally {
         }
     }
 
-    /// Counts a loss; says it at once, unless one was told a moment ago: then [`tell`](Self::tell) will.
+    /// Counts a loss. Reports it at once, or leaves it to [`tell`](Self::tell) if one was reported a moment ago.
     pub(crate) fn loss(&mut self, loss: &Loss) {
         if loss.cause == LossCause::Attaching {
-            // Where a start in the past leads to is found out on the way; it is no loss.
+            // Where a start in the past leads is found out by reading; it is not a loss.
             say(format_args!("starting at sequence {}: what was before is gone", loss.next));
             return;
         }
@@ -99,7 +99,7 @@ impl Tally {
         self.told = Some(Instant::now());
     }
 
-    /// Says what was lost since it was last said.
+    /// Reports what was lost since the last report.
     pub(crate) fn tell(&mut self) {
         let (records, bytes, gaps) = std::mem::take(&mut self.untold);
         if gaps > 0 {

@@ -72,7 +72,7 @@ fn a_producer_may_go_on_for_those_who_are_attached() {
     place.wait_for_consumers(1);
     remove(&place);
     let said = publisher.says();
-    assert!(said.contains("removed or replaced; going on"), "{said}");
+    assert!(said.contains("removed or replaced; continuing"), "{said}");
     stdin.write_all(b"after\n").unwrap();
     wait_for_size(&out, 6);
     drop(stdin);

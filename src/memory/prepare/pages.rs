@@ -1,4 +1,4 @@
-//! What pages a handle's maps have got, as the kernel shows it. It shows what this process has faulted in, and no more.
+//! What pages a handle's maps have, according to the kernel. It shows only what this process has faulted in.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ pub(crate) fn huge(ranges: &[Range<u64>]) -> Option<u64> {
     huge_bytes(&std::fs::read_to_string("/proc/self/smaps").ok()?, ranges)
 }
 
-/// The same by the text of `smaps`. Maps that are neighbours may be shown as one.
+/// The same, from the text of `smaps`. Adjacent maps may be shown as one.
 fn huge_bytes(smaps: &str, ranges: &[Range<u64>]) -> Option<u64> {
     let (mut rest_of_map, mut bytes, mut seen) = (0, 0, false);
     for line in smaps.lines() {
@@ -32,8 +32,8 @@ pub(crate) fn on_node(node: u32, ranges: &[Range<u64>]) -> Option<u64> {
     node_bytes(&std::fs::read_to_string("/proc/self/numa_maps").ok()?, node, ranges)
 }
 
-/// The same by the text of `numa_maps`, which has a line for each map, by address, and says where it starts but not where
-/// it ends. The ranges are mapped from end to end, so what is of one between two starts is of the first map.
+/// The same, from the text of `numa_maps`. It has a line for each map, by address, with the start but not the end.
+/// The ranges are mapped without gaps, so bytes between two starts belong to the first map.
 fn node_bytes(numa_maps: &str, node: u32, ranges: &[Range<u64>]) -> Option<u64> {
     let mut maps = Vec::new();
     for line in numa_maps.lines() {
@@ -45,13 +45,13 @@ fn node_bytes(numa_maps: &str, node: u32, ranges: &[Range<u64>]) -> Option<u64> 
     for ((start, words), end) in maps.iter().zip(ends) {
         let overlap = overlap(ranges, *start, end);
         if overlap > 0 {
-            // No value has a space or an equals sign in it: those of a path are escaped.
+            // No value contains a space or an equals sign: paths are escaped.
             let value = |key: &str| {
                 let mut words = words.split(' ').filter_map(|word| word.split_once('='));
                 words.find(|(name, _)| *name == key).map(|(_, value)| value.parse::<u64>().ok())
             };
             let pages = value(&format!("N{node}")).unwrap_or(Some(0))?;
-            // A map of which nothing is there has no size of pages either.
+            // A map without pages has no page size either.
             let kib = value("kernelpagesize_kB").unwrap_or(Some(0))?;
             (bytes, seen) = (bytes + pages.saturating_mul(kib << 10).min(overlap), true);
         }
@@ -94,7 +94,7 @@ Size:               2048 kB
         let (first, second) = ((0x7f00_0000_0000, 0x7f00_0040_0000), (0x7f00_0080_0000, 0x7f00_00a0_0000));
         assert_eq!(count(&[first, second]), Some(6 << 20));
         assert_eq!(count(&[second]), Some(2 << 20));
-        // A part of what is shown as one map has no more than its own bytes.
+        // A part of a map counts at most its own bytes.
         assert_eq!(count(&[(first.0, first.0 + (2 << 20))]), Some(2 << 20));
         assert_eq!(count(&[(0, 4096)]), None);
         assert_eq!(count(&[(0x7f00_0100_0000, 0x7f00_0120_0000)]), None, "a kernel that does not show it");
@@ -116,7 +116,7 @@ Size:               2048 kB
         let (third, last) = ((0x7f00_0100_0000, 0x7f00_0120_0000), (0x7f00_0200_0000, 0x7f00_0200_1000));
         assert_eq!(count(0, &[first, second]), Some(24 << 12));
         assert_eq!(count(1, &[first, second]), Some((1000 << 12) + (2 << 20)));
-        // A part of what is shown as one map has no more than its own bytes.
+        // A part of a map counts at most its own bytes.
         assert_eq!(count(1, &[(first.0 + 4096, first.0 + 8192)]), Some(4096));
         assert_eq!(count(1, &[third]), Some(0), "nothing of it is there");
         assert_eq!((count(1, &[last]), count(10, &[last])), (Some(0), Some(4096)));

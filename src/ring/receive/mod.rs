@@ -3,15 +3,15 @@
 //! A record is received in one of five ways. A way that cannot handle a case changes nothing, and leaves it to the
 //! next.
 //!
-//! | way | what it does | function | in the reader |
+//! | path | what it does | function | in the reader |
 //! |---|---|---|---|
-//! | run | looks at one header after the other, in a loop that lives in registers | `drain_run` | `run`, `run_of_copies` |
-//! | fast | looks at one header, in the ring or in the copies | `take_fast` | `poll_fast` |
-//! | new | looks at `published` once; takes the inline copy, or copies records out of the ring, or lends the first; opens the run and the fast way to those behind it | `take_new` | `poll_new` |
-//! | full | releases, stores the cursor, opens the gate; tells of losses, evictions and other producers; looks, unless the new way has just looked and found nothing; skips padding, finds corruption | `take_any` | `poll` |
-//! | wait | the full way; then looks at `published` many times; then sleeps; again, until there is something, or the end | `wait` | `is_behind` |
+//! | run | reads one header after the other, in a loop that keeps its state in registers | `drain_run` | `run`, `run_of_copies` |
+//! | fast | reads one header, in the ring or in the copies | `take_fast` | `poll_fast` |
+//! | new | polls `published` once; takes the inline copy, or copies records out of the ring, or lends the first; makes the records after it available to run and fast | `take_new` | `poll_new` |
+//! | full | releases, stores the cursor, opens the gate; reports losses, evictions and other producers; polls, unless new has just polled and found nothing; skips padding, detects corruption | `take_any` | `poll` |
+//! | wait | the full path; then polls `published` many times; then sleeps; repeats until there is an event, or the end | `wait` | `is_behind` |
 //!
-//! | call | ways, in this order |
+//! | call | paths, in this order |
 //! |---|---|
 //! | `drain` | run, full, and again |
 //! | `try_recv`, `try_recv_record` | fast, new, full |
@@ -20,17 +20,17 @@
 //! | condition | run, fast | new | full |
 //! |---|---|---|---|
 //! | the next record is known to be published, and can be lent or was copied along with the last | take it | only if fast did not | only if new did not |
-//! | nothing is known to be there | leave it | looks | looks |
-//! | the next record can be overwritten, and was not copied yet | leave it | copies it, and short ones behind it | the same |
-//! | it is below the place from which on a gate holds | leave it | takes the inline copy alone | copies it |
-//! | it was overwritten | leave it | leaves it | tells the loss, or the eviction |
-//! | padding, or what is no record | leave it | leaves it | skips it, or tells the corruption |
-//! | the records of another producer begin | leave it | leaves it | tells it |
-//! | a loss was found on attaching, and is not told yet | leave it | leaves it | tells it |
-//! | the cursor is an eighth of the capacity behind | up to there | leaves it | stores it |
-//! | a producer sleeps for space | leave it | leaves it | stores the cursor, and wakes it |
-//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, or the ring is corrupt (`full_only`) | leave it | leaves it | takes it, or tells it |
-//! | the handle is broken: after a fork, or without its memory | leave it | leaves it | tells it |
+//! | no further record is known to be published | decline | polls | polls |
+//! | the next record can be overwritten, and was not copied yet | decline | copies it, and short ones after it | the same |
+//! | it is before the place from which the gate protects records | decline | takes the inline copy alone | copies it |
+//! | it was overwritten | decline | declines | reports the loss, or the eviction |
+//! | padding, or an invalid record | decline | declines | skips it, or reports the corruption |
+//! | the records of another producer begin | decline | declines | reports it |
+//! | a loss was found on attaching, and is not reported yet | decline | declines | reports it |
+//! | the cursor is an eighth of the capacity behind | take records up to there | declines | stores it |
+//! | a producer sleeps until there is space | decline | declines | stores the cursor, and wakes it |
+//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, or the ring is corrupt (`full_only`) | decline | declines | takes it, or reports it |
+//! | the handle is broken: after a fork, or without its memory | decline | declines | returns the error |
 //!
 //! Several ways exist for speed only: the full way could handle every record. `docs/receiving.md` explains the effect
 //! and has the same tables; a test compares them.

@@ -2,21 +2,21 @@
 //!
 //! A record is sent in one of three ways. A way that cannot handle a case changes nothing, and leaves it to the next.
 //!
-//! | way | what it does | function |
+//! | path | what it does | function |
 //! |---|---|---|
 //! | fast | one comparison; header, payload and inline copy; `published`; wake check | `send_fast`, here and in the writer |
-//! | slow | checks the length; padding, `reserve`; header, payload and inline copy; whether memory is gone; `published`; the index; wake check | `send_slow`, `claim` |
-//! | refused | scans the gates; takes those of the dead, of whoever is over its budget or is to be evicted; waits; then as slow | `claim_refused` |
+//! | slow | checks the length; padding, `reserve`; header, payload and inline copy; checks whether memory is gone; `published`; the index; wake check | `send_slow`, `claim` |
+//! | refused | scans the gates; takes those of consumers that are dead, over their budget, or to be evicted; waits; then as slow | `claim_refused` |
 //!
 //! | condition | fast | slow | refused |
 //! |---|---|---|---|
 //! | the record ends before the limit of the gates, `reserve`, and the end of its segment | takes it | only if fast did not | never |
-//! | it begins a segment, or does not fit before the end of the ring | leaves it | takes it | never |
-//! | a gate may be in the way | leaves it | leaves it | takes it, or waits, or refuses |
-//! | the batch would span more than half the ring | leaves it | leaves it | refuses |
-//! | a batch was forgotten | leaves it | drops the batch | never |
-//! | a guard against truncation is on | leaves it | takes it | as without |
-//! | the handle is broken: after a fork, or without its memory | leaves it | tells it | tells it |
+//! | it begins a segment, or does not fit before the end of the ring | declines | takes it | never |
+//! | a gate may block it | declines | declines | takes it, or waits, or refuses |
+//! | the batch would span more than half the ring | declines | declines | refuses |
+//! | a batch was forgotten (`mem::forget`) | declines | drops the batch | never |
+//! | a guard against truncation is on | declines | takes it | as without |
+//! | the handle is broken: after a fork, or without its memory | declines | returns the error | returns the error |
 //!
 //! Records of a batch take the same ways up to the store of `published`, which is made once, with the wake check,
 //! when the batch is published. Consecutive records that take the fast way stay in one loop (`add_run`). Filled

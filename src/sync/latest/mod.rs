@@ -28,9 +28,9 @@ mod shape;
 
 use shape::{Shape, Views};
 
-/// The right to write the value.
+/// The lock of the writer.
 const WRITER: Lock = Lock::of(0);
-/// Looks at a value that changes all the time, before a reader is told that it is busy.
+/// Attempts to copy a value that keeps changing, before the reader gets [`Error::Busy`].
 const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
 
 type Region = crate::memory::region::Region<Shape>;
@@ -40,7 +40,7 @@ fn cells<'a>(region: &'a Region) -> Cells<'a> {
     Cells::new(&head.writer.version, data, region.shape().cells)
 }
 
-/// How a latest value is made.
+/// Options of a latest value.
 ///
 /// ```
 /// let options = quoit::sync::LatestOptions::new().cells(4).mode(0o640);
@@ -64,14 +64,14 @@ impl LatestOptions {
         Self::default()
     }
 
-    /// Copies of the value in the file, 2 to 16. A reader whose copy takes as long as `cells - 1` commits begins anew, so a
-    /// large value that changes often needs more than the 2 that it has unless set.
+    /// Number of copies of the value in the file, 2 to 16; default 2. A reader starts again if `cells - 1` commits
+    /// happen during its copy, so a large value that changes often needs more cells.
     pub fn cells(self, cells: u32) -> Self {
         Self { cells: cells.into(), ..self }
     }
 
-    /// Permission bits of the file, whatever the umask. 0600 unless set. Readers need to read; those that may also write the
-    /// file are woken by a change, the others look once in a while.
+    /// Permission bits of the file, whatever the umask; default 0600. Readers need read permission. A change wakes
+    /// readers that may also write the file; the others poll.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }
@@ -105,14 +105,14 @@ fn page_bytes() -> u64 {
     4096
 }
 
-/// A value of which only the latest counts, and the one handle that writes it.
+/// The writing handle of a value of which only the latest version matters.
 ///
-/// Any number of processes read it, each with a [`LatestReader`], without a lock and without the writer's knowledge; they
-/// always get a whole value. The writer holds a kernel lock while it lives. If it is killed, at whatever instruction, the
-/// value it committed last stays, whole, and the next writer goes on.
+/// Any number of processes read it, each with a [`LatestReader`], without a lock and without the writer's knowledge.
+/// They always get a whole value. The writer holds a kernel lock while it lives. If it is killed, at any instruction,
+/// the last committed value stays whole, and the next writer continues.
 ///
-/// The type is one of plain bytes, [`Typed`]; its size and tag stand in the file. One thread at a time may use a handle; it may
-/// move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
+/// The type consists of plain bytes, see [`Typed`]; its size and tag are stored in the file. One thread at a time may
+/// use a handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent may use it.
 ///
 /// ```
 /// use quoit::sync::{Latest, LatestOptions, LatestReader};
@@ -150,11 +150,12 @@ pub struct Latest<T> {
 }
 
 impl<T: Typed> Latest<T> {
-    /// Makes the value at `path`, with `first` in it, and becomes its writer. Nobody ever sees the file half made.
+    /// Creates the value at `path` with `first` in it, and becomes its writer. No process ever sees the file
+    /// incomplete.
     ///
     /// # Errors
     ///
-    /// As [`Options::create`](crate::Options::create), whose path rules are the same.
+    /// As [`Options::create`](crate::Options::create), which has the same path rules.
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &LatestOptions, first: &T) -> Result<Self, Error> {
         let (region, draft) = Region::create(path.as_ref(), &options.shape::<T>()?, options.mode)?;
@@ -164,12 +165,12 @@ impl<T: Typed> Latest<T> {
         Ok(latest)
     }
 
-    /// Opens the value at `path` as its next writer. What was committed last stands.
+    /// Opens the value at `path` as its next writer. The last committed value stays.
     ///
     /// # Errors
     ///
-    /// [`Error::WriterAlive`] while another lives, running or stopped; [`Error::WrongSchema`] if it is of another type;
-    /// [`Error::OtherKind`]; whatever else keeps the file from being opened.
+    /// [`Error::WriterAlive`] while another writer lives, running or stopped; [`Error::WrongSchema`] if it is of
+    /// another type; [`Error::OtherKind`]; any other error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let region = Region::open(path.as_ref(), Access::Writer)?;
@@ -177,7 +178,7 @@ impl<T: Typed> Latest<T> {
         Self::take_over(region)
     }
 
-    /// Opens the value at `path`, or makes it with `first` in it if there is none.
+    /// Opens the value at `path`, or creates it with `first` in it if there is none.
     ///
     /// # Errors
     ///
@@ -189,7 +190,7 @@ impl<T: Typed> Latest<T> {
         arrival::open_or_create::<Shape, _>(path, Owners::Any, open, create)
     }
 
-    /// Makes a value in this process's own memory, for its threads: [`reader`](Self::reader) makes their handles.
+    /// Creates a value in this process's own memory, for its threads: [`reader`](Self::reader) creates their handles.
     ///
     /// # Errors
     ///
@@ -212,8 +213,9 @@ impl<T: Typed> Latest<T> {
         Ok(Self { region, version, _value: PhantomData })
     }
 
-    /// Commits `value`, and wakes whoever waits for a change. Returns its version: the number
-    /// of this commit, the first value's being 1. Never waits for a reader. Readers see the old value or this one, whole, whenever the process is killed.
+    /// Commits `value`, and wakes readers that wait for a change. Returns its version: the number of this commit,
+    /// where the first value has 1. Never waits for a reader. Readers see the old value or this one, whole, whenever
+    /// the process is killed.
     ///
     /// # Errors
     ///
@@ -227,7 +229,7 @@ impl<T: Typed> Latest<T> {
         self.region.or_memory_gone(Ok(self.version))
     }
 
-    /// The value that was committed last.
+    /// The last committed value.
     ///
     /// # Errors
     ///
@@ -236,7 +238,8 @@ impl<T: Typed> Latest<T> {
         Ok(read(&self.region)?.0)
     }
 
-    /// The version of the value: how often one was committed, the first one included. Goes on from writer to writer, and wraps at `2^64`.
+    /// The version of the value: the number of commits, the first one included. Continues from writer to writer, and
+    /// wraps at `2^64`.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -245,19 +248,19 @@ impl<T: Typed> Latest<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadOption`] of a value in a file, which [`LatestReader::open`] reads.
+    /// [`Error::BadOption`] for a value in a file, which [`LatestReader::open`] reads.
     pub fn reader(&self) -> Result<LatestReader<T>, Error> {
         Ok(LatestReader::new(self.region.share()?, true))
     }
 }
 
-/// Reads the latest value. Needs no more than the permission to read the file.
+/// Reads the latest value. Needs only permission to read the file.
 ///
 /// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). After a `fork` only the parent
 /// may use it.
 pub struct LatestReader<T> {
     region: Region,
-    /// Whether this handle may write the word that it sleeps on: else nobody wakes it.
+    /// Whether this handle may write the word that it sleeps on. If not, no writer wakes it.
     is_woken: bool,
     seen: Option<u64>,
     _value: PhantomData<T>,
@@ -268,8 +271,7 @@ impl<T: Typed> LatestReader<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongSchema`] if it is of another type; [`Error::OtherKind`]; whatever else keeps the file from being
-    /// opened.
+    /// [`Error::WrongSchema`] if it is of another type; [`Error::OtherKind`]; any other error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -283,8 +285,8 @@ impl<T: Typed> LatestReader<T> {
         Ok(Self::new(region, is_woken))
     }
 
-    /// As [`open`](Self::open), of a value that may not be there yet: waits until `deadline` for somebody to make it. A
-    /// deadline that has passed is one try.
+    /// As [`open`](Self::open), for a value that may not exist yet: waits until `deadline` for it to be created. With
+    /// a deadline that has passed it tries once.
     ///
     /// # Errors
     ///
@@ -299,11 +301,11 @@ impl<T: Typed> LatestReader<T> {
         Self { region, is_woken, seen: None, _value: PhantomData }
     }
 
-    /// The latest value. Never waits, for nobody: it copies a value, and begins anew if too many commits came meanwhile.
+    /// The latest value. Never waits: it copies a value, and starts again if too many commits happened meanwhile.
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] if that happened a thousand times in a row: more [cells](LatestOptions::cells) are the cure.
+    /// [`Error::Busy`] if that happened a thousand times in a row: use more [cells](LatestOptions::cells).
     /// [`Error::Forked`], [`Error::Truncated`].
     pub fn get(&mut self) -> Result<T, Error> {
         let (value, version) = read(&self.region)?;
@@ -311,11 +313,12 @@ impl<T: Typed> LatestReader<T> {
         Ok(value)
     }
 
-    /// Waits for a value that this handle has not got yet, until `deadline`; `None`: it passed. The first call returns at
-    /// once. Values that came and went between two calls are never seen.
+    /// Waits until `deadline` for a value that this handle has not returned yet. `None`: the deadline passed. The
+    /// first call returns at once. A value that is replaced between two calls is never seen.
     ///
-    /// The death of the writer does not end the wait: another may go on. Asleep, a change wakes it within microseconds; a
-    /// handle that may not write the file looks every 1 to 20 milliseconds, the seldomer the longer nothing has come.
+    /// The death of the writer does not end the wait: another may continue. A change wakes a sleeping reader within
+    /// microseconds. A handle that may not write the file polls every 1 to 20 milliseconds, less often the longer
+    /// nothing has come.
     ///
     /// # Errors
     ///
@@ -324,7 +327,7 @@ impl<T: Typed> LatestReader<T> {
         self.wait(clock::deadline_ns(deadline))
     }
 
-    /// As [`next_deadline`](Self::next_deadline), for as long as it takes.
+    /// As [`next_deadline`](Self::next_deadline), without a deadline.
     ///
     /// # Errors
     ///
@@ -373,12 +376,12 @@ impl<T: Typed> LatestReader<T> {
         }
     }
 
-    /// Is there a value that this handle has not got yet?
+    /// Is there a value that this handle has not returned yet?
     pub fn has_changed(&self) -> bool {
         !self.region.broken() && self.seen != Some(cells(&self.region).version())
     }
 
-    /// The version of the value that was got last. `None`: none was.
+    /// The version of the value that was returned last. `None`: none was.
     pub fn version(&self) -> Option<u64> {
         self.seen
     }
@@ -387,7 +390,8 @@ impl<T: Typed> LatestReader<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::WriterAlive`] while there is one; [`Error::BadOption`] of a value in a file, which [`Latest::open`] writes.
+    /// [`Error::WriterAlive`] while there is one; [`Error::BadOption`] for a value in a file, which [`Latest::open`]
+    /// writes.
     pub fn next_writer(&self) -> Result<Latest<T>, Error> {
         Latest::take_over(self.region.share()?)
     }

@@ -1,4 +1,4 @@
-//! What is kept of the inputs that were found.
+//! Which of the inputs found are kept.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! The programs that cargo-fuzz builds: where they are, and one run of one of them.
+//! The programs that cargo-fuzz builds: their paths, and one run of one of them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
-//! All targets, each in rounds, as many of them at a time as there are processors. A round goes to the target that is
-//! furthest behind, so all of them end at about the same time and what is done tells how long the rest takes. And
-//! each round begins with everything that was found so far.
+//! All targets, in rounds, as many at a time as there are processors. A round goes to the target that is furthest
+//! behind, so all end at about the same time and progress shows the time left. Each round starts with all inputs
+//! found so far.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

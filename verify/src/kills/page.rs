@@ -1,5 +1,5 @@
-//! What the victims leave behind outside the ring: a page shared with their supervisor. A killed process has done
-//! every store it had executed, so the page tells how far it came.
+//! What victims record outside the ring: a page shared with their supervisor. A killed process has done every store
+//! it had executed, so the page shows how far it came.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 

@@ -1,5 +1,5 @@
-//! One ring, its processes, and the supervisor that kills them and checks what is left after each kill. The
-//! supervisor forks its children and has one thread.
+//! One ring, its processes, and the supervisor that kills them and checks the result of each kill. The supervisor
+//! forks its children and has one thread.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,5 +1,5 @@
-//! What the processes do that are killed, and those beside them that are not. Everything a reader gets is held
-//! against the oracle; every claim about the ring that fails is a panic, which the supervisor is told of.
+//! The processes that are killed, and those beside them that are not. Everything a reader gets is compared with the
+//! oracle. Every false claim about the ring is a panic, which the supervisor receives.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,4 +1,4 @@
-//! Textbook programs, and what C11 says of them: the axioms have to agree before they are believed.
+//! Textbook programs and their outcomes under C11: the axioms must agree with these before they are trusted.
 
 use super::model::Order;
 use super::program::{Op, Program, Registers, fence, load, store, when};

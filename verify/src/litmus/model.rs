@@ -1,6 +1,6 @@
 //! The memory model of C11 as repaired in "Repairing Sequential Consistency in C/C++11" (Lahav, Vafeiadis, Kang, Hur,
-//! Dreyer; PLDI 2017), with the release sequences of C++20, which Rust has too. Its fences order exactly what
-//! the language promises, where loom's order more; load buffering is excluded, as in loom.
+//! Dreyer; PLDI 2017), with the release sequences of C++20, which Rust also uses. Its fences order exactly what the
+//! language guarantees; loom's order more. Load buffering is excluded, as in loom.
 
 use super::relation::{MOST, Relation, Set};
 

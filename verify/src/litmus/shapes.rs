@@ -1,5 +1,5 @@
-//! The engine's edges, each cut down to the accesses that matter. Sites are those of `docs/ordering.md`; accesses that
-//! order nothing have theirs too, so that the lines can be found in the source.
+//! The engine's edges, each reduced to the accesses that matter. Sites are those of `docs/ordering.md`. Accesses that
+//! order nothing have sites too, so that their lines can be found in the source.
 
 use super::model::Order;
 use super::program::{Op, Program, Registers, fence, load, store, when};

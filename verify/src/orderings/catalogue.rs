@@ -1,5 +1,6 @@
-//! What there is to weaken: the sites that `docs/ordering.md` lists, and the structural mutants of
-//! `verify/mutants/structural.toml`. Read here by the run, and by `tests/sources.rs`, which holds both to the source.
+//! What can be weakened: the sites that `docs/ordering.md` lists, and the structural mutants of
+//! `verify/mutants/structural.toml`. Read by this check, and by `tests/sources.rs`, which compares both with the
+//! source.
 
 use std::ops::Range;
 

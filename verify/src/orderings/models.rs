@@ -1,4 +1,4 @@
-//! The models as programs: built, listed, run, and what their failures mean.
+//! The models as programs: built, listed and run, and how their failures are classified.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};

@@ -1,6 +1,6 @@
-//! All structural mutants in one build: each changed place of a copy of the source becomes
-//! `if mutated("NAME") { mutated } else { original }`, and an environment variable says which mutant runs. Mutants whose
-//! places cross each other go into another copy.
+//! All structural mutants in one build: each changed place in a copy of the source becomes `if mutated("NAME") {
+//! mutated } else { original }`, and an environment variable selects the mutant. Mutants with overlapping places go
+//! into separate copies.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What the processes of one load share beside the ring: where each of them is, and what it counted.
+//! Memory that the processes of one load share beside the ring: the progress and the counts of each.
 
 #![allow(unsafe_code, reason = "memory shared with forked children")]
 

@@ -1,7 +1,7 @@
-//! Store buffering, bare: two processes store a word each and then look at the other's. What the sleep protocol rests
-//! on is that not both of them see the old value; what `WaitMode::Membarrier` saves is the fence on one side.
+//! Store buffering alone: each of two processes stores one word and then reads the other's. The sleep protocol
+//! requires that not both read the old value. `WaitMode::Membarrier` saves the fence on one side.
 //!
-//! The light side alone must show it, or this machine and this program could not see the fault at all.
+//! The light side alone must fail. Otherwise this machine and this program could not detect the fault.
 
 use std::sync::atomic::{Ordering, compiler_fence};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The loads. In each of them somebody waits for a hand-over that is made once: nothing comes after it that would
-//! heal a lost wake, but for `Stream`, where a wake may be healed until the ring is full or empty.
+//! The loads. In each of them a process waits for a hand-over that is made once. No later event repairs a lost wake,
+//! except in `Stream`, where one may until the ring is full or empty.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A ring's words as they stand in the file, without taking part: for the watchdog, and for words that are put there.
+//! Reads and writes a ring's words in the file, without taking part: for the watchdog, and to place values.
 
 use std::fmt::Write as _;
 use std::fs::File;

@@ -1,8 +1,9 @@
-//! Waits with deadlines in a storm: each side gets a signal every 100 µs, whose handler does not restart system
-//! calls; a third process wakes both words all the time; a fourth flips their armed bits and counts. None of it may
-//! show: no wait ends before its deadline, none fails, and every record arrives once and in order.
+//! Waits with deadlines under constant interruption. Each side gets a signal every 100 µs, whose handler does not
+//! restart system calls; a third process wakes both words all the time; a fourth flips their armed bits and counts.
+//! None of this may have an effect: no wait ends before its deadline, none fails, and every record arrives once and
+//! in order.
 //!
-//! The build as it is shipped: with a time limit on every sleep, since a flipped bit is a wake that never comes.
+//! Uses the build without delays, which has a time limit on every sleep, since a flipped bit means a lost wake.
 
 #![allow(unsafe_code, reason = "a signal handler and a timer")]
 

@@ -1,4 +1,4 @@
-//! Starts the processes of a load and watches over them: a load in which nothing moves has lost a wake.
+//! Starts the processes of a load and monitors them: a load that makes no progress has lost a wake.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
-//! 2^32 wakes between a sleeper's last look and its sleep: the word is what the sleeper expects, and the kernel lets it
-//! sleep although what it waits for is there. The child is held at the entry of its futex call, the other side makes
-//! it true and finds nobody to wake, and the word is put back to what it was. Nobody wakes the sleeper: it must come
-//! back by itself, because every sleep is a slice. The build as it is shipped.
+//! 2^32 wakes between a sleeper's last check and its sleep: the word has the value that the sleeper expects, so the
+//! kernel lets it sleep although its condition is true. The child is held at the entry of its futex call. The other
+//! side makes the condition true and finds no sleeper to wake, and the word is set back to its old value. No process
+//! wakes the sleeper: it must return by itself, because every sleep is a slice. Uses the release build without
+//! delays.
 
 use std::path::Path;
 use std::time::Duration;

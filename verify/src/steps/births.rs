@@ -1,4 +1,4 @@
-//! Creators interrupted: either there is no ring, or a whole one; and never anything else in the directory.
+//! Creators interrupted: the result is no ring or a complete one, and never anything else in the directory.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,4 +1,4 @@
-//! Successors that die one after the other: each takes over what the one before left half taken over.
+//! Successors that die one after the other: each takes over from one that died while taking over.
 
 use anyhow::{Context, Result};
 

@@ -1,4 +1,4 @@
-//! The grid: the states that operations are interrupted in.
+//! The grid: the states in which operations are interrupted.
 
 use std::time::Duration;
 

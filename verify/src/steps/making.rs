@@ -1,4 +1,4 @@
-//! The making of a state: with the public API, by real processes that are really killed.
+//! Creates a state with the public API, by real processes that are really killed.
 
 use std::path::{Path, PathBuf};
 

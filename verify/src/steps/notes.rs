@@ -1,4 +1,4 @@
-//! What is known of a ring in a state outside of it: its options, its names, and what was sent.
+//! What is known about a ring in a state from outside the ring: its options, its names, and what was sent.
 
 use std::time::Duration;
 

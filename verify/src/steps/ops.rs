@@ -1,4 +1,4 @@
-//! The operations that are interrupted: what each is, and what kind of process does it.
+//! The operations that are interrupted: what each one does, and which kind of process does it.
 
 /// Length of a record by its size in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What must come out, known without asking the ring: contents follow from sequence and length, positions from the
+//! The expected results, computed without the ring: contents follow from sequence and length, positions from the
 //! lengths.
 
 use anyhow::{Result, bail, ensure};

@@ -1,4 +1,4 @@
-//! How an operation goes in a state of the grid, and where it cannot be done.
+//! How an operation proceeds in a state of the grid, and where it cannot be done.
 
 use quoit::Start;
 

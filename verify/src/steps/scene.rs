@@ -1,4 +1,4 @@
-//! One kill: the state restored, and those who live beside the victim.
+//! One kill: the restored state, and the processes beside the victim.
 
 mod killed;
 mod stopped;

@@ -1,4 +1,4 @@
-//! Where it happens: one ring file, restored for every kill from its state's image, and a board on which processes
+//! The environment: one ring file, restored for every kill from its state's image, and a board on which processes
 //! leave numbers for each other.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What a state of a ring is: how it is made, and who lives in it.
+//! A state of a ring: how it is created, and which processes live in it.
 
 use super::making::Making;
 use super::notes::Shape;

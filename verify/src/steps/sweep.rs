@@ -1,4 +1,4 @@
-//! One operation in one state: counted, and then interrupted at point after point.
+//! One operation in one state: counted, and then interrupted at one point after another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,5 +1,5 @@
-//! What each system call may fail with: the ERRORS sections of the Linux manual pages (man-pages 6), as far as
-//! they concern what the call is used for here. Every call besides gets ENOSYS and EPERM, as from a filter.
+//! The errors of each system call, from the ERRORS sections of the Linux manual pages (man-pages 6), as far as they
+//! apply to how the call is used here. Every call also gets ENOSYS and EPERM, as from a filter.
 
 use nix::errno::Errno;
 use nix::libc;

@@ -1,4 +1,4 @@
-//! The scenarios: what is there before, who is there besides, and what the victim does.
+//! The scenarios: what exists before, which processes run besides, and what the victim does.
 
 mod before;
 mod bodies;

@@ -1,5 +1,5 @@
-//! Where a scenario plays: a folder with the ring, records that tell themselves, and the processes around the
-//! victim.
+//! The environment of a scenario: a folder with the ring, records that identify themselves, and the processes around
+//! the victim.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! One run of a scenario: a child under `ptrace` whose system calls are recorded, failed, cut short, or its last.
+//! One run of a scenario: a child under `ptrace` whose system calls are recorded, failed, cut short, or made its
+//! last.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! What must be so when the victim is dead.
+//! What must hold when the victim is dead.
 
 use anyhow::{Context, Result, ensure};
 

@@ -1,4 +1,4 @@
-//! What must be so while the victim is stopped, and after it went on.
+//! What must hold while the victim is stopped, and after it continues.
 
 use anyhow::Result;
 use quoit::{Error, Producer, SendError};

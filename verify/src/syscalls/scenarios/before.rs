@@ -1,4 +1,4 @@
-//! What is there before the victim begins.
+//! What exists before the victim begins.
 
 use quoit::{Attach, Consumer, Producer};
 

@@ -1,5 +1,5 @@
-//! What the victim does. Everything before `begin` is setting up; from there on its system calls are failed, the
-//! drop of its handles included.
+//! What the victim does. Everything before `begin` is setup; from there on its system calls are failed, including
+//! those of dropping its handles.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

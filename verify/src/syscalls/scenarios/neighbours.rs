@@ -1,4 +1,4 @@
-//! Who is there besides the victim.
+//! The processes beside the victim.
 
 use std::time::{Duration, Instant};
 
