@@ -21,7 +21,7 @@
 //!     Ok(())
 //! }
 //!
-//! /// In another, started before or after: waits for the ring, then prints its first record.
+//! /// In another process, started before or after: waits for the ring, then prints its first record.
 //! pub fn follow(path: &str) -> Result<(), Box<dyn Error>> {
 //!     let deadline = Instant::now() + Duration::from_secs(10);
 //!     let attach = Attach::gated().start(Start::Oldest);
@@ -181,12 +181,12 @@
 //!
 //! # The source
 //!
-//! Folders are layers, called floors: a file imports from its own floor and those below it, never from one above; a
+//! Folders are layers: a file imports from its own layer and those below it, never from one above; a
 //! test checks this. `docs/architecture.md` has a diagram and the reasons. `unsafe` code is in `memory/map.rs` and
 //! `atomics/copy.rs`; `ring/trusted.rs` and the `unsafe` functions of claims and records only pass a caller's promise
 //! on. From the top:
 //!
-//! | floor | files |
+//! | layer | files |
 //! |---|---|
 //! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |

@@ -462,8 +462,8 @@ fn the_ways_are_the_same_in_source_and_document() {
     none("rows that docs/receiving.md does not have", &wrong);
 }
 
-/// Floors of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const FLOORS: [&str; 12] = [
+/// Layers of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
+const LAYERS: [&str; 12] = [
     "limits",
     "schema",
     "error",
@@ -478,19 +478,19 @@ const FLOORS: [&str; 12] = [
     "lib",
 ];
 
-/// The floor of a file or of a module, both as paths with slashes.
-fn floor(path: &str) -> Option<usize> {
+/// The layer of a file or of a module, both as paths with slashes.
+fn layer(path: &str) -> Option<usize> {
     let is_on =
-        |floor: &str| path == floor || path.strip_prefix(floor).is_some_and(|rest| rest.starts_with('/'));
-    FLOORS.iter().position(|floor| is_on(floor))
+        |layer: &str| path == layer || path.strip_prefix(layer).is_some_and(|rest| rest.starts_with('/'));
+    LAYERS.iter().position(|layer| is_on(layer))
 }
 
 /// Whether a file may name this module. The protocol does not know where its memory comes from, and no kind of object
 /// knows another.
 fn may_name(from: &str, named: &str) -> bool {
-    let (Some(own), Some(other)) = (floor(from), floor(named)) else { return false };
+    let (Some(own), Some(other)) = (layer(from), layer(named)) else { return false };
     let is_barred = matches!(
-        (FLOORS[own], FLOORS[other]),
+        (LAYERS[own], LAYERS[other]),
         ("ring/protocol", "memory" | "seats") | ("ring", "sync") | ("sync", "ring/layout" | "ring/protocol")
     );
     other <= own && !is_barred
@@ -511,9 +511,9 @@ fn named_modules(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn floors_are_read() {
+fn layers_are_read() {
     assert_eq!(
-        (floor("ring/protocol/gate"), floor("ring/attach"), floor("ringing")),
+        (layer("ring/protocol/gate"), layer("ring/attach"), layer("ringing")),
         (Some(8), Some(10), None)
     );
     assert!(may_name("ring/attach", "memory/lock") && may_name("wait/futex", "wait/clock"));
@@ -526,11 +526,11 @@ fn floors_are_read() {
 }
 
 #[test]
-fn folders_are_floors() {
+fn folders_are_layers() {
     let (mut found, mut seen) = (Vec::new(), 0);
     for source in sources() {
         let path = source.name.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
-        assert!(floor(path).is_some(), "{} is on no floor", source.name);
+        assert!(layer(path).is_some(), "{} is in no layer", source.name);
         // Unit tests use whatever they need to make what they test.
         let code = source.code.split("mod tests {").next().unwrap();
         for named in named_modules(code) {

@@ -17,7 +17,7 @@ use crate::ring::attach::{self, Attach, Start, until_found};
 use crate::ring::layout::Areas;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
-use crate::ring::protocol::gate::{self, Policy, Seat};
+use crate::ring::protocol::gate::{self, OwnSlot, Policy};
 use crate::ring::protocol::index;
 use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{LossAccount, LossCause, Resumed};
@@ -100,14 +100,14 @@ impl Consumer {
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
-        let Seated { seat, generation, resumes, place, opened } =
-            region.or_memory_gone(sit(&region, &policy, attach))?;
+        let Attached { own_slot, generation, resumes, place, opened } =
+            region.or_memory_gone(attach_slot(&region, &policy, attach))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let mut reader = Reader::new(place, Overwritable::Always, epoch);
         if resumes {
             reader.recall_change(region.areas());
         }
-        let mut receiver = Receiver::new(region, reader, Some(seat), attach.gated);
+        let mut receiver = Receiver::new(region, reader, Some(own_slot), attach.gated);
         if opened.gated {
             let cause = if resumes { LossCause::Away } else { LossCause::Attaching };
             receiver.gate_is_open((opened.published, opened.held), overwritten, cause);
@@ -146,18 +146,18 @@ impl Consumer {
 
     /// What this consumer has lost so far, including earlier attachments under its name.
     pub fn account(&self) -> LossAccount {
-        self.receiver.seat().map(Seat::account).unwrap_or_default()
+        self.receiver.own_slot().map(OwnSlot::account).unwrap_or_default()
     }
 
     /// Number of the slot that this consumer holds.
     pub fn slot(&self) -> u32 {
-        self.receiver.seat().map_or(0, |seat| seat.number)
+        self.receiver.own_slot().map_or(0, |own_slot| own_slot.number)
     }
 }
 
 /// A consumer with a slot and a place.
-struct Seated {
-    seat: Seat,
+struct Attached {
+    own_slot: OwnSlot,
     generation: u64,
     /// It resumes under a name that the ring kept.
     resumes: bool,
@@ -178,34 +178,39 @@ struct Opened {
     held: Option<Place>,
 }
 
-fn sit(region: &Region, policy: &Policy, attach: &Attach) -> Result<Seated, Error> {
+fn attach_slot(region: &Region, policy: &Policy, attach: &Attach) -> Result<Attached, Error> {
     let areas = region.areas();
-    let (mut seat, saved, generation) = sit_down(region, policy)?;
+    let (mut own_slot, saved, generation) = take_slot(region, policy)?;
     let placed = match saved {
-        Some(place) => resume_at(areas, &seat, attach, place),
-        None => start_at(areas, &mut seat, attach),
+        Some(place) => resume_at(areas, &own_slot, attach, place),
+        None => start_at(areas, &mut own_slot, attach),
     };
     let (place, opened) = placed.inspect_err(|_| match saved {
         // Nothing was received: a name that existed before keeps its place, a new one leaves no trace.
-        Some(_) => seat.leave(areas, policy.now_ns),
+        Some(_) => own_slot.leave(areas, policy.now_ns),
         None => {
-            gate::forget(&areas.slots[seat.number as usize]);
+            gate::forget(&areas.slots[own_slot.number as usize]);
             doorbell::notify(&areas.control.space.word, WaitMode::Fence);
         }
     })?;
-    seat.say_attached(areas, policy);
-    Ok(Seated { seat, generation, resumes: saved.is_some(), place, opened })
+    own_slot.say_attached(areas, policy);
+    Ok(Attached { own_slot, generation, resumes: saved.is_some(), place, opened })
 }
 
 /// Where to resume under a name.
-fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Result<(Place, Opened), Error> {
-    let was_held = seat.gates(areas);
+fn resume_at(
+    areas: Areas<'_>,
+    own_slot: &OwnSlot,
+    attach: &Attach,
+    place: Place,
+) -> Result<(Place, Opened), Error> {
+    let was_held = own_slot.gates(areas);
     // A producer that fills its claims in place may be writing there, so those records are not read, even if still
     // intact.
     let behind = areas.geometry.gated_only && !was_held;
     let (gated, published) = match behind {
-        true => (true, seat.open(areas, true)),
-        false => seat.open_at(areas, attach.gated, place),
+        true => (true, own_slot.open(areas, true)),
+        false => own_slot.open_at(areas, attach.gated, place),
     };
     if !gated {
         // The name's gate may have been open until now, and the producer may be waiting for it.
@@ -225,12 +230,12 @@ fn resume_at(areas: Areas<'_>, seat: &Seat, attach: &Attach, place: Place) -> Re
 }
 
 /// Where a consumer without a kept place starts.
-fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place, Opened), Error> {
+fn start_at(areas: Areas<'_>, own_slot: &mut OwnSlot, attach: &Attach) -> Result<(Place, Opened), Error> {
     let gated = attach.gated;
     let capacity = areas.geometry.capacity;
     if !matches!(attach.start, Start::Newest | Start::Last(0)) {
         let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
-        let published = seat.open_from(areas, gated, place);
+        let published = own_slot.open_from(areas, gated, place);
         if areas.geometry.gated_only && place.position != published {
             // The producer may be overwriting records before that.
             return Err(Error::GatedOnly);
@@ -241,17 +246,17 @@ fn start_at(areas: Areas<'_>, seat: &mut Seat, attach: &Attach) -> Result<(Place
     until_found(capacity, |effort| {
         // The gate opens at a place not after `published`, so that the records in between can be walked.
         let Some(newest) = index::newest(areas) else { return Ok(None) };
-        seat.store_cursor(areas, newest);
-        let published = seat.open(areas, gated);
+        own_slot.store_cursor(areas, newest);
+        let published = own_slot.open(areas, gated);
         let Some(place) = attach::walk_to(areas, newest, published, effort)? else { return Ok(None) };
-        seat.store_cursor(areas, place);
+        own_slot.store_cursor(areas, place);
         Ok(Some((place, Opened { gated, behind: false, published, held: None })))
     })
 }
 
 /// Takes the slot kept under the name, or a vacant one. Returns the place to resume at, if there is one, and the
 /// generation of the seat.
-fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>, u64), Error> {
+fn take_slot(region: &Region, policy: &Policy) -> Result<(OwnSlot, Option<Place>, u64), Error> {
     let areas = region.areas();
     // The name's lock keeps every other process from its slot, except those that search for a vacant slot, which
     // leave it alone. `forget_slot` and `forget_away` need that lock too.
@@ -264,8 +269,8 @@ fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>, u6
             true => Error::ReadLocked { what: "the slot of the name" },
             false => names::in_use(&policy.name),
         })?;
-        let (seat, place) = Seat::resume(areas, number, policy);
-        return Ok((seat, place, generation));
+        let (own_slot, place) = OwnSlot::resume(areas, number, policy);
+        return Ok((own_slot, place, generation));
     }
     for (number, slot) in (0..).zip(areas.slots) {
         if gate::is_vacant(areas, slot)
@@ -274,7 +279,7 @@ fn sit_down(region: &Region, policy: &Policy) -> Result<(Seat, Option<Place>, u6
             if !gate::is_vacant(areas, slot) {
                 vacancy.give_up(region);
             } else if let Some(generation) = vacancy.take(region, &slot.who.incarnation)? {
-                return Ok((Seat::take(areas, number, policy), None, generation));
+                return Ok((OwnSlot::take(areas, number, policy), None, generation));
             }
         }
     }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
-    use crate::ring::protocol::gate::{Policy, Seat};
+    use crate::ring::protocol::gate::{OwnSlot, Policy};
     use crate::seats::taking;
 
     fn ring() -> Region {
@@ -119,10 +119,10 @@ mod tests {
     /// Leaves a slot kept for a name whose consumer is away.
     fn leave(region: &Region, number: u32, name: &[u8; NAME_BYTES]) {
         let policy = Policy { gated: false, budget_ns: 0, hold_ns: 0, name: *name, pid: 1, now_ns: 1 };
-        let mut seat = Seat::take(region.areas(), number, &policy);
-        seat.store_cursor(region.areas(), Place::default());
-        seat.open(region.areas(), false);
-        seat.leave(region.areas(), 1);
+        let mut own_slot = OwnSlot::take(region.areas(), number, &policy);
+        own_slot.store_cursor(region.areas(), Place::default());
+        own_slot.open(region.areas(), false);
+        own_slot.leave(region.areas(), 1);
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Producer {
 
     /// Takes the gate from the consumer in a slot, which may be running, stopped, or away with its gate held. A
     /// living consumer goes on as a lossy one and receives [`Event::Evicted`](crate::Event::Evicted); a name that is
-    /// away keeps its place. Other processes request an eviction with [`quoit::evict`](crate::ring::evict).
+    /// away keeps its place. Other processes request an eviction with [`quoit::evict`](crate::evict).
     ///
     /// # Errors
     ///

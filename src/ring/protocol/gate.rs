@@ -234,7 +234,7 @@ fn read_account(account: &Account) -> (Place, LossAccount) {
 
 /// A consumer's own half of its slot. Its holder has the slot's lock.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct OwnSlot {
     pub(crate) number: u32,
     /// The place that the shared cursor shows.
     stored: Place,
@@ -270,7 +270,7 @@ impl Policy {
     }
 }
 
-impl Seat {
+impl OwnSlot {
     /// Takes a vacant slot.
     pub(crate) fn take(areas: Areas<'_>, number: u32, policy: &Policy) -> Self {
         let slot = &areas.slots[number as usize];
@@ -311,7 +311,7 @@ impl Seat {
         let selected = (slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & 1) as usize;
         let mut stale = [true; 2];
         stale[selected] = false;
-        let seat = Self {
+        let own_slot = Self {
             number,
             stored: place,
             account,
@@ -323,7 +323,7 @@ impl Seat {
             named: policy.is_named(),
             held: policy.hold_ns > 0,
         };
-        (seat, Some(place))
+        (own_slot, Some(place))
     }
 
     fn write_policy(slot: &Slot, policy: &Policy) {
@@ -534,11 +534,11 @@ fn before_a_name_changes() {
 pub(crate) fn forget(slot: &Slot) {
     // In this order, so that a process killed here leaves either the name with its place, or a slot that any consumer
     // may take; never part of a name that cannot be found, nor a gate without a place.
-    Seat::set_state(slot, SlotState::Attaching);
+    OwnSlot::set_state(slot, SlotState::Attaching);
     slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
     before_a_name_changes();
     for word in &slot.who.name {
         word.store(0, at!(G_FIELDS_WRITE, Relaxed));
     }
-    Seat::set_state(slot, SlotState::Free);
+    OwnSlot::set_state(slot, SlotState::Free);
 }

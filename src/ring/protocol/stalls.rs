@@ -239,7 +239,7 @@ mod tests {
     use crate::ring::layout::NAME_BYTES;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
-    use crate::ring::protocol::gate::{Policy, Seat};
+    use crate::ring::protocol::gate::{OwnSlot, Policy};
 
     const CAPACITY: u64 = 4096;
     const BUDGET: u64 = 100;
@@ -263,9 +263,9 @@ mod tests {
         fn sit(&self, position: u64) {
             let name = [0; NAME_BYTES];
             let policy = Policy { gated: true, budget_ns: BUDGET, hold_ns: 0, name, pid: 1, now_ns: 1 };
-            let mut seat = Seat::take(self.region.areas(), 0, &policy);
-            seat.store_cursor(self.region.areas(), Place { position, ..Place::default() });
-            seat.open(self.region.areas(), true);
+            let mut own_slot = OwnSlot::take(self.region.areas(), 0, &policy);
+            own_slot.store_cursor(self.region.areas(), Place { position, ..Place::default() });
+            own_slot.open(self.region.areas(), true);
         }
 
         /// A refused claim, at a time, of the 8 bytes behind `published`.

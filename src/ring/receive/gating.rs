@@ -78,9 +78,9 @@ impl Receiver {
     #[cold]
     pub(super) fn open_gate(&mut self) {
         let areas = self.region.areas();
-        let Some(seat) = &mut self.seat else { return };
-        seat.store_cursor(areas, self.released.place);
-        let (is_open, published) = seat.open_at(areas, true, self.released.place);
+        let Some(own_slot) = &mut self.own_slot else { return };
+        own_slot.store_cursor(areas, self.released.place);
+        let (is_open, published) = own_slot.open_at(areas, true, self.released.place);
         if is_open {
             let held = attach::held_from(areas, self.released.place, published);
             self.gate_is_open((published, held), self.gate.overwritten, LossCause::Away);
@@ -90,8 +90,8 @@ impl Receiver {
     /// Closes the gate until there is something to read at its place.
     fn shut_gate(&mut self) {
         let areas = self.region.areas();
-        if let Some(seat) = &self.seat {
-            seat.open(areas, false);
+        if let Some(own_slot) = &self.own_slot {
+            own_slot.open(areas, false);
             doorbell::notify(&areas.control.space.word, WaitMode::Fence);
         }
         self.gate.opens = true;
@@ -102,8 +102,8 @@ impl Receiver {
     /// Why the record at `left` is lost.
     pub(super) fn cause(&self, left: Place) -> LossCause {
         let before_gate = self.gate.before.filter(|(published, _)| after(*published, left.position));
-        match (&self.seat, before_gate) {
-            (Some(seat), _) if seat.was_evicted() => LossCause::Evicted,
+        match (&self.own_slot, before_gate) {
+            (Some(own_slot), _) if own_slot.was_evicted() => LossCause::Evicted,
             (_, Some((_, cause))) => cause,
             // The consumer came back, and its gate is not open yet.
             _ if self.gate.opens => LossCause::Away,
@@ -121,9 +121,9 @@ impl Receiver {
             next: place.sequence,
         };
         if loss.records > 0
-            && let Some(seat) = &mut self.seat
+            && let Some(own_slot) = &mut self.own_slot
         {
-            seat.book(&loss);
+            own_slot.book(&loss);
         }
         loss
     }

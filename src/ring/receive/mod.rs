@@ -48,7 +48,7 @@ use crate::ring::Region;
 use crate::ring::attach::until_found;
 use crate::ring::layout::Areas;
 use crate::ring::locks;
-use crate::ring::protocol::gate::Seat;
+use crate::ring::protocol::gate::OwnSlot;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, New, Overwritable, Reader, Taken};
 use crate::ring::protocol::record::{Event, Loss, Record};
@@ -63,14 +63,14 @@ use gating::Gate;
 use releasing::Released;
 use waiting::Waiting;
 
-/// A reading handle. With a seat: a consumer. Without: an observer.
+/// A reading handle. With a slot of its own: a consumer. Without: an observer.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     region: Region,
     reader: Reader,
     /// The last record, if it had to be copied out of the ring, and records copied with it that are not received yet.
     copies: Copies,
-    seat: Option<Seat>,
+    own_slot: Option<OwnSlot>,
     gate: Gate,
     released: Released,
     /// A guard against truncation is on: no record is lent in place.
@@ -101,14 +101,14 @@ enum Remaining {
 }
 
 impl Receiver {
-    pub(crate) fn new(region: Region, reader: Reader, seat: Option<Seat>, gated: bool) -> Self {
+    pub(crate) fn new(region: Region, reader: Reader, own_slot: Option<OwnSlot>, gated: bool) -> Self {
         let guarded = region.is_guarded();
         Self {
             released: Released::at(reader.next()),
             region,
             reader,
             copies: Copies::default(),
-            seat,
+            own_slot,
             gate: Gate::new(gated),
             guarded,
             full_only: guarded,
@@ -126,8 +126,8 @@ impl Receiver {
         self.reader.next().sequence
     }
 
-    pub(crate) fn seat(&self) -> Option<&Seat> {
-        self.seat.as_ref()
+    pub(crate) fn own_slot(&self) -> Option<&OwnSlot> {
+        self.own_slot.as_ref()
     }
 
     pub(crate) fn set_spins(&mut self, spins: u32) {
@@ -370,7 +370,7 @@ impl Receiver {
         let areas = self.region.areas();
         self.gate.wanted
             && self.reader.overwritable() == Overwritable::Always
-            && self.seat.as_mut().is_some_and(|seat| seat.newly_evicted(areas))
+            && self.own_slot.as_mut().is_some_and(|own_slot| own_slot.newly_evicted(areas))
     }
 
     /// `None`: only padding was overwritten; reading continues behind it.

@@ -79,8 +79,8 @@ impl Receiver {
     pub(super) fn release_received(&mut self) {
         self.released.unreleased = None;
         self.released.place = self.reader.next();
-        if let Some(seat) = &mut self.seat {
-            seat.release_losses();
+        if let Some(own_slot) = &mut self.own_slot {
+            own_slot.release_losses();
         }
     }
 
@@ -95,7 +95,7 @@ impl Receiver {
     /// The position at which the cursor is next to be stored, if there is a cursor.
     #[inline(always)]
     pub(super) fn cursor_due(&self) -> Option<u64> {
-        let stored = self.seat.as_ref()?.stored().position;
+        let stored = self.own_slot.as_ref()?.stored().position;
         Some(stored.wrapping_add(self.region.geometry().capacity / CURSOR_DUE))
     }
 
@@ -114,8 +114,8 @@ impl Receiver {
     /// Stores the cursor if it is far behind, or if the producer waits for it.
     #[inline(always)]
     pub(super) fn update_late_cursor(&mut self) {
-        let Some(seat) = &self.seat else { return };
-        let behind = self.released.place.position.wrapping_sub(seat.stored().position);
+        let Some(own_slot) = &self.own_slot else { return };
+        let behind = self.released.place.position.wrapping_sub(own_slot.stored().position);
         if behind != 0 && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits()) {
             self.update_cursor();
         }
@@ -123,26 +123,26 @@ impl Receiver {
 
     /// Stores the cursor if it is behind, or was changed by another process, and wakes a producer that waits for it.
     pub(super) fn update_cursor(&mut self) {
-        let Some(seat) = &mut self.seat else { return };
+        let Some(own_slot) = &mut self.own_slot else { return };
         let areas = self.region.areas();
-        if self.released.place.position == seat.stored().position && seat.is_shown(areas) {
+        if self.released.place.position == own_slot.stored().position && own_slot.is_shown(areas) {
             return;
         }
-        seat.store_cursor(areas, self.released.place);
+        own_slot.store_cursor(areas, self.released.place);
         if self.gate.wanted {
             doorbell::notify(&areas.control.space.word, WaitMode::Fence);
         }
     }
 
-    /// Gives the seat up: first the cursor, then the slot. The caller unlocks afterwards.
+    /// Gives the slot up: first the cursor, then the slot. The caller unlocks afterwards.
     pub(crate) fn leave(&mut self) {
         self.catch_up();
         self.update_cursor();
         let areas = self.region.areas();
-        if let Some(seat) = self.seat.take() {
-            let slot = &areas.slots[seat.number as usize];
+        if let Some(own_slot) = self.own_slot.take() {
+            let slot = &areas.slots[own_slot.number as usize];
             let gated = gate::state(slot) == Some(SlotState::Gated);
-            seat.leave(areas, clock::wall_ns());
+            own_slot.leave(areas, clock::wall_ns());
             if gated {
                 doorbell::notify(&areas.control.space.word, WaitMode::Fence);
             }

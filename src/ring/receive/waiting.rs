@@ -4,7 +4,7 @@ use super::{Received, Receiver, Remaining};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
 use crate::ring::layout::Areas;
-use crate::ring::protocol::gate::Seat;
+use crate::ring::protocol::gate::OwnSlot;
 use crate::ring::protocol::reader::Overwritable;
 use crate::ring::protocol::record::Status;
 use crate::wait::clock;
@@ -138,7 +138,7 @@ impl Receiver {
         let areas = self.region.areas();
         let word = &areas.control.data.word;
         let is_true = || self.has_more() || (!told && is_closed(areas)) || self.region.memory_gone();
-        if self.seat.is_some() {
+        if self.own_slot.is_some() {
             doorbell::sleep_or_nap(
                 word,
                 |word| doorbell::heavy_for(word, mode(areas)),
@@ -154,12 +154,12 @@ impl Receiver {
     /// Whether there may be an event. Padding alone, which is no event, also counts.
     fn has_more(&self) -> bool {
         let areas = self.region.areas();
-        let evicted = |seat: &Seat| seat.is_newly_evicted(areas);
+        let evicted = |own_slot: &OwnSlot| own_slot.is_newly_evicted(areas);
         self.reader.is_behind(areas)
             || self.untold.is_some()
             || (self.gate.wanted
                 && self.reader.overwritable() == Overwritable::Always
-                && self.seat.as_ref().is_some_and(evicted))
+                && self.own_slot.as_ref().is_some_and(evicted))
     }
 
     /// The state of the stream.
