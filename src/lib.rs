@@ -286,13 +286,13 @@ pub mod fate {
     /// Whether a producer is marked as asleep until there is space.
     pub fn is_space_armed(ring: &crate::Ring) -> bool {
         ring.region(crate::ring::rings::Access::Writer)
-            .is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space.word))
+            .is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space))
     }
 
     /// Leaves the mark of a producer that was killed asleep until there is space.
     pub fn arm_space(ring: &crate::Ring) {
         if let Ok(region) = ring.region(crate::ring::rings::Access::Writer) {
-            crate::wait::doorbell::sleep(&region.areas().control.space.word, |_| true, || true, 0);
+            crate::wait::doorbell::sleep(&region.areas().control.space, |_| true, || true, 0);
         }
     }
 

@@ -140,6 +140,22 @@ fn other_types_and_kinds_are_refused_by_name() {
     assert!(matches!(LatestReader::<Quote>::open(&plain).unwrap_err(), Error::NotARing { .. }));
 }
 
+/// In a directory that everybody may write to, anybody can be there first.
+#[test]
+fn another_users_file_is_not_opened_or_created() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this takes root");
+        return;
+    }
+    let scene = Scene::new();
+    let options = LatestOptions::new();
+    drop(Latest::create(&scene.path, &options, &quote(1)).expect("create"));
+    std::os::unix::fs::chown(&scene.path, Some(12345), None).expect("give it away");
+    let refused = Latest::open_or_create(&scene.path, &options, &quote(2)).unwrap_err();
+    assert!(matches!(refused, Error::ForeignOwner { .. }), "{refused}");
+    assert_eq!(Latest::<Quote>::open(&scene.path).expect("asked for by name").get().unwrap(), quote(1));
+}
+
 #[test]
 fn options_that_make_no_sense_are_refused() {
     for options in [

@@ -53,6 +53,8 @@ pub(crate) mod word {
     pub(crate) const CREATED_NS: usize = 11;
     /// Device, inode and time of birth of the file itself.
     pub(crate) const FILE: usize = 12;
+    /// Not used: 0.
+    pub(crate) const UNUSED: usize = 15;
     /// The kind's own words.
     pub(crate) const SHAPE: usize = 16;
     pub(crate) const END: usize = SHAPE + crate::memory::format::SHAPE_WORDS;
@@ -200,6 +202,9 @@ impl<F: Format> Identity<F> {
         let alignment = words[word::ALIGNMENT];
         if !alignment.is_power_of_two() || !(4096..=HUGE_PAGE).contains(&alignment) {
             return Err(damaged("the alignment is a power of two from 4 KiB to 2 MiB"));
+        }
+        if words[word::UNUSED] != 0 {
+            return Err(damaged("a word that this version does not use"));
         }
         let shape = std::array::from_fn(|number| words[word::SHAPE + number]);
         let shape = F::decode(&shape, alignment).map_err(damaged)?;

@@ -190,7 +190,7 @@ fn attach_slot(region: &Region, policy: &Policy, attach: &Attach) -> Result<Atta
         Some(_) => own_slot.leave(areas, policy.now_ns),
         None => {
             gate::forget(&areas.slots[own_slot.number as usize]);
-            doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+            doorbell::notify(&areas.control.space, WaitMode::Fence);
         }
     })?;
     own_slot.say_attached(areas, policy);
@@ -214,7 +214,7 @@ fn resume_at(
     };
     if !gated {
         // The name's gate may have been open until now, and the producer may be waiting for it.
-        doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+        doorbell::notify(&areas.control.space, WaitMode::Fence);
     }
     if after(place.position, published) {
         let what = "a saved cursor beyond everything published";

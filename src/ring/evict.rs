@@ -73,7 +73,7 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
         return Err(not_evictable(areas, number));
     }
     slot.gate.evict.store(state, at!(G_ASK, Relaxed));
-    doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+    doorbell::notify(&areas.control.space, WaitMode::Fence);
     let until_ns = clock::monotonic_ns().saturating_add(clock::duration_ns(wait));
     let changed = || slot.gate.state.load(at!(G_STATE, Relaxed)) != state;
     loop {
@@ -94,7 +94,7 @@ fn ask_unguarded(region: &Region, number: u32, wait: Duration) -> Result<Evicted
         // The producer announces the answer, which changes the word for every sleeper, so no further barrier is
         // needed.
         let answered = || changed() || !is_asked(slot, state);
-        doorbell::sleep(&areas.control.data.word, |_| true, answered, until_ns);
+        doorbell::sleep(&areas.control.data, |_| true, answered, until_ns);
     }
 }
 

@@ -132,7 +132,7 @@ fn forget_kept(
         let number = vacancy.number();
         let areas = region.areas();
         gate::forget(&areas.slots[number as usize]);
-        crate::wait::doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+        crate::wait::doorbell::notify(&areas.control.space, WaitMode::Fence);
         vacancy.give_up(region);
         Some(number)
     });

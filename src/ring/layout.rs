@@ -7,6 +7,8 @@
 //! | control | everybody  | sleep words, consumer slots                            |
 //! | data    | producer   | `capacity` bytes of records, as aligned 8-byte words   |
 
+use crossbeam_utils::CachePadded;
+
 use crate::atomics::{AtomicU64, FutexWord, Word, at};
 use crate::error::{Error, Kind};
 use crate::limits::{MAX_CAPACITY, MIN_CAPACITY};
@@ -158,19 +160,12 @@ block! {
 }
 
 block! {
-    /// A futex word alone on its cache lines. Bit 0: a sleeper is armed; the rest counts wakes.
-    pub(crate) struct Sleepers: 128 bytes, aligned to 128 {
-        at 0: pub(crate) word: FutexWord,
-    }
-}
-
-block! {
     /// The fixed part of the control area; the slots follow directly.
     pub(crate) struct Control: 256 bytes, aligned to 128 {
-        /// Consumers sleep here until there is data.
-        at 0: pub(crate) data: Sleepers,
-        /// The producer sleeps here until there is space.
-        at 128: pub(crate) space: Sleepers,
+        /// Consumers sleep here until there is data. Bit 0: a sleeper is armed; the rest counts wakes.
+        at 0: pub(crate) data: CachePadded<FutexWord>,
+        /// The producer sleeps here until there is space. As above.
+        at 128: pub(crate) space: CachePadded<FutexWord>,
     }
 }
 
@@ -450,6 +445,9 @@ impl Format for Geometry {
 
     #[cfg(not(loom))]
     fn decode(words: &[u64; SHAPE_WORDS], alignment: u64) -> Result<Self, &'static str> {
+        if words[shape::SCHEMA + 1..].iter().any(|word| *word != 0) {
+            return Err("a word that this version does not use");
+        }
         let options = words[shape::OPTIONS];
         if options & !option::KNOWN != 0 {
             return Err("unknown options");

@@ -106,7 +106,7 @@ fn negotiate(asked: WaitMode) -> WaitMode {
 /// Clears what a producer left that was killed while it waited for space.
 fn clear_traces(areas: Areas<'_>) {
     // Its mark as a sleeper, which every gated consumer checks.
-    doorbell::disarm(&areas.control.space.word);
+    doorbell::disarm(&areas.control.space);
     // The consumer it waited for, and the start of running holds, as it noted them.
     areas.head.counters.blocked.store(0, at!(C_WRITE, Relaxed));
     for slot in areas.slots {
@@ -128,6 +128,6 @@ fn begin_epoch(areas: Areas<'_>, published: u64, mode: WaitMode) -> u64 {
     // Orders: the epoch's position before the epoch.
     // Without it: a consumer reports the new producer at the place where the one before the last began.
     reserve.epoch.store(epoch, at!(T2_EPOCH, Release));
-    doorbell::announce(&areas.control.data.word);
+    doorbell::announce(&areas.control.data);
     epoch
 }

@@ -34,9 +34,9 @@ impl RawRing {
         let areas = self.region.areas();
         let sleepers = areas.geometry.extents().head_bytes as usize / 8;
         if number == sleepers {
-            areas.control.data.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
+            areas.control.data.0.store(value as u32, crate::atomics::Ordering::Relaxed);
         } else if number == sleepers + 16 {
-            areas.control.space.word.0.store(value as u32, crate::atomics::Ordering::Relaxed);
+            areas.control.space.0.store(value as u32, crate::atomics::Ordering::Relaxed);
         } else if let Some(word) = self.region.word(number) {
             poke(word, value);
         }

@@ -229,7 +229,7 @@ fn another_kind_of_object() {
 fn garbage_with_a_good_checksum() {
     let ring = Spoilt::new();
     let ones = u64::MAX;
-    let cases: [(u64, &[u64], &str); 13] = [
+    let cases: [(u64, &[u64], &str); 16] = [
         (
             CAPACITY,
             &[0, 1, 7, 4095, 4097, 2048, 1 << 41, 1 << 63, (1 << 14) + 1, (1 << 14) - 8, ones],
@@ -251,6 +251,9 @@ fn garbage_with_a_good_checksum() {
         ),
         (ALIGNMENT, &[1 << 13, 1 << 21], "file size"),
         (FILE_SIZE, &[0, 1, PAGE, FILE_BYTES - 1, FILE_BYTES + 1, 2 * FILE_BYTES, ones], "file size"),
+        (15, &[1, ones], "a word that this version does not use"),
+        (24, &[1, ones], "a word that this version does not use"),
+        (END - 1, &[1 << 63], "a word that this version does not use"),
         (OPTIONS, &[1 << 4, 1 << 5, 1 << 31, 1 << 63, ones], "unknown options"),
         (OPTIONS, &[3 << 2, 3 << 2 | 1], "wait mode"),
         (ORIGIN_POSITION, &[1, 4, 7, (1 << 63) + 1, ones], "the origin is a multiple of 8"),

@@ -34,7 +34,7 @@ impl Receiver {
             return 0;
         }
         let (areas, unreleased) = (region.areas(), &mut released.unreleased);
-        let (tripwire, space) = (region.tripwire(), &areas.control.space.word);
+        let (tripwire, space) = (region.tripwire(), &areas.control.space);
         // The checks of `take_fast`, before each record, since `each` may do anything.
         let goes_on = || !tripwire.broken() && !doorbell::is_armed(space);
         // Only a gated consumer borrows records in the ring, and it checks whether the producer waits.

@@ -92,7 +92,7 @@ impl Receiver {
         let areas = self.region.areas();
         if let Some(own_slot) = &self.own_slot {
             own_slot.open(areas, false);
-            doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+            doorbell::notify(&areas.control.space, WaitMode::Fence);
         }
         self.gate.opens = true;
         self.reader.gate_is_shut();

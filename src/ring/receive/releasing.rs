@@ -108,7 +108,7 @@ impl Receiver {
     /// Whether a producer sleeps, waiting for space and so for the cursor.
     #[inline(always)]
     pub(super) fn producer_waits(&self) -> bool {
-        self.gate.wanted && doorbell::is_armed(&self.region.areas().control.space.word)
+        self.gate.wanted && doorbell::is_armed(&self.region.areas().control.space)
     }
 
     /// Stores the cursor if it is far behind, or if the producer waits for it.
@@ -130,7 +130,7 @@ impl Receiver {
         }
         own_slot.store_cursor(areas, self.released.place);
         if self.gate.wanted {
-            doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+            doorbell::notify(&areas.control.space, WaitMode::Fence);
         }
     }
 
@@ -144,7 +144,7 @@ impl Receiver {
             let gated = gate::state(slot) == Some(SlotState::Gated);
             own_slot.leave(areas, clock::wall_ns());
             if gated {
-                doorbell::notify(&areas.control.space.word, WaitMode::Fence);
+                doorbell::notify(&areas.control.space, WaitMode::Fence);
             }
         }
     }

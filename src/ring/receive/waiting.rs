@@ -136,7 +136,7 @@ impl Receiver {
         }
         let nap_ns = self.waiting.nap_ns(self.reader.next().position, now);
         let areas = self.region.areas();
-        let word = &areas.control.data.word;
+        let word = &areas.control.data;
         let is_true = || self.has_more() || (!told && is_closed(areas)) || self.region.memory_gone();
         if self.own_slot.is_some() {
             doorbell::sleep_or_nap(

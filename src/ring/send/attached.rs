@@ -48,7 +48,7 @@ impl Sender {
     }
 
     fn wait_for_attached(&self, deadline: Instant, are_there: impl Fn(&Self) -> bool) -> Result<bool, Error> {
-        let word = &self.region.areas().control.space.word;
+        let word = &self.region.areas().control.space;
         let until_ns = clock::deadline_ns(deadline);
         loop {
             if self.region.broken() {

@@ -259,7 +259,7 @@ impl Sender {
     /// Wakes consumers that sleep for records.
     #[inline(always)]
     fn wake(&mut self) {
-        if doorbell::notify(&self.region.areas().control.data.word, self.mode) {
+        if doorbell::notify(&self.region.areas().control.data, self.mode) {
             self.count_wake();
         }
     }
@@ -312,7 +312,7 @@ impl Sender {
         // Orders: the last `published` before the flag.
         // Without it: a consumer reports the end of the stream while a record is still to be received.
         areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
-        doorbell::announce(&areas.control.data.word);
+        doorbell::announce(&areas.control.data);
         self.region.unlock(locks::PRODUCER);
     }
 }

@@ -139,7 +139,7 @@ impl Sender {
         self.totals.reclaims = self.totals.reclaims.wrapping_add(reclaimed);
         self.totals.show(self.region.areas());
         // An evicted consumer may be asleep, with only this event to receive; so may whoever asked for it.
-        doorbell::announce(&self.region.areas().control.data.word);
+        doorbell::announce(&self.region.areas().control.data);
     }
 
     /// Takes the gates whose eviction is requested. True: at least one was taken, so scan again.
@@ -159,7 +159,7 @@ impl Sender {
             }
         }
         if declined {
-            doorbell::announce(&areas.control.data.word);
+            doorbell::announce(&areas.control.data);
         }
         self.count_taken(evicted, reclaimed);
         evicted + reclaimed > 0
@@ -241,7 +241,7 @@ impl Sender {
 
     /// Waits, for one slice, until everything before `end` is writable.
     fn wait_for_space(&self, end: u64, until_ns: u64) {
-        let word = &self.region.areas().control.space.word;
+        let word = &self.region.areas().control.space;
         let is_free = || {
             let scan = self.scan();
             scan.asked || !after(end, scan.limit)

@@ -173,21 +173,29 @@ impl<T: Typed> Latest<T> {
     /// another type; [`Error::OtherKind`]; any other error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let region = Region::open(path.as_ref(), Access::Writer)?;
-        check::<T>(&region)?;
-        Self::take_over(region)
+        Self::open_of(path.as_ref(), Owners::Any)
     }
 
-    /// Opens the value at `path`, or creates it with `first` in it if there is none.
+    /// Opens the value at `path`, or creates it with `first` in it if there is none. A file of another unprivileged user is
+    /// refused: in a directory that everybody may write to, anybody can be there first. A leftover of an earlier boot is
+    /// replaced.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`].
+    /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`]; [`Error::ForeignOwner`].
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &LatestOptions, first: &T) -> Result<Self, Error> {
         let path = path.as_ref();
-        let (open, create) = (|| Self::open(path), || Self::create(path, options, first));
-        arrival::open_or_create::<Shape, _>(path, Owners::Any, open, create)
+        let open = || Self::open_of(path, Owners::Trusted);
+        let create = || Self::create(path, options, first);
+        arrival::open_or_create::<Shape, _>(path, Owners::Trusted, open, create)
+    }
+
+    #[cfg(not(loom))]
+    fn open_of(path: &Path, owners: Owners) -> Result<Self, Error> {
+        let region = Region::open_of(path, Access::Writer, owners)?;
+        check::<T>(&region)?;
+        Self::take_over(region)
     }
 
     /// Creates a value in this process's own memory, for its threads: [`reader`](Self::reader) creates their handles.

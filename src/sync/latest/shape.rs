@@ -143,6 +143,9 @@ impl Format for Shape {
 
     #[cfg(not(loom))]
     fn decode(words: &[u64; SHAPE_WORDS], alignment: u64) -> Result<Self, &'static str> {
+        if words[2..].iter().any(|word| *word != 0) {
+            return Err("a word that this version does not use");
+        }
         Ok(Self { schema: Schema::of_word(words[0]), cells: words[1], alignment })
     }
 
