@@ -285,7 +285,7 @@ fn evict_takes_a_gate_by_the_producer_alone() {
     let mut stdin = publisher.stdin();
     std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &lines(0..5_000)));
     place.wait_for("the producer is held up", |info| info["blocked"]["name"] == "slow");
-    place.run("evict RING --name chart", b"").assert_says("holds the producer back");
+    place.run("evict RING --name chart", b"").assert_says("blocks the producer");
     place.run("evict RING --slot 9", b"").assert_says("slot 9");
     let ran = place.run("evict RING --slot 0", b"").assert_code(0).assert_stdout("").assert_one_line();
     ran.assert_says("evicted slot 0 'slow': its place is kept");
