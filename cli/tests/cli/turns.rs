@@ -19,7 +19,11 @@ fn one_waits_for_the_name_and_for_the_producers_place() {
     place.run(named, b"").assert_code(9).assert_one_line().assert_says(says);
     place.run("pub RING", b"").assert_code(9).assert_one_line().assert_says(says);
     for line in [format!("{named} --wait-for-turn 50ms"), "pub RING --wait-for-turn 50ms".into()] {
-        place.run(&format!("{line} --quiet"), b"").assert_code(9).assert_one_line().assert_says("still in use after 50 ms");
+        place
+            .run(&format!("{line} --quiet"), b"")
+            .assert_code(9)
+            .assert_one_line()
+            .assert_says("still in use after 50 ms");
     }
 
     let mut second =
