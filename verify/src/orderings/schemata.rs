@@ -147,6 +147,7 @@ impl Copy {
     /// Writes the copy, as a workspace of its own that shares the target folder. Returns where it is.
     pub(crate) fn write(&self, number: usize, sources: &BTreeMap<String, String>) -> Result<PathBuf> {
         let folder = root().join("target/verify/mutants").join(number.to_string());
+        remove_others(&folder.join("src"), &folder.join("src"), sources)?;
         for (file, text) in sources {
             let mut edits = self.edits.get(file).cloned().unwrap_or_default();
             edits.sort_by_key(|edit| (edit.place.start, std::cmp::Reverse(edit.place.end)));
@@ -180,6 +181,21 @@ fn tests() -> Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// Removes files that the source no longer has: two files for one module do not compile.
+fn remove_others(folder: &Path, root: &Path, sources: &BTreeMap<String, String>) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.strip_prefix(root).ok().and_then(Path::to_str).unwrap_or_default();
+        if path.is_dir() {
+            remove_others(&path, root, sources)?;
+        } else if !sources.contains_key(name) {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file unless it is so already: cargo goes by times.
