@@ -20,7 +20,7 @@ fn attaching(
         let mut producer = ring.producer().unwrap();
         let first = first_sequence(before_end);
         send_halves(&mut producer, first, 1);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let mut sent = first.wrapping_add(1);
             for _ in 1..records {
                 if producer.try_send(&payload(sent, 3)).is_ok() {
@@ -78,7 +78,7 @@ fn opening(name: &'static str, preemptions: usize, before_end: u64, records: u64
         let mut producer = ring.producer().unwrap();
         let first = first_sequence(before_end);
         producer.try_send(&payload(first, 1)).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let send = |sequence| producer.try_send(&payload(first.wrapping_add(sequence), 3)).is_ok();
             let sent = (1..records).map(send).take_while(|sent| *sent).count();
             (producer, sent as u64)
@@ -134,7 +134,7 @@ fn an_account_goes_with_the_cursor_of(name: &str, attach: &Attach) {
         let mut consumer = ring.consumer(&attach).unwrap();
         send_halves(&mut producer, 0, 2);
         let inspector = ring.inspector().unwrap();
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             for _ in 0..2 {
                 assert!(consumer.try_recv().unwrap().is_some());
                 consumer.release();
@@ -156,7 +156,7 @@ fn leaving_with_a_record_in_hand() {
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             let Ok(Some(Event::Record(record))) = consumer.try_recv() else { panic!("no record") };
             assert_eq!(record.to_vec(), payload(0, 3));
         });
@@ -173,7 +173,7 @@ fn releasing_a_record() {
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             let Ok(Some(Event::Record(record))) = consumer.try_recv() else { panic!("no record") };
             assert_eq!(record.to_vec(), payload(0, 3));
             consumer.release();
@@ -197,7 +197,7 @@ fn a_dead_consumer_gates_no_more() {
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             let Ok(Some(Event::Record(record))) = consumer.try_recv() else { panic!("no record") };
             assert_eq!(record.to_vec(), payload(0, 3));
             quoit::fate::kill(consumer);
@@ -219,7 +219,7 @@ fn evicted(name: &'static str, before_end: u64, receive: fn(&mut Consumer, &mut 
         let mut consumer = ring.consumer(&attach).unwrap();
         let first = first_sequence(before_end);
         send_halves(&mut producer, first, 2);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let mut sent = 2;
             for _ in 0..2 {
                 if producer.try_send(&payload(first.wrapping_add(sent), 3)).is_ok() {
@@ -272,7 +272,7 @@ fn reserve_stops_at_a_gate() {
         for sequence in 0..5 {
             producer.try_send(&payload(sequence, words(sequence))).unwrap();
         }
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             let mut oracle = Oracle::of_lengths(0, words);
             oracle.feed(consumer.try_recv().unwrap().unwrap());
             consumer.release();
@@ -299,7 +299,7 @@ fn a_gate_outlives_its_producer() {
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 2);
         quoit::fate::kill(producer);
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             let Ok(Some(Event::Record(record))) = consumer.try_recv() else { panic!("no record") };
             assert_eq!(record.to_vec(), payload(0, 3));
             consumer.release();
@@ -324,7 +324,7 @@ fn a_slot_changes_hands() {
         let mut producer = ring.producer().unwrap();
         let first = ring.consumer(&Attach::gated()).unwrap();
         send_halves(&mut producer, 0, 1);
-        let leaver = loom::thread::spawn(move || drop(first));
+        let leaver = common::spawn(move || drop(first));
         let mut second = loop {
             match ring.consumer(&Attach::gated()) {
                 Ok(second) => break second,
@@ -352,7 +352,7 @@ fn a_saved_slot_is_nobody_elses() {
         send_halves(&mut producer, 0, 1);
         let mut named = ring.consumer(&Attach::gated()).map(drop).map(|()| None).unwrap();
         let other = ring.clone();
-        let guest = loom::thread::spawn(move || drop(other.consumer(&Attach::gated())));
+        let guest = common::spawn(move || drop(other.consumer(&Attach::gated())));
         if let Ok(consumer) = ring.consumer(&Attach::gated().name("n")) {
             named = Some(consumer.next_sequence());
         }
@@ -401,7 +401,7 @@ fn a_held_name_comes_back_just_in_time() {
         send_halves(&mut producer, 0, 2);
         quoit::fate::kill(consumer);
         let other = ring.clone();
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             let mut consumer = other.consumer(&attach).unwrap();
             let mut oracle = Oracle::new(0, 3);
             for _ in 0..2 {
@@ -439,7 +439,7 @@ fn a_held_name_resumes_after_a_crash() {
             let attach = Attach::gated().name("n").hold_forever();
             let mut consumer = ring.consumer(&attach).unwrap();
             send_halves(&mut producer, 0, 2);
-            let writer = loom::thread::spawn(move || {
+            let writer = common::spawn(move || {
                 let mut sent = 2;
                 for _ in 0..2 {
                     if producer.try_send(&payload(sent, 3)).is_ok() {
@@ -484,12 +484,12 @@ fn full_is_only_said_of_a_gate() {
         send_halves(&mut producer, 0, 2);
         while first.try_recv().unwrap().is_some() {}
         let other = ring.clone();
-        let changing = loom::thread::spawn(move || {
+        let changing = common::spawn(move || {
             drop(first);
             other.consumer(&Attach::lossy()).unwrap()
         });
         // A thread of its own, begun after the other: see `takeover::before_a_shorter_record`.
-        let sending = loom::thread::spawn(move || (producer.try_send(&payload(2, 3)), producer));
+        let sending = common::spawn(move || (producer.try_send(&payload(2, 3)), producer));
         let _second = changing.join().unwrap();
         let (sent, _producer) = sending.join().unwrap();
         assert_eq!(sent, Ok(2), "full, and nobody is in the way");
@@ -505,7 +505,7 @@ fn an_eviction_that_was_asked_for() {
         let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
         send_halves(&mut producer, 0, 2);
         assert_eq!(ring.evict(0, Duration::ZERO).unwrap(), Evicted::Asked);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             send_halves(&mut producer, 2, 1);
             producer
         });
@@ -533,12 +533,12 @@ fn a_request_is_for_one_gate_alone() {
         send_halves(&mut producer, 0, 2);
         assert_eq!(ring.evict(0, Duration::ZERO).unwrap(), Evicted::Asked);
         let other = ring.clone();
-        let changing = loom::thread::spawn(move || {
+        let changing = common::spawn(move || {
             drop(first);
             other.consumer(&Attach::gated().evictable()).unwrap()
         });
         // Whatever comes of it: it looks at the gates.
-        let looking = loom::thread::spawn(move || (producer.try_send(&payload(2, 3)), producer));
+        let looking = common::spawn(move || (producer.try_send(&payload(2, 3)), producer));
         let mut second = changing.join().unwrap();
         let (_sent, _producer) = looking.join().unwrap();
         let mut evicted = false;
@@ -556,7 +556,7 @@ fn who_is_waited_for_misses_nothing() {
         let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let other = ring.clone();
-        let newcomer = loom::thread::spawn(move || other.consumer(&Attach::gated().name("n")).unwrap());
+        let newcomer = common::spawn(move || other.consumer(&Attach::gated().name("n")).unwrap());
         let no_time = Instant::now();
         while !producer.wait_for_name("n", no_time).unwrap() {
             loom::thread::yield_now();

@@ -22,7 +22,7 @@ fn read_beside(name: &'static str, cells: u32, commits: u64, preemptions: usize)
     model(name, preemptions, move || {
         let mut latest = Latest::local(&LatestOptions::new().cells(cells), &value(1)).unwrap();
         let mut reader = latest.reader().unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for commit in 2..2 + commits {
                 assert_eq!(latest.set(&value(commit)).unwrap(), commit);
             }
@@ -63,7 +63,7 @@ fn a_dead_writer_leaves_the_last_value() {
             let mut reader = latest.reader().unwrap();
             let mut after = latest.reader().unwrap();
             let heir = latest.reader().unwrap();
-            let writer = loom::thread::spawn(move || {
+            let writer = common::spawn(move || {
                 crash_after(stores, move || {
                     let _ = latest.set(&value(2));
                     let _ = latest.set(&value(3));
@@ -92,7 +92,7 @@ fn a_successor_commits_beside_a_reader() {
         let mut latest = Latest::local(&LatestOptions::new(), &value(1)).unwrap();
         let mut reader = latest.reader().unwrap();
         let heir = latest.reader().unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             // Two words, and the version.
             crash_after(3, move || {
                 let _ = latest.set(&value(2));
@@ -117,7 +117,7 @@ fn a_change_wakes() {
         let mut latest = Latest::local(&LatestOptions::new(), &value(1)).unwrap();
         let mut reader = latest.reader().unwrap();
         assert_eq!(number(reader.next().unwrap()), 1);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             latest.set(&value(2)).unwrap();
             latest
         });
@@ -134,11 +134,11 @@ fn a_change_wakes_both() {
         let (mut first, mut second) = (latest.reader().unwrap(), latest.reader().unwrap());
         first.get().unwrap();
         second.get().unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             latest.set(&value(2)).unwrap();
             latest
         });
-        let sleeper = loom::thread::spawn(move || assert_eq!(number(second.next().unwrap()), 2));
+        let sleeper = common::spawn(move || assert_eq!(number(second.next().unwrap()), 2));
         assert_eq!(number(first.next().unwrap()), 2);
         sleeper.join().unwrap();
         let _latest = writer.join().unwrap();

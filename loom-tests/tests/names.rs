@@ -54,7 +54,7 @@ fn a_name_is_not_taken_for_its_beginning() {
     model("not_its_beginning", 2, || {
         let ring = ring_with_a_name();
         let other = ring.clone();
-        let newcomer = loom::thread::spawn(move || other.consumer(&Attach::lossy().name(LONGER)).unwrap());
+        let newcomer = common::spawn(move || other.consumer(&Attach::lossy().name(LONGER)).unwrap());
         resumes_where_it_was(&ring);
         assert_eq!(newcomer.join().unwrap().slot(), 0);
     });
@@ -76,7 +76,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
             done.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
             lived.into_iter().for_each(quoit::fate::kill);
             let other = ring.clone();
-            let second = loom::thread::spawn(move || {
+            let second = common::spawn(move || {
                 other.consumer(&Attach::lossy().name("m").start(Start::Oldest)).unwrap()
             });
             let first = loop {
@@ -116,7 +116,7 @@ fn a_lapped_name_comes_back() {
         oracle.feed(consumer.try_recv().unwrap().unwrap());
         // This is the one behind the last look at the gates.
         assert!(producer.try_send(&payload(4, 3)).is_ok(), "held up for what nobody can read");
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let sent =
                 (5..7).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
             (producer, 5 + sent as u64)

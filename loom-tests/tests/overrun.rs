@@ -11,7 +11,7 @@ fn lapped(name: &'static str, inline: bool, before_end: u64, records: u64, words
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
         let first = first_sequence(before_end);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for sent in 0..records {
                 let sequence = first.wrapping_add(sent);
                 assert_eq!(producer.try_send(&payload(sequence, words)), Ok(sequence));
@@ -73,7 +73,7 @@ fn padding_over_a_record() {
         for sequence in 4..7 {
             producer.try_send(&payload(sequence, 1)).unwrap();
         }
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             producer.try_send(&payload(7, 2)).unwrap();
             producer
         });
@@ -96,7 +96,7 @@ fn a_batch_overruns() {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut observer = ring.observer(Start::Newest).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for first in [0, 2] {
                 let mut batch = producer.batch();
                 batch.try_send(&payload(first, 1)).unwrap();
@@ -126,7 +126,7 @@ fn newcomer(name: &'static str, start: Start) {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         producer.try_send(&payload(0, 3)).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for sequence in 1..3 {
                 producer.try_send(&payload(sequence, 3)).unwrap();
             }
@@ -164,7 +164,7 @@ fn a_drain_is_overrun() {
         let mut batch = producer.batch();
         batch.send_all((0..2).map(|sequence| payload(sequence, 0))).unwrap();
         batch.publish();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for sequence in 2..4 {
                 producer.try_send(&payload(sequence, words(sequence))).unwrap();
             }

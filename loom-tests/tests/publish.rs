@@ -12,7 +12,7 @@ fn gated(name: &'static str, inline: bool, before_end: u64, records: u64, words:
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let first = first_sequence(before_end);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let mut sent = 0;
             while sent < records {
                 let sequence = first.wrapping_add(sent);
@@ -71,7 +71,7 @@ fn a_claim_filled_in_place() {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             drop(producer.try_claim(8).unwrap());
             let mut claim = producer.try_claim(16).unwrap();
             claim.write_at(0, &payload(0, 2)).unwrap();
@@ -98,7 +98,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let mut batch = producer.batch();
             batch.try_send(&payload(0, 1)).unwrap();
             batch.try_send(&payload(1, 1)).unwrap();
@@ -131,7 +131,7 @@ fn a_run_is_seen_whole_or_not_at_all() {
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let words = |sequence| usize::from(sequence % 3 == 0);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let mut batch = producer.batch();
             let payloads = (0..3).map(|sequence| payload(sequence, words(sequence)));
             assert_eq!(batch.send_all(payloads), Ok(3));

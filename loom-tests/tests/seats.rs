@@ -12,7 +12,7 @@ fn a_seat_is_for_one() {
         let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
         let _producer = ring.producer().unwrap();
         let other = ring.clone();
-        let second = loom::thread::spawn(move || other.consumer(&Attach::lossy()));
+        let second = common::spawn(move || other.consumer(&Attach::lossy()));
         let first = ring.consumer(&Attach::lossy());
         let second = second.join().unwrap();
         let taken = [&first, &second].map(|consumer| match consumer {
@@ -37,7 +37,7 @@ fn a_successor_is_not_taken_for_the_dead() {
         producer.send(&payload(1, 3)).unwrap();
         kill(dead);
         let heirs = ring.clone();
-        let heir = loom::thread::spawn(move || heirs.consumer(&Attach::gated()).ok());
+        let heir = common::spawn(move || heirs.consumer(&Attach::gated()).ok());
         // The ring is full of what the dead one has not read.
         let sent = producer.try_send(&payload(2, 3)).is_ok();
         if let Some(mut heir) = heir.join().unwrap() {
@@ -65,7 +65,7 @@ fn a_seat_outlives_who_dies_taking_it() {
             let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
             let _producer = ring.producer().unwrap();
             let first = ring.clone();
-            loom::thread::spawn(move || {
+            common::spawn(move || {
                 crash_after(stores, move || drop(first.consumer(&Attach::lossy())));
             })
             .join()

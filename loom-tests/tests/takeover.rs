@@ -58,7 +58,7 @@ fn dies_sending(name: &'static str, attach: &Attach, inline: bool, before_end: u
         let first = first_sequence(before_end);
         producer.try_send(&payload(first, words)).unwrap();
         let successor = ring.clone();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let second = first.wrapping_add(1);
             let sent =
                 quoit::fate::crash_after(stores, || producer.try_send(&payload(second, words)).unwrap());
@@ -114,7 +114,7 @@ fn with_an_inline_copy_in_the_making() {
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         producer.try_send(&payload(0, 1)).unwrap();
         let successor = ring.clone();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(99, 1)).unwrap());
             quoit::fate::kill(producer);
             let mut producer = successor.producer().unwrap();
@@ -182,7 +182,7 @@ fn an_end_and_a_successor() {
     model("end_and_successor", 3, || {
         let ring = Ring::heap(&options(0)).unwrap();
         let first = ring.producer().unwrap();
-        let leaver = loom::thread::spawn(move || drop(first));
+        let leaver = common::spawn(move || drop(first));
         let _second = loop {
             match ring.producer() {
                 Ok(second) => break second,
@@ -207,8 +207,8 @@ fn while_it_laps_a_reader() {
             producer.try_send(&payload(sequence, 3)).unwrap();
         }
         let successor = ring.clone();
-        let writer = loom::thread::spawn(move || {
-            let first = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
+            let first = common::spawn(move || {
                 let sent = quoit::fate::crash_after(stores, || producer.try_send(&payload(2, 3)).unwrap());
                 (producer, sent.is_some())
             });
@@ -240,7 +240,7 @@ fn before_a_shorter_record() {
         let mut oracle = Oracle::new(0, 1);
         look(&mut consumer, &mut oracle, 1);
         assert_eq!(oracle.received, 1, "the reader is to be at the second record");
-        let first = loom::thread::spawn(move || {
+        let first = common::spawn(move || {
             let written = quoit::fate::crash_after(stores, || {
                 let mut claim = producer.try_claim(24).unwrap();
                 let header = 8 | 1u64 << 32;
@@ -251,7 +251,7 @@ fn before_a_shorter_record() {
         });
         // A thread of its own, begun after the dead one's: loom goes by the last access to a word, and a successor looks
         // at the cursors before it stores them. So a reader that ran first would not be tried later.
-        let reader = loom::thread::spawn(move || {
+        let reader = common::spawn(move || {
             look(&mut consumer, &mut oracle, 2);
             (consumer, oracle)
         });
@@ -271,7 +271,7 @@ fn in_a_batch() {
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let successor = ring.clone();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let sent = quoit::fate::crash_after(stores, || {
                 let mut batch = producer.batch();
                 batch.try_send(&payload(0, 1)).unwrap();
@@ -303,7 +303,7 @@ fn in_the_takeover_itself() {
         quoit::fate::crash_after(8, || producer.try_send(&payload(1, 1)).unwrap());
         quoit::fate::kill(producer);
         let successor = ring.clone();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let taken = quoit::fate::crash_after(stores, || successor.producer().unwrap());
             let finished = taken.is_some();
             let (producer, last) = go_on(&successor, taken, 1);

@@ -14,7 +14,7 @@ fn asleep(name: &'static str, mode: WaitMode, before_end: u64, records: u64) {
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let first = first_sequence(before_end);
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for sequence in 0..records {
                 producer.send(&payload(first.wrapping_add(sequence), 1)).unwrap();
             }
@@ -52,11 +52,11 @@ fn two_sleepers_are_woken() {
         let mut producer = ring.producer().unwrap();
         let mut first = ring.consumer(&Attach::lossy()).unwrap();
         let mut second = ring.consumer(&Attach::lossy()).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             producer.send(&payload(0, 0)).unwrap();
             producer
         });
-        let sleeper = loom::thread::spawn(move || {
+        let sleeper = common::spawn(move || {
             assert!(second.recv().is_ok());
             second
         });
@@ -73,7 +73,7 @@ fn both_sides_sleep() {
         let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             for sequence in 0..3 {
                 producer.send(&payload(sequence, 3)).unwrap();
             }
@@ -94,7 +94,7 @@ fn closing_wakes() {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             // Too short to enter another segment: an index entry has fences of its own.
             producer.send(&payload(0, 0)).unwrap();
         });
@@ -117,7 +117,7 @@ fn the_end_is_last(name: &'static str, turn: fn(&mut Consumer, &mut Oracle) -> b
         let ring = Ring::heap(&options(0).wait(WaitMode::Fence)).unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let other = ring.clone();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             other.producer().unwrap().send(&payload(0, 0)).unwrap();
         });
         let mut oracle = Oracle::new(0, 0);
@@ -173,7 +173,7 @@ fn a_new_producer_reaches_sleepers_of_the_old() {
         quoit::fate::refuse_barriers(false);
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         let successor = ring.clone();
-        let writer = loom::thread::spawn(move || {
+        let writer = common::spawn(move || {
             let mut producer = successor.producer().unwrap();
             assert_eq!(producer.wait_mode(), WaitMode::Membarrier);
             producer.send(&payload(0, 1)).unwrap();
@@ -202,7 +202,7 @@ fn leaving_wakes() {
         let consumer = ring.consumer(&Attach::gated()).unwrap();
         producer.send(&payload(0, 3)).unwrap();
         producer.send(&payload(1, 3)).unwrap();
-        let leaver = loom::thread::spawn(move || drop(consumer));
+        let leaver = common::spawn(move || drop(consumer));
         producer.send(&payload(2, 3)).unwrap();
         leaver.join().unwrap();
         assert!(!quoit::fate::is_space_armed(&ring), "armed, and awake");
@@ -220,7 +220,7 @@ fn forgetting_wakes() {
         producer.send(&payload(1, 3)).unwrap();
         quoit::fate::kill(consumer);
         let other = ring.clone();
-        let forgetter = loom::thread::spawn(move || other.forget("n").unwrap());
+        let forgetter = common::spawn(move || other.forget("n").unwrap());
         producer.send(&payload(2, 3)).unwrap();
         forgetter.join().unwrap();
     });
@@ -246,7 +246,7 @@ fn an_eviction_wakes_its_sleeper() {
         let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Fence)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated().evictable()).unwrap();
-        let sleeper = loom::thread::spawn(move || {
+        let sleeper = common::spawn(move || {
             assert!(matches!(consumer.recv(), Ok(Event::Evicted)));
             consumer
         });
@@ -265,7 +265,7 @@ fn asking_for_an_eviction_wakes() {
         producer.send(&payload(0, 3)).unwrap();
         producer.send(&payload(1, 3)).unwrap();
         let other = ring.clone();
-        let asking = loom::thread::spawn(move || other.evict(0, Duration::MAX).unwrap());
+        let asking = common::spawn(move || other.evict(0, Duration::MAX).unwrap());
         producer.send(&payload(2, 3)).unwrap();
         assert_eq!(asking.join().unwrap(), Evicted::Done);
     });

@@ -3,19 +3,42 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use send_wrapper::SendWrapper;
+
 use quoit::{Event, Options, Producer, Ring};
+
+/// Words of a thread's stack. Loom's own 32 KiB are too few for the library with all structural mutants in it.
+const STACK: usize = 0x4000;
+
+/// A thread of a model, with that stack. Loom asks for `Send` then, which its own objects are not: all threads of a model
+/// are coroutines of one thread, which is what the wrapper checks.
+pub(crate) fn spawn<T: 'static>(body: impl FnOnce() -> T + 'static) -> Handle<T> {
+    let body = SendWrapper::new(body);
+    let builder = loom::thread::Builder::new().stack_size(STACK);
+    Handle(builder.spawn(move || SendWrapper::new(body.take()())).unwrap())
+}
+
+pub(crate) struct Handle<T>(loom::thread::JoinHandle<SendWrapper<T>>);
+
+impl<T> Handle<T> {
+    pub(crate) fn join(self) -> std::thread::Result<T> {
+        self.0.join().map(SendWrapper::take)
+    }
+}
 
 /// Explores `body` with at most `preemptions` involuntary switches per run, and prints how many runs that took.
 pub(crate) fn model(name: &str, preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
     let runs = std::sync::Arc::new(AtomicU64::new(0));
     let counted = runs.clone();
+    let body = std::sync::Arc::new(body);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 100_000;
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         quoit::fate::restart_clock();
-        body();
+        let body = body.clone();
+        spawn(move || body()).join().unwrap();
     });
     println!("model {name}: {} runs", runs.load(Ordering::Relaxed));
 }
