@@ -192,7 +192,7 @@
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` |
 //! | `seats` | which participants an object has, and which of them live |
-//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
+//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
 //! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
 //! | `atomics/` | `mod` (the only module that names the standard atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | the errors, each with a remedy |
@@ -285,13 +285,13 @@ pub mod fate {
 
     /// Whether a producer is marked as asleep until there is space.
     pub fn is_space_armed(ring: &crate::Ring) -> bool {
-        ring.region(crate::ring::rings::Access::Writer)
+        ring.region(crate::memory::permissions::Access::Writer)
             .is_ok_and(|region| crate::wait::doorbell::is_armed(&region.areas().control.space))
     }
 
     /// Leaves the mark of a producer that was killed asleep until there is space.
     pub fn arm_space(ring: &crate::Ring) {
-        if let Ok(region) = ring.region(crate::ring::rings::Access::Writer) {
+        if let Ok(region) = ring.region(crate::memory::permissions::Access::Writer) {
             crate::wait::doorbell::sleep(&region.areas().control.space, |_| true, || true, 0);
         }
     }

@@ -18,3 +18,15 @@ impl Extents {
         self.head_bytes + self.control_bytes + self.data_bytes
     }
 }
+
+/// Bytes of a page of memory, the least alignment of an area.
+#[cfg(not(loom))]
+pub(crate) fn page_bytes() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// The models have no pages; this is any size.
+#[cfg(loom)]
+pub(crate) fn page_bytes() -> u64 {
+    4096
+}

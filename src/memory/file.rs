@@ -12,18 +12,8 @@ use crate::memory::fork::Descriptor;
 use crate::memory::format::Format;
 use crate::memory::identity::{FileNumber, IDENTITY_BYTES, Identity, word};
 use crate::memory::lock;
+use crate::memory::permissions::Access;
 use crate::memory::refusal::{denied, kind_name, refusal, rights};
-
-/// How a handle maps an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Everything read-write.
-    Writer,
-    /// Head and data read-only, control read-write.
-    Participant,
-    /// Everything read-only, the descriptor too.
-    Reader,
-}
 
 /// Whose files are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ pub(crate) mod identity;
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod map;
+pub(crate) mod permissions;
 #[cfg(not(loom))]
 pub(crate) mod prepare;
 #[cfg(not(loom))]

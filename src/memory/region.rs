@@ -24,11 +24,10 @@ use crate::memory::lock::{self, Lock};
 use crate::memory::map::{
     EMPTY, HeapBlock, Map, NodeMask, Tripwire, TripwirePage, Viewed, guard_forks, io_error,
 };
+use crate::memory::permissions::Access;
 use crate::memory::prepare::{self, MAX_NODE, Memory, MemoryReport, pages};
 use crate::memory::refusal::refusal;
 use crate::memory::sigbus::{self, Guarded};
-
-pub(crate) use crate::memory::file::Access;
 
 /// One handle's view of an object.
 ///

@@ -11,7 +11,7 @@ use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, Attach, Start, until_found};
 use crate::ring::layout::Areas;

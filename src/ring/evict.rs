@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::layout::{Areas, SlotState};
 use crate::ring::locks;

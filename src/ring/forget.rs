@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::layout::NAME_BYTES;
 use crate::ring::locks::{self, name_hash};

@@ -8,7 +8,7 @@ use crate::atomics::{AtomicU64, at};
 use crate::error::{Corruption, Error};
 use crate::memory::format::Format;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, until_found};
 use crate::ring::blocker::Blocker;

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::memory::extents::HUGE_PAGE;
+use crate::memory::extents::{HUGE_PAGE, page_bytes};
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::memory::format::Format;
+use crate::memory::permissions::check_mode;
 #[cfg(not(loom))]
 use crate::ring::Region;
 use crate::ring::layout::Geometry;
@@ -176,11 +177,7 @@ impl Options {
 
     /// The ring's shape, with every option checked.
     pub(crate) fn geometry(&self) -> Result<Geometry, Error> {
-        if self.mode & !0o666 != 0 || self.mode & 0o600 != 0o600 {
-            return Err(Error::BadOption {
-                what: "the mode has read and write bits only, and both of the owner's, as in 0600 or 0640",
-            });
-        }
+        check_mode(self.mode)?;
         if self.hard_limit.is_some_and(|limit| limit.is_zero()) {
             return Err(Error::BadOption {
                 what: "the hard limit is more than zero; leave it out for no limit",
@@ -208,14 +205,4 @@ impl Options {
         geometry.check()?;
         Ok(geometry)
     }
-}
-
-#[cfg(not(loom))]
-fn page_bytes() -> u64 {
-    rustix::param::page_size() as u64
-}
-
-#[cfg(loom)]
-fn page_bytes() -> u64 {
-    4096
 }

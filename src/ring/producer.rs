@@ -11,9 +11,9 @@ use crate::memory::arrival::open_or_create;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 #[cfg(not(loom))]
-use crate::memory::prepare::{Memory, MemoryReport};
+use crate::memory::permissions::Access;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
+use crate::memory::prepare::{Memory, MemoryReport};
 use crate::ring::Region;
 use crate::ring::blocker::Blocker;
 use crate::ring::claim::{Batch, Claim};

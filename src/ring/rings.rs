@@ -21,9 +21,8 @@ use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::arrival::open_or_create;
 #[cfg(not(loom))]
-pub(crate) use crate::memory::file::Access;
-#[cfg(not(loom))]
 use crate::memory::file::Owners;
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::attach::{Attach, Start};
 use crate::ring::consumer::Consumer;
@@ -38,15 +37,6 @@ use crate::ring::producer::Producer;
 #[cfg(not(loom))]
 use crate::ring::sealed::Sealed;
 use crate::schema::Schema;
-
-/// The rights with which a handle maps a ring. On the heap they are all the same.
-#[cfg(loom)]
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Access {
-    Writer,
-    Participant,
-    Reader,
-}
 
 /// A ring: in a file, on the heap, or sealed. Every handle can be opened from it.
 ///

@@ -22,7 +22,7 @@ use crate::memory::filesystem::Store;
 use crate::memory::fork::Descriptor;
 use crate::memory::format::Format;
 use crate::memory::identity::{FileNumber, Identity};
-use crate::memory::region::Access;
+use crate::memory::permissions::Access;
 use crate::memory::room::Wanted;
 use crate::ring::Region;
 use crate::ring::layout::Geometry;

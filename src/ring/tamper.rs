@@ -6,9 +6,9 @@ use std::path::Path;
 pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
 use crate::error::Error;
-use crate::memory::file::Access;
 use crate::memory::format::Format;
 use crate::memory::identity::{IDENTITY_BYTES, Identity};
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::rings::Ring;
 

@@ -7,13 +7,14 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, RecvError, SendError};
+use crate::memory::permissions::Access;
 use crate::ring::attach::Attach;
 use crate::ring::claim::{Batch, Claim};
 use crate::ring::consumer::Consumer;
 use crate::ring::producer::Producer;
 use crate::ring::protocol::record::{Event, Status};
 use crate::ring::reading::events::EventOf;
-use crate::ring::rings::{Access, Ring};
+use crate::ring::rings::Ring;
 
 /// A ring, or a handle on one, that only this library writes, as the caller promised: see [`Ring::trust_writers`].
 /// The rules of the wrapped handle apply: one thread at a time, and only in the process that opened it.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, RecvError, SendError};
 #[cfg(not(loom))]
 use crate::memory::arrival::open_or_create;
+use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::attach::Attach;
 use crate::ring::consumer::Consumer;
@@ -19,7 +20,7 @@ use crate::ring::options::Options;
 use crate::ring::producer::Producer;
 use crate::ring::protocol::record::Event;
 use crate::ring::reading::events::EventOf;
-use crate::ring::rings::{Access, Ring};
+use crate::ring::rings::Ring;
 use crate::schema::{Schema, Typed};
 
 /// Refuses a ring of another type, before the handle takes part in it.

@@ -449,7 +449,7 @@ fn payload(areas: Areas<'_>, word: usize, len: u32) -> &[Word] {
 mod tests {
     use super::*;
     use crate::Options;
-    use crate::memory::file::Access;
+    use crate::memory::permissions::Access;
 
     #[test]
     fn a_receive_that_finds_nothing_looks_once() {

@@ -12,12 +12,14 @@ use crate::atomics::{FutexWord, at};
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
+use crate::memory::extents::page_bytes;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::memory::format::Format;
 use crate::memory::lock::Lock;
 #[cfg(not(loom))]
-use crate::memory::region::Access;
+use crate::memory::permissions::Access;
+use crate::memory::permissions::check_mode;
 use crate::schema::{Schema, Typed};
 use crate::sync::cells::Cells;
 use crate::wait::clock;
@@ -77,11 +79,7 @@ impl LatestOptions {
     }
 
     fn shape<T: Typed>(&self) -> Result<Shape, Error> {
-        if self.mode & !0o666 != 0 || self.mode & 0o600 != 0o600 {
-            return Err(Error::BadOption {
-                what: "the mode has read and write bits only, and both of the owner's, as in 0600 or 0640",
-            });
-        }
+        check_mode(self.mode)?;
         let shape = Shape { schema: Schema::of::<T>(), cells: self.cells, alignment: page_bytes() };
         shape.check()?;
         Ok(shape)
@@ -93,16 +91,6 @@ impl LatestOptions {
 fn check<T: Typed>(region: &Region) -> Result<(), Error> {
     let (asked, found) = (Schema::of::<T>(), region.shape().schema);
     if found == asked { Ok(()) } else { Err(Error::WrongSchema { asked, found: Some(found) }) }
-}
-
-#[cfg(not(loom))]
-fn page_bytes() -> u64 {
-    rustix::param::page_size() as u64
-}
-
-#[cfg(loom)]
-fn page_bytes() -> u64 {
-    4096
 }
 
 /// The writing handle of a value of which only the latest version matters.
@@ -131,7 +119,7 @@ fn page_bytes() -> u64 {
 ///     const TAG: u32 = 1;
 /// }
 ///
-/// let path = std::env::temp_dir().join(format!("quote-{}", std::process::id()));
+/// let path = format!("/dev/shm/quote-{}", std::process::id());
 /// let mut quote = Latest::create(&path, &LatestOptions::new(), &Quote { bid: 10841, ask: 10843 })?;
 ///
 /// // In any other process:
@@ -324,8 +312,7 @@ impl<T: Typed> LatestReader<T> {
     /// Waits until `deadline` for a value that this handle has not returned yet. `None`: the deadline passed. The
     /// first call returns at once. A value that is replaced between two calls is never seen.
     ///
-    /// The death of the writer does not end the wait: another may continue. A change wakes a sleeping reader within
-    /// microseconds. A handle that may not write the file polls every 1 to 20 milliseconds, less often the longer
+    /// The death of the writer does not end the wait: another may continue. A change wakes a sleeping reader. A handle that may not write the file polls every 1 to 20 milliseconds, less often the longer
     /// nothing has come.
     ///
     /// # Errors
