@@ -134,7 +134,23 @@ pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: boo
 
 /// Overwrites the bytes at `offset` and leaves those around them unchanged. Copies what fits. Only for words that the
 /// caller may write: the partial words at both ends are loaded, changed and stored.
+///
+/// Whole words, and bytes within one, are stored here; the rest in a function of its own.
+#[inline(always)]
 pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
+    let (at, inside) = (offset / WORD, offset % WORD);
+    if inside == 0 && bytes.len() % WORD == 0 {
+        write(words.get(at..).unwrap_or_default(), bytes);
+    } else if inside + bytes.len() <= WORD {
+        merge(words.get(at..).unwrap_or_default(), inside, bytes);
+    } else {
+        write_across(words, offset, bytes);
+    }
+}
+
+/// As `write_at`, for partial words at either end.
+#[inline(never)]
+fn write_across(words: &[Word], offset: usize, bytes: &[u8]) {
     let words = words.get(offset / WORD..).unwrap_or_default();
     let inside = offset % WORD;
     let (words, bytes) = if inside == 0 {
@@ -220,17 +236,15 @@ fn load(word: &Word, gated: bool) -> u64 {
     if gated { word.load_gated(ordering) } else { word.load(ordering) }
 }
 
-/// Puts `bytes` into the first of `words` at byte `inside`, where they do fit.
+/// Puts fewer than 8 bytes into the first of `words` at byte `inside`, where they do fit.
+#[inline(always)]
 fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
     let Some(word) = words.first() else { return };
     if bytes.is_empty() {
         return;
     }
-    let mut value = load(word, false).to_le_bytes();
-    for (to, from) in value.iter_mut().skip(inside).zip(bytes) {
-        *to = *from;
-    }
-    store(word, u64::from_le_bytes(value));
+    let mask = (u64::MAX >> (8 * (WORD - bytes.len()))) << (8 * inside);
+    store(word, load(word, false) & !mask | partial(bytes) << (8 * inside));
 }
 
 /// Calls `copy` for each number below `count`, in order; `count` is less than 32. The code is unrolled in two ways.
@@ -321,15 +335,26 @@ fn write_tail(words: &[Word], bytes: &[u8]) {
     let value = if let Some(last) = bytes.last_chunk() {
         // Loads the bytes before the tail along with it, and shifts them out.
         u64::from_le_bytes(*last) >> (8 * (WORD - len))
-    } else if let (Some(low), Some(high)) = (tail.first_chunk(), tail.last_chunk()) {
+    } else {
+        partial(tail)
+    };
+    store(word, value);
+}
+
+/// The value of 1 to 8 bytes, with zeros after them. No loop over bytes.
+#[inline(always)]
+fn partial(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let Some(whole) = bytes.first_chunk() {
+        u64::from_le_bytes(*whole)
+    } else if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
         // Two halves, which overlap in the same values.
         u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << (8 * (len - 4))
     } else {
         // One to three bytes: the first, the middle one and the last are all there are.
-        let byte = |at: usize| u64::from(tail[at]) << (8 * at);
+        let byte = |at: usize| u64::from(bytes[at]) << (8 * at);
         byte(0) | byte(len / 2) | byte(len - 1)
-    };
-    store(word, value);
+    }
 }
 
 /// Fills `out`, cut to what `words` holds. Returns how many bytes that were.
