@@ -6,6 +6,7 @@ use std::hint::black_box;
 use anyhow::{Result, bail};
 use quoit::{Attach, Event, WaitMode};
 use quoit_floors::bounce::{self, get, put};
+use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::{Figures, Measured};
 use quoit_floors::ground::APART;
 use quoit_floors::scene::{Scene, Side, nanos};
@@ -99,7 +100,7 @@ pub(crate) fn ring(scene: &Scene, count: u64, interval: u64) -> Result<Measured>
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            singly(producer, &[[0x5a; 8]; WORDS], warm)?;
+            singly(producer, &mut Copied::<WORDS>::new(), warm)?;
             partner(scene, || {
                 paced(count, interval, |due| {
                     payload[..8].copy_from_slice(&due.to_le_bytes());
