@@ -80,7 +80,7 @@ pub struct Args {
     /// this prefix
     #[arg(long, value_name = "PREFIX")]
     hgrm: Option<PathBuf>,
-    /// Write the table of targets into this page, between its two marks; that of backoff goes between two of its own
+    /// Write the table of targets into this page, between its two marks, and that of backoff between two more
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }
