@@ -110,7 +110,7 @@ impl Job {
             Self::LargeCopy { count } => large::copies(scene, count),
             Self::LargeRing { count, way } => large::ring(scene, count, way),
             Self::BounceHalf { count } => open::half_bounce(scene, count),
-            Self::OpenLines { count, interval } => open::lines(scene, count, interval),
+            Self::OpenLines { count, interval } => quoit_floors::open::lines(scene, count, interval),
             Self::OpenRing { count, interval } => open::ring(scene, count, interval),
             Self::Backoff(case) => backoff::case(scene, case),
         }
