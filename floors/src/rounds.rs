@@ -60,6 +60,11 @@ impl Series {
         self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)).reduce(f64::max)
     }
 
+    /// The lowest.
+    pub fn lowest(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
+        self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)).reduce(f64::min)
+    }
+
     /// Those of the floor or the row, whichever is chosen.
     pub fn times(&self, which: impl Fn(Figures, Figures) -> Figures) -> Option<Times> {
         let typical = self.median(|floor, row| Some(which(floor, row).typical))?;
@@ -190,6 +195,7 @@ mod tests {
         assert_eq!((series.kept.len(), series.discarded), (3, 2));
         assert_eq!(series.median(|floor, _| Some(floor.typical)), Some(200.0));
         assert_eq!(series.highest(|_, row| Some(row.typical)), Some(390.0));
+        assert_eq!(series.lowest(|_, row| Some(row.typical)), Some(110.0));
         assert_eq!(series.median(|floor, _| floor.share), None);
     }
 }

@@ -105,6 +105,13 @@ impl Backoff {
         }
     }
 
+    /// Never waits from here on. Measurements compare with that.
+    pub(crate) fn turn_off(&mut self) {
+        (self.pauses, self.best) = (0, 0);
+        // The short path only counts down to the next experiment: after four billion polls that found records.
+        self.left = u32::MAX;
+    }
+
     /// Call before a poll, by a reader that has read everything up to `next`.
     #[inline(always)]
     pub(crate) fn before_look(&mut self, next: Place, now_ns: fn() -> u64) {
@@ -332,6 +339,16 @@ mod tests {
         reader.drain(20_000, stream(400));
         reader.drain(WITHOUT + FAILURES, |_| 1);
         assert!(!reader.backoff.waits(), "{:?}", reader.backoff);
+    }
+
+    #[test]
+    fn whoever_turned_it_off_does_not_wait() {
+        let mut reader = Reader::new();
+        reader.drain(20_000, stream(400));
+        reader.backoff.turn_off();
+        let waited = reader.waited;
+        reader.drain(1_000_000, stream(400));
+        assert_eq!(reader.waited, waited);
     }
 
     #[test]

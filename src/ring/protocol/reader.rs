@@ -143,6 +143,11 @@ impl Reader {
         self.forbid_fast();
     }
 
+    /// Polls without waiting from here on.
+    pub(crate) fn turn_backoff_off(&mut self) {
+        self.backoff.turn_off();
+    }
+
     /// Skips everything before `place`. Returns the previous place.
     pub(crate) fn skip_to(&mut self, place: Place) -> Place {
         self.resynced = place.position;

@@ -134,6 +134,10 @@ impl Receiver {
         self.waiting.set_spins(spins);
     }
 
+    pub(crate) fn turn_backoff_off(&mut self) {
+        self.reader.turn_backoff_off();
+    }
+
     pub(crate) fn producer_alive(&self) -> bool {
         self.region.locked(locks::PRODUCER)
     }
