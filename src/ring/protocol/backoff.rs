@@ -107,8 +107,8 @@ impl Backoff {
 
     /// Never waits from here on. Measurements compare with that.
     pub(crate) fn turn_off(&mut self) {
-        (self.pauses, self.best) = (0, 0);
-        // The short path only counts down to the next experiment: after four billion polls that found records.
+        self.give_up(LATE);
+        // The short path only counts down to the next comparison: after four billion polls that found records.
         self.left = u32::MAX;
     }
 

@@ -224,10 +224,12 @@ impl Writer {
         let first = self.staged.sequence;
         let mut staged = self.staged;
         let rest = loop {
-            let Some(payload) = payloads.next() else { break None };
+            // Lent, not moved out of the option: a large payload would be copied once more.
+            let next = payloads.next();
+            let Some(payload) = &next else { break None };
             let bytes = payload.as_ref();
             let room = fast_room(staged.position, fast_until, capacity, bytes.len());
-            let Some(claimed) = room.filter(|_| goes_on()) else { break Some(payload) };
+            let Some(claimed) = room.filter(|_| goes_on()) else { break next };
             copy::write(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
