@@ -5,6 +5,7 @@
 //! | layer | files |
 //! |---|---|
 //! | the floors | [`bounce`], [`stream`], [`copies`] |
+//! | the records | [`building`], [`fields`] |
 //! | rounds, and the processes that play them | [`rounds`], [`crew`], [`report`] |
 //! | measuring together | [`windows`], [`scene`] |
 //! | the memory and the files for it | [`ground`], [`place`] |
@@ -12,8 +13,10 @@
 //! | how it is shown | [`units`], [`svg`], [`marks`], [`progress`] |
 
 pub mod bounce;
+pub mod building;
 pub mod copies;
 pub mod crew;
+pub mod fields;
 pub mod figures;
 pub mod ground;
 pub mod latencies;
