@@ -203,14 +203,17 @@ macro_rules! by_building {
             (Building::ByWord, 64) => $function::<8, ByWord<8>>($($argument),*),
             (Building::ByWord, 256) => $function::<32, ByWord<32>>($($argument),*),
             (Building::ByWord, 1024) => $function::<128, ByWord<128>>($($argument),*),
+            (Building::ByWord, 4096) => $function::<512, ByWord<512>>($($argument),*),
             (Building::ByField, 8) => $function::<1, ByField<Flag>>($($argument),*),
             (Building::ByField, 64) => $function::<8, ByField<[Quote; 4]>>($($argument),*),
             (Building::ByField, 256) => $function::<32, ByField<[Quote; 16]>>($($argument),*),
             (Building::ByField, 1024) => $function::<128, ByField<[Quote; 64]>>($($argument),*),
+            (Building::ByField, 4096) => $function::<512, ByField<[Quote; 256]>>($($argument),*),
             (Building::InPlace, 8) => $function::<1, InPlace<1>>($($argument),*),
             (Building::InPlace, 64) => $function::<8, InPlace<8>>($($argument),*),
             (Building::InPlace, 256) => $function::<32, InPlace<32>>($($argument),*),
             (Building::InPlace, 1024) => $function::<128, InPlace<128>>($($argument),*),
+            (Building::InPlace, 4096) => $function::<512, InPlace<512>>($($argument),*),
             (building, bytes) => Err(anyhow::anyhow!("nothing is measured with {bytes} bytes, {}", building.name())),
         }
     }};
@@ -239,7 +242,7 @@ mod tests {
     #[test]
     fn every_record_is_new() {
         for building in Building::ALL {
-            for bytes in [8, 64, 256, 1024] {
+            for bytes in [8, 64, 256, 1024, 4096] {
                 let records = by_building!(bytes, building, four()).unwrap();
                 assert!(records.iter().all(|record| record.len() * 8 == bytes));
                 assert_eq!(records[0], records[1], "{building:?}");

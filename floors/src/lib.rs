@@ -4,7 +4,7 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | the floors | [`bounce`], [`stream`], [`copies`] |
+//! | the floors | [`bounce`], [`stream`], [`copies`], [`open`] |
 //! | the records | [`building`], [`fields`] |
 //! | rounds, and the processes that play them | [`rounds`], [`crew`], [`report`] |
 //! | measuring together | [`windows`], [`scene`] |
@@ -22,6 +22,7 @@ pub mod ground;
 pub mod latencies;
 pub mod machine;
 pub mod marks;
+pub mod open;
 pub mod place;
 pub mod progress;
 pub mod report;
