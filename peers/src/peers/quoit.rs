@@ -13,7 +13,7 @@ use super::Peer;
 use crate::ends::{BATCH, Batching, GULP, Placing, Receiver, Sender, Shape, build_over};
 use crate::record::{Bytes, Record, Words, words};
 
-/// From so many bytes on, records are not handed over by value.
+/// From so many bytes on, records of a batch are not handed over by value: moving them costs more than a call for each.
 const LARGE: usize = 256;
 
 pub(crate) enum Quoit {}
