@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn whoever_turned_it_off_does_not_wait() {
-        let mut reader = Reader::new();
+        let mut reader = Reader::new(1 << 20);
         reader.drain(20_000, stream(400));
         reader.backoff.turn_off();
         let waited = reader.waited;
