@@ -138,7 +138,7 @@ pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: boo
 #[inline(always)]
 pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
     let (at, inside) = (offset / WORD, offset % WORD);
-    if inside == 0 && bytes.len() % WORD == 0 {
+    if inside == 0 && bytes.len().is_multiple_of(WORD) {
         write(words.get(at..).unwrap_or_default(), bytes);
     } else if inside + bytes.len() <= WORD {
         merge(words.get(at..).unwrap_or_default(), inside, bytes);
@@ -424,11 +424,11 @@ unsafe fn read_pairs(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], gat
         }
         let pairs = (chunks.len() - first) / 2;
         unrolled(pairs, |pair| {
+            let at = first + 2 * pair;
             // SAFETY: pair by pair from `first` there are as many words, as the caller guarantees, and chunks.
-            let (words, chunks) = unsafe {
-                let at = first + 2 * pair;
-                (words.get_unchecked(at..at + 2), chunks.get_unchecked_mut(at..at + 2))
-            };
+            let words = unsafe { words.get_unchecked(at..at + 2) };
+            // SAFETY: as above.
+            let chunks = unsafe { chunks.get_unchecked_mut(at..at + 2) };
             // SAFETY: two of both, and `first` is such that the words begin at a boundary.
             unsafe { load_pair(words, chunks, gated) };
         });
