@@ -182,7 +182,7 @@ impl Writer {
         let staged = place.past_record(claimed.len);
         self.staged = staged;
         self.write(areas, claimed, staged, words, payload);
-        Self::show(areas, staged);
+        self.show(areas, staged);
         Some(place.sequence)
     }
 
@@ -196,7 +196,7 @@ impl Writer {
         let staged = place.past_record(claimed.len);
         self.staged = staged;
         self.repeat(areas, claimed, staged);
-        Self::show(areas, staged);
+        self.show(areas, staged);
         Some(place.sequence)
     }
 
@@ -408,7 +408,7 @@ impl Writer {
     /// loaded back from memory, which would wait for the stores before it.
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
-        Self::show(areas, staged);
+        self.show(areas, staged);
         if let Some(published) = &mut self.batch {
             *published = staged;
         }
@@ -416,7 +416,7 @@ impl Writer {
 
     /// [W4]: everything before the place becomes visible.
     #[inline(always)]
-    fn show(areas: Areas<'_>, staged: Place) {
+    fn show(&mut self, areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
         // Orders: header, payload and inline copy before `published`.
         // Without it: a reader may see `published` and read words of the previous lap.
