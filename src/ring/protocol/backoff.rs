@@ -25,10 +25,14 @@ const PART: u64 = 8;
 /// Drains in the two halves of a comparison.
 const WITHOUT: u32 = 64;
 const WITH: u32 = 16;
-/// Drains between two comparisons: at first, and after many that spoke against waits; and with waits.
+/// How far apart comparisons are: at first, where records come one by one, where waits have found several but have
+/// brought nothing, and with waits. A drain of one record counts 1, one of several counts `SEVERAL`: a stream is then
+/// noticed soon, by a reader that has answered record after record for long.
 const SOON: u32 = 64;
 const LATE: u32 = 8192;
-const WAITING: u32 = 1024;
+const VAIN: u32 = 1024 * SEVERAL;
+const WAITING: u32 = 1024 * SEVERAL;
+const SEVERAL: u32 = 64;
 /// Pauses before a poll: in the first comparison, and the least and the most of a wait.
 const FIRST: u32 = 32;
 const LEAST: u32 = 2;
@@ -108,7 +112,7 @@ impl Backoff {
     /// Never waits from here on. Measurements compare with that.
     pub(crate) fn turn_off(&mut self) {
         self.give_up(LATE);
-        // The short path only counts down to the next comparison: after four billion polls that found records.
+        // The short path only counts down to the next comparison: after millions of drains.
         self.left = u32::MAX;
     }
 
@@ -120,9 +124,10 @@ impl Backoff {
             return;
         }
         // The short path if there is no wait and no measurement to end.
-        if !self.waits() && self.left > 1 {
+        let counts = self.counts(next);
+        if !self.waits() && self.left > counts {
             self.looked = next;
-            self.left -= 1;
+            self.left -= counts;
             return;
         }
         self.drained(next, now_ns);
@@ -145,6 +150,12 @@ impl Backoff {
         next.sequence.wrapping_sub(self.looked.sequence)
     }
 
+    /// What the drain that has just ended counts.
+    #[inline(always)]
+    fn counts(&self, next: Place) -> u32 {
+        if self.phase == Phase::Rest && self.received(next) > 1 { SEVERAL } else { 1 }
+    }
+
     #[inline(always)]
     fn waits(&self) -> bool {
         match self.phase {
@@ -156,16 +167,16 @@ impl Backoff {
 
     #[inline(never)]
     fn drained(&mut self, next: Place, now_ns: impl FnOnce() -> u64) {
-        let records = self.received(next);
+        let (records, counts) = (self.received(next), self.counts(next));
         if self.waits() {
             self.fit(next.position.wrapping_sub(self.looked.position));
             self.failures = if records > 1 { 0 } else { self.failures + 1 };
         }
         self.looked = next;
         if self.failures >= FAILURES {
-            return self.give_up(LATE);
+            return self.give_up((2 * self.distance).min(LATE));
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(counts);
         if self.left > 0 {
             return;
         }
@@ -206,14 +217,13 @@ impl Backoff {
         match (self.helps, self.doubts < DOUBTS) {
             (true, true) => self.rest(SOON),
             (false, true) => self.rest(self.distance),
-            // Every wait found several records: there may soon be a stream to wait for.
-            (_, false) => self.give_up(WAITING),
+            (_, false) => self.give_up(VAIN),
         }
     }
 
-    /// Waits do not help. The next comparison is twice as far as the last, but not farther than `most` drains.
-    fn give_up(&mut self, most: u32) {
-        let distance = if self.helps { SOON } else { (2 * self.distance).min(most.max(self.distance)) };
+    /// Waits do not help. If they have not helped before either, the next comparison is `distance` away.
+    fn give_up(&mut self, distance: u32) {
+        let distance = if self.helps { SOON } else { distance };
         self.helps = false;
         self.doubts = 0;
         self.rest(distance);
@@ -319,7 +329,7 @@ mod tests {
             reader.drain(1, stream(400));
         }
         assert!(reader.backoff.helps && reader.backoff.doubts == 1, "{:?}", reader.backoff);
-        reader.drain(4 * WAITING, stream(400));
+        reader.drain(4 * 1024, stream(400));
         assert!(reader.backoff.helps && reader.backoff.doubts == 0, "{:?}", reader.backoff);
     }
 
@@ -366,7 +376,7 @@ mod tests {
         // Four records per poll: the rate is the same, however long the wait.
         reader.drain(1_000_000, |time| time / 15);
         assert!(!reader.backoff.helps);
-        let most = u64::from(WITH * (1_000_000 / WAITING + 9));
+        let most = u64::from(WITH * (1_000_000 / 1024 + 9));
         assert!(reader.waited <= most, "waited {} times", reader.waited);
     }
 }
