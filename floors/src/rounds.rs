@@ -45,6 +45,24 @@ impl Series {
         collect(&mut self.latencies, row);
     }
 
+    /// Discards the rounds in which the machine was in another state than in most: a host that moves the two CPUs
+    /// makes every transfer between them several times as long, for a while.
+    fn discard_unusual(&mut self) {
+        let Some(usual) = self.median(|floor, _| Some(floor.typical)) else { return };
+        let before = self.kept.len();
+        self.kept.retain(|(floor, _)| is_usual(floor.typical, usual));
+        self.discarded += (before - self.kept.len()) as u32;
+    }
+
+    /// How many rounds would be left then.
+    fn usual(&self) -> usize {
+        let usual = self.median(|floor, _| Some(floor.typical));
+        self.kept
+            .iter()
+            .filter(|(floor, _)| usual.is_some_and(|usual| is_usual(floor.typical, usual)))
+            .count()
+    }
+
     /// The spread over the rounds of something taken round by round, of floor and row.
     pub fn spread(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<Spread> {
         Spread::of(self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)))
@@ -125,15 +143,15 @@ pub fn play<J: Job>(groups: &[Group<J>], rounds: Rounds, crew: &mut Crew<'_>) ->
         if round > 1 && before + longest > rounds.time {
             break;
         }
-        if series.iter().flatten().all(|series| series.kept.len() >= rounds.enough) {
+        if series.iter().flatten().all(|series| series.usual() >= rounds.enough) {
             break;
         }
         crew.dismiss();
         for (group, series) in groups.iter().zip(&mut series) {
-            if series.iter().all(|series| series.kept.len() >= rounds.enough) {
+            if series.iter().all(|series| series.usual() >= rounds.enough) {
                 continue;
             }
-            let kept = series.iter().map(|series| series.kept.len()).min().unwrap_or(0);
+            let kept = series.iter().map(Series::usual).min().unwrap_or(0);
             let done = f64::from(round - 1) / f64::from(rounds.most);
             let done = done.max(began.elapsed().as_secs_f64() / rounds.time.as_secs_f64()).min(1.0);
             let what = format!("round {round}: {}, {kept} kept so far", group.name);
@@ -151,7 +169,15 @@ pub fn play<J: Job>(groups: &[Group<J>], rounds: Rounds, crew: &mut Crew<'_>) ->
         longest = longest.max(began.elapsed() - before);
     }
     crew.dismiss();
+    series.iter_mut().flatten().for_each(Series::discard_unusual);
     Ok(series)
+}
+
+/// How much longer or shorter a floor may take than usual.
+const UNUSUAL: f64 = 1.35;
+
+fn is_usual(floor: f64, usual: f64) -> bool {
+    (usual / UNUSUAL..=usual * UNUSUAL).contains(&floor)
 }
 
 /// Steps of the bar.
@@ -176,6 +202,18 @@ mod tests {
         series.add(&timed(100), &timed(170), &timed(200));
         assert_eq!(series.floor_latencies.map(String::from).unwrap(), "100x1 101x1");
         assert_eq!(series.latencies.map(String::from).unwrap(), "130x1");
+    }
+
+    #[test]
+    fn rounds_in_another_state_of_the_machine_are_discarded() {
+        let mut series = Series::default();
+        for floor in [100.0, 110.0, 450.0, 95.0, 120.0] {
+            series.add(&typical(floor).into(), &typical(2.0 * floor).into(), &typical(floor).into());
+        }
+        assert_eq!(series.usual(), 4);
+        series.discard_unusual();
+        assert_eq!((series.kept.len(), series.discarded), (4, 1));
+        assert_eq!(series.highest(|floor, _| Some(floor.typical)), Some(120.0));
     }
 
     #[test]
