@@ -166,7 +166,12 @@ fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<D
         command.arg(place.path());
     };
     let jobs: Vec<_> = groups.iter().map(Group::jobs).collect();
-    let series = rounds::play(&jobs, rounds, &mut Crew::new(&arguments, caller.interrupted))?;
+    let series = rounds::play(
+        &jobs,
+        Job::BounceLines { bytes: 8, count: 2000 },
+        rounds,
+        &mut Crew::new(&arguments, caller.interrupted),
+    )?;
     machine.load_after = machine::load();
     Ok(Document::of(machine, caller.version, args.quick, &groups, &series))
 }

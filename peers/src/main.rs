@@ -43,7 +43,7 @@ use crate::job::Job;
 use crate::member::Member;
 use crate::place::Place;
 use crate::system::System;
-use crate::work::Workload;
+use crate::work::{Work, Workload};
 
 /// The same workloads over quoit and over its peers. Without --quick, --only, --systems and --rounds it also writes what it
 /// found into docs/benchmarks.md and docs/peers.svg.
@@ -108,7 +108,8 @@ fn main() -> Result<()> {
         command.args(["--member", &number.to_string(), "--cpus", &cpus, "--directory"]).arg(place.path());
     };
     let jobs: Vec<_> = groups.iter().map(|(group, systems)| group.jobs(systems)).collect();
-    let series = rounds::play(&jobs, rounds, &mut Crew::new(&arguments, &|| false))?;
+    let bounce = Job { system: None, work: Work::Pingpong, bytes: 8, count: 2000 };
+    let series = rounds::play(&jobs, bounce, rounds, &mut Crew::new(&arguments, &|| false))?;
     let about = about::about(&machine, System::value_variants());
     let document = Document::of(about, &groups, &series);
     let all = args.only.is_empty() && args.systems.is_empty() && args.rounds.is_none() && !args.quick;
