@@ -21,6 +21,7 @@ pub(crate) mod rings;
 #[cfg(not(loom))]
 pub(crate) mod sealed;
 pub(crate) mod send;
+pub(crate) mod space;
 pub(crate) mod takeover;
 #[cfg(tampered)]
 pub mod tamper;
@@ -28,6 +29,7 @@ pub(crate) mod text;
 #[cfg(not(loom))]
 pub(crate) mod trusted;
 pub(crate) mod typed;
+mod waitable;
 pub(crate) mod writing;
 
 use layout::{Areas, Geometry, Views};
