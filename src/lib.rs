@@ -266,9 +266,13 @@ pub use schema::{Schema, Typed};
 pub use source::Waitable;
 pub use wait::mode::WaitMode;
 pub use waitset::WaitSet;
+#[cfg(not(loom))]
+pub use waitset::descriptor::WaitFd;
 pub use waitset::method::WaitMethod;
 pub use waitset::ready::Ready;
 pub use waitset::ticker::{Tick, Ticker};
+#[cfg(not(loom))]
+pub use waitset::watch::Watch;
 /// The traits of typed records, and their derives: see [`Typed`].
 pub use zerocopy;
 

@@ -2,6 +2,8 @@
 //! each; the handles say how.
 
 use crate::atomics::FutexWord;
+#[cfg(not(loom))]
+use crate::memory::map::SharedWord;
 use crate::wait::doorbell::SLICE_NS;
 
 /// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a producer's
@@ -40,6 +42,10 @@ pub trait Source {
     /// The word to sleep on. `None`: there is none.
     fn bell(&self) -> Option<Bell<'_>>;
 
+    /// The same word, with a share of its memory, for another thread of this process.
+    #[cfg(not(loom))]
+    fn share_bell(&self) -> Option<SharedBell>;
+
     /// This thread is awake again.
     fn disarm(&mut self) {}
 }
@@ -47,6 +53,11 @@ pub trait Source {
 /// The word of a source that is slept on.
 #[derive(Clone, Copy, Debug)]
 pub struct Bell<'a>(pub(crate) &'a FutexWord);
+
+/// The same, for another thread of this process.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub struct SharedBell(pub(crate) SharedWord);
 
 /// How a source was armed.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,8 @@ mod many;
 mod space;
 #[path = "waitset/ticks.rs"]
 mod ticks;
+#[path = "waitset/watches.rs"]
+mod watches;
 
 use std::thread;
 use std::time::Duration;

@@ -6,6 +6,8 @@ use crate::ring::producer::Producer;
 use crate::ring::send::Sender;
 use crate::ring::typed::TypedProducer;
 use crate::schema::Typed;
+#[cfg(not(loom))]
+use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waitable};
 use crate::wait::doorbell::PROBE_NS;
 
@@ -84,6 +86,11 @@ impl Source for Space<'_> {
 
     fn bell(&self) -> Option<Bell<'_>> {
         Some(Bell(self.sender.space_bell()))
+    }
+
+    #[cfg(not(loom))]
+    fn share_bell(&self) -> Option<SharedBell> {
+        self.sender.region().share_word(self.sender.space_bell()).map(SharedBell)
     }
 
     fn disarm(&mut self) {

@@ -61,6 +61,13 @@ mod imp {
         }
     }
 
+    /// Whether the word holds something else than expected, without touching its memory, which may be gone.
+    pub(crate) fn differs(word: &FutexWord, expected: u32) -> bool {
+        let past = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let ended = futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&past), ANY);
+        ended != Err(Errno::TIMEDOUT)
+    }
+
     /// A short plain sleep, which keeps a caller from busy polling. This does not use the standard library's sleep,
     /// which panics where sleeping is refused as well.
     fn pause() {
@@ -169,6 +176,8 @@ mod imp {
     }
 }
 
+#[cfg(not(loom))]
+pub(crate) use imp::differs;
 #[cfg(loom)]
 pub(crate) use imp::refuse_barriers;
 pub(crate) use imp::{accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wake_all};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// How the last sleep of a [`WaitSet`](crate::WaitSet) was made. `Display` says it in words.
+/// How the last sleep of a [`WaitSet`](crate::WaitSet), a [`Watch`](crate::Watch) or a [`WaitFd`](crate::WaitFd) was made.
+/// `Display` says it in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitMethod {
@@ -12,10 +13,13 @@ pub enum WaitMethod {
     Futex,
     /// On several futexes in one system call (`futex_waitv`).
     Futexes,
+    /// By a helper thread for each futex, since the kernel, or a system-call filter, refuses `futex_waitv` with this error
+    /// number. Linux has it from 5.16 on.
+    Threads(i32),
     /// In naps of a millisecond, since it waits for more things than one system call can: 128.
     TooMany,
-    /// In naps of a millisecond, since the kernel, or a system-call filter, refuses `futex_waitv` with this error
-    /// number. Linux has it from 5.16 on.
+    /// In naps of a millisecond, since `futex_waitv` is refused with this error number, and it waits for more things than
+    /// there are helper threads, 64 in a process, or no thread could be started.
     Refused(i32),
 }
 
@@ -29,10 +33,16 @@ impl fmt::Display for WaitMethod {
                 "sleeps a millisecond at a time: one system call sleeps on 128 things at most; wait for fewer, \
                  or from several threads",
             ),
+            Self::Threads(errno) => write!(
+                f,
+                "has a helper thread sleep on each futex, since futex_waitv is refused ({}): use Linux 5.16 or newer, \
+                 and a system-call filter that allows it",
+                std::io::Error::from_raw_os_error(*errno)
+            ),
             Self::Refused(errno) => write!(
                 f,
-                "sleeps a millisecond at a time, since futex_waitv is refused ({}): use Linux 5.16 or newer, and \
-                 a system-call filter that allows it",
+                "sleeps a millisecond at a time, since futex_waitv is refused ({}) and there are not enough helper \
+                 threads: use Linux 5.16 or newer, and a system-call filter that allows it",
                 std::io::Error::from_raw_os_error(*errno)
             ),
         }

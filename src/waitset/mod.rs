@@ -7,18 +7,29 @@
 
 use std::time::{Duration, Instant};
 
-use crate::atomics::{FutexWord, spin};
-use crate::source::{Arming, Source, Waitable, Waker};
+use crate::atomics::spin;
+use crate::source::{Source, Waitable};
 use crate::wait::clock;
-use crate::wait::doorbell::{self, NAP_NS, SLICE_NS};
 use crate::wait::futex::{self, MANY, Refused};
 
+#[cfg(not(loom))]
+pub(crate) mod descriptor;
+#[cfg(not(loom))]
+mod helpers;
 pub(crate) mod method;
 pub(crate) mod ready;
+mod round;
+#[cfg(not(loom))]
+mod substitutes;
 pub(crate) mod ticker;
+#[cfg(not(loom))]
+pub(crate) mod watch;
 
 use method::WaitMethod;
 use ready::Ready;
+use round::{Round, Sleep};
+#[cfg(not(loom))]
+use substitutes::Substitutes;
 
 /// Single looks before sleeping.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
@@ -91,24 +102,23 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 #[derive(Debug)]
 pub struct WaitSet {
     spins: u32,
-    /// Tokens of what is ready.
-    ready: Vec<usize>,
-    armings: Vec<Arming>,
-    /// When all were last probed, ns on the monotonic clock.
-    probed_ns: u64,
-    refused: Option<Refused>,
+    round: Round,
     method: WaitMethod,
+    /// The error number with which the kernel refuses a sleep on several words.
+    refused: Option<Refused>,
+    #[cfg(not(loom))]
+    substitutes: Option<Substitutes>,
 }
 
 impl Default for WaitSet {
     fn default() -> Self {
         Self {
             spins: SPINS,
-            ready: Vec::new(),
-            armings: Vec::new(),
-            probed_ns: 0,
-            refused: None,
+            round: Round::default(),
             method: WaitMethod::None,
+            refused: None,
+            #[cfg(not(loom))]
+            substitutes: None,
         }
     }
 }
@@ -149,64 +159,31 @@ impl WaitSet {
     fn wait_until(&mut self, things: &mut [&mut dyn Waitable], until_ns: u64) -> Ready<'_> {
         let mut sources: Vec<_> = things.iter_mut().map(|thing| thing.source()).collect();
         self.run(&mut sources, until_ns);
-        Ready::new(&self.ready)
+        Ready::new(self.round.ready())
     }
 
-    /// Fills `ready`, or leaves it empty at `until_ns` on the monotonic clock.
+    /// Finds what is ready, or nothing by `until_ns` on the monotonic clock.
     fn run(&mut self, sources: &mut [&mut dyn Source], until_ns: u64) {
-        self.ready.clear();
+        self.round.begin(sources);
         if sources.is_empty() && until_ns == u64::MAX {
             return;
         }
-        for source in sources.iter_mut() {
-            source.settle();
-        }
         let began_ns = clock::monotonic_ns();
-        if self.probe(sources) || clock::is_past(until_ns) || self.spin(sources, until_ns) {
+        if self.round.probe(sources) || clock::is_past(until_ns) || self.spin(sources, until_ns) {
             return;
         }
         while !clock::is_past(until_ns) {
-            if self.sleep(sources, began_ns, until_ns) || self.probe(sources) {
+            if self.sleep(sources, began_ns, until_ns) || self.round.probe(sources) {
                 return;
             }
         }
-    }
-
-    /// Looks at all, with system calls where it is time for that. Returns whether something is ready.
-    fn probe(&mut self, sources: &mut [&mut dyn Source]) -> bool {
-        let now = clock::monotonic_ns();
-        // The models have no time, so they always check.
-        let is_time = cfg!(loom) || now.saturating_sub(self.probed_ns) >= SLICE_NS;
-        if is_time {
-            self.probed_ns = now;
-        }
-        self.collect(sources, |source| match is_time || source.longest_ns() < SLICE_NS {
-            true => source.probe(),
-            false => source.look(),
-        })
-    }
-
-    fn look(&mut self, sources: &mut [&mut dyn Source]) -> bool {
-        self.collect(sources, |source| source.look())
-    }
-
-    fn collect(
-        &mut self,
-        sources: &mut [&mut dyn Source],
-        is_ready: impl Fn(&mut dyn Source) -> bool,
-    ) -> bool {
-        let ready =
-            sources.iter_mut().enumerate().filter_map(|(token, source)| is_ready(*source).then_some(token));
-        self.ready.clear();
-        self.ready.extend(ready);
-        !self.ready.is_empty()
     }
 
     /// Looks at all a while.
     fn spin(&mut self, sources: &mut [&mut dyn Source], until_ns: u64) -> bool {
         let rounds = self.spins / (sources.len().max(1) as u32);
         for round in 0..rounds {
-            if self.look(sources) {
+            if self.round.look(sources) {
                 return true;
             }
             if round % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
@@ -220,66 +197,58 @@ impl WaitSet {
     /// One slice of sleep. Returns whether something is ready, as seen before it.
     #[cold]
     fn sleep(&mut self, sources: &mut [&mut dyn Source], began_ns: u64, until_ns: u64) -> bool {
-        self.armings.clear();
-        self.armings.extend(sources.iter_mut().map(|source| source.arm()));
-        let is_woken = self.make_barriers(sources);
-        let is_ready = self.look(sources);
-        if !is_ready {
-            self.sleep_armed(sources, is_woken, began_ns, until_ns);
+        let sleep = self.round.arm(sources, began_ns);
+        if let Some(Sleep { slice_end, nap_end }) = sleep {
+            let sleep = Sleep { slice_end: slice_end.min(until_ns), nap_end: nap_end.min(until_ns) };
+            self.sleep_armed(sources, sleep);
         }
         for source in sources.iter_mut() {
             source.disarm();
         }
-        is_ready
+        sleep.is_none()
     }
 
-    /// The barriers of all words, each kind once. Returns whether every word is woken.
-    fn make_barriers(&self, sources: &[&mut dyn Source]) -> bool {
-        let has = |waker| self.armings.iter().any(|arming| arming.waker == waker);
-        if has(Waker::Fences) {
-            doorbell::full_fence();
-        }
-        let needy =
-            self.armings.iter().zip(sources).filter(|(arming, _)| arming.waker == Waker::NeedsBarrier);
-        // [S2] Pairs with [S1], of every ring in the mode `Membarrier`.
-        let happened = futex::heavy_barrier_of(needy.filter_map(|(_, source)| Some(source.bell()?.0)));
-        happened && !has(Waker::Missing)
-    }
-
-    fn sleep_armed(&mut self, sources: &[&mut dyn Source], is_woken: bool, began_ns: u64, until_ns: u64) {
-        let words: Vec<(&FutexWord, u32)> = sources
-            .iter()
-            .zip(&self.armings)
-            .filter_map(|(source, arming)| Some((source.bell()?.0, arming.expected)))
-            .collect();
-        let now = clock::monotonic_ns();
-        let longest_ns = sources.iter().map(|source| source.longest_ns()).min().unwrap_or(SLICE_NS);
-        let nap_ns = doorbell::nap_ns(now.saturating_sub(began_ns));
-        let slice_ns = if is_woken { doorbell::armed_ns(longest_ns) } else { longest_ns.min(nap_ns) };
-        let due_ns = self.armings.iter().map(|arming| arming.due_ns).min().unwrap_or(u64::MAX);
-        let until_ns = until_ns.min(due_ns);
-        let slice_end = now.saturating_add(slice_ns).min(until_ns);
-        let nap_end = now.saturating_add(longest_ns.min(NAP_NS)).min(until_ns);
-        match (&words[..], self.refused) {
+    fn sleep_armed(&mut self, sources: &[&mut dyn Source], sleep: Sleep) {
+        let Sleep { slice_end, nap_end } = sleep;
+        let words = self.round.words(sources);
+        self.method = match (&words[..], self.refused) {
             ([], _) => {
-                self.method = WaitMethod::Futex;
                 #[cfg(not(loom))]
                 clock::sleep_until(slice_end);
+                WaitMethod::Futex
             }
             ([(word, expected)], _) => {
-                self.method = WaitMethod::Futex;
                 futex::wait(word, *expected, slice_end);
-            }
-            ([(word, expected), ..], Some(Refused(errno))) => {
-                self.method = WaitMethod::Refused(errno);
-                futex::wait(word, *expected, nap_end);
+                WaitMethod::Futex
             }
             (words, None) => {
                 let is_all = words.len() <= MANY;
-                self.method = if is_all { WaitMethod::Futexes } else { WaitMethod::TooMany };
                 let slept = &words[..words.len().min(MANY)];
-                // Refused: the next sleep is a nap.
+                // Refused: the next sleep is another one.
                 self.refused = futex::wait_any(slept, if is_all { slice_end } else { nap_end }).err();
+                if is_all { WaitMethod::Futexes } else { WaitMethod::TooMany }
+            }
+            #[cfg(not(loom))]
+            (_, Some(refused)) => self.have_slept(sources, sleep, refused),
+            #[cfg(loom)]
+            (_, Some(_)) => unreachable!("no model refuses it"),
+        };
+    }
+
+    /// Has helpers sleep on the words, and sleeps until one of them calls.
+    #[cfg(not(loom))]
+    fn have_slept(&mut self, sources: &[&mut dyn Source], sleep: Sleep, refused: Refused) -> WaitMethod {
+        let watched = self.round.share_words(sources);
+        // A child has no helpers until it starts its own.
+        self.substitutes.take_if(|substitutes| substitutes.is_forked());
+        if self.substitutes.is_none() {
+            self.substitutes = Substitutes::new(refused).ok();
+        }
+        match &mut self.substitutes {
+            Some(substitutes) => substitutes.sleep(watched, sleep),
+            None => {
+                clock::sleep_until(sleep.nap_end);
+                WaitMethod::Refused(refused.0)
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(not(loom))]
+use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waitable};
 use crate::wait::clock;
 
@@ -108,6 +110,11 @@ impl Source for Ticker {
     }
 
     fn bell(&self) -> Option<Bell<'_>> {
+        None
+    }
+
+    #[cfg(not(loom))]
+    fn share_bell(&self) -> Option<SharedBell> {
         None
     }
 }

@@ -67,6 +67,7 @@ fn child() {
         "ids come back" => alone::ids_come_back(&part),
         "idle" => alone::idle(&part),
         "follow many" => waitset::follow(&part),
+        "too many" => waitset::too_many(&part),
         "wait and fork" => waitset::forked(&part),
         other => panic!("no such part: {other}"),
     }

@@ -9,9 +9,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use quoit::sync::{Latest, LatestOptions, LatestReader};
 use quoit::{
-    Attach, Consumer, Event, Observer, Options, Producer, RecvError, Start, WaitMethod, WaitMode, WaitSet,
-    Waitable,
+    Attach, Consumer, Error, Event, Observer, Options, Producer, RecvError, Ring, Start, WaitFd, WaitMethod,
+    WaitMode, WaitSet, Waitable,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::filters::install;
 use crate::oracle::Oracle;
@@ -40,9 +41,56 @@ impl Followed {
     }
 }
 
+/// What a process waits with.
+enum Waiter {
+    Set(WaitSet),
+    Descriptor(WaitFd),
+}
+
+impl Waiter {
+    fn new(by: &str) -> Self {
+        match by {
+            "set" => {
+                let mut set = WaitSet::new();
+                set.set_spins(0);
+                Self::Set(set)
+            }
+            _ => Self::Descriptor(WaitFd::new().expect("a descriptor")),
+        }
+    }
+
+    /// Waits until something is ready.
+    fn wait(&mut self, things: &mut [&mut dyn Waitable]) -> Vec<usize> {
+        match self {
+            Self::Set(set) => {
+                let ready: Vec<_> = set.wait(things).into_iter().collect();
+                assert!(!ready.is_empty(), "a wait without an end ended");
+                ready
+            }
+            Self::Descriptor(descriptor) => loop {
+                let ready: Vec<_> = descriptor.arm(things).expect("arm").into_iter().collect();
+                if !ready.is_empty() {
+                    return ready;
+                }
+                let limit = Timespec::try_from(SOON).expect("a time");
+                let readable = poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit));
+                assert_eq!(readable, Ok(1), "it is readable at the end of a slice at the latest");
+            },
+        }
+    }
+
+    fn method(&self) -> WaitMethod {
+        match self {
+            Self::Set(set) => set.method(),
+            Self::Descriptor(descriptor) => descriptor.method(),
+        }
+    }
+}
+
 /// Follows all rings of a directory with one set until each has ended.
 ///
-/// `ring`: the directory; `refuse` and `errno`: a system call that fails; `observe`: the first one read-only.
+/// `ring`: the directory; `refuse`, `refuse too` and `errno`: system calls that fail; `observe`: the first one read-only;
+/// `by`: what it waits with.
 pub(crate) fn follow(part: &Part) {
     if let Some(call) = part.find("refuse")
         && !install(&[call, part.find("refuse too").unwrap_or(call)], part.get("errno"))
@@ -59,17 +107,14 @@ pub(crate) fn follow(part: &Part) {
     let mut consumers: Vec<_> = (first..RINGS)
         .map(|number| Consumer::open(ring(&directory, number), &attach).expect("attach"))
         .collect();
-    let mut set = WaitSet::new();
-    set.set_spins(0);
+    let mut waiter = Waiter::new(&part.find("by").unwrap_or_else(|| "set".to_owned()));
     say("ready");
     let (mut records, mut ends) = ([0; RINGS], [None; RINGS]);
     while ends.iter().any(Option::is_none) {
         let mut things: Vec<&mut dyn Waitable> = Vec::new();
         things.extend(observer.iter_mut().map(|each| each as &mut dyn Waitable));
         things.extend(consumers.iter_mut().map(|each| each as &mut dyn Waitable));
-        let ready: Vec<_> = set.wait(&mut things).into_iter().collect();
-        assert!(!ready.is_empty(), "a wait without an end ended");
-        for token in ready {
+        for token in waiter.wait(&mut things) {
             loop {
                 let event = match (&mut observer, token) {
                     (Some(observer), 0) => observer.recv_timeout(Duration::ZERO),
@@ -92,9 +137,10 @@ pub(crate) fn follow(part: &Part) {
         }
     }
     let gone = ends.iter().filter(|end| **end == Some(RecvError::ProducerGone)).count();
-    let refused = match set.method() {
-        WaitMethod::Refused(errno) => errno,
-        _ => 0,
+    let refused = match waiter.method() {
+        WaitMethod::Threads(errno) => errno,
+        WaitMethod::Futexes => 0,
+        other => panic!("{other}"),
     };
     let [a, b, c] = records;
     say(format_args!("done {a} {b} {c} {gone} {refused}"));
@@ -131,8 +177,8 @@ fn all_are_followed(follower: &Part, mode: WaitMode) -> Option<Followed> {
 #[test]
 fn one_process_follows_several() {
     for mode in [WaitMode::Membarrier, WaitMode::Fence, WaitMode::Spin] {
-        for observe in [false, true] {
-            let follower = Part::new("follow many").with("observe", observe);
+        for (observe, by) in [(false, "set"), (true, "set"), (false, "descriptor"), (true, "descriptor")] {
+            let follower = Part::new("follow many").with("observe", observe).with("by", by);
             let followed = all_are_followed(&follower, mode).expect("nothing is refused");
             if followed.refused != 0 {
                 note(format_args!("futex_waitv is refused here: {}", followed.refused));
@@ -141,12 +187,18 @@ fn one_process_follows_several() {
     }
 }
 
-#[test]
-fn a_set_works_without_what_it_sleeps_with() {
+fn without_what_it_sleeps_with(by: &str) {
     let (waitv, barrier, futex) = (libc::SYS_futex_waitv, libc::SYS_membarrier, libc::SYS_futex);
     for errno in [libc::EPERM, libc::ENOSYS] {
-        for (call, other) in [(waitv, waitv), (barrier, barrier), (waitv, futex), (futex, barrier)] {
-            let follower = Part::new("follow many").with("refuse", call).with("refuse too", other);
+        for (call, other) in
+            [(waitv, waitv), (barrier, barrier), (waitv, barrier), (waitv, futex), (futex, barrier)]
+        {
+            // The helpers' locks are those of the standard library, which needs futexes.
+            if by == "descriptor" && [call, other].contains(&futex) {
+                continue;
+            }
+            let follower =
+                Part::new("follow many").with("refuse", call).with("refuse too", other).with("by", by);
             let Some(followed) = all_are_followed(&follower.with("errno", errno), WaitMode::Membarrier)
             else {
                 note("SKIPPED, no system-call filter can be installed: wait sets");
@@ -156,6 +208,54 @@ fn a_set_works_without_what_it_sleeps_with() {
                 assert_eq!(followed.refused, errno as u64, "it does not say that it is refused");
             }
         }
+    }
+}
+
+#[test]
+fn a_set_works_without_what_it_sleeps_with() {
+    without_what_it_sleeps_with("set");
+}
+
+#[test]
+fn a_descriptor_works_without_what_its_helpers_sleep_with() {
+    without_what_it_sleeps_with("descriptor");
+}
+
+/// Where no thread can sleep on several words, and there are more words than helpers.
+pub(crate) fn too_many(part: &Part) {
+    if !install(&[libc::SYS_futex_waitv], libc::ENOSYS) {
+        return say("skipped");
+    }
+    let count: usize = part.get("count");
+    let rings: Vec<_> =
+        (0..count).map(|_| Ring::heap(&Options::new().capacity(4096)).expect("a ring")).collect();
+    let mut producers: Vec<_> = rings.iter().map(|ring| ring.producer().expect("a producer")).collect();
+    let mut consumers: Vec<_> =
+        rings.iter().map(|ring| ring.consumer(&Attach::gated()).expect("a consumer")).collect();
+    for by in ["set", "descriptor"] {
+        let mut waiter = Waiter::new(by);
+        for turn in [0, count / 2, count - 1, count - 1] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(3));
+                    producers[turn].send(b"x").expect("send");
+                });
+                let mut things: Vec<_> = consumers.iter_mut().map(|each| each as &mut dyn Waitable).collect();
+                assert_eq!(waiter.wait(&mut things), [turn]);
+            });
+            assert!(consumers[turn].try_recv().expect("receive").is_some());
+        }
+        let is_napping = waiter.method() == WaitMethod::Refused(libc::ENOSYS);
+        assert_eq!(is_napping, count > 64, "{by}: {}", waiter.method());
+    }
+    say("done");
+}
+
+#[test]
+fn helpers_are_as_many_as_they_may_be() {
+    for count in [2, 64, 65, 200] {
+        let line = Part::new("too many").with("count", count).start().line(SOON);
+        assert!(["done", "skipped"].contains(&&line[..]), "{line}");
     }
 }
 
@@ -198,6 +298,8 @@ pub(crate) fn forked(part: &Part) {
     let latest = Latest::create(directory.join("latest"), &LatestOptions::new(), &1_u64).expect("create");
     let mut reader = LatestReader::<u64>::open(directory.join("latest")).expect("open to read");
     reader.get().expect("the first value");
+    let mut descriptor = WaitFd::new().expect("a descriptor");
+    assert!(descriptor.arm(&mut [&mut reader]).expect("arm").is_empty());
     let mut set = WaitSet::new();
     let mut wait = || {
         let things: &mut [&mut dyn Waitable] =
@@ -211,11 +313,28 @@ pub(crate) fn forked(part: &Part) {
         ForkResult::Child => {
             assert_eq!(wait(), [0, 1, 2, 3]);
             assert!(matches!(consumer.try_recv(), Err(RecvError::Forked)));
+            assert!(matches!(descriptor.arm(&mut []), Err(Error::Forked)));
+            drop(descriptor);
+            // What it makes itself works, with helpers of its own.
+            let ring = Ring::heap(&Options::new().capacity(4096)).expect("a ring");
+            let mut own = ring.consumer(&Attach::gated()).expect("a consumer");
+            let mut producer = ring.producer().expect("a producer");
+            let mut waiter = Waiter::new("descriptor");
+            let sender = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(3));
+                producer.send(b"x").expect("send");
+                producer
+            });
+            assert_eq!(waiter.wait(&mut [&mut own]), [0]);
+            let _producer = sender.join().expect("sent");
             std::process::exit(0);
         }
         ForkResult::Parent { child } => {
             assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
             assert_eq!(wait(), [2], "the child did something to its parent");
+            let limit = Timespec::try_from(SOON).expect("a time");
+            assert_eq!(poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&limit)), Ok(1));
+            assert!(descriptor.arm(&mut []).expect("arm").is_empty());
         }
     }
     drop(latest);

@@ -2,6 +2,8 @@
 
 use super::LatestReader;
 use crate::schema::Typed;
+#[cfg(not(loom))]
+use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waitable, Waker};
 use crate::wait::doorbell;
 
@@ -28,5 +30,10 @@ impl<T: Typed> Source for LatestReader<T> {
 
     fn bell(&self) -> Option<Bell<'_>> {
         Some(Bell(&self.region.views().control.change))
+    }
+
+    #[cfg(not(loom))]
+    fn share_bell(&self) -> Option<SharedBell> {
+        self.region.share_word(&self.region.views().control.change).map(SharedBell)
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{AGAIN_NS, Receiver, is_closed, mode};
 use crate::ring::protocol::record::Status;
+#[cfg(not(loom))]
+use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waker};
 use crate::wait::clock;
 use crate::wait::doorbell;
@@ -63,5 +65,10 @@ impl Source for Receiver {
 
     fn bell(&self) -> Option<Bell<'_>> {
         Some(Bell(&self.region.areas().control.data))
+    }
+
+    #[cfg(not(loom))]
+    fn share_bell(&self) -> Option<SharedBell> {
+        self.region.share_word(&self.region.areas().control.data).map(SharedBell)
     }
 }
