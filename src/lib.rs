@@ -140,6 +140,8 @@
 //! usual result of a poll.
 //!
 //! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, and the ticks of a [`Ticker`].
+//! A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The package
+//! `quoit-async` has futures and streams.
 //!
 //! # Terms
 //!
@@ -192,8 +194,8 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | `waitset/` | `mod` (wait for many things), over `round` · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for) |
+//! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` |
 //! | `source` | what a wait set needs from each thing that it waits for |
@@ -237,6 +239,7 @@ pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
 pub use memory::truncation::guard_against_truncation;
+pub use ring::any::AnyReader;
 pub use ring::attach::{Attach, Start};
 pub use ring::blocker::{Blocker, Life};
 pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
@@ -268,6 +271,7 @@ pub use wait::mode::WaitMode;
 pub use waitset::WaitSet;
 #[cfg(not(loom))]
 pub use waitset::descriptor::WaitFd;
+pub use waitset::merge::{Merge, Merged};
 pub use waitset::method::WaitMethod;
 pub use waitset::ready::Ready;
 pub use waitset::ticker::{Tick, Ticker};

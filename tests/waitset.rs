@@ -5,6 +5,8 @@ mod common;
 mod endings;
 #[path = "waitset/many.rs"]
 mod many;
+#[path = "waitset/merge.rs"]
+mod merge;
 #[path = "waitset/space.rs"]
 mod space;
 #[path = "waitset/ticks.rs"]

@@ -3,6 +3,7 @@
 //! | type | waits for |
 //! |---|---|
 //! | [`AsyncConsumer`], [`AsyncObserver`], [`AsyncTypedConsumer`] | the next event, as [`AsyncReader::next`] or as a [`Stream`](futures_core::Stream) |
+//! | [`AsyncMerge`] | the next event of several rings |
 //! | [`AsyncProducer`] | space |
 //! | [`AsyncLatest`] | a change |
 //!
@@ -34,12 +35,14 @@
 //! ```
 
 mod latest;
+mod merge;
 mod producer;
 mod reader;
 mod reads;
 mod waiting;
 
 pub use latest::AsyncLatest;
+pub use merge::{AsyncMerge, MergedOf};
 pub use producer::AsyncProducer;
 pub use reader::{AsyncConsumer, AsyncObserver, AsyncReader, AsyncTypedConsumer};
 pub use reads::Reads;

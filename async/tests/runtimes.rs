@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_lite::{StreamExt, future};
 use quoit::sync::{Latest, LatestOptions};
 use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
-use quoit::{Attach, Event, EventOf, Options, Producer, RecvError, Ring, SendError, Start, Typed};
-use quoit_async::{AsyncConsumer, AsyncLatest, AsyncObserver, AsyncProducer, AsyncTypedConsumer};
+use quoit::{Attach, Event, EventOf, Merge, Options, Producer, RecvError, Ring, SendError, Start, Typed};
+use quoit_async::{AsyncConsumer, AsyncLatest, AsyncMerge, AsyncObserver, AsyncProducer, AsyncTypedConsumer};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -276,6 +276,43 @@ fn values_and_observers() {
         assert_eq!(typed.next().await.unwrap().payload(), Some(point));
         assert_eq!(observer.next().await.unwrap().payload().as_deref(), Some(point.as_bytes()));
         assert_eq!(typed.next().await.unwrap_err(), RecvError::Closed);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn rings_are_merged() {
+    Runtime::each(|_| async {
+        let rings = [ring(), ring(), ring()];
+        let mut merge = Merge::new();
+        for ring in &rings {
+            merge.push(ring.consumer(&Attach::gated()).unwrap());
+        }
+        let mut merge = AsyncMerge::new(merge).unwrap();
+        let counts = [100, 200, 0].into_iter().zip(&rings);
+        let senders: Vec<_> =
+            counts.map(|(count, ring)| send_numbers(ring.producer().unwrap(), count)).collect();
+        let (mut received, mut ends) = ([0; 3], 0);
+        while let Some(merged) = StreamExt::next(&mut merge).await {
+            match merged.event {
+                Ok(event) => {
+                    assert_eq!(number(event), received[merged.ring]);
+                    received[merged.ring] += 1;
+                }
+                Err(end) => {
+                    assert_eq!(end, RecvError::Closed);
+                    ends += 1;
+                }
+            }
+        }
+        assert_eq!((received, ends), ([100, 200, 0], 3));
+        assert!(StreamExt::next(&mut merge).await.is_none());
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        // After the end, for another producer.
+        let sender = send_numbers(rings[1].producer().unwrap(), 1);
+        let changed = merge.next().await.unwrap();
+        assert_eq!((changed.ring, changed.event), (1, Ok(EventOf::ProducerChanged { epoch: 2 })));
+        assert_eq!(merge.next().await.unwrap().event.map(number), Ok(0));
         sender.join().unwrap();
     });
 }

@@ -1,5 +1,6 @@
 //! The ring: its layout, its protocol, and its handles.
 
+pub(crate) mod any;
 pub(crate) mod attach;
 pub(crate) mod blocker;
 pub(crate) mod claim;

@@ -1,5 +1,6 @@
 //! The readers, as things that a thread waits for together with others.
 
+use crate::ring::any::AnyReader;
 use crate::ring::consumer::Consumer;
 use crate::ring::observer::Observer;
 use crate::ring::typed::TypedConsumer;
@@ -15,6 +16,12 @@ impl Waitable for Consumer {
 impl Waitable for Observer {
     fn source(&mut self) -> &mut dyn Source {
         &mut self.receiver
+    }
+}
+
+impl Waitable for AnyReader {
+    fn source(&mut self) -> &mut dyn Source {
+        self.receiver_mut()
     }
 }
 

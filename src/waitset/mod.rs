@@ -16,6 +16,7 @@ use crate::wait::futex::{self, MANY, Refused};
 pub(crate) mod descriptor;
 #[cfg(not(loom))]
 mod helpers;
+pub(crate) mod merge;
 pub(crate) mod method;
 pub(crate) mod ready;
 mod round;

@@ -1,6 +1,7 @@
 //! A receiver as one of the things that a thread waits for.
 
 use super::{AGAIN_NS, Receiver, is_closed, mode};
+use crate::error::RecvError;
 use crate::ring::protocol::record::Status;
 #[cfg(not(loom))]
 use crate::source::SharedBell;
@@ -10,6 +11,11 @@ use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
 impl Receiver {
+    /// The end of the stream, if it has come and nothing is left. It then counts as reported.
+    pub(crate) fn take_end(&mut self) -> Option<RecvError> {
+        self.ended()
+    }
+
     /// Whether the end of the stream makes this ready: until it is reported, once in `AGAIN_NS`. So whoever never asks
     /// for it does not spin.
     fn shows_end(&mut self) -> bool {
