@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::atomics::spin;
 #[cfg(not(loom))]
 use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waitable};
@@ -33,6 +34,8 @@ pub struct Ticker {
     period_ns: u64,
     /// The next tick, ns on the monotonic clock.
     next_ns: u64,
+    /// How long before a tick sleeping ends, ns.
+    ahead_ns: u64,
 }
 
 /// Ticks that have come.
@@ -48,7 +51,7 @@ impl Ticker {
     /// Ticks once in each `period`, at least 1 ns, first a period from now.
     pub fn every(period: Duration) -> Self {
         let period_ns = clock::duration_ns(period).max(1);
-        Self { period_ns, next_ns: clock::monotonic_ns().saturating_add(period_ns) }
+        Self { period_ns, next_ns: clock::monotonic_ns().saturating_add(period_ns), ahead_ns: 0 }
     }
 
     /// Ticks once in each `period`, at least 1 ns, first at `first`.
@@ -59,7 +62,13 @@ impl Ticker {
             Some(ahead) => now_ns.saturating_add(clock::duration_ns(ahead)),
             None => now_ns.saturating_sub(clock::duration_ns(now.saturating_duration_since(first))),
         };
-        Self { period_ns, next_ns }
+        Self { period_ns, next_ns, ahead_ns: 0 }
+    }
+
+    /// How long before a tick [`wait`](Self::wait) stops sleeping and looks at the clock all the time (default 0). It keeps a
+    /// processor busy for that time, and hides how late the kernel wakes a sleeper. A wait set does not do so.
+    pub fn set_spin(&mut self, ahead: Duration) {
+        self.ahead_ns = clock::duration_ns(ahead);
     }
 
     /// The period.
@@ -82,8 +91,13 @@ impl Ticker {
             if let Some(tick) = self.take() {
                 return tick;
             }
+            let until = self.next_ns.saturating_sub(self.ahead_ns);
+            if clock::is_past(until) {
+                spin();
+                continue;
+            }
             #[cfg(not(loom))]
-            clock::sleep_until(self.next_ns);
+            clock::sleep_until(until);
         }
     }
 
@@ -125,7 +139,7 @@ mod tests {
 
     #[test]
     fn ticks_stay_where_they_are() {
-        let mut ticker = Ticker { period_ns: 1000, next_ns: 0 };
+        let mut ticker = Ticker { period_ns: 1000, next_ns: 0, ahead_ns: 0 };
         let tick = ticker.take().expect("long ago");
         let now = clock::monotonic_ns();
         assert!(tick.count > 1000 && tick.late < Duration::from_nanos(1000));
