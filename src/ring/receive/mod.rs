@@ -57,6 +57,7 @@ use crate::wait::clock;
 mod drain;
 mod gating;
 mod releasing;
+mod taking;
 mod waiting;
 
 use gating::Gate;
