@@ -276,11 +276,18 @@ pub mod fate {
     /// Begins a run of a model at time 0.
     pub fn restart_clock() {
         crate::wait::clock::restart();
+        slice_sleeps(false);
     }
 
     /// Whether `membarrier` is refused to producers that open a ring from now on.
     pub fn refuse_barriers(refused: bool) {
         crate::wait::futex::refuse_barriers(refused);
+    }
+
+    /// Whether sleeps on owned words end by themselves, as they do outside the models. Otherwise a lost wake is a
+    /// deadlock.
+    pub fn slice_sleeps(sliced: bool) {
+        crate::wait::futex::slice_sleeps(sliced);
     }
 
     /// Whether a producer is marked as asleep until there is space.

@@ -144,6 +144,7 @@ fn tag(kind: Kind) -> u64 {
     u64::from_le_bytes(match kind {
         Kind::Ring => *b"ring    ",
         Kind::Latest => *b"latest  ",
+        Kind::Mutex => *b"mutex   ",
     })
 }
 

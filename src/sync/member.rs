@@ -1,0 +1,230 @@
+//! A handle on an object that many participants share: its memory, and its seat.
+
+use std::cell::Cell;
+use std::fmt;
+#[cfg(not(loom))]
+use std::path::Path;
+
+use crate::atomics::{AtomicU64, at};
+use crate::error::Error;
+#[cfg(not(loom))]
+use crate::memory::arrival;
+use crate::memory::block::block;
+#[cfg(not(loom))]
+use crate::memory::file::Owners;
+use crate::memory::format::Format;
+use crate::memory::permissions::Access;
+use crate::memory::region::Region;
+use crate::seats::{self, Incarnation};
+use crate::sync::threads::Holder;
+use crate::wait::clock;
+
+block! {
+    /// A participant's place in an object.
+    pub(crate) struct Seat: 32 bytes, aligned to 8 {
+        /// The generation of the participant that had it last; 0: none yet.
+        at 0: pub(crate) generation: AtomicU64,
+        /// A hint for people: its process.
+        at 8: pub(crate) pid: AtomicU64,
+        /// A hint for people: when it came, wall, ns.
+        at 16: pub(crate) since: AtomicU64,
+        /// A hint for people: its generation, while it waits.
+        at 24: pub(crate) waits: AtomicU64,
+    }
+}
+
+/// Most seats of an object.
+pub(crate) const MAX_SEATS: u64 = 4096;
+
+/// Refuses a number of seats that no object has.
+pub(crate) fn check_seats(seats: u64) -> Result<(), Error> {
+    if (1..=MAX_SEATS).contains(&seats) {
+        Ok(())
+    } else {
+        Err(Error::BadOption { what: "an object has 1 to 4096 seats, one for each handle" })
+    }
+}
+
+/// A kind of object whose participants have seats.
+pub(crate) trait Seated: Format {
+    fn seats(views: Self::Views<'_>) -> &[Seat];
+}
+
+/// One handle on such an object.
+pub(crate) struct Member<F: Seated> {
+    region: Region<F>,
+    me: Incarnation,
+    /// The owner of a word that was asked about last by a call that does not wait, and when.
+    asked: Cell<(Option<Incarnation>, u64)>,
+    holder: Holder,
+}
+
+/// How often a call that does not wait asks about the same owner, ns.
+const ASK_NS: u64 = if cfg!(loom) { 0 } else { 1_000_000 };
+
+impl<F: Seated> Member<F> {
+    /// Creates an object in a file at `path`. `first` stores its first state; nobody else sees it before.
+    #[cfg(not(loom))]
+    pub(crate) fn create(
+        path: &Path,
+        shape: &F,
+        mode: u32,
+        first: impl FnOnce(&Self),
+    ) -> Result<Self, Error> {
+        let (region, draft) = Region::create(path, shape, mode)?;
+        let member = Self::sit(region)?;
+        first(&member);
+        member.region.publish(draft)?;
+        Ok(member)
+    }
+
+    /// Opens the object at `path`, if `check` finds nothing wrong with its shape.
+    #[cfg(not(loom))]
+    pub(crate) fn open(
+        path: &Path,
+        owners: Owners,
+        check: impl FnOnce(&F) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let region = Region::open_of(path, Access::Peer, owners)?;
+        check(region.shape())?;
+        Self::sit(region)
+    }
+
+    /// Opens the object at `path`, or creates it. A file of another unprivileged user is refused, and what is left of
+    /// an earlier boot is replaced.
+    #[cfg(not(loom))]
+    pub(crate) fn open_or_create(
+        path: &Path,
+        shape: &F,
+        mode: u32,
+        check: impl Fn(&F) -> Result<(), Error>,
+        first: impl Fn(&Self),
+    ) -> Result<Self, Error> {
+        let open = || Self::open(path, Owners::Trusted, &check);
+        let create = || Self::create(path, shape, mode, &first);
+        arrival::open_or_create::<F, _>(path, Owners::Trusted, open, create)
+    }
+
+    /// Creates an object in this process's memory.
+    pub(crate) fn local(shape: F, first: impl FnOnce(&Self)) -> Result<Self, Error> {
+        let member = Self::sit(Region::heap(shape)?)?;
+        first(&member);
+        Ok(member)
+    }
+
+    /// Another handle on the same object.
+    pub(crate) fn try_clone(&self) -> Result<Self, Error> {
+        Self::sit(self.region.reopen(Access::Peer)?)
+    }
+
+    /// Takes a free seat.
+    fn sit(region: Region<F>) -> Result<Self, Error> {
+        let seats = F::seats(region.views());
+        for (number, seat) in (0..).zip(seats) {
+            let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
+            let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
+            seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
+            seat.since.store(clock::wall_ns(), at!(E_HINTS, Relaxed));
+            let me = Incarnation { number, generation };
+            let holder = Holder::new(region.id(), me);
+            region.or_memory_gone(Ok(()))?;
+            return Ok(Self { region, me, asked: Cell::new((None, 0)), holder });
+        }
+        Err(no_seat(&region))
+    }
+
+    pub(crate) fn me(&self) -> Incarnation {
+        self.me
+    }
+
+    #[inline(always)]
+    pub(crate) fn views(&self) -> F::Views<'_> {
+        self.region.views()
+    }
+
+    /// Whether the handle is of use.
+    #[inline(always)]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.region.broken() { Err(self.region.fault().into()) } else { Ok(()) }
+    }
+
+    /// As [`check`](Self::check), after accesses to the memory.
+    #[inline(always)]
+    pub(crate) fn check_memory(&self) -> Result<(), Error> {
+        if self.region.memory_gone() { Err(self.region.fault().into()) } else { Ok(()) }
+    }
+
+    /// Is this a number that a handle on this object can have?
+    pub(crate) fn could_exist(&self, other: Incarnation) -> bool {
+        other.could_exist(F::seats(self.views()).len() as u32)
+    }
+
+    /// Is another handle alive? One system call.
+    pub(crate) fn is_alive(&self, other: Incarnation) -> bool {
+        other.is_alive(&self.region)
+    }
+
+    /// Whether a call that does not wait may ask the kernel about this owner: a loop of such calls would ask each time.
+    pub(crate) fn may_ask(&self, other: Incarnation) -> bool {
+        let now = clock::monotonic_ns();
+        let (last, at_ns) = self.asked.get();
+        let may = last != Some(other) || now.saturating_sub(at_ns) >= ASK_NS;
+        if may {
+            self.asked.set((Some(other), now));
+        }
+        may
+    }
+
+    /// Which thread uses what this handle holds.
+    #[inline(always)]
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Whether the calling thread holds, through another handle, what that handle has.
+    pub(crate) fn waits_for_itself(&self, other: Incarnation) -> bool {
+        Holder::is_here(self.region.id(), other)
+    }
+
+    pub(crate) fn note_waiting(&self, waits: bool) {
+        let seat = &F::seats(self.views())[self.me.number as usize];
+        seat.waits.store(if waits { self.me.generation } else { 0 }, at!(E_HINTS, Relaxed));
+    }
+
+    /// What the handle in a seat says of itself.
+    pub(crate) fn pid(&self, other: Incarnation) -> u32 {
+        pid(&F::seats(self.views())[other.number as usize])
+    }
+
+    /// The handles that wait, this one not counted: those alive among the seats that say so.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Incarnation> {
+        (0..).zip(F::seats(self.views())).filter_map(|(number, seat)| {
+            let generation = seat.waits.load(at!(E_HINTS_READ, Relaxed));
+            let other = Incarnation { number, generation };
+            (self.could_exist(other) && other != self.me && self.is_alive(other)).then_some(other)
+        })
+    }
+}
+
+fn pid(seat: &Seat) -> u32 {
+    seat.pid.load(at!(E_HINTS_READ, Relaxed)) as u32
+}
+
+fn no_seat<F: Seated>(region: &Region<F>) -> Error {
+    let seats = F::seats(region.views());
+    let is_read_locked =
+        (0..).zip(seats).any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
+    if is_read_locked {
+        return Error::ReadLocked { what: "a seat" };
+    }
+    let mut pids: Vec<u32> = seats.iter().map(pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Error::SeatsTaken { seats: seats.len() as u32, pids }
+}
+
+impl<F: Seated> fmt::Debug for Member<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("region", &self.region).field("me", &self.me).finish_non_exhaustive()
+    }
+}
