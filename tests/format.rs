@@ -7,6 +7,8 @@
 mod common;
 #[path = "format/latest.rs"]
 mod latest;
+#[path = "format/mutex.rs"]
+mod mutex;
 #[path = "format/vector.rs"]
 mod vector;
 

@@ -336,7 +336,8 @@ fn files_are_created_opened_and_waited_for() {
     assert!(matches!(Mutex::<u64>::open(&path).unwrap_err(), Error::NotFound { .. }));
     assert!(matches!(Mutex::<u64>::open_wait(&path, Instant::now()).unwrap_err(), Error::NotFound { .. }));
     let waits = path.clone();
-    let waiting = std::thread::spawn(move || *Mutex::<u64>::open_wait(&waits, soon()).unwrap().lock().unwrap());
+    let waiting =
+        std::thread::spawn(move || *Mutex::<u64>::open_wait(&waits, soon()).unwrap().lock().unwrap());
     let first = Mutex::open_or_create(&path, &options(), &3_u64).unwrap();
     assert_eq!(waiting.join().unwrap(), 3);
     assert!(matches!(Mutex::create(&path, &options(), &4_u64).unwrap_err(), Error::Exists { .. }));
@@ -401,9 +402,8 @@ fn damaged_files_are_refused() {
         file.write_all_at(&bytes, 0).unwrap();
         Mutex::<u64>::open(scene.path()).unwrap_err()
     };
-    let put = |at: usize, word: u64| {
-        move |bytes: &mut [u8]| bytes[at..at + 8].copy_from_slice(&word.to_le_bytes())
-    };
+    let put =
+        |at: usize, word: u64| move |bytes: &mut [u8]| bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
     // No seats, too many, other seats than the size has room for, a value too large, a word that is not used.
     for (at, word) in
         [(136, 0), (136, 4097), (136, 1000), (128, (1 << 30 | 1) << 32), (128, u64::MAX), (144, 1), (248, 1)]

@@ -27,11 +27,10 @@ fn mutex<T: quoit::Typed>(handles: u32, first: &T) -> Mutex<T> {
     Mutex::local(&MutexOptions::new().seats(handles), first).unwrap()
 }
 
-/// Locks, adds one, and commits.
+/// Locks and adds one. Dropping the guard commits.
 fn add_one(mutex: &mut Mutex<Value>) {
     let mut guard = mutex.lock().unwrap();
     *guard = value(number(&guard) + 1);
-    guard.commit().unwrap();
 }
 
 /// The same for a thread that is killed meanwhile: nobody is to judge what it finds after that.
@@ -159,7 +158,7 @@ fn a_dead_holder_leaves_the_last_value() {
             let mut second = first.try_clone().unwrap();
             let dying = common::spawn(move || {
                 crash_after(stores, move || {
-                    add_one(&mut second);
+                    let _ = die_adding_one(&mut second);
                     drop(second);
                 });
             });
@@ -207,4 +206,33 @@ fn a_death_beside_a_waiter() {
             assert!((found + 1..=3).contains(&number(&guard)), "a commit was lost");
         });
     }
+}
+
+/// Two find that the holder is dead. One takes the lock from it, and the other one does not take it from that one.
+#[test]
+fn one_takes_it_from_the_dead() {
+    model("mutex_two_heirs", 2, || {
+        slice_sleeps(true);
+        let mut first = mutex(3, &value(1));
+        let (mut second, mut dead) = (first.try_clone().unwrap(), first.try_clone().unwrap());
+        // It has the lock, and nothing more.
+        crash_after(1, move || {
+            let _ = die_adding_one(&mut dead);
+            drop(dead);
+        });
+        let outside = Outside::new();
+        let there = outside.clone();
+        let other = common::spawn(move || {
+            let guard = second.recover().unwrap();
+            assert!(guard.is_abandoned());
+            there.touch();
+            drop(guard);
+            second
+        });
+        let guard = first.recover().unwrap();
+        assert!(guard.is_abandoned());
+        outside.touch();
+        drop(guard);
+        let _second = other.join().unwrap();
+    });
 }

@@ -144,8 +144,15 @@ impl<'a> Owned<'a> {
     #[cold]
     pub(crate) fn wait<F: Seated>(self, member: &Member<F>, until_ns: u64) -> Result<Taken, Error> {
         let spins = if until_ns == 0 { 0 } else { SPINS };
-        let mut wait =
-            Wait { owned: self, member, until_ns, began_ns: None, has_slept: false, is_watching: false, spins };
+        let mut wait = Wait {
+            owned: self,
+            member,
+            until_ns,
+            began_ns: None,
+            has_slept: false,
+            is_watching: false,
+            spins,
+        };
         let taken = wait.run();
         wait.stop_watching();
         taken
@@ -282,12 +289,8 @@ impl<F: Seated> Wait<'_, F> {
     fn stop_watching(&mut self) {
         if self.is_watching {
             let me = self.me();
-            let _ = self.owned.watch.compare_exchange(
-                me,
-                0,
-                at!(O_WATCH, Relaxed),
-                at!(O_WATCH_FAILED, Relaxed),
-            );
+            let _ =
+                self.owned.watch.compare_exchange(me, 0, at!(O_WATCH, Relaxed), at!(O_WATCH_FAILED, Relaxed));
             futex::wake_one(self.owned.word);
         }
     }

@@ -138,6 +138,6 @@ mod imp {
     }
 }
 
+pub(crate) use imp::{accept_barriers, heavy_barrier, wait, wait_low, wake_all, wake_one};
 #[cfg(loom)]
 pub(crate) use imp::{refuse_barriers, slice_sleeps};
-pub(crate) use imp::{accept_barriers, heavy_barrier, wait, wait_low, wake_all, wake_one};

@@ -14,6 +14,7 @@ mod latest;
 mod limits;
 mod load;
 mod many;
+mod mutex;
 mod namespaces;
 mod oracle;
 mod ownership;
@@ -48,6 +49,9 @@ fn child() {
         "signals" => signals::storm(&part),
         "in a storm" => signals::in_a_storm(&part),
         "write latest" => latest::write(&part),
+        "contend for a mutex" => mutex::contend(&part),
+        "hold a mutex" => mutex::hold(&part),
+        "fork with a guard" => mutex::fork_with_a_guard(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),

@@ -120,6 +120,9 @@ impl<T: Typed> Drop for MutexGuard<'_, T> {
 
 impl<T: Typed + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MutexGuard").field("value", &self.value).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("MutexGuard")
+            .field("value", &self.value)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }

@@ -116,24 +116,19 @@ pub struct LockHolder {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// After the death of a holder:
+/// Where the death of a holder is no reason to stop:
 ///
 /// ```
-/// use quoit::Error;
 /// use quoit::sync::{Mutex, MutexOptions};
 ///
 /// # let mut ledger = Mutex::local(&MutexOptions::new(), &[1_u64, 1])?;
-/// let guard = match ledger.lock() {
-///     Err(Error::Abandoned) => {
-///         let mut guard = ledger.recover()?;
-///         // Check what the dead holder may have left half done.
-///         guard.recovered();
-///         guard
-///     }
-///     guard => guard?,
-/// };
-/// assert_eq!(guard[0], guard[1]);
-/// # drop(guard);
+/// let mut guard = ledger.recover()?;
+/// if guard.is_abandoned() {
+///     // Check what the dead holder may have left half done outside.
+///     guard.recovered();
+/// }
+/// guard[0] += 1;
+/// guard.commit()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -281,8 +276,8 @@ impl<T: Typed> Mutex<T> {
         self.enter(clock::after_ns(timeout), IfAbandoned::Refuse)
     }
 
-    /// As [`lock`](Self::lock), whether the mutex was abandoned or not. It stays abandoned until the guard's
-    /// [`recovered`](MutexGuard::recovered).
+    /// As [`lock`](Self::lock), whether the mutex was abandoned or not: [`is_abandoned`](MutexGuard::is_abandoned) of
+    /// the guard says so. It stays abandoned until the guard's [`recovered`](MutexGuard::recovered).
     ///
     /// # Errors
     ///
