@@ -36,6 +36,7 @@ mod imp {
     }
 
     /// A number of the calling thread that no other living thread of this process has.
+    #[inline]
     fn here() -> u64 {
         std::thread_local! {
             static PLACE: u8 = const { 0 };

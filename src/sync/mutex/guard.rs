@@ -5,35 +5,32 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use super::shape::Shape;
-use super::{cells, owned, set_abandoned};
+use super::{Mutex, cells, owned, set_abandoned};
 use crate::error::Error;
 use crate::schema::Typed;
 use crate::sync::member::Member;
 
-/// The lock of a [`Mutex`](super::Mutex) held, with a private copy of its value.
+/// The lock of a [`Mutex`] held, with a private copy of its value.
 ///
 /// Dropping it unlocks, and commits the copy if it was changed. A guard that is dropped by a panic discards the change,
 /// and marks the mutex as abandoned. A guard that is forgotten keeps the lock until its handle is used again or dropped.
 #[must_use = "the lock is given back as soon as the guard is dropped"]
 pub struct MutexGuard<'a, T: Typed> {
-    member: &'a Member<Shape>,
-    value: T,
-    /// Of the committed value.
-    version: u64,
-    is_changed: bool,
-    is_abandoned: bool,
-    /// It was made while the thread unwound already.
-    in_panic: bool,
+    mutex: &'a mut Mutex<T>,
     /// Stays on its thread.
     _thread: PhantomData<*const ()>,
 }
 
 impl<'a, T: Typed> MutexGuard<'a, T> {
+    /// The caller has the lock.
     #[inline(always)]
-    pub(super) fn new(member: &'a Member<Shape>, value: T, version: u64, is_abandoned: bool) -> Self {
-        member.holder().enter();
-        let in_panic = std::thread::panicking();
-        Self { member, value, version, is_changed: false, is_abandoned, in_panic, _thread: PhantomData }
+    pub(super) fn new(mutex: &'a mut Mutex<T>) -> Result<Self, Error> {
+        mutex.member.holder().enter();
+        mutex.in_panic = std::thread::panicking();
+        mutex.is_changed = false;
+        cells::<T>(&mutex.member).read_alone(mutex.value.as_mut_bytes());
+        mutex.member.check_memory()?;
+        Ok(Self { mutex, _thread: PhantomData })
     }
 
     /// Commits the copy if it was changed, and unlocks.
@@ -41,7 +38,7 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     /// # Errors
     ///
     /// [`Error::Forked`], [`Error::Truncated`]: the value may not be committed.
-    #[inline]
+    #[inline(always)]
     pub fn commit(mut self) -> Result<(), Error> {
         self.save()
     }
@@ -51,36 +48,44 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
-    #[inline]
+    #[inline(always)]
     pub fn save(&mut self) -> Result<(), Error> {
-        self.member.check()?;
-        if self.is_changed {
-            self.version = cells(self.member).commit(self.version, self.value.as_bytes());
-            self.is_changed = false;
+        let Mutex { member, value, is_changed, .. } = &mut *self.mutex;
+        member.check()?;
+        if *is_changed {
+            let cells = cells::<T>(member);
+            cells.commit(cells.version(), value.as_bytes());
+            *is_changed = false;
         }
-        self.member.check_memory()
+        member.check_memory()
     }
 
     /// Unlocks, and leaves the value as it was last committed.
-    pub fn discard(mut self) {
-        self.is_changed = false;
+    pub fn discard(self) {
+        self.mutex.is_changed = false;
     }
 
     /// The number of commits so far, the first value included. It wraps at `2^64`.
-    pub fn version(&self) -> u64 {
-        self.version
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn version(&self) -> Result<u64, Error> {
+        let member = &self.mutex.member;
+        member.check()?;
+        let version = cells::<T>(member).version();
+        member.check_memory().map(|()| version)
     }
 
     /// Whether a holder before this one died or panicked, and this has not been [recovered](Self::recovered) from.
     pub fn is_abandoned(&self) -> bool {
-        self.is_abandoned
+        self.mutex.is_abandoned()
     }
 
     /// Says that what the lock guards is in order: later lockers get no [`Error::Abandoned`] for the deaths so far.
     pub fn recovered(&mut self) {
-        if self.member.check().is_ok() {
-            set_abandoned(self.member, false);
-            self.is_abandoned = false;
+        if self.mutex.member.check().is_ok() {
+            set_abandoned(&self.mutex.member, false);
         }
     }
 }
@@ -90,39 +95,41 @@ impl<T: Typed> Deref for MutexGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        &self.value
+        &self.mutex.value
     }
 }
 
 impl<T: Typed> DerefMut for MutexGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        self.is_changed = true;
-        &mut self.value
+        self.mutex.is_changed = true;
+        &mut self.mutex.value
     }
 }
 
 impl<T: Typed> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.member.holder().leave();
-        if !self.in_panic && std::thread::panicking() {
-            if self.member.check().is_err() {
-                return;
-            }
-            set_abandoned(self.member, true);
-        } else if self.save().is_err() {
-            return;
+        self.mutex.member.holder().leave();
+        if std::thread::panicking() && !self.mutex.in_panic {
+            abandon(&self.mutex.member);
+        } else if self.save().is_ok() {
+            owned(&self.mutex.member).give(self.mutex.member.me());
         }
-        owned(self.member).give(self.member.me());
+    }
+}
+
+/// The holder panicked.
+#[cold]
+fn abandon(member: &Member<Shape>) {
+    if member.check().is_ok() {
+        set_abandoned(member, true);
+        owned(member).give(member.me());
     }
 }
 
 impl<T: Typed + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MutexGuard")
-            .field("value", &self.value)
-            .field("version", &self.version)
-            .finish_non_exhaustive()
+        f.debug_struct("MutexGuard").field("value", &self.mutex.value).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,10 @@
 //! A lock, and the value that it guards.
 
 use std::fmt;
-use std::marker::PhantomData;
+use std::io;
 #[cfg(not(loom))]
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::atomics::at;
@@ -149,7 +150,11 @@ pub struct LockHolder {
 /// ```
 pub struct Mutex<T> {
     member: Member<Shape>,
-    _value: PhantomData<T>,
+    /// The copy of a guard.
+    value: Box<T>,
+    is_changed: bool,
+    /// The guard was made while its thread unwound already.
+    in_panic: bool,
 }
 
 /// What becomes of a mutex that was abandoned.
@@ -168,7 +173,7 @@ impl<T: Typed> Mutex<T> {
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &MutexOptions, first: &T) -> Result<Self, Error> {
         let shape = options.shape::<T>()?;
-        Ok(Self::new(Member::create(path.as_ref(), &shape, options.mode, |member| store(member, first))?))
+        Self::new(Member::create(path.as_ref(), &shape, options.mode, |member| store(member, first))?)
     }
 
     /// Opens the mutex at `path`.
@@ -179,7 +184,7 @@ impl<T: Typed> Mutex<T> {
     /// error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self::new(Member::open(path.as_ref(), Owners::Any, check::<T>)?))
+        Self::new(Member::open(path.as_ref(), Owners::Any, check::<T>)?)
     }
 
     /// As [`open`](Self::open), for a mutex that may not exist yet: waits until `deadline` for it to be created. With a
@@ -205,7 +210,7 @@ impl<T: Typed> Mutex<T> {
     pub fn open_or_create(path: impl AsRef<Path>, options: &MutexOptions, first: &T) -> Result<Self, Error> {
         let shape = options.shape::<T>()?;
         let first = |member: &Member<Shape>| store(member, first);
-        Ok(Self::new(Member::open_or_create(path.as_ref(), &shape, options.mode, check::<T>, first)?))
+        Self::new(Member::open_or_create(path.as_ref(), &shape, options.mode, check::<T>, first)?)
     }
 
     /// Creates a mutex in this process's own memory, for its threads: [`try_clone`](Self::try_clone) creates their
@@ -215,11 +220,11 @@ impl<T: Typed> Mutex<T> {
     ///
     /// [`Error::BadOption`], [`Error::Io`] if there is no memory.
     pub fn local(options: &MutexOptions, first: &T) -> Result<Self, Error> {
-        Ok(Self::new(Member::local(options.shape::<T>()?, |member| store(member, first))?))
+        Self::new(Member::local(options.shape::<T>()?, |member| store(member, first))?)
     }
 
-    fn new(member: Member<Shape>) -> Self {
-        Self { member, _value: PhantomData }
+    fn new(member: Member<Shape>) -> Result<Self, Error> {
+        Ok(Self { member, value: zeroed()?, is_changed: false, in_panic: false })
     }
 
     /// Another handle on the same mutex, for another thread. For a mutex in a file this takes `/proc` and the
@@ -229,7 +234,7 @@ impl<T: Typed> Mutex<T> {
     ///
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self::new(self.member.try_clone()?))
+        Self::new(self.member.try_clone()?)
     }
 
     /// Waits for the lock, without a limit.
@@ -295,7 +300,7 @@ impl<T: Typed> Mutex<T> {
         self.enter(clock::deadline_ns(deadline), IfAbandoned::Accept)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, until_ns: u64, if_abandoned: IfAbandoned) -> Result<MutexGuard<'_, T>, Error> {
         self.member.check()?;
         let is_abandoned = acquire(&self.member, until_ns)?;
@@ -303,16 +308,7 @@ impl<T: Typed> Mutex<T> {
             owned(&self.member).give(self.member.me());
             return Err(Error::Abandoned);
         }
-        let mut value = T::new_zeroed();
-        let version = cells(&self.member).read(value.as_mut_bytes());
-        if let Err(error) = self.member.check_memory() {
-            return Err(error);
-        }
-        let Some(version) = version else {
-            owned(&self.member).give(self.member.me());
-            return Err(Error::Garbage { what: "a value changed under its lock" });
-        };
-        Ok(MutexGuard::new(&self.member, value, version, is_abandoned))
+        MutexGuard::new(self)
     }
 
     /// Who holds the lock now. One system call if somebody else does.
@@ -345,6 +341,14 @@ impl<T: Typed> Mutex<T> {
     }
 }
 
+fn zeroed<T: Typed>() -> Result<Box<T>, Error> {
+    T::new_box_zeroed().map_err(|_| Error::Io {
+        path: PathBuf::new(),
+        action: "allocate a copy of the value",
+        source: io::ErrorKind::OutOfMemory.into(),
+    })
+}
+
 /// Refuses a value of another type.
 #[cfg(not(loom))]
 fn check<T: Typed>(shape: &Shape) -> Result<(), Error> {
@@ -354,7 +358,7 @@ fn check<T: Typed>(shape: &Shape) -> Result<(), Error> {
 
 /// Stores the first value.
 fn store<T: Typed>(member: &Member<Shape>, first: &T) {
-    cells(member).commit(0, first.as_bytes());
+    cells::<T>(member).commit(0, first.as_bytes());
 }
 
 #[inline(always)]
@@ -364,9 +368,9 @@ fn owned(member: &Member<Shape>) -> Owned<'_> {
 }
 
 #[inline(always)]
-fn cells(member: &Member<Shape>) -> Cells<'_> {
+fn cells<T: Typed>(member: &Member<Shape>) -> Cells<'_> {
     let views = member.views();
-    Cells::new(&views.line.version, views.cells, CELLS)
+    Cells::new(&views.line.version, views.cells, size_of::<T>().div_ceil(8), CELLS)
 }
 
 #[inline(always)]
