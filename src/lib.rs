@@ -284,8 +284,7 @@ pub mod fate {
         crate::wait::futex::refuse_barriers(refused);
     }
 
-    /// Whether sleeps on owned words end by themselves, as they do outside the models. Otherwise a lost wake is a
-    /// deadlock.
+    /// Whether sleeps end by themselves, as they do outside the models. Otherwise a lost wake is a deadlock.
     pub fn slice_sleeps(sliced: bool) {
         crate::wait::futex::slice_sleeps(sliced);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use quoit::sync::{Latest, LatestOptions, LatestReader, Mutex, MutexOptions};
+use quoit::sync::{Latest, LatestOptions, LatestReader, Mutex, SyncOptions};
 use quoit::{Attach, Consumer, Error, ErrorKind, Kind, Options, Schema, Typed};
 use tempfile::TempDir;
 
@@ -38,8 +38,8 @@ impl Scene {
 /// Where the data area begins, with the number of seats in `options`.
 const DATA: u64 = 8192;
 
-fn options() -> MutexOptions {
-    MutexOptions::new().seats(16)
+fn options() -> SyncOptions {
+    SyncOptions::new().seats(16)
 }
 
 /// The same mutex in a file and on the heap.
@@ -310,7 +310,7 @@ fn a_thread_that_would_wait_for_itself_is_told() {
 #[test]
 fn a_full_table_of_seats_says_who_has_them() {
     let scene = Scene::new();
-    let options = MutexOptions::new().seats(2);
+    let options = SyncOptions::new().seats(2);
     let first = Mutex::create(scene.path(), &options, &1_u64).unwrap();
     let second = Mutex::<u64>::open(scene.path()).unwrap();
     for refused in [Mutex::<u64>::open(scene.path()).unwrap_err(), first.try_clone().unwrap_err()] {
@@ -325,7 +325,7 @@ fn a_full_table_of_seats_says_who_has_them() {
     for _ in 0..5 {
         assert_eq!(*first.try_clone().unwrap().lock().unwrap(), 1);
     }
-    let local = Mutex::local(&MutexOptions::new().seats(1), &()).unwrap();
+    let local = Mutex::local(&SyncOptions::new().seats(1), &()).unwrap();
     assert!(matches!(local.try_clone().unwrap_err(), Error::SeatsTaken { seats: 1, .. }));
 }
 
@@ -406,7 +406,7 @@ fn damaged_files_are_refused() {
         |at: usize, word: u64| move |bytes: &mut [u8]| bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
     // No seats, too many, other seats than the size has room for, a value too large, a word that is not used.
     for (at, word) in
-        [(136, 0), (136, 4097), (136, 1000), (128, (1 << 30 | 1) << 32), (128, u64::MAX), (144, 1), (248, 1)]
+        [(128, 0), (128, 4097), (128, 1000), (136, (1 << 30 | 1) << 32), (136, u64::MAX), (152, 1), (248, 1)]
     {
         let error = refused(&put(at, word));
         assert!(matches!(error, Error::Damaged { .. }), "{at}: {error}");
@@ -436,15 +436,15 @@ fn another_users_file_is_not_opened_or_created() {
 #[test]
 fn options_that_make_no_sense_are_refused() {
     for options in [
-        MutexOptions::new().seats(0),
-        MutexOptions::new().seats(4097),
-        MutexOptions::new().mode(0o700),
-        MutexOptions::new().mode(0o400),
+        SyncOptions::new().seats(0),
+        SyncOptions::new().seats(4097),
+        SyncOptions::new().mode(0o700),
+        SyncOptions::new().mode(0o400),
     ] {
         let refused = Mutex::local(&options, &0_u64).unwrap_err();
         assert!(matches!(refused, Error::BadOption { .. }), "{options:?}: {refused}");
     }
-    assert!(Mutex::local(&MutexOptions::new().seats(4096), &0_u64).is_ok());
+    assert!(Mutex::local(&SyncOptions::new().seats(4096), &0_u64).is_ok());
 }
 
 /// Words that another process overwrote are an error, a wrong value, or a lock of somebody who is dead.

@@ -9,7 +9,7 @@ use common::model;
 use loom::cell::UnsafeCell;
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
-use quoit::sync::{Mutex, MutexOptions};
+use quoit::sync::{Mutex, SyncOptions};
 
 type Value = [u64; 2];
 
@@ -24,7 +24,7 @@ fn number(value: &Value) -> u64 {
 }
 
 fn mutex<T: quoit::Typed>(handles: u32, first: &T) -> Mutex<T> {
-    Mutex::local(&MutexOptions::new().seats(handles), first).unwrap()
+    Mutex::local(&SyncOptions::new().seats(handles), first).unwrap()
 }
 
 /// Locks and adds one. Dropping the guard commits.

@@ -27,11 +27,13 @@ pub enum Kind {
     Latest,
     /// A mutex: [`Mutex`](crate::sync::Mutex).
     Mutex,
+    /// A semaphore: [`Semaphore`](crate::sync::Semaphore).
+    Semaphore,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 3] = [Self::Ring, Self::Latest, Self::Mutex];
+    pub(crate) const ALL: [Self; 4] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore];
 }
 
 impl std::fmt::Display for Kind {
@@ -40,6 +42,7 @@ impl std::fmt::Display for Kind {
             Self::Ring => "ring",
             Self::Latest => "latest value",
             Self::Mutex => "mutex",
+            Self::Semaphore => "semaphore",
         })
     }
 }

@@ -145,6 +145,7 @@ fn tag(kind: Kind) -> u64 {
         Kind::Ring => *b"ring    ",
         Kind::Latest => *b"latest  ",
         Kind::Mutex => *b"mutex   ",
+        Kind::Semaphore => *b"semaphor",
     })
 }
 

@@ -1,58 +1,36 @@
-//! A handle on an object that many participants share: its memory, and its seat.
+//! A handle on an object with seats: its memory, and its own seat.
 
 use std::cell::Cell;
 use std::fmt;
 #[cfg(not(loom))]
 use std::path::Path;
 
-use crate::atomics::{AtomicU64, at};
+use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
-use crate::memory::block::block;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
-use crate::memory::format::Format;
 use crate::memory::permissions::Access;
 use crate::memory::region::Region;
 use crate::seats::{self, Incarnation};
+use crate::sync::shape::{Content, Seat, Shape, Views};
 use crate::sync::threads::Holder;
 use crate::wait::clock;
 
-block! {
-    /// A participant's place in an object.
-    pub(crate) struct Seat: 32 bytes, aligned to 8 {
-        /// The generation of the participant that had it last; 0: none yet.
-        at 0: pub(crate) generation: AtomicU64,
-        /// A hint for people: its process.
-        at 8: pub(crate) pid: AtomicU64,
-        /// A hint for people: when it came, wall, ns.
-        at 16: pub(crate) since: AtomicU64,
-        /// A hint for people: its generation, while it waits.
-        at 24: pub(crate) waits: AtomicU64,
-    }
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockHolder {
+    /// The process id that its handle stored, a hint only.
+    pub pid: u32,
+    /// Is it alive, running or stopped? `false`: the next locker takes the lock from it.
+    pub is_alive: bool,
 }
 
-/// Most seats of an object.
-pub(crate) const MAX_SEATS: u64 = 4096;
-
-/// Refuses a number of seats that no object has.
-pub(crate) fn check_seats(seats: u64) -> Result<(), Error> {
-    if (1..=MAX_SEATS).contains(&seats) {
-        Ok(())
-    } else {
-        Err(Error::BadOption { what: "an object has 1 to 4096 seats, one for each handle" })
-    }
-}
-
-/// A kind of object whose participants have seats.
-pub(crate) trait Seated: Format {
-    fn seats(views: Self::Views<'_>) -> &[Seat];
-}
-
-/// One handle on such an object.
-pub(crate) struct Member<F: Seated> {
-    region: Region<F>,
+/// One handle on an object with seats.
+pub(crate) struct Member<K: Content> {
+    region: Region<Shape<K>>,
     me: Incarnation,
     /// The owner of a word that was asked about last by a call that does not wait, and when.
     asked: Cell<(Option<Incarnation>, u64)>,
@@ -62,12 +40,12 @@ pub(crate) struct Member<F: Seated> {
 /// How often a call that does not wait asks about the same owner, ns.
 const ASK_NS: u64 = if cfg!(loom) { 0 } else { 1_000_000 };
 
-impl<F: Seated> Member<F> {
+impl<K: Content> Member<K> {
     /// Creates an object in a file at `path`. `first` stores its first state; nobody else sees it before.
     #[cfg(not(loom))]
     pub(crate) fn create(
         path: &Path,
-        shape: &F,
+        shape: &Shape<K>,
         mode: u32,
         first: impl FnOnce(&Self),
     ) -> Result<Self, Error> {
@@ -83,7 +61,7 @@ impl<F: Seated> Member<F> {
     pub(crate) fn open(
         path: &Path,
         owners: Owners,
-        check: impl FnOnce(&F) -> Result<(), Error>,
+        check: impl FnOnce(&Shape<K>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let region = Region::open_of(path, Access::Peer, owners)?;
         check(region.shape())?;
@@ -95,18 +73,18 @@ impl<F: Seated> Member<F> {
     #[cfg(not(loom))]
     pub(crate) fn open_or_create(
         path: &Path,
-        shape: &F,
+        shape: &Shape<K>,
         mode: u32,
-        check: impl Fn(&F) -> Result<(), Error>,
+        check: impl Fn(&Shape<K>) -> Result<(), Error>,
         first: impl Fn(&Self),
     ) -> Result<Self, Error> {
         let open = || Self::open(path, Owners::Trusted, &check);
         let create = || Self::create(path, shape, mode, &first);
-        arrival::open_or_create::<F, _>(path, Owners::Trusted, open, create)
+        arrival::open_or_create::<Shape<K>, _>(path, Owners::Trusted, open, create)
     }
 
     /// Creates an object in this process's memory.
-    pub(crate) fn local(shape: F, first: impl FnOnce(&Self)) -> Result<Self, Error> {
+    pub(crate) fn local(shape: Shape<K>, first: impl FnOnce(&Self)) -> Result<Self, Error> {
         let member = Self::sit(Region::heap(shape)?)?;
         first(&member);
         Ok(member)
@@ -118,8 +96,8 @@ impl<F: Seated> Member<F> {
     }
 
     /// Takes a free seat.
-    fn sit(region: Region<F>) -> Result<Self, Error> {
-        let seats = F::seats(region.views());
+    fn sit(region: Region<Shape<K>>) -> Result<Self, Error> {
+        let seats = region.views().seats;
         for (number, seat) in (0..).zip(seats) {
             let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
             let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
@@ -138,7 +116,7 @@ impl<F: Seated> Member<F> {
     }
 
     #[inline(always)]
-    pub(crate) fn views(&self) -> F::Views<'_> {
+    pub(crate) fn views(&self) -> Views<'_, K> {
         self.region.views()
     }
 
@@ -156,7 +134,7 @@ impl<F: Seated> Member<F> {
 
     /// Is this a number that a handle on this object can have?
     pub(crate) fn could_exist(&self, other: Incarnation) -> bool {
-        other.could_exist(F::seats(self.views()).len() as u32)
+        other.could_exist(self.views().seats.len() as u32)
     }
 
     /// Is another handle alive? One system call.
@@ -187,31 +165,46 @@ impl<F: Seated> Member<F> {
     }
 
     pub(crate) fn note_waiting(&self, waits: bool) {
-        let seat = &F::seats(self.views())[self.me.number as usize];
-        seat.waits.store(if waits { self.me.generation } else { 0 }, at!(E_HINTS, Relaxed));
+        self.seat(self.me).waits.store(if waits { self.me.generation } else { 0 }, at!(E_HINTS, Relaxed));
     }
 
-    /// What the handle in a seat says of itself.
-    pub(crate) fn pid(&self, other: Incarnation) -> u32 {
-        pid(&F::seats(self.views())[other.number as usize])
+    /// Who has a word with this number in it. One system call if it is not this handle.
+    pub(crate) fn lock_holder(&self, owner: Incarnation) -> Result<LockHolder, Error> {
+        if !self.could_exist(owner) {
+            return Err(NOBODYS);
+        }
+        let is_alive = owner == self.me || self.is_alive(owner);
+        Ok(LockHolder { pid: pid(self.seat(owner)), is_alive })
     }
 
-    /// The handles that wait, this one not counted: those alive among the seats that say so.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = Incarnation> {
-        (0..).zip(F::seats(self.views())).filter_map(|(number, seat)| {
+    /// The processes of the other handles that wait: those alive among the seats that say so.
+    pub(crate) fn waiting(&self) -> Vec<u32> {
+        if self.check().is_err() {
+            return Vec::new();
+        }
+        let seats = (0..).zip(self.views().seats);
+        let waiting = seats.filter(|(number, seat)| {
             let generation = seat.waits.load(at!(E_HINTS_READ, Relaxed));
-            let other = Incarnation { number, generation };
-            (self.could_exist(other) && other != self.me && self.is_alive(other)).then_some(other)
-        })
+            let other = Incarnation { number: *number, generation };
+            self.could_exist(other) && other != self.me && self.is_alive(other)
+        });
+        waiting.map(|(_, seat)| pid(seat)).collect()
+    }
+
+    fn seat(&self, of: Incarnation) -> &Seat {
+        &self.views().seats[of.number as usize]
     }
 }
+
+/// The error if a word names an owner that cannot exist.
+pub(crate) const NOBODYS: Error = Error::Garbage { what: "the owner of a lock is nobody's number" };
 
 fn pid(seat: &Seat) -> u32 {
     seat.pid.load(at!(E_HINTS_READ, Relaxed)) as u32
 }
 
-fn no_seat<F: Seated>(region: &Region<F>) -> Error {
-    let seats = F::seats(region.views());
+fn no_seat<K: Content>(region: &Region<Shape<K>>) -> Error {
+    let seats = region.views().seats;
     let is_read_locked =
         (0..).zip(seats).any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
     if is_read_locked {
@@ -223,7 +216,7 @@ fn no_seat<F: Seated>(region: &Region<F>) -> Error {
     Error::SeatsTaken { seats: seats.len() as u32, pids }
 }
 
-impl<F: Seated> fmt::Debug for Member<F> {
+impl<K: Content> fmt::Debug for Member<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Member").field("region", &self.region).field("me", &self.me).finish_non_exhaustive()
     }

@@ -33,7 +33,8 @@
 use crate::atomics::{AtomicU64, OwnedWord, at, spin};
 use crate::error::Error;
 use crate::seats::Incarnation;
-use crate::sync::member::{Member, Seated};
+use crate::sync::member::{Member, NOBODYS};
+use crate::sync::shape::Content;
 use crate::wait::{clock, doorbell, futex};
 
 /// At least one handle sleeps on the word.
@@ -44,11 +45,11 @@ const BITS: u64 = SLEEPERS | LONG;
 
 /// First sleep, ns, and how long a sleeper waits before newcomers let it pass. The clock of the models counts
 /// readings.
-const PATIENCE_NS: u64 = if cfg!(loom) { 1 } else { 1_000_000 };
+pub(crate) const PATIENCE_NS: u64 = if cfg!(loom) { 1 } else { 1_000_000 };
 /// How often a watcher asks whether the owner lives, ns.
 const PROBE_NS: u64 = doorbell::PROBE_NS;
 /// Looks before the first sleep.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
+pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 /// An owned word, and who of its sleepers watches its owner.
 #[derive(Clone, Copy, Debug)]
@@ -67,12 +68,12 @@ pub(crate) enum Taken {
 }
 
 /// A participant in the form of an owned word without bits.
-fn to_word(owner: Incarnation) -> u64 {
+pub(crate) fn to_word(owner: Incarnation) -> u64 {
     owner.generation << 16 | u64::from(owner.number) << 2
 }
 
 /// `None`: nobody.
-fn owner_of(word: u64) -> Option<Incarnation> {
+pub(crate) fn owner_of(word: u64) -> Option<Incarnation> {
     let owner = Incarnation { number: (word >> 2) as u32 & 0x3fff, generation: word >> 16 };
     (word & !BITS != 0).then_some(owner)
 }
@@ -142,7 +143,7 @@ impl<'a> Owned<'a> {
     ///
     /// [`Error::TimedOut`], [`Error::Deadlock`], [`Error::Garbage`], or what is wrong with the handle.
     #[cold]
-    pub(crate) fn wait<F: Seated>(self, member: &Member<F>, until_ns: u64) -> Result<Taken, Error> {
+    pub(crate) fn wait<K: Content>(self, member: &Member<K>, until_ns: u64) -> Result<Taken, Error> {
         let spins = if until_ns == 0 { 0 } else { SPINS };
         let mut wait = Wait {
             owned: self,
@@ -160,9 +161,9 @@ impl<'a> Owned<'a> {
 }
 
 /// One handle's wait for a word.
-struct Wait<'a, F: Seated> {
+struct Wait<'a, K: Content> {
     owned: Owned<'a>,
-    member: &'a Member<F>,
+    member: &'a Member<K>,
     until_ns: u64,
     /// When it first went to sleep.
     began_ns: Option<u64>,
@@ -171,7 +172,7 @@ struct Wait<'a, F: Seated> {
     spins: u32,
 }
 
-impl<F: Seated> Wait<'_, F> {
+impl<K: Content> Wait<'_, K> {
     fn me(&self) -> u64 {
         to_word(self.member.me())
     }
@@ -193,7 +194,7 @@ impl<F: Seated> Wait<'_, F> {
                 return Ok(Taken::Free);
             }
             if !self.member.could_exist(owner) {
-                return Err(Error::Garbage { what: "the owner of a lock is nobody's number" });
+                return Err(NOBODYS);
             }
             if self.spins > 0 {
                 self.spins -= 1;

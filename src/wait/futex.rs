@@ -77,6 +77,9 @@ mod imp {
     use crate::atomics::{FutexWord, Ordering, OwnedWord, is_ghost};
 
     pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
+        if is_brief() {
+            return;
+        }
         let guard = word.1.lock().unwrap();
         if word.0.load(Ordering::Relaxed) == expected {
             drop(word.2.wait(guard).unwrap());
@@ -84,9 +87,7 @@ mod imp {
     }
 
     pub(crate) fn wait_low(word: &OwnedWord, expected: u64, _until_ns: u64) {
-        // No thread wakes a ghost, and it must end.
-        if is_ghost() || SLICED.get() {
-            loom::thread::yield_now();
+        if is_brief() {
             return;
         }
         let guard = word.1.lock().unwrap();
@@ -117,8 +118,16 @@ mod imp {
         static SLICED: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Whether sleeps on owned words end by themselves, as they do outside the models. Otherwise a lost wake is a
-    /// deadlock.
+    /// Whether a sleep ends by itself, after the others had their turn. That of a ghost does: nobody wakes it.
+    fn is_brief() -> bool {
+        let is_brief = is_ghost() || SLICED.get();
+        if is_brief {
+            loom::thread::yield_now();
+        }
+        is_brief
+    }
+
+    /// Whether sleeps end by themselves, as they do outside the models. Otherwise a lost wake is a deadlock.
     pub(crate) fn slice_sleeps(sliced: bool) {
         SLICED.set(sliced);
     }

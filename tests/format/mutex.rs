@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use quoit::sync::{Mutex, MutexOptions};
+use quoit::sync::{Mutex, SyncOptions};
 
 use crate::common::Backing;
 use crate::{crc, locked, word};
@@ -12,7 +12,7 @@ const BYTES: usize = 61;
 const CELL: usize = 64;
 const SEATS: usize = 130;
 const CONTROL: usize = 4096;
-const DATA: usize = CONTROL + (32 * SEATS).next_multiple_of(4096);
+const DATA: usize = CONTROL + (64 * SEATS).next_multiple_of(4096);
 
 /// The owned word of an incarnation.
 fn owned(generation: u64, seat: u64) -> u64 {
@@ -29,18 +29,18 @@ fn a_mutex_stands_where_the_document_says() {
         let directory = backing.directory();
         let path = directory.path().join("mutex");
         let value = |version: u8| [version; BYTES];
-        let options = MutexOptions::new().seats(SEATS as u32);
+        let options = SyncOptions::new().seats(SEATS as u32);
         let mut first = Mutex::create(&path, &options, &value(1)).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes[32..40], *b"mutex   ", "the kind");
         let size = DATA + (32 + 2 * CELL).next_multiple_of(4096);
         assert_eq!((word(&bytes, 40), word(&bytes, 48), bytes.len()), (size as u64, 4096, size));
         // Bytes have the tag 0.
-        assert_eq!([128, 136].map(|at| word(&bytes, at)), [(BYTES as u64) << 32, SEATS as u64]);
+        assert_eq!([128, 136].map(|at| word(&bytes, at)), [SEATS as u64, (BYTES as u64) << 32]);
         assert!(bytes[144..4096].iter().all(|byte| *byte == 0));
         assert_eq!(word(&bytes, 24), u64::from(crc(&bytes[32..256])));
         assert_eq!([0, 8].map(|at| word(&bytes, CONTROL + at)), [1, std::process::id().into()], "its seat");
-        assert!(bytes[CONTROL + 32..DATA].iter().all(|byte| *byte == 0), "the other seats");
+        assert!(bytes[CONTROL + 64..DATA].iter().all(|byte| *byte == 0), "the other seats");
         assert_eq!([0, 8, 16, 24].map(|at| word(&bytes, DATA + at)), [0, 0, 1, 0], "free, one commit");
         assert_eq!(bytes[DATA + 32 + CELL..][..BYTES], value(1));
 

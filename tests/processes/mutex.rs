@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::ForkResult;
 use quoit::Error;
-use quoit::sync::{Mutex, MutexGuard, MutexOptions};
+use quoit::sync::{Mutex, MutexGuard, SyncOptions};
 
 use crate::forks::split;
 use crate::process::{Part, SOON, Stage, eventually, hear, note, say};
@@ -102,7 +102,7 @@ fn holders_and_waiters_are_killed() {
     let stage = Stage::tmpfs(300);
     let (path, outside) = (stage.file("mutex"), stage.file("outside"));
     let ours = Outside::open(&outside);
-    let mut mutex = Mutex::create(&path, &MutexOptions::new().seats(8), &[1_u64; WORDS]).expect("create");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new().seats(8), &[1_u64; WORDS]).expect("create");
     ours.set(0, 1);
     ours.set(1, 1);
     let start = || {
@@ -137,7 +137,7 @@ fn holders_and_waiters_are_killed() {
 fn who_waits_is_told_of_a_death() {
     let stage = Stage::tmpfs(120);
     let path = stage.file("mutex");
-    let mut mutex = Mutex::create(&path, &MutexOptions::new().seats(4), &1_u64).expect("create");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new().seats(4), &1_u64).expect("create");
     for waits_ms in [0, 5, 300] {
         let mut holder = Part::new("hold a mutex").on(&path).start();
         holder.says("waits");
@@ -162,7 +162,7 @@ fn who_waits_is_told_of_a_death() {
 fn a_stopped_holder_keeps_the_lock() {
     let stage = Stage::tmpfs(120);
     let path = stage.file("mutex");
-    let mut mutex = Mutex::create(&path, &MutexOptions::new(), &1_u64).expect("create");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new(), &1_u64).expect("create");
     let mut holder = Part::new("hold a mutex").on(&path).start();
     holder.says("waits");
     holder.says("holds");
@@ -182,7 +182,7 @@ fn a_stopped_holder_keeps_the_lock() {
 fn killed_sleepers_keep_nobody() {
     let stage = Stage::tmpfs(120);
     let path = stage.file("mutex");
-    let mut mutex = Mutex::create(&path, &MutexOptions::new(), &1_u64).expect("create");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new(), &1_u64).expect("create");
     for victim in 0..3 {
         let guard = mutex.lock().expect("lock");
         let mut sleepers: Vec<_> = (0..3)
@@ -244,7 +244,7 @@ pub(crate) fn fork_with_a_guard(part: &Part) {
 fn a_child_owns_nothing() {
     let stage = Stage::tmpfs(120);
     let path = stage.file("mutex");
-    let mut mutex = Mutex::create(&path, &MutexOptions::new(), &1_u64).expect("create");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new(), &1_u64).expect("create");
     let mut parent = Part::new("fork with a guard").on(&path).start();
     parent.says("forked");
     assert!(mutex.try_lock().expect("look").is_none(), "its child gave it back");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use super::shape::Shape;
+use super::value::Value;
 use super::{Mutex, cells, owned, set_abandoned};
 use crate::error::Error;
 use crate::schema::Typed;
@@ -121,7 +121,7 @@ impl<T: Typed> Drop for MutexGuard<'_, T> {
 
 /// The holder panicked.
 #[cold]
-fn abandon(member: &Member<Shape>) {
+fn abandon(member: &Member<Value>) {
     if member.check().is_ok() {
         set_abandoned(member, true);
         owned(member).give(member.me());

@@ -11,75 +11,22 @@ use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
-use crate::memory::extents::page_bytes;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
-use crate::memory::format::Format;
-use crate::memory::permissions::check_mode;
-use crate::schema::{Schema, Typed};
+use crate::schema::Typed;
 use crate::sync::cells::Cells;
-use crate::sync::member::Member;
+use crate::sync::member::{LockHolder, Member};
+use crate::sync::options::SyncOptions;
 use crate::sync::owned::{Owned, Taken};
+#[cfg(not(loom))]
+use crate::sync::shape::Shape;
 use crate::wait::clock;
 
 mod guard;
-mod shape;
+mod value;
 
 pub use guard::MutexGuard;
-use shape::{CELLS, Shape};
-
-/// Options of a mutex.
-///
-/// ```
-/// let options = quoit::sync::MutexOptions::new().seats(8).mode(0o660);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "options do nothing until a mutex is made with them"]
-pub struct MutexOptions {
-    seats: u64,
-    mode: u32,
-}
-
-impl Default for MutexOptions {
-    fn default() -> Self {
-        Self { seats: 64, mode: 0o600 }
-    }
-}
-
-impl MutexOptions {
-    /// 64 seats, mode 0600.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many handles may be open at a time, in all processes together: 1 to 4096, default 64. A handle whose
-    /// process died needs no seat any more.
-    pub fn seats(self, seats: u32) -> Self {
-        Self { seats: seats.into(), ..self }
-    }
-
-    /// Permission bits of the file, whatever the umask; default 0600. Every handle needs read and write permission.
-    pub fn mode(self, mode: u32) -> Self {
-        Self { mode, ..self }
-    }
-
-    fn shape<T: Typed>(&self) -> Result<Shape, Error> {
-        check_mode(self.mode)?;
-        let shape = Shape { schema: Schema::of::<T>(), seats: self.seats, alignment: page_bytes() };
-        shape.check()?;
-        Ok(shape)
-    }
-}
-
-/// Who holds a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockHolder {
-    /// The process id that its handle stored, a hint only.
-    pub pid: u32,
-    /// Is it alive, running or stopped? `false`: the next locker takes the lock from it.
-    pub is_alive: bool,
-}
+use value::{CELLS, Value};
 
 /// A lock between processes, and the value that it guards.
 ///
@@ -101,10 +48,10 @@ pub struct LockHolder {
 /// waited for more than a millisecond go first.
 ///
 /// ```
-/// use quoit::sync::{Mutex, MutexOptions};
+/// use quoit::sync::{Mutex, SyncOptions};
 ///
 /// let path = format!("/dev/shm/counter-{}", std::process::id());
-/// let mut counter = Mutex::create(&path, &MutexOptions::new(), &0_u64)?;
+/// let mut counter = Mutex::create(&path, &SyncOptions::new(), &0_u64)?;
 ///
 /// // In any other process:
 /// let mut same = Mutex::<u64>::open(&path)?;
@@ -120,9 +67,9 @@ pub struct LockHolder {
 /// Where the death of a holder is no reason to stop:
 ///
 /// ```
-/// use quoit::sync::{Mutex, MutexOptions};
+/// use quoit::sync::{Mutex, SyncOptions};
 ///
-/// # let mut ledger = Mutex::local(&MutexOptions::new(), &[1_u64, 1])?;
+/// # let mut ledger = Mutex::local(&SyncOptions::new(), &[1_u64, 1])?;
 /// let mut guard = ledger.recover()?;
 /// if guard.is_abandoned() {
 ///     // Check what the dead holder may have left half done outside.
@@ -136,8 +83,8 @@ pub struct LockHolder {
 /// A second lock through one handle does not compile:
 ///
 /// ```compile_fail,E0499
-/// # use quoit::sync::{Mutex, MutexOptions};
-/// let mut mutex = Mutex::local(&MutexOptions::new(), &())?;
+/// # use quoit::sync::{Mutex, SyncOptions};
+/// let mut mutex = Mutex::local(&SyncOptions::new(), &())?;
 /// let first = mutex.lock()?;
 /// let second = mutex.lock()?;
 /// drop(first);
@@ -149,7 +96,7 @@ pub struct LockHolder {
 /// is_sync::<quoit::sync::Mutex<u64>>();
 /// ```
 pub struct Mutex<T> {
-    member: Member<Shape>,
+    member: Member<Value>,
     /// The copy of a guard.
     value: Box<T>,
     is_changed: bool,
@@ -171,9 +118,9 @@ impl<T: Typed> Mutex<T> {
     ///
     /// As [`Options::create`](crate::Options::create), which has the same path rules.
     #[cfg(not(loom))]
-    pub fn create(path: impl AsRef<Path>, options: &MutexOptions, first: &T) -> Result<Self, Error> {
-        let shape = options.shape::<T>()?;
-        Self::new(Member::create(path.as_ref(), &shape, options.mode, |member| store(member, first))?)
+    pub fn create(path: impl AsRef<Path>, options: &SyncOptions, first: &T) -> Result<Self, Error> {
+        let shape = options.shape(Value::of::<T>())?;
+        Self::new(Member::create(path.as_ref(), &shape, options.file_mode(), |member| store(member, first))?)
     }
 
     /// Opens the mutex at `path`.
@@ -207,10 +154,10 @@ impl<T: Typed> Mutex<T> {
     ///
     /// As [`open`](Self::open) and [`create`](Self::create), without [`Error::Exists`]; [`Error::ForeignOwner`].
     #[cfg(not(loom))]
-    pub fn open_or_create(path: impl AsRef<Path>, options: &MutexOptions, first: &T) -> Result<Self, Error> {
-        let shape = options.shape::<T>()?;
-        let first = |member: &Member<Shape>| store(member, first);
-        Self::new(Member::open_or_create(path.as_ref(), &shape, options.mode, check::<T>, first)?)
+    pub fn open_or_create(path: impl AsRef<Path>, options: &SyncOptions, first: &T) -> Result<Self, Error> {
+        let shape = options.shape(Value::of::<T>())?;
+        let first = |member: &Member<Value>| store(member, first);
+        Self::new(Member::open_or_create(path.as_ref(), &shape, options.file_mode(), check::<T>, first)?)
     }
 
     /// Creates a mutex in this process's own memory, for its threads: [`try_clone`](Self::try_clone) creates their
@@ -219,11 +166,11 @@ impl<T: Typed> Mutex<T> {
     /// # Errors
     ///
     /// [`Error::BadOption`], [`Error::Io`] if there is no memory.
-    pub fn local(options: &MutexOptions, first: &T) -> Result<Self, Error> {
-        Self::new(Member::local(options.shape::<T>()?, |member| store(member, first))?)
+    pub fn local(options: &SyncOptions, first: &T) -> Result<Self, Error> {
+        Self::new(Member::local(options.shape(Value::of::<T>())?, |member| store(member, first))?)
     }
 
-    fn new(member: Member<Shape>) -> Result<Self, Error> {
+    fn new(member: Member<Value>) -> Result<Self, Error> {
         Ok(Self { member, value: zeroed()?, is_changed: false, in_panic: false })
     }
 
@@ -318,21 +265,13 @@ impl<T: Typed> Mutex<T> {
     /// [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
     pub fn holder(&self) -> Result<Option<LockHolder>, Error> {
         self.member.check()?;
-        let Some(owner) = owned(&self.member).owner() else { return Ok(None) };
-        if !self.member.could_exist(owner) {
-            return Err(Error::Garbage { what: "the owner of a lock is nobody's number" });
-        }
-        let is_alive = owner == self.member.me() || self.member.is_alive(owner);
-        let holder = LockHolder { pid: self.member.pid(owner), is_alive };
-        self.member.check_memory().map(|()| Some(holder))
+        let holder = owned(&self.member).owner().map(|owner| self.member.lock_holder(owner)).transpose()?;
+        self.member.check_memory().map(|()| holder)
     }
 
     /// The processes of the handles that sleep until they get the lock, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
-        if self.member.check().is_err() {
-            return Vec::new();
-        }
-        self.member.waiting().map(|other| self.member.pid(other)).collect()
+        self.member.waiting()
     }
 
     /// Whether a holder died or panicked, and the lock was not recovered since. A hint, unless the lock is held.
@@ -351,40 +290,39 @@ fn zeroed<T: Typed>() -> Result<Box<T>, Error> {
 
 /// Refuses a value of another type.
 #[cfg(not(loom))]
-fn check<T: Typed>(shape: &Shape) -> Result<(), Error> {
-    let (asked, found) = (Schema::of::<T>(), shape.schema);
-    if found == asked { Ok(()) } else { Err(Error::WrongSchema { asked, found: Some(found) }) }
+fn check<T: Typed>(shape: &Shape<Value>) -> Result<(), Error> {
+    shape.content.check_type::<T>()
 }
 
 /// Stores the first value.
-fn store<T: Typed>(member: &Member<Shape>, first: &T) {
+fn store<T: Typed>(member: &Member<Value>, first: &T) {
     cells::<T>(member).commit(0, first.as_bytes());
 }
 
 #[inline(always)]
-fn owned(member: &Member<Shape>) -> Owned<'_> {
+fn owned(member: &Member<Value>) -> Owned<'_> {
     let line = member.views().line;
     Owned::new(&line.owner, &line.watch)
 }
 
 #[inline(always)]
-fn cells<T: Typed>(member: &Member<Shape>) -> Cells<'_> {
+fn cells<T: Typed>(member: &Member<Value>) -> Cells<'_> {
     let views = member.views();
-    Cells::new(&views.line.version, views.cells, size_of::<T>().div_ceil(8), CELLS)
+    Cells::new(&views.line.version, views.items, size_of::<T>().div_ceil(8), CELLS)
 }
 
 #[inline(always)]
-fn is_abandoned(member: &Member<Shape>) -> bool {
+fn is_abandoned(member: &Member<Value>) -> bool {
     member.views().line.abandoned.load(at!(M_ABANDONED, Relaxed)) != 0
 }
 
-fn set_abandoned(member: &Member<Shape>, is_abandoned: bool) {
+fn set_abandoned(member: &Member<Value>, is_abandoned: bool) {
     member.views().line.abandoned.store(is_abandoned.into(), at!(M_ABANDON, Relaxed));
 }
 
 /// Takes the lock, and returns whether it was abandoned.
 #[inline(always)]
-fn acquire(member: &Member<Shape>, until_ns: u64) -> Result<bool, Error> {
+fn acquire(member: &Member<Value>, until_ns: u64) -> Result<bool, Error> {
     let owned = owned(member);
     if !owned.take(member.me()) && owned.wait(member, until_ns)? == Taken::FromTheDead {
         set_abandoned(member, true);
