@@ -9,6 +9,8 @@ mod common;
 mod latest;
 #[path = "format/mutex.rs"]
 mod mutex;
+#[path = "format/semaphore.rs"]
+mod semaphore;
 #[path = "format/vector.rs"]
 mod vector;
 

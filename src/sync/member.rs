@@ -123,6 +123,11 @@ impl<K: Content> Member<K> {
     /// Whether the handle is of use.
     #[inline(always)]
     pub(crate) fn check(&self) -> Result<(), Error> {
+        // A ghost would wait for others, who may wait for its death.
+        #[cfg(loom)]
+        if crate::atomics::is_ghost() {
+            return Err(Error::Forked);
+        }
         if self.region.broken() { Err(self.region.fault().into()) } else { Ok(()) }
     }
 

@@ -21,6 +21,7 @@ mod ownership;
 mod process;
 mod python;
 mod rights;
+mod semaphore;
 mod signals;
 mod sleepers;
 mod stopped;
@@ -51,6 +52,8 @@ fn child() {
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
+        "contend for permits" => semaphore::contend(&part),
+        "hold permits" => semaphore::hold(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),

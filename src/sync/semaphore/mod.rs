@@ -267,14 +267,13 @@ impl Semaphore {
             return Ok(permit);
         }
         if is_trying {
-            // One holder stands for all of them: they are asked about together.
-            if self.member.may_ask(self.member.me()) {
-                permits::sweep(&self.member)?;
-                if self.take_at_once(&mut permit, count) {
-                    return Ok(permit);
-                }
+            let is_swept = self.may_sweep() && permits::sweep(&self.member)?;
+            let is_taken = is_swept && self.take_at_once(&mut permit, count);
+            if is_swept {
+                // There may be more than were taken.
+                self.ring();
             }
-            return Err(Error::TimedOut);
+            return if is_taken { Ok(permit) } else { Err(Error::TimedOut) };
         }
         let turn = self.turn();
         if !turn.take(self.member.me()) {
@@ -317,7 +316,6 @@ impl Semaphore {
     /// Waits for as many permits as are missing. Its turn keeps all others from waiting beside it.
     fn collect(&self, permit: &mut Permit<'_>, count: usize, until_ns: u64) -> Result<(), Error> {
         let line = self.member.views().line;
-        let words = self.member.views().items;
         let began_ns = clock::monotonic_ns();
         let mut sweeps_at_ns = began_ns.saturating_add(SWEEP_NS);
         let mut spins = SPINS;
@@ -334,12 +332,12 @@ impl Semaphore {
             }
             let now = clock::monotonic_ns();
             let is_late = until_ns != u64::MAX && now >= until_ns;
-            if now >= sweeps_at_ns || (is_late && self.member.may_ask(self.member.me())) {
-                permits::sweep(&self.member)?;
+            if now >= sweeps_at_ns || (is_late && self.may_sweep()) {
+                let is_swept = permits::sweep(&self.member)?;
                 let after_ns = clock::monotonic_ns();
                 let took_ns = after_ns.saturating_sub(now);
                 sweeps_at_ns = after_ns.saturating_add(SWEEP_NS.max(SWEEP_PART * took_ns));
-                if permits::is_any_free(words) {
+                if is_swept {
                     continue;
                 }
             }
@@ -351,6 +349,17 @@ impl Semaphore {
             }
             self.sleep(until_ns.min(sweeps_at_ns));
         }
+    }
+
+    /// Whether a call that does not wait may look for dead holders.
+    fn may_sweep(&self) -> bool {
+        // The holders are asked about together, so this handle stands for all of them.
+        self.member.may_ask(self.member.me())
+    }
+
+    /// Wakes whoever waits for permits.
+    fn ring(&self) {
+        doorbell::notify(&self.member.views().line.bell, WaitMode::Fence);
     }
 
     /// Sleeps until a permit may be free.
@@ -369,9 +378,8 @@ impl Drop for Semaphore {
     fn drop(&mut self) {
         // Permits that were forgotten.
         if self.held.get() > 0 && self.member.check().is_ok() {
-            let (views, me) = (self.member.views(), self.member.me());
-            views.items.iter().for_each(|word| permits::give(word, me));
-            doorbell::notify(&views.line.bell, WaitMode::Fence);
+            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
+            self.ring();
         }
     }
 }

@@ -4,8 +4,6 @@ use std::fmt;
 
 use super::Semaphore;
 use super::permits::{self, Taken};
-use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
 
 /// A permit of a [`Semaphore`], or several that were taken together. Dropping it gives all of them back. If it is
 /// forgotten, they come back when its handle is dropped, or dies.
@@ -56,7 +54,7 @@ impl<'a> Permit<'a> {
             held.update(|held| held - 1);
         }
         if held.get() < before {
-            doorbell::notify(&views.line.bell, WaitMode::Fence);
+            self.semaphore.ring();
         }
     }
 }

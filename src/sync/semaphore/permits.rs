@@ -134,25 +134,27 @@ pub(super) fn holders(member: &Member<Permits>) -> Result<BTreeSet<Incarnation>,
     owners.map(|owner| if member.could_exist(owner) { Ok(owner) } else { Err(NOBODYS) }).collect()
 }
 
-/// Frees the permits of the dead. Asks the kernel once for each holder.
+/// Frees the permits of the dead, and returns whether there were any. Asks the kernel once for each holder.
 ///
 /// # Errors
 ///
 /// [`Error::Garbage`].
-pub(super) fn sweep(member: &Member<Permits>) -> Result<(), Error> {
+pub(super) fn sweep(member: &Member<Permits>) -> Result<bool, Error> {
     let me = member.me();
+    let mut is_any_freed = false;
     for dead in holders(member)?.into_iter().filter(|holder| *holder != me && !member.is_alive(*holder)) {
         for word in member.views().items {
             // [P3] Release. Pairs with [P1].
             // Orders: what the dead holder did before the free word. The kernel's answer orders it before this.
             // Without it: whoever takes the permit, and did not ask the kernel, misses what the dead holder did.
-            let _ = word.compare_exchange(
+            let freed = word.compare_exchange(
                 to_word(dead),
                 LEFT_BY_THE_DEAD,
                 at!(P3_SWEEP, Release),
                 at!(P3_SWEEP_FAILED, Relaxed),
             );
+            is_any_freed |= freed.is_ok();
         }
     }
-    Ok(())
+    Ok(is_any_freed)
 }
