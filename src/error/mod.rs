@@ -29,11 +29,21 @@ pub enum Kind {
     Mutex,
     /// A semaphore: [`Semaphore`](crate::sync::Semaphore).
     Semaphore,
+    /// An event: [`Event`](crate::sync::Event).
+    Event,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 4] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore];
+    pub(crate) const ALL: [Self; 5] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event];
+}
+
+impl Kind {
+    /// As in a sentence.
+    fn with_article(self) -> String {
+        let article = if matches!(self, Self::Event) { "an" } else { "a" };
+        format!("{article} {self}")
+    }
 }
 
 impl std::fmt::Display for Kind {
@@ -43,6 +53,7 @@ impl std::fmt::Display for Kind {
             Self::Latest => "latest value",
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
+            Self::Event => "event",
         })
     }
 }

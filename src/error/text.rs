@@ -73,7 +73,8 @@ impl fmt::Display for Error {
                 write!(f, "{}: not a quoit ring; check the path", path.display())
             }
             Self::OtherKind { path, found, wanted } => {
-                write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
+                let (found, wanted) = (found.with_article(), wanted.with_article());
+                write!(f, "{}: this is {found}, not {wanted}; check the path", path.display())
             }
             Self::Busy => f.write_str(
                 "the value kept changing while it was read; try again, or create it with more cells",

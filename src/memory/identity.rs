@@ -146,6 +146,7 @@ fn tag(kind: Kind) -> u64 {
         Kind::Latest => *b"latest  ",
         Kind::Mutex => *b"mutex   ",
         Kind::Semaphore => *b"semaphor",
+        Kind::Event => *b"event   ",
     })
 }
 

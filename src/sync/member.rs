@@ -115,6 +115,10 @@ impl<K: Content> Member<K> {
         self.me
     }
 
+    pub(crate) fn content(&self) -> &K {
+        &self.region.shape().content
+    }
+
     #[inline(always)]
     pub(crate) fn views(&self) -> Views<'_, K> {
         self.region.views()

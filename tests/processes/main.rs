@@ -6,6 +6,7 @@
 //! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
 
 mod alone;
+mod event;
 mod filters;
 mod forks;
 mod integrity;
@@ -52,6 +53,8 @@ fn child() {
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
+        "wait for an event" => event::wait(&part),
+        "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),
         "hold permits" => semaphore::hold(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
