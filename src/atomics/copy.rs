@@ -20,6 +20,14 @@ use core::mem::MaybeUninit;
 use self::vector::{load_pair, read_long, store_pairs, write_long};
 use crate::atomics::Word;
 
+/// The low half of a word, for the kernel to compare before it puts a thread to sleep.
+#[cfg(not(loom))]
+pub(crate) fn low_half(word: &crate::atomics::OwnedWord) -> &crate::atomics::AtomicU32 {
+    // SAFETY: aligned, in bounds, and first, since every supported target is little-endian. All bit patterns are
+    // valid, and this process accesses the word whole: only the kernel accesses the half.
+    unsafe { &*core::ptr::from_ref(word).cast() }
+}
+
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
 
