@@ -229,11 +229,11 @@ mod imp {
 
 #[cfg(not(loom))]
 pub(crate) use imp::differs;
-#[cfg(loom)]
-pub(crate) use imp::{refuse_barriers, slice_sleeps};
 pub(crate) use imp::{
     accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake_all, wake_one,
 };
+#[cfg(loom)]
+pub(crate) use imp::{refuse_barriers, slice_sleeps};
 
 /// How many words one call can sleep on.
 pub(crate) const MANY: usize = 128;
