@@ -158,8 +158,8 @@ impl Writer {
     #[inline(always)]
     pub(crate) fn claim_alone_fast(&self, areas: Areas<'_>, len: usize) -> Option<Claimed> {
         let claimed = self.room_alone(areas.geometry, len)?;
-        let (head, _) = claimed.record(areas)?;
-        head.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
+        let (first, _) = claimed.record(areas)?;
+        first.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
         Some(Claimed { way: Way::Alone, ..claimed })
     }
 
@@ -176,9 +176,9 @@ impl Writer {
     pub(crate) fn send_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
         let claimed = self.room_alone(areas.geometry, payload.len())?;
         // One check of bounds for header and payload.
-        let (head, words) = claimed.record(areas)?;
+        let (first, words) = claimed.record(areas)?;
         let place = self.staged;
-        head.store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
+        first.store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
         let staged = place.past_record(claimed.len);
         self.staged = staged;
         self.write(areas, claimed, staged, words, payload);
