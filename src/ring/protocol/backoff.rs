@@ -27,8 +27,9 @@ const WITHOUT: u32 = 64;
 const WITH: u32 = 16;
 /// How far apart comparisons are: at first, where records come one by one, where waits have found several but have
 /// brought nothing, and with waits. A drain of one record counts 1, one of several counts `SEVERAL`: a stream is then
-/// noticed soon, by a reader that has answered record after record for long.
-const SOON: u32 = 64;
+/// noticed soon, by a reader that has answered record after record for long. One that only answers waits in vain once
+/// in thousands of drains, from the first: its slowest in a thousand are not among them.
+const SOON: u32 = 64 * SEVERAL;
 const LATE: u32 = 8192;
 const VAIN: u32 = 1024 * SEVERAL;
 const WAITING: u32 = 1024 * SEVERAL;
