@@ -197,6 +197,7 @@
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
 //! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
+//! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `holding`, `job`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something), over `cells` · `mutex` · `semaphore` · `event`, over `owned` (a word that says which handle has something) `bell` (one that everybody hears) and `member` (a handle with a seat; `threads`: which thread uses it) · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
@@ -224,6 +225,7 @@ compile_error!("quoit runs on 64-bit little-endian Linux, on x86-64 and AArch64 
 
 mod atomics;
 mod error;
+mod group;
 mod limits;
 mod memory;
 mod ring;
@@ -235,6 +237,7 @@ mod wait;
 mod waitset;
 
 pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError, Shortage};
+pub use group::{Group, GroupError, GroupEvent, GroupMember, Job, JobId, Lost};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]

@@ -191,6 +191,7 @@ impl Victim {
                     | Error::StartGone { .. }
                     | Error::SlotsTaken { .. }
                     | Error::NameInUse { .. }
+                    | Error::NameOfGroup { .. }
                     | Error::NameUnknown { .. }
                     | Error::ProducerAlive { .. }
             )

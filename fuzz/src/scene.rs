@@ -247,6 +247,7 @@ impl<'a> Scene<'a> {
                 | Error::StartGone { .. }
                 | Error::SlotsTaken { .. }
                 | Error::NameInUse { .. }
+                | Error::NameOfGroup { .. }
                 | Error::GatedOnly,
             ) => {}
             Err(error) => panic!("attach: {error:?}"),

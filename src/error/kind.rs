@@ -82,6 +82,7 @@ impl Error {
             | Self::SlotsTaken { .. }
             | Self::SeatsTaken { .. }
             | Self::NameInUse { .. }
+            | Self::NameOfGroup { .. }
             | Self::ReadLocked { .. } => ErrorKind::InUse,
             Self::Permission { .. }
             | Self::ReadOnly { .. }

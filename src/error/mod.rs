@@ -31,11 +31,14 @@ pub enum Kind {
     Semaphore,
     /// An event: [`Event`](crate::sync::Event).
     Event,
+    /// What the members of a group of consumers share: [`GroupMember`](crate::GroupMember).
+    Group,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 5] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event, Self::Group];
 }
 
 impl Kind {
@@ -54,6 +57,7 @@ impl std::fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Group => "group",
         })
     }
 }
@@ -239,6 +243,11 @@ pub enum Error {
     },
     /// A living consumer uses the name.
     NameInUse {
+        /// The name.
+        name: String,
+    },
+    /// The name is that of a group, for its members only.
+    NameOfGroup {
         /// The name.
         name: String,
     },

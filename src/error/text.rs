@@ -167,6 +167,11 @@ impl fmt::Display for Error {
             Self::NameInUse { name } => {
                 write!(f, "a living consumer uses the name {name:?}; end it first, or take another name")
             }
+            Self::NameOfGroup { name } => write!(
+                f,
+                "{name:?} is the name of a group; join it (GroupMember::join), take another name, or forget the group \
+                 once it has no members (`quoit forget`)"
+            ),
             Self::NameUnknown { name } => {
                 write!(f, "the ring has no consumer with the name {name:?}; check the spelling, and the ring")
             }

@@ -101,8 +101,10 @@ impl Table {
         self.with(|held| held.by.retain(|_, holder| *holder != owner));
     }
 
-    pub(crate) fn locked_by_other(&self, owner: u64, lock: Lock) -> bool {
-        self.with(|held| held.by.get(&lock).is_some_and(|holder| *holder != owner))
+    /// Whether another owner has one of `count` locks from `first` on.
+    pub(crate) fn locked_by_other(&self, owner: u64, first: Lock, count: u64) -> bool {
+        let end = Lock(first.0.saturating_add(count));
+        self.with(|held| held.by.range(first..end).any(|(_, holder)| *holder != owner))
     }
 }
 
@@ -199,11 +201,11 @@ mod ofd {
         let _ = set(file, &range(libc::F_UNLCK, 0, 0));
     }
 
-    /// Whether another description has the lock. Through the description that holds it, the kernel reports "free".
-    /// This queries as for a read lock: participants hold write locks, and a process that may only read the file
-    /// cannot pass for one of them.
-    pub(crate) fn locked_by_other(file: BorrowedFd<'_>, lock: Lock) -> io::Result<bool> {
-        let found = in_the_way(file, range(libc::F_RDLCK, lock.byte(), 1))?;
+    /// Whether another description has one of `count` locks from `first` on. Through the description that holds it, the
+    /// kernel reports "free". This queries as for a read lock: participants hold write locks, and a process that may
+    /// only read the file cannot pass for one of them.
+    pub(crate) fn locked_by_other(file: BorrowedFd<'_>, first: Lock, count: u64) -> io::Result<bool> {
+        let found = in_the_way(file, range(libc::F_RDLCK, first.byte(), count))?;
         Ok(libc::c_int::from(found.l_type) != libc::F_UNLCK)
     }
 

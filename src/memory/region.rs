@@ -361,12 +361,21 @@ impl<F: Format> Region<F> {
     /// Whether another handle holds the lock. If the kernel does not say, assume so: death must be proved, not
     /// guessed.
     pub(crate) fn locked(&self, lock: Lock) -> bool {
+        self.any_locked((lock, 1))
+    }
+
+    /// The same of several locks: the first, and how many. One system call.
+    pub(crate) fn any_locked(&self, (first, count): (Lock, u64)) -> bool {
         if self.forked() {
             return true;
         }
         match &self.backing {
-            Backing::File(opened) => lock::locked_by_other(opened.holder(lock), lock).unwrap_or(true),
-            Backing::Heap { owner } => self.locks().is_some_and(|locks| locks.locked_by_other(*owner, lock)),
+            Backing::File(opened) => {
+                lock::locked_by_other(opened.holder(first), first, count).unwrap_or(true)
+            }
+            Backing::Heap { owner } => {
+                self.locks().is_some_and(|locks| locks.locked_by_other(*owner, first, count))
+            }
             Backing::None => true,
         }
     }

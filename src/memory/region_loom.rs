@@ -96,7 +96,11 @@ impl<F: Format> Region<F> {
     }
 
     pub(crate) fn locked(&self, lock: Lock) -> bool {
-        self.block.locks.locked_by_other(self.owner, lock)
+        self.any_locked((lock, 1))
+    }
+
+    pub(crate) fn any_locked(&self, (first, count): (Lock, u64)) -> bool {
+        self.block.locks.locked_by_other(self.owner, first, count)
     }
 
     pub(crate) fn is_stale(&self) -> bool {

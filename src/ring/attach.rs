@@ -227,12 +227,31 @@ pub(crate) fn end_through(
 ) -> Result<Option<Place>, Error> {
     let Some(newest) = index::newest(areas) else { return Ok(None) };
     visit(newest);
+    walk_through(areas, newest, published(areas), effort, visit)
+}
+
+/// The place behind the next records that are published, at most so many. `None`: the path there was overwritten.
+pub(crate) fn ahead(areas: Areas<'_>, from: Place, records: u32) -> Result<Option<Place>, Error> {
+    let published = published(areas);
+    if !after(published, from.position) {
+        return Ok(Some(from));
+    }
+    let wanted = from.sequence.wrapping_add(records.into());
+    match index::walk(areas, from, published, &mut Effort::default(), |at| at.sequence == wanted, |_| {}) {
+        Walk::At(place) => Ok(Some(place)),
+        Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
+/// `published`, for a walk up to there.
+fn published(areas: Areas<'_>) -> u64 {
     let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].
     // Orders: `published` before the headers on the path to it.
     // Without it: the walk reads what the last lap left there.
     fence_at!(R8_FENCE, Acquire);
-    walk_through(areas, newest, published, effort, visit)
+    published
 }
 
 /// From a place no further back than this fraction of the capacity, the walk goes straight on, without the index.

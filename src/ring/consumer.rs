@@ -97,6 +97,7 @@ impl Consumer {
             budget_ns,
             hold_ns: attach.hold_ns,
             name,
+            group: None,
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
@@ -156,12 +157,12 @@ impl Consumer {
 }
 
 /// A consumer with a slot and a place.
-struct Attached {
-    own_slot: OwnSlot,
-    generation: u64,
+pub(crate) struct Attached {
+    pub(crate) own_slot: OwnSlot,
+    pub(crate) generation: u64,
     /// It resumes under a name that the ring kept.
-    resumes: bool,
-    place: Place,
+    pub(crate) resumes: bool,
+    pub(crate) place: Place,
     opened: Opened,
 }
 
@@ -178,7 +179,8 @@ struct Opened {
     held: Option<Place>,
 }
 
-fn attach_slot(region: &Region, policy: &Policy, attach: &Attach) -> Result<Attached, Error> {
+/// Takes a slot and its place. The caller holds the lock of the name, if there is one.
+pub(crate) fn attach_slot(region: &Region, policy: &Policy, attach: &Attach) -> Result<Attached, Error> {
     let areas = region.areas();
     let (mut own_slot, saved, generation) = take_slot(region, policy)?;
     let placed = match saved {
@@ -264,6 +266,10 @@ fn take_slot(region: &Region, policy: &Policy) -> Result<(OwnSlot, Option<Place>
         && let Some(vacancy) = names::lock_kept(region, &policy.name, || names::find(areas, &policy.name))?
     {
         let number = vacancy.number();
+        if policy.group.is_none() && areas.slots[number as usize].who.group.load(at!(G_FIELDS, Relaxed)) != 0 {
+            vacancy.give_up(region);
+            return Err(Error::NameOfGroup { name: names::text(&policy.name) });
+        }
         let taken = vacancy.take(region, &areas.slots[number as usize].who.incarnation)?;
         let generation = taken.ok_or_else(|| match region.is_slot_read_locked(number) {
             true => Error::ReadLocked { what: "the slot of the name" },

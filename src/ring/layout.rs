@@ -199,6 +199,9 @@ block! {
         at 80: pub(crate) left_ns: AtomicU64,
         /// The generation of the current or last consumer of the slot: see `seats.rs`.
         at 88: pub(crate) incarnation: AtomicU64,
+        /// Not 0: the slot is a group's, which lives while any of its members holds its lock. The generation that the
+        /// slot had when the group was made, which tells the group from others.
+        at 96: pub(crate) group: AtomicU64,
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod rings;
 pub(crate) mod sealed;
 pub(crate) mod send;
 pub(crate) mod space;
+pub(crate) mod stream;
 pub(crate) mod takeover;
 #[cfg(tampered)]
 pub mod tamper;
@@ -35,6 +36,7 @@ pub(crate) mod writing;
 
 use layout::{Areas, Geometry, Views};
 
+use crate::atomics::at;
 use crate::error::Error;
 use crate::seats::{self, Vacancy};
 
@@ -54,16 +56,35 @@ impl Region {
         Areas { geometry: self.shape(), head, index, control, slots, data }
     }
 
-    /// Whether the current or last consumer of a slot lives. One system call.
+    /// Whether the current or last consumer of a slot lives, or a member of its group. One system call, two for a
+    /// group.
     pub(crate) fn is_alive(&self, number: u32) -> bool {
         let slot = self.areas().slots.get(number as usize);
-        slot.is_some_and(|slot| seats::is_alive(self, number, &slot.who.incarnation))
+        slot.is_some_and(|slot| {
+            seats::is_alive(self, number, &slot.who.incarnation) || self.has_members(number)
+        })
+    }
+
+    /// Whether a slot is a group's that has a living member, besides one of this handle.
+    pub(crate) fn has_members(&self, number: u32) -> bool {
+        let slot = self.areas().slots.get(number as usize);
+        slot.is_some_and(|slot| {
+            let generation = slot.who.incarnation.load(at!(E_GENERATION, Relaxed));
+            // A sealed ring has no groups: any consumer could have written the word.
+            let is_group = !self.is_sealed() && slot.who.group.load(at!(G_FIELDS, Relaxed)) != 0;
+            is_group && self.any_locked(locks::members(number, generation))
+        })
     }
 
     /// Locks a slot without a living consumer. `None`: a consumer lives there, or is attaching.
     pub(crate) fn lock_slot(&self, number: u32) -> Result<Option<Vacancy>, Error> {
         let Some(slot) = self.areas().slots.get(number as usize) else { return Ok(None) };
-        seats::lock(self, number, &slot.who.incarnation)
+        let Some(vacancy) = seats::lock(self, number, &slot.who.incarnation)? else { return Ok(None) };
+        if self.has_members(number) {
+            vacancy.give_up(self);
+            return Ok(None);
+        }
+        Ok(Some(vacancy))
     }
 
     /// Whether a slot is free except for another process's read lock.

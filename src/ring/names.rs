@@ -65,6 +65,20 @@ pub(crate) fn lock_kept(
     Err(in_use(name))
 }
 
+/// How often a lock is tried that others hold for a moment only: about a second in all.
+const TRIES: u32 = if cfg!(loom) { 1 } else { 1000 };
+
+/// Tries to take something that others have for a moment only, until it succeeds. False: somebody keeps it.
+pub(crate) fn retry(mut attempt: impl FnMut() -> Result<bool, Error>) -> Result<bool, Error> {
+    for turn in 0..TRIES {
+        if attempt()? {
+            return Ok(true);
+        }
+        pause(turn);
+    }
+    Ok(false)
+}
+
 fn pause(look: u32) {
     if cfg!(loom) {
         crate::atomics::spin();
@@ -118,7 +132,7 @@ mod tests {
 
     /// Leaves a slot kept for a name whose consumer is away.
     fn leave(region: &Region, number: u32, name: &[u8; NAME_BYTES]) {
-        let policy = Policy { gated: false, budget_ns: 0, hold_ns: 0, name: *name, pid: 1, now_ns: 1 };
+        let policy = Policy { gated: false, budget_ns: 0, hold_ns: 0, name: *name, group: None, pid: 1, now_ns: 1 };
         let mut own_slot = OwnSlot::take(region.areas(), number, &policy);
         own_slot.store_cursor(region.areas(), Place::default());
         own_slot.open(region.areas(), false);

@@ -4,12 +4,12 @@ mod bell;
 mod cells;
 mod event;
 mod latest;
-mod member;
+pub(crate) mod member;
 mod mutex;
-mod options;
-mod owned;
+pub(crate) mod options;
+pub(crate) mod owned;
 mod semaphore;
-mod shape;
+pub(crate) mod shape;
 mod threads;
 
 pub use event::{Event, Reset};

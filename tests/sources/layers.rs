@@ -2,7 +2,7 @@
 use super::{none, sources};
 
 /// Layers of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "limits",
     "schema",
     "error",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 14] = [
     "ring/protocol",
     "sync",
     "ring",
+    "group",
     "waitset",
     "lib",
 ];

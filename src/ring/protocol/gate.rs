@@ -260,6 +260,8 @@ pub(crate) struct Policy {
     pub(crate) budget_ns: u64,
     pub(crate) hold_ns: u64,
     pub(crate) name: [u8; NAME_BYTES],
+    /// What tells the group from others that the slot is for; 0: one that is being made. `None`: a consumer.
+    pub(crate) group: Option<u64>,
     pub(crate) pid: u32,
     pub(crate) now_ns: u64,
 }
@@ -308,10 +310,21 @@ impl OwnSlot {
             Self::set_state(slot, SlotState::Attaching);
         }
         Self::write_policy(slot, policy);
+        (Self::continued(areas, number, (place, account), policy.hold_ns), Some(place))
+    }
+
+    /// With what its slot keeps for its name.
+    fn continued(
+        areas: Areas<'_>,
+        number: u32,
+        (place, account): (Place, LossAccount),
+        hold_ns: u64,
+    ) -> Self {
+        let slot = &areas.slots[number as usize];
         let selected = (slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & 1) as usize;
         let mut stale = [true; 2];
         stale[selected] = false;
-        let own_slot = Self {
+        Self {
             number,
             stored: place,
             account,
@@ -320,10 +333,16 @@ impl OwnSlot {
             selected,
             stale,
             told_eviction: false,
-            named: policy.is_named(),
-            held: policy.hold_ns > 0,
-        };
-        (own_slot, Some(place))
+            named: true,
+            held: hold_ns > 0,
+        }
+    }
+
+    /// The slot of a group, for the member whose turn it is to change it. `None`: its words contradict each other.
+    pub(crate) fn of_group(areas: Areas<'_>, number: u32) -> Option<Self> {
+        let slot = areas.slots.get(number as usize)?;
+        let hold_ns = slot.gate.hold_ns.load(at!(G_FIELDS, Relaxed));
+        Some(Self::continued(areas, number, saved(slot)?, hold_ns))
     }
 
     fn write_policy(slot: &Slot, policy: &Policy) {
@@ -334,6 +353,7 @@ impl OwnSlot {
         write(&slot.who.attached_ns, 0);
         write(&slot.gate.held_ns, 0);
         write(&slot.who.left_ns, 0);
+        write(&slot.who.group, policy.group.unwrap_or(0));
         for (word, bytes) in slot.who.name.iter().zip(policy.name.chunks_exact(8)) {
             write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
         }
@@ -515,6 +535,11 @@ impl OwnSlot {
             Self::set_state(slot, if self.named { SlotState::Saved } else { SlotState::Free });
         }
     }
+}
+
+/// Whether a state word is that of an open gate.
+pub(crate) fn is_gated(state: u64) -> bool {
+    SlotState::from_word(state) == Some(SlotState::Gated)
 }
 
 fn gate_is(slot: &Slot, wanted: SlotState) -> bool {

@@ -3,10 +3,10 @@
 use super::{Received, Receiver, Remaining};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
-use crate::ring::layout::Areas;
 use crate::ring::protocol::gate::OwnSlot;
 use crate::ring::protocol::reader::Overwritable;
 use crate::ring::protocol::record::Status;
+use crate::ring::stream::{is_closed, mode};
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -216,16 +216,4 @@ impl Receiver {
         self.waiting.told_at = end.map(|_| self.reader.next().position);
         end
     }
-}
-
-fn mode(areas: Areas<'_>) -> Option<WaitMode> {
-    WaitMode::from_bits(areas.head.reserve.mode.load(at!(S5_MODE, Relaxed)))
-}
-
-/// Whether the producer ended cleanly.
-fn is_closed(areas: Areas<'_>) -> bool {
-    // [T3] Acquire. Pairs with the close's Release.
-    // Orders: the load of the flag before the load of `published` that follows.
-    // Without it: a consumer reports the end of the stream while a record is still to be received.
-    areas.head.reserve.closed.load(at!(T3_IS_CLOSED, Acquire)) == 1
 }

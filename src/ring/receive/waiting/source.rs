@@ -1,8 +1,9 @@
 //! A receiver as one of the things that a thread waits for.
 
-use super::{AGAIN_NS, Receiver, is_closed, mode};
+use super::{AGAIN_NS, Receiver};
 use crate::error::RecvError;
 use crate::ring::protocol::record::Status;
+use crate::ring::stream::{is_closed, mode};
 #[cfg(not(loom))]
 use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waker};

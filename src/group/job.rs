@@ -1,0 +1,87 @@
+//! A record that a member has, and what it does with it.
+
+use std::fmt;
+
+use crate::group::error::GroupError;
+use crate::group::member::GroupMember;
+use crate::ring::protocol::record::Record;
+
+/// A record that this member has, borrowed until the next receive. It stays this member's until it is
+/// [acknowledged](Self::ack) or [given back](Self::nack), even if this is dropped.
+#[must_use = "the record is not acknowledged yet"]
+pub struct Job<'a> {
+    member: &'a GroupMember,
+    record: Record<'a>,
+    id: JobId,
+    deliveries: u32,
+}
+
+/// A record that a member has, to be acknowledged later: [`GroupMember::ack`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobId {
+    /// The lease that it is part of, and which of its records it is.
+    pub(super) lease: (u64, u32),
+    pub(super) index: u32,
+    pub(super) sequence: u64,
+}
+
+impl JobId {
+    /// Sequence of the record.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(member: &'a GroupMember, record: Record<'a>, id: JobId, deliveries: u32) -> Self {
+        Self { member, record, id, deliveries }
+    }
+
+    /// The record.
+    pub fn record(&self) -> &Record<'a> {
+        &self.record
+    }
+
+    /// The record's number in the stream.
+    pub fn sequence(&self) -> u64 {
+        self.id.sequence
+    }
+
+    /// How often the record has been handed out, this time included. 1: no member had it before. A member that was
+    /// killed just while it took the record counts, too.
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries
+    }
+
+    /// Stands for this record in [`GroupMember::ack`].
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The record is done, and no member gets it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupMember::ack`].
+    pub fn ack(self) -> Result<(), GroupError> {
+        self.member.ack(self.id)
+    }
+
+    /// Gives the record back, to be handed out again.
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupMember::nack`].
+    pub fn nack(self) -> Result<(), GroupError> {
+        self.member.nack(self.id)
+    }
+}
+
+impl fmt::Debug for Job<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("record", &self.record)
+            .field("deliveries", &self.deliveries)
+            .finish_non_exhaustive()
+    }
+}

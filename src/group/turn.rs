@@ -1,0 +1,159 @@
+//! What a member does in its turn: takes records, takes back what the dead have, moves the group's gate.
+
+use crate::atomics::at;
+use crate::error::Error;
+use crate::group::leases::{Lease, Leases, Open};
+use crate::group::member::GroupMember;
+use crate::ring::attach::{self, until_found};
+use crate::ring::layout::SlotState;
+use crate::ring::protocol::gate::{self, OwnSlot};
+use crate::ring::protocol::{Place, after, index};
+use crate::seats::Incarnation;
+use crate::sync::member::NOBODYS;
+use crate::sync::owned::Owned;
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+/// How often a member looks for the dead, ns.
+pub(super) const SWEEP_NS: u64 = if cfg!(loom) { 0 } else { doorbell::PROBE_NS };
+/// The gate is moved once it is behind by this fraction of the capacity, as a consumer's cursor is.
+const GATE_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
+
+/// What a member takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Claimed {
+    Lease(Lease),
+    /// The records between two places were overwritten.
+    Lost(Place, Place),
+}
+
+const NO_SLOT: Error = Error::Garbage { what: "the slot of the group in the ring" };
+
+impl GroupMember {
+    pub(super) fn me(&self) -> Incarnation {
+        self.group.me()
+    }
+
+    pub(super) fn leases(&self) -> Leases<'_> {
+        let views = self.group.views();
+        Leases::new(views.line, views.items)
+    }
+
+    /// Waits for its turn, and does something in it.
+    pub(super) fn in_turn<T>(
+        &self,
+        until_ns: u64,
+        work: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.check()?;
+        let line = self.group.views().line;
+        let turn = Owned::new(&line.turn, &line.watch);
+        if !turn.take(self.me()) {
+            turn.wait(&self.group, until_ns)?;
+        }
+        let result = work(self);
+        turn.give(self.me());
+        self.check_memory()?;
+        result
+    }
+
+    /// Takes at most `want` records.
+    pub(super) fn claim(&self, want: u32) -> Result<Option<Claimed>, Error> {
+        let leases = self.leases();
+        let mut open = leases.collect()?;
+        let now_ns = clock::monotonic_ns();
+        if open.oldest != open.next && self.is_sweep_due(now_ns) {
+            self.sweep(open, now_ns)?;
+        }
+        self.tend_gate(open, false)?;
+        if let Some(lease) = leases.hand_out_again(self.me(), open, now_ns) {
+            return Ok(Some(Claimed::Lease(lease)));
+        }
+        open = leases.collect()?;
+        if leases.is_full(open) {
+            return Ok(None);
+        }
+        let end = leases.end(open);
+        if !end.position.is_multiple_of(8) {
+            return Err(Error::Garbage { what: "the end of a lease" });
+        }
+        let areas = self.ring.areas();
+        let Some(place) = attach::ahead(areas, end, want)? else {
+            let margin = areas.geometry.capacity / 8;
+            let place = until_found(areas.geometry.capacity, |_| Ok(index::oldest(areas, margin)))?;
+            if !after(place.position, end.position) {
+                return Ok(None);
+            }
+            leases.pass_loss(open, (end, place));
+            return Ok(Some(Claimed::Lost(end, place)));
+        };
+        if place.sequence == end.sequence {
+            return Ok(None);
+        }
+        Ok(Some(Claimed::Lease(leases.hand_out(self.me(), open, (end, place), now_ns))))
+    }
+
+    pub(super) fn is_sweep_due(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.swept_ns.get()) >= SWEEP_NS
+    }
+
+    /// Takes back what the dead have, and what others have had for too long. Returns whether there was anything.
+    pub(super) fn sweep(&self, open: Open, now_ns: u64) -> Result<bool, Error> {
+        self.swept_ns.set(now_ns);
+        let mut asked: Vec<(Incarnation, bool)> = Vec::new();
+        self.leases().take_back(open, |owner, since_ns| {
+            if owner == self.me() {
+                return Ok(false);
+            }
+            if !self.group.could_exist(owner) {
+                return Err(NOBODYS);
+            }
+            if self.lease_ns > 0 && now_ns.saturating_sub(since_ns) >= self.lease_ns {
+                return Ok(true);
+            }
+            if let Some((_, is_dead)) = asked.iter().find(|(other, _)| *other == owner) {
+                return Ok(*is_dead);
+            }
+            let is_dead = !self.group.is_alive(owner);
+            asked.push((owner, is_dead));
+            Ok(is_dead)
+        })
+    }
+
+    /// Opens the gate if it is not open, and moves it if it is far behind, if the producer waits for it, or `at_once`.
+    pub(super) fn tend_gate(&self, open: Open, at_once: bool) -> Result<(), Error> {
+        let areas = self.ring.areas();
+        let slot = areas.slots.get(self.slot as usize).ok_or(NO_SLOT)?;
+        let place = self.leases().gate(open);
+        let is_open = gate::state(slot) == Some(SlotState::Gated);
+        let cursor = slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & !7;
+        let behind = place.position.wrapping_sub(cursor);
+        let is_due = at_once || behind >= areas.geometry.capacity / GATE_DUE || self.producer_waits();
+        if is_open && (behind == 0 || !is_due) {
+            return Ok(());
+        }
+        let mut own_slot = OwnSlot::of_group(areas, self.slot).ok_or(NO_SLOT)?;
+        own_slot.store_cursor(areas, place);
+        if !is_open {
+            own_slot.open_at(areas, true, place);
+        }
+        doorbell::notify(&areas.control.space, WaitMode::Fence);
+        Ok(())
+    }
+
+    /// Whether the producer sleeps until there is space, and so until the gate moves.
+    pub(super) fn producer_waits(&self) -> bool {
+        doorbell::is_armed(&self.ring.areas().control.space)
+    }
+
+    /// Moves the gate to where it can be.
+    pub(super) fn settle(&self, until_ns: u64) -> Result<(), Error> {
+        self.in_turn(until_ns, |member| member.tend_gate(member.leases().collect()?, true))
+    }
+
+    /// Wakes members that sleep: there is something to be handed out.
+    pub(super) fn ring_for_members(&self) {
+        doorbell::notify(&self.ring.areas().control.data, WaitMode::Fence);
+    }
+}

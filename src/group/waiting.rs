@@ -1,0 +1,132 @@
+//! How a member waits: for records, for what others give back, and for the death of others.
+
+use crate::atomics::{at, spin};
+use crate::error::Error;
+use crate::group::error::GroupError;
+use crate::group::member::{GroupMember, Next};
+use crate::ring::locks;
+use crate::ring::stream::{is_closed, mode};
+use crate::seats::Incarnation;
+use crate::sync::owned::{owner_of, to_word};
+use crate::wait::clock;
+use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
+
+impl GroupMember {
+    /// Waits for a record, and takes at most `want`.
+    pub(super) fn wait(&mut self, want: u32, until_ns: u64) -> Result<Next, GroupError> {
+        let mut watching = Watching { is_on: false };
+        let result = self.wait_watching(want, until_ns, &mut watching);
+        self.stop_watching(&watching);
+        result
+    }
+
+    fn wait_watching(
+        &mut self,
+        want: u32,
+        until_ns: u64,
+        watching: &mut Watching,
+    ) -> Result<Next, GroupError> {
+        let mut spins = if until_ns == 0 { 0 } else { self.spins };
+        loop {
+            if let Some(next) = self.take(want, until_ns)? {
+                return Ok(next);
+            }
+            if spins > 0 {
+                spins -= 1;
+                spin();
+                continue;
+            }
+            if let Some(end) = self.ended(until_ns)? {
+                return Err(end);
+            }
+            if clock::is_past(until_ns) {
+                return Err(GroupError::TimedOut);
+            }
+            self.sleep(until_ns, watching)?;
+        }
+    }
+
+    /// The end of the stream, if it has come, and no record can come from another member.
+    fn ended(&self, until_ns: u64) -> Result<Option<GroupError>, Error> {
+        let areas = self.ring.areas();
+        // In this order, so that what was published just before the end is seen.
+        let has_begun = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed)) != 0;
+        let is_gone = has_begun && (is_closed(areas) || !self.ring.locked(locks::PRODUCER));
+        if !is_gone || self.seems_ready() {
+            return Ok(None);
+        }
+        let nothing_left = self.in_turn(until_ns, |member| {
+            let leases = member.leases();
+            let open = leases.collect()?;
+            Ok(leases.are_all(member.me(), open) && member.is_all_leased(leases.end(open)))
+        })?;
+        // A producer sets the flag and then unlocks, so look again.
+        let end = if is_closed(areas) { GroupError::Closed } else { GroupError::ProducerGone };
+        Ok(nothing_left.then_some(end))
+    }
+
+    /// One slice of sleep, with the gate where it can be.
+    #[cold]
+    fn sleep(&self, until_ns: u64, watching: &mut Watching) -> Result<(), Error> {
+        match self.settle(until_ns) {
+            Err(Error::TimedOut) => {}
+            settled => settled?,
+        }
+        let areas = self.ring.areas();
+        if areas.geometry.wait == WaitMode::Spin {
+            // The producer wakes nobody in this mode.
+            std::thread::yield_now();
+            return Ok(());
+        }
+        let (is_open, was_closed) = (self.leases().is_any_open(), is_closed(areas));
+        let slice_ns =
+            if is_open && self.watches(watching) { doorbell::PROBE_NS } else { doorbell::SLICE_NS };
+        // Somebody has got a lease since, and nobody looks whether it lives.
+        let is_unwatched = || !is_open && self.leases().is_any_open();
+        let is_over = || is_closed(areas) && (!was_closed || self.leases().seem_all(self.me()));
+        let is_true =
+            || self.seems_ready() || is_unwatched() || is_over() || self.check_memory().is_err();
+        let ends_ns = clock::monotonic_ns().saturating_add(doorbell::armed_ns(slice_ns));
+        let word = &areas.control.data;
+        self.group.note_waiting(true);
+        doorbell::sleep(word, |word| doorbell::heavy_for(word, mode(areas)), is_true, until_ns.min(ends_ns));
+        self.group.note_waiting(false);
+        Ok(())
+    }
+
+    /// Whether this is the member that looks for the dead, from now on at the latest. One that has records itself does not
+    /// rely on another, nor others on it.
+    fn watches(&self, watching: &mut Watching) -> bool {
+        if watching.is_on || self.unacknowledged() > 0 {
+            return true;
+        }
+        let watcher = &self.group.views().line.watcher;
+        let seen = watcher.load(at!(K_WATCHER, Relaxed));
+        let is_alive = |other: Incarnation| {
+            other != self.me() && self.group.could_exist(other) && self.group.is_alive(other)
+        };
+        if owner_of(seen).is_some_and(is_alive) {
+            return false;
+        }
+        let me = to_word(self.me());
+        watching.is_on = watcher
+            .compare_exchange(seen, me, at!(K_WATCH, Relaxed), at!(K_WATCH_FAILED, Relaxed))
+            .is_ok();
+        watching.is_on
+    }
+
+    /// Lets another member that sleeps look for the dead.
+    fn stop_watching(&self, watching: &Watching) {
+        if watching.is_on && self.check().is_ok() {
+            let (watcher, me) = (&self.group.views().line.watcher, to_word(self.me()));
+            let _ = watcher.compare_exchange(me, 0, at!(K_WATCH, Relaxed), at!(K_WATCH_FAILED, Relaxed));
+            self.ring_for_members();
+        }
+    }
+}
+
+/// Whether this member looks for the dead while others sleep.
+struct Watching {
+    is_on: bool,
+}
