@@ -205,13 +205,14 @@ impl GroupMember {
     }
 }
 
-/// Locks the member's byte in the ring's file. The seat is the member's alone, and so is the byte.
+/// Locks the member's byte in the ring's file. The seat is the member's alone, and so is the byte; but the kernel closes
+/// the two files of a process that dies one after the other, so the one who had the seat before may have it for a moment.
 fn lock_member(ring: &Region, slot: u32, group: &Member<Leased>) -> Result<(), Error> {
     let Some(found) = ring.areas().slots.get(slot as usize) else {
         return Err(Error::Garbage { what: "the slot of the group" });
     };
     let lock = locks::member(slot, generation(found), group.me().number);
-    if ring.lock(lock)? {
+    if names::retry(|| ring.lock(lock))? {
         return Ok(());
     }
     let taken = Error::Garbage { what: "a seat of the group that another member has" };

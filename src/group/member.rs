@@ -73,8 +73,9 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// is_sync::<quoit::GroupMember>();
 /// ```
 pub struct GroupMember {
-    pub(super) group: Member<Leased>,
+    /// Dropped before the seat: who takes that next needs this one's lock.
     pub(super) ring: Region,
+    pub(super) group: Member<Leased>,
     pub(super) slot: u32,
     pub(super) lease_ns: u64,
     /// How many records it may have.

@@ -9,6 +9,7 @@ mod alone;
 mod event;
 mod filters;
 mod forks;
+mod group;
 mod integrity;
 mod kills;
 mod latest;
@@ -58,6 +59,8 @@ fn child() {
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),
         "hold permits" => semaphore::hold(&part),
+        "work in a group" => group::work(&part),
+        "keep records of a group" => group::keep(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),

@@ -1,0 +1,229 @@
+//! A group between processes: members are killed anywhere, and the account is exact to the record.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use quoit::{Group, GroupError, GroupEvent, GroupMember, Options, Producer};
+
+use crate::process::{Part, Process, SOON, Stage, hear, monotonic_ns, note, say};
+
+fn group() -> Group {
+    Group::new("workers").hold_forever().members(16)
+}
+
+/// Receives records, one or several at a time, and acknowledges them. Says so before and after each acknowledgement, until
+/// it is killed or the stream ends.
+///
+/// `ring`.
+pub(crate) fn work(part: &Part) {
+    let mut member = GroupMember::join(part.ring(), &group()).expect("join");
+    say("works");
+    for turn in 0_u32.. {
+        let mut jobs = Vec::new();
+        let received = member.recv_up_to(turn % 5 + 1, |event| match event {
+            GroupEvent::Job(job) => jobs.push((job.id(), job.deliveries())),
+            other => panic!("{other:?}"),
+        });
+        match received {
+            Ok(_) => {}
+            Err(GroupError::Closed) => break,
+            Err(error) => panic!("{error}"),
+        }
+        for (id, deliveries) in jobs {
+            if id.sequence() % 11 == 10 && deliveries == 1 {
+                member.nack(id).expect("its own");
+                continue;
+            }
+            say(format_args!("begins {} {deliveries}", id.sequence()));
+            member.ack(id).expect("its own");
+            say(format_args!("ends {}", id.sequence()));
+        }
+    }
+    say("is done");
+}
+
+/// Receives so many records, says which, and keeps them until it is told to go on.
+///
+/// `ring`, `records`.
+pub(crate) fn keep(part: &Part) {
+    let mut member = GroupMember::join(part.ring(), &group()).expect("join");
+    let mut kept = Vec::new();
+    for _ in 0..part.get::<u32>("records") {
+        let job = member.recv_job(|_| {}).expect("a record");
+        kept.push(job.sequence().to_string());
+    }
+    say(format_args!("keeps {}", kept.join(" ")));
+    hear();
+}
+
+fn kills() -> u64 {
+    std::env::var("QUOIT_KILLS").map_or(120, |text| text.parse().expect("QUOIT_KILLS is a number"))
+}
+
+/// What the members said of each record.
+#[derive(Default)]
+struct Account {
+    begun: BTreeMap<u64, u32>,
+    ended: BTreeMap<u64, u32>,
+    again: u64,
+}
+
+impl Account {
+    /// Returns whether the member was done.
+    fn hear(&mut self, lines: &[String]) -> bool {
+        for line in lines {
+            let numbers = |word| crate::process::numbers(line, word);
+            if let Some(numbers) = numbers("begins") {
+                *self.begun.entry(numbers[0]).or_default() += 1;
+                self.again += u64::from(numbers[1] > 1);
+            } else if let Some(numbers) = numbers("ends") {
+                *self.ended.entry(numbers[0]).or_default() += 1;
+            } else {
+                assert!(line == "is done" || line == "works", "{line:?}");
+            }
+        }
+        lines.iter().any(|line| line == "is done")
+    }
+}
+
+/// Five members; one after the other is killed, wherever it is, and replaced, while a producer fills the ring as fast as
+/// it may.
+#[test]
+fn members_are_killed() {
+    let stage = Stage::tmpfs(300);
+    let path = stage.file("ring");
+    let mut producer =
+        Producer::open_or_create(&path, &Options::new().capacity(1 << 14)).expect("a producer");
+    drop(GroupMember::join(&path, &group()).expect("make the group"));
+    let start = || Part::new("work in a group").on(&path).start();
+    let mut members: Vec<Process> = (0..5).map(|_| start()).collect();
+    let mut account = Account::default();
+    let mut sent = 0_u64;
+    for kill in 0..kills() {
+        let until = Instant::now() + Duration::from_micros(kill * 37 % 3000);
+        while Instant::now() < until || sent < 4 * kill {
+            // The ring is full most of the time: what is acknowledged makes room.
+            producer.send_timeout(&sent.to_le_bytes(), SOON).expect("nobody keeps a record");
+            sent += 1;
+        }
+        let at = (kill % 5) as usize;
+        account.hear(&members[at].kill());
+        members[at] = start();
+    }
+    drop(producer);
+    for member in &mut members {
+        let mut lines = vec![member.line(SOON)];
+        while lines.last().is_none_or(|line| line != "is done") {
+            lines.push(member.line(SOON));
+        }
+        account.hear(&lines);
+    }
+    members.into_iter().for_each(Process::finish);
+    // None is lost: of each one somebody said that it began to acknowledge it. None is acknowledged twice.
+    assert!(account.begun.keys().copied().eq(0..sent), "records are lost");
+    assert!(account.ended.values().all(|times| *times == 1), "a record is acknowledged twice");
+    // Where nobody said that it ended, whoever began was killed; or it ended, and died before it could say so.
+    let silent = sent - account.ended.len() as u64;
+    assert!(silent <= kills(), "{silent} records without an end");
+    // What had ended did not begin again.
+    for (sequence, times) in &account.begun {
+        let most = 1 + kills() as u32;
+        assert!(*times <= most && (account.ended.contains_key(sequence) || *times >= 1));
+    }
+    let mut member = GroupMember::join(&path, &group()).expect("join");
+    assert!(matches!(member.recv_timeout(Duration::ZERO), Err(GroupError::Closed)), "something is left");
+    note(format_args!("group: {} kills, {sent} records, {} handed out again", kills(), account.again));
+}
+
+fn produce(path: &Path, records: u64) -> Producer {
+    let mut producer = Producer::open_or_create(path, &Options::new().capacity(4096)).expect("a producer");
+    drop(GroupMember::join(path, &group()).expect("make the group"));
+    for number in 0..records {
+        producer.send(&number.to_le_bytes()).expect("send");
+    }
+    producer
+}
+
+#[test]
+fn who_waits_gets_the_records_of_the_dead() {
+    let stage = Stage::tmpfs(120);
+    for waits_ms in [0, 5, 300] {
+        let path = stage.file(&format!("ring-{waits_ms}"));
+        let _producer = produce(&path, 3);
+        let mut holder = Part::new("keep records of a group").on(&path).with("records", 3).start();
+        assert_eq!(holder.says("keeps"), [0, 1, 2]);
+        let mut member = GroupMember::join(&path, &group()).expect("join");
+        let waiting = std::thread::spawn(move || {
+            let mut found = Vec::new();
+            for _ in 0..3 {
+                let job = member.recv_job(|_| {}).expect("what the dead had");
+                found.push((job.sequence(), job.deliveries()));
+                job.ack().expect("its own");
+            }
+            (found, monotonic_ns())
+        });
+        std::thread::sleep(Duration::from_millis(waits_ms));
+        holder.strike();
+        let (found, _) = waiting.join().expect("a member");
+        assert_eq!(found, [(0, 2), (1, 2), (2, 2)]);
+        holder.reap();
+    }
+}
+
+/// Stopped is not dead: what a stopped member has stays its own, and the others go on with the rest.
+#[test]
+fn who_is_stopped_keeps_its_records() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("ring");
+    let _producer = produce(&path, 4);
+    let mut holder = Part::new("keep records of a group").on(&path).with("records", 2).start();
+    assert_eq!(holder.says("keeps"), [0, 1]);
+    holder.stop();
+    let mut member = GroupMember::join(&path, &group()).expect("join");
+    for sequence in [2, 3] {
+        let job = member.recv_job(|_| {}).expect("the rest");
+        assert_eq!((job.sequence(), job.deliveries()), (sequence, 1));
+        job.ack().expect("its own");
+    }
+    assert!(matches!(member.recv_timeout(Duration::from_millis(50)), Err(GroupError::TimedOut)));
+    holder.cont();
+    holder.tell("go on");
+    holder.finish();
+    // It left, and what it had comes back.
+    for sequence in [0, 1] {
+        let job = member.recv_job(|_| {}).expect("what it had");
+        assert_eq!((job.sequence(), job.deliveries()), (sequence, 2));
+        job.ack().expect("its own");
+    }
+}
+
+/// To the producer the group lives as long as any member, whoever made it.
+#[test]
+fn the_producer_waits_for_a_living_member() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("ring");
+    let mut producer = Producer::open_or_create(&path, &Options::new().capacity(4096)).expect("a producer");
+    // It is not held without members.
+    let group = Group::new("workers");
+    let first = GroupMember::join(&path, &group).expect("make the group");
+    let mut member = first.try_clone().expect("join");
+    let mut holder = Part::new("keep records of a group").on(&path).with("records", 1).start();
+    drop(first);
+    producer.send(&[7; 8]).expect("send");
+    assert_eq!(holder.says("keeps"), [0]);
+    let mut sent = 1;
+    while producer.try_send(&[7; 8]).is_ok() {
+        sent += 1;
+    }
+    holder.kill();
+    for _ in 0..sent {
+        member.recv_job(|event| panic!("{event:?}")).expect("a record").ack().expect("its own");
+    }
+    while producer.try_send(&[7; 8]).is_ok() {
+        sent += 1;
+    }
+    // The last member goes, and with it the gate.
+    drop(member);
+    producer.send_timeout(&[7; 8], SOON).expect("nobody is in the way");
+}
