@@ -7,6 +7,8 @@
 mod common;
 #[path = "format/event.rs"]
 mod event;
+#[path = "format/group.rs"]
+mod group;
 #[path = "format/latest.rs"]
 mod latest;
 #[path = "format/mutex.rs"]

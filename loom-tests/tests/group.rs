@@ -4,10 +4,11 @@ mod common;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use common::{model, options, payload};
 use quoit::fate::{crash_after, kill, slice_sleeps};
-use quoit::{Group, GroupError, GroupEvent, GroupMember, Job, Ring, WaitMode};
+use quoit::{Group, GroupEvent, GroupMember, Job, Ring, WaitMode};
 
 /// A ring of four records of a word, without an inline copy, so that records are read in place.
 fn ring(wait: WaitMode) -> Ring {
@@ -50,6 +51,11 @@ impl Account {
     }
 }
 
+/// The next record, which is there, once the member has its turn.
+fn next(member: &mut GroupMember) -> Job<'_> {
+    member.recv_job(|event| panic!("{event:?}")).unwrap()
+}
+
 /// Two members take what there is. Sleeps end by themselves, so that nothing but the words orders the two.
 #[test]
 fn each_record_goes_to_one_member() {
@@ -86,18 +92,12 @@ fn nothing_is_overwritten_while_it_is_read() {
         let account = Account::default();
         let there = account.clone();
         let other = common::spawn(move || {
-            match second.try_recv().unwrap() {
-                Some(GroupEvent::Job(job)) => there.ack(job),
-                other => panic!("{other:?}"),
-            }
+            there.ack(next(&mut second));
             second
         });
         // Its turns move the gate past what the other has acknowledged by then.
         for _ in 0..2 {
-            match first.try_recv().unwrap() {
-                Some(GroupEvent::Job(job)) => account.ack(job),
-                other => panic!("{other:?}"),
-            }
+            account.ack(next(&mut first));
         }
         let _ = producer.try_send(&[9; 8]);
         let _ = producer.try_send(&[9; 8]);
@@ -105,10 +105,11 @@ fn nothing_is_overwritten_while_it_is_read() {
     });
 }
 
-/// A member is killed before any of its stores, from its first claim to its second acknowledgement.
+/// A member is killed before any of its stores, from its first claim to its second acknowledgement. What it had not
+/// acknowledged goes to another, and what it had does not.
 #[test]
 fn what_the_dead_had_goes_to_another() {
-    for stores in 0..40 {
+    for stores in 0..48 {
         model("group_crash", 1, move || {
             slice_sleeps(true);
             let ring = ring(WaitMode::Spin);
@@ -116,39 +117,122 @@ fn what_the_dead_had_goes_to_another() {
             let mut first = group(&ring, 2);
             let mut second = first.try_clone().unwrap();
             (0..2).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
-            let account = Account::default();
-            let there = account.clone();
             let dying = common::spawn(move || {
-                // What it acknowledged: its stores may be a ghost's, and then do not count.
-                let done = Cell::new(0);
-                let begun = Cell::new(0);
-                crash_after(stores, || {
-                    for _ in 0..2 {
+                let acknowledged = Cell::new(0);
+                let lived = crash_after(stores, || {
+                    for number in 1..=2 {
                         if let Ok(Some(GroupEvent::Job(job))) = second.try_recv() {
-                            begun.set(begun.get() | 1 << job.sequence());
-                            let sequence = job.sequence();
-                            if job.ack().is_ok() {
-                                done.set(done.get() | 1 << sequence);
-                            }
+                            let _ = job.ack();
+                            acknowledged.set(number);
                         }
                     }
                 });
                 kill(second);
-                let _ = there;
-                (begun.get(), done.get())
+                lived.map(|()| acknowledged.get())
             });
-            let (begun, _) = dying.join().unwrap();
+            let lived = dying.join().unwrap();
+            let account = Account::default();
             account.drain(&mut first);
-            // Each record is acknowledged by one of the two: what is not here was begun there.
-            for record in 0..2 {
-                let here = account.0[record].get();
-                assert!(here == 1 || begun & (1 << record) != 0, "a record is lost");
+            let here: Vec<u32> = account.0.iter().map(Cell::get).collect();
+            // The dead acknowledged those that are missing here: none, the first, or both.
+            assert!([[0, 0], [0, 1], [1, 1]].contains(&[here[0], here[1]]), "{here:?}");
+            assert!(lived.is_none_or(|number| number == 2 && here[1] == 0), "{here:?}");
+            // Nothing of them is left: the ring can be filled once more.
+            let _ = first.try_recv().unwrap();
+            (2..4).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+            account.drain(&mut first);
+            assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
+            let _ = first.try_recv().unwrap();
+            for _ in 0..4 {
+                producer.try_send(&[9; 8]).unwrap();
             }
-            assert!(matches!(first.recv_timeout(std::time::Duration::ZERO), Err(GroupError::TimedOut)));
-            // All leases are done: as many records as the ring holds can be sent once more.
-            first.try_recv().unwrap();
         });
     }
+}
+
+/// One that takes back what the dead had is killed in its turn.
+#[test]
+fn a_death_while_it_takes_back() {
+    for stores in 0..24 {
+        model("group_crash_taking_back", 1, move || {
+            slice_sleeps(true);
+            let ring = ring(WaitMode::Spin);
+            let mut producer = ring.producer().unwrap();
+            let mut third = group(&ring, 3);
+            let (mut first, mut second) = (third.try_clone().unwrap(), third.try_clone().unwrap());
+            (0..2).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+            assert!(first.try_recv().unwrap().is_some());
+            kill(first);
+            let dying = common::spawn(move || {
+                crash_after(stores, || {
+                    let _ = second.try_recv();
+                });
+                kill(second);
+            });
+            dying.join().unwrap();
+            let account = Account::default();
+            account.drain(&mut third);
+            account.is(2);
+        });
+    }
+}
+
+/// The lease time is over at once: two have the same record, and one of them acknowledges it.
+#[test]
+fn one_of_two_acknowledges() {
+    model("group_lease_time", 2, || {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let options = Group::new("g").members(2).leases(4).lease_time(Duration::from_nanos(1));
+        let mut first = GroupMember::on(&ring, &options).unwrap();
+        let mut second = first.try_clone().unwrap();
+        producer.try_send(&payload(0, 1)).unwrap();
+        let other = common::spawn(move || {
+            let acknowledged = second.try_recv().unwrap().map(ack);
+            (second, acknowledged)
+        });
+        let here = first.try_recv().unwrap().map(ack);
+        let (_second, there) = other.join().unwrap();
+        let times = [here, there].into_iter().flatten().filter(|acknowledged| *acknowledged).count();
+        assert!(times <= 1, "acknowledged twice");
+        // It is done, or comes once more.
+        let again = first.try_recv().unwrap().map(ack);
+        assert_eq!(times + usize::from(again == Some(true)), 1);
+    });
+}
+
+/// The entry of a lease that is over has another lease by the time its member acknowledges.
+#[test]
+fn a_late_acknowledgement_is_of_nothing() {
+    model("group_late", 1, || {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let options = Group::new("g").members(2).leases(2).lease_time(Duration::from_nanos(1));
+        let mut first = GroupMember::on(&ring, &options).unwrap();
+        let mut second = first.try_clone().unwrap();
+        (0..3).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+        let take = |member: &mut GroupMember| match member.try_recv().unwrap() {
+            Some(GroupEvent::Job(job)) => job.id(),
+            other => panic!("{other:?}"),
+        };
+        let late = take(&mut first);
+        for sequence in 0..2 {
+            let id = take(&mut second);
+            assert_eq!(id.sequence(), sequence);
+            second.ack(id).unwrap();
+        }
+        let id = take(&mut second);
+        assert!(first.ack(late).is_err(), "acknowledged what another has");
+        second.ack(id).unwrap();
+    });
+}
+
+fn ack(event: GroupEvent<'_>) -> bool {
+    let GroupEvent::Job(job) = event else { panic!("{event:?}") };
+    assert_eq!(job.record().to_vec(), payload(0, 1), "torn or foreign payload");
+    job.ack().is_ok()
 }
 
 /// The same beside another that works. Both together acknowledge each record once.
@@ -216,5 +300,29 @@ fn nobody_sleeps_through_a_record() {
         let account = Account::default();
         account.ack(first.recv_job(|_| {}).unwrap());
         let _producer = sending.join().unwrap();
+    });
+}
+
+/// The same with room for a lease, while all are out.
+#[test]
+fn nobody_sleeps_through_room_for_a_lease() {
+    model("group_room", 2, || {
+        let ring = ring(WaitMode::Fence);
+        let mut producer = ring.producer().unwrap();
+        let options = Group::new("g").members(2).leases(2);
+        let mut first = GroupMember::on(&ring, &options).unwrap();
+        let mut second = first.try_clone().unwrap();
+        (0..3).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+        let ids = [(); 2].map(|()| match first.try_recv().unwrap() {
+            Some(GroupEvent::Job(job)) => job.id(),
+            other => panic!("{other:?}"),
+        });
+        let waiting = common::spawn(move || {
+            assert_eq!(second.recv_job(|_| {}).unwrap().sequence(), 2);
+            second
+        });
+        first.ack(ids[0]).unwrap();
+        let _second = waiting.join().unwrap();
+        drop(producer);
     });
 }

@@ -28,7 +28,9 @@ use crate::memory::file::Owners;
 use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::consumer::{Attached, attach_slot};
-use crate::ring::layout::{NAME_BYTES, Slot, SlotState};
+#[cfg(not(loom))]
+use crate::ring::layout::SlotState;
+use crate::ring::layout::{NAME_BYTES, Slot};
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy};

@@ -171,8 +171,8 @@ impl GroupMember {
         Ok(self.lend(next))
     }
 
-    /// The next record, if there is one. Does not wait, except for another member that takes a record just now, and does
-    /// not report the end of the stream.
+    /// The next record, if there is one. Never waits, and does not report the end of the stream. It returns none, too,
+    /// while another member takes a record.
     ///
     /// # Errors
     ///
