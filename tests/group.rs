@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use quoit::sync::{Mutex, SyncOptions};
 use quoit::{
-    Attach, Consumer, Error, ErrorKind, Group, GroupError, GroupEvent, GroupMember, JobId, Kind, Options, Ring,
-    SendError, Start,
+    Attach, Consumer, Error, ErrorKind, Group, GroupError, GroupEvent, GroupMember, JobId, Kind, Options,
+    Ring, SendError, Start,
 };
 use tempfile::TempDir;
 
@@ -112,7 +112,8 @@ fn each_record_goes_to_one_member() {
         let mut producer = ring.producer().expect("a producer");
         (0..RECORDS).for_each(|number| drop(producer.send(&number.to_le_bytes()).expect("send")));
         drop(producer);
-        let mut all: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().expect("a member")).collect();
+        let mut all: Vec<u64> =
+            threads.into_iter().flat_map(|thread| thread.join().expect("a member")).collect();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..RECORDS));
         assert_eq!(first.unacknowledged(), 0);
@@ -282,7 +283,10 @@ fn a_group_without_members_is_held() {
     receive(&mut member);
     member.ack(id).expect("its own");
     drop(member);
-    assert!(matches!(producer.send_timeout(&[0; 8], Duration::from_millis(10)), Err(SendError::TimedOut { .. })));
+    assert!(matches!(
+        producer.send_timeout(&[0; 8], Duration::from_millis(10)),
+        Err(SendError::TimedOut { .. })
+    ));
     let mut member = scene.join(&group);
     for number in 1..room {
         let (found, deliveries, id) = receive(&mut member);

@@ -96,7 +96,9 @@ impl Group {
         let refused = |what| Err(Error::BadOption { what });
         let geometry = ring.geometry();
         if ring.is_sealed() {
-            return refused("a sealed ring has no groups: what it would keep for one, every consumer can write");
+            return refused(
+                "a sealed ring has no groups: what it would keep for one, every consumer can write",
+            );
         }
         if geometry.hard_limit_ns > 0 {
             return refused(
@@ -180,7 +182,11 @@ impl GroupMember {
                 // Of another ring that was here before, or of a group that was forgotten.
                 match std::fs::remove_file(&file) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::Io { path: file, action: "remove what is left of a group", source: error });
+                        return Err(Error::Io {
+                            path: file,
+                            action: "remove what is left of a group",
+                            source: error,
+                        });
                     }
                     _ => {}
                 }

@@ -104,7 +104,9 @@ impl Group {
 
     pub(super) fn shape(&self) -> Result<Shape<Leased>, Error> {
         if self.name.contains('/') {
-            return Err(Error::BadOption { what: "the name of a group is part of a file name: it has no slash" });
+            return Err(Error::BadOption {
+                what: "the name of a group is part of a file name: it has no slash",
+            });
         }
         check_mode(self.mode)?;
         let content = Leased { leases: self.leases.into() };

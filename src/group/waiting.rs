@@ -85,8 +85,7 @@ impl GroupMember {
         // Somebody has got a lease since, and nobody looks whether it lives.
         let is_unwatched = || !is_open && self.leases().is_any_open();
         let is_over = || is_closed(areas) && (!was_closed || self.leases().seem_all(self.me()));
-        let is_true =
-            || self.seems_ready() || is_unwatched() || is_over() || self.check_memory().is_err();
+        let is_true = || self.seems_ready() || is_unwatched() || is_over() || self.check_memory().is_err();
         let ends_ns = clock::monotonic_ns().saturating_add(doorbell::armed_ns(slice_ns));
         let word = &areas.control.data;
         self.group.note_waiting(true);
@@ -110,9 +109,8 @@ impl GroupMember {
             return false;
         }
         let me = to_word(self.me());
-        watching.is_on = watcher
-            .compare_exchange(seen, me, at!(K_WATCH, Relaxed), at!(K_WATCH_FAILED, Relaxed))
-            .is_ok();
+        watching.is_on =
+            watcher.compare_exchange(seen, me, at!(K_WATCH, Relaxed), at!(K_WATCH_FAILED, Relaxed)).is_ok();
         watching.is_on
     }
 

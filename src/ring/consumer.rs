@@ -266,7 +266,8 @@ fn take_slot(region: &Region, policy: &Policy) -> Result<(OwnSlot, Option<Place>
         && let Some(vacancy) = names::lock_kept(region, &policy.name, || names::find(areas, &policy.name))?
     {
         let number = vacancy.number();
-        if policy.group.is_none() && areas.slots[number as usize].who.group.load(at!(G_FIELDS, Relaxed)) != 0 {
+        if policy.group.is_none() && areas.slots[number as usize].who.group.load(at!(G_FIELDS, Relaxed)) != 0
+        {
             vacancy.give_up(region);
             return Err(Error::NameOfGroup { name: names::text(&policy.name) });
         }
