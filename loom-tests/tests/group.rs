@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{model, options, payload};
 use quoit::fate::{crash_after, kill, slice_sleeps};
-use quoit::{Group, GroupEvent, GroupMember, Job, Ring, WaitMode};
+use quoit::{Group, GroupEvent, GroupMember, Job, Producer, Ring, WaitMode};
 
 /// A ring of four records of a word, without an inline copy, so that records are read in place.
 fn ring(wait: WaitMode) -> Ring {
@@ -17,6 +17,12 @@ fn ring(wait: WaitMode) -> Ring {
 
 fn group(ring: &Ring, members: u32) -> GroupMember {
     GroupMember::on(ring, &Group::new("g").members(members).leases(4).hold_forever()).unwrap()
+}
+
+fn fill(producer: &mut Producer, records: std::ops::Range<u64>) {
+    for number in records {
+        producer.try_send(&payload(number, 1)).unwrap();
+    }
 }
 
 /// How often each record was acknowledged.
@@ -65,7 +71,7 @@ fn each_record_goes_to_one_member() {
         let mut producer = ring.producer().unwrap();
         let mut first = group(&ring, 2);
         let mut second = first.try_clone().unwrap();
-        (0..2).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+        fill(&mut producer, 0..2);
         let account = Account::default();
         let there = account.clone();
         let other = common::spawn(move || {
@@ -88,7 +94,7 @@ fn nothing_is_overwritten_while_it_is_read() {
         let mut producer = ring.producer().unwrap();
         let mut first = group(&ring, 2);
         let mut second = first.try_clone().unwrap();
-        (0..4).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+        fill(&mut producer, 0..4);
         let account = Account::default();
         let there = account.clone();
         let other = common::spawn(move || {
@@ -116,7 +122,7 @@ fn what_the_dead_had_goes_to_another() {
             let mut producer = ring.producer().unwrap();
             let mut first = group(&ring, 2);
             let mut second = first.try_clone().unwrap();
-            (0..2).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+            fill(&mut producer, 0..2);
             let dying = common::spawn(move || {
                 let acknowledged = Cell::new(0);
                 let lived = crash_after(stores, || {
@@ -139,7 +145,7 @@ fn what_the_dead_had_goes_to_another() {
             assert!(lived.is_none_or(|number| number == 2 && here[1] == 0), "{here:?}");
             // Nothing of them is left: the ring can be filled once more.
             let _ = first.try_recv().unwrap();
-            (2..4).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+            fill(&mut producer, 2..4);
             account.drain(&mut first);
             assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
             let _ = first.try_recv().unwrap();
@@ -160,7 +166,7 @@ fn a_death_while_it_takes_back() {
             let mut producer = ring.producer().unwrap();
             let mut third = group(&ring, 3);
             let (mut first, mut second) = (third.try_clone().unwrap(), third.try_clone().unwrap());
-            (0..2).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+            fill(&mut producer, 0..2);
             assert!(first.try_recv().unwrap().is_some());
             kill(first);
             let dying = common::spawn(move || {
@@ -212,7 +218,7 @@ fn a_late_acknowledgement_is_of_nothing() {
         let options = Group::new("g").members(2).leases(2).lease_time(Duration::from_nanos(1));
         let mut first = GroupMember::on(&ring, &options).unwrap();
         let mut second = first.try_clone().unwrap();
-        (0..3).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+        fill(&mut producer, 0..3);
         let take = |member: &mut GroupMember| match member.try_recv().unwrap() {
             Some(GroupEvent::Job(job)) => job.id(),
             other => panic!("{other:?}"),
@@ -245,7 +251,7 @@ fn a_death_beside_a_member() {
             let mut producer = ring.producer().unwrap();
             let mut first = group(&ring, 2);
             let mut second = first.try_clone().unwrap();
-            (0..2).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+            fill(&mut producer, 0..2);
             let account = Account::default();
             let dying = common::spawn(move || {
                 // It takes, and does not acknowledge.
@@ -312,7 +318,7 @@ fn nobody_sleeps_through_room_for_a_lease() {
         let options = Group::new("g").members(2).leases(2);
         let mut first = GroupMember::on(&ring, &options).unwrap();
         let mut second = first.try_clone().unwrap();
-        (0..3).for_each(|number| drop(producer.try_send(&payload(number, 1)).unwrap()));
+        fill(&mut producer, 0..3);
         let ids = [(); 2].map(|()| match first.try_recv().unwrap() {
             Some(GroupEvent::Job(job)) => job.id(),
             other => panic!("{other:?}"),

@@ -199,8 +199,9 @@ impl GroupMember {
         lock_member(&ring, slot, &group)?;
         revive(&ring, slot);
         drop(naming);
-        let member = Self::new(ring, group, slot)?;
+        let mut member = Self::new(ring, group, slot)?;
         member.settle(u64::MAX)?;
+        member.look_at_the_gate();
         Ok(member)
     }
 

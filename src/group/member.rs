@@ -21,6 +21,7 @@ use crate::ring::stream::is_closed;
 use crate::sync::member::Member;
 use crate::wait::clock;
 use crate::wait::doorbell;
+use crate::wait::mode::WaitMode;
 
 /// Looks before it sleeps.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
@@ -141,8 +142,7 @@ impl GroupMember {
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let mut reader = Reader::new(Place::default(), Overwritable::Always, epoch, areas.geometry.capacity);
         reader.turn_backoff_off();
-        ring.or_memory_gone(Ok(()))?;
-        Ok(Self {
+        let mut member = Self {
             group,
             ring,
             slot,
@@ -155,7 +155,10 @@ impl GroupMember {
             holding: RefCell::default(),
             swept_ns: Cell::new(0),
             spins: SPINS,
-        })
+        };
+        member.look_at_the_gate();
+        member.check_memory()?;
+        Ok(member)
     }
 
     // ---- receiving
@@ -304,14 +307,23 @@ impl GroupMember {
             self.give_back(lease)?;
         }
         if acknowledged == Acknowledged::Lease {
-            // [S3]: the lease that is done before the looks at who waits for that.
-            doorbell::full_fence();
-            if self.producer_waits() {
-                self.settle(u64::MAX)?;
-            }
-            if self.leases().seems_full() || is_closed(self.ring.areas()) {
-                self.ring_for_members();
-            }
+            self.after_a_lease()?;
+        }
+        Ok(())
+    }
+
+    /// A lease is done: lets those go on who sleep until then. Under `Spin` nobody sleeps.
+    fn after_a_lease(&self) -> Result<(), Error> {
+        if self.ring.geometry().wait == WaitMode::Spin {
+            return Ok(());
+        }
+        // Orders the lease that is done before the looks at who waits for that: see [S1].
+        doorbell::full_fence();
+        if self.producer_waits() {
+            self.settle(u64::MAX)?;
+        }
+        if self.leases().seems_full() || is_closed(self.ring.areas()) {
+            self.ring_for_members();
         }
         Ok(())
     }
@@ -394,8 +406,8 @@ impl GroupMember {
         }
     }
 
-    /// The gate may have been opened, or closed, since the last lease.
-    fn look_at_the_gate(&mut self) {
+    /// The gate may have been opened, or taken, since the last look. What is published from then on is read in place.
+    pub(super) fn look_at_the_gate(&mut self) {
         let areas = self.ring.areas();
         let Some(slot) = areas.slots.get(self.slot as usize) else { return };
         let state = slot.gate.state.load(at!(G_STATE, Relaxed));
