@@ -176,6 +176,10 @@
 //! | account | what a consumer has lost over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
+//! | group | several consumers, its members, that share the records of a ring: each record goes to one of them |
+//! | lease | up to 32 records in a row that one member has |
+//! | acknowledge | declare that a record is done, so that no member gets it again |
+//! | turn | the time in which one member alone may change the leases |
 //! | name | the key by which a consumer finds its slot again when it comes back |
 //! | hold | how long a name's gate is kept after its consumer is gone |
 //! | epoch | the number of a producer: how many have opened the ring, including itself |
@@ -197,7 +201,7 @@
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
 //! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
-//! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `holding`, `job`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
+//! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `acknowledging`, `holding`, `job`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something), over `cells` · `mutex` · `semaphore` · `event`, over `owned` (a word that says which handle has something) `bell` (one that everybody hears) and `member` (a handle with a seat; `threads`: which thread uses it) · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |

@@ -110,7 +110,9 @@ fn each_record_goes_to_one_member() {
             })
             .collect();
         let mut producer = ring.producer().expect("a producer");
-        (0..RECORDS).for_each(|number| drop(producer.send(&number.to_le_bytes()).expect("send")));
+        for number in 0..RECORDS {
+            producer.send(&number.to_le_bytes()).expect("send");
+        }
         drop(producer);
         let mut all: Vec<u64> =
             threads.into_iter().flat_map(|thread| thread.join().expect("a member")).collect();
@@ -522,7 +524,10 @@ fn members_come_and_go() {
                         match turn % 5 {
                             3 => job.nack().expect("its own"),
                             // Left to whoever comes after this member.
-                            4 => drop(job),
+                            4 => {
+                                drop(job);
+                                continue 'coming;
+                            }
                             _ => {
                                 job.ack().expect("its own");
                                 *done.entry(number).or_default() += 1;

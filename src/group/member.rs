@@ -7,21 +7,18 @@ use std::time::{Duration, Instant};
 use crate::atomics::{Word, at, fence_at};
 use crate::error::Error;
 use crate::group::error::GroupError;
-use crate::group::holding::{After, Holding, bit};
+use crate::group::holding::{Holding, bit};
 use crate::group::job::{Job, JobId};
 use crate::group::layout::{Leased, MOST_RECORDS};
-use crate::group::leases::{Acknowledged, Lease};
+use crate::group::leases::Lease;
 use crate::group::turn::Claimed;
 use crate::ring::Region;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
 use crate::ring::protocol::record::Record;
 use crate::ring::protocol::{Place, after, gate};
-use crate::ring::stream::is_closed;
 use crate::sync::member::Member;
 use crate::wait::clock;
-use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
 
 /// Looks before it sleeps.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
@@ -42,6 +39,9 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// Each member has a handle of its own. One thread at a time may use it; it may move between threads (`Send`, not `Sync`).
 /// [`try_clone`](Self::try_clone) makes members for other threads. Dropping a member gives back what it has. After a `fork`
 /// only the parent may use it.
+///
+/// A member that waits for more while it has not acknowledged what it has, may wait for ever: once the ring is full, the
+/// producer waits for that acknowledgement.
 ///
 /// A member that is *stopped* keeps what it has, unless the group has a [lease time](crate::Group::lease_time), and one that
 /// is stopped just while it takes a record stops all members, as the holder of a lock does.
@@ -87,7 +87,7 @@ pub struct GroupMember {
     gate: Option<u64>,
     /// The lease that it is handing to its caller.
     current: Option<Current>,
-    holding: RefCell<Holding>,
+    pub(super) holding: RefCell<Holding>,
     /// When it last looked for the dead, ns.
     pub(super) swept_ns: Cell<u64>,
     pub(super) spins: u32,
@@ -278,84 +278,6 @@ impl GroupMember {
         self.spins = spins;
     }
 
-    // ---- acknowledging
-
-    /// A record is done: no member gets it again, and its room may be overwritten. Waits for other members' turns if the
-    /// producer waits for that room.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError::NotLeased`] if this member does not have the record: nothing is changed. [`GroupError::Failed`].
-    pub fn ack(&self, id: JobId) -> Result<(), GroupError> {
-        self.check()?;
-        let JobId { lease, index, sequence } = id;
-        if !self.holding.borrow().has(lease, index) {
-            return Err(GroupError::NotLeased { sequence });
-        }
-        let acknowledged = self.leases().acknowledge(lease, index);
-        self.check_memory()?;
-        let after = match acknowledged {
-            Acknowledged::Lost => {
-                self.holding.borrow_mut().forget(lease);
-                return Err(GroupError::NotLeased { sequence });
-            }
-            Acknowledged::Record | Acknowledged::Lease => {
-                self.holding.borrow_mut().close(lease, bit(index), false)
-            }
-        };
-        if after == After::GiveBack {
-            self.give_back(lease)?;
-        }
-        if acknowledged == Acknowledged::Lease {
-            self.after_a_lease()?;
-        }
-        Ok(())
-    }
-
-    /// A lease is done: lets those go on who sleep until then. Under `Spin` nobody sleeps.
-    fn after_a_lease(&self) -> Result<(), Error> {
-        if self.ring.geometry().wait == WaitMode::Spin {
-            return Ok(());
-        }
-        // Orders the lease that is done before the looks at who waits for that: see [S1].
-        doorbell::full_fence();
-        if self.producer_waits() {
-            self.settle(u64::MAX)?;
-        }
-        if self.leases().seems_full() || is_closed(self.ring.areas()) {
-            self.ring_for_members();
-        }
-        Ok(())
-    }
-
-    /// Gives a record back, to be handed out again: at once, or with the others that [`recv_up_to`](Self::recv_up_to) took
-    /// together with it, once this member has acknowledged or given back all of them.
-    ///
-    /// # Errors
-    ///
-    /// As [`ack`](Self::ack).
-    pub fn nack(&self, id: JobId) -> Result<(), GroupError> {
-        self.check()?;
-        let JobId { lease, index, sequence } = id;
-        if !self.holding.borrow().has(lease, index) {
-            return Err(GroupError::NotLeased { sequence });
-        }
-        let after = self.holding.borrow_mut().close(lease, bit(index), true);
-        if after == After::GiveBack {
-            self.give_back(lease)?;
-        }
-        Ok(())
-    }
-
-    fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
-        self.in_turn(u64::MAX, |member| {
-            member.leases().give_back(member.me(), lease);
-            Ok(())
-        })?;
-        self.ring_for_members();
-        Ok(())
-    }
-
     // ---- taking
 
     /// Whether the handle is of use.
@@ -496,26 +418,6 @@ impl GroupMember {
 fn lost(from: Place, to: Place) -> Lost {
     let records = to.sequence.wrapping_sub(from.sequence);
     Lost { records, first: from.sequence, next: to.sequence }
-}
-
-impl Drop for GroupMember {
-    fn drop(&mut self) {
-        if self.check().is_err() {
-            return;
-        }
-        let leases: Vec<_> = self.holding.borrow_mut().take().collect();
-        if leases.is_empty() {
-            return;
-        }
-        let given = self.in_turn(u64::MAX, |member| {
-            leases.iter().for_each(|lease| member.leases().give_back(member.me(), *lease));
-            Ok(())
-        });
-        // If it has no turn, others find its lock free.
-        if given.is_ok() {
-            self.ring_for_members();
-        }
-    }
 }
 
 impl fmt::Debug for GroupMember {

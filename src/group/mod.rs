@@ -1,6 +1,7 @@
 //! Groups: consumers of a ring that share its records among them. Each record goes to one member, which acknowledges it
 //! when it is done; what a member leaves behind goes to another.
 
+mod acknowledging;
 mod error;
 mod holding;
 mod job;

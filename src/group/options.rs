@@ -86,7 +86,9 @@ impl Group {
         Self { lease_ns: clock::duration_ns(time).max(1), ..self }
     }
 
-    /// How many records a member may have that it has not acknowledged: 1 or more. Default: no limit.
+    /// How many records a member may have that it has not acknowledged: 1 or more. Default: no limit. Records that
+    /// another took together and that come back are taken together, so a member may have more for a while, but less than
+    /// twice as many.
     pub fn limit(self, records: u32) -> Self {
         Self { limit: records.max(1), ..self }
     }

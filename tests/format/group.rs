@@ -47,15 +47,15 @@ fn a_group_stands_where_the_document_says() {
         for payload in [8, 24, 32] {
             producer.send(&vec![2; payload]).unwrap();
         }
-        let mut ids = Vec::new();
-        let mut take = |member: &mut GroupMember, most| {
+        let take = |member: &mut GroupMember, ids: &mut Vec<quoit::JobId>, most| {
             let keep = |event: GroupEvent<'_>| match event {
                 GroupEvent::Job(job) => ids.push(job.id()),
                 other => panic!("{other:?}"),
             };
             member.recv_up_to(most, keep).unwrap()
         };
-        assert_eq!((take(&mut first, 2), take(&mut second, 2)), (2, 1));
+        let mut ids = Vec::new();
+        assert_eq!((take(&mut first, &mut ids, 2), take(&mut second, &mut ids, 2)), (2, 1));
         assert_eq!(line([16, 24, 40]), [3, 1, 2]);
         assert_eq!(entry(1, [0, 8, 16, 32]), [1 << 32 | 0xffff_fffc, owned(1, 0), 1, 24]);
         assert_eq!(entry(1, [40, 48, 56, 64]), [1, 16, 24 + 16 + 32, 3]);
@@ -65,7 +65,7 @@ fn a_group_stands_where_the_document_says() {
         assert_eq!(entry(1, [0, 8, 16, 32])[..2], [1 << 32 | 0xffff_fffe, owned(1, 0)]);
         assert_eq!((entry(2, [8, 16, 0, 0])[..2].to_vec(), word(&group(), DATA + 32)), (vec![0, 1], 1));
         // Handed out again, with another tag.
-        assert_eq!(take(&mut first, 2), 1);
+        assert_eq!(take(&mut first, &mut ids, 2), 1);
         assert_eq!(entry(2, [0, 8, 16, 32]), [3 << 32 | 0xffff_fffe, owned(1, 0), 2, 72]);
         assert_eq!(line([32, 40, 48]), [1, 3, 1]);
     }
