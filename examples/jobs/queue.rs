@@ -3,9 +3,9 @@
 use quoit::{Group, Start};
 
 /// Where the queue is, unless told otherwise.
-pub const PATH: &str = "/dev/shm/quoit-jobs";
+pub(crate) const PATH: &str = "/dev/shm/quoit-jobs";
 
 /// The group of workers. Held without an end: a job is kept until somebody has done it.
-pub fn workers() -> Group {
+pub(crate) fn workers() -> Group {
     Group::new("workers").start(Start::Oldest).hold_forever()
 }

@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::group::error::GroupError;
 use crate::group::holding::{After, bit};
-use crate::group::job::JobId;
 use crate::group::leases::Acknowledged;
 use crate::group::member::GroupMember;
+use crate::group::member::job::JobId;
 use crate::ring::stream::is_closed;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;

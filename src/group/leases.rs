@@ -58,6 +58,14 @@ pub(crate) struct Lease {
     pub(crate) end: Place,
 }
 
+/// What a member takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Claimed {
+    Lease(Lease),
+    /// The records between two places were overwritten.
+    Lost(Place, Place),
+}
+
 /// The result of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acknowledged {

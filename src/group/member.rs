@@ -8,10 +8,8 @@ use crate::atomics::{Word, at, fence_at};
 use crate::error::Error;
 use crate::group::error::GroupError;
 use crate::group::holding::{Holding, bit};
-use crate::group::job::{Job, JobId};
 use crate::group::layout::{Leased, MOST_RECORDS};
-use crate::group::leases::Lease;
-use crate::group::turn::Claimed;
+use crate::group::leases::{Claimed, Lease};
 use crate::ring::Region;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
@@ -19,6 +17,10 @@ use crate::ring::protocol::record::Record;
 use crate::ring::protocol::{Place, after, gate};
 use crate::sync::member::Member;
 use crate::wait::clock;
+
+pub(super) mod job;
+
+use job::{Job, JobId};
 
 /// Looks before it sleeps.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };

@@ -4,7 +4,6 @@
 mod acknowledging;
 mod error;
 mod holding;
-mod job;
 mod joining;
 mod layout;
 mod leases;
@@ -14,6 +13,6 @@ mod turn;
 mod waiting;
 
 pub use error::GroupError;
-pub use job::{Job, JobId};
+pub use member::job::{Job, JobId};
 pub use member::{GroupEvent, GroupMember, Lost};
 pub use options::Group;

@@ -2,12 +2,12 @@
 
 use crate::atomics::at;
 use crate::error::Error;
-use crate::group::leases::{Lease, Leases, Open};
+use crate::group::leases::{Claimed, Leases, Open};
 use crate::group::member::GroupMember;
 use crate::ring::attach::{self, until_found};
 use crate::ring::layout::SlotState;
 use crate::ring::protocol::gate::{self, OwnSlot};
-use crate::ring::protocol::{Place, after, index};
+use crate::ring::protocol::{after, index};
 use crate::seats::Incarnation;
 use crate::sync::member::NOBODYS;
 use crate::sync::owned::Owned;
@@ -19,14 +19,6 @@ use crate::wait::mode::WaitMode;
 pub(super) const SWEEP_NS: u64 = if cfg!(loom) { 0 } else { doorbell::PROBE_NS };
 /// The gate is moved once it is behind by this fraction of the capacity, as a consumer's cursor is.
 const GATE_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
-
-/// What a member takes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Claimed {
-    Lease(Lease),
-    /// The records between two places were overwritten.
-    Lost(Place, Place),
-}
 
 const NO_SLOT: Error = Error::Garbage { what: "the slot of the group in the ring" };
 

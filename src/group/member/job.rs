@@ -20,9 +20,9 @@ pub struct Job<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobId {
     /// The lease that it is part of, and which of its records it is.
-    pub(super) lease: (u64, u32),
-    pub(super) index: u32,
-    pub(super) sequence: u64,
+    pub(in crate::group) lease: (u64, u32),
+    pub(in crate::group) index: u32,
+    pub(in crate::group) sequence: u64,
 }
 
 impl JobId {
