@@ -354,8 +354,8 @@ impl GroupMember {
     /// The next record of the lease. `None`: there is none left.
     fn read_next(&mut self) -> Result<Option<Next>, GroupError> {
         while let Some(Current { lease, next }) = self.current {
-            let records = lease.end.sequence.wrapping_sub(lease.place.sequence) as u32;
-            if next >= records {
+            // Looked at before the ring: once all of its own are done, the rest of the lease may be overwritten.
+            if !lease.done & u32::MAX.checked_shl(next).unwrap_or(0) == 0 {
                 self.current = None;
                 break;
             }

@@ -28,7 +28,10 @@ pub(crate) fn work(part: &Part) {
         match received {
             Ok(_) => {}
             Err(GroupError::Closed) => break,
-            Err(error) => panic!("{error}"),
+            Err(error) => {
+                say(format_args!("fails: {error}"));
+                panic!("{error}");
+            }
         }
         for (id, deliveries) in jobs {
             if id.sequence() % 11 == 10 && deliveries == 1 {
