@@ -173,7 +173,8 @@
 //! | evict | take the gate from a consumer that is over its budget, or whose eviction was requested; it goes on as a lossy one |
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
-//! | account | what a consumer has lost over all its attachments, kept in its slot |
+//! | skip | go on at the newest record on request, and count those before it; they are not lost |
+//! | account | what a consumer has lost and skipped over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
 //! | name | the key by which a consumer finds its slot again when it comes back |
@@ -195,7 +196,7 @@
 //! | layer | files |
 //! |---|---|
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` · `mutex` · `semaphore` · `event`, over `owned` (a word that says which handle has something) `bell` (one that everybody hears) and `member` (a handle with a seat; `threads`: which thread uses it) · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
@@ -243,6 +244,7 @@ pub use ring::any::AnyReader;
 pub use ring::attach::{Attach, Start};
 pub use ring::blocker::{Blocker, Life};
 pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
+pub use ring::conflate::{Conflate, Newest};
 pub use ring::consumer::Consumer;
 pub use ring::evict::Evicted;
 #[cfg(not(loom))]
@@ -255,7 +257,7 @@ pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot};
 pub use ring::observer::Observer;
 pub use ring::options::Options;
 pub use ring::producer::Producer;
-pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
+pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Skipped, Status};
 pub use ring::reading::Receive;
 pub use ring::reading::events::{EventOf, Events};
 pub use ring::rings::Ring;

@@ -216,6 +216,9 @@ block! {
         at 64: pub(crate) last_lost: AtomicU64,
         /// Lost records by cause, in the order of `LossCause`.
         at 72: pub(crate) by_cause: [AtomicU64; 3],
+        /// Records and payload bytes skipped on request, which are not lost.
+        at 96: pub(crate) skipped_records: AtomicU64,
+        at 104: pub(crate) skipped_bytes: AtomicU64,
     }
 }
 

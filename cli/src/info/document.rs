@@ -142,6 +142,14 @@ struct Consumer {
     /// How long ago it left; `null`: it is alive, or it was killed and no process has noted when.
     away_ns: Option<u64>,
     lost: Loss,
+    /// What it skipped on request; not lost.
+    skipped: Skipped,
+}
+
+#[derive(Debug, Serialize)]
+struct Skipped {
+    records: u64,
+    bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -251,6 +259,7 @@ impl Consumer {
             lost_already_records: info.lost_already,
             away_ns: info.away_for.map(nanos),
             lost: Loss::of(&info.lost),
+            skipped: Skipped { records: info.lost.skipped.records, bytes: info.lost.skipped.bytes },
         }
     }
 }
