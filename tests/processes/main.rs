@@ -24,6 +24,7 @@ mod python;
 mod rights;
 mod semaphore;
 mod signals;
+mod skips;
 mod sleepers;
 mod stopped;
 mod waitset;
@@ -51,6 +52,7 @@ fn child() {
         "evicted consumer" => stopped::evicted(&part),
         "signals" => signals::storm(&part),
         "in a storm" => signals::in_a_storm(&part),
+        "take the newest" => skips::take(&part),
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
