@@ -95,10 +95,10 @@ impl Receiver {
 
     /// Skips to a place, and releases what is before it.
     fn pass(&mut self, place: Place) {
-        let left = self.reader.skip_to(place);
-        if left.position == place.position {
+        if place == self.reader.next() {
             return;
         }
+        let left = self.reader.skip_to(place);
         let skipped = Skipped::between(left, place);
         self.skipped.add(skipped);
         if let Some(own_slot) = &mut self.own_slot {
