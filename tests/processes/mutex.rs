@@ -11,7 +11,7 @@ use quoit::Error;
 use quoit::sync::{Mutex, MutexGuard, SyncOptions};
 
 use crate::forks::split;
-use crate::process::{Part, SOON, Stage, eventually, hear, note, say};
+use crate::process::{Part, SOON, Stage, eventually, hear, kills_wanted, note, say};
 
 /// Large enough that some kills meet a commit that is under way.
 const WORDS: usize = 64;
@@ -92,13 +92,10 @@ pub(crate) fn hold(part: &Part) {
     say("done");
 }
 
-fn kills() -> u64 {
-    std::env::var("QUOIT_KILLS").map_or(120, |text| text.parse().expect("QUOIT_KILLS is a number"))
-}
-
 /// Four contenders; one after the other is killed, wherever it is, and replaced.
 #[test]
 fn holders_and_waiters_are_killed() {
+    let kills = kills_wanted(120);
     let stage = Stage::tmpfs(300);
     let (path, outside) = (stage.file("mutex"), stage.file("outside"));
     let ours = Outside::open(&outside);
@@ -113,7 +110,7 @@ fn holders_and_waiters_are_killed() {
     };
     let mut contenders: Vec<_> = (0..4).map(|_| start()).collect();
     let (mut last, mut abandoned) = (1, 0);
-    for kill in 0..kills() {
+    for kill in 0..kills {
         std::thread::sleep(Duration::from_micros(kill * 37 % 2000));
         let at = (kill % 4) as usize;
         contenders[at].kill();
@@ -129,8 +126,8 @@ fn holders_and_waiters_are_killed() {
     let mut guard = mutex.recover_deadline(Instant::now() + SOON).expect("nobody keeps the lock");
     ours.check(&mut guard);
     assert_eq!(guard.version().unwrap(), guard[0], "a commit is missing");
-    assert!(guard[0] > kills(), "nobody worked");
-    note(format_args!("mutex: {} kills, {} commits, {abandoned} told afterwards", kills(), guard[0]));
+    assert!(guard[0] > kills, "nobody worked");
+    note(format_args!("mutex: {kills} kills, {} commits, {abandoned} told afterwards", guard[0]));
 }
 
 #[test]
