@@ -154,6 +154,38 @@ fn who_waits_is_told_of_a_death() {
     }
 }
 
+/// Long into a wait a death is still noticed in milliseconds, not at the end of a long sleep.
+#[test]
+fn a_sleeper_watches_the_holder() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("mutex");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new().seats(4), &1_u64).expect("create");
+    let mut delays: Vec<_> = (0..9)
+        .map(|_| {
+            let mut holder = Part::new("hold a mutex").on(&path).start();
+            holder.says("waits");
+            holder.says("holds");
+            let mut other = mutex.try_clone().expect("a handle");
+            let waiting = std::thread::spawn(move || {
+                let told = other.lock_deadline(Instant::now() + SOON).map(drop);
+                (told, Instant::now())
+            });
+            eventually("a thread waits", || !mutex.waiting().is_empty());
+            std::thread::sleep(Duration::from_millis(150));
+            let killed = Instant::now();
+            holder.kill();
+            let (told, at) = waiting.join().unwrap();
+            assert!(matches!(told, Err(Error::Abandoned)), "{told:?}");
+            mutex.recover().expect("lock").recovered();
+            at.duration_since(killed)
+        })
+        .collect();
+    delays.sort_unstable();
+    note(format_args!("mutex: deaths noticed after {delays:?}"));
+    // Sleeps of 100 ms would take 50 of them.
+    assert!(delays[4] < Duration::from_millis(20), "{delays:?}");
+}
+
 /// A stopped process is alive, and has what it has.
 #[test]
 fn a_stopped_holder_keeps_the_lock() {
