@@ -89,6 +89,7 @@ impl<const N: usize, V: Receiver<N>> Receiver<N> for Crediting<'_, V> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::place::Place;
@@ -142,10 +143,18 @@ mod tests {
         thread::scope(|scope| {
             let sent = scope.spawn(move || (0..count).try_for_each(|number| sender.send(&number)));
             let mut fast = Crediting::new(&ground, 0, Reader(&queue, 0, u64::MAX));
-            let mut slow = Crediting::new(&ground, 1, Reader(&queue, 1, 3));
-            while slow.received < count && !sent.is_finished() || slow.received < queue.sent.load(SeqCst) {
+            let mut slow = Crediting::new(&ground, 1, Reader(&queue, 1, window / 2));
+            loop {
+                let (over, sent) = (sent.is_finished(), queue.sent.load(SeqCst));
+                if over && slow.received == sent {
+                    break;
+                }
                 fast.receive(|_| ()).unwrap();
-                slow.receive(|_| ()).unwrap();
+                if over || sent - slow.received == window {
+                    // A producer that did not wait would go on in this time.
+                    thread::sleep(Duration::from_millis(1));
+                    slow.receive(|_| ()).unwrap();
+                }
             }
             sent.join().unwrap().unwrap();
             assert_eq!(slow.received, count);
