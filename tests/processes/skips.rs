@@ -11,12 +11,24 @@ use crate::process::{Part, Stage, eventually, say};
 
 const NAME: &str = "newest";
 
+fn attach(gated: bool) -> Attach {
+    if gated { Attach::gated().name(NAME).hold_forever() } else { Attach::lossy().name(NAME) }
+}
+
+/// Ends the producer, also if a check fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Takes the newest record again and again, notes that, and releases it.
 ///
 /// `ring`; `gated`: or lossy; `progress`: notebook for how many it took.
 pub(crate) fn take(part: &Part) {
-    let attach = if part.get("gated") { Attach::gated().hold_forever() } else { Attach::lossy() };
-    let mut consumer = Consumer::open(part.ring(), &attach.name(NAME)).expect("attach");
+    let mut consumer = Consumer::open(part.ring(), &attach(part.get("gated"))).expect("attach");
     let progress = Notebook::open(part.get("progress"));
     let mut count = progress.read();
     say("ready");
@@ -35,6 +47,8 @@ fn killed(gated: bool) {
     let ring = stage.file("ring");
     let mut producer = Producer::create(&ring, &Options::new().capacity(1 << 14)).expect("create");
     let inspector = Inspector::open(&ring).expect("inspect");
+    // From here on, at sequence 0, the name has a place.
+    drop(Consumer::open(&ring, &attach(gated)).expect("attach"));
     let part = Part::new("take the newest").on(&ring).with("gated", gated);
     let part = part.with("progress", stage.file("count").display());
     let ended = AtomicBool::new(false);
@@ -45,6 +59,7 @@ fn killed(gated: bool) {
                 let _ = producer.send_timeout(&payload, Duration::from_millis(1));
             }
         });
+        let _end = End(&ended);
         let (mut taken, mut skipped) = (0, 0);
         for kill in 1..=kills {
             let mut consumer = part.start();
@@ -71,7 +86,6 @@ fn killed(gated: bool) {
             assert!(!gated || account.lost.records == 0, "a gated one lost something: {account:?}");
             (taken, skipped) = (released, account.lost.skipped.records);
         }
-        ended.store(true, Ordering::Relaxed);
         assert!(taken > kills && skipped > kills, "{taken} taken, {skipped} skipped");
     });
 }
