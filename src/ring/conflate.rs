@@ -186,14 +186,18 @@ where
     /// Begins a round, with the record that the last one had no place for.
     fn begin(&mut self) {
         self.places.clear();
-        let carried = std::mem::take(&mut self.carried);
-        if carried {
-            self.newest.swap(0, self.used);
-            if let Some(first) = self.newest.first() {
-                self.places.insert(first.key.clone(), 0);
+        self.used = 0;
+        // It has the last buffer, behind those of a full round.
+        if std::mem::take(&mut self.carried)
+            && let Some(last) = self.newest.pop()
+        {
+            self.places.insert(last.key.clone(), 0);
+            self.used = 1;
+            if let Some(first) = self.newest.first_mut() {
+                let spare = std::mem::replace(first, last);
+                self.newest.push(spare);
             }
         }
-        self.used = usize::from(carried);
     }
 
     /// Receives what is published by now.
