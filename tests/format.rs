@@ -11,6 +11,8 @@ mod event;
 mod latest;
 #[path = "format/mutex.rs"]
 mod mutex;
+#[path = "format/rounds.rs"]
+mod rounds;
 #[path = "format/semaphore.rs"]
 mod semaphore;
 #[path = "format/vector.rs"]

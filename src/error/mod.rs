@@ -31,11 +31,26 @@ pub enum Kind {
     Semaphore,
     /// An event: [`Event`](crate::sync::Event).
     Event,
+    /// A barrier: [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// A latch: [`Latch`](crate::sync::Latch).
+    Latch,
+    /// Something that is done once: [`Once`](crate::sync::Once).
+    Once,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 5] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Ring,
+        Self::Latest,
+        Self::Mutex,
+        Self::Semaphore,
+        Self::Event,
+        Self::Barrier,
+        Self::Latch,
+        Self::Once,
+    ];
 }
 
 impl Kind {
@@ -54,6 +69,9 @@ impl std::fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Barrier => "barrier",
+            Self::Latch => "latch",
+            Self::Once => "once",
         })
     }
 }
@@ -300,6 +318,8 @@ pub enum Error {
     },
     /// The last holder died or panicked, and nobody has said since that what the lock guards is in order.
     Abandoned,
+    /// A party died or left before it arrived, or one gave up: the others cannot all meet in this round.
+    Broken,
     /// The time was over.
     TimedOut,
     /// The calling thread holds the lock through another handle, and would wait for itself.

@@ -3,8 +3,8 @@
 use crate::atomics::{FutexWord, spin};
 use crate::error::Error;
 use crate::sync::member::Member;
-use crate::sync::owned::SPINS;
 use crate::sync::shape::Content;
+use crate::sync::watch::SPINS;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -15,8 +15,8 @@ pub(crate) fn ring(bell: &FutexWord) {
 }
 
 /// Waits until `look` finds something, or until a point on the monotonic clock. With a point that has passed it looks
-/// once. `has_changed` looks as well, without an effect: whether to look again instead of sleeping. No sleep is longer
-/// than `slice_ns`.
+/// once. `has_changed` looks as well, without an effect: whether to look again instead of sleeping. `slice_ns` says how
+/// long the next sleep may last, after so long a wait.
 ///
 /// # Errors
 ///
@@ -25,11 +25,12 @@ pub(crate) fn wait<K: Content, T>(
     member: &Member<K>,
     bell: &FutexWord,
     until_ns: u64,
-    slice_ns: u64,
+    mut slice_ns: impl FnMut(u64) -> u64,
     mut look: impl FnMut() -> Result<Option<T>, Error>,
     has_changed: impl Fn() -> bool,
 ) -> Result<T, Error> {
     let mut spins = if until_ns == 0 { 0 } else { SPINS };
+    let mut began_ns = None;
     loop {
         member.check()?;
         let found = look()?;
@@ -45,7 +46,9 @@ pub(crate) fn wait<K: Content, T>(
         if clock::is_past(until_ns) {
             return Err(Error::TimedOut);
         }
-        let slice_ends_ns = clock::monotonic_ns().saturating_add(doorbell::armed_ns(slice_ns));
+        let now = clock::monotonic_ns();
+        let waited_ns = now.saturating_sub(*began_ns.get_or_insert(now));
+        let slice_ends_ns = now.saturating_add(doorbell::armed_ns(slice_ns(waited_ns)));
         member.note_waiting(true);
         let heavy = |word: &_| doorbell::heavy_for(word, Some(WaitMode::Fence));
         let is_true = || has_changed() || member.check_memory().is_err();

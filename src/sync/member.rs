@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
 #[cfg(not(loom))]
 use std::path::Path;
 
@@ -50,7 +51,7 @@ impl<K: Content> Member<K> {
         first: impl FnOnce(&Self),
     ) -> Result<Self, Error> {
         let (region, draft) = Region::create(path, shape, mode)?;
-        let member = Self::sit(region)?;
+        let member = Self::sit_as_usual(region)?;
         first(&member);
         member.region.publish(draft)?;
         Ok(member)
@@ -65,7 +66,7 @@ impl<K: Content> Member<K> {
     ) -> Result<Self, Error> {
         let region = Region::open_of(path, Access::Peer, owners)?;
         check(region.shape())?;
-        Self::sit(region)
+        Self::sit_as_usual(region)
     }
 
     /// Opens the object at `path`, or creates it. A file of another unprivileged user is refused, and what is left of
@@ -85,20 +86,34 @@ impl<K: Content> Member<K> {
 
     /// Creates an object in this process's memory.
     pub(crate) fn local(shape: Shape<K>, first: impl FnOnce(&Self)) -> Result<Self, Error> {
-        let member = Self::sit(Region::heap(shape)?)?;
+        let member = Self::sit_as_usual(Region::heap(shape)?)?;
         first(&member);
         Ok(member)
     }
 
     /// Another handle on the same object.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
-        Self::sit(self.region.reopen(Access::Peer)?)
+        Self::sit_as_usual(self.region.reopen(Access::Peer)?)
     }
 
-    /// Takes a free seat.
-    fn sit(region: Region<Shape<K>>) -> Result<Self, Error> {
-        let seats = region.views().seats;
-        for (number, seat) in (0..).zip(seats) {
+    /// The same, on one of these seats.
+    pub(crate) fn join(&self, seats: Range<usize>) -> Result<Self, Error> {
+        Self::sit(self.region.reopen(Access::Peer)?, seats)
+    }
+
+    fn sit_as_usual(region: Region<Shape<K>>) -> Result<Self, Error> {
+        let Shape { seats, content, .. } = region.shape();
+        let seats = content.usual_seats(*seats as usize);
+        Self::sit(region, seats)
+    }
+
+    /// Takes a free seat, one that is preferred if there is any.
+    fn sit(region: Region<Shape<K>>, range: Range<usize>) -> Result<Self, Error> {
+        let (preferred, others): (Vec<_>, Vec<_>) =
+            range.clone().partition(|number| K::is_preferred(region.views(), *number));
+        for number in preferred.into_iter().chain(others) {
+            let Some(seat) = region.views().seats.get(number) else { break };
+            let number = number as u32;
             let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
             let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
             seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
@@ -108,7 +123,18 @@ impl<K: Content> Member<K> {
             region.or_memory_gone(Ok(()))?;
             return Ok(Self { region, me, asked: Cell::new((None, 0)), holder });
         }
-        Err(no_seat(&region))
+        Err(no_seat(&region, range))
+    }
+
+    /// Gives the seat up, so that the others may notice at once. The handle is of no use after that.
+    pub(crate) fn leave(&self) {
+        seats::leave(&self.region, self.me.number, self.me.generation);
+    }
+
+    /// Who has a seat, or had it last. `None`: nobody ever had it.
+    pub(crate) fn sitter(&self, number: usize) -> Option<Incarnation> {
+        let generation = self.views().seats.get(number)?.generation.load(at!(E_GENERATION, Relaxed));
+        (generation != 0).then_some(Incarnation { number: number as u32, generation })
     }
 
     pub(crate) fn me(&self) -> Incarnation {
@@ -212,10 +238,11 @@ fn pid(seat: &Seat) -> u32 {
     seat.pid.load(at!(E_HINTS_READ, Relaxed)) as u32
 }
 
-fn no_seat<K: Content>(region: &Region<Shape<K>>) -> Error {
-    let seats = region.views().seats;
-    let is_read_locked =
-        (0..).zip(seats).any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
+fn no_seat<K: Content>(region: &Region<Shape<K>>, range: Range<usize>) -> Error {
+    let seats = region.views().seats.get(range.clone()).unwrap_or_default();
+    let is_read_locked = (range.start as u32..)
+        .zip(seats)
+        .any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
     if is_read_locked {
         return Error::ReadLocked { what: "a seat" };
     }

@@ -47,8 +47,18 @@ impl SyncOptions {
     }
 
     pub(crate) fn shape<K: Content>(&self, content: K) -> Result<Shape<K>, Error> {
+        self.shape_of(self.seats, content)
+    }
+
+    /// The seats that were asked for.
+    pub(crate) fn seat_count(&self) -> u64 {
+        self.seats
+    }
+
+    /// With as many seats as the content needs.
+    pub(crate) fn shape_of<K: Content>(&self, seats: u64, content: K) -> Result<Shape<K>, Error> {
         check_mode(self.mode)?;
-        let shape = Shape { seats: self.seats, alignment: page_bytes(), content };
+        let shape = Shape { seats, alignment: page_bytes(), content };
         shape.check()?;
         Ok(shape)
     }

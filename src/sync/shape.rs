@@ -7,6 +7,7 @@
 //! | data | a fixed part, and any number of items: what the kind is for |
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::atomics::AtomicU64;
 use crate::error::{Error, Kind};
@@ -55,9 +56,20 @@ pub(crate) trait Content: Clone + fmt::Debug + PartialEq + 'static {
     /// What follows it, any number of times.
     type Item: Block;
 
-    fn check(&self) -> Result<(), Error>;
+    /// Checks every field against the limits of the format, and against the number of seats.
+    fn check(&self, seats: u64) -> Result<(), Error>;
 
     fn items(&self) -> u64;
+
+    /// The seats that handles take unless they ask for others, of so many.
+    fn usual_seats(&self, seats: usize) -> Range<usize> {
+        0..seats
+    }
+
+    /// Whether a newcomer takes this free seat rather than others.
+    fn is_preferred(_: Views<'_, Self>, _: usize) -> bool {
+        true
+    }
 
     /// The kind's own words in the identity page.
     #[cfg(not(loom))]
@@ -137,7 +149,7 @@ impl<K: Content> Format for Shape<K> {
         if !(1..=MAX_SEATS).contains(&self.seats) {
             return Err(Error::BadOption { what: "an object has 1 to 4096 seats, one for each handle" });
         }
-        self.content.check()
+        self.content.check(self.seats)
     }
 
     fn extents(&self) -> Extents {

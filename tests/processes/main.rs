@@ -6,6 +6,7 @@
 //! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
 
 mod alone;
+mod barrier;
 mod event;
 mod filters;
 mod forks;
@@ -53,6 +54,9 @@ fn child() {
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
+        "meet at a barrier" => barrier::meet(&part),
+        "join a latch" => barrier::join(&part),
+        "do it once" => barrier::once(&part),
         "wait for an event" => event::wait(&part),
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),

@@ -51,7 +51,7 @@ impl Content for Value {
     /// Both cells, one after the other.
     type Item = Word;
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, _: u64) -> Result<(), Error> {
         if u64::from(self.schema.size) > MAX_BYTES {
             return Err(Error::BadOption { what: "the value of a mutex has 1 GiB at most" });
         }

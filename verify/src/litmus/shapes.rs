@@ -446,6 +446,25 @@ pub(super) fn all() -> Vec<Shape> {
             needs: &["T3_CLOSE", "T3_IS_CLOSED"],
             full: &[],
         },
+        Shape {
+            name: "two arrivals at a barrier",
+            never: "both parties have arrived, and each misses the other",
+            program: vec![
+                vec![
+                    store("B1_ARRIVE", "first", 1, Release),
+                    fence("B5_FENCE", SeqCst),
+                    load("B2_ARRIVED", "second", "s", Acquire),
+                ],
+                vec![
+                    store("B1_ARRIVE", "second", 1, Release),
+                    fence("B5_FENCE", SeqCst),
+                    load("B2_ARRIVED", "first", "f", Acquire),
+                ],
+            ],
+            bad: Bad::Outcome(|r| at(r, "s") == Some(0) && at(r, "f") == Some(0)),
+            needs: &["B5_FENCE"],
+            full: &["B5_FENCE"],
+        },
     ]
 }
 
