@@ -13,6 +13,8 @@ mod latest;
 mod mutex;
 #[path = "format/rounds.rs"]
 mod rounds;
+#[path = "format/rwlock.rs"]
+mod rwlock;
 #[path = "format/semaphore.rs"]
 mod semaphore;
 #[path = "format/vector.rs"]

@@ -37,11 +37,15 @@ pub enum Kind {
     Latch,
     /// Something that is done once: [`Once`](crate::sync::Once).
     Once,
+    /// A condition variable: [`Condvar`](crate::sync::Condvar).
+    Condvar,
+    /// A reader-writer lock: [`RwLock`](crate::sync::RwLock).
+    RwLock,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ring,
         Self::Latest,
         Self::Mutex,
@@ -50,6 +54,8 @@ impl Kind {
         Self::Barrier,
         Self::Latch,
         Self::Once,
+        Self::Condvar,
+        Self::RwLock,
     ];
 }
 
@@ -72,6 +78,8 @@ impl std::fmt::Display for Kind {
             Self::Barrier => "barrier",
             Self::Latch => "latch",
             Self::Once => "once",
+            Self::Condvar => "condition variable",
+            Self::RwLock => "reader-writer lock",
         })
     }
 }

@@ -150,6 +150,8 @@ fn tag(kind: Kind) -> u64 {
         Kind::Barrier => *b"barrier ",
         Kind::Latch => *b"latch   ",
         Kind::Once => *b"once    ",
+        Kind::Condvar => *b"condvar ",
+        Kind::RwLock => *b"rwlock  ",
     })
 }
 

@@ -79,6 +79,15 @@ impl<'a> Owned<'a> {
         taken.is_ok()
     }
 
+    /// Whether nobody has it, as somebody sees who takes part in it.
+    #[inline(always)]
+    pub(crate) fn is_free(self) -> bool {
+        // [O3] Acquire. Pairs with [O2].
+        // Orders: the free word before what a reader does that it lets in.
+        // Without it: a reader misses what the last owner did.
+        owner_of(self.word.0.load(at!(O3_IS_FREE, Acquire))).is_none()
+    }
+
     /// Takes the word if nobody has it and nobody sleeps.
     #[inline(always)]
     pub(crate) fn take(self, me: Incarnation) -> bool {

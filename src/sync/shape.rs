@@ -43,6 +43,8 @@ block! {
         at 16: pub(crate) since: AtomicU64,
         /// A hint for people: its generation, while it waits.
         at 24: pub(crate) waits: AtomicU64,
+        /// Its generation, while it reads what a lock guards.
+        at 32: pub(crate) reads: AtomicU64,
     }
 }
 

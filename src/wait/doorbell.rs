@@ -104,6 +104,17 @@ fn wake(word: &FutexWord) -> bool {
     true
 }
 
+/// As `notify` under `Fence`, for one sleeper. The word changes, so none that is about to sleep does, and stays armed
+/// for the others.
+pub(crate) fn notify_one(word: &FutexWord) {
+    // [S1] As in `notify`.
+    fence_at!(S1_FENCE, SeqCst);
+    if is_armed(word) {
+        word.0.fetch_add(2, at!(S7_ONE, Relaxed));
+        futex::wake(word, 1);
+    }
+}
+
 /// The only process that sleeps on the word is awake, or dead: its mark must not make others try to wake it. It
 /// checks again before it sleeps again, so no wake is lost.
 pub(crate) fn disarm(word: &FutexWord) {
@@ -155,6 +166,17 @@ pub(crate) fn sleep_or_nap(
         #[cfg(quoit_delays)]
         crate::atomics::delays::count(|sleeps| sleeps.found += 1);
     }
+}
+
+/// Arms the word for a sleep that begins later, in `sleep_on`. Returns what it was then.
+pub(crate) fn arm(word: &FutexWord) -> u32 {
+    word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1
+}
+
+/// Sleeps on a word that was armed before. Returns whether it was rung since.
+pub(crate) fn sleep_on(word: &FutexWord, armed: u32, until_ns: u64) -> bool {
+    futex::wait(word, armed, until_ns);
+    word.0.load(at!(S_NAP, Relaxed)) != armed
 }
 
 /// A short sleep of a producer under `Spin`, which no consumer wakes.

@@ -23,6 +23,7 @@ mod ownership;
 mod process;
 mod python;
 mod rights;
+mod rwlock;
 mod semaphore;
 mod signals;
 mod sleepers;
@@ -54,6 +55,8 @@ fn child() {
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
+        "read and write" => rwlock::contend(&part),
+        "take what there is" => rwlock::take(&part),
         "meet at a barrier" => barrier::meet(&part),
         "join a latch" => barrier::join(&part),
         "do it once" => barrier::once(&part),
