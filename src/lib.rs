@@ -139,6 +139,10 @@
 //! full ring is the error [`SendError::Full`], because the record was not sent; nothing to receive is `Ok(None)`, the
 //! usual result of a poll.
 //!
+//! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, and the ticks of a [`Ticker`].
+//! A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The package
+//! `quoit-async` has futures and streams.
+//!
 //! # Terms
 //!
 //! Each term has one meaning, here, in the source and in `docs/`.
@@ -176,6 +180,8 @@
 //! | hold | how long a name's gate is kept after its consumer is gone |
 //! | epoch | the number of a producer: how many have opened the ring, including itself |
 //! | take over | open a ring as its next producer, after the last one closed it or died |
+//! | ready | of a thing in a wait set: a try may have a result |
+//! | token | the place of a thing in the list that a wait set waits for |
 //! | armed | marked by a sleeper: a bit on the word it sleeps on, cleared by the process that wakes it |
 //! | stale | of a handle: its file was removed, renamed, replaced, overwritten or cut short |
 //!
@@ -188,9 +194,11 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` |
+//! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `shape` (every byte of these), `options` |
+//! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
 //! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
 //! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
@@ -221,14 +229,17 @@ mod memory;
 mod ring;
 mod schema;
 mod seats;
+mod source;
 pub mod sync;
 mod wait;
+mod waitset;
 
 pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError, Shortage};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
 pub use memory::truncation::guard_against_truncation;
+pub use ring::any::AnyReader;
 pub use ring::attach::{Attach, Start};
 pub use ring::blocker::{Blocker, Life};
 pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
@@ -248,13 +259,24 @@ pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Re
 pub use ring::reading::Receive;
 pub use ring::reading::events::{EventOf, Events};
 pub use ring::rings::Ring;
+pub use ring::space::Space;
 pub use ring::text::ParseError;
 #[cfg(not(loom))]
 pub use ring::trusted::{Trusted, TrustedClaim};
 pub use ring::typed::{TypedConsumer, TypedProducer};
 pub use ring::writing::{ClaimWriter, RecordWriter};
 pub use schema::{Schema, Typed};
+pub use source::Waitable;
 pub use wait::mode::WaitMode;
+pub use waitset::WaitSet;
+#[cfg(not(loom))]
+pub use waitset::descriptor::WaitFd;
+pub use waitset::merge::{Merge, Merged};
+pub use waitset::method::WaitMethod;
+pub use waitset::ready::Ready;
+pub use waitset::ticker::{Tick, Ticker};
+#[cfg(not(loom))]
+pub use waitset::watch::Watch;
 /// The traits of typed records, and their derives: see [`Typed`].
 pub use zerocopy;
 

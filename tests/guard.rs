@@ -14,6 +14,8 @@ mod limits;
 #[path = "processes/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of processes")]
 mod process;
+#[path = "guard/waitset.rs"]
+mod waitset;
 #[path = "guard/within.rs"]
 mod within;
 
@@ -32,6 +34,7 @@ fn child() {
         "hollow" => hollow::hollow(&part),
         "foreign" => foreign::foreign(&part),
         "limited" => limits::limited(&part),
+        "wait" => waitset::wait(&part),
         "threads" => within::threads(),
         "fork" => within::fork(),
         "claims" => within::claims(),

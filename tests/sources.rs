@@ -539,7 +539,7 @@ fn nothing_is_left_to_be_done() {
     ];
     let mut found = Vec::new();
     let mut seen = 0;
-    let parts = "src bench cli floors peers verify tests loom-tests benches examples fuzz support";
+    let parts = "src async bench cli floors peers verify tests loom-tests benches examples fuzz support";
     for part in parts.split(' ') {
         for path in files(&root().join(part)) {
             seen += 1;

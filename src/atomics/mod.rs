@@ -281,12 +281,41 @@ mod imp {
         pub(crate) loom::sync::Mutex<()>,
         pub(crate) loom::sync::Condvar,
         loom::sync::atomic::AtomicU32,
+        // Only ever locked between two steps of the model.
+        std::sync::Mutex<Vec<std::sync::Arc<Sleeper>>>,
     );
+
+    /// A thread that sleeps on several words.
+    #[derive(Debug)]
+    pub(crate) struct Sleeper {
+        pub(crate) woken: loom::sync::Mutex<bool>,
+        pub(crate) wake: loom::sync::Condvar,
+    }
+
+    impl Sleeper {
+        pub(crate) fn new() -> Self {
+            Self { woken: loom::sync::Mutex::new(false), wake: loom::sync::Condvar::new() }
+        }
+    }
 
     impl FutexWord {
         pub(crate) fn new() -> Self {
             let meeting = loom::sync::atomic::AtomicU32::new(0);
-            Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new(), meeting)
+            let sleepers = std::sync::Mutex::default();
+            Self(AtomicU32::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new(), meeting, sleepers)
+        }
+
+        /// The sleeper is woken with the word from now on.
+        pub(crate) fn add(&self, sleeper: &std::sync::Arc<Sleeper>) {
+            self.4.lock().unwrap().push(sleeper.clone());
+        }
+
+        pub(crate) fn remove(&self, sleeper: &std::sync::Arc<Sleeper>) {
+            self.4.lock().unwrap().retain(|other| !std::sync::Arc::ptr_eq(other, sleeper));
+        }
+
+        pub(crate) fn sleepers(&self) -> Vec<std::sync::Arc<Sleeper>> {
+            self.4.lock().unwrap().clone()
         }
 
         /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees everything

@@ -8,7 +8,7 @@ use std::iter::successors;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
-use crate::atomics::{AtomicBool, AtomicI32, at};
+use crate::atomics::{AtomicBool, AtomicI32, AtomicU32, at};
 use crate::error::Error;
 
 const NONE: i32 = -1;
@@ -81,9 +81,18 @@ pub(crate) extern "C" fn parent() {
     release();
 }
 
-/// Runs in the child after a fork, on its only thread. It only closes descriptors: the parent's handles stay as they
-/// are, and detect the fork by their tripwire.
+/// How many forks lead to this process, from the first one that used this library. Threads that an ancestor started do
+/// not exist here.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn forks() -> u32 {
+    FORKS.load(at!(FORK_COUNTED, Relaxed))
+}
+
+/// Runs in the child after a fork, on its only thread. It only counts, and closes descriptors: the parent's handles stay
+/// as they are, and detect the fork by their tripwire.
 pub(crate) extern "C" fn child() {
+    FORKS.fetch_add(1, at!(FORK_COUNT, Relaxed));
     for place in DESCRIPTORS.all() {
         let descriptor = place.load(at!(FORK_FIND, Relaxed));
         if descriptor != NONE {

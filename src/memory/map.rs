@@ -121,7 +121,7 @@ pub(crate) struct Viewed<F: Lay> {
 
 enum Memory {
     /// Head, control and data.
-    Maps([Map; 3]),
+    Maps([Arc<Map>; 3]),
     Heap(Arc<HeapBlock>),
     /// A child's copy of its parent's.
     None,
@@ -142,7 +142,7 @@ impl<F: Lay> Viewed<F> {
     pub(crate) fn maps(shape: &F, maps: [Map; 3]) -> Option<Self> {
         let areas =
             maps.each_ref().map(|map| Bytes { start: map.start, bytes: map.bytes, _there: PhantomData });
-        Self::new(shape, Memory::Maps(maps), areas)
+        Self::new(shape, Memory::Maps(maps.map(Arc::new)), areas)
     }
 
     pub(crate) fn heap(shape: &F, extents: Extents, block: Arc<HeapBlock>) -> Option<Self> {
@@ -166,7 +166,7 @@ impl<F: Lay> Viewed<F> {
     }
 
     /// Head, control and data, if they are maps.
-    pub(crate) fn areas(&self) -> Option<&[Map; 3]> {
+    pub(crate) fn areas(&self) -> Option<&[Arc<Map>; 3]> {
         match &self.memory {
             Memory::Maps(maps) => Some(maps),
             Memory::Heap(_) | Memory::None => None,
@@ -180,10 +180,57 @@ impl<F: Lay> Viewed<F> {
         }
     }
 
+    /// A share of the memory that a word is in. `None`: it is in none of it.
+    pub(crate) fn share(&self, word: &FutexWord) -> Option<SharedWord> {
+        let address = ptr::from_ref(word).addr();
+        let share = |start: NonNull<u8>, bytes: usize, keeper| {
+            let offset = address.checked_sub(start.addr().get()).filter(|offset| *offset < bytes)?;
+            Some(SharedWord { keeper, offset })
+        };
+        match &self.memory {
+            Memory::Maps(maps) => {
+                maps.iter().find_map(|map| share(map.start, map.bytes, Keeper::Map(Arc::clone(map))))
+            }
+            Memory::Heap(block) => share(block.memory, block.layout.size(), Keeper::Heap(Arc::clone(block))),
+            Memory::None => None,
+        }
+    }
+
     /// Leaves the memory where it is. For a child of the handle's owner: the maps do not exist there, and the
     /// addresses may be reused.
     pub(crate) fn abandon(&mut self) {
         std::mem::forget(std::mem::replace(&mut self.memory, Memory::None));
+    }
+}
+
+/// A word to sleep on, with a share of its memory, which stays mapped until this is dropped. For another thread of this
+/// process. Not to be dropped in a child.
+#[derive(Clone)]
+pub(crate) struct SharedWord {
+    keeper: Keeper,
+    offset: usize,
+}
+
+#[derive(Clone)]
+enum Keeper {
+    Map(Arc<Map>),
+    Heap(Arc<HeapBlock>),
+}
+
+impl fmt::Debug for SharedWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedWord").field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
+impl SharedWord {
+    pub(crate) fn word(&self) -> Option<&FutexWord> {
+        let (start, bytes) = match &self.keeper {
+            Keeper::Map(map) => (map.start, map.bytes),
+            Keeper::Heap(block) => (block.memory, block.layout.size()),
+        };
+        // There for as long as the share is, which lends them for no longer.
+        Bytes { start, bytes, _there: PhantomData }.view(self.offset)
     }
 }
 
@@ -197,6 +244,8 @@ pub(crate) struct Map {
 
 // SAFETY: a map belongs to no thread.
 unsafe impl Send for Map {}
+// SAFETY: it does not change, and its bytes are reached through atomics alone.
+unsafe impl Sync for Map {}
 
 impl Map {
     /// Starts at a multiple of `alignment`, which huge pages require, unless the address space is too full for that.

@@ -12,7 +12,7 @@ use nix::libc;
 use rustix::fs::{OFlags, SealFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::atomics::{at, signal_barrier};
+use crate::atomics::{FutexWord, at, signal_barrier};
 use crate::error::{Error, Fault};
 use crate::memory::draft::{Draft, draft};
 use crate::memory::extents::{Extents, HUGE_PAGE};
@@ -22,7 +22,7 @@ use crate::memory::format::Format;
 use crate::memory::identity::{self, FileNumber, Identity, word};
 use crate::memory::lock::{self, Lock};
 use crate::memory::map::{
-    EMPTY, HeapBlock, Map, NodeMask, Tripwire, TripwirePage, Viewed, guard_forks, io_error,
+    EMPTY, HeapBlock, Map, NodeMask, SharedWord, Tripwire, TripwirePage, Viewed, guard_forks, io_error,
 };
 use crate::memory::permissions::Access;
 use crate::memory::prepare::{self, MAX_NODE, Memory, MemoryReport, pages};
@@ -252,6 +252,11 @@ impl<F: Format> Region<F> {
     #[inline(always)]
     pub(crate) fn views(&self) -> F::Views<'_> {
         self.memory.views()
+    }
+
+    /// A share of the memory that a word is in, for another thread of this process to sleep on it.
+    pub(crate) fn share_word(&self, word: &FutexWord) -> Option<SharedWord> {
+        self.memory.share(word)
     }
 
     #[inline(always)]
@@ -526,17 +531,17 @@ const MADV_COLLAPSE: libc::c_int = 25;
 const COLLAPSES: u32 = 20;
 
 /// Applies it to every area, also after a refusal. Returns the first refusal.
-fn all(areas: &[Map; 3], each: impl Fn(&Map) -> Result<(), Errno>) -> Result<(), Errno> {
+fn all(areas: &[Arc<Map>; 3], each: impl Fn(&Map) -> Result<(), Errno>) -> Result<(), Errno> {
     let [head, control, data] = areas.each_ref().map(|area| retry_on_intr(|| each(area)));
     head.and(control).and(data)
 }
 
-fn collapse(areas: &[Map; 3]) -> Result<(), Errno> {
+fn collapse(areas: &[Arc<Map>; 3]) -> Result<(), Errno> {
     all(areas, collapse_one)
 }
 
 /// Does nothing for a node number that no kernel has: the report does not depend on the answer.
-fn bind(areas: &[Map; 3], node: u32) -> Result<(), Errno> {
+fn bind(areas: &[Arc<Map>; 3], node: u32) -> Result<(), Errno> {
     if node > MAX_NODE {
         return Ok(());
     }

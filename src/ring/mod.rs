@@ -1,5 +1,6 @@
 //! The ring: its layout, its protocol, and its handles.
 
+pub(crate) mod any;
 pub(crate) mod attach;
 pub(crate) mod blocker;
 pub(crate) mod claim;
@@ -21,6 +22,7 @@ pub(crate) mod rings;
 #[cfg(not(loom))]
 pub(crate) mod sealed;
 pub(crate) mod send;
+pub(crate) mod space;
 pub(crate) mod takeover;
 #[cfg(tampered)]
 pub mod tamper;
@@ -28,6 +30,7 @@ pub(crate) mod text;
 #[cfg(not(loom))]
 pub(crate) mod trusted;
 pub(crate) mod typed;
+mod waitable;
 pub(crate) mod writing;
 
 use layout::{Areas, Geometry, Views};

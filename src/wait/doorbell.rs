@@ -115,6 +115,17 @@ pub(crate) fn notify_one(word: &FutexWord) {
     }
 }
 
+/// Sleeper that sleeps later, or on several words: arms this one. Returns the value to sleep on.
+pub(crate) fn arm(word: &FutexWord) -> u32 {
+    // [S2] Acquire. As in `sleep`: the producer's mode is read after this.
+    word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1
+}
+
+/// Sleeper that no waker knows of: the value to sleep on.
+pub(crate) fn unarmed(word: &FutexWord) -> u32 {
+    word.0.load(at!(S_NAP, Relaxed))
+}
+
 /// The only process that sleeps on the word is awake, or dead: its mark must not make others try to wake it. It
 /// checks again before it sleeps again, so no wake is lost.
 pub(crate) fn disarm(word: &FutexWord) {
@@ -166,11 +177,6 @@ pub(crate) fn sleep_or_nap(
         #[cfg(quoit_delays)]
         crate::atomics::delays::count(|sleeps| sleeps.found += 1);
     }
-}
-
-/// Arms the word for a sleep that begins later, in `sleep_on`. Returns what it was then.
-pub(crate) fn arm(word: &FutexWord) -> u32 {
-    word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1
 }
 
 /// Sleeps on a word that was armed before. Returns whether it was rung since.

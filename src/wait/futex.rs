@@ -6,8 +6,9 @@ mod imp {
 
     use rustix::io::Errno;
     use rustix::thread::{MembarrierCommand, futex, membarrier, nanosleep};
-    use rustix::time::Timespec;
+    use rustix::time::{ClockId, Timespec};
 
+    use super::{Ended, Refused};
     use crate::atomics::{AtomicU32, FutexWord, OwnedWord, copy};
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
@@ -34,12 +35,52 @@ mod imp {
         crate::atomics::delays::slept(&ended);
         match ended {
             Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
-            // No futex here (a system-call filter): a short plain sleep keeps the caller from busy polling. This does
-            // not use the standard library's sleep, which panics where sleeping is refused as well.
-            Err(_) => {
-                let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 200_000 });
-            }
+            // No futex here: a system-call filter.
+            Err(_) => pause(),
         }
+    }
+
+    /// Sleeps until one of the words is woken, if all of them still hold what is expected, or until `until_ns` on the
+    /// monotonic clock. May return early. At most [`MANY`](super::MANY) words.
+    pub(crate) fn wait_any(words: &[(&FutexWord, u32)], until_ns: u64) -> Result<Ended, Refused> {
+        let mut waits = [futex::Wait::new(); super::MANY];
+        let used = waits.iter_mut().zip(words);
+        for (wait, (word, expected)) in used {
+            wait.val = u64::from(*expected);
+            // The kernel only compares the word, and never writes it.
+            wait.uaddr = futex::WaitPtr::new(core::ptr::from_ref(&word.0).cast_mut().cast());
+            // Without the private flag, as in `wait`.
+            wait.flags = futex::WaitFlags::SIZE_U32;
+        }
+        let until = Timespec {
+            tv_sec: (until_ns / 1_000_000_000) as i64,
+            tv_nsec: (until_ns % 1_000_000_000) as i64,
+        };
+        let used = waits.get(..words.len()).unwrap_or(&waits);
+        match futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic) {
+            Ok(woken) => Ok(Ended::Woken(woken)),
+            Err(Errno::AGAIN) => Ok(Ended::Changed),
+            Err(Errno::TIMEDOUT | Errno::INTR) => Ok(Ended::Quiet),
+            // The memory of a word is gone: its file was cut short. The caller looks at each, and finds out whose.
+            Err(Errno::FAULT) => {
+                pause();
+                Ok(Ended::Changed)
+            }
+            Err(errno) => Err(Refused(errno.raw_os_error())),
+        }
+    }
+
+    /// Whether the word holds something else than expected, without touching its memory, which may be gone.
+    pub(crate) fn differs(word: &FutexWord, expected: u32) -> bool {
+        let past = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let ended = futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&past), ANY);
+        ended != Err(Errno::TIMEDOUT)
+    }
+
+    /// A short plain sleep, which keeps a caller from busy polling. This does not use the standard library's sleep,
+    /// which panics where sleeping is refused as well.
+    fn pause() {
+        let _ = nanosleep(&Timespec { tv_sec: 0, tv_nsec: 200_000 });
     }
 
     /// Wakes every process that sleeps on the word.
@@ -65,6 +106,11 @@ mod imp {
         !cfg!(miri) && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
     }
 
+    /// The same barrier for the sleepers of several words: one call serves them all.
+    pub(crate) fn heavy_barrier_of<'a>(mut words: impl Iterator<Item = &'a FutexWord>) -> bool {
+        words.next().is_none_or(heavy_barrier)
+    }
+
     /// A full fence on every processor that runs a process which accepts barriers. False: none happened.
     pub(crate) fn heavy_barrier(_word: &FutexWord) -> bool {
         #[cfg(quoit_delays)]
@@ -78,8 +124,10 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     use std::cell::Cell;
+    use std::sync::Arc;
 
-    use crate::atomics::{FutexWord, Ordering, OwnedWord, is_ghost};
+    use super::{Ended, Refused};
+    use crate::atomics::{FutexWord, Ordering, OwnedWord, Sleeper, is_ghost};
 
     pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
         if is_brief() {
@@ -89,6 +137,28 @@ mod imp {
         if word.0.load(Ordering::Relaxed) == expected {
             drop(word.2.wait(guard).unwrap());
         }
+    }
+
+    /// As the kernel does it: the sleeper is on every word's list before the words are compared, each under its
+    /// word's lock.
+    pub(crate) fn wait_any(words: &[(&FutexWord, u32)], _until_ns: u64) -> Result<Ended, Refused> {
+        let sleeper = Arc::new(Sleeper::new());
+        let mut woken = sleeper.woken.lock().unwrap();
+        let mut is_same = true;
+        for (word, expected) in words {
+            let guard = word.1.lock().unwrap();
+            word.add(&sleeper);
+            is_same &= word.0.load(Ordering::Relaxed) == *expected;
+            drop(guard);
+        }
+        while is_same && !*woken {
+            woken = sleeper.wake.wait(woken).unwrap();
+        }
+        drop(woken);
+        for (word, _) in words {
+            word.remove(&sleeper);
+        }
+        Ok(if is_same { Ended::Woken(0) } else { Ended::Changed })
     }
 
     pub(crate) fn wait_low(word: &OwnedWord, expected: u64, _until_ns: u64) {
@@ -113,8 +183,14 @@ mod imp {
         if is_ghost() {
             return;
         }
-        let _guard = word.1.lock().unwrap();
+        let guard = word.1.lock().unwrap();
         word.2.notify_all();
+        let sleepers = word.sleepers();
+        drop(guard);
+        for sleeper in sleepers {
+            *sleeper.woken.lock().unwrap() = true;
+            sleeper.wake.notify_all();
+        }
     }
 
     pub(crate) fn wake(word: &FutexWord, sleepers: u32) {
@@ -154,12 +230,38 @@ mod imp {
         !REFUSED.get()
     }
 
+    pub(crate) fn heavy_barrier_of<'a>(words: impl Iterator<Item = &'a FutexWord>) -> bool {
+        words.map(heavy_barrier).fold(true, |all, one| all & one)
+    }
+
     pub(crate) fn heavy_barrier(word: &FutexWord) -> bool {
         word.meet("S2_HEAVY");
         true
     }
 }
 
-pub(crate) use imp::{accept_barriers, heavy_barrier, wait, wait_low, wake, wake_all, wake_one};
+#[cfg(not(loom))]
+pub(crate) use imp::differs;
+pub(crate) use imp::{
+    accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake, wake_all, wake_one,
+};
 #[cfg(loom)]
 pub(crate) use imp::{refuse_barriers, slice_sleeps};
+
+/// How many words one call can sleep on.
+pub(crate) const MANY: usize = 128;
+
+/// How a sleep on several words ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// This one of the words was woken, and maybe others.
+    Woken(usize),
+    /// A word did not hold what was expected.
+    Changed,
+    /// The time was over, or a signal came.
+    Quiet,
+}
+
+/// The error number with which the kernel, or a system-call filter, refuses a sleep on several words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) i32);

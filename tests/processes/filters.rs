@@ -19,7 +19,7 @@ const FILTERS: [(&str, &[i64]); 3] = [
 ];
 
 /// Refuses these calls to this thread from now on. False: no filter can be installed here.
-fn install(calls: &[i64], errno: i32) -> bool {
+pub(crate) fn install(calls: &[i64], errno: i32) -> bool {
     let rules: BTreeMap<_, _> = calls.iter().map(|call| (*call, Vec::new())).collect();
     let arch = std::env::consts::ARCH.try_into().expect("an architecture with filters");
     let refuse = SeccompAction::Errno(errno as u32);

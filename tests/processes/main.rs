@@ -28,6 +28,7 @@ mod semaphore;
 mod signals;
 mod sleepers;
 mod stopped;
+mod waitset;
 mod ways;
 mod words;
 
@@ -82,6 +83,9 @@ fn child() {
         "sleep and tell" => alone::sleep_and_tell(&part),
         "ids come back" => alone::ids_come_back(&part),
         "idle" => alone::idle(&part),
+        "follow many" => waitset::follow(&part),
+        "too many" => waitset::too_many(&part),
+        "wait and fork" => waitset::forked(&part),
         other => panic!("no such part: {other}"),
     }
     // Before the harness has anything to add on the standard output.

@@ -2,7 +2,7 @@
 use super::{none, sources};
 
 /// Layers of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 14] = [
     "limits",
     "schema",
     "error",
@@ -10,10 +10,12 @@ const LAYERS: [&str; 12] = [
     "wait",
     "memory",
     "seats",
+    "source",
     "ring/layout",
     "ring/protocol",
     "sync",
     "ring",
+    "waitset",
     "lib",
 ];
 
@@ -53,7 +55,7 @@ fn named_modules(code: &str) -> Vec<String> {
 fn layers_are_read() {
     assert_eq!(
         (layer("ring/protocol/gate"), layer("ring/attach"), layer("ringing")),
-        (Some(8), Some(10), None)
+        (Some(9), Some(11), None)
     );
     assert!(may_name("ring/attach", "memory/lock") && may_name("wait/futex", "wait/clock"));
     assert!(!may_name("memory/lock", "ring/attach") && !may_name("ring/protocol/gate", "ring/attach"));

@@ -11,6 +11,8 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
+mod source;
+
 /// Polls of `published` before blocking.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
@@ -34,11 +36,13 @@ pub(super) struct Waiting {
     probe: Option<(u64, u64, bool)>,
     /// The position at which the last wait found nothing, and since when.
     idle: Option<(u64, u64)>,
+    /// The position at which the end of the stream last made a wait for many things ready, and when.
+    shown: Option<(u64, u64)>,
 }
 
 impl Waiting {
     pub(super) fn new() -> Self {
-        Self { spins: SPINS, looked_at: None, told_at: None, probe: None, idle: None }
+        Self { spins: SPINS, looked_at: None, told_at: None, probe: None, idle: None, shown: None }
     }
 
     pub(super) fn set_spins(&mut self, spins: u32) {

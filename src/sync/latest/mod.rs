@@ -27,6 +27,7 @@ use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
 mod shape;
+mod source;
 
 use shape::{Shape, Views};
 

@@ -1,0 +1,48 @@
+//! Rings and latest values of [`quoit`] for async code, under any runtime.
+//!
+//! | type | waits for |
+//! |---|---|
+//! | [`AsyncConsumer`], [`AsyncObserver`], [`AsyncTypedConsumer`] | the next event, as [`AsyncReader::next`] or as a [`Stream`](futures_core::Stream) |
+//! | [`AsyncMerge`] | the next event of several rings |
+//! | [`AsyncProducer`] | space |
+//! | [`AsyncLatest`] | a change |
+//!
+//! A future that is pending takes no thread of the runtime: a helper thread of `quoit` sleeps, for up to 127 handles, and
+//! wakes the task ([`quoit::Watch`]). No runtime is named here, and none is needed.
+//!
+//! All futures may be dropped at any time, as `select!` does. Nothing is lost: a record is taken, or sent, in the very poll
+//! that returns it.
+//!
+//! A handle is used by one task at a time; it may move between threads (`Send`). A task that always has something to
+//! receive gives way to others after 128 events.
+//!
+//! ```
+//! use quoit::{Attach, Options, Ring};
+//! use quoit_async::AsyncConsumer;
+//!
+//! # smol::block_on(async {
+//! let ring = Ring::heap(&Options::new().capacity(4096))?;
+//! let mut consumer = AsyncConsumer::new(ring.consumer(&Attach::gated())?)?;
+//! let mut producer = ring.producer()?;
+//! # let producer =
+//! std::thread::spawn(move || producer.send(b"x").map(|_| producer));
+//!
+//! let event = consumer.next().await?;
+//! assert_eq!(event.payload().as_deref(), Some(&b"x"[..]));
+//! # drop(producer.join().unwrap()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod latest;
+mod merge;
+mod producer;
+mod reader;
+mod reads;
+mod waiting;
+
+pub use latest::AsyncLatest;
+pub use merge::{AsyncMerge, MergedOf};
+pub use producer::AsyncProducer;
+pub use reader::{AsyncConsumer, AsyncObserver, AsyncReader, AsyncTypedConsumer};
+pub use reads::Reads;

@@ -1,0 +1,180 @@
+//! A thread that waits for many things sleeps through none of them: [S1] with [S2] over several words, one barrier for all.
+//! Sleeps in the models have no end, so a lost wake is a deadlock, which loom reports.
+mod common;
+
+use common::{model, options, payload};
+use quoit::sync::{Latest, LatestOptions};
+use quoit::{Attach, Event, RecvError, Ring, WaitMode, WaitSet};
+
+fn ring(mode: WaitMode) -> Ring {
+    Ring::heap(&options(0).inline(false).wait(mode)).unwrap()
+}
+
+/// Two producers, one record each, and a set that sleeps for both.
+fn two_rings(name: &'static str, modes: [WaitMode; 2]) {
+    model(name, 2, move || {
+        let rings = modes.map(ring);
+        let [mut first, mut second] = rings.each_ref().map(|ring| ring.consumer(&Attach::lossy()).unwrap());
+        let writers = rings.map(|ring| {
+            let mut producer = ring.producer().unwrap();
+            common::spawn(move || {
+                producer.send(&payload(0, 0)).unwrap();
+                producer
+            })
+        });
+        let mut set = WaitSet::new();
+        let mut received = 0;
+        while received < 2 {
+            assert!(!set.wait(&mut [&mut first, &mut second]).is_empty());
+            for consumer in [&mut first, &mut second] {
+                let event = consumer.try_recv().unwrap();
+                received += usize::from(matches!(event, Some(Event::Record(_))));
+            }
+        }
+        let _producers = writers.map(|writer| writer.join().unwrap());
+    });
+}
+
+#[test]
+fn fencing_producers_wake() {
+    two_rings("waitset_fence", [WaitMode::Fence; 2]);
+}
+
+#[test]
+fn one_barrier_reaches_every_producer() {
+    two_rings("waitset_membarrier", [WaitMode::Membarrier; 2]);
+}
+
+#[test]
+fn both_barriers_are_made() {
+    two_rings("waitset_both", [WaitMode::Fence, WaitMode::Membarrier]);
+}
+
+/// A latest value beside a ring from which nothing comes.
+#[test]
+fn a_change_wakes() {
+    model("waitset_latest", 3, || {
+        let idle = ring(WaitMode::Membarrier);
+        let _producer = idle.producer().unwrap();
+        let mut consumer = idle.consumer(&Attach::lossy()).unwrap();
+        let mut latest = Latest::local(&LatestOptions::new(), &1_u64).unwrap();
+        let mut reader = latest.reader().unwrap();
+        reader.get().unwrap();
+        let writer = common::spawn(move || {
+            latest.set(&2).unwrap();
+            latest
+        });
+        assert!(WaitSet::new().wait(&mut [&mut consumer, &mut reader]).contains(1));
+        assert_eq!(reader.get().unwrap(), 2);
+        let _latest = writer.join().unwrap();
+    });
+}
+
+/// A producer waits for space and a consumer, whose wait for a record gives that space, both in sets.
+#[test]
+fn a_release_wakes_a_producer() {
+    model("waitset_space", 2, || {
+        let idle = ring(WaitMode::Fence);
+        let mut other = idle.consumer(&Attach::lossy()).unwrap();
+        let ring = ring(WaitMode::Fence);
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        for sequence in 0..2 {
+            producer.try_send(&payload(sequence, 3)).unwrap();
+        }
+        let reader = common::spawn(move || {
+            let mut set = WaitSet::new();
+            for _ in 0..3 {
+                assert!(set.wait(&mut [&mut consumer]).contains(0));
+                assert!(matches!(consumer.try_recv().unwrap(), Some(Event::Record(_))));
+            }
+            consumer
+        });
+        assert!(WaitSet::new().wait(&mut [&mut producer.space(24), &mut other]).contains(0));
+        producer.try_send(&payload(2, 3)).unwrap();
+        let _consumer = reader.join().unwrap();
+        assert!(!quoit::fate::is_space_armed(&ring), "armed, and awake");
+    });
+}
+
+/// The third record does not fit before the end of the ring, and so needs room that the second takes up, which the
+/// consumer has received and waits with.
+#[test]
+fn a_wait_releases_what_was_received() {
+    model("waitset_release", 2, || {
+        let ring = ring(WaitMode::Fence);
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.try_send(&payload(0, 1)).unwrap();
+        producer.try_send(&payload(1, 3)).unwrap();
+        let writer = common::spawn(move || {
+            producer.send(&payload(2, 3)).unwrap();
+            producer
+        });
+        let (mut set, mut received) = (WaitSet::new(), 0);
+        while received < 3 {
+            assert!(set.wait(&mut [&mut consumer]).contains(0));
+            // Padding may be there before the record behind it.
+            received += usize::from(consumer.try_recv().unwrap().is_some());
+        }
+        let _producer = writer.join().unwrap();
+    });
+}
+
+/// The end of one stream wakes, and comes after its last record.
+#[test]
+fn closing_wakes() {
+    model("waitset_close", 2, || {
+        let rings = [WaitMode::Membarrier; 2].map(ring);
+        let [mut first, mut second] = rings.each_ref().map(|ring| ring.consumer(&Attach::lossy()).unwrap());
+        let [mut producer, _idle] = rings.each_ref().map(|ring| ring.producer().unwrap());
+        let writer = common::spawn(move || {
+            producer.send(&payload(0, 0)).unwrap();
+        });
+        let (mut set, mut received) = (WaitSet::new(), 0);
+        let end = loop {
+            assert!(set.wait(&mut [&mut second, &mut first]).contains(1));
+            match first.recv_timeout(std::time::Duration::ZERO) {
+                Ok(event) => received += usize::from(matches!(event, Event::Record(_))),
+                Err(RecvError::TimedOut) => {}
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((end, received), (RecvError::Closed, 1));
+        writer.join().unwrap();
+    });
+}
+
+/// As `wake::a_new_producer_reaches_sleepers_of_the_old`, for a set.
+#[test]
+fn a_new_producer_reaches_sleepers_of_the_old() {
+    model("waitset_takeover", 2, || {
+        let ring = ring(WaitMode::Membarrier);
+        quoit::fate::refuse_barriers(true);
+        let first = ring.producer().unwrap();
+        assert_eq!(first.wait_mode(), WaitMode::Fence);
+        quoit::fate::kill(first);
+        quoit::fate::refuse_barriers(false);
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let mut reader = Latest::local(&LatestOptions::new(), &1_u64).unwrap().reader().unwrap();
+        reader.get().unwrap();
+        let successor = ring.clone();
+        let writer = common::spawn(move || {
+            let mut producer = successor.producer().unwrap();
+            assert_eq!(producer.wait_mode(), WaitMode::Membarrier);
+            producer.send(&payload(0, 1)).unwrap();
+            producer
+        });
+        let mut set = WaitSet::new();
+        loop {
+            // The death of the first is shown once, and then no more.
+            assert!(set.wait(&mut [&mut consumer, &mut reader]).contains(0));
+            match consumer.recv_timeout(std::time::Duration::ZERO) {
+                Ok(Event::Record(_)) => break,
+                Ok(_) | Err(RecvError::ProducerGone | RecvError::TimedOut) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        let _producer = writer.join().unwrap();
+    });
+}

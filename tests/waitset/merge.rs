@@ -1,0 +1,151 @@
+//! Several rings as one stream.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use quoit::{AnyReader, Attach, Event, Merge, RecvError, Start};
+
+use crate::common::{Backing, Sent, soon};
+use crate::{BACKINGS, MODES, small};
+
+/// What is received until all rings have ended: the sequences of each, and how each ended.
+fn all(merge: &mut Merge) -> (BTreeMap<usize, Vec<u64>>, BTreeMap<usize, RecvError>) {
+    let (mut records, mut ends) = (BTreeMap::<usize, Vec<u64>>::new(), BTreeMap::new());
+    loop {
+        match merge.recv_deadline(soon()) {
+            Ok(merged) => match merged.event {
+                Ok(Event::Record(record)) => records.entry(merged.ring).or_default().push(record.sequence()),
+                Ok(_) => {}
+                Err(end) => assert_eq!(ends.insert(merged.ring, end), None, "told twice"),
+            },
+            Err(RecvError::Closed) => return (records, ends),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn every_record_comes_once_and_in_its_rings_order() {
+    for backing in BACKINGS {
+        for mode in MODES {
+            let rings: Vec<_> = (0..4).map(|_| backing.ring(&small().wait(mode))).collect();
+            let mut merge = Merge::new();
+            merge.set_spins(0);
+            for (number, ring) in rings.iter().enumerate() {
+                assert_eq!(merge.push(ring.consumer(&Attach::gated())), number);
+            }
+            let producers: Vec<_> = rings.iter().map(|ring| ring.producer()).collect();
+            thread::scope(|scope| {
+                for (number, mut producer) in producers.into_iter().enumerate() {
+                    scope.spawn(move || {
+                        let mut sent = Sent::new(0);
+                        for turn in 0..100 * number {
+                            let payload = crate::common::payload(sent.next(), turn % 300);
+                            sent.lens.push(turn % 300);
+                            producer.send_deadline(&payload, soon()).unwrap();
+                            if turn % 16 == 0 {
+                                thread::sleep(Duration::from_micros(200));
+                            }
+                        }
+                    });
+                }
+                let (records, ends) = all(&mut merge);
+                for number in 1..4_usize {
+                    let expected: Vec<_> = (0..100 * number as u64).collect();
+                    assert_eq!(records[&number], expected, "ring {number}");
+                }
+                assert!(!records.contains_key(&0));
+                assert!(ends.len() == 4 && ends.values().all(|end| *end == RecvError::Closed), "{ends:?}");
+            });
+            assert_eq!(merge.recv_timeout(Duration::ZERO).unwrap_err(), RecvError::Closed);
+            assert_eq!(merge.recv().unwrap_err(), RecvError::Closed);
+        }
+    }
+}
+
+/// A ring that is always full does not keep another waiting.
+#[test]
+fn a_busy_ring_gives_way() {
+    let rings = [Backing::Heap.ring(&small()), Backing::Heap.ring(&small())];
+    let mut producers = rings.each_ref().map(|ring| ring.producer());
+    let mut merge = Merge::new();
+    for ring in &rings {
+        merge.push(ring.consumer(&Attach::lossy()));
+    }
+    let mut in_a_row = 0;
+    for turn in 0..500 {
+        while producers[0].next_sequence() < turn + 20 {
+            producers[0].send(b"busy").unwrap();
+        }
+        if turn % 50 == 0 {
+            producers[1].send(b"quiet").unwrap();
+            in_a_row = 0;
+        }
+        let merged = merge.try_recv().expect("there is something");
+        in_a_row += 1;
+        if merged.ring == 1 {
+            assert_eq!(merged.event.unwrap().record().unwrap().to_vec(), b"quiet");
+            assert!(in_a_row <= 17, "after {in_a_row} of the other");
+            in_a_row = 0;
+        }
+    }
+}
+
+#[test]
+fn one_that_dies_is_told_and_does_not_stop_the_others() {
+    let rings = [Backing::Tmpfs.ring(&small()), Backing::Tmpfs.ring(&small())];
+    let mut merge = Merge::new();
+    merge.push(rings[0].consumer(&Attach::gated()));
+    merge.push(rings[1].observer(Start::Newest));
+    let mut first = rings[0].producer();
+    let mut second = rings[1].producer();
+    first.send(b"last").unwrap();
+    rings[0].kill_producer(first);
+    let event = |merge: &mut Merge| {
+        let merged = merge.recv_deadline(soon()).unwrap();
+        (merged.ring, merged.event.map(|event| event.to_owned()))
+    };
+    assert!(matches!(event(&mut merge), (0, Ok(quoit::EventOf::Record { sequence: 0, .. }))));
+    assert_eq!(event(&mut merge), (0, Err(RecvError::ProducerGone)));
+    second.send(b"alive").unwrap();
+    assert!(matches!(event(&mut merge), (1, Ok(quoit::EventOf::Record { sequence: 0, .. }))));
+    assert_eq!(merge.recv_timeout(Duration::from_millis(150)).unwrap_err(), RecvError::TimedOut);
+    // The next producer goes on.
+    let mut next = rings[0].producer();
+    next.send(b"again").unwrap();
+    assert_eq!(event(&mut merge), (0, Ok(quoit::EventOf::ProducerChanged { epoch: 2 })));
+    assert!(matches!(event(&mut merge), (0, Ok(quoit::EventOf::Record { sequence: 1, .. }))));
+    drop((next, second));
+    let mut ends = [event(&mut merge), event(&mut merge)];
+    ends.sort_by_key(|(ring, _)| *ring);
+    assert_eq!(ends, [(0, Err(RecvError::Closed)), (1, Err(RecvError::Closed))]);
+    assert_eq!(merge.recv().unwrap_err(), RecvError::Closed);
+}
+
+#[test]
+fn readers_are_added_and_taken_out() {
+    let mut merge = Merge::new();
+    assert!(merge.try_recv().is_none() && merge.remove(0).is_none() && merge.things().is_empty());
+    assert_eq!(merge.recv().unwrap_err(), RecvError::Closed, "of no rings");
+    let rings = [Backing::Heap.ring(&small()), Backing::Heap.ring(&small())];
+    let mut producers = rings.each_ref().map(|ring| ring.producer());
+    for ring in &rings {
+        merge.push(ring.consumer(&Attach::gated()));
+    }
+    for producer in &mut producers {
+        producer.send(b"x").unwrap();
+    }
+    let Some(AnyReader::Consumer(mut taken)) = merge.remove(0) else { panic!("a consumer") };
+    assert!(merge.reader(0).is_none() && merge.remove(0).is_none());
+    assert_eq!(merge.recv().unwrap().ring, 1);
+    assert!(merge.try_recv().is_none());
+    assert!(taken.try_recv().unwrap().is_some(), "what was not received is left");
+    assert_eq!(merge.things().len(), 1);
+    assert!(matches!(merge.reader_mut(1), Some(AnyReader::Consumer(consumer)) if consumer.slot() == 0));
+    assert_eq!(merge.push(taken), 2);
+    producers[0].send(b"y").unwrap();
+    let merged = merge.recv().unwrap();
+    assert_eq!((merged.ring, merged.event.unwrap().record().unwrap().to_vec()), (2, b"y".to_vec()));
+    assert!(format!("{merge:?}").contains("Merge"));
+}
