@@ -1,6 +1,8 @@
 //! A condition variable: nobody sleeps through a change that it is notified of, and who waits is told of a death.
 mod common;
 
+use std::time::Duration;
+
 use common::model;
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
@@ -41,16 +43,16 @@ fn who_waits_is_woken() {
 
 /// Each notification is for one, and there are as many as there are things to take.
 #[test]
-fn each_of_two_is_woken_by_one() {
+fn each_of_three_is_woken_by_one() {
     model("condvar_one", 1, || {
-        let mut first = pair(3, 0);
-        let others = [(); 2].map(|()| another(&first)).map(|mut other| {
+        let mut first = pair(4, 0);
+        let others = [(); 3].map(|()| another(&first)).map(|mut other| {
             common::spawn(move || {
                 take(&mut other);
                 other
             })
         });
-        for _ in 0..2 {
+        for _ in 0..3 {
             *first.0.lock().unwrap() += 1;
             first.1.notify_one().unwrap();
         }
@@ -73,6 +75,40 @@ fn both_are_woken_together() {
         first.1.notify_all().unwrap();
         let _others = others.map(|other| other.join().unwrap());
         assert_eq!(*first.0.lock().unwrap(), 0);
+    });
+}
+
+/// One of two gives up just as it is notified, since it does not get the lock in time: the other one is woken instead.
+#[test]
+fn who_gives_up_passes_the_notification_on() {
+    model("condvar_give_up", 2, || {
+        let mut first = pair(3, 0);
+        let (mut hasty, mut patient) = (another(&first), another(&first));
+        let hasty = common::spawn(move || {
+            let (mutex, condvar) = &mut hasty;
+            let guard = mutex.lock().unwrap();
+            match condvar.wait_while_timeout(guard, Duration::from_nanos(3), |value| *value == 0) {
+                Ok(guard) => {
+                    drop(guard);
+                    condvar.notify_one().unwrap();
+                }
+                Err(Error::TimedOut) => {}
+                Err(error) => panic!("{error}"),
+            }
+            hasty
+        });
+        let patient = common::spawn(move || {
+            let guard = patient.0.lock().unwrap();
+            drop(patient.1.wait_while(guard, |value| *value == 0).unwrap());
+            patient.1.notify_all().unwrap();
+            patient
+        });
+        // Whoever looks from now on need not wait.
+        let mut guard = first.0.lock().unwrap();
+        *guard = 1;
+        first.1.notify_one().unwrap();
+        drop(guard);
+        let _others = [hasty, patient].map(|other| other.join().unwrap());
     });
 }
 

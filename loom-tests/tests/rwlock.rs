@@ -63,6 +63,30 @@ fn readers_and_a_writer_are_apart() {
     });
 }
 
+/// A reader that has waited for a writer goes in before the next one, or waits for that as well.
+#[test]
+fn a_reader_that_waited_and_the_next_writer_are_apart() {
+    model("rwlock_turn", 2, || {
+        slice_sleeps(true);
+        let mut first = rwlock(2);
+        let mut second = first.try_clone().unwrap();
+        let outside = Outside::new();
+        let there = outside.clone();
+        let reader = common::spawn(move || {
+            let guard = second.read().unwrap();
+            there.0.with(|_| {});
+            drop(guard);
+            second
+        });
+        for _ in 0..2 {
+            let guard = first.write().unwrap();
+            outside.0.with_mut(|_| {});
+            drop(guard);
+        }
+        let _second = reader.join().unwrap();
+    });
+}
+
 /// One reads without waiting, and must see what the writer before it did.
 #[test]
 fn a_reader_that_does_not_wait_sees_the_last_write() {

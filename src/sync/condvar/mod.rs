@@ -177,7 +177,8 @@ impl Condvar {
         self.wait_until(guard, u64::MAX)
     }
 
-    /// As [`wait`](Self::wait), until `deadline`.
+    /// As [`wait`](Self::wait), until `deadline`. If the lock can be had then, it returns with it once; whoever waits
+    /// again with the same deadline gets [`Error::TimedOut`]. So a loop looks once more before it gives up.
     ///
     /// # Errors
     ///
@@ -259,8 +260,12 @@ impl Condvar {
         self.sleep(&guard, armed, until_ns);
         self.member.note_waiting(false);
         self.member.check_memory()?;
-        guard.take_again()?;
-        Ok(guard)
+        let taken = guard.take_again(until_ns);
+        if taken.is_err() {
+            // It may have been woken instead of another one.
+            doorbell::notify_one(&self.member.views().line.bell);
+        }
+        taken.map(|()| guard)
     }
 
     /// Sleeps until it is notified, a time is over, or the owner of the mutex is dead.

@@ -83,8 +83,8 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     }
 
     /// Waits for the lock that was given up. If that fails, the guard is of no use but to be dropped.
-    pub(crate) fn take_again(&mut self) -> Result<(), Error> {
-        if self.guarded.acquire(u64::MAX)? {
+    pub(crate) fn take_again(&mut self, until_ns: u64) -> Result<(), Error> {
+        if self.guarded.acquire(until_ns)? {
             self.guarded.give();
             return Err(Error::Abandoned);
         }
