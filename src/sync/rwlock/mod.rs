@@ -24,9 +24,6 @@ mod readers;
 pub use guards::{ReadGuard, WriteGuard};
 use readers::Value;
 
-/// Attempts to copy a value that keeps changing, before its reader gets [`Error::Busy`].
-const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
-
 /// A lock between processes that several may hold to read, or one to write, and the value that it guards.
 ///
 /// [`get`](Self::get) reads the last committed value, whole, without the lock. [`read`](Self::read) keeps writers out
@@ -150,16 +147,10 @@ impl<T: Typed> RwLock<T> {
     /// [`Error::Truncated`].
     pub fn get(&self) -> Result<T, Error> {
         let member = &self.guarded.member;
+        member.check()?;
         let mut value = T::new_zeroed();
-        for _ in 0..TRIES {
-            member.check()?;
-            let is_whole = self.guarded.cells().read(value.as_mut_bytes()).is_some();
-            member.check_memory()?;
-            if is_whole {
-                return Ok(value);
-            }
-        }
-        Err(Error::Busy)
+        self.guarded.cells().read_whole(value.as_mut_bytes(), || member.check_memory())?;
+        Ok(value)
     }
 
     /// Waits for the lock to read, without a limit.
