@@ -17,6 +17,8 @@ mod rounds;
 mod rwlock;
 #[path = "format/semaphore.rs"]
 mod semaphore;
+#[path = "format/table.rs"]
+mod table;
 #[path = "format/vector.rs"]
 mod vector;
 

@@ -41,11 +41,13 @@ pub enum Kind {
     Condvar,
     /// A reader-writer lock: [`RwLock`](crate::sync::RwLock).
     RwLock,
+    /// A table of values: [`Table`](crate::sync::Table).
+    Table,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ring,
         Self::Latest,
         Self::Mutex,
@@ -56,6 +58,7 @@ impl Kind {
         Self::Once,
         Self::Condvar,
         Self::RwLock,
+        Self::Table,
     ];
 }
 
@@ -80,6 +83,7 @@ impl std::fmt::Display for Kind {
             Self::Once => "once",
             Self::Condvar => "condition variable",
             Self::RwLock => "reader-writer lock",
+            Self::Table => "table",
         })
     }
 }

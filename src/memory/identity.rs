@@ -152,6 +152,7 @@ fn tag(kind: Kind) -> u64 {
         Kind::Once => *b"once    ",
         Kind::Condvar => *b"condvar ",
         Kind::RwLock => *b"rwlock  ",
+        Kind::Table => *b"table   ",
     })
 }
 

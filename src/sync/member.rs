@@ -137,6 +137,10 @@ impl<K: Content> Member<K> {
         (generation != 0).then_some(Incarnation { number: number as u32, generation })
     }
 
+    pub(crate) fn region(&self) -> &Region<Shape<K>> {
+        &self.region
+    }
+
     pub(crate) fn me(&self) -> Incarnation {
         self.me
     }

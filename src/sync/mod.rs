@@ -18,6 +18,7 @@ mod rounds;
 mod rwlock;
 mod semaphore;
 mod shape;
+mod table;
 mod threads;
 mod watch;
 
@@ -32,3 +33,4 @@ pub use once::{Once, OnceState};
 pub use options::SyncOptions;
 pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
+pub use table::{Table, TableOptions, TableReader, TableRow};

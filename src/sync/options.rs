@@ -6,7 +6,8 @@ use crate::memory::format::Format;
 use crate::memory::permissions::check_mode;
 use crate::sync::shape::{Content, Shape};
 
-/// Options of an object in this module whose handles have seats: all but [`Latest`](crate::sync::Latest).
+/// Options of an object in this module, but for [`Latest`](crate::sync::Latest) and [`Table`](crate::sync::Table), which have
+/// their own.
 ///
 /// ```
 /// let options = quoit::sync::SyncOptions::new().seats(8).mode(0o660);

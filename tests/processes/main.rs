@@ -28,6 +28,7 @@ mod semaphore;
 mod signals;
 mod sleepers;
 mod stopped;
+mod table;
 mod waitset;
 mod ways;
 mod words;
@@ -58,6 +59,8 @@ fn child() {
         "hold a mutex" => mutex::hold(&part),
         "read and write" => rwlock::contend(&part),
         "take what there is" => rwlock::take(&part),
+        "write a row" => table::write(&part),
+        "read rows" => table::read(&part),
         "meet at a barrier" => barrier::meet(&part),
         "join a latch" => barrier::join(&part),
         "do it once" => barrier::once(&part),

@@ -275,8 +275,8 @@ impl Condvar {
         let began_ns = clock::monotonic_ns();
         // A notification may be lost with the process that made it or took it: look for oneself now and then.
         let until_ns = until_ns.min(began_ns.saturating_add(doorbell::armed_ns(doorbell::SLICE_NS)));
+        let mut now = began_ns;
         loop {
-            let now = clock::monotonic_ns();
             let slice_ns = watch.slice_ns(&self.member, now.saturating_sub(began_ns));
             let slice_ends_ns = now.saturating_add(doorbell::armed_ns(slice_ns));
             let is_notified = doorbell::sleep_on(&line.bell, armed, until_ns.min(slice_ends_ns));
@@ -287,6 +287,7 @@ impl Condvar {
             {
                 break;
             }
+            now = clock::monotonic_ns();
         }
         if watch.end(&self.member) {
             // Another one is to watch.
