@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let board = Table::open_or_create(PATH, &options, &Price::default())?;
     let mut rows = rows(&board, &asked)?;
     if rows.is_empty() {
-        return Err("there is nothing to write; the board stays: rm /dev/shm/quoit-board".into());
+        return Err("there is no row to write".into());
     }
 
     let mut ticker = Ticker::every(Duration::from_millis(100));

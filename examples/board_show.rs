@@ -4,6 +4,7 @@
 //!
 //! Run `board_quote` in other terminals, before or after. With `any` it shows each change at once: it is woken, and asleep
 //! in between. It needs no right to write the board: try it as another user after `chmod a+r /dev/shm/quoit-board`.
+//! The file stays: rm /dev/shm/quoit-board
 
 mod board;
 

@@ -273,9 +273,15 @@ fn damaged_words_are_told_or_worked_with() {
     assert!(matches!(table.writer(1), Err(Error::Garbage { .. })));
     assert!(matches!(reader.writer_alive(1), Err(Error::Garbage { .. })));
     assert_eq!(reader.get(1).unwrap(), 3, "reading takes no word");
+    poke(128, 77 << 16 | 9 << 2);
     poke(128 + 64, 77 << 16 | 9 << 2);
     assert!(!reader.writer_alive(1).unwrap());
-    assert!(table.row_deadline(1, soon()).unwrap().was_abandoned());
+    let writer = table.writer(1).unwrap().expect("it has the row");
+    assert_eq!((writer.pid, writer.is_alive), (0, false));
+    // One that has died with many rows is asked about once.
+    for row in [0, 1] {
+        assert!(table.try_row(row).unwrap().expect("the dead keep no row").was_abandoned());
+    }
     // A version just before the numbers wrap: a value of some commit, and the next commit is read.
     poke(128 + 64 + 16, u64::MAX);
     table.row(1).unwrap().set(&8).unwrap();

@@ -23,7 +23,7 @@ use crate::wait::clock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockHolder {
-    /// The process id that its handle stored, a hint only.
+    /// The process id that its handle stored, a hint only. 0: it is dead, and its seat has another handle.
     pub pid: u32,
     /// Is it alive, running or stopped? `false`: the next locker takes the lock from it.
     pub is_alive: bool,
@@ -35,6 +35,8 @@ pub(crate) struct Member<K: Content> {
     me: Incarnation,
     /// The owner of a word that was asked about last by a call that does not wait, and when.
     asked: Cell<(Option<Incarnation>, u64)>,
+    /// The handle that was found dead last.
+    dead: Cell<Option<Incarnation>>,
     holder: Holder,
 }
 
@@ -121,7 +123,8 @@ impl<K: Content> Member<K> {
             let me = Incarnation { number, generation };
             let holder = Holder::new(region.id(), me);
             region.or_memory_gone(Ok(()))?;
-            return Ok(Self { region, me, asked: Cell::new((None, 0)), holder });
+            let asked = Cell::new((None, 0));
+            return Ok(Self { region, me, asked, dead: Cell::new(None), holder });
         }
         Err(no_seat(&region, range))
     }
@@ -176,9 +179,14 @@ impl<K: Content> Member<K> {
         other.could_exist(self.views().seats.len() as u32)
     }
 
-    /// Is another handle alive? One system call.
+    /// Is another handle alive? One system call, unless it was found dead last time: nobody comes back to life, and a dead
+    /// handle may have had many things.
     pub(crate) fn is_alive(&self, other: Incarnation) -> bool {
-        other.is_alive(&self.region)
+        let is_alive = self.dead.get() != Some(other) && other.is_alive(&self.region);
+        if !is_alive {
+            self.dead.set(Some(other));
+        }
+        is_alive
     }
 
     /// Whether a call that does not wait may ask the kernel about this owner: a loop of such calls would ask each time.
@@ -186,7 +194,8 @@ impl<K: Content> Member<K> {
     pub(crate) fn may_ask(&self, other: Incarnation) -> bool {
         let now = clock::monotonic_ns();
         let (last, at_ns) = self.asked.get();
-        let may = last != Some(other) || now.saturating_sub(at_ns) >= ASK_NS;
+        let is_known = self.dead.get() == Some(other);
+        let may = is_known || last != Some(other) || now.saturating_sub(at_ns) >= ASK_NS;
         if may {
             self.asked.set((Some(other), now));
         }
@@ -214,7 +223,8 @@ impl<K: Content> Member<K> {
             return Err(NOBODYS);
         }
         let is_alive = owner == self.me || self.is_alive(owner);
-        Ok(LockHolder { pid: pid(self.seat(owner)), is_alive })
+        let pid = if self.sitter(owner.number as usize) == Some(owner) { pid(self.seat(owner)) } else { 0 };
+        Ok(LockHolder { pid, is_alive })
     }
 
     /// The processes of the other handles that wait: those alive among the seats that say so.
