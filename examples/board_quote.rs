@@ -50,8 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ticker.wait();
         for row in &mut rows {
             let last = row.get()?;
-            // A walk that looks like a price, and is the same for the same number of commits.
-            let step = row.version().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+            // A walk that looks like a price, and is the same for the same row and number of commits.
+            let seed = row.version() << 8 | u64::from(row.number());
+            let step = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
             let bid = (if last.bid == 0 { 100_000 } else { last.bid } + step).saturating_sub(8).max(50_000);
             row.set(&Price { bid, ask: bid + 2 })?;
         }
