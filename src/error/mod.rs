@@ -60,9 +60,7 @@ impl Kind {
         Self::RwLock,
         Self::Table,
     ];
-}
 
-impl Kind {
     /// As in a sentence.
     fn with_article(self) -> String {
         let article = if matches!(self, Self::Event) { "an" } else { "a" };
@@ -334,7 +332,8 @@ pub enum Error {
     Broken,
     /// The time was over.
     TimedOut,
-    /// The calling thread holds the lock through another handle, and would wait for itself.
+    /// The call would wait for what its caller holds: a lock that the calling thread has through another handle, or
+    /// permits that the handle has itself.
     Deadlock,
     /// Every seat of the object has a living handle.
     SeatsTaken {
