@@ -326,6 +326,12 @@ fn damaged_words_are_rounds_or_refused() {
         assert!(matches!(second.wait_timeout(Duration::from_millis(5)), Err(Error::TimedOut)));
         assert!(matches!(first.wait(), Err(Error::Broken)));
     }
+    // Both had arrived, and died before they said so: who tries ends their round, and does not wait in the next one.
+    poke(0, 8 << 1);
+    poke(128, 9);
+    poke(136, 9);
+    assert!(first.try_wait().unwrap().is_none() && second.try_wait().unwrap().is_none());
+    assert_eq!((first.missing(), first.is_broken().unwrap()), (2, false));
     let whole = {
         drop((first, second));
         std::fs::read(&path).unwrap()

@@ -273,12 +273,15 @@ fn damaged_words_are_told_or_worked_with() {
     assert!(matches!(table.writer(1), Err(Error::Garbage { .. })));
     assert!(matches!(reader.writer_alive(1), Err(Error::Garbage { .. })));
     assert_eq!(reader.get(1).unwrap(), 3, "reading takes no word");
-    poke(128, 77 << 16 | 9 << 2);
     poke(128 + 64, 77 << 16 | 9 << 2);
     assert!(!reader.writer_alive(1).unwrap());
     let writer = table.writer(1).unwrap().expect("it has the row");
     assert_eq!((writer.pid, writer.is_alive), (0, false));
-    // One that has died with many rows is asked about once.
+    assert!(table.row_deadline(1, soon()).unwrap().was_abandoned());
+    // One that is gone, and had many rows, is asked about once.
+    drop(table.try_clone().unwrap());
+    poke(128, 1 << 16 | 1 << 2);
+    poke(128 + 64, 1 << 16 | 1 << 2);
     for row in [0, 1] {
         assert!(table.try_row(row).unwrap().expect("the dead keep no row").was_abandoned());
     }

@@ -78,6 +78,29 @@ fn three_meet() {
     meet("barrier_three", 3, 1, 1, false);
 }
 
+/// One tries until it is the last.
+#[test]
+fn who_tries_sees_what_was_done() {
+    model("barrier_try", 3, || {
+        slice_sleeps(true);
+        let works = Works::new(2);
+        let first = barrier(2);
+        let (second, there) = (first.try_clone().unwrap(), works.clone());
+        let other = common::spawn(move || {
+            there.work(1);
+            assert!(second.wait().is_ok());
+            there.look();
+            second
+        });
+        works.work(0);
+        while first.try_wait().unwrap().is_none() {
+            loom::thread::yield_now();
+        }
+        works.look();
+        let _second = other.join().unwrap();
+    });
+}
+
 /// One gives up just as the other arrives: both pass, or the round is broken for both.
 #[test]
 fn a_round_is_broken_for_all_or_none() {

@@ -183,7 +183,9 @@ impl<K: Content> Member<K> {
     /// handle may have had many things.
     pub(crate) fn is_alive(&self, other: Incarnation) -> bool {
         let is_alive = self.dead.get() != Some(other) && other.is_alive(&self.region);
-        if !is_alive {
+        // A number that garbage made up may be somebody's in the future.
+        let has_been = |last: Incarnation| last.generation >= other.generation;
+        if !is_alive && self.sitter(other.number as usize).is_some_and(has_been) {
             self.dead.set(Some(other));
         }
         is_alive

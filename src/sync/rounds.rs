@@ -157,6 +157,12 @@ fn has_arrived(arrival: &AtomicU64, round: Round) -> bool {
     arrival.load(at!(B2_ARRIVED, Acquire)) == round.arrival()
 }
 
+/// Whether all parties but this handle's have arrived in a round.
+pub(crate) fn is_last<K: HasRounds>(member: &Member<K>, round: Round) -> bool {
+    let me = member.me().number;
+    (0..).zip(member.views().items).all(|(number, arrival)| number == me || has_arrived(arrival, round))
+}
+
 /// Whether this handle's party arrives now. `false`: whoever had its seat before has arrived in this round already.
 pub(crate) fn arrive<K: HasRounds>(member: &Member<K>, begun: Round) -> bool {
     let arrival = &member.views().items[member.me().number as usize];
