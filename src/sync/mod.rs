@@ -3,7 +3,11 @@
 mod bell;
 mod cells;
 mod event;
+#[cfg(not(loom))]
+mod inspect;
 mod latest;
+#[cfg(not(loom))]
+mod look;
 mod member;
 mod mutex;
 mod options;
@@ -13,7 +17,11 @@ mod shape;
 mod threads;
 
 pub use event::{Event, Reset};
+#[cfg(not(loom))]
+pub use inspect::Inspector;
 pub use latest::{Latest, LatestOptions, LatestReader};
+#[cfg(not(loom))]
+pub use look::{Participant, Snapshot, State};
 pub use member::LockHolder;
 pub use mutex::{Mutex, MutexGuard};
 pub use options::SyncOptions;

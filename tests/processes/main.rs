@@ -54,6 +54,7 @@ fn child() {
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
+        "lend a mutex" => mutex::lend(&part),
         "wait for an event" => event::wait(&part),
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),

@@ -26,9 +26,13 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
+#[cfg(not(loom))]
+mod look;
 mod shape;
 mod source;
 
+#[cfg(not(loom))]
+pub(crate) use look::snapshot;
 use shape::{Shape, Views};
 
 /// The lock of the writer.
@@ -36,7 +40,7 @@ const WRITER: Lock = Lock::of(0);
 /// Attempts to copy a value that keeps changing, before the reader gets [`Error::Busy`].
 const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
 
-type Region = crate::memory::region::Region<Shape>;
+pub(crate) type Region = crate::memory::region::Region<Shape>;
 
 fn cells<'a>(region: &'a Region) -> Cells<'a> {
     let Views { head, data, .. } = region.views();
@@ -391,6 +395,13 @@ impl<T: Typed> LatestReader<T> {
     /// writes.
     pub fn next_writer(&self) -> Result<Latest<T>, Error> {
         Latest::take_over(self.region.share()?)
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this value. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
     }
 
     /// Is there a writer, running or stopped? One system call.
