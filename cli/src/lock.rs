@@ -1,6 +1,6 @@
 //! `quoit lock`: runs a command under a lock.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use quoit::Error;
 use quoit::sync::{Mutex, MutexGuard};
@@ -35,12 +35,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     loop {
         let open = || Mutex::open_or_create(path, &common.options(), &());
         let Some(mut mutex) = common.open(limit, open)? else {
-            return Ok(common.conflict(path, "a seat", &[]));
+            return Ok(common.conflict(path, "a seat"));
         };
         let life = mutex.proof_of_life()?;
         let mut guard = match wait(&mut mutex, limit) {
             Ok(guard) => guard,
-            Err(Error::TimedOut) => return Ok(common.conflict(path, "the lock", &holder(path))),
+            Err(Error::TimedOut) => return Ok(common.conflict(path, "the lock")),
             Err(error) => return Err(error.into()),
         };
         relay.begin();
@@ -81,10 +81,4 @@ fn wait(mutex: &mut Mutex<()>, limit: hold::Limit) -> Result<MutexGuard<'_, ()>,
         None => mutex.recover(),
         Some(deadline) => mutex.recover_deadline(deadline),
     }
-}
-
-/// Who has the lock, if that can be told.
-fn holder(path: &Path) -> Vec<u32> {
-    let holder = Mutex::<()>::open(path).and_then(|mutex| mutex.holder());
-    holder.ok().flatten().map(|holder| holder.pid).into_iter().collect()
 }

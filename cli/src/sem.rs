@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
             None => Semaphore::open(path),
         };
         let Some(semaphore) = common.open(limit, open)? else {
-            return Ok(common.conflict(path, "a seat", &[]));
+            return Ok(common.conflict(path, "a seat"));
         };
         if let Some(asked) = args.permits.filter(|asked| *asked != semaphore.permits() && !told) {
             let there = units::counted(semaphore.permits().into(), "permit");
@@ -52,8 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         let permit = match wait(&semaphore, args.take, limit) {
             Ok(permit) => permit,
             Err(Error::TimedOut) => {
-                let holders: Vec<u32> = semaphore.holders()?.iter().map(|holder| holder.pid).collect();
-                return Ok(common.conflict(path, &units::counted(args.take.into(), "permit"), &holders));
+                return Ok(common.conflict(path, &units::counted(args.take.into(), "permit")));
             }
             Err(error) => return Err(error.into()),
         };

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -188,7 +188,12 @@ pub(crate) fn lend(part: &Part) {
     let life = mutex.proof_of_life().expect("a descriptor");
     let guard = mutex.lock().expect("lock");
     rustix::io::fcntl_setfd(&life, FdFlags::empty()).expect("inheritable");
-    let heir = Command::new("sleep").arg("60").spawn().expect("start a process");
+    let heir = Command::new("sleep")
+        .arg("60")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("start a process");
     drop(life);
     say(format_args!("lends {}", heir.id()));
     hear();

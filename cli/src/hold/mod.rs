@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use quoit::Error;
-use quoit::sync::SyncOptions;
+use quoit::sync::{Inspector, SyncOptions};
 
 pub(crate) use self::command::Ended;
 pub(crate) use self::relay::Relay;
 use crate::exit::Exit;
 use crate::output::say;
-use crate::{shown, units};
+use crate::{object, shown, units};
 
 /// Between two attempts to get a seat.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -106,10 +106,11 @@ impl Args {
         }
     }
 
-    /// It could not be had in time.
-    pub(crate) fn conflict(&self, path: &Path, what: &str, holders: &[u32]) -> u8 {
-        let who: Vec<String> = holders.iter().map(|pid| crate::standing::process(*pid)).collect();
-        let who = if who.is_empty() { String::new() } else { format!(", held by {}", who.join(", ")) };
+    /// It could not be had in time. Tells who has it, if that can be seen.
+    pub(crate) fn conflict(&self, path: &Path, what: &str) -> u8 {
+        let seen = Inspector::open(path).and_then(|inspector| inspector.snapshot());
+        let who: Vec<_> = seen.iter().flat_map(object::holders).map(object::who).collect();
+        let who = if who.is_empty() { String::new() } else { format!(", held by {}", who.join("; ")) };
         self.warn(format_args!("{}: did not get {what} in time{who}", shown::path(path)));
         self.conflict_exit_code
     }

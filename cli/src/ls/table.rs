@@ -34,7 +34,7 @@ fn table_of_objects(files: &[&Found]) -> String {
         let holders: Vec<String> = object::holders(object).map(object::who).collect();
         let alive = object.participants.iter().filter(|who| who.is_alive).count();
         rows.push([
-            shown::bytes(file.name.as_bytes()),
+            name(file),
             object.kind.to_string(),
             object::state(object),
             if holders.is_empty() { "-".into() } else { holders.join("; ") },
@@ -50,7 +50,7 @@ fn table_of_rings(files: &[&Found]) -> (String, Vec<String>) {
     let mut rows = vec![head.map(str::to_owned)];
     let mut notes = Vec::new();
     for file in files {
-        let name = shown::bytes(file.name.as_bytes());
+        let name = name(file);
         match &file.what {
             What::Ring { snapshot, records_per_second } => rows.push([
                 name,
@@ -79,6 +79,11 @@ fn table_of_rings(files: &[&Found]) -> (String, Vec<String>) {
         return (String::new(), notes);
     }
     (columns::aligned(&rows, &[true, false, true, true, false, false, true]), notes)
+}
+
+/// Other processes choose it.
+fn name(file: &Found) -> String {
+    shown::bytes(file.name.as_bytes())
 }
 
 fn producer(snapshot: &Snapshot) -> String {

@@ -106,7 +106,7 @@ fn a_look_every_so_often() {
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(watch.stdout()));
     assert_eq!(lines.next().unwrap().unwrap(), "not set, 0 times in all  0 waiting");
     place.run("event RING set", b"").assert_code(0);
-    lines.find(|line| line.as_ref().unwrap() == "set, 1 time in all  0 waiting").unwrap();
+    lines.find(|line| line.as_ref().unwrap() == "set, 1 time in all  0 waiting").unwrap().unwrap();
     std::fs::remove_file(&place.ring).unwrap();
     let rest = std::thread::spawn(move || lines.count());
     watch.end().assert_code(8).assert_says("removed or replaced");
