@@ -10,6 +10,7 @@ mod evict;
 mod exit;
 mod forget;
 mod framing;
+mod get;
 mod hints;
 mod hold;
 mod info;
@@ -23,6 +24,7 @@ mod publish;
 mod remove;
 mod ring_file;
 mod sem;
+mod set;
 mod shown;
 mod signals;
 mod standard;
@@ -66,6 +68,8 @@ enum Verb {
     Lock(lock::Args),
     Sem(sem::Args),
     Event(event::Args),
+    Get(get::Args),
+    Set(set::Args),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -120,6 +124,8 @@ fn run() -> anyhow::Result<u8> {
         Verb::Lock(args) => lock::run(&args),
         Verb::Sem(args) => sem::run(&args),
         Verb::Event(args) => event::run(&args).map(|exit| exit as u8),
+        Verb::Get(args) => get::run(&args).map(|exit| exit as u8),
+        Verb::Set(args) => set::run(&args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
     }
 }

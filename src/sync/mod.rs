@@ -19,7 +19,7 @@ mod threads;
 pub use event::{Event, Reset};
 #[cfg(not(loom))]
 pub use inspect::Inspector;
-pub use latest::{Latest, LatestOptions, LatestReader};
+pub use latest::{Bytes, Latest, LatestBytes, LatestBytesReader, LatestOptions, LatestReader};
 #[cfg(not(loom))]
 pub use look::{Participant, Snapshot, State};
 pub use member::LockHolder;

@@ -59,7 +59,14 @@ fn table(path: &Path, object: &Snapshot) -> String {
             row("value", format!("{value}, version {version}"));
         }
         State::Latest { value, cells, version, writer_pid, .. } => {
-            row("value", format!("{value}, version {version}, {}", units::counted((*cells).into(), "cell")));
+            row(
+                "value",
+                format!(
+                    "{}, version {version}, {}",
+                    object::value_type(*value),
+                    units::counted((*cells).into(), "cell")
+                ),
+            );
             let writer = match object.participants.first() {
                 Some(writer) => object::who(writer),
                 None if *version == 0 => "none".into(),

@@ -2,7 +2,8 @@
 
 mod document;
 
-use quoit::sync::{Participant, Reset, Snapshot, State};
+use quoit::sync::{Bytes, Participant, Reset, Snapshot, State};
+use quoit::{Schema, Typed};
 
 pub(crate) use self::document::Document;
 use crate::{standing, units};
@@ -24,7 +25,7 @@ pub(crate) fn state(object: &Snapshot) -> String {
             format!("{set}{auto}, {} in all", units::counted(*count, "time"))
         }
         State::Latest { value, version, .. } => {
-            format!("version {version}, {}", units::bytes(value.size.into()))
+            format!("version {version}, {}", value_type(*value))
         }
         _ => "-".into(),
     };
@@ -59,5 +60,15 @@ pub(crate) fn life(participant: &Participant) -> &'static str {
         _ if !participant.is_alive => "dead",
         Some(pid) if standing::is_stopped(pid) => "stopped",
         _ => "alive",
+    }
+}
+
+/// The type of a value.
+pub(crate) fn value_type(schema: Schema) -> String {
+    match schema.size.checked_sub(Schema::of::<Bytes<0>>().size) {
+        Some(max) if schema.tag == Bytes::<0>::TAG => {
+            format!("a byte string of at most {}", units::bytes(max.into()))
+        }
+        _ => schema.to_string(),
     }
 }

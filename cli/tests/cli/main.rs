@@ -17,4 +17,5 @@ mod round_trip;
 mod streams;
 mod support;
 mod turns;
+mod values;
 mod verbs;
