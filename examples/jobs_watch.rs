@@ -9,7 +9,7 @@ mod jobs;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use jobs::PATH;
+use jobs::{AT_ONCE, PATH};
 use quoit::Ticker;
 use quoit::sync::{Inspector, Participant, Semaphore};
 
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Waits until it is there, and takes no seat after that.
     Semaphore::open_wait(PATH, Instant::now() + Duration::from_secs(60))?;
     let inspector = Inspector::open(PATH)?;
+    println!("{AT_ONCE} work at a time");
     let mut ticker = Ticker::every(Duration::from_millis(50));
     let mut last = String::new();
     while !inspector.is_stale() {

@@ -217,7 +217,7 @@ pub(crate) fn lend(part: &Part) {
     let life = mutex.proof_of_life().expect("a descriptor");
     let guard = mutex.lock().expect("lock");
     rustix::io::fcntl_setfd(&life, FdFlags::empty()).expect("inheritable");
-    let heir = Command::new("sleep")
+    let mut heir = Command::new("sleep")
         .arg("60")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -229,7 +229,7 @@ pub(crate) fn lend(part: &Part) {
     drop(guard);
     drop(mutex);
     say("done");
-    hear();
+    heir.wait().expect("reap it");
 }
 
 /// What a child inherited keeps the lock when the holder is killed, and not when the holder gives it back.
@@ -251,7 +251,9 @@ fn an_heir_keeps_the_lock_of_the_dead() {
             assert!(mutex.lock_deadline(Instant::now() + SOON).is_ok());
         }
         kill(heir, Signal::SIGKILL).expect("kill the heir");
-        if is_killed {
+        if !is_killed {
+            holder.finish();
+        } else {
             assert!(matches!(mutex.lock_deadline(Instant::now() + SOON), Err(Error::Abandoned)));
             mutex.recover().expect("lock").recovered();
         }
