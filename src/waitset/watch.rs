@@ -6,10 +6,14 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::source::Waitable;
 use crate::wait::clock;
+use crate::wait::doorbell::SLICE_NS;
 use crate::waitset::helpers::Helped;
 use crate::waitset::method::WaitMethod;
 use crate::waitset::ready::Ready;
 use crate::waitset::round::Round;
+
+/// Ends of slices are multiples of this, ns.
+const TOGETHER_NS: u64 = SLICE_NS / 4;
 
 /// Waits for many things, as a [`WaitSet`](crate::WaitSet) does, without blocking: a helper thread of this library sleeps, and
 /// calls a function when one of them may be ready. For event loops and async runtimes; [`WaitFd`](crate::WaitFd) is a `Watch`
@@ -87,7 +91,7 @@ impl Watch {
         match armed {
             Some(sleep) => {
                 let words = self.round.share_words(&sources);
-                self.method = self.helped.watch(words, sleep.slice_end, sleep.nap_end)?;
+                self.method = self.helped.watch(words, together(sleep.slice_end), sleep.nap_end)?;
             }
             None => self.quiet_since = None,
         }
@@ -102,6 +106,14 @@ impl Watch {
     pub(super) fn is_forked(&self) -> bool {
         self.helped.is_forked()
     }
+}
+
+/// The end of a slice, up to 25 ms earlier, where the ends of others are too: one turn of the helper serves them all. Short
+/// sleeps end when they should.
+fn together(slice_end: u64) -> u64 {
+    let earlier = slice_end - slice_end % TOGETHER_NS;
+    let is_long = earlier > clock::monotonic_ns().saturating_add(SLICE_NS / 2);
+    if is_long { earlier } else { slice_end }
 }
 
 impl fmt::Debug for Watch {
