@@ -22,8 +22,8 @@ pub trait Source {
     /// A wait begins. Nothing that the handle lent is in use: what it has received is released, as by a receive.
     fn settle(&mut self) {}
 
-    /// Whether a try may have a result, without a system call. A result that has come never goes unnoticed; that of a
-    /// wait that cannot be told from it, such as padding, may be reported as well.
+    /// Whether a try may have a result, without a system call. Misses no result that has come. May be true for what a try
+    /// skips as well, such as padding.
     fn look(&mut self) -> bool;
 
     /// The same, with system calls: whether the process that would wake this one lives.

@@ -140,6 +140,20 @@ fn a_wait_releases_what_was_received() {
 }
 
 #[test]
+fn trusted_handles_wait_too() {
+    let ring = quoit::Ring::heap(&small().gated_only(true)).unwrap();
+    #[allow(unsafe_code, reason = "the promise that is waited with")]
+    // SAFETY: on the heap of this process, whose other threads have no handle on it.
+    let ring = unsafe { ring.trust_writers() };
+    let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut set = WaitSet::new();
+    assert_eq!(tokens(now(&mut set, &mut [&mut consumer, &mut producer.space(8)])), [1]);
+    producer.send(b"x").unwrap();
+    assert_eq!(tokens(now(&mut set, &mut [&mut consumer])), [0]);
+}
+
+#[test]
 fn typed_consumers_and_hand_released_ones_wait_too() {
     let ring = quoit::Ring::heap(&small().schema::<u64>()).unwrap();
     let mut typed = ring.typed_consumer::<u64>(&Attach::gated()).unwrap();

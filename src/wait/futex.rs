@@ -52,12 +52,14 @@ mod imp {
             Ok(woken) => Ok(Ended::Woken(woken)),
             Err(Errno::AGAIN) => Ok(Ended::Changed),
             Err(Errno::TIMEDOUT | Errno::INTR) => Ok(Ended::Quiet),
-            // The memory of a word is gone: its file was cut short. The caller looks at each, and finds out whose.
-            Err(Errno::FAULT) => {
+            Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::INVAL)) => {
+                Err(Refused(errno.raw_os_error()))
+            }
+            // Such as the memory of a word that is gone, as its file was cut short. The caller looks at each.
+            Err(_) => {
                 pause();
                 Ok(Ended::Changed)
             }
-            Err(errno) => Err(Refused(errno.raw_os_error())),
         }
     }
 

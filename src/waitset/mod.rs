@@ -50,9 +50,8 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// that a consumer has received. The end of a stream makes a consumer ready until a receive has reported it, but at most
 /// once in 100 ms; after that only another producer does.
 ///
-/// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Nobody has to wake it within
-/// any time: every sleep ends after 100 ms, and then the set checks which producers are alive. A death is noticed within
-/// that time. Things that nobody wakes are looked at after naps of 1 to 20 ms, longer the longer nothing has come:
+/// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Every sleep ends after 100 ms at
+/// the latest, and then the set checks which producers are alive, so it notices a death within that time. Things that nobody wakes are looked at after naps of 1 to 20 ms, longer the longer nothing has come:
 /// observers, readers of a latest value that may not write its file, and rings with [`WaitMode::Spin`](crate::WaitMode).
 ///
 /// One thread at a time uses a set; it may move between threads. A set has no state but its buffers: any number of sets may
@@ -99,6 +98,25 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// # assert!(limit_seen == 100 || limit_seen == 200);
 /// # other.join().unwrap();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A handle that is waited for is in use:
+///
+/// ```compile_fail,E0499
+/// fn wait(set: &mut quoit::WaitSet, consumer: &mut quoit::Consumer) {
+///     let mut things: [&mut dyn quoit::Waitable; 1] = [consumer];
+///     let other = &mut *consumer;
+///     let _ = set.wait(&mut things);
+///     let _ = other.try_recv();
+/// }
+/// ```
+///
+/// ```
+/// fn is_send<T: Send>() {}
+/// is_send::<quoit::WaitSet>();
+/// is_send::<quoit::Watch>();
+/// is_send::<quoit::WaitFd>();
+/// is_send::<quoit::Merge>();
 /// ```
 #[derive(Debug)]
 pub struct WaitSet {
