@@ -60,6 +60,11 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64);
 
+/// Nothing, as the value of a lock that guards something outside.
+impl Typed for () {
+    const TAG: u32 = 0;
+}
+
 impl<T: Typed, const N: usize> Typed for [T; N] {
     const TAG: u32 = T::TAG;
 }

@@ -46,6 +46,25 @@ fn after(generation: u64) -> u64 {
     (generation.wrapping_add(1) & ((1 << GENERATION_BITS) - 1)).max(1)
 }
 
+/// One participant, of the past or the present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Incarnation {
+    pub(crate) number: u32,
+    pub(crate) generation: u64,
+}
+
+impl Incarnation {
+    /// Is it a number that a participant of an object with so many seats can have?
+    pub(crate) fn could_exist(self, seats: u32) -> bool {
+        self.number < seats && (1..1 << GENERATION_BITS).contains(&self.generation)
+    }
+
+    /// Is it alive? One system call. A handle must not ask about itself: the kernel reports its own locks as free.
+    pub(crate) fn is_alive<F: Format>(self, region: &Region<F>) -> bool {
+        region.locked(incarnation(self.number, self.generation))
+    }
+}
+
 /// Is the participant that the seat's word names alive? One system call. A handle must not ask about its own seat:
 /// the kernel reports its own locks as free.
 pub(crate) fn is_alive<F: Format>(region: &Region<F>, number: u32, word: &AtomicU64) -> bool {

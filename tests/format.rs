@@ -5,8 +5,14 @@
 //! a change that needs it for any other reason breaks the rings of others.
 
 mod common;
+#[path = "format/event.rs"]
+mod event;
 #[path = "format/latest.rs"]
 mod latest;
+#[path = "format/mutex.rs"]
+mod mutex;
+#[path = "format/semaphore.rs"]
+mod semaphore;
 #[path = "format/vector.rs"]
 mod vector;
 

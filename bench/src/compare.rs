@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use quoit_floors::stats::Spread;
 
 use crate::document::{Document, Outcome};
-use crate::plan::Ratio;
+use crate::ratio::Ratio;
 use crate::words;
 
 /// One row that both runs have.
@@ -59,7 +59,7 @@ fn same(a: &Outcome, b: &Outcome) -> bool {
 pub(crate) fn changes<'a>(old: &Document, new: &'a Document) -> Vec<Change<'a>> {
     let pairs = new.results.iter().filter_map(|outcome| {
         let before = old.results.iter().find(|other| same(other, outcome))?;
-        let (old, new) = (before.ratio?, outcome.ratio?);
+        let (old, new) = (before.ratio?.spread, outcome.ratio?.spread);
         Some(Change { outcome, old, new, verdict: Verdict::of(outcome.ratio_of, old, new) })
     });
     pairs.collect()
@@ -119,7 +119,7 @@ pub(crate) fn text(old: &Document, new: &Document) -> String {
         "{:<38} {:>20} {:>20} {:>8}",
         "", "old ratio, quartiles", "new ratio, quartiles", "change"
     ));
-    let both = |spread: Spread| format!("{:.2} {}", spread.median, words::quartiles(Some(spread)));
+    let both = |spread: Spread| format!("{:.2} {}", spread.median, words::between(spread));
     let changes = changes(old, new);
     for change in &changes {
         line(format_args!(

@@ -11,10 +11,11 @@ use quoit_floors::rounds::{Series, Times};
 use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Group, Ratio, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
+use crate::plan::{Group, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
+use crate::ratio::{Ratio, Ratios};
 
-/// Of this document. Older ones have no number and cannot be read.
-const FORMAT: u32 = 2;
+/// Of this document. Older ones cannot be read: they have no worst rounds.
+const FORMAT: u32 = 3;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
@@ -40,7 +41,9 @@ pub(crate) struct Outcome {
     pub(crate) floor_ns: Option<Times>,
     pub(crate) quoit_ns: Option<Times>,
     pub(crate) ratio_of: Ratio,
-    pub(crate) ratio: Option<Spread>,
+    pub(crate) ratio: Option<Ratios>,
+    /// Of a stream: whether its worst round was far below its median.
+    pub(crate) slow_mode: Option<bool>,
     pub(crate) target: Option<Target>,
     /// Of the ratio, and of how much was received where that matters.
     pub(crate) verdict: Option<Verdict>,
@@ -61,8 +64,8 @@ pub(crate) struct Outcome {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TailRatios {
     /// `None`: no round was kept.
-    pub(crate) p99: Option<Spread>,
-    pub(crate) p999: Option<Spread>,
+    pub(crate) p99: Option<Ratios>,
+    pub(crate) p999: Option<Ratios>,
     pub(crate) target: Option<Target>,
 }
 
@@ -168,6 +171,18 @@ impl Document {
         serde_json::from_value(value).map_err(|error| unusable(format!("is a damaged result: {error}")))
     }
 
+    /// What it has results of.
+    pub(crate) fn workloads(&self) -> Vec<Workload> {
+        self.results.iter().map(|outcome| outcome.workload).collect()
+    }
+
+    /// The same with some of the results.
+    pub(crate) fn part(&self, wanted: impl Fn(Workload) -> bool) -> Self {
+        let mut part = self.clone();
+        part.results.retain(|outcome| wanted(outcome.workload));
+        part
+    }
+
     /// Every target there is, and what became of it: of each row the ratio's, and its high percentiles'.
     pub(crate) fn judged(&self) -> Vec<Judged<'_>> {
         let mut judged = Vec::new();
@@ -177,7 +192,7 @@ impl Document {
             }
             let Some(TailRatios { p99, p999, target: Some(target) }) = &outcome.tail else { continue };
             for (what, ratio) in [(", p99", *p99), (", p99.9", *p999)] {
-                let verdict = ratio.map(|ratio| Verdict::of(Ratio::Time, ratio, target));
+                let verdict = ratio.map(|ratio| Verdict::of(Ratio::Time, ratio.spread, target));
                 judged.push(Judged { outcome, what, ratio, target, verdict });
             }
         }
@@ -191,12 +206,17 @@ pub(crate) struct Judged<'a> {
     pub(crate) outcome: &'a Outcome,
     /// Which ratio of it, if it is not that of the typical time.
     pub(crate) what: &'static str,
-    pub(crate) ratio: Option<Spread>,
+    pub(crate) ratio: Option<Ratios>,
     pub(crate) target: &'a Target,
     pub(crate) verdict: Option<Verdict>,
 }
 
 impl Judged<'_> {
+    /// Whether the ratio is a stream's that has one.
+    pub(crate) fn has_slow_mode(&self) -> bool {
+        self.outcome.slow_mode == Some(true)
+    }
+
     /// Which way the target is to be reached.
     pub(crate) fn sign(&self) -> &'static str {
         if self.what.is_empty() { self.outcome.ratio_of.sign() } else { Ratio::Time.sign() }
@@ -205,11 +225,12 @@ impl Judged<'_> {
 
 impl Outcome {
     fn of(group: &Group, row: &Row, series: &Series) -> Self {
-        let ratio = series.spread(|floor, row| Some(group.ratio.of(floor.typical, row.typical)));
+        let of = |floor: Figures, row: Figures| Some(group.ratio.of(floor.typical, row.typical));
+        let ratio = Ratios::of(group.ratio, series, of);
         let share = series.median(|_, row| row.share);
         let verdict = ratio.zip(row.target.as_ref()).map(|(ratio, target)| {
             let received = share.is_none_or(|share| share >= SHARE_TARGET);
-            if received { Verdict::of(group.ratio, ratio, target) } else { Verdict::Missed }
+            if received { Verdict::of(group.ratio, ratio.spread, target) } else { Verdict::Missed }
         });
         let left_out = |(floor, row): &(Figures, Figures)| floor.windows_left_out + row.windows_left_out;
         Self {
@@ -220,6 +241,7 @@ impl Outcome {
             quoit_ns: series.times(|_, row| row),
             ratio_of: group.ratio,
             ratio,
+            slow_mode: ratio.filter(|_| group.workload.is_stream()).map(Ratios::has_slow_mode),
             target: row.target.clone(),
             verdict,
             tail: tail_ratios(series, group.workload),
@@ -234,7 +256,9 @@ impl Outcome {
 }
 
 fn tail_ratios(series: &Series, workload: Workload) -> Option<TailRatios> {
-    let ratio = |of: fn(Tail) -> f64| series.spread(|floor, row| Some(of(row.tail?) / of(floor.tail?)));
+    let ratio = |of: fn(Tail) -> f64| {
+        Ratios::of(Ratio::Time, series, |floor, row| Some(of(row.tail?) / of(floor.tail?)))
+    };
     let (p99, p999) = (ratio(|tail| tail.p99), ratio(|tail| tail.p999));
     let (number, target) = TAIL_TARGET;
     let target = Target { number: number.into(), ratio: target };

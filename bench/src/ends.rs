@@ -1,6 +1,6 @@
 //! The ends of the rings that are measured: who makes them, who attaches, and that nothing is left of their files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use quoit::{Attach, Consumer, Event, Options, Producer, WaitMode};
@@ -10,8 +10,8 @@ const RINGS: [&str; 2] = ["there", "back"];
 
 /// One side's end of a ring.
 #[allow(clippy::large_enum_variant, reason = "a side has one")]
-pub(crate) enum End {
-    Producer(Producer),
+pub(crate) enum End<P = Producer> {
+    Producer(P),
     Consumer(Consumer),
     Nobody,
 }
@@ -29,10 +29,19 @@ pub(crate) fn both_ways(scene: &Scene, options: &Options) -> Result<(Producer, C
 
 /// One ring from left to right: this process's end of it.
 pub(crate) fn one_way(scene: &Scene, options: &Options, attach: Option<&Attach>) -> Result<End> {
+    one_way_of(scene, attach, |path| Ok(Producer::create(path, options)?))
+}
+
+/// The same with a producer of another kind.
+pub(crate) fn one_way_of<P>(
+    scene: &Scene,
+    attach: Option<&Attach>,
+    create: impl FnOnce(&Path) -> Result<P>,
+) -> Result<End<P>> {
     let path = ring(scene);
     let end = match (scene.side, attach) {
         (Side::Left, _) => {
-            let producer = Producer::create(path, options)?;
+            let producer = create(&path)?;
             scene.meet();
             End::Producer(producer)
         }

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, WaitMode};
+use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::Measured;
 use quoit_floors::ground::sum_of;
 use quoit_floors::scene::Scene;
@@ -23,11 +24,11 @@ pub(crate) fn fan(scene: &Scene, count: u64, readers: usize) -> Result<Measured>
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            let payload = [[0x5a; 8]; BYTES / 8];
-            singly(producer, &payload, warm)?;
+            let mut builder = Copied::<{ BYTES / 8 }>::new();
+            singly(producer, &mut builder, warm)?;
             // The last consumer's last record ends the window.
             records(scene, count, || {
-                singly(producer, &payload, count)?;
+                singly(producer, &mut builder, count)?;
                 scene.meet();
                 Ok(())
             })?

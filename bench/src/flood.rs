@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use quoit::{Attach, Consumer, Event, WaitMode};
+use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::Measured;
 use quoit_floors::ground::sum_of;
 use quoit_floors::scene::Scene;
@@ -24,11 +25,11 @@ pub(crate) fn flood(scene: &Scene, count: u64, reader: bool, batch: usize) -> Re
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            let payload = [[0x5a; 8]; BYTES / 8];
+            let mut builder = Copied::<{ BYTES / 8 }>::new();
             let count = count / batch as u64 * batch as u64;
             let mut send = |count: u64| match batch {
-                1 => singly(producer, &payload, count),
-                _ => batched(producer, &payload, count, batch),
+                1 => singly(producer, &mut builder, count),
+                _ => batched(producer, &mut builder, count, batch),
             };
             send(LAP)?;
             records(scene, count, || send(count))?

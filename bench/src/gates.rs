@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use quoit::{Attach, Consumer, Producer, WaitMode};
+use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::{Figures, Measured};
 use quoit_floors::scene::{Scene, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -77,14 +78,14 @@ fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Measure
     let large = vec![0x5a; LARGE];
     (0..FIRST).try_for_each(|_| producer.send(&large).map(drop))?;
     scene.meet();
-    let payload = [[0x5a; 8]; BYTES / 8];
+    let mut builder = Copied::<{ BYTES / 8 }>::new();
     let (mut kept, mut nanos, mut left_out) = (0, 0.0, 0);
     let began = Instant::now();
     loop {
         scene.meet();
         let preemptions = scene.preemptions();
         let before = Instant::now();
-        singly(&mut producer, &payload, LAP / BURSTS)?;
+        singly(&mut producer, &mut builder, LAP / BURSTS)?;
         let took = before.elapsed().as_nanos() as f64;
         if scene.preemptions() == preemptions {
             kept += 1;
@@ -98,7 +99,7 @@ fn publish(scene: &Scene, mut producer: Producer, wanted: u64) -> Result<Measure
             break;
         }
         scene.meet();
-        producer.send(payload.as_flattened())?;
+        singly(&mut producer, &mut builder, 1)?;
         scene.meet();
     }
     let figures = Figures {

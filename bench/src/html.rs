@@ -41,7 +41,8 @@ pub(crate) fn page(document: &Document, old: Option<&Document>) -> String {
 const NOTES: &str = "<section>\n<h2>How to read this</h2>\n<p>A floor is plain atomics, futexes or copies that do the \
 same work with none of a ring's duties. Every round measures the floor, quoit, and the floor again, in processes pinned to \
 two CPUs; a ratio is taken within a round. A round in which the floor moved by more than 15 %, or in which the kernel gave a \
-CPU to others, is discarded. Shown are medians over the rounds and, as whiskers, their quartiles.</p>\n<p>A target is met \
+CPU to others, is discarded. Shown are medians over the rounds, as whiskers their quartiles, and as a circle the worst round: \
+the longest time, or the lowest throughput. A stream has a slow mode if its worst round is below 0.7 of its median.</p>\n<p>A target is met \
 if the median meets it; <em>just</em> met or missed if one of the quartiles stands on the other side. Latencies of the open \
 loop count from when a record was due, not from when it was sent.</p>\n</section>";
 
@@ -66,6 +67,9 @@ fn head(page: &mut String, document: &Document) {
     for warning in words::warnings(document) {
         put(page, &format!("<p class=\"warning\">{}</p>", escape(&warning)));
     }
+    if let Some(modes) = words::slow_modes(document) {
+        put(page, &format!("<p>{}.</p>", escape(&modes)));
+    }
     put(page, "<dl>");
     for (name, value) in words::machine(document) {
         put(page, &format!("<dt>{name}</dt><dd>{}</dd>", escape(&value)));
@@ -75,7 +79,7 @@ fn head(page: &mut String, document: &Document) {
 
 fn targets(page: &mut String, document: &Document) {
     put(page, "<section>\n<h2>Targets</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>what</th>");
-    for name in ["ratio", "quartiles", "target", "verdict", "rounds"] {
+    for name in ["ratio", "worst", "quartiles", "target", "verdict", "rounds"] {
         put(page, &format!("<th class=\"number\">{name}</th>"));
     }
     put(page, "</tr></thead>\n<tbody>");
@@ -88,10 +92,12 @@ fn targets(page: &mut String, document: &Document) {
         };
         let share = words::received(outcome);
         put(page, &format!("<tr><td>{}{what}{share}</td>", escape(&words::row(outcome))));
-        put(page, &number(&words::ratio(ratio.map(|ratio| ratio.median))));
+        put(page, &number(&words::ratio(ratio.map(|ratio| ratio.spread.median))));
+        put(page, &number(&words::ratio(ratio.map(|ratio| ratio.worst))));
         put(page, &number(&words::quartiles(ratio)));
         put(page, &number(&format!("{} {:.2}", judged.sign(), target.ratio)));
-        put(page, &format!("<td class=\"number {class}\">{word}</td>"));
+        let slow = if judged.has_slow_mode() { ", slow mode" } else { "" };
+        put(page, &format!("<td class=\"number {class}\">{word}{slow}</td>"));
         put(page, &(number(&rounds(outcome)) + "</tr>"));
     }
     put(page, "</tbody>\n</table></div>\n</section>");
@@ -130,12 +136,15 @@ fn workload(page: &mut String, workload: Workload, outcomes: &[Outcome]) {
 }
 
 const LEGEND: &str = "<p class=\"legend\"><span class=\"key met-key\"></span>met<span class=\"key missed-key\"></span>\
-missed<span class=\"key target-key\"></span>target<span class=\"key one-key\"></span>the floor</p>";
+missed<span class=\"key worst-key\"></span>the worst round<span class=\"key target-key\"></span>target<span class=\"key one-key\"></span>the floor</p>";
 
 fn times(page: &mut String, outcomes: &[Outcome]) {
     let has_tail = outcomes.iter().any(|outcome| outcome.quoit_ns.is_some_and(|times| times.tail.is_some()));
-    let names: &[&str] =
-        if has_tail { &["", "p50", "p99", "p99.9", "max"] } else { &["floor", "quoit", "rounds"] };
+    let names: &[&str] = if has_tail {
+        &["", "p50", "p99", "p99.9", "max"]
+    } else {
+        &["floor", "quoit", "ratio", "worst", "rounds"]
+    };
     put(page, "<div class=\"wide\"><table>\n<thead><tr><th></th>");
     names.iter().for_each(|name| put(page, &format!("<th class=\"number\">{name}</th>")));
     put(page, "</tr></thead>\n<tbody>");
@@ -145,6 +154,8 @@ fn times(page: &mut String, outcomes: &[Outcome]) {
             for times in [outcome.floor_ns, outcome.quoit_ns] {
                 put(page, &number(&words::nanos(times.map(|times| times.typical))));
             }
+            put(page, &number(&words::ratio(outcome.ratio.map(|ratio| ratio.spread.median))));
+            put(page, &number(&words::ratio(outcome.ratio.map(|ratio| ratio.worst))));
             put(page, &(number(&rounds(outcome)) + "</tr>"));
             continue;
         }
@@ -178,7 +189,7 @@ fn changes(page: &mut String, old: &Document, document: &Document) {
         put(page, &format!("<tr><td>{}</td>", escape(&words::row(change.outcome))));
         for spread in [change.old, change.new] {
             put(page, &number(&format!("{:.2}", spread.median)));
-            put(page, &number(&words::quartiles(Some(spread))));
+            put(page, &number(&words::between(spread)));
         }
         put(page, &number(&format!("{:+.1} %", change.percent())));
         let class = match change.verdict {

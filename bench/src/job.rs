@@ -2,14 +2,17 @@
 
 use anyhow::Result;
 use quoit::WaitMode;
+use quoit_floors::building::Building;
 use quoit_floors::copies::copies;
 use quoit_floors::crew;
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::Scene;
 use serde::{Deserialize, Serialize};
 
+use crate::backoff::Case;
+use crate::claims::Call;
 use crate::large::Way;
-use crate::{bounce, fan, flood, gates, large, open, sleepers, stream};
+use crate::{backoff, bounce, claims, fan, flood, gates, large, open, sleepers, stream};
 
 /// One measurement. `count`: round trips or records in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,15 +22,19 @@ pub(crate) enum Job {
     /// The same between two rings.
     BounceRings { bytes: usize, count: u64 },
     /// Floor: a stream through a ring with a sequence in every slot.
-    StreamSlots { bytes: usize, count: u64 },
+    StreamSlots { bytes: usize, count: u64, building: Building },
     /// Floor: a stream through a ring with two cursors, stored once per batch.
     StreamCursors { bytes: usize, count: u64, batch: usize },
-    /// The same through our ring; a batch of 1 is a single send.
-    StreamRing { bytes: usize, count: u64, batch: usize, wait: Wait },
+    /// Single sends through our ring.
+    StreamRing { bytes: usize, count: u64, wait: Wait, building: Building },
+    /// Batches through our ring.
+    StreamBatches { bytes: usize, count: u64, batch: usize },
     /// Floor: two futex words.
     BounceFutexes { count: u64 },
     /// The same between two rings whose consumers sleep at once.
     BounceAsleep { count: u64 },
+    /// Sending with nobody reading.
+    Call { bytes: usize, count: u64, call: Call },
     /// Floor: a hot copy of 64 bytes.
     Copy { count: u64 },
     /// A producer that never waits, with or without a lossy consumer; a batch of 1 is a single send.
@@ -46,6 +53,8 @@ pub(crate) enum Job {
     OpenLines { count: u64, interval: u64 },
     /// The same through our ring.
     OpenRing { count: u64, interval: u64 },
+    /// A reader with or, as the floor, without back-off.
+    Backoff(Case),
 }
 
 /// [`WaitMode`] as it goes over a pipe.
@@ -81,13 +90,17 @@ impl Job {
         match self {
             Self::BounceLines { bytes, count } => quoit_floors::bounce::lines(scene, bytes, count),
             Self::BounceRings { bytes, count } => bounce::rings(scene, bytes, count),
-            Self::StreamSlots { bytes, count } => quoit_floors::stream::slots(scene, bytes, count),
+            Self::StreamSlots { bytes, count, building } => {
+                quoit_floors::stream::slots_built(scene, bytes, count, building)
+            }
             Self::StreamCursors { bytes, count, batch } => {
                 quoit_floors::stream::cursors(scene, bytes, count, batch)
             }
-            Self::StreamRing { bytes, count, batch, wait } => {
-                stream::ring(scene, bytes, count, batch, wait.into())
+            Self::StreamRing { bytes, count, wait, building } => {
+                stream::ring(scene, bytes, count, wait.into(), building)
             }
+            Self::StreamBatches { bytes, count, batch } => stream::batches(scene, bytes, count, batch),
+            Self::Call { bytes, count, call } => claims::calls(scene, bytes, count, call),
             Self::BounceFutexes { count } => sleepers::futexes(scene, count),
             Self::BounceAsleep { count } => sleepers::rings(scene, count),
             Self::Copy { count } => copies::<8>(scene, count),
@@ -97,8 +110,9 @@ impl Job {
             Self::LargeCopy { count } => large::copies(scene, count),
             Self::LargeRing { count, way } => large::ring(scene, count, way),
             Self::BounceHalf { count } => open::half_bounce(scene, count),
-            Self::OpenLines { count, interval } => open::lines(scene, count, interval),
+            Self::OpenLines { count, interval } => quoit_floors::open::lines(scene, count, interval),
             Self::OpenRing { count, interval } => open::ring(scene, count, interval),
+            Self::Backoff(case) => backoff::case(scene, case),
         }
     }
 }

@@ -4,7 +4,9 @@
 //! the hardware or the kernel does with plain atomics or futexes in between and nothing else, and the same work
 //! over rings. The parent plays rounds of a `plan` and makes medians of their ratios.
 
+mod backoff;
 mod bounce;
+mod claims;
 mod compare;
 mod document;
 mod ends;
@@ -18,6 +20,8 @@ mod large;
 mod markdown;
 mod open;
 mod plan;
+mod ratio;
+mod sending;
 mod sleepers;
 mod stream;
 mod svg;
@@ -50,7 +54,7 @@ pub struct Args {
     /// Run fewer and shorter rounds: under 20 seconds
     #[arg(long)]
     quick: bool,
-    /// Run only these workloads
+    /// Run only these workloads; by default all but backoff
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
     only: Vec<Workload>,
     /// Number of rounds, 1 to 10,000, however long they take; by default until 25 of each are kept, or after five
@@ -76,7 +80,7 @@ pub struct Args {
     /// this prefix
     #[arg(long, value_name = "PREFIX")]
     hgrm: Option<PathBuf>,
-    /// Write the table of targets into this page, between its two marks
+    /// Write the table of targets into this page, between its two marks, and that of backoff between two more
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }
@@ -111,12 +115,18 @@ pub fn run(args: &Args, caller: &Caller<'_>) -> Result<String> {
     for path in [&args.html, &args.hgrm, &args.markdown].into_iter().flatten() {
         check_directory(path)?;
     }
+    let earlier = args.from.as_deref().map(Document::read).transpose()?;
+    let workloads = match &earlier {
+        Some(document) => document.workloads(),
+        None if args.only.is_empty() => Workload::usual(),
+        None => args.only.clone(),
+    };
     if let Some(page) = &args.markdown {
-        markdown::check(page)?;
+        markdown::check(page, &workloads)?;
     }
-    let document = match &args.from {
-        Some(path) => Document::read(path)?,
-        None => measure(args, caller)?,
+    let document = match earlier {
+        Some(document) => document,
+        None => measure(args, &workloads, caller)?,
     };
     if let Some(path) = &args.html {
         write(path, &html::page(&document, old.as_ref()))?;
@@ -136,14 +146,14 @@ pub fn run(args: &Args, caller: &Caller<'_>) -> Result<String> {
     })
 }
 
-fn measure(args: &Args, caller: &Caller<'_>) -> Result<Document> {
+fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<Document> {
     let mut machine = Machine::look(args.cpus)?;
-    let (scale, seconds) = if args.quick { (0.5, 17) } else { (1.0, 300) };
+    let seconds = if args.quick { 17 } else { 300 };
     let rounds = match args.rounds {
         Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX },
         None => Rounds { most: 1000, time: Duration::from_secs(seconds), enough: 25 },
     };
-    let mut groups = plan::plan(&args.only, scale);
+    let mut groups = plan::plan(workloads, args.quick);
     if !gates::is_allowed() && groups.iter().any(|group| group.workload == Workload::Slots) {
         (caller.say)("left out: a thousand slots; `ulimit -Hn` allows too few open files");
         groups.retain(|group| group.workload != Workload::Slots);
@@ -156,7 +166,12 @@ fn measure(args: &Args, caller: &Caller<'_>) -> Result<Document> {
         command.arg(place.path());
     };
     let jobs: Vec<_> = groups.iter().map(Group::jobs).collect();
-    let series = rounds::play(&jobs, rounds, &mut Crew::new(&arguments, caller.interrupted))?;
+    let series = rounds::play(
+        &jobs,
+        Job::BounceLines { bytes: 8, count: 2000 },
+        rounds,
+        &mut Crew::new(&arguments, caller.interrupted),
+    )?;
     machine.load_after = machine::load();
     Ok(Document::of(machine, caller.version, args.quick, &groups, &series))
 }

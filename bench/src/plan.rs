@@ -1,12 +1,16 @@
 //! What is measured, against which floor, and what it is to reach.
 
 use clap::ValueEnum;
+use quoit_floors::building::Building;
 use quoit_floors::rounds;
 use quoit_floors::units;
 use serde::{Deserialize, Serialize};
 
+use crate::backoff::{Case, Reader};
+use crate::claims::Call;
 use crate::job::{Job, Wait};
 use crate::large::{self, Way};
+use crate::ratio::Ratio;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -17,12 +21,16 @@ pub(crate) enum Workload {
     Stream,
     /// The same, in batches of 64
     Batch,
+    /// The same as stream, with records built in four ways
+    Built,
     /// Round trip, both sides asleep
     Asleep,
     /// What wake-up support costs a stream
     Price,
     /// A producer that never waits
     Flood,
+    /// Claims and typed sends by plain sends, nobody reading
+    Claims,
     /// One way to 1, 2, 4 and 8 consumers that share a CPU
     Fanout,
     /// What 64 and 1024 attached gated slots cost a publish
@@ -31,43 +39,24 @@ pub(crate) enum Workload {
     Large,
     /// One record per microsecond; latency counts from when it was due
     Open,
+    /// Readers with back-off by readers without, for many sizes of rings and records; only if asked for
+    Backoff,
 }
 
 impl Workload {
+    /// Those that are measured if nobody asks for others.
+    pub(crate) fn usual() -> Vec<Self> {
+        Self::value_variants().iter().copied().filter(|workload| *workload != Self::Backoff).collect()
+    }
+
+    /// A stream to one consumer, whose throughput is to be the same in every round.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::Batch | Self::Built)
+    }
+
     /// As the command line and file names have it.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-/// What a ratio is made of, and which way it is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Ratio {
-    /// Our time by the floor's: less is better.
-    Time,
-    /// Our throughput by the floor's: more is better.
-    Throughput,
-}
-
-impl Ratio {
-    pub(crate) fn of(self, floor: f64, quoit: f64) -> f64 {
-        match self {
-            Self::Time => quoit / floor,
-            Self::Throughput => floor / quoit,
-        }
-    }
-
-    /// Which way a target is to be reached.
-    pub(crate) fn sign(self) -> &'static str {
-        if self == Self::Time { "≤" } else { "≥" }
-    }
-
-    pub(crate) fn meets(self, ratio: f64, target: f64) -> bool {
-        match self {
-            Self::Time => ratio <= target,
-            Self::Throughput => ratio >= target,
-        }
     }
 }
 
@@ -114,9 +103,10 @@ pub(crate) const TAIL_TARGET: (&str, f64) = ("3", 1.5);
 pub(crate) const SHARE_TARGET: f64 = 0.99;
 const BATCH: usize = 64;
 
-/// Everything, in the order in which it is shown. Counts are those of a window, a millisecond or so, times `scale`.
-pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
-    let scaled = |count: u64| ((count as f64 * scale) as u64).max(100);
+/// These workloads, in the order in which they are shown. Counts are those of a window, a millisecond or so; half of them if
+/// it is to be `quick`.
+pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
+    let scaled = |count: u64| if quick { (count / 2).max(100) } else { count };
     let mut groups = Vec::new();
     for (bytes, number, target, count) in [
         (8, "1", 1.25, 4_000),
@@ -135,15 +125,18 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
             vec![row(size(bytes), Job::BounceRings { bytes, count }, to(number, target))],
         ));
     }
-    let ring = |bytes, count, batch, wait| Job::StreamRing { bytes, count, batch, wait };
     for (bytes, number, target, count) in STREAMS {
         let count = scaled(count);
         groups.push(group(
             Workload::Stream,
             bytes,
             Ratio::Throughput,
-            Job::StreamSlots { bytes, count },
-            vec![row(size(bytes), ring(bytes, count, 1, Wait::Membarrier), to(number, target))],
+            slots(bytes, count, Building::Copied),
+            vec![row(
+                size(bytes),
+                ring(bytes, count, Wait::Membarrier, Building::Copied),
+                to(number, target),
+            )],
         ));
     }
     // A batch spans at most half the ring: 64 KiB records would not fit the rings used here.
@@ -156,11 +149,12 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
             Job::StreamCursors { bytes, count, batch: BATCH },
             vec![row(
                 size(bytes),
-                ring(bytes, count, BATCH, Wait::Membarrier),
-                to("5", 1.1).filter(|_| bytes > 8),
+                Job::StreamBatches { bytes, count, batch: BATCH },
+                to("5", if bytes <= 64 { 1.0 } else { 0.95 }),
             )],
         ));
     }
+    groups.extend(built(quick, scaled));
     let count = scaled(200);
     groups.push(group(
         Workload::Asleep,
@@ -174,10 +168,10 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         Workload::Price,
         64,
         Ratio::Time,
-        ring(64, count, 1, Wait::Spin),
+        ring(64, count, Wait::Spin, Building::Copied),
         vec![
-            row("membarrier", ring(64, count, 1, Wait::Membarrier), to("6", 1.05)),
-            row("fence", ring(64, count, 1, Wait::Fence), None),
+            row("membarrier", ring(64, count, Wait::Membarrier, Building::Copied), to("6", 1.05)),
+            row("fence", ring(64, count, Wait::Fence, Building::Copied), None),
         ],
     ));
     let count = scaled(60_000);
@@ -192,6 +186,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
             row("one lossy", Job::Flood { count, reader: true, batch: 1 }, to("8", 4.5)),
         ],
     ));
+    groups.extend(claims(scaled));
     groups.extend(growth(scaled(40_000)));
     let count = scaled(100);
     groups.push(group(
@@ -209,11 +204,81 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         ("64 B", Job::OpenLines { count, interval }),
         ("by half a bounce", Job::BounceHalf { count: scaled(4_000) }),
     ] {
-        let row = row(label, Job::OpenRing { count, interval }, to("11", 1.3));
+        let row = row(label, Job::OpenRing { count, interval }, to("11", 1.2));
         groups.push(group(Workload::Open, 64, Ratio::Time, floor, vec![row]));
     }
-    groups.retain(|group| only.is_empty() || only.contains(&group.workload));
+    groups.extend(backoff(scaled));
+    groups.retain(|group| workloads.contains(&group.workload));
     groups
+}
+
+/// Readers of every kind, in rings and with records of many sizes.
+fn backoff(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for capacity in [4 << 10, 64 << 10, 1 << 20, 64 << 20] {
+        for (bytes, count) in [(8, 200_000), (64, 100_000), (512, 40_000), (4096, 10_000)] {
+            // No record takes more than half the ring.
+            if 2 * (bytes + 8) > capacity {
+                continue;
+            }
+            for reader in Reader::ALL {
+                let label = format!("{}, {} in {}", reader.name(), size(bytes), size(capacity));
+                let without = Case { capacity, bytes, count: scaled(count), reader, backs_off: false };
+                let with = Job::Backoff(Case { backs_off: true, ..without });
+                groups.push(group(
+                    Workload::Backoff,
+                    bytes,
+                    Ratio::Throughput,
+                    Job::Backoff(without),
+                    vec![row(label, with, to("14", 0.97))],
+                ));
+            }
+        }
+    }
+    groups
+}
+
+/// Records built in every way, beside a floor that builds them alike.
+fn built(quick: bool, scaled: impl Fn(u64) -> u64) -> Vec<Group> {
+    let most = if quick { 256 } else { 1024 };
+    let mut groups = Vec::new();
+    for (bytes, _, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= most) {
+        let count = scaled(count);
+        for building in Building::ALL {
+            let label = format!("{}, {}", size(bytes), building.name());
+            groups.push(group(
+                Workload::Built,
+                bytes,
+                Ratio::Throughput,
+                slots(bytes, count, building),
+                vec![row(label, ring(bytes, count, Wait::Membarrier, building), None)],
+            ));
+        }
+    }
+    groups
+}
+
+/// Claims and typed sends by plain sends.
+fn claims(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
+    let sizes =
+        [(8, 1.1, 60_000), (64, 1.1, 60_000), (104, 1.1, 60_000), (256, 1.0, 40_000), (1024, 1.0, 20_000)];
+    let groups = sizes.map(|(bytes, target, count)| {
+        let job = |call| Job::Call { bytes, count: scaled(count), call };
+        let rows = vec![
+            row(format!("claim, {}", size(bytes)), job(Call::Claim), to("12", target)),
+            row(format!("typed, {}", size(bytes)), job(Call::Typed), to("13", 1.05)),
+        ];
+        group(Workload::Claims, bytes, Ratio::Time, job(Call::Send), rows)
+    });
+    groups.into()
+}
+
+fn slots(bytes: usize, count: u64, building: Building) -> Job {
+    Job::StreamSlots { bytes, count, building }
+}
+
+fn ring(bytes: usize, count: u64, wait: Wait, building: Building) -> Job {
+    Job::StreamRing { bytes, count, wait, building }
 }
 
 /// More consumers, and more slots.
@@ -222,17 +287,17 @@ fn growth(count: u64) -> [Group; 2] {
         let label = if readers == 1 { "1 consumer".to_owned() } else { format!("{readers} consumers") };
         row(label, Job::Fan { count, readers }, to("9", target))
     };
-    let slots = |slots| row(format!("{slots} slots"), Job::Gates { laps: 1, slots }, to("9", 1.1));
+    let many = |slots| row(format!("{slots} slots"), Job::Gates { laps: 1, slots }, to("9", 1.1));
     let one_slot = Job::Gates { laps: 1, slots: 1 };
     [
         group(
             Workload::Fanout,
             64,
             Ratio::Throughput,
-            Job::StreamSlots { bytes: 64, count },
+            slots(64, count, Building::Copied),
             vec![readers(1, 1.0), readers(2, 0.9), readers(4, 0.6), readers(8, 0.4)],
         ),
-        group(Workload::Slots, 64, Ratio::Time, one_slot, vec![slots(64), slots(1024)]),
+        group(Workload::Slots, 64, Ratio::Time, one_slot, vec![many(64), many(1024)]),
     ]
 }
 
@@ -267,19 +332,63 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_point_the_right_way() {
-        assert_eq!(Ratio::Time.of(100.0, 125.0), 1.25);
-        assert_eq!(Ratio::Throughput.of(100.0, 50.0), 2.0);
-        assert!(Ratio::Time.meets(1.2, 1.25) && !Ratio::Time.meets(1.3, 1.25));
-        assert!(Ratio::Throughput.meets(1.3, 1.3) && !Ratio::Throughput.meets(1.2, 1.3));
+    fn only_what_was_asked_for() {
+        for workload in Workload::value_variants() {
+            let groups = plan(&[*workload], false);
+            assert!(!groups.is_empty() && groups.iter().all(|group| group.workload == *workload));
+        }
+        assert!(!Workload::usual().contains(&Workload::Backoff));
+        let some = plan(&[Workload::Price, Workload::Flood], true);
+        assert_eq!(some.iter().map(|group| group.rows.len()).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    /// The cells of the lines of a table that begins like this.
+    fn lines<'a>(page: &'a str, head: &str) -> Vec<Vec<&'a str>> {
+        let (_, rest) = page.split_once(head).expect(head);
+        let lines = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
+        lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
     }
 
     #[test]
-    fn only_what_was_asked_for() {
-        let workloads = Workload::value_variants();
-        let all = plan(&[], 1.0);
-        assert!(workloads.iter().all(|workload| all.iter().any(|group| group.workload == *workload)));
-        let some = plan(&[Workload::Price, Workload::Flood], 0.1);
-        assert_eq!(some.iter().map(|group| group.rows.len()).collect::<Vec<_>>(), [2, 3]);
+    fn the_page_has_every_workload_and_every_target() {
+        let page = include_str!("../../docs/benchmarks.md");
+        let name = |workload: &Workload| format!("`{}`", workload.name());
+        let mut names: Vec<_> = Workload::value_variants().iter().map(name).collect();
+        names.sort_unstable();
+        let mut described: Vec<_> =
+            lines(page, "| workload | what | floor |").iter().map(|line| line[0].to_owned()).collect();
+        described.sort_unstable();
+        assert_eq!(described, names);
+
+        let mut told = lines(page, "| workload | targets |");
+        for workload in Workload::value_variants() {
+            let groups = plan(&[*workload], false);
+            let rows = groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group.ratio, row)));
+            let of = |(ratio, row): (Ratio, &Row)| {
+                row.target.as_ref().map(|target| format!("{} {:?}", ratio.sign(), target.ratio))
+            };
+            let mut targets: Vec<String> = rows.filter_map(of).collect();
+            if *workload == Workload::Pingpong {
+                targets.push(format!("{} {:?}", Ratio::Time.sign(), TAIL_TARGET.1));
+            }
+            targets.sort_unstable();
+            targets.dedup();
+            let Some(place) = told.iter().position(|line| line[0] == name(workload)) else {
+                assert!(targets.is_empty(), "{workload:?} is missing");
+                continue;
+            };
+            let cells = told.swap_remove(place);
+            let words = cells[1].split(['≤', '≥']).skip(1).zip(cells[1].matches(['≤', '≥']));
+            let mut shown: Vec<String> = words
+                .map(|(words, sign)| {
+                    let number = words.trim_start().split([' ', ';', ',']).next().unwrap_or_default();
+                    format!("{sign} {number}")
+                })
+                .collect();
+            shown.sort_unstable();
+            shown.dedup();
+            assert_eq!(shown, targets, "{workload:?}");
+        }
+        assert!(told.is_empty(), "{told:?}");
     }
 }

@@ -1,55 +1,71 @@
 //! One way, as fast as it goes, to a consumer that reads every byte.
 
 use std::hint::black_box;
-use std::iter::repeat_n;
 
 use anyhow::{Result, bail};
 use quoit::{Attach, Consumer, Event, Producer, WaitMode};
-use quoit_floors::by_words;
+use quoit_floors::building::{Builder, Building, Copied};
 use quoit_floors::figures::Measured;
 use quoit_floors::ground::sum_of;
 use quoit_floors::scene::Scene;
 use quoit_floors::stream::{capacity, warm};
 use quoit_floors::windows::{partner, records};
+use quoit_floors::{by_building, by_words};
 
-use crate::ends::{End, one_way, options, unexpected};
+use crate::ends::{End, one_way, one_way_of, options, unexpected};
+use crate::sending::Sending;
 
-/// A payload of so many words: of the same length in every record, as the compiler knows. The floors have it so, too.
-pub(crate) type Payload<const N: usize> = [[u8; 8]; N];
-
+/// Single sends, built in this way. The length is the same in every record, as the compiler knows. The floors have it
+/// so, too.
 pub(crate) fn ring(
     scene: &Scene,
     bytes: usize,
     count: u64,
-    batch: usize,
     wait: WaitMode,
+    building: Building,
 ) -> Result<Measured> {
-    by_words!(bytes, ring_of(scene, count, batch, wait))
+    by_building!(bytes, building, ring_of(scene, count, wait))
 }
 
-fn ring_of<const N: usize>(scene: &Scene, count: u64, batch: usize, wait: WaitMode) -> Result<Measured> {
-    let bytes = N * 8;
-    let mut end = one_way(scene, &options(capacity(bytes), wait), Some(&Attach::gated()))?;
-    let warm = warm(bytes, batch);
-    let count = count / batch as u64 * batch as u64;
+fn ring_of<const N: usize, B: Sending<N>>(scene: &Scene, count: u64, wait: WaitMode) -> Result<Measured> {
+    let options = options(capacity(N * 8), wait);
+    let end = one_way_of(scene, Some(&Attach::gated()), |path| B::create(path, &options))?;
+    let mut builder = B::new();
+    let give = |producer: &mut B::Producer, count| singly(producer, &mut builder, count);
+    one_side(scene, end, warm(N * 8, 1), count, give, take_singly::<N>)
+}
+
+/// Batches of records that an iterator builds.
+pub(crate) fn batches(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Measured> {
+    by_words!(bytes, batches_of(scene, count, batch))
+}
+
+fn batches_of<const N: usize>(scene: &Scene, count: u64, batch: usize) -> Result<Measured> {
+    let end = one_way(scene, &options(capacity(N * 8), WaitMode::default()), Some(&Attach::gated()))?;
+    let mut payloads = Copied::<N>::new();
+    let give = |producer: &mut Producer, count| batched(producer, &mut payloads, count, batch);
+    let take = |consumer: &mut Consumer, count| take_many::<N>(consumer, count, batch);
+    one_side(scene, end, warm(N * 8, batch), count / batch as u64 * batch as u64, give, take)
+}
+
+/// This process's side, which gives or takes so many records in a window.
+fn one_side<P>(
+    scene: &Scene,
+    mut end: End<P>,
+    warm: u64,
+    count: u64,
+    mut give: impl FnMut(&mut P, u64) -> Result<()>,
+    mut take: impl FnMut(&mut Consumer, u64) -> Result<()>,
+) -> Result<Measured> {
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {
-            let payload = [[0x5a; 8]; N];
-            let mut give = |count| match batch {
-                1 => singly(producer, &payload, count),
-                _ => batched(producer, &payload, count, batch),
-            };
-            give(warm)?;
-            partner(scene, || give(count).map(|()| None))?
+            give(producer, warm)?;
+            partner(scene, || give(producer, count).map(|()| None))?
         }
         End::Consumer(consumer) => {
-            let mut take = |count| match batch {
-                1 => take_singly::<N>(consumer, count),
-                _ => take_many::<N>(consumer, count, batch),
-            };
-            take(warm)?;
-            records(scene, count, || take(count))?
+            take(consumer, warm)?;
+            records(scene, count, || take(consumer, count))?
         }
         End::Nobody => bail!("a stream needs a reader"),
     };
@@ -57,26 +73,23 @@ fn ring_of<const N: usize>(scene: &Scene, count: u64, batch: usize, wait: WaitMo
     Ok(measured)
 }
 
-pub(crate) fn singly<const N: usize>(
-    producer: &mut Producer,
-    payload: &Payload<N>,
+pub(crate) fn singly<const N: usize, B: Sending<N>>(
+    producer: &mut B::Producer,
+    builder: &mut B,
     count: u64,
 ) -> Result<()> {
-    for _ in 0..count {
-        producer.send(payload.as_flattened())?;
-    }
-    Ok(())
+    (0..count).try_for_each(|_| builder.send(producer))
 }
 
 pub(crate) fn batched<const N: usize>(
     producer: &mut Producer,
-    payload: &Payload<N>,
+    payloads: &mut Copied<N>,
     count: u64,
     batch: usize,
 ) -> Result<()> {
     for _ in 0..count / batch as u64 {
         let mut records = producer.batch();
-        records.send_all(repeat_n(payload, batch).map(|payload| payload.as_flattened()))?;
+        records.send_all(payloads.take(batch))?;
         records.publish();
     }
     Ok(())

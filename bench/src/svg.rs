@@ -1,11 +1,12 @@
 //! Pictures: bars of ratios against the floor, and curves of percentiles. Colours are classes of the page's style.
 
 use quoit_floors::latencies::Latencies;
+use quoit_floors::stats::Spread;
 use quoit_floors::svg::{begin, escape, put, text};
 use quoit_floors::units;
 
 use crate::document::{Outcome, Verdict};
-use crate::plan::Ratio;
+use crate::ratio::Ratio;
 use crate::words;
 
 /// Bars: the width of everything, where they begin and end, and the height of one.
@@ -16,11 +17,12 @@ const RIGHT: f64 = 570.0;
 const VALUES: f64 = RIGHT + 14.0;
 const ROW: f64 = 30.0;
 
-/// A ratio each, with its quartiles, the floor at 1 and the target.
+/// A ratio each, with its quartiles and its worst round, the floor at 1 and the target. What is beyond all quartiles and
+/// targets stands at the edge.
 pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
     let ends = outcomes.iter().flat_map(|outcome| {
         let target = outcome.target.as_ref().map(|target| target.ratio);
-        [outcome.ratio.map(|ratio| ratio.upper_quartile), target]
+        [outcome.ratio.map(|ratio| ratio.spread.upper_quartile), target]
     });
     let most = ends.flatten().fold(1.0, f64::max) * 1.08;
     let x = |ratio: f64| LEFT + (RIGHT - LEFT) * (ratio / most).min(1.0);
@@ -52,10 +54,15 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
             Some(_) => "missed",
             None => "plain",
         };
-        let [low, at, high] = [ratio.lower_quartile, ratio.median, ratio.upper_quartile].map(x);
+        let Spread { lower_quartile, median, upper_quartile } = ratio.spread;
+        let [low, at, high, worst] = [lower_quartile, median, upper_quartile, ratio.worst].map(x);
         let width = at - LEFT;
-        let title =
-            format!("{}: {:.2}, quartiles {}", outcome.label, ratio.median, words::quartiles(outcome.ratio));
+        let title = format!(
+            "{}: {median:.2}, quartiles {}, worst round {:.2}",
+            outcome.label,
+            words::quartiles(outcome.ratio),
+            ratio.worst
+        );
         put(
             &mut svg,
             format_args!(
@@ -72,6 +79,7 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
                 middle - 4.0
             ),
         );
+        put(&mut svg, format_args!(r#"<circle class="worst" cx="{worst:.1}" cy="{middle:.1}" r="3.5"/>"#));
         if let Some(target) = &outcome.target {
             let at = x(target.ratio);
             put(
@@ -85,15 +93,9 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
         }
         let words = match (&outcome.target, outcome.verdict) {
             (Some(target), Some(verdict)) => {
-                format!(
-                    "{:.2}  {} {:.2} {}",
-                    ratio.median,
-                    outcome.ratio_of.sign(),
-                    target.ratio,
-                    verdict.word()
-                )
+                format!("{median:.2}  {} {:.2} {}", outcome.ratio_of.sign(), target.ratio, verdict.word())
             }
-            _ => format!("{:.2}", ratio.median),
+            _ => format!("{median:.2}"),
         };
         text(&mut svg, "value", VALUES, middle + 4.0, "start", &words);
     }

@@ -36,34 +36,41 @@ pub(crate) fn table(document: &Document) -> String {
             record(&mut line, outcome);
         }
     }
-    line(format_args!("\n{}", words::met(document)));
+    line(format_args!(""));
+    if let Some(modes) = words::slow_modes(document) {
+        line(format_args!("{modes}"));
+    }
+    line(format_args!("{}", words::met(document)));
     text
 }
 
 const TRIPS: &str = "                              p50       p99     p99.9       max   quartiles     target                rounds";
-const RECORDS: &str = "                            floor     quoit     ratio             quartiles     target                rounds";
+const RECORDS: &str = "                            floor     quoit     ratio     worst   quartiles     target                rounds";
 
 fn latency(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
     let [p50, p99, p999, max] = words::percentiles(outcome.floor_ns);
     line(format_args!("{:>18}  floor {p50:>9} {p99:>9} {p999:>9} {max:>9}", outcome.label));
     let [p50, p99, p999, max] = words::percentiles(outcome.quoit_ns);
     line(format_args!("                    quoit {p50:>9} {p99:>9} {p999:>9} {max:>9}"));
-    let median = words::ratio(outcome.ratio.map(|ratio| ratio.median));
-    let p99 = words::ratio(outcome.tail.as_ref().and_then(|tail| Some(tail.p99?.median)));
-    let p999 = words::ratio(outcome.tail.as_ref().and_then(|tail| Some(tail.p999?.median)));
+    let tail = outcome.tail.as_ref();
+    let ratios = [outcome.ratio, tail.and_then(|tail| tail.p99), tail.and_then(|tail| tail.p999)];
+    let [p50, p99, p999] = ratios.map(|ratio| words::ratio(ratio.map(|ratio| ratio.spread.median)));
     line(format_args!(
-        "                    ratio {median:>9} {p99:>9} {p999:>9}           {}",
+        "                    ratio {p50:>9} {p99:>9} {p999:>9}           {}",
         verdict(outcome)
     ));
+    let [p50, p99, p999] = ratios.map(|ratio| words::ratio(ratio.map(|ratio| ratio.worst)));
+    line(format_args!("                    worst {p50:>9} {p99:>9} {p999:>9}"));
 }
 
 fn record(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
     let floor = words::nanos(outcome.floor_ns.map(|times| times.typical));
     let quoit = words::nanos(outcome.quoit_ns.map(|times| times.typical));
-    let ratio = words::ratio(outcome.ratio.map(|ratio| ratio.median));
+    let ratio = words::ratio(outcome.ratio.map(|ratio| ratio.spread.median));
+    let worst = words::ratio(outcome.ratio.map(|ratio| ratio.worst));
     let share = outcome.share.map_or_else(String::new, |share| format!(", received {:.1} %", 100.0 * share));
     line(format_args!(
-        "{:>18}        {floor:>9} {quoit:>9} {ratio:>9}           {}{share}",
+        "{:>25} {floor:>9} {quoit:>9} {ratio:>9} {worst:>9} {}{share}",
         outcome.label,
         verdict(outcome)
     ));
@@ -79,6 +86,9 @@ fn verdict(outcome: &Outcome) -> String {
     let mut text = format!("{quartiles:>11}   {target:>6} {verdict:<11} {:>6}", outcome.kept);
     if outcome.discarded > 0 {
         let _ = write!(text, " and {} discarded", outcome.discarded);
+    }
+    if outcome.slow_mode == Some(true) {
+        text.push_str(", SLOW MODE");
     }
     text
 }

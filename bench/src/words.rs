@@ -6,7 +6,8 @@ use quoit_floors::stats::Spread;
 use quoit_floors::units::{self, count, counted};
 
 use crate::document::{Document, Outcome, Verdict};
-use crate::plan::{Ratio, Workload};
+use crate::plan::Workload;
+use crate::ratio::{Ratio, Ratios};
 
 /// Few rounds say little: the full form wants more than this.
 pub(crate) const FEW: usize = 20;
@@ -18,13 +19,16 @@ pub(crate) fn title(workload: Workload) -> &'static str {
         Workload::Pingpong => "Round trip, both sides busy",
         Workload::Stream => "Stream, single sends, every byte read",
         Workload::Batch => "Stream, batches of 64, every byte read",
+        Workload::Built => "Stream, single sends, records built on the spot in four ways",
         Workload::Asleep => "Round trip, both sides asleep",
         Workload::Price => "What being able to sleep costs a stream of single sends",
         Workload::Flood => "A producer that never waits",
+        Workload::Claims => "Claims and typed sends, nobody reading",
         Workload::Fanout => "Stream to several consumers that share a CPU",
         Workload::Slots => "A publish with many gated slots attached",
         Workload::Large => "Records of 1 MiB",
         Workload::Open => "A record every microsecond, latency from when it was due",
+        Workload::Backoff => "Readers that back off, by sizes of record and ring",
     }
 }
 
@@ -32,16 +36,19 @@ pub(crate) fn floor(workload: Workload) -> &'static str {
     match workload {
         Workload::Pingpong => "the same bytes between two fixed areas",
         Workload::Stream => "a ring with a sequence per slot",
+        Workload::Built => "a ring with a sequence per slot, records built in the same way",
         Workload::Batch => "Lamport's ring, a cursor per batch",
         Workload::Asleep => "two futex words",
         Workload::Price => "the same ring in mode spin",
         Workload::Flood => "a copy into hot memory",
+        Workload::Claims => "a plain send of the same record",
         Workload::Fanout => "a ring with a sequence per slot, and one consumer",
         Workload::Slots => "the same with one slot attached",
         Workload::Large => "the same bytes copied into shared memory and read there",
         Workload::Open => {
             "a sequence and the bytes in lines of their own; or half a round trip of plain atomics"
         }
+        Workload::Backoff => "the same reader, which polls at once",
     }
 }
 
@@ -59,13 +66,16 @@ pub(crate) fn row(outcome: &Outcome) -> String {
         Workload::Pingpong => "round trip",
         Workload::Stream => "stream",
         Workload::Batch => "stream, batches of 64",
+        Workload::Built => "stream, built",
         Workload::Asleep => "round trip asleep",
         Workload::Price => "being able to sleep",
         Workload::Flood => "never waiting",
+        Workload::Claims => "nobody reading",
         Workload::Fanout => "stream to",
         Workload::Slots => "publish with",
         Workload::Large => "1 MiB records",
         Workload::Open => "open loop, 1 M records/s",
+        Workload::Backoff => "back-off",
     };
     let comma = if matches!(outcome.workload, Workload::Fanout | Workload::Slots) { "" } else { "," };
     format!("{name}{comma} {}", outcome.label)
@@ -75,11 +85,13 @@ pub(crate) fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
 }
 
-pub(crate) fn quartiles(spread: Option<Spread>) -> String {
-    spread.map_or_else(
-        || "–".to_owned(),
-        |spread| format!("{:.2}–{:.2}", spread.lower_quartile, spread.upper_quartile),
-    )
+pub(crate) fn quartiles(ratio: Option<Ratios>) -> String {
+    ratio.map_or_else(|| "–".to_owned(), |ratio| between(ratio.spread))
+}
+
+/// The quartiles that a median is between.
+pub(crate) fn between(spread: Spread) -> String {
+    format!("{:.2}–{:.2}", spread.lower_quartile, spread.upper_quartile)
 }
 
 /// How much was received, after something else, where that matters.
@@ -107,6 +119,20 @@ pub(crate) fn met(document: &Document) -> String {
         0 => format!("{met} of {} targets met", judged.len()),
         missing => {
             format!("{met} of {} measured targets met, {missing} not measured", judged.len() - missing)
+        }
+    }
+}
+
+/// Which streams have a slow mode; `None` if none was measured.
+pub(crate) fn slow_modes(document: &Document) -> Option<String> {
+    let looked_at = || document.results.iter().filter(|outcome| outcome.slow_mode.is_some());
+    let slow: Vec<String> = looked_at().filter(|outcome| outcome.slow_mode == Some(true)).map(row).collect();
+    match (looked_at().count(), &slow[..]) {
+        (0, _) => None,
+        (streams, []) => Some(format!("no slow mode in {}", counted(streams as u64, "stream"))),
+        (streams, _) => {
+            let streams = counted(streams as u64, "stream");
+            Some(format!("slow mode in {} of {streams}: {}", slow.len(), slow.join("; ")))
         }
     }
 }

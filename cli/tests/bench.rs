@@ -16,6 +16,9 @@ fn bench(arguments: &[&str]) -> Command {
     command
 }
 
+/// Of the quick form.
+const ROWS: usize = 55;
+
 /// It takes two.
 fn is_alone() -> bool {
     std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2)
@@ -34,13 +37,22 @@ fn measured() -> Option<&'static Value> {
     DOCUMENT.get_or_init(|| (!is_alone()).then(measure)).as_ref()
 }
 
+/// Whether a slow mode is looked for.
+fn is_stream(result: &Value) -> bool {
+    ["stream", "batch", "built"].contains(&result["workload"].as_str().unwrap())
+}
+
 /// The same with figures that do not depend on how busy the machine was.
 fn settled() -> Option<Value> {
     let mut document = measured()?.clone();
     for result in document["results"].as_array_mut().unwrap() {
         result["kept"] = 25.into();
         result["discarded"] = 1.into();
-        result["ratio"] = json!({ "lower_quartile": 0.9, "median": 1.0, "upper_quartile": 1.1 });
+        result["ratio"] =
+            json!({ "lower_quartile": 0.9, "median": 1.0, "upper_quartile": 1.1, "worst": 0.8 });
+        if is_stream(result) {
+            result["slow_mode"] = false.into();
+        }
         result["floor_ns"] = json!({ "typical": 100.0 });
         result["quoit_ns"] = json!({ "typical": 100.0 });
         if ["pingpong", "asleep", "open"].contains(&result["workload"].as_str().unwrap()) {
@@ -84,13 +96,17 @@ fn measures_every_workload_and_tells_it_in_json() {
     }
     let results = document["results"].as_array().unwrap();
     let count = |workload: &str| results.iter().filter(|result| result["workload"] == workload).count();
-    let workloads =
-        ["pingpong", "stream", "batch", "asleep", "price", "flood", "fanout", "slots", "large", "open"];
-    assert_eq!(workloads.map(count), [6, 6, 5, 1, 2, 3, 4, 2, 2, 2]);
-    assert_eq!(results.len(), 33);
+    let trips = ["pingpong", "asleep", "open"].map(count);
+    let streams = ["stream", "batch", "built", "price", "fanout", "large"].map(count);
+    let sends = ["flood", "claims", "slots"].map(count);
+    assert_eq!((trips, streams, sends), ([6, 1, 2], [6, 5, 12, 2, 4, 2], [3, 10, 2]));
+    assert_eq!(results.len(), ROWS);
     for result in results {
         assert_eq!(result["kept"].as_u64().unwrap() + result["discarded"].as_u64().unwrap(), 1, "{result}");
         assert_eq!(result["ratio"].is_object(), result["kept"] == 1, "{result}");
+        // Of one round.
+        assert_eq!(result["ratio"]["worst"], result["ratio"]["median"], "{result}");
+        assert_eq!(result["slow_mode"].is_boolean(), is_stream(result) && result["kept"] == 1, "{result}");
         assert_eq!(
             result["verdict"].is_string(),
             result["kept"] == 1 && result["target"].is_object(),
@@ -106,7 +122,7 @@ fn measures_every_workload_and_tells_it_in_json() {
     targets.sort_unstable();
     targets.dedup();
     // Target 3 is for the percentiles of the rows of 1 and 2.
-    assert_eq!(targets, ["1", "10", "11", "2", "4", "4b", "5", "6", "7", "8", "9"]);
+    assert_eq!(targets, ["1", "10", "11", "12", "13", "2", "4", "4b", "5", "6", "7", "8", "9"]);
 }
 
 #[test]
@@ -120,7 +136,7 @@ fn shows_again_what_it_has_written() {
     assert!(table.contains(machine) && table.contains("targets met"), "{table}");
     // This build is not optimised, and one round is not many.
     assert_eq!(table.contains("compiled without optimisation"), cfg!(debug_assertions), "{table}");
-    assert!(table.contains("33 of 33 rows have fewer than 20 rounds"), "{table}");
+    assert!(table.contains(&format!("{ROWS} of {ROWS} rows have fewer than 20 rounds")), "{table}");
 }
 
 #[test]
@@ -196,10 +212,10 @@ fn the_report_is_one_page_that_needs_nothing_else() {
     }
     assert!(!text.contains("url(") && !text.contains("@import"));
     let svg = ("http://www.w3.org/2000/svg", "svg");
-    // Bars of ten workloads, curves of nine rows.
-    assert_eq!(tree.descendants().filter(|node| node.has_tag_name(svg)).count(), 19);
+    // Bars of twelve workloads, curves of nine rows.
+    assert_eq!(tree.descendants().filter(|node| node.has_tag_name(svg)).count(), 21);
     assert!(text.contains("prefers-color-scheme: dark"));
-    for kind in ["quoit-line", "floor-line", "whisker", "target"] {
+    for kind in ["quoit-line", "floor-line", "whisker", "worst", "target"] {
         assert!(text.contains(&format!("class=\"{kind}\"")), "no {kind}");
     }
     assert!(tree.descendants().filter_map(|node| node.text()).all(|text| !text.contains("NaN")));
@@ -258,10 +274,10 @@ fn a_change_beyond_the_spread_is_told_from_one_within() {
     let Some(mut document) = settled() else { return };
     let (directory, old) = kept(&document);
     let same = shown(&old, &[Path::new("--compare"), &old]);
-    assert!(same.ends_with("0 better, 0 worse, 33 within the spread\n"), "{same}");
+    assert!(same.ends_with(&format!("0 better, 0 worse, {ROWS} within the spread\n")), "{same}");
     assert!(!same.contains("DIFFERENT"), "{same}");
 
-    let spread = |low: f64, median: f64, high: f64| json!({ "lower_quartile": low, "median": median, "upper_quartile": high });
+    let spread = |low: f64, median: f64, high: f64| json!({ "lower_quartile": low, "median": median, "upper_quartile": high, "worst": low });
     let results = document["results"].as_array_mut().unwrap();
     // A round trip is better if it takes less, a stream if it carries more.
     results[0]["ratio"] = spread(0.7, 0.75, 0.8);
@@ -280,10 +296,68 @@ fn a_change_beyond_the_spread_is_told_from_one_within() {
     assert!(line("round trip, 104 B").ends_with("+5.0 %  within the spread"), "{text}");
     assert!(line("stream, 8 B").ends_with("-25.0 %  WORSE"), "{text}");
     assert!(line("stream, 64 B").ends_with("+25.0 %  better"), "{text}");
-    assert!(text.ends_with("2 better, 2 worse, 28 within the spread\n"), "{text}");
+    assert!(text.ends_with(&format!("2 better, 2 worse, {} within the spread\n", ROWS - 5)), "{text}");
     assert!(text.contains("DIFFERENT MACHINES") && text.contains("another one now"), "{text}");
     let label = gone["label"].as_str().unwrap();
     assert!(line("only in the old run: ").ends_with(label), "{text}");
+}
+
+#[test]
+fn the_worst_round_is_shown_beside_the_median_and_a_slow_mode_is_told() {
+    let Some(mut document) = settled() else { return };
+    let (_calm, path) = kept(&document);
+    let table = shown(&path, &[]);
+    assert!(table.contains("\nno slow mode in 23 streams\n") && !table.contains("SLOW MODE"), "{table}");
+    let results = document["results"].as_array_mut().unwrap();
+    let stream = results.iter_mut().find(|result| result["workload"] == "stream").unwrap();
+    stream["ratio"]["worst"] = 0.41.into();
+    stream["slow_mode"] = true.into();
+    let claim = results.iter_mut().find(|result| result["workload"] == "claims").unwrap();
+    claim["ratio"]["worst"] = 7.77.into();
+    let (directory, path) = kept(&document);
+    let (report, page) = (directory.path().join("report.html"), directory.path().join("page.md"));
+    fs::write(&page, "<!-- bench -->\n<!-- end of bench -->\n").unwrap();
+    let table = shown(&path, &[Path::new("--html"), &report, Path::new("--markdown"), &page]);
+    let slow = "slow mode in 1 of 23 streams: stream, 8 B";
+    for text in [table, fs::read_to_string(&report).unwrap(), fs::read_to_string(&page).unwrap()] {
+        let has = |words: &str| assert!(text.contains(words), "no {words:?} in {text}");
+        ["0.41", "7.77", slow].into_iter().for_each(has);
+    }
+    let text = fs::read_to_string(&page).unwrap();
+    let line = |row: &str| text.lines().find(|line| line.starts_with(row)).unwrap();
+    assert!(line("| stream, 8 B |").contains("| **1.00** | 0.41 |"), "{text}");
+    assert!(line("| stream, 8 B |").contains(", slow mode |"), "{text}");
+    assert!(line("| nobody reading, claim, 8 B |").contains("| **1.00** | 7.77 |"), "{text}");
+}
+
+#[test]
+fn readers_that_back_off_have_a_table_of_their_own() {
+    if is_alone() {
+        return;
+    }
+    let output = bench(&["--quick", "--only", "backoff", "--rounds", "1", "--json"]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = document["results"].as_array().unwrap();
+    assert_eq!(results.len(), 45);
+    assert!(results.iter().all(|result| result["workload"] == "backoff"));
+    assert!(results.iter().all(|result| result["target"]["number"] == "14"));
+    let (directory, path) = kept(&document);
+    let page = directory.path().join("page.md");
+    fs::write(&page, "before\n<!-- bench -->\nother\n<!-- end of bench -->\n").unwrap();
+    let words = [path.to_str().unwrap(), "--markdown", page.to_str().unwrap()];
+    let why = refused(&[&["--from"], &words[..]].concat(), 1);
+    assert!(why.contains("put a line <!-- backoff -->"), "{why}");
+    let marks = "<!-- bench -->\nother\n<!-- end of bench -->\n<!-- backoff -->\n<!-- end of backoff -->\n";
+    fs::write(&page, marks).unwrap();
+    shown(&path, &[Path::new("--markdown"), &page]);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("<!-- bench -->\nother\n<!-- end of bench -->\n<!-- backoff -->\n"), "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    // Three records that a ring of 4 KiB has room for, and four for each of the other rings.
+    assert_eq!(lines.len(), 2 + 3 + 3 * 4, "{text}");
+    assert_eq!(lines[0], "| record in ring | gated | lossy | observer |");
+    assert!(lines[2].starts_with("| 8 B in 4 KiB | ") && lines[16].starts_with("| 4 KiB in 64 MiB | "));
+    assert!(lines.iter().all(|line| line.matches('|').count() == 5), "{text}");
 }
 
 #[test]
@@ -305,7 +379,7 @@ fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
     // Six round trips have three targets each, and a row among the latencies.
     assert_eq!(
         ["| round trip, ", "| stream, ", "| stream to ", "| publish with "].map(rows),
-        [24, 11, 4, 2],
+        [24, 23, 4, 2],
         "{text}"
     );
     // Every row of a table has as many cells as its head.
@@ -324,11 +398,13 @@ fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
 }
 
 #[test]
-fn the_page_of_this_project_has_a_place_for_the_table() {
+fn the_page_of_this_project_has_a_place_for_the_tables() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
     let text = fs::read_to_string(page).unwrap();
-    let (_, rest) = text.split_once("<!-- bench -->").unwrap();
-    assert!(rest.contains("<!-- end of bench -->"));
+    for section in ["bench", "backoff"] {
+        let (_, rest) = text.split_once(&format!("<!-- {section} -->")).unwrap();
+        assert!(rest.contains(&format!("<!-- end of {section} -->")));
+    }
 }
 
 /// Before anything is measured: these end at once.
@@ -345,8 +421,8 @@ fn what_cannot_be_read_or_written_is_told_with_what_to_do() {
         ("words.json", "floor 12 ns", 4, "is no result of a benchmark"),
         ("other.json", "{\"a\": 1}", 4, "is no result of a benchmark"),
         ("empty.json", "", 4, "is no result of a benchmark"),
-        ("newer.json", "{\"quoit_bench_format\": 99}", 4, "format 99, and this build reads 2"),
-        ("cut.json", "{\"quoit_bench_format\": 2}", 4, "is a damaged result"),
+        ("newer.json", "{\"quoit_bench_format\": 99}", 4, "format 99, and this build reads 3"),
+        ("cut.json", "{\"quoit_bench_format\": 3}", 4, "is a damaged result"),
     ] {
         let path = file(name, text);
         for option in ["--compare", "--from"] {

@@ -20,6 +20,7 @@ macro_rules! by_words {
             64 => $function::<8>($($argument),*),
             104 => $function::<13>($($argument),*),
             256 => $function::<32>($($argument),*),
+            512 => $function::<64>($($argument),*),
             1024 => $function::<128>($($argument),*),
             4096 => $function::<512>($($argument),*),
             65_536 => $function::<8192>($($argument),*),

@@ -1,9 +1,8 @@
-//! The floor of a producer that never waits: a copy of the same bytes into hot memory.
-
-use std::hint::black_box;
+//! The floor of a producer that never waits: the same records, copied into hot memory.
 
 use anyhow::Result;
 
+use crate::building::{Builder, Copied};
 use crate::figures::Measured;
 use crate::scene::{Scene, Side};
 use crate::windows::{partner, records};
@@ -17,12 +16,10 @@ pub fn copies<const N: usize>(scene: &Scene, count: u64) -> Result<Measured> {
         return partner(scene, || Ok(None));
     }
     let room = scene.ground.room(HOT);
-    let copy = |count: u64| {
-        let payload = [0x5a5a_u64; N];
-        for words in room.chunks_exact(N).cycle().take(count as usize) {
-            for (word, value) in words.iter().zip(black_box(&payload)) {
-                word.set(*value);
-            }
+    let mut builder = Copied::<N>::new();
+    let mut copy = |count: u64| {
+        for words in room.as_chunks::<N>().0.iter().cycle().take(count as usize) {
+            builder.fill(|place, word| words[place].set(word));
         }
     };
     records(scene, count, || {

@@ -54,6 +54,13 @@ impl Word {
     }
 }
 
+/// The same words as atomics, whose stores the compiler neither merges nor omits.
+#[inline(always)]
+pub fn as_words<const N: usize>(values: &mut [u64; N]) -> &[Word; N] {
+    // SAFETY: an aligned `u64` may be used as an atomic, and nobody touches these otherwise while they are borrowed.
+    unsafe { &*std::ptr::from_mut(values).cast() }
+}
+
 /// A shared file, mapped whole.
 #[derive(Debug)]
 pub struct Ground {

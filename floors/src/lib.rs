@@ -4,7 +4,8 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | the floors | [`bounce`], [`stream`], [`copies`] |
+//! | the floors | [`bounce`], [`stream`], [`copies`], [`open`] |
+//! | the records | [`building`], [`fields`] |
 //! | rounds, and the processes that play them | [`rounds`], [`crew`], [`report`] |
 //! | measuring together | [`windows`], [`scene`] |
 //! | the memory and the files for it | [`ground`], [`place`] |
@@ -12,13 +13,16 @@
 //! | how it is shown | [`units`], [`svg`], [`marks`], [`progress`] |
 
 pub mod bounce;
+pub mod building;
 pub mod copies;
 pub mod crew;
+pub mod fields;
 pub mod figures;
 pub mod ground;
 pub mod latencies;
 pub mod machine;
 pub mod marks;
+pub mod open;
 pub mod place;
 pub mod progress;
 pub mod report;

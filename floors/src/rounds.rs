@@ -18,7 +18,9 @@ use crate::stats::{Spread, settled};
 pub struct Series {
     /// Floor and row, of rounds in which the floor kept still.
     pub kept: Vec<(Figures, Figures)>,
-    /// Rounds in which it moved, or others disturbed the row.
+    /// How long a line took there and back in each of them.
+    pub bounces: Vec<f64>,
+    /// Rounds in which the floor moved, or others disturbed the row, or lines took longer or shorter than usual.
     pub discarded: u32,
     /// The floor's, of the rounds kept, where they were taken one by one.
     pub floor_latencies: Option<Latencies>,
@@ -27,9 +29,13 @@ pub struct Series {
 }
 
 impl Series {
-    fn add(&mut self, before: &Report, row: &Report, after: &Report) {
-        match settled(before.figures, after.figures) {
-            Some(floor) if !row.figures.disturbed => self.kept.push((floor, row.figures)),
+    /// `bounce`: how long a line took there and back; `None` if that changed meanwhile.
+    fn add(&mut self, bounce: Option<f64>, before: &Report, row: &Report, after: &Report) {
+        match (settled(before.figures, after.figures), bounce) {
+            (Some(floor), Some(bounce)) if !row.figures.disturbed => {
+                self.kept.push((floor, row.figures));
+                self.bounces.push(bounce);
+            }
             _ => {
                 self.discarded += 1;
                 return;
@@ -45,6 +51,31 @@ impl Series {
         collect(&mut self.latencies, row);
     }
 
+    /// Discards the rounds in which the two CPUs were nearer or farther than in most: a host that moves them makes
+    /// every transfer between them several times as long, for a while.
+    fn discard_unusual(&mut self) {
+        let Some(usual) = self.usual_bounce() else { return };
+        let (kept, bounces) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.bounces));
+        for (round, bounce) in kept.into_iter().zip(bounces) {
+            if is_usual(bounce, usual) {
+                self.kept.push(round);
+                self.bounces.push(bounce);
+            } else {
+                self.discarded += 1;
+            }
+        }
+    }
+
+    fn usual_bounce(&self) -> Option<f64> {
+        Spread::of(self.bounces.iter().copied()).map(|spread| spread.median)
+    }
+
+    /// How many rounds would be left then.
+    fn usual(&self) -> usize {
+        let usual = self.usual_bounce();
+        self.bounces.iter().filter(|bounce| usual.is_some_and(|usual| is_usual(**bounce, usual))).count()
+    }
+
     /// The spread over the rounds of something taken round by round, of floor and row.
     pub fn spread(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<Spread> {
         Spread::of(self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)))
@@ -58,6 +89,11 @@ impl Series {
     /// The highest over the rounds.
     pub fn highest(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
         self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)).reduce(f64::max)
+    }
+
+    /// The lowest.
+    pub fn lowest(&self, of: impl Fn(Figures, Figures) -> Option<f64>) -> Option<f64> {
+        self.kept.iter().filter_map(|(floor, row)| of(*floor, *row)).reduce(f64::min)
     }
 
     /// Those of the floor or the row, whichever is chosen.
@@ -108,7 +144,14 @@ pub struct Rounds {
 
 /// One series for each row of each group. Every round has processes of its own: where their memory happens to lie is
 /// part of the spread.
-pub fn play<J: Job>(groups: &[Group<J>], rounds: Rounds, crew: &mut Crew<'_>) -> Result<Vec<Vec<Series>>> {
+///
+/// `bounce` measures how long a line takes there and back, before and after each group.
+pub fn play<J: Job>(
+    groups: &[Group<J>],
+    bounce: J,
+    rounds: Rounds,
+    crew: &mut Crew<'_>,
+) -> Result<Vec<Vec<Series>>> {
     let mut series: Vec<Vec<Series>> =
         groups.iter().map(|group| vec![Series::default(); group.rows.len()]).collect();
     let began = Instant::now();
@@ -120,33 +163,44 @@ pub fn play<J: Job>(groups: &[Group<J>], rounds: Rounds, crew: &mut Crew<'_>) ->
         if round > 1 && before + longest > rounds.time {
             break;
         }
-        if series.iter().flatten().all(|series| series.kept.len() >= rounds.enough) {
+        if series.iter().flatten().all(|series| series.usual() >= rounds.enough) {
             break;
         }
         crew.dismiss();
         for (group, series) in groups.iter().zip(&mut series) {
-            if series.iter().all(|series| series.kept.len() >= rounds.enough) {
+            if series.iter().all(|series| series.usual() >= rounds.enough) {
                 continue;
             }
-            let kept = series.iter().map(|series| series.kept.len()).min().unwrap_or(0);
+            let kept = series.iter().map(Series::usual).min().unwrap_or(0);
             let done = f64::from(round - 1) / f64::from(rounds.most);
             let done = done.max(began.elapsed().as_secs_f64() / rounds.time.as_secs_f64()).min(1.0);
             let what = format!("round {round}: {}, {kept} kept so far", group.name);
             progress.at((done * PROGRESS as f64) as u64, what);
+            let near = crew.measure(bounce)?.figures.typical;
             let before = crew.measure(group.floor)?;
             let mut measured = Vec::with_capacity(group.rows.len());
             for row in &group.rows {
                 measured.push(crew.measure(*row)?);
             }
             let after = crew.measure(group.floor)?;
+            let still_near = crew.measure(bounce)?.figures.typical;
+            let bounce = is_usual(near, still_near).then_some((near + still_near) / 2.0);
             for (series, row) in series.iter_mut().zip(measured) {
-                series.add(&before, &row, &after);
+                series.add(bounce, &before, &row, &after);
             }
         }
         longest = longest.max(began.elapsed() - before);
     }
     crew.dismiss();
+    series.iter_mut().flatten().for_each(Series::discard_unusual);
     Ok(series)
+}
+
+/// How much longer or shorter than usual a line may take there and back.
+const UNUSUAL: f64 = 1.4;
+
+fn is_usual(bounce: f64, usual: f64) -> bool {
+    (usual / UNUSUAL..=usual * UNUSUAL).contains(&bounce)
 }
 
 /// Steps of the bar.
@@ -167,10 +221,24 @@ mod tests {
             latencies: Some(Latencies::of(&[nanos], 0.0)),
         };
         let mut series = Series::default();
-        series.add(&timed(100), &timed(130), &timed(101));
-        series.add(&timed(100), &timed(170), &timed(200));
+        series.add(Some(9.0), &timed(100), &timed(130), &timed(101));
+        series.add(Some(9.0), &timed(100), &timed(170), &timed(200));
         assert_eq!(series.floor_latencies.map(String::from).unwrap(), "100x1 101x1");
         assert_eq!(series.latencies.map(String::from).unwrap(), "130x1");
+    }
+
+    #[test]
+    fn rounds_with_the_cpus_at_another_distance_are_discarded() {
+        let mut series = Series::default();
+        let same = Report::from(typical(20.0));
+        for bounce in [100.0, 110.0, 450.0, 95.0, 120.0] {
+            series.add(Some(bounce), &same, &typical(bounce).into(), &same);
+        }
+        series.add(None, &same, &same, &same);
+        assert_eq!((series.usual(), series.discarded), (4, 1));
+        series.discard_unusual();
+        assert_eq!((series.kept.len(), series.discarded), (4, 2));
+        assert_eq!(series.highest(|_, row| Some(row.typical)), Some(120.0));
     }
 
     #[test]
@@ -178,7 +246,7 @@ mod tests {
         let mut series = Series::default();
         let mut add = |before, row: Figures, after| {
             let [before, row, after] = [typical(before), row, typical(after)].map(Report::from);
-            series.add(&before, &row, &after);
+            series.add(Some(9.0), &before, &row, &after);
         };
         add(100.0, typical(110.0), 100.0);
         add(200.0, typical(240.0), 200.0);
@@ -190,6 +258,7 @@ mod tests {
         assert_eq!((series.kept.len(), series.discarded), (3, 2));
         assert_eq!(series.median(|floor, _| Some(floor.typical)), Some(200.0));
         assert_eq!(series.highest(|_, row| Some(row.typical)), Some(390.0));
+        assert_eq!(series.lowest(|_, row| Some(row.typical)), Some(110.0));
         assert_eq!(series.median(|floor, _| floor.share), None);
     }
 }

@@ -4,11 +4,12 @@ use std::hint::black_box;
 
 use anyhow::Result;
 
-use crate::by_words;
+use crate::building::{Builder, Building, Copied, Payload};
 use crate::figures::Measured;
 use crate::ground::{APART, Word};
 use crate::scene::{Scene, Side};
 use crate::windows::{partner, records};
+use crate::{by_building, by_words};
 
 /// Bytes of a stream's ring, textbook or not, by the bytes of a record.
 pub fn capacity(bytes: usize) -> usize {
@@ -22,24 +23,29 @@ pub fn warm(bytes: usize, batch: usize) -> u64 {
 
 /// A ring with a sequence in every slot.
 pub fn slots(scene: &Scene, bytes: usize, count: u64) -> Result<Measured> {
-    by_words!(bytes, slots_of(scene, bytes, count))
+    slots_built(scene, bytes, count, Building::Copied)
+}
+
+/// The same with records that are built in this way.
+pub fn slots_built(scene: &Scene, bytes: usize, count: u64, building: Building) -> Result<Measured> {
+    by_building!(bytes, building, slots_of(scene, bytes, count))
 }
 
 /// FastForward's way: a sequence beside every payload, 0 for an empty slot. Both sides know their own place only.
-fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<Measured> {
+fn slots_of<const N: usize, B: Builder<N>>(scene: &Scene, bytes: usize, count: u64) -> Result<Measured> {
     let room = scene.ground.room(capacity(bytes));
     let slots = || room.chunks_exact(N + 1).cycle();
     clear(scene, room);
     let warm = warm(bytes, 1);
     let mut slots = slots();
     if scene.side == Side::Left {
-        let (mut sequence, payload) = (0, vec![0x5a5a_u64; N]);
+        let (mut sequence, mut builder) = (0, B::new());
         let mut give = |count: u64| {
             for slot in slots.by_ref().take(count as usize) {
                 let Some((stamp, words)) = slot.split_first() else { break };
                 while stamp.acquire() != 0 {}
                 sequence += 1;
-                put::<N>(words, &payload);
+                build::<N>(words, &mut builder);
                 stamp.release(sequence);
             }
         };
@@ -66,7 +72,7 @@ fn slots_of<const N: usize>(scene: &Scene, bytes: usize, count: u64) -> Result<M
     })
 }
 
-/// A ring with two cursors, stored once per batch.
+/// A ring with two cursors, stored once per batch. The records come from an iterator.
 pub fn cursors(scene: &Scene, bytes: usize, count: u64, batch: usize) -> Result<Measured> {
     by_words!(bytes, cursors_of(scene, bytes, count, batch))
 }
@@ -84,7 +90,7 @@ fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: us
     let (mut end, mut seen) = (0, 0);
     let mut all = ring[..places * N].chunks_exact(N * batch).cycle();
     if scene.side == Side::Left {
-        let payload = vec![0x5a5a_u64; N];
+        let mut payloads = Copied::<N>::new();
         let mut give = |count: u64| {
             for _ in 0..batches(count) {
                 let Some(chunk) = all.next() else { break };
@@ -92,7 +98,7 @@ fn cursors_of<const N: usize>(scene: &Scene, bytes: usize, count: u64, batch: us
                 while end - seen > places as u64 {
                     seen = read.acquire();
                 }
-                for words in chunk.chunks_exact(N) {
+                for (words, payload) in chunk.chunks_exact(N).zip(payloads.by_ref()) {
                     put::<N>(words, &payload);
                 }
                 written.release(end);
@@ -134,10 +140,17 @@ pub fn clear(scene: &Scene, room: &[Word]) {
     scene.meet();
 }
 
+/// The next record, built in this slot or copied into it.
 #[inline(always)]
-fn put<const N: usize>(words: &[Word], payload: &[u64]) {
-    let (Some(words), Some(payload)) = (words.first_chunk::<N>(), payload.first_chunk::<N>()) else { return };
-    for (word, value) in words.iter().zip(payload) {
+fn build<const N: usize>(words: &[Word], builder: &mut impl Builder<N>) {
+    let Some(words) = words.first_chunk::<N>() else { return };
+    builder.fill(|place, word| words[place].set(word));
+}
+
+#[inline(always)]
+fn put<const N: usize>(words: &[Word], payload: &Payload<N>) {
+    let Some(words) = words.first_chunk::<N>() else { return };
+    for (word, value) in words.iter().zip(&payload.0) {
         word.set(*value);
     }
 }

@@ -121,16 +121,16 @@ pub fn latencies(scene: &Scene, clock: f64, part: impl FnMut() -> Result<Vec<u32
 
 /// Times records together, `count` to a window.
 pub fn records(scene: &Scene, count: u64, mut all: impl FnMut() -> Result<()>) -> Result<Measured> {
-    let windows = windows(scene, &mut all)?;
-    let times = windows.kept.iter().map(|(nanos, ())| nanos / count.max(1) as f64);
+    received(scene, || all().map(|()| count))
+}
+
+/// The same where not all records arrive: `all` returns how many did, and the time is divided by that.
+pub fn received(scene: &Scene, all: impl FnMut() -> Result<u64>) -> Result<Measured> {
+    let windows = windows(scene, all)?;
+    let times = windows.kept.iter().map(|(nanos, count)| nanos / (*count).max(1) as f64);
     let typical = Spread::of(times).map_or(0.0, |spread| spread.median);
-    Ok(Figures {
-        typical,
-        disturbed: windows.disturbed,
-        windows_left_out: windows.left_out,
-        ..Figures::default()
-    }
-    .into())
+    let (disturbed, windows_left_out) = (windows.disturbed, windows.left_out);
+    Ok(Figures { typical, disturbed, windows_left_out, ..Figures::default() }.into())
 }
 
 /// The part of the side that is not timed; it may tell how much it received.

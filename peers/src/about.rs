@@ -2,9 +2,13 @@
 
 use quoit_floors::machine::Machine;
 
-use crate::peers::System;
+use crate::system::System;
 
 const LOCK: &str = include_str!("../Cargo.lock");
+
+/// What is newer and does not build.
+const NEWER: &str =
+    "shaq 4.4 to 5.1 need a newer compiler than Rust 1.95 (`isolate_highest_one` is not stable in it)";
 
 pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, String)> {
     let crates: Vec<String> = systems
@@ -19,6 +23,7 @@ pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, Strin
         ("Security", machine.mitigations.clone()),
         ("Load at the start", format!("{:.2}", machine.load)),
         ("Crates", crates.join(", ")),
+        ("Newer ones", NEWER.to_owned()),
         ("Date", machine.date.clone()),
     ];
     about.map(|(what, value)| (what.to_owned(), value)).into()

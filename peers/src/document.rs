@@ -1,11 +1,12 @@
 //! The outcome, as it is written to JSON and read again; tables and picture are made of it.
 
 use quoit_floors::rounds::{Series, Times};
-use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
-use crate::peers::System;
-use crate::plan::{Group, Workload};
+use crate::plan::Group;
+use crate::ratio::Ratio;
+use crate::system::System;
+use crate::work::Work;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
@@ -16,16 +17,20 @@ pub(crate) struct Document {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    pub(crate) workload: Workload,
+    #[serde(flatten)]
+    pub(crate) work: Work,
     pub(crate) bytes: usize,
     pub(crate) system: System,
+    /// Credits were added by this program.
+    pub(crate) credits: bool,
     /// `None`: no round was kept.
     pub(crate) times: Option<Times>,
     pub(crate) floor: Option<Times>,
-    /// Its time by the floor's of the same round: 1 is the floor, less is better.
-    pub(crate) ratio: Option<Spread>,
-    /// The same of the 99th percentile of round trips.
-    pub(crate) ratio_p99: Option<f64>,
+    /// Of latencies the median's, of everything else the mean's.
+    pub(crate) ratio: Option<Ratio>,
+    /// Of latencies only.
+    pub(crate) p99: Option<Ratio>,
+    pub(crate) p999: Option<Ratio>,
     /// How much was received, from 0 to 1; `None`: all of it.
     pub(crate) share: Option<f64>,
     pub(crate) kept: usize,
@@ -51,33 +56,23 @@ impl Document {
             all
         })
     }
-
-    /// The results of each workload and size.
-    pub(crate) fn groups(&self) -> Vec<(Workload, usize, Vec<&Outcome>)> {
-        let mut groups: Vec<(Workload, usize, Vec<&Outcome>)> = Vec::new();
-        for outcome in &self.results {
-            let same = groups
-                .iter_mut()
-                .find(|(workload, bytes, _)| (*workload, *bytes) == (outcome.workload, outcome.bytes));
-            match same {
-                Some((_, _, outcomes)) => outcomes.push(outcome),
-                None => groups.push((outcome.workload, outcome.bytes, vec![outcome])),
-            }
-        }
-        groups
-    }
 }
 
 impl Outcome {
     fn of(group: &Group, system: System, series: &Series) -> Self {
+        let ratio = |of: fn(quoit_floors::figures::Figures) -> Option<f64>| {
+            Ratio::of(series, group.work.latency(), of)
+        };
         Self {
-            workload: group.workload,
+            work: group.work,
             bytes: group.bytes,
             system,
+            credits: group.work.credits(system),
             times: series.times(|_, system| system),
             floor: series.times(|floor, _| floor),
-            ratio: series.spread(|floor, system| Some(system.typical / floor.typical)),
-            ratio_p99: series.median(|floor, system| Some(system.tail?.p99 / floor.tail?.p99)),
+            ratio: ratio(|figures| Some(figures.typical)),
+            p99: ratio(|figures| Some(figures.tail?.p99)),
+            p999: ratio(|figures| Some(figures.tail?.p999)),
             share: series.median(|_, system| system.share),
             kept: series.kept.len(),
             discarded: series.discarded,
@@ -89,18 +84,34 @@ impl Outcome {
 mod tests {
     use super::*;
     use crate::plan::plan;
+    use crate::work::Workload;
     use quoit_floors::figures::Figures;
 
     #[test]
     fn medians_of_what_was_kept() {
-        let group = plan(&[Workload::Flood], 1.0)[0];
+        let group = plan(&[Workload::Flood], 1.0)[2];
         let figures = |typical, share| Figures { typical, share: Some(share), ..Figures::default() };
         let kept = vec![(figures(10.0, 1.0), figures(20.0, 0.5)), (figures(20.0, 1.0), figures(80.0, 0.7))];
-        let outcome = Outcome::of(&group, System::Quoit, &Series { kept, discarded: 3, ..Series::default() });
+        let series = Series { kept, discarded: 3, ..Series::default() };
+        let outcome = Outcome::of(&group, System::Quoit, &series);
         let typical = |times: Option<Times>| times.map(|times| times.typical);
         assert_eq!((typical(outcome.times), typical(outcome.floor)), (Some(50.0), Some(15.0)));
-        assert_eq!(outcome.ratio.map(|ratio| ratio.median), Some(3.0));
+        let ratio = outcome.ratio.unwrap();
+        assert_eq!((ratio.median(), ratio.worst), (3.0, 4.0));
         assert_eq!(outcome.share, Some(0.6));
         assert_eq!((outcome.kept, outcome.discarded), (2, 3));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let groups: Vec<_> = plan(&[], 1.0).into_iter().map(|group| (group, vec![System::Quoit])).collect();
+        let figures = Figures { typical: 2.0, ..Figures::default() };
+        let series = Series { kept: vec![(figures, figures)], ..Series::default() };
+        let series: Vec<_> = groups.iter().map(|_| vec![series.clone()]).collect();
+        let document = Document::of(Vec::new(), &groups, &series);
+        let text = serde_json::to_string(&document).unwrap();
+        let again: Document = serde_json::from_str(&text).unwrap();
+        assert!(document.results.iter().zip(&again.results).all(|(one, other)| one.work == other.work));
+        assert_eq!(serde_json::to_string(&again).unwrap(), text);
     }
 }

@@ -1,14 +1,16 @@
-//! What a pair of processes can be asked to measure.
+//! What processes can be asked to measure together.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use quoit_floors::copies::copies;
 use quoit_floors::figures::Figures;
-use quoit_floors::scene::Scene;
-use quoit_floors::{bounce, crew, stream};
+use quoit_floors::{bounce, crew, open, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::peers::{RightSide, System, Work, measure};
-use crate::work::BATCH;
+use crate::ends::BATCH;
+use crate::measure::{INTERVAL, measure};
+use crate::member::Member;
+use crate::system::System;
+use crate::work::Work;
 
 /// One measurement. `system`: `None` is the floor. `count`: round trips or records in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,30 +21,28 @@ pub(crate) struct Job {
     pub(crate) count: u64,
 }
 
-impl crew::Job for Job {}
+impl crew::Job for Job {
+    fn members(self) -> usize {
+        if self.system.is_some() { self.work.members() } else { 2 }
+    }
+}
 
 impl Job {
-    /// One side's part of it. Who has nothing to tell tells zeros.
-    pub(crate) fn run(self, scene: &Scene, right: RightSide<'_>) -> Result<Figures> {
-        match self.bytes {
-            8 => self.run_words::<1>(scene, right),
-            64 => self.run_words::<8>(scene, right),
-            256 => self.run_words::<32>(scene, right),
-            1024 => self.run_words::<128>(scene, right),
-            bytes => bail!("nothing is made for records of {bytes} bytes"),
-        }
-    }
-
-    fn run_words<const N: usize>(self, scene: &Scene, right: RightSide<'_>) -> Result<Figures> {
+    /// One process's part of it. Who has nothing to tell tells zeros.
+    pub(crate) fn run(self, member: Member<'_>) -> Result<Figures> {
+        let Self { work, bytes, count, .. } = self;
         if let Some(system) = self.system {
-            return measure::<N>(scene, right, system, self.work, self.count);
+            return measure(member, system, work, bytes, count);
         }
-        let floor = match self.work {
-            Work::Pingpong => bounce::lines(scene, self.bytes, self.count)?,
-            Work::Stream { batched: false } => stream::slots(scene, self.bytes, self.count)?,
-            Work::Stream { batched: true } => stream::cursors(scene, self.bytes, self.count, BATCH)?,
-            Work::Flood => copies::<N>(scene, self.count)?,
+        let scene = member.scene;
+        let floor = match work {
+            Work::Pingpong => bounce::lines(scene, bytes, count),
+            Work::Stream { building } => stream::slots_built(scene, bytes, count, building),
+            Work::Batch | Work::Fanout { batched: true, .. } => stream::cursors(scene, bytes, count, BATCH),
+            Work::Fanout { batched: false, .. } => stream::slots(scene, bytes, count),
+            Work::Flood { .. } => copies::<8>(scene, count),
+            Work::Open => open::lines(scene, count, INTERVAL),
         };
-        Ok(floor.figures)
+        Ok(floor?.figures)
     }
 }

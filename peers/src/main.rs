@@ -3,15 +3,28 @@
 //! are those of `quoit bench`.
 
 mod about;
+mod credits;
 mod document;
+mod ends;
 mod job;
+mod measure;
+mod member;
 mod peers;
 mod picture;
 mod place;
 mod plan;
+mod points;
+mod ratio;
+mod record;
 mod report;
+mod sides;
+mod source;
+mod system;
 mod table;
+mod titles;
+mod ways;
 mod work;
+mod works;
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,15 +40,16 @@ use quoit_floors::scene::Scene;
 
 use crate::document::Document;
 use crate::job::Job;
-use crate::peers::System;
+use crate::member::Member;
 use crate::place::Place;
-use crate::plan::Workload;
+use crate::system::System;
+use crate::work::{Work, Workload};
 
-/// The same workloads over quoit and over its peers. Without --quick, --only and --systems it also writes what it found
-/// into docs/benchmarks.md and docs/peers.svg.
+/// The same workloads over quoit and over its peers. Without --quick, --only, --systems and --rounds it also writes what it
+/// found into docs/benchmarks.md and docs/peers.svg.
 #[derive(Debug, Parser)]
 struct Args {
-    /// A few short rounds
+    /// A first look: a few short rounds, less than two minutes
     #[arg(long)]
     quick: bool,
     /// These workloads only
@@ -44,7 +58,7 @@ struct Args {
     /// These systems only
     #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
     systems: Vec<System>,
-    /// How many rounds; otherwise 31, or 5 with --quick
+    /// Exactly so many rounds; otherwise until every row has 20 that count, for 24 minutes at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
     /// No further round that would end later than this
@@ -69,9 +83,11 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     if let (Some(member), Some(directory), Some(cpus)) = (args.member, &args.directory, args.cpus) {
-        let enter = |number| Scene::enter(number, directory.clone(), cpus[number]);
+        // The sender has the first CPU to itself, all others share the second.
+        let enter = |number: usize| Scene::enter(number, directory.clone(), cpus[number.min(1)]);
         let scene = enter(member)?;
-        return crew::serve(&scene, |job: Job| job.run(&scene, &|| enter(1)));
+        let member = Member { number: member, scene: &scene, enter: &enter };
+        return crew::serve(&scene, |job: Job| job.run(member));
     }
     if !args.report.is_empty() {
         let documents: Result<Vec<Document>> = args.report.iter().map(read).collect();
@@ -80,15 +96,10 @@ fn main() -> Result<()> {
         return print(&args, &document);
     }
     let machine = Machine::look(args.cpus)?;
-    let (most, scale) = if args.quick { (5, 0.5) } else { (31, 1.0) };
-    let rounds = Rounds {
-        most: args.rounds.unwrap_or(most),
-        time: args.seconds.map_or(Duration::MAX, Duration::from_secs),
-        enough: usize::MAX,
-    };
+    let (scale, rounds) = rounds(&args);
     let groups: Vec<_> = plan::plan(&args.only, scale)
         .into_iter()
-        .map(|group| (group, group.systems(&args.systems)))
+        .map(|group| (group, group.systems(&args.systems, System::value_variants())))
         .filter(|(_, systems)| !systems.is_empty())
         .collect();
     let place = Place::new()?;
@@ -97,14 +108,34 @@ fn main() -> Result<()> {
         command.args(["--member", &number.to_string(), "--cpus", &cpus, "--directory"]).arg(place.path());
     };
     let jobs: Vec<_> = groups.iter().map(|(group, systems)| group.jobs(systems)).collect();
-    let series = rounds::play(&jobs, rounds, &mut Crew::new(&arguments, &|| false))?;
+    let bounce = Job { system: None, work: Work::Pingpong, bytes: 8, count: 2000 };
+    let series = rounds::play(&jobs, bounce, rounds, &mut Crew::new(&arguments, &|| false))?;
     let about = about::about(&machine, System::value_variants());
     let document = Document::of(about, &groups, &series);
-    if !args.quick && args.only.is_empty() && args.systems.is_empty() {
+    let all = args.only.is_empty() && args.systems.is_empty() && args.rounds.is_none() && !args.quick;
+    if all {
         report::write(&document)?;
     }
     print(&args, &document)
 }
+
+/// How large the windows are, and how many rounds are played.
+fn rounds(args: &Args) -> (f64, Rounds) {
+    let (scale, most, seconds, enough) =
+        if args.quick { (0.5, QUICK, 110, usize::MAX) } else { (1.0, u32::MAX, 24 * 60, ENOUGH) };
+    let time = args.seconds.or(args.rounds.is_none().then_some(seconds));
+    let rounds = Rounds {
+        most: args.rounds.unwrap_or(most),
+        time: time.map_or(Duration::MAX, Duration::from_secs),
+        enough: if args.rounds.is_some() { usize::MAX } else { enough },
+    };
+    (scale, rounds)
+}
+
+/// Rounds of a first look, at most.
+const QUICK: u32 = 5;
+/// Rounds kept that make a measurement.
+const ENOUGH: usize = 20;
 
 fn read(path: &PathBuf) -> Result<Document> {
     let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;

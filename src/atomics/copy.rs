@@ -5,8 +5,7 @@
 //! aligned 8-byte words, Relaxed. The fences around the copy order it, never the copy itself. A `memcpy`, volatile
 //! bytes, or `rep movsb` (atomic only per byte) would be data races.
 //!
-//! Compilers do not merge such accesses. So inline assembly moves long payloads, and pairs of words of short ones
-//! that the producer stores. Assembly must do what some Rust program could have done; this assembly does relaxed
+//! Compilers do not merge such accesses. So inline assembly moves long payloads, and pairs of words of short ones. Assembly must do what some Rust program could have done; this assembly does relaxed
 //! 8-byte loads or stores, each word once, in some order.
 //! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
 //! moves as whole words is documented for 16 bytes on processors with AVX. For 32 bytes, and for 16 on older
@@ -18,8 +17,16 @@
 
 use core::mem::MaybeUninit;
 
-use self::vector::{read_long, store_pairs, write_long};
+use self::vector::{load_pair, read_long, store_pairs, write_long};
 use crate::atomics::Word;
+
+/// The low half of a word, for the kernel to compare before it puts a thread to sleep.
+#[cfg(not(loom))]
+pub(crate) fn low_half(word: &crate::atomics::OwnedWord) -> &crate::atomics::AtomicU32 {
+    // SAFETY: aligned, in bounds, and first, since every supported target is little-endian. All bit patterns are
+    // valid, and this process accesses the word whole: only the kernel accesses the half.
+    unsafe { &*core::ptr::from_ref(word).cast() }
+}
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
@@ -134,7 +141,23 @@ pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: boo
 
 /// Overwrites the bytes at `offset` and leaves those around them unchanged. Copies what fits. Only for words that the
 /// caller may write: the partial words at both ends are loaded, changed and stored.
+///
+/// Whole words, and bytes within one, are stored here; the rest in a function of its own.
+#[inline(always)]
 pub(crate) fn write_at(words: &[Word], offset: usize, bytes: &[u8]) {
+    let (at, inside) = (offset / WORD, offset % WORD);
+    if inside == 0 && bytes.len().is_multiple_of(WORD) {
+        write(words.get(at..).unwrap_or_default(), bytes);
+    } else if inside + bytes.len() <= WORD {
+        merge(words.get(at..).unwrap_or_default(), inside, bytes);
+    } else {
+        write_across(words, offset, bytes);
+    }
+}
+
+/// As `write_at`, for partial words at either end.
+#[inline(never)]
+fn write_across(words: &[Word], offset: usize, bytes: &[u8]) {
     let words = words.get(offset / WORD..).unwrap_or_default();
     let inside = offset % WORD;
     let (words, bytes) = if inside == 0 {
@@ -220,17 +243,15 @@ fn load(word: &Word, gated: bool) -> u64 {
     if gated { word.load_gated(ordering) } else { word.load(ordering) }
 }
 
-/// Puts `bytes` into the first of `words` at byte `inside`, where they do fit.
+/// Puts fewer than 8 bytes into the first of `words` at byte `inside`, where they do fit.
+#[inline(always)]
 fn merge(words: &[Word], inside: usize, bytes: &[u8]) {
     let Some(word) = words.first() else { return };
     if bytes.is_empty() {
         return;
     }
-    let mut value = load(word, false).to_le_bytes();
-    for (to, from) in value.iter_mut().skip(inside).zip(bytes) {
-        *to = *from;
-    }
-    store(word, u64::from_le_bytes(value));
+    let mask = (u64::MAX >> (8 * (WORD - bytes.len()))) << (8 * inside);
+    store(word, load(word, false) & !mask | partial(bytes) << (8 * inside));
 }
 
 /// Calls `copy` for each number below `count`, in order; `count` is less than 32. The code is unrolled in two ways.
@@ -321,15 +342,26 @@ fn write_tail(words: &[Word], bytes: &[u8]) {
     let value = if let Some(last) = bytes.last_chunk() {
         // Loads the bytes before the tail along with it, and shifts them out.
         u64::from_le_bytes(*last) >> (8 * (WORD - len))
-    } else if let (Some(low), Some(high)) = (tail.first_chunk(), tail.last_chunk()) {
+    } else {
+        partial(tail)
+    };
+    store(word, value);
+}
+
+/// The value of 1 to 8 bytes, with zeros after them. No loop over bytes.
+#[inline(always)]
+fn partial(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let Some(whole) = bytes.first_chunk() {
+        u64::from_le_bytes(*whole)
+    } else if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
         // Two halves, which overlap in the same values.
         u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << (8 * (len - 4))
     } else {
         // One to three bytes: the first, the middle one and the last are all there are.
-        let byte = |at: usize| u64::from(tail[at]) << (8 * at);
+        let byte = |at: usize| u64::from(bytes[at]) << (8 * at);
         byte(0) | byte(len / 2) | byte(len - 1)
-    };
-    store(word, value);
+    }
 }
 
 /// Fills `out`, cut to what `words` holds. Returns how many bytes that were.
@@ -366,7 +398,11 @@ fn read_plain(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
 /// `words` holds at least `out.len()` bytes.
 #[inline]
 unsafe fn read_short(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
-    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    let (chunks, tail) = out.as_chunks_mut::<WORD>();
+    if tail.is_empty() && chunks.len() > 1 {
+        // SAFETY: as this function's.
+        return unsafe { read_pairs(words, chunks, gated) };
+    }
     let mut last = 0;
     unrolled(chunks.len(), |at| {
         // SAFETY: `at` is below the number of chunks, and there are as many words, as the caller guarantees.
@@ -379,6 +415,37 @@ unsafe fn read_short(words: &[Word], out: &mut [MaybeUninit<u8>], gated: bool) {
     // SAFETY: there are as many words as chunks, as the caller guarantees.
     let rest = unsafe { words.get_unchecked(chunks.len()..) };
     read_tail(rest, out, last, gated);
+}
+
+/// Fills at least one chunk, two at a time where that makes 16 aligned bytes of the ring. Whoever reads the copy next
+/// probably loads more than 8 bytes at a time, and such a load waits if two stores had a part of it.
+///
+/// # Safety
+///
+/// There are as many words as chunks.
+#[inline(always)]
+unsafe fn read_pairs(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], gated: bool) {
+    let last = chunks.len() - 1;
+    let mut read = |first: usize| {
+        if first == 1 {
+            chunks[0].write_copy_of_slice(&load(&words[0], gated).to_le_bytes());
+        }
+        let pairs = (chunks.len() - first) / 2;
+        unrolled(pairs, |pair| {
+            let at = first + 2 * pair;
+            // SAFETY: pair by pair from `first` there are as many words, as the caller guarantees, and chunks.
+            let words = unsafe { words.get_unchecked(at..at + 2) };
+            // SAFETY: as above.
+            let chunks = unsafe { chunks.get_unchecked_mut(at..at + 2) };
+            // SAFETY: two of both, and `first` is such that the words begin at a boundary.
+            unsafe { load_pair(words, chunks, gated) };
+        });
+        if first + 2 * pairs == last {
+            chunks[last].write_copy_of_slice(&load(&words[last], gated).to_le_bytes());
+        }
+    };
+    // Two calls, so that the compiler knows the number of pairs if it knows that of the chunks.
+    if words.as_ptr().addr() & WORD == 0 { read(0) } else { read(1) }
 }
 
 /// Fills the 0 to 7 bytes after the last whole word of `out` from the first of `words`. `before`: the value of the
@@ -410,6 +477,8 @@ fn read_tail(words: &[Word], out: &mut [MaybeUninit<u8>], before: u64, gated: bo
 /// Without vectors a long copy is a plain one.
 #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom, quoit_tsan)))))]
 mod vector {
+    use core::mem::MaybeUninit;
+
     use super::WORD;
     pub(super) use super::{read_plain as read_long, write_plain as write_long};
     use crate::atomics::Word;
@@ -423,6 +492,18 @@ mod vector {
     pub(super) unsafe fn store_pairs(words: &[Word], chunks: &[[u8; WORD]], count: usize) {
         for (word, chunk) in words.iter().zip(chunks).take(2 * count) {
             super::store(word, u64::from_le_bytes(*chunk));
+        }
+    }
+
+    /// Loads two words.
+    ///
+    /// # Safety
+    ///
+    /// There are two of both, and the first word is at a boundary of 16 bytes.
+    #[inline(always)]
+    pub(super) unsafe fn load_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], gated: bool) {
+        for (word, chunk) in words.iter().zip(chunks) {
+            chunk.write_copy_of_slice(&super::load(word, gated).to_le_bytes());
         }
     }
 }
@@ -475,6 +556,26 @@ mod vector {
             4 => pairs!(0 16 32 48),
             5 => pairs!(0 16 32 48 64),
             _ => pairs!(0 16 32 48 64 80),
+        }
+    }
+
+    /// Loads two words.
+    ///
+    /// # Safety
+    ///
+    /// There are two of both, and the first word is at a boundary of 16 bytes.
+    #[inline(always)]
+    pub(super) unsafe fn load_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], _gated: bool) {
+        // SAFETY: loads the 16 bytes of two words and stores those of two chunks, as the caller allows; no stack.
+        unsafe {
+            asm!(
+                "movdqa {pair}, [{from}]",
+                "movdqu [{to}], {pair}",
+                pair = out(xmm_reg) _,
+                from = in(reg) words.as_ptr(),
+                to = in(reg) chunks.as_mut_ptr(),
+                options(nostack, preserves_flags),
+            );
         }
     }
 

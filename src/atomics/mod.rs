@@ -87,6 +87,11 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct FutexWord(pub(crate) AtomicU32);
 
+    /// An 8-byte word whose low half processes sleep on. The kernel alone accesses that half by itself.
+    #[repr(transparent)]
+    #[derive(Debug)]
+    pub(crate) struct OwnedWord(pub(crate) AtomicU64);
+
     /// The light side of the `Membarrier` pair: keeps the compiler from moving the check of the sleep word above the
     /// publishing store. The heavy side forces the same on the processor.
     #[inline(always)]
@@ -319,6 +324,20 @@ mod imp {
             if weakened(site).is_none() && !is_ghost() {
                 self.3.fetch_add(1, Ordering::AcqRel);
             }
+        }
+    }
+
+    /// An 8-byte word, with what a model needs to sleep on it.
+    #[derive(Debug)]
+    pub(crate) struct OwnedWord(
+        pub(crate) AtomicU64,
+        pub(crate) loom::sync::Mutex<()>,
+        pub(crate) loom::sync::Condvar,
+    );
+
+    impl OwnedWord {
+        pub(crate) fn new() -> Self {
+            Self(AtomicU64::new(0), loom::sync::Mutex::new(()), loom::sync::Condvar::new())
         }
     }
 

@@ -42,6 +42,10 @@ pub enum ErrorKind {
     ProducerGone,
     /// No producer is alive to do it. One may come.
     NoProducer,
+    /// The last holder of a lock died or panicked. What the lock guards may be half done.
+    Abandoned,
+    /// The calling thread would wait for itself.
+    Deadlock,
     /// Another process wrote garbage into the ring. Final for the handle.
     Corrupt,
     /// Part of the ring's memory is gone: its file was cut short. Final for the handle.
@@ -76,6 +80,7 @@ impl Error {
             Self::ProducerAlive { .. }
             | Self::WriterAlive { .. }
             | Self::SlotsTaken { .. }
+            | Self::SeatsTaken { .. }
             | Self::NameInUse { .. }
             | Self::ReadLocked { .. } => ErrorKind::InUse,
             Self::Permission { .. }
@@ -89,8 +94,10 @@ impl Error {
                 ErrorKind::Unsuitable
             }
             Self::NoProducer => ErrorKind::NoProducer,
-            Self::Busy => ErrorKind::TimedOut,
-            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Busy | Self::TimedOut => ErrorKind::TimedOut,
+            Self::Abandoned => ErrorKind::Abandoned,
+            Self::Deadlock => ErrorKind::Deadlock,
+            Self::Corrupt(_) | Self::Garbage { .. } => ErrorKind::Corrupt,
             Self::Truncated => ErrorKind::Truncated,
             Self::Forked => ErrorKind::Forked,
             Self::Io { .. } => ErrorKind::System,
@@ -143,6 +150,8 @@ impl fmt::Display for ErrorKind {
             Self::Closed => "closed",
             Self::ProducerGone => "producer gone",
             Self::NoProducer => "no producer",
+            Self::Abandoned => "abandoned",
+            Self::Deadlock => "deadlock",
             Self::Corrupt => "corrupt",
             Self::Truncated => "truncated",
             Self::Forked => "handle of another process",
@@ -163,9 +172,10 @@ impl From<ErrorKind> for io::ErrorKind {
             ErrorKind::Invalid | ErrorKind::Unsuitable => Self::InvalidInput,
             ErrorKind::Full => Self::WouldBlock,
             ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::Deadlock => Self::Deadlock,
             ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
             ErrorKind::ProducerGone | ErrorKind::NoProducer => Self::BrokenPipe,
-            ErrorKind::Forked | ErrorKind::System => Self::Other,
+            ErrorKind::Abandoned | ErrorKind::Forked | ErrorKind::System => Self::Other,
         }
     }
 }

@@ -25,11 +25,25 @@ pub enum Kind {
     Ring,
     /// A latest value: [`Latest`](crate::sync::Latest).
     Latest,
+    /// A mutex: [`Mutex`](crate::sync::Mutex).
+    Mutex,
+    /// A semaphore: [`Semaphore`](crate::sync::Semaphore).
+    Semaphore,
+    /// An event: [`Event`](crate::sync::Event).
+    Event,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 2] = [Self::Ring, Self::Latest];
+    pub(crate) const ALL: [Self; 5] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event];
+}
+
+impl Kind {
+    /// As in a sentence.
+    fn with_article(self) -> String {
+        let article = if matches!(self, Self::Event) { "an" } else { "a" };
+        format!("{article} {self}")
+    }
 }
 
 impl std::fmt::Display for Kind {
@@ -37,6 +51,9 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Self::Ring => "ring",
             Self::Latest => "latest value",
+            Self::Mutex => "mutex",
+            Self::Semaphore => "semaphore",
+            Self::Event => "event",
         })
     }
 }
@@ -280,6 +297,24 @@ pub enum Error {
         asked: Schema,
         /// What the file was created for; `None`: for records of any kind.
         found: Option<Schema>,
+    },
+    /// The last holder died or panicked, and nobody has said since that what the lock guards is in order.
+    Abandoned,
+    /// The time was over.
+    TimedOut,
+    /// The calling thread holds the lock through another handle, and would wait for itself.
+    Deadlock,
+    /// Every seat of the object has a living handle.
+    SeatsTaken {
+        /// How many seats the object has.
+        seats: u32,
+        /// The process ids that the handles stored, a hint only: each once.
+        pids: Vec<u32>,
+    },
+    /// Another process wrote garbage into the object.
+    Garbage {
+        /// What is wrong in it.
+        what: &'static str,
     },
     /// The handle came over a `fork`; it belongs to the parent.
     Forked,

@@ -73,7 +73,8 @@ impl fmt::Display for Error {
                 write!(f, "{}: not a quoit ring; check the path", path.display())
             }
             Self::OtherKind { path, found, wanted } => {
-                write!(f, "{}: this is a {found}, not a {wanted}; check the path", path.display())
+                let (found, wanted) = (found.with_article(), wanted.with_article());
+                write!(f, "{}: this is {found}, not {wanted}; check the path", path.display())
             }
             Self::Busy => f.write_str(
                 "the value kept changing while it was read; try again, or create it with more cells",
@@ -199,6 +200,27 @@ impl fmt::Display for Error {
                 }
                 f.write_str("; open it with its own type, or create another one with this type's schema")
             }
+            Self::Abandoned => f.write_str(
+                "the last holder died or panicked while it held this lock; take it with `recover`, check what it guards, \
+                 and say `recovered`",
+            ),
+            Self::TimedOut => f.write_str("the time was over; try again, or wait longer"),
+            Self::Deadlock => f.write_str(
+                "this thread holds the lock already, through another handle, and would wait for itself; use that guard, \
+                 or drop it first",
+            ),
+            Self::SeatsTaken { seats, pids } => {
+                write!(f, "all {seats} seats are taken by living handles, of processes")?;
+                for (number, pid) in pids.iter().enumerate() {
+                    write!(f, "{} {pid}", if number == 0 { "" } else { "," })?;
+                }
+                f.write_str("; drop one of them, or create the object with more seats")
+            }
+            Self::Garbage { what } => write!(
+                f,
+                "the object contradicts itself: {what}; another process wrote garbage into it: remove the file and \
+                 create it again"
+            ),
             Self::Forked => FORKED.fmt(f),
             Self::Truncated => TRUNCATED.fmt(f),
             Self::NotSealed { what } => write!(

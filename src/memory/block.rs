@@ -60,7 +60,7 @@ mod zeroed {
     use crossbeam_utils::CachePadded;
 
     use super::Zeroed;
-    use crate::atomics::{AtomicU64, FutexWord, Word};
+    use crate::atomics::{AtomicU64, FutexWord, OwnedWord, Word};
 
     impl Zeroed for AtomicU64 {
         fn zeroed() -> Self {
@@ -75,6 +75,12 @@ mod zeroed {
     }
 
     impl Zeroed for FutexWord {
+        fn zeroed() -> Self {
+            Self::new()
+        }
+    }
+
+    impl Zeroed for OwnedWord {
         fn zeroed() -> Self {
             Self::new()
         }

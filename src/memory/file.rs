@@ -1,6 +1,6 @@
 //! Existing ring files: the checks before one is mapped, and whether a path still leads to it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -126,7 +126,7 @@ fn directory_stat(path: &Path) -> Result<Stat, Errno> {
 
 fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
     let (rights, action) = match access {
-        Access::Writer | Access::Participant => (OFlags::RDWR, "read and write it"),
+        Access::Writer | Access::Participant | Access::Peer => (OFlags::RDWR, "read and write it"),
         Access::Reader => (OFlags::RDONLY, "read it"),
     };
     // Never `O_CREAT`. `O_NONBLOCK` keeps a FIFO or a device at the path from blocking this.
@@ -141,6 +141,12 @@ fn open_file(path: &Path, access: Access) -> Result<OwnedFd, Error> {
         }
         _ => refusal(path, action, errno),
     })
+}
+
+/// Another open file description of the same file.
+pub(crate) fn reopened(file: BorrowedFd<'_>, rights: OFlags) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
+    retry_on_intr(|| fs::open(&path, rights | OFlags::CLOEXEC, Mode::empty()))
 }
 
 /// A private copy of the identity page. Read, not mapped: another process could cut a mapping short.

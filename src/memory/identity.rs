@@ -144,6 +144,9 @@ fn tag(kind: Kind) -> u64 {
     u64::from_le_bytes(match kind {
         Kind::Ring => *b"ring    ",
         Kind::Latest => *b"latest  ",
+        Kind::Mutex => *b"mutex   ",
+        Kind::Semaphore => *b"semaphor",
+        Kind::Event => *b"event   ",
     })
 }
 

@@ -30,7 +30,7 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, ProtFlags};
 
-use crate::atomics::{AtomicU64, FutexWord, Word, at};
+use crate::atomics::{AtomicU64, FutexWord, OwnedWord, Word, at};
 use crate::error::Error;
 use crate::memory::extents::{Extents, HUGE_PAGE};
 use crate::memory::fork;
@@ -52,6 +52,8 @@ unsafe impl Block for AtomicU64 {}
 unsafe impl Block for Word {}
 // SAFETY: likewise.
 unsafe impl Block for FutexWord {}
+// SAFETY: likewise.
+unsafe impl Block for OwnedWord {}
 // SAFETY: one behind the other.
 unsafe impl<T: Block, const N: usize> Block for [T; N] {}
 // SAFETY: one alone on its cache lines.

@@ -9,6 +9,8 @@ pub(crate) enum Access {
     Writer,
     /// Head and data read-only, control read-write.
     Participant,
+    /// Head read-only, control and data read-write.
+    Peer,
     /// Everything read-only, the descriptor too.
     Reader,
 }

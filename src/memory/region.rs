@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::libc;
-use rustix::fs::SealFlags;
+use rustix::fs::{OFlags, SealFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::atomics::{FutexWord, at, signal_barrier};
@@ -133,6 +133,26 @@ impl<F: Format> Region<F> {
         Self::map(file, None, path, identity, access)
     }
 
+    /// Opens the same object again, with locks of its own: an object in a file by its descriptor, so it need not have
+    /// a name any more.
+    pub(crate) fn reopen(&self, access: Access) -> Result<Self, Error> {
+        match &self.backing {
+            Backing::File(_) if self.broken() => Err(self.fault().into()),
+            Backing::File(opened) => {
+                let rights = if access == Access::Reader { OFlags::RDONLY } else { OFlags::RDWR };
+                let file = Descriptor::open(|| {
+                    file::reopened(opened.file.as_fd(), rights).map_err(|errno| match errno {
+                        Errno::ACCESS | Errno::PERM => refusal(&opened.path, "open it again", errno),
+                        _ => io_error(&opened.path, "open it again (is /proc mounted?)", errno.into()),
+                    })
+                })?;
+                Self::map(file, None, &opened.path, self.identity.clone(), access)
+            }
+            Backing::Heap { .. } => self.share(),
+            Backing::None => Err(Error::Forked),
+        }
+    }
+
     /// Creates an object in two nameless files as long as its parts, all zeros, and takes a lock. No other process
     /// can see them yet.
     pub(crate) fn create_sealed(
@@ -184,10 +204,11 @@ impl<F: Format> Region<F> {
         let Extents { head_bytes: head, control_bytes, data_bytes: data, alignment } =
             identity.shape.extents();
         let (control_at, data_at) = if control.is_some() { (0, head) } else { (head, head + control_bytes) };
-        let (head_write, control_write) = match access {
-            Access::Writer => (true, true),
-            Access::Participant => (false, true),
-            Access::Reader => (false, false),
+        let (head_write, control_write, data_write) = match access {
+            Access::Writer => (true, true, true),
+            Access::Participant => (false, true, false),
+            Access::Peer => (false, true, true),
+            Access::Reader => (false, false, false),
         };
         let fd = file.as_fd();
         let map = |fd, at, bytes, write| {
@@ -204,7 +225,7 @@ impl<F: Format> Region<F> {
         let maps = [
             map(fd, 0, head, head_write)?,
             map(control_fd, control_at, control_bytes, control_write)?,
-            map(fd, data_at, data, head_write)?,
+            map(fd, data_at, data, data_write)?,
         ];
         let tripwire = TripwirePage::new()?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());

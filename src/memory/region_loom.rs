@@ -7,6 +7,7 @@ use crate::error::{Error, Fault};
 use crate::memory::format::Format;
 use crate::memory::identity::{FileNumber, Identity};
 use crate::memory::lock::{Lock, Table};
+use crate::memory::permissions::Access;
 
 /// One handle's view of an object.
 pub(crate) struct Region<F: Format> {
@@ -36,6 +37,10 @@ impl<F: Format> Region<F> {
         let block = Arc::clone(&self.block);
         let owner = block.locks.join();
         Ok(Self { block, owner, identity: self.identity.clone() })
+    }
+
+    pub(crate) fn reopen(&self, _: Access) -> Result<Self, Error> {
+        self.share()
     }
 
     pub(crate) fn views(&self) -> F::Views<'_> {

@@ -38,15 +38,18 @@ impl fmt::Display for OutOfClaim {
 impl std::error::Error for OutOfClaim {}
 
 impl<'a> Claim<'a> {
+    #[inline(always)]
     pub(crate) fn new(sender: &'a mut Sender, claimed: Claimed) -> Self {
         Self { sender, claimed }
     }
 
+    #[inline(always)]
     fn words(&self) -> &[Word] {
         self.claimed.words(self.sender.areas())
     }
 
     /// Payload bytes of the record.
+    #[inline]
     pub fn len(&self) -> usize {
         self.claimed.len as usize
     }
@@ -67,6 +70,7 @@ impl<'a> Claim<'a> {
     /// # Errors
     ///
     /// [`OutOfClaim`] if they do not fit.
+    #[inline(always)]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OutOfClaim> {
         let len = self.len();
         if offset.checked_add(bytes.len()).is_none_or(|end| end > len) {
@@ -104,6 +108,7 @@ impl<'a> Claim<'a> {
 
     /// Publishes the record and returns its sequence. If the file was cut short, the record is not published, and the
     /// next call returns [`SendError::Truncated`](crate::SendError::Truncated).
+    #[inline(always)]
     pub fn publish(self) -> u64 {
         self.sender.publish_claim(self.claimed)
     }
@@ -217,6 +222,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    #[inline]
     pub fn claim(&mut self, len: usize) -> Result<BatchClaim<'_>, SendError> {
         self.claim_with(len, TimeLimit::Infinite)
     }
@@ -226,10 +232,12 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// As [`try_send`](Self::try_send).
+    #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<BatchClaim<'_>, SendError> {
         self.claim_with(len, TimeLimit::Zero)
     }
 
+    #[inline(always)]
     pub(super) fn claim_with(
         &mut self,
         len: usize,
@@ -277,6 +285,7 @@ pub struct BatchClaim<'a> {
 
 impl BatchClaim<'_> {
     /// Payload bytes of the record.
+    #[inline]
     pub fn len(&self) -> usize {
         self.claim.len()
     }
@@ -291,11 +300,13 @@ impl BatchClaim<'_> {
     /// # Errors
     ///
     /// As [`Claim::write_at`].
+    #[inline(always)]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), OutOfClaim> {
         self.claim.write_at(offset, bytes)
     }
 
     /// Adds the complete record to the batch. Returns the sequence it will have.
+    #[inline]
     pub fn add(self) -> u64 {
         *self.records += 1;
         self.claim.sender.add_claim(self.claim.claimed)

@@ -103,7 +103,7 @@ impl Consumer {
         let Attached { own_slot, generation, resumes, place, opened } =
             region.or_memory_gone(attach_slot(&region, &policy, attach))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-        let mut reader = Reader::new(place, Overwritable::Always, epoch);
+        let mut reader = Reader::new(place, Overwritable::Always, epoch, region.geometry().capacity);
         if resumes {
             reader.recall_change(region.areas());
         }

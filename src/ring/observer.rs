@@ -64,7 +64,7 @@ impl Observer {
             attach::find(areas, start, effort)
         }))?;
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
-        let reader = Reader::new(place, Overwritable::Always, epoch);
+        let reader = Reader::new(place, Overwritable::Always, epoch, areas.geometry.capacity);
         Ok(Self { receiver: Receiver::new(region, reader, None, false), _not_sync: std::marker::PhantomData })
     }
 }

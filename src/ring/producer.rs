@@ -144,6 +144,7 @@ impl Producer {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    #[inline]
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
         self.claim_with(len, TimeLimit::Infinite)
     }
@@ -153,6 +154,7 @@ impl Producer {
     /// # Errors
     ///
     /// As [`try_send`](Self::try_send).
+    #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
         self.claim_with(len, TimeLimit::Zero)
     }
@@ -166,6 +168,7 @@ impl Producer {
         self.claim_with(len, TimeLimit::Until(deadline))
     }
 
+    #[inline(always)]
     fn claim_with(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claim<'_>, SendError> {
         let claimed = self.sender.claim_alone(len, time_limit)?;
         Ok(Claim::new(&mut self.sender, claimed))

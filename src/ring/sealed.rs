@@ -9,11 +9,11 @@
 //! even behind a gate.
 
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use crate::error::{Error, Shortage};
 use crate::memory::draft::allocate;
@@ -170,11 +170,8 @@ fn memory(name: &std::ffi::CStr, mode: u32, wanted: &Wanted<'_, Geometry>) -> Re
     Ok(file)
 }
 
-/// Another open file description of the same file.
 fn reopened(file: BorrowedFd<'_>, rights: OFlags) -> Result<OwnedFd, Error> {
-    let path = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
-    let opened = retry_on_intr(|| fs::open(&path, rights | OFlags::CLOEXEC, Mode::empty()));
-    opened.map_err(|errno| io_error("open its memory anew (is /proc mounted?)", errno))
+    file::reopened(file, rights).map_err(|errno| io_error("open its memory anew (is /proc mounted?)", errno))
 }
 
 fn check_seals(file: BorrowedFd<'_>, wanted: SealFlags, what: &'static str) -> Result<(), Error> {

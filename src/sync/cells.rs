@@ -26,29 +26,34 @@ pub(crate) struct Cells<'a> {
     version: &'a AtomicU64,
     /// All cells, one after the other.
     words: &'a [Word],
+    /// Words of each.
+    size: usize,
     /// How many there are, at least 2.
     count: u64,
 }
 
 impl<'a> Cells<'a> {
-    /// The number of `words` is a multiple of `count`, which is at least 2.
-    pub(crate) fn new(version: &'a AtomicU64, words: &'a [Word], count: u64) -> Self {
-        Self { version, words, count }
+    /// `words` has `count` cells of `size` words each; `count` is at least 2.
+    #[inline(always)]
+    pub(crate) fn new(version: &'a AtomicU64, words: &'a [Word], size: usize, count: u64) -> Self {
+        Self { version, words, size, count }
     }
 
+    #[inline(always)]
     fn cell(self, version: u64) -> &'a [Word] {
-        let size = self.words.len() / self.count as usize;
-        let number = (version % self.count) as usize;
-        self.words.get(number * size..(number + 1) * size).unwrap_or_default()
+        let first = (version % self.count) as usize * self.size;
+        self.words.get(first..first + self.size).unwrap_or_default()
     }
 
     /// The stored version.
+    #[inline(always)]
     pub(crate) fn version(self) -> u64 {
         self.version.load(at!(L3_VERSION, Relaxed))
     }
 
     /// Makes `value` the current one. The caller holds the writer's lock, and `version` is the stored version.
     /// Returns the new one.
+    #[inline(always)]
     pub(crate) fn commit(self, version: u64, value: &[u8]) -> u64 {
         let next = version.wrapping_add(1);
         // [L2] Release. Pairs with [L4].
@@ -61,6 +66,14 @@ impl<'a> Cells<'a> {
         // Without it: a reader may see the version and read what an earlier commit left in the cell.
         self.version.store(next, at!(L1_COMMIT, Release));
         next
+    }
+
+    /// Copies the current value, and returns its version, for a caller that holds the writer's lock.
+    #[inline(always)]
+    pub(crate) fn read_alone(self, value: &mut [u8]) -> u64 {
+        let version = self.version();
+        copy::read(self.cell(version), value, true);
+        version
     }
 
     /// Copies the current value, and returns its version. `None`: too many commits came meanwhile.

@@ -81,6 +81,11 @@ pub(crate) fn is_past(until_ns: u64) -> bool {
     until_ns != u64::MAX && monotonic_ns() >= until_ns
 }
 
+/// The point on the monotonic clock that comes after `timeout`, ns.
+pub(crate) fn after_ns(timeout: Duration) -> u64 {
+    monotonic_ns().saturating_add(duration_ns(timeout))
+}
+
 /// A duration in ns. What does not fit 64 bits (584 years) counts as forever.
 pub(crate) fn duration_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -9,19 +9,28 @@ mod imp {
     use rustix::time::{ClockId, Timespec};
 
     use super::{Ended, Refused};
-    use crate::atomics::FutexWord;
+    use crate::atomics::{AtomicU32, FutexWord, OwnedWord, copy};
 
     const ANY: NonZeroU32 = NonZeroU32::MAX;
 
     /// Sleeps until the word is woken, if it still holds `expected`, or until `until_ns` on the monotonic clock. May
     /// return early, so the caller checks again. Never uses the private flag, whose keys are per process.
     pub(crate) fn wait(word: &FutexWord, expected: u32, until_ns: u64) {
+        wait_on(&word.0, expected, until_ns);
+    }
+
+    /// As `wait`, on the low half of a word.
+    pub(crate) fn wait_low(word: &OwnedWord, expected: u64, until_ns: u64) {
+        wait_on(copy::low_half(word), expected as u32, until_ns);
+    }
+
+    fn wait_on(word: &AtomicU32, expected: u32, until_ns: u64) {
         let until = Timespec {
             tv_sec: (until_ns / 1_000_000_000) as i64,
             tv_nsec: (until_ns % 1_000_000_000) as i64,
         };
         // An absolute time, so a signal handler that interrupts the sleep does not lengthen it.
-        let ended = futex::wait_bitset(&word.0, futex::Flags::empty(), expected, Some(&until), ANY);
+        let ended = futex::wait_bitset(word, futex::Flags::empty(), expected, Some(&until), ANY);
         #[cfg(quoit_delays)]
         crate::atomics::delays::slept(&ended);
         match ended {
@@ -82,6 +91,12 @@ mod imp {
         let _ = futex::wake(&word.0, futex::Flags::empty(), i32::MAX as u32);
     }
 
+    /// Wakes one process that sleeps on the low half of the word.
+    pub(crate) fn wake_one(word: &OwnedWord) {
+        // As in `wake_all`.
+        let _ = futex::wake(copy::low_half(word), futex::Flags::empty(), 1);
+    }
+
     /// Registers this process for `heavy_barrier` of any process. False: the kernel or a filter refuses.
     pub(crate) fn accept_barriers() -> bool {
         // Miri does not know the call, and would abort.
@@ -109,9 +124,12 @@ mod imp {
     use std::sync::Arc;
 
     use super::{Ended, Refused};
-    use crate::atomics::{FutexWord, Ordering, Sleeper, is_ghost};
+    use crate::atomics::{FutexWord, Ordering, OwnedWord, Sleeper, is_ghost};
 
     pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
+        if is_brief() {
+            return;
+        }
         let guard = word.1.lock().unwrap();
         if word.0.load(Ordering::Relaxed) == expected {
             drop(word.2.wait(guard).unwrap());
@@ -140,6 +158,24 @@ mod imp {
         Ok(if is_same { Ended::Woken(0) } else { Ended::Changed })
     }
 
+    pub(crate) fn wait_low(word: &OwnedWord, expected: u64, _until_ns: u64) {
+        if is_brief() {
+            return;
+        }
+        let guard = word.1.lock().unwrap();
+        if word.0.load(Ordering::Relaxed) as u32 == expected as u32 {
+            drop(word.2.wait(guard).unwrap());
+        }
+    }
+
+    pub(crate) fn wake_one(word: &OwnedWord) {
+        if is_ghost() {
+            return;
+        }
+        let _guard = word.1.lock().unwrap();
+        word.2.notify_one();
+    }
+
     pub(crate) fn wake_all(word: &FutexWord) {
         if is_ghost() {
             return;
@@ -157,6 +193,21 @@ mod imp {
     // All threads of a model are coroutines of one thread.
     std::thread_local! {
         static REFUSED: Cell<bool> = const { Cell::new(false) };
+        static SLICED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether a sleep ends by itself, after the others had their turn. That of a ghost does: nobody wakes it.
+    fn is_brief() -> bool {
+        let is_brief = is_ghost() || SLICED.get();
+        if is_brief {
+            loom::thread::yield_now();
+        }
+        is_brief
+    }
+
+    /// Whether sleeps end by themselves, as they do outside the models. Otherwise a lost wake is a deadlock.
+    pub(crate) fn slice_sleeps(sliced: bool) {
+        SLICED.set(sliced);
     }
 
     /// Whether the kernel has `membarrier` from now on.
@@ -180,9 +231,11 @@ mod imp {
 
 #[cfg(not(loom))]
 pub(crate) use imp::differs;
+pub(crate) use imp::{
+    accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake_all, wake_one,
+};
 #[cfg(loom)]
-pub(crate) use imp::refuse_barriers;
-pub(crate) use imp::{accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wake_all};
+pub(crate) use imp::{refuse_barriers, slice_sleeps};
 
 /// How many words one call can sleep on.
 pub(crate) const MANY: usize = 128;

@@ -57,7 +57,8 @@ impl Ticker {
     /// Ticks once in each `period`, at least 1 ns, first at `first`.
     pub fn starting(first: Instant, period: Duration) -> Self {
         let period_ns = clock::duration_ns(period).max(1);
-        let (now_ns, now) = (clock::monotonic_ns(), Instant::now());
+        // Keep this order: time that passes between the two readings makes ticks later, never early.
+        let (now, now_ns) = (Instant::now(), clock::monotonic_ns());
         let next_ns = match first.checked_duration_since(now) {
             Some(ahead) => now_ns.saturating_add(clock::duration_ns(ahead)),
             None => now_ns.saturating_sub(clock::duration_ns(now.saturating_duration_since(first))),

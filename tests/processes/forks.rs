@@ -14,7 +14,7 @@ use quoit::{
 use crate::process::{Part, Stage, eventually, hear, note, say};
 
 #[allow(unsafe_code, reason = "the fork under test")]
-fn split() -> ForkResult {
+pub(crate) fn split() -> ForkResult {
     // SAFETY: the C library makes its allocator usable in the child, and the child uses no other lock that another
     // thread could have held.
     unsafe { fork() }.expect("fork")

@@ -6,6 +6,7 @@
 //! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
 
 mod alone;
+mod event;
 mod filters;
 mod forks;
 mod integrity;
@@ -14,12 +15,14 @@ mod latest;
 mod limits;
 mod load;
 mod many;
+mod mutex;
 mod namespaces;
 mod oracle;
 mod ownership;
 mod process;
 mod python;
 mod rights;
+mod semaphore;
 mod signals;
 mod sleepers;
 mod stopped;
@@ -49,6 +52,13 @@ fn child() {
         "signals" => signals::storm(&part),
         "in a storm" => signals::in_a_storm(&part),
         "write latest" => latest::write(&part),
+        "contend for a mutex" => mutex::contend(&part),
+        "hold a mutex" => mutex::hold(&part),
+        "wait for an event" => event::wait(&part),
+        "set an event" => event::set(&part),
+        "contend for permits" => semaphore::contend(&part),
+        "hold permits" => semaphore::hold(&part),
+        "fork with a guard" => mutex::fork_with_a_guard(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),

@@ -1,4 +1,5 @@
 //! iceoryx2: publish and subscribe, loaned samples, no events.
+#![allow(unsafe_code, reason = "its samples are initialised by promise, and so are its types")]
 
 use std::path::Path;
 
@@ -7,39 +8,49 @@ use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
+use quoit_floors::building::Builder;
 
 use super::Peer;
-use crate::work::{Receiver, Sender, Shape};
+use crate::ends::{Placing, Receiver, Sender, Shape, build_in};
+use crate::record::{Bytes, Record, Words};
 
 type Service = ipc::Service;
 
 /// Its queues hold references, and it makes a sample for each: so many are enough for every size.
 const MOST: usize = 16_384;
 
+/// A record as it takes them.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(crate) struct Sample<R>(R);
+
+// SAFETY: records are nothing but bytes, of one layout in all processes, which are of one program.
+unsafe impl<R: Bytes> ZeroCopySend for Sample<R> {}
+
 pub(crate) enum Iceoryx {}
 
-impl<const N: usize> Peer<N> for Iceoryx {
-    type Sender = Writer<N>;
-    type Receiver = Reader<N>;
+impl<const N: usize, R: Record<N>> Peer<N, R> for Iceoryx {
+    type Sender = Writer<R>;
+    type Receiver = Reader<R>;
 
-    fn sender(path: &Path, shape: Shape) -> Result<Writer<N>> {
-        let (_node, service) = service(path, shape)?;
+    fn sender(path: &Path, shape: Shape) -> Result<Writer<R>> {
+        let (_node, service) = service::<N, R>(path, shape)?;
         let strategy = BackpressureStrategy::RetryUntilDelivered;
         let publisher = service.publisher_builder().backpressure_strategy(strategy).create();
         Ok(Writer { publisher: publisher.map_err(|error| anyhow!("{error:?}"))?, _node })
     }
 
-    fn receiver(path: &Path, shape: Shape) -> Result<Reader<N>> {
-        let (_node, service) = service(path, shape)?;
+    fn receiver(path: &Path, shape: Shape) -> Result<Reader<R>> {
+        let (_node, service) = service::<N, R>(path, shape)?;
         let subscriber = service.subscriber_builder().create();
         Ok(Reader { subscriber: subscriber.map_err(|error| anyhow!("{error:?}"))?, _node })
     }
 }
 
-type Found<const N: usize> = (Node<Service>, PortFactory<Service, [u64; N], ()>);
+type Found<R> = (Node<Service>, PortFactory<Service, Sample<R>, ()>);
 
 /// Everything of it lies in the directory of the path, or carries its name.
-fn service<const N: usize>(path: &Path, shape: Shape) -> Result<Found<N>> {
+fn service<const N: usize, R: Record<N>>(path: &Path, shape: Shape) -> Result<Found<R>> {
     let directory = path.parent().and_then(Path::to_str).context("no directory")?;
     let mut config = Config::default();
     let root = iceoryx2::prelude::Path::new(directory.as_bytes());
@@ -53,39 +64,51 @@ fn service<const N: usize>(path: &Path, shape: Shape) -> Result<Found<N>> {
     let name = path.file_name().and_then(|name| name.to_str()).context("no name")?;
     let service = node
         .service_builder(&name.try_into().map_err(|error| anyhow!("{error:?}"))?)
-        .publish_subscribe::<[u64; N]>()
+        .publish_subscribe::<Sample<R>>()
         .enable_safe_overflow(shape.lossy)
         .subscriber_max_buffer_size(Shape::slots(N * 8).min(MOST))
         .max_publishers(1)
-        .max_subscribers(1)
+        .max_subscribers(shape.consumers.max(1))
         .history_size(0)
         .open_or_create();
     Ok((node, service.map_err(|error| anyhow!("{error:?}"))?))
 }
 
-pub(crate) struct Writer<const N: usize> {
-    publisher: Publisher<Service, [u64; N], ()>,
+pub(crate) struct Writer<R: Bytes> {
+    publisher: Publisher<Service, Sample<R>, ()>,
     _node: Node<Service>,
 }
 
-impl<const N: usize> Sender<N> for Writer<N> {
+impl<R: Bytes> Sender<R> for Writer<R> {
     #[inline(always)]
-    fn send(&mut self, record: &[u64; N]) -> Result<()> {
-        self.publisher.loan_uninit()?.write_payload(*record).send()?;
+    fn send(&mut self, record: &R) -> Result<()> {
+        self.publisher.loan_uninit()?.write_payload(Sample(*record)).send()?;
         Ok(())
     }
 }
 
-pub(crate) struct Reader<const N: usize> {
-    subscriber: Subscriber<Service, [u64; N], ()>,
+impl<const N: usize> Placing<N> for Writer<[u64; N]> {
+    #[inline(always)]
+    fn fill(&mut self, builder: &mut impl Builder<N>) -> Result<()> {
+        let mut sample = self.publisher.loan_uninit()?;
+        // SAFETY: a sample is its record, and the loan is borrowed for as long.
+        build_in(unsafe { &mut *sample.payload_mut().as_mut_ptr().cast() }, builder);
+        // SAFETY: the builder has stored every word.
+        unsafe { sample.assume_init() }.send()?;
+        Ok(())
+    }
+}
+
+pub(crate) struct Reader<R: Bytes> {
+    subscriber: Subscriber<Service, Sample<R>, ()>,
     _node: Node<Service>,
 }
 
-impl<const N: usize> Receiver<N> for Reader<N> {
+impl<const N: usize, R: Record<N>> Receiver<N> for Reader<R> {
     #[inline(always)]
-    fn receive(&mut self, mut each: impl FnMut(&[u64; N])) -> Result<usize> {
+    fn receive(&mut self, mut each: impl FnMut(&Words<N>)) -> Result<usize> {
         Ok(self.subscriber.receive()?.map_or(0, |sample| {
-            each(&sample);
+            each(sample.0.words());
             1
         }))
     }

@@ -8,18 +8,23 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use quoit::zerocopy::IntoBytes;
+use quoit_floors::building::{Builder, Copied};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
 
 use super::Peer;
-use crate::work::{BATCH, CAPACITY, Receiver, Sender, Shape};
+use crate::ends::{BATCH, Batching, Receiver, Sender, Shape};
+use crate::record::{Bytes, Record, Words};
 
+/// Bytes that the kernel is asked to hold. More takes a privilege.
+const CAPACITY: usize = 1 << 20;
 /// Bytes to read at once.
 const GULP: usize = 64 << 10;
 
 pub(crate) enum Pipe {}
 
-impl<const N: usize> Peer<N> for Pipe {
+impl<const N: usize, R: Record<N>> Peer<N, R> for Pipe {
     type Sender = Writer<File>;
     type Receiver = Reader<File>;
 
@@ -42,7 +47,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 pub(crate) enum Socket {}
 
-impl<const N: usize> Peer<N> for Socket {
+impl<const N: usize, R: Record<N>> Peer<N, R> for Socket {
     type Sender = Writer<Connecting>;
     type Receiver = Reader<Accepting>;
 
@@ -116,17 +121,20 @@ fn write_all(stream: &mut impl Write, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-impl<const N: usize, S: Write> Sender<N> for Writer<S> {
+impl<R: Bytes, S: Write> Sender<R> for Writer<S> {
     #[inline(always)]
-    fn send(&mut self, record: &[u64; N]) -> Result<()> {
-        write_all(&mut self.stream, bytemuck::bytes_of(record))
+    fn send(&mut self, record: &R) -> Result<()> {
+        write_all(&mut self.stream, record.as_bytes())
     }
+}
 
+impl<const N: usize, S: Write> Batching<N> for Writer<S> {
     /// One write for all of them.
-    fn send_batch(&mut self, record: &[u64; N]) -> Result<()> {
+    #[inline(always)]
+    fn send_batch(&mut self, records: &mut Copied<N>) -> Result<()> {
         self.batch.clear();
         for _ in 0..BATCH {
-            self.batch.extend_from_slice(bytemuck::bytes_of(record));
+            self.batch.extend_from_slice(records.build().as_bytes());
         }
         write_all(&mut self.stream, &self.batch)
     }
@@ -147,19 +155,18 @@ impl<S> Reader<S> {
 
 impl<const N: usize, S: Read> Receiver<N> for Reader<S> {
     #[inline(always)]
-    fn receive(&mut self, mut each: impl FnMut(&[u64; N])) -> Result<usize> {
+    fn receive(&mut self, mut each: impl FnMut(&Words<N>)) -> Result<usize> {
         let read = match self.stream.read(&mut self.room[self.rest..]) {
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error.into()),
         };
         let there = self.rest + read;
-        let (bytes, some) = (N * 8, there / (N * 8));
-        for record in self.room[..there].chunks_exact(bytes) {
-            super::view(record, &mut each);
-        }
-        self.room.copy_within(some * bytes..there, 0);
-        self.rest = there - some * bytes;
+        let (records, _) = self.room[..there].as_chunks::<8>().0.as_chunks::<N>();
+        records.iter().for_each(&mut each);
+        let (some, bytes) = (records.len(), records.len() * N * 8);
+        self.room.copy_within(bytes..there, 0);
+        self.rest = there - bytes;
         Ok(some)
     }
 }

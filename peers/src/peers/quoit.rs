@@ -1,23 +1,31 @@
 //! quoit, in its default mode, which can sleep. Nobody sleeps here: receivers poll.
-#![allow(unsafe_code, reason = "records of a trusted producer are read in place")]
+#![allow(unsafe_code, reason = "records of a trusted producer are read in place, and filled in place")]
 
-use std::iter::repeat_n;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow};
+use quoit::zerocopy::IntoBytes;
 use quoit::{Attach, Consumer, Event, Options, Producer};
+use quoit_floors::building::{Builder, Copied};
+use quoit_floors::stream::capacity;
 
-use super::{Peer, view};
-use crate::work::{BATCH, CAPACITY, GULP, Receiver, Sender, Shape};
+use super::Peer;
+use crate::ends::{BATCH, Batching, GULP, Placing, Receiver, Sender, Shape, build_over};
+use crate::record::{Bytes, Record, Words, words};
+
+/// From so many bytes on, records of a batch are not handed over by value: moving them costs more than a call for each.
+const LARGE: usize = 256;
 
 pub(crate) enum Quoit {}
 
-impl<const N: usize> Peer<N> for Quoit {
+impl<const N: usize, R: Record<N>> Peer<N, R> for Quoit {
     type Sender = Producer;
     type Receiver = Reader;
 
-    fn sender(path: &Path, _: Shape) -> Result<Producer> {
-        Ok(Producer::create(path, &Options::new().capacity(CAPACITY as u64).slots(4))?)
+    fn sender(path: &Path, shape: Shape) -> Result<Producer> {
+        let slots = shape.consumers.max(1) as u32;
+        let options = Options::new().capacity(capacity(N * 8) as u64).slots(slots).gated_only(shape.in_place);
+        Ok(Producer::create(path, &options)?)
     }
 
     fn receiver(path: &Path, shape: Shape) -> Result<Reader> {
@@ -26,17 +34,37 @@ impl<const N: usize> Peer<N> for Quoit {
     }
 }
 
-impl<const N: usize> Sender<N> for Producer {
+impl<R: Bytes> Sender<R> for Producer {
     #[inline(always)]
-    fn send(&mut self, record: &[u64; N]) -> Result<()> {
-        Producer::send(self, bytemuck::bytes_of(record))?;
+    fn send(&mut self, record: &R) -> Result<()> {
+        self.send_typed(record)?;
         Ok(())
     }
+}
 
+impl<const N: usize> Placing<N> for Producer {
     #[inline(always)]
-    fn send_batch(&mut self, record: &[u64; N]) -> Result<()> {
+    fn fill(&mut self, builder: &mut impl Builder<N>) -> Result<()> {
+        let mut claim = self.claim(N * 8)?;
+        // SAFETY: the ring is this program's own, and its consumers are this library's.
+        let bytes = unsafe { claim.as_mut_slice() };
+        bytes.and_then(|bytes| build_over(bytes, builder)).context("a claim is lent as a slice")?;
+        claim.publish();
+        Ok(())
+    }
+}
+
+impl<const N: usize> Batching<N> for Producer {
+    #[inline(always)]
+    fn send_batch(&mut self, records: &mut Copied<N>) -> Result<()> {
         let mut batch = self.batch();
-        batch.send_all(repeat_n(record, BATCH).map(bytemuck::bytes_of))?;
+        if N * 8 < LARGE {
+            batch.send_all(records.take(BATCH))?;
+        } else {
+            for _ in 0..BATCH {
+                batch.send(records.build().as_bytes())?;
+            }
+        }
         batch.publish();
         Ok(())
     }
@@ -49,33 +77,37 @@ pub(crate) struct Reader {
 
 impl<const N: usize> Receiver<N> for Reader {
     #[inline(always)]
-    fn receive(&mut self, mut each: impl FnMut(&[u64; N])) -> Result<usize> {
+    fn receive(&mut self, mut each: impl FnMut(&Words<N>)) -> Result<usize> {
         // One at a time is received sooner by itself.
-        if self.shape.alternating {
+        if self.shape.singly() {
             return match self.consumer.try_recv()? {
                 Some(Event::Record(record)) => {
                     // SAFETY: as below.
-                    view(unsafe { record.as_slice() }, each);
+                    each(words(unsafe { record.as_slice() })?);
                     Ok(1)
                 }
-                Some(event) => bail!("told {event:?} in the middle of a measurement"),
+                Some(event) => Err(unexpected(&event)),
                 None => Ok(0),
             };
         }
         let (mut records, mut trouble) = (0, None);
         self.consumer.drain(GULP, |event| match event {
-            Event::Record(record) => {
-                // SAFETY: the ring is this program's own, and its producer is this library's. What a lossy consumer
-                // gets is a checked copy.
-                view(unsafe { record.as_slice() }, &mut each);
-                records += 1;
-            }
+            // SAFETY: the ring is this program's own, and its producer is this library's. What a lossy consumer gets is a
+            // checked copy.
+            Event::Record(record) => match words(unsafe { record.as_slice() }) {
+                Ok(words) => {
+                    each(words);
+                    records += 1;
+                }
+                Err(error) => trouble = Some(error),
+            },
             Event::Lost(_) if self.shape.lossy => {}
-            event => trouble = Some(format!("{event:?}")),
+            event => trouble = Some(unexpected(&event)),
         })?;
-        match trouble {
-            Some(event) => bail!("told {event} in the middle of a measurement"),
-            None => Ok(records),
-        }
+        trouble.map_or(Ok(records), Err)
     }
+}
+
+fn unexpected(event: &Event<'_>) -> anyhow::Error {
+    anyhow!("told {event:?} in the middle of a measurement")
 }

@@ -3,63 +3,76 @@
 use std::path::Path;
 
 use anyhow::Result;
+use quoit_floors::building::{Builder, Copied};
 use ringfire::{FlowControl, RingConsumer, RingProducer, RingProducerBuilder};
 
 use super::Peer;
-use crate::work::{GULP, Receiver, Sender, Shape};
+use crate::ends::{BATCH, Batching, GULP, Pace, Receiver, Sender, Shape};
+use crate::record::{Bytes, Record, Words};
 
 pub(crate) enum Ringfire {}
 
-impl<const N: usize> Peer<N> for Ringfire {
-    type Sender = RingProducer<[u64; N]>;
-    type Receiver = Reader<N>;
+impl<const N: usize, R: Record<N>> Peer<N, R> for Ringfire {
+    type Sender = Writer<R>;
+    type Receiver = Reader<R>;
 
-    fn sender(path: &Path, shape: Shape) -> Result<Self::Sender> {
-        let flow = if shape.lossy || shape.alternating {
+    fn sender(path: &Path, shape: Shape) -> Result<Writer<R>> {
+        let flow = if shape.lossy || shape.pace == Pace::Alternating {
             FlowControl::LossyLatestWins
         } else {
             FlowControl::LosslessBackpressure
         };
-        Ok(RingProducerBuilder::new(Shape::slots(N * 8) as u64).flow_control(flow).build(path)?)
+        let slots = Shape::slots(N * 8) as u64;
+        let producer = RingProducerBuilder::new(slots).flow_control(flow).build(path)?;
+        Ok(Writer { producer, batch: Vec::with_capacity(BATCH) })
     }
 
-    fn receiver(path: &Path, shape: Shape) -> Result<Reader<N>> {
+    fn receiver(path: &Path, shape: Shape) -> Result<Reader<R>> {
         // One at a time there is nothing to be gained from a batch.
-        let gulp = if shape.alternating { 1 } else { GULP };
-        Ok(Reader { consumer: RingConsumer::attach(path)?, room: vec![[0; N]; gulp] })
+        let gulp = if shape.singly() { 1 } else { GULP };
+        Ok(Reader { consumer: RingConsumer::attach(path)?, room: vec![R::new_zeroed(); gulp] })
     }
 }
 
-impl<const N: usize> Sender<N> for RingProducer<[u64; N]> {
+pub(crate) struct Writer<R: Bytes> {
+    producer: RingProducer<R>,
+    batch: Vec<R>,
+}
+
+impl<R: Bytes> Sender<R> for Writer<R> {
     #[inline(always)]
-    fn send(&mut self, record: &[u64; N]) -> Result<()> {
-        self.push(record);
+    fn send(&mut self, record: &R) -> Result<()> {
+        self.producer.push(record);
         Ok(())
     }
+}
 
+impl<const N: usize> Batching<N> for Writer<[u64; N]> {
     #[inline(always)]
-    fn send_batch(&mut self, record: &[u64; N]) -> Result<()> {
-        self.push_batch(&[*record; crate::work::BATCH]);
+    fn send_batch(&mut self, records: &mut Copied<N>) -> Result<()> {
+        self.batch.clear();
+        (0..BATCH).for_each(|_| self.batch.push(*records.build()));
+        self.producer.push_batch(&self.batch);
         Ok(())
     }
 }
 
-pub(crate) struct Reader<const N: usize> {
-    consumer: RingConsumer<[u64; N]>,
-    room: Vec<[u64; N]>,
+pub(crate) struct Reader<R: Bytes> {
+    consumer: RingConsumer<R>,
+    room: Vec<R>,
 }
 
-impl<const N: usize> Receiver<N> for Reader<N> {
+impl<const N: usize, R: Record<N>> Receiver<N> for Reader<R> {
     #[inline(always)]
-    fn receive(&mut self, mut each: impl FnMut(&[u64; N])) -> Result<usize> {
+    fn receive(&mut self, mut each: impl FnMut(&Words<N>)) -> Result<usize> {
         if self.room.len() == 1 {
             return Ok(self.consumer.try_recv().map_or(0, |record| {
-                each(&record);
+                each(record.words());
                 1
             }));
         }
         let some = self.consumer.recv_batch(&mut self.room);
-        self.room[..some].iter().for_each(each);
+        self.room[..some].iter().for_each(|record| each(record.words()));
         Ok(some)
     }
 }

@@ -1,23 +1,25 @@
+//! Every adapter moves every record whole, once and in order, in every way in which it is measured.
+
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
+use quoit_floors::building::{Builder, ByField, Copied, InPlace};
+use quoit_floors::fields::{Flag, Quote};
+
 use super::*;
-use crate::work::BATCH;
+use crate::ends::BATCH;
+use crate::place::Place;
+use crate::ways::{Batched, Placed, Singly, Way};
 
-/// Records, no two of which are alike in any word.
-fn record<const N: usize>(number: u64) -> [u64; N] {
-    std::array::from_fn(|word| number << 8 | word as u64)
-}
+/// Whole batches.
+const COUNT: u64 = 47 * BATCH as u64;
 
-/// Sends and receives at once: every record arrives whole, once, and in order. Senders stay in the thread that makes
-/// them, and are there until everything was received.
-fn passes<const N: usize, S: Sender<N>, R: Receiver<N>>(
+/// Sends and receives at once. Senders stay in the thread that makes them, and are there until everything was received.
+fn passes<const N: usize, S, W: Way<S>>(
     sender: impl FnOnce() -> S + Send,
-    receiver: impl FnOnce() -> R,
-    batched: bool,
+    receiver: impl FnOnce() -> Result<Box<dyn FnOnce(u64)>>,
 ) {
-    const COUNT: u64 = 3000;
     let (made, is_made) = mpsc::channel();
     let (attached, is_attached) = mpsc::channel::<()>();
     thread::scope(|scope| {
@@ -25,85 +27,152 @@ fn passes<const N: usize, S: Sender<N>, R: Receiver<N>>(
             let mut sender = sender();
             made.send(()).unwrap();
             is_attached.recv().unwrap();
-            for number in 0..COUNT {
-                sender.send(&record(number)).unwrap();
-            }
-            assert_eq!(sender.send_batch(&record(COUNT)).is_ok(), batched);
+            W::new().send(&mut sender, COUNT).unwrap();
             // Until the other side lets go of its end.
             assert!(is_attached.recv().is_err());
         });
         is_made.recv().unwrap();
-        let mut receiver = receiver();
+        let receive = receiver().unwrap();
         // Moved here, so that it goes also if something is wrong.
         let attached = attached;
         attached.send(()).unwrap();
-        let mut seen = 0;
-        let all = COUNT + if batched { BATCH as u64 } else { 0 };
-        while seen < all {
-            let before = seen;
-            let each = |received: &[u64; N]| {
-                assert_eq!(*received, record(seen.min(COUNT)));
-                seen += 1;
-            };
-            let some = receiver.receive(each).unwrap();
-            assert_eq!(some as u64, seen - before);
-        }
-        assert_eq!(receiver.receive(|_| panic!("nothing more was sent")).unwrap(), 0);
+        receive(COUNT);
     });
 }
 
-/// Between two handles on the same file, as if in two processes.
-fn passes_between<const N: usize, P: Peer<N>>(batched: bool) {
-    let directory = tempfile::Builder::new().prefix("quoit-peers-test-").tempdir().unwrap();
-    let path: &Path = &directory.path().join("there");
-    let shape = Shape { lossy: false, alternating: false };
-    passes::<N, _, _>(|| P::sender(path, shape).unwrap(), || P::receiver(path, shape).unwrap(), batched);
+/// Receives so many records, and no more: those of this builder.
+fn receives<const N: usize>(mut receiver: impl Receiver<N>, mut expected: impl Builder<N>, count: u64) {
+    let mut seen = 0;
+    while seen < count {
+        let before = seen;
+        let each = |received: &crate::record::Words<N>| {
+            assert_eq!(received.map(u64::from_le_bytes), *expected.build(), "record {seen}");
+            seen += 1;
+        };
+        let some = receiver.receive(each).unwrap();
+        assert_eq!(some as u64, seen - before);
+    }
+    assert_eq!(receiver.receive(|_| panic!("nothing more was sent")).unwrap(), 0);
 }
 
-fn passes_within<const N: usize, P: Inside<N>>(batched: bool) {
-    let (sender, receiver) = P::pair(Shape { lossy: false, alternating: false }).unwrap();
-    passes::<N, _, _>(|| sender, || receiver, batched);
+/// Between two handles on the same queue, as if in two processes.
+fn between<const N: usize, R, P, W, B>(shape: Shape)
+where
+    R: Record<N>,
+    P: Peer<N, R>,
+    W: Way<P::Sender>,
+    B: Builder<N> + 'static,
+    P::Receiver: 'static,
+{
+    let place = Place::new().unwrap();
+    let path: &Path = &place.path().join("there");
+    passes::<N, _, W>(
+        || P::sender(path, shape).unwrap(),
+        || {
+            let receiver = P::receiver(path, shape)?;
+            Ok(Box::new(move |count| receives(receiver, B::new(), count)))
+        },
+    );
 }
 
-/// Every size that is measured.
+fn within<const N: usize, R, P, W, B>(shape: Shape)
+where
+    R: Record<N>,
+    P: Inside<N, R>,
+    W: Way<P::Sender>,
+    B: Builder<N> + 'static,
+    P::Receiver: 'static,
+{
+    let (sender, mut receivers) = P::ends(shape).unwrap();
+    let receiver = receivers.pop().unwrap();
+    passes::<N, _, W>(|| sender, || Ok(Box::new(move |count| receives(receiver, B::new(), count))));
+}
+
+macro_rules! singly {
+    ($passes:ident, $peer:ty) => {
+        $passes::<1, [u64; 1], $peer, Singly<1, Copied<1>>, Copied<1>>(Shape::STREAM);
+        $passes::<8, [u64; 8], $peer, Singly<8, Copied<8>>, Copied<8>>(Shape::STREAM);
+        $passes::<32, [u64; 32], $peer, Singly<32, Copied<32>>, Copied<32>>(Shape::STREAM);
+    };
+}
+
+macro_rules! typed {
+    ($passes:ident, $peer:ty) => {
+        $passes::<1, Flag, $peer, Singly<1, ByField<Flag>>, ByField<Flag>>(Shape::STREAM);
+        $passes::<8, [Quote; 4], $peer, Singly<8, ByField<[Quote; 4]>>, ByField<[Quote; 4]>>(Shape::STREAM);
+    };
+}
+
+macro_rules! placed {
+    ($passes:ident, $peer:ty) => {
+        let shape = Shape { in_place: true, ..Shape::STREAM };
+        $passes::<1, [u64; 1], $peer, Placed<1>, InPlace<1>>(shape);
+        $passes::<32, [u64; 32], $peer, Placed<32>, InPlace<32>>(shape);
+    };
+}
+
+macro_rules! batched {
+    ($passes:ident, $peer:ty) => {
+        $passes::<1, [u64; 1], $peer, Batched<1>, Copied<1>>(Shape::STREAM);
+        $passes::<8, [u64; 8], $peer, Batched<8>, Copied<8>>(Shape::STREAM);
+        $passes::<32, [u64; 32], $peer, Batched<32>, Copied<32>>(Shape::STREAM);
+    };
+}
+
 macro_rules! intact {
-    ($($name:ident: $passes:ident, $peer:ty, $system:ident;)*) => {$(
+    ($($name:ident: $passes:ident $peer:ty, $($way:ident)*;)*) => {$(
         #[test]
         fn $name() {
-            let batched = System::$system.batches();
-            $passes::<1, $peer>(batched);
-            $passes::<8, $peer>(batched);
-            $passes::<32, $peer>(batched);
+            $($way!($passes, $peer);)*
         }
     )*};
 }
 
 intact! {
-    quoit_is_intact: passes_between, quoit::Quoit, Quoit;
-    shaq_is_intact: passes_between, shaq::Shaq, Shaq;
-    ringfire_is_intact: passes_between, ringfire::Ringfire, Ringfire;
-    outcry_is_intact: passes_between, outcry::Outcry, Outcry;
-    bcast_is_intact: passes_between, bcast::Bcast, Bcast;
-    pipe_is_intact: passes_between, kernel::Pipe, Pipe;
-    socket_is_intact: passes_between, kernel::Socket, Socket;
-    rtrb_is_intact: passes_within, inside::Rtrb, Rtrb;
-    disruptor_is_intact: passes_within, inside::Disruptor, Disruptor;
-    crossbeam_is_intact: passes_within, inside::Crossbeam, Crossbeam;
+    quoit_is_intact: between quoit::Quoit, singly typed placed batched;
+    shaq_is_intact: between shaq::Shaq, singly typed placed batched;
+    shaqs_broadcast_is_intact: between shaq::Broadcast, singly batched;
+    ringfire_is_intact: between ringfire::Ringfire, singly typed batched;
+    outcry_is_intact: between outcry::Outcry, singly;
+    bcast_is_intact: between bcast::Bcast, singly placed;
+    iceoryx2_is_intact: between iceoryx::Iceoryx, singly typed placed;
+    pipe_is_intact: between kernel::Pipe, singly batched;
+    socket_is_intact: between kernel::Socket, singly batched;
+    rtrb_is_intact: within rtrb::Rtrb, singly typed placed batched;
+    crossbeam_is_intact: within crossbeam::Crossbeam, singly typed;
+    disruptor_is_intact: within disruptor::Disruptor, singly typed placed batched;
 }
 
-/// Its ends stay in the thread that made them: one record at a time.
-#[test]
-fn iceoryx2_is_intact() {
-    // It leaves shared memory behind, which a place removes.
-    let place = crate::place::Place::new().unwrap();
-    let path: &Path = &place.path().join("there");
-    let shape = Shape { lossy: false, alternating: false };
-    let mut sender = <iceoryx::Iceoryx as Peer<8>>::sender(path, shape).unwrap();
-    let mut receiver = <iceoryx::Iceoryx as Peer<8>>::receiver(path, shape).unwrap();
-    for number in 0..500 {
-        sender.send(&record(number)).unwrap();
-        let some = receiver.receive(|received| assert_eq!(*received, record(number))).unwrap();
-        assert_eq!(some, 1);
+/// Each of several consumers gets every record.
+fn fans(mut send: impl FnMut(u64), receivers: Vec<impl Receiver<8>>) {
+    send(COUNT);
+    for receiver in receivers {
+        receives(receiver, Copied::new(), COUNT);
     }
-    assert_eq!(receiver.receive(|_| panic!("nothing more was sent")).unwrap(), 0);
+}
+
+fn sends<S: Sender<[u64; 8]>>(sender: &mut S, count: u64) {
+    <Singly<8, Copied<8>> as Way<S>>::new().send(sender, count).unwrap();
+}
+
+fn fans_between<P: Peer<8, [u64; 8]>>() {
+    let place = Place::new().unwrap();
+    let path: &Path = &place.path().join("there");
+    let shape = Shape { consumers: 3, ..Shape::STREAM };
+    let mut sender = P::sender(path, shape).unwrap();
+    let receivers = (0..3).map(|_| P::receiver(path, shape).unwrap()).collect();
+    fans(|count| sends(&mut sender, count), receivers);
+}
+
+#[test]
+fn every_consumer_gets_every_record() {
+    fans_between::<quoit::Quoit>();
+    fans_between::<shaq::Broadcast>();
+    fans_between::<ringfire::Ringfire>();
+    fans_between::<outcry::Outcry>();
+    fans_between::<bcast::Bcast>();
+    fans_between::<iceoryx::Iceoryx>();
+    let shape = Shape { consumers: 3, ..Shape::STREAM };
+    let (mut sender, receivers) = <disruptor::Fanning as Inside<8, [u64; 8]>>::ends(shape).unwrap();
+    fans(|count| sends(&mut sender, count), receivers);
 }

@@ -89,7 +89,8 @@ pub(crate) struct Taken {
 }
 
 impl Reader {
-    pub(crate) fn new(next: Place, overwritable: Overwritable, epoch: u64) -> Self {
+    /// `capacity`: of the ring, bytes.
+    pub(crate) fn new(next: Place, overwritable: Overwritable, epoch: u64, capacity: u64) -> Self {
         Self {
             next,
             seen: next.position,
@@ -101,7 +102,7 @@ impl Reader {
             laps: 0,
             resynced: next.position,
             held: None,
-            backoff: Backoff::new(next),
+            backoff: Backoff::new(next, capacity),
         }
     }
 
@@ -140,6 +141,11 @@ impl Reader {
         self.overwritable = Overwritable::Always;
         self.held = None;
         self.forbid_fast();
+    }
+
+    /// Polls without waiting from here on.
+    pub(crate) fn turn_backoff_off(&mut self) {
+        self.backoff.turn_off();
     }
 
     /// Skips everything before `place`. Returns the previous place.
@@ -518,7 +524,8 @@ mod tests {
     fn what_was_lost_does_not_count_as_received() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let mut producer = ring.producer().expect("a producer");
-        let mut reader = Reader::new(producer.sender.writer().published(), Overwritable::Always, 1);
+        let place = producer.sender.writer().published();
+        let mut reader = Reader::new(place, Overwritable::Always, 1, 4096);
         let mut copies = Copies::default();
         for _ in 0..1000 {
             producer.send(&[7; 56]).expect("nobody is in the way");

@@ -10,6 +10,9 @@ use crate::ring::protocol::pace::Pace;
 use crate::ring::protocol::{Place, after};
 use crate::wait::clock;
 
+/// The pace is measured after no more than this many bytes of records sent alone, so that they need not be counted.
+const PACE_BYTES: u64 = 16 << 10;
+
 /// The producer's private state, which it uses instead of reading shared memory.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -24,6 +27,9 @@ pub(crate) struct Writer {
     /// A claim that ends before this needs no other check. It is not after the limit, `reserve`, the end of the
     /// segment (and so of the ring), or the most that a batch may span.
     fast_until: u64,
+    /// The same for a record that is sent alone. It is not after `published` in a batch, which may have been passed to
+    /// `mem::forget`, nor far ahead, so that the pace is measured at times.
+    alone_until: u64,
     /// A guard against truncation is on. There is no fast way, because every record is followed by a check of the
     /// memory.
     guarded: bool,
@@ -42,9 +48,33 @@ pub(crate) struct Claimed {
     /// Word number of the payload in the data area.
     word: usize,
     pub(crate) len: u32,
+    way: Way,
+}
+
+/// How a claim was made. As large as the length beside it, so that a copy of both loads what was stored, and does not
+/// wait for two stores to drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Way {
+    /// By `claim_alone_fast`: `publish_fast` may publish it.
+    Alone,
+    Checked,
 }
 
 impl Claimed {
+    /// The same claim, of whose length `len` the compiler may know more.
+    #[inline(always)]
+    pub(crate) fn of_len(self, len: u32) -> Self {
+        debug_assert_eq!(self.len, len, "a claim has one length");
+        Self { len, ..self }
+    }
+
+    /// The words for the header and for the payload.
+    #[inline(always)]
+    fn record(self, areas: Areas<'_>) -> Option<(&Word, &[Word])> {
+        areas.data.get(self.word - 1..self.word + (self.len as usize).div_ceil(8))?.split_first()
+    }
+
     /// The words for the payload.
     #[inline(always)]
     pub(crate) fn words(self, areas: Areas<'_>) -> &[Word] {
@@ -76,6 +106,7 @@ impl Writer {
             reserve,
             limit: published.position,
             fast_until: published.position,
+            alone_until: published.position,
             guarded,
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
@@ -92,6 +123,7 @@ impl Writer {
 
     /// Records staged from here on are published together.
     pub(crate) fn begin_batch(&mut self) {
+        self.alone_until = self.staged.position;
         self.batch = Some(self.staged);
     }
 
@@ -106,7 +138,13 @@ impl Writer {
 
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
+        self.forbid_fast();
+    }
+
+    /// The next claim is checked.
+    fn forbid_fast(&mut self) {
         self.fast_until = self.published().position;
+        self.alone_until = self.fast_until;
     }
 
     /// Room for a record of `len` payload bytes, if one comparison is enough. `None`: ask `claim`.
@@ -115,21 +153,51 @@ impl Writer {
         fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
+    /// The same for a record that is published alone. The header is stored now, since storing it
+    /// behind the payload takes longer.
+    #[inline(always)]
+    pub(crate) fn claim_alone_fast(&self, areas: Areas<'_>, len: usize) -> Option<Claimed> {
+        let claimed = self.room_alone(areas.geometry, len)?;
+        let (first, _) = claimed.record(areas)?;
+        first.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
+        Some(Claimed { way: Way::Alone, ..claimed })
+    }
+
+    #[inline(always)]
+    fn room_alone(&self, geometry: &Geometry, len: usize) -> Option<Claimed> {
+        fast_room(self.staged.position, self.alone_until, geometry.capacity, len)
+    }
+
     /// Sends a record alone, from the claim to the store of `published`, if one comparison is enough. Returns its
     /// sequence. `None`: nothing was done. The caller wakes the sleepers.
     ///
     /// The record is never the first of its segment, so it needs no index entry.
     #[inline(always)]
     pub(crate) fn send_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
-        let claimed = self.claim_fast(areas.geometry, payload.len())?;
-        // A batch that was passed to `mem::forget` may have staged records, which would become visible with this one.
-        if self.in_batch() {
+        let claimed = self.room_alone(areas.geometry, payload.len())?;
+        // One check of bounds for header and payload.
+        let (first, words) = claimed.record(areas)?;
+        let place = self.staged;
+        first.store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
+        let staged = place.past_record(claimed.len);
+        self.staged = staged;
+        self.write(areas, claimed, staged, words, payload);
+        self.show(areas, staged);
+        Some(place.sequence)
+    }
+
+    /// Publishes a claim that was filled in place, as `send_fast` does.
+    #[inline(always)]
+    pub(crate) fn publish_fast(&mut self, areas: Areas<'_>, claimed: Claimed) -> Option<u64> {
+        if claimed.way != Way::Alone {
             return None;
         }
-        let staged = self.stage_fast(areas, claimed);
-        self.fill(areas, claimed, staged, payload);
-        self.publish(areas, staged);
-        Some(staged.sequence.wrapping_sub(1))
+        let place = self.staged;
+        let staged = place.past_record(claimed.len);
+        self.staged = staged;
+        self.repeat(areas, claimed, staged);
+        self.show(areas, staged);
+        Some(place.sequence)
     }
 
     /// The same for a record of a batch, which is staged but not published.
@@ -156,10 +224,12 @@ impl Writer {
         let first = self.staged.sequence;
         let mut staged = self.staged;
         let rest = loop {
-            let Some(payload) = payloads.next() else { break None };
+            // Lent, not moved out of the option: a large payload would be copied once more.
+            let next = payloads.next();
+            let Some(payload) = &next else { break None };
             let bytes = payload.as_ref();
             let room = fast_room(staged.position, fast_until, capacity, bytes.len());
-            let Some(claimed) = room.filter(|_| goes_on()) else { break Some(payload) };
+            let Some(claimed) = room.filter(|_| goes_on()) else { break next };
             copy::write(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
@@ -169,6 +239,7 @@ impl Writer {
 
     /// Room for a record of `len` payload bytes, which the caller has checked against the largest allowed.
     pub(crate) fn claim(&mut self, areas: Areas<'_>, len: u32) -> Result<Claimed, Refused> {
+        self.pace.count(self.staged.sequence, clock::monotonic_ns);
         let size = footprint(len as usize);
         let room = areas.geometry.room(self.staged.position);
         if size > room {
@@ -183,8 +254,19 @@ impl Writer {
         let first = |a, b| if after(a, b) { b } else { a };
         if !self.guarded {
             self.fast_until = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+            self.alone_until = if self.in_batch() {
+                self.published().position
+            } else {
+                first(self.fast_until, position.wrapping_add(size.max(PACE_BYTES)))
+            };
         }
-        Ok(Claimed { word: areas.geometry.word(position) + 1, len })
+        Ok(self.claimed(areas, len))
+    }
+
+    /// The claim of `len` payload bytes that was made last. Rarely needed, so that the claim itself stays in
+    /// registers.
+    pub(crate) fn claimed(&self, areas: Areas<'_>, len: u32) -> Claimed {
+        Claimed { word: areas.geometry.word(self.staged.position) + 1, len, way: Way::Checked }
     }
 
     /// Makes everything up to `end` writable.
@@ -264,10 +346,13 @@ impl Writer {
 
     /// Writes the payload of a record that is published alone into the ring, and into the inline copy if there is
     /// one. Call it between `stage` and `publish`.
+    pub(crate) fn fill(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+        self.write(areas, claimed, staged, claimed.words(areas), payload);
+    }
+
+    /// The same. `words`: for the payload in the ring.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
-        self.pace.count(staged.sequence, clock::monotonic_ns);
-        let words = claimed.words(areas);
+    fn write(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, words: &[Word], payload: &[u8]) {
         match self.inline(areas, claimed) {
             Some(inline) => {
                 // The line of `published` is not prefetched: its stores fetch it as late as possible, because readers
@@ -286,8 +371,8 @@ impl Writer {
     }
 
     /// Writes the inline copy of a record that is published alone and is already in the ring.
-    pub(crate) fn repeat(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
-        self.pace.count(staged.sequence, clock::monotonic_ns);
+    #[inline(always)]
+    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
         let Some(inline) = self.inline(areas, claimed) else { return };
         Self::open_inline(areas, claimed, staged);
         for (word, filled) in inline.iter().zip(claimed.words(areas)) {
@@ -319,17 +404,23 @@ impl Writer {
         inline.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
     }
 
-    /// [W4]: publishes everything staged at once. `staged` is the last result of `stage`, passed in so that it is not
+    /// Publishes everything staged at once. `staged` is the last result of `stage`, passed in so that it is not
     /// loaded back from memory, which would wait for the stores before it.
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
+        self.show(areas, staged);
+        if let Some(published) = &mut self.batch {
+            *published = staged;
+        }
+    }
+
+    /// [W4]: everything before the place becomes visible.
+    #[inline(always)]
+    fn show(&mut self, areas: Areas<'_>, staged: Place) {
         // [W4] Release. Pairs with [R4].
         // Orders: header, payload and inline copy before `published`.
         // Without it: a reader may see `published` and read words of the previous lap.
         areas.head.inline.published.store(staged.position, at!(W4_PUBLISHED, Release));
-        if let Some(published) = &mut self.batch {
-            *published = staged;
-        }
     }
 
     /// Discards what is staged, since the file was cut short; nothing is published after it. The next sequence stays
@@ -347,7 +438,7 @@ impl Writer {
             && published.position != self.staged.position
         {
             self.staged = published;
-            self.fast_until = published.position;
+            self.forbid_fast();
             self.noted = published.position >> self.segment_shift;
             self.notes.clear();
         }
@@ -376,7 +467,11 @@ fn fast_room(position: u64, fast_until: u64, capacity: u64, len: usize) -> Optio
         return None;
     }
     let end = position.wrapping_add(footprint(len));
-    after(fast_until, end).then(|| Claimed { word: word_of(position, capacity) + 1, len: len as u32 })
+    after(fast_until, end).then(|| Claimed {
+        word: word_of(position, capacity) + 1,
+        len: len as u32,
+        way: Way::Checked,
+    })
 }
 
 /// Writes the header of the record that begins at a place. Returns the place behind the record.

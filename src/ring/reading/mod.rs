@@ -261,6 +261,12 @@ macro_rules! reading {
                 self.receiver.set_spins(spins);
             }
 
+            /// Internal, for `quoit bench`: no poll is delayed any more.
+            #[doc(hidden)]
+            pub fn turn_backoff_off(&mut self) {
+                self.receiver.turn_backoff_off();
+            }
+
             /// Sequence of the next record to be received.
             pub fn next_sequence(&self) -> u64 {
                 self.receiver.next_sequence()

@@ -135,6 +135,10 @@ impl Receiver {
         self.waiting.set_spins(spins);
     }
 
+    pub(crate) fn turn_backoff_off(&mut self) {
+        self.reader.turn_backoff_off();
+    }
+
     pub(crate) fn producer_alive(&self) -> bool {
         self.region.locked(locks::PRODUCER)
     }
@@ -457,7 +461,7 @@ mod tests {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let mut producer = ring.producer().expect("a producer");
         let place = producer.sender.writer().published();
-        let reader = Reader::new(place, Overwritable::Always, producer.epoch());
+        let reader = Reader::new(place, Overwritable::Always, producer.epoch(), 4096);
         let mut receiver = Receiver::new(ring.region(Access::Writer).expect("the ring"), reader, None, false);
         let remaining = receiver.take_record().expect_err("nothing was sent");
         assert_eq!(remaining, Remaining::AllButLook);

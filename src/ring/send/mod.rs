@@ -19,8 +19,8 @@
 //! | the handle is broken: after a fork, or without its memory | declines | returns the error | returns the error |
 //!
 //! Records of a batch take the same ways up to the store of `published`, which is made once, with the wake check,
-//! when the batch is published. Consecutive records that take the fast way stay in one loop (`add_run`). Filled
-//! claims take the slow way.
+//! when the batch is published. Consecutive records that take the fast way stay in one loop (`add_run`). A claim
+//! takes the fast or the slow way twice, when it is made and when it is published (`publish_fast`, `publish_slow`).
 //!
 //! `docs/receiving.md` has the same tables; a test compares them.
 
@@ -111,7 +111,7 @@ impl Sender {
     #[cold]
     #[inline(never)]
     fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        let claimed = self.claim_alone(payload.len(), time_limit)?;
+        let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed);
         self.writer.fill(areas, claimed, staged, payload);
@@ -159,7 +159,21 @@ impl Sender {
     }
 
     /// Room for a record that is published alone.
+    #[inline(always)]
     pub(crate) fn claim_alone(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
+        let fast =
+            if self.region.broken() { None } else { self.writer.claim_alone_fast(self.region.areas(), len) };
+        let claimed = match fast {
+            Some(claimed) => claimed,
+            None => self.claim_alone_slow(len, time_limit)?,
+        };
+        // It has this length whichever way it was made: a length that the compiler knows stays known.
+        Ok(claimed.of_len(len as u32))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_alone_slow(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         self.drop_forgotten();
         self.claim(len, time_limit)
     }
@@ -199,8 +213,31 @@ impl Sender {
 
     /// Publishes a record that was filled in place. Returns its sequence even if the file was cut short; that is
     /// permanent, and the next call reports it.
+    #[inline(always)]
     pub(crate) fn publish_claim(&mut self, claimed: Claimed) -> u64 {
+        match self.publish_fast(claimed) {
+            Some(sequence) => sequence,
+            None => self.publish_slow(claimed.len),
+        }
+    }
+
+    /// A whole publish, if the claim was made by the fast way. `None`: nothing was done.
+    #[inline(always)]
+    fn publish_fast(&mut self, claimed: Claimed) -> Option<u64> {
+        // As in `send_fast`.
+        if self.region.broken() {
+            return None;
+        }
+        let sequence = self.writer.publish_fast(self.region.areas(), claimed)?;
+        self.wake();
+        Some(sequence)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn publish_slow(&mut self, len: u32) -> u64 {
         let areas = self.region.areas();
+        let claimed = self.writer.claimed(areas, len);
         let staged = self.writer.stage(areas, claimed);
         self.writer.repeat(areas, claimed, staged);
         let _ = self.publish(staged);

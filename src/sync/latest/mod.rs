@@ -40,7 +40,8 @@ type Region = crate::memory::region::Region<Shape>;
 
 fn cells<'a>(region: &'a Region) -> Cells<'a> {
     let Views { head, data, .. } = region.views();
-    Cells::new(&head.writer.version, data, region.shape().cells)
+    let shape = region.shape();
+    Cells::new(&head.writer.version, data, shape.cell_words() as usize, shape.cells)
 }
 
 /// Options of a latest value.

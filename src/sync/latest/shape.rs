@@ -70,8 +70,12 @@ impl Shape {
         u64::from(self.schema.size.max(1)).next_multiple_of(CELL_BYTES)
     }
 
+    pub(super) fn cell_words(&self) -> u64 {
+        self.cell_bytes() / 8
+    }
+
     fn words(&self) -> u64 {
-        self.cells * self.cell_bytes() / 8
+        self.cells * self.cell_words()
     }
 }
 
