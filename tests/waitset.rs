@@ -3,6 +3,8 @@
 mod common;
 #[path = "waitset/endings.rs"]
 mod endings;
+#[path = "waitset/events.rs"]
+mod events;
 #[path = "waitset/many.rs"]
 mod many;
 #[path = "waitset/merge.rs"]

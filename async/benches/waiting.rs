@@ -1,19 +1,21 @@
 //! What waiting costs, one way beside the other: the round trip of a record to a thread that sleeps until it comes, and the
 //! processor time of a process that waits for nothing.
 //!
-//!     cargo bench -p quoit-async --bench waiting
+//!     cargo bench -p quoit-async --bench waiting [-- idle]
 //!
 //! The one side sends, and sleeps in `recv` for the answer. The other side waits in the way that is measured, and answers.
 //! Nobody polls before sleeping. Each side has a processor, which it shares with its helper threads. `docs/waiting.md` has
 //! figures.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use quoit::{Attach, Consumer, Options, Producer, Record, RecvError, WaitFd, WaitMode, WaitSet, Waitable};
 use quoit_async::AsyncConsumer;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::thread::{CpuSet, futex, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Payload bytes.
@@ -185,6 +187,18 @@ fn idle_part(seconds: Duration, wait: impl FnOnce(Instant)) -> f64 {
     (processor_time() - before).as_secs_f64() / begin.elapsed().as_secs_f64()
 }
 
+/// A thread that sleeps in slices on a futex of its own, and does nothing else.
+fn idle_futex(time: Duration) -> f64 {
+    let word = AtomicU32::new(0);
+    let slice = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    idle_part(time, |end| {
+        while Instant::now() < end {
+            let slept = futex::wait(&word, futex::Flags::PRIVATE, 0, Some(&slice));
+            assert_eq!(slept, Err(Errno::TIMEDOUT));
+        }
+    })
+}
+
 fn idle_set(count: usize, time: Duration) -> f64 {
     let rings = Rings::new(WaitMode::Membarrier);
     let mut others = idle(&rings, count);
@@ -229,8 +243,12 @@ fn main() {
         ("AsyncConsumer, tokio", by_tokio),
         ("AsyncConsumer, smol", by_smol),
     ];
-    println!("round trip to a sleeper: medians of {rounds} rounds of {count}");
-    for mode in [WaitMode::Membarrier, WaitMode::Fence] {
+    let is_idle_only = std::env::args().any(|argument| argument == "idle");
+    let modes = if is_idle_only { &[][..] } else { &[WaitMode::Membarrier, WaitMode::Fence][..] };
+    if !is_idle_only {
+        println!("round trip to a sleeper: medians of {rounds} rounds of {count}");
+    }
+    for mode in modes.iter().copied() {
         let (mut times, mut ratios) = ([const { Vec::new() }; 7], [const { Vec::new() }; 7]);
         for _ in 0..rounds {
             let round = ways.map(|(_, answering)| round_trip(mode, answering, count));
@@ -244,6 +262,7 @@ fn main() {
         }
     }
     println!("part of a processor while nothing comes, over {time:?}");
+    println!("a thread that sleeps on a futex: {:.4} %", idle_futex(time) * 100.0);
     for count in [1, 16, 128] {
         println!("{count:>4} rings: WaitSet {:.4} %", idle_set(count, time) * 100.0);
         println!("{count:>4} rings: tasks under tokio {:.4} %", idle_tasks(count, time) * 100.0);

@@ -57,7 +57,10 @@ mod imp {
             tv_nsec: (until_ns % 1_000_000_000) as i64,
         };
         let used = waits.get(..words.len()).unwrap_or(&waits);
-        match futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic) {
+        let ended = futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic);
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::slept(&ended.map(|_| ()));
+        match ended {
             Ok(woken) => Ok(Ended::Woken(woken)),
             Err(Errno::AGAIN) => Ok(Ended::Changed),
             Err(Errno::TIMEDOUT | Errno::INTR) => Ok(Ended::Quiet),

@@ -10,7 +10,7 @@ use crate::wait::doorbell::SLICE_NS;
 use crate::waitset::helpers::Helped;
 use crate::waitset::method::WaitMethod;
 use crate::waitset::ready::Ready;
-use crate::waitset::round::Round;
+use crate::waitset::round::{self, Round};
 
 /// Ends of slices are multiples of this, ns.
 const TOGETHER_NS: u64 = SLICE_NS / 4;
@@ -93,7 +93,10 @@ impl Watch {
                 let words = self.round.share_words(&sources);
                 self.method = self.helped.watch(words, together(sleep.slice_end), sleep.nap_end)?;
             }
-            None => self.quiet_since = None,
+            None => {
+                self.quiet_since = None;
+                round::disarm(&mut sources);
+            }
         }
         Ok(Ready::new(self.round.ready()))
     }

@@ -65,6 +65,14 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
         self.mutex.is_changed = false;
     }
 
+    /// Unlocks, leaves the value as it was last committed, and marks the mutex as abandoned, as a panic does.
+    pub fn abandon(self) {
+        self.mutex.is_changed = false;
+        if self.mutex.member.check().is_ok() {
+            set_abandoned(&self.mutex.member, true);
+        }
+    }
+
     /// The number of commits so far, the first value included. It wraps at `2^64`.
     ///
     /// # Errors

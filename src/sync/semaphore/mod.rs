@@ -247,6 +247,15 @@ impl Semaphore {
         self.member.waiting()
     }
 
+    /// Gives back every permit that this handle has. No [`Permit`] of it is there, so these are permits that were forgotten.
+    pub fn give_back_forgotten(&mut self) {
+        if self.held.get() > 0 && self.member.check().is_ok() {
+            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
+            self.held.set(0);
+            self.ring();
+        }
+    }
+
     fn turn(&self) -> Owned<'_> {
         let line = self.member.views().line;
         Owned::new(&line.turn, &line.watch)
@@ -377,11 +386,7 @@ impl Semaphore {
 
 impl Drop for Semaphore {
     fn drop(&mut self) {
-        // Permits that were forgotten.
-        if self.held.get() > 0 && self.member.check().is_ok() {
-            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
-            self.ring();
-        }
+        self.give_back_forgotten();
     }
 }
 
