@@ -292,11 +292,25 @@ fn no_thread_stays() {
     }
 }
 
-/// Not a test of its own: a process that holds a lock and a permit until it is killed.
+/// This test binary again, as the process that `QUOIT_PART` names.
+fn part(name: &str) -> std::process::Command {
+    let mut part = std::process::Command::new(std::env::current_exe().unwrap());
+    part.args(["plays_a_part", "--exact"]).env("QUOIT_PART", name).stdout(std::process::Stdio::null());
+    part
+}
+
+/// Not a test of its own: the way into the processes that the tests start.
 #[test]
-fn child() {
-    let Ok(directory) = std::env::var("QUOIT_LOCKS") else { return };
-    let directory = std::path::Path::new(&directory);
+fn plays_a_part() {
+    match std::env::var("QUOIT_PART").as_deref() {
+        Ok("holder") => hold(std::path::Path::new(&std::env::var("QUOIT_LOCKS").unwrap())),
+        Ok("without threads") => wait_without_threads(),
+        _ => {}
+    }
+}
+
+/// Holds a lock and a permit until it is killed.
+fn hold(directory: &std::path::Path) {
     let mut mutex = Mutex::<u64>::open(directory.join("mutex")).unwrap();
     let semaphore = Semaphore::open(directory.join("semaphore")).unwrap();
     let mut guard = mutex.lock().unwrap();
@@ -308,6 +322,57 @@ fn child() {
     thread::sleep(PATIENCE);
 }
 
+/// No thread can be started: who waits for a lock is told, and who waits for a record polls.
+fn wait_without_threads() {
+    use nix::libc::{EAGAIN, SYS_clone, SYS_clone3};
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+
+    let mut mutex = Mutex::local(&options(), &1_u64).unwrap();
+    let mut waiter = AsyncMutex::new(mutex.try_clone().unwrap()).unwrap();
+    let semaphore = Semaphore::local(&options(), 1).unwrap();
+    let mut second = AsyncSemaphore::new(semaphore.try_clone().unwrap());
+    let ring = quoit::Ring::heap(&quoit::Options::new().capacity(4096)).unwrap();
+    let mut consumer =
+        quoit_async::AsyncConsumer::new(ring.consumer(&quoit::Attach::gated()).unwrap()).unwrap();
+    let mut producer = ring.producer().unwrap();
+    // A thread that is there before is not under the filter.
+    let (ask, asked) = std::sync::mpsc::channel::<()>();
+    thread::spawn(move || {
+        let _ = asked.recv();
+        thread::sleep(Duration::from_millis(5));
+        producer.send(b"x").unwrap();
+    });
+    let rules = [SYS_clone, SYS_clone3].map(|call| (call, Vec::new())).into();
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let refuse = SeccompAction::Errno(EAGAIN as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    if apply_filter(&program).is_err() {
+        eprintln!("SKIPPED, no system-call filter can be installed");
+        return;
+    }
+    assert!(thread::Builder::new().spawn(|| {}).is_err(), "a thread was started");
+    future::block_on(async {
+        let guard = mutex.lock().unwrap();
+        let refused = waiter.lock().await.unwrap_err();
+        assert!(matches!(refused, Error::Io { action: "start a thread that waits", .. }), "{refused}");
+        drop(guard);
+        // Free, it is had without a thread.
+        assert_eq!(*waiter.lock().await.unwrap(), 1);
+        let permit = semaphore.acquire().unwrap();
+        assert!(matches!(second.acquire().await, Err(Error::Io { .. })));
+        drop(permit);
+        drop(second.acquire().await.unwrap());
+        ask.send(()).unwrap();
+        assert_eq!(consumer.next().await.unwrap().payload().as_deref(), Some(&b"x"[..]));
+    });
+}
+
+#[test]
+fn without_threads_a_lock_is_refused_and_a_record_is_polled_for() {
+    assert!(part("without threads").status().unwrap().success());
+}
+
 #[test]
 fn tasks_outlive_a_holder_that_is_killed() {
     Runtime::each(|runtime| async move {
@@ -315,12 +380,7 @@ fn tasks_outlive_a_holder_that_is_killed() {
         let path = |name: &str| directory.path().join(name);
         let mutex = Mutex::create(path("mutex"), &options(), &1_u64).unwrap();
         let semaphore = Semaphore::create(path("semaphore"), &options(), 1).unwrap();
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["child", "--exact"])
-            .env("QUOIT_LOCKS", directory.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = part("holder").env("QUOIT_LOCKS", directory.path()).spawn().unwrap();
         while !path("held").exists() {
             runtime.sleep(Duration::from_millis(1)).await;
         }
