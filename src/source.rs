@@ -4,7 +4,6 @@
 use crate::atomics::FutexWord;
 #[cfg(not(loom))]
 use crate::memory::map::SharedWord;
-use crate::wait::doorbell::SLICE_NS;
 
 /// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a producer's
 /// [`Space`](crate::Space), a reader of a latest value, an [`Event`](crate::sync::Event), a [`Ticker`](crate::Ticker). The
@@ -32,9 +31,9 @@ pub trait Source {
         self.look()
     }
 
-    /// The longest time between two probes, and so the longest sleep, ns.
+    /// The longest time between two probes, and so the longest sleep, ns. Slices are longer after a long silence.
     fn longest_ns(&self) -> u64 {
-        SLICE_NS
+        u64::MAX
     }
 
     /// Marks the word as slept on, where somebody wakes it.

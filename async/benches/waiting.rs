@@ -1,7 +1,7 @@
 //! What waiting costs, one way beside the other: the round trip of a record to a thread that sleeps until it comes, and the
 //! processor time of a process that waits for nothing.
 //!
-//!     cargo bench -p quoit-async --bench waiting [-- idle]
+//!     cargo bench -p quoit-async --bench waiting [-- idle [RINGS...]]
 //!
 //! The one side sends, and sleeps in `recv` for the answer. The other side waits in the way that is measured, and answers.
 //! Nobody polls before sleeping. Each side has a processor, which it shares with its helper threads. `docs/waiting.md` has
@@ -180,53 +180,83 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The part of a processor that this process takes while `wait` waits for nothing.
-fn idle_part(seconds: Duration, wait: impl FnOnce(Instant)) -> f64 {
-    let (begin, before) = (Instant::now(), processor_time());
-    wait(begin + seconds);
-    (processor_time() - before).as_secs_f64() / begin.elapsed().as_secs_f64()
+/// For how long nothing has come before processor time is measured, and then for how long it is.
+#[derive(Clone, Copy)]
+struct Idle {
+    silence: Duration,
+    time: Duration,
 }
 
-/// A thread that sleeps in slices on a futex of its own, and does nothing else.
-fn idle_futex(time: Duration) -> f64 {
-    let word = AtomicU32::new(0);
-    let slice = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    idle_part(time, |end| {
-        while Instant::now() < end {
-            let slept = futex::wait(&word, futex::Flags::PRIVATE, 0, Some(&slice));
-            assert_eq!(slept, Err(Errno::TIMEDOUT));
-        }
-    })
-}
+impl Idle {
+    /// The part of a processor that this process takes while `wait` waits for nothing.
+    fn part(self, wait: impl FnOnce(Instant) + Send) -> f64 {
+        let Self { silence, time } = self;
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(move || wait(begin + silence + time + Duration::from_millis(50)));
+            std::thread::sleep(silence);
+            let (begin, before) = (Instant::now(), processor_time());
+            std::thread::sleep(time);
+            (processor_time() - before).as_secs_f64() / begin.elapsed().as_secs_f64()
+        })
+    }
 
-fn idle_set(count: usize, time: Duration) -> f64 {
-    let rings = Rings::new(WaitMode::Membarrier);
-    let mut others = idle(&rings, count);
-    let mut set = WaitSet::new();
-    idle_part(time, |end| {
-        let mut things: Vec<_> = others.iter_mut().map(|(_, each)| each as &mut dyn Waitable).collect();
-        assert!(set.wait_deadline(&mut things, end).is_empty());
-    })
-}
-
-fn idle_tasks(count: usize, time: Duration) -> f64 {
-    let rings = Rings::new(WaitMode::Membarrier);
-    let (producers, consumers): (Vec<_>, Vec<_>) = idle(&rings, count).into_iter().unzip();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let part = idle_part(time, |end| {
-        runtime.block_on(async {
-            let local = tokio::task::LocalSet::new();
-            for consumer in consumers {
-                local.spawn_local(async move {
-                    let mut consumer = AsyncConsumer::new(consumer).expect("an async consumer");
-                    panic!("something came: {:?}", consumer.next().await);
-                });
+    /// A thread that sleeps in slices of 100 ms on a futex of its own, and does nothing else.
+    fn futex(self) -> f64 {
+        let word = AtomicU32::new(0);
+        let slice = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        self.part(|end| {
+            while Instant::now() < end {
+                let slept = futex::wait(&word, futex::Flags::PRIVATE, 0, Some(&slice));
+                assert_eq!(slept, Err(Errno::TIMEDOUT));
             }
-            local.run_until(tokio::time::sleep_until(end.into())).await;
+        })
+    }
+
+    fn set(self, count: usize) -> f64 {
+        let rings = Rings::new(WaitMode::Membarrier);
+        let mut others = idle(&rings, count);
+        let mut set = WaitSet::new();
+        self.part(|end| {
+            let mut things: Vec<_> = others.iter_mut().map(|(_, each)| each as &mut dyn Waitable).collect();
+            assert!(set.wait_deadline(&mut things, end).is_empty());
+        })
+    }
+
+    fn tasks(self, count: usize) -> f64 {
+        let rings = Rings::new(WaitMode::Membarrier);
+        let (producers, consumers): (Vec<_>, Vec<_>) = idle(&rings, count).into_iter().unzip();
+        let part = self.part(|end| {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            runtime.block_on(async {
+                let local = tokio::task::LocalSet::new();
+                for consumer in consumers {
+                    local.spawn_local(async move {
+                        let mut consumer = AsyncConsumer::new(consumer).expect("an async consumer");
+                        panic!("something came: {:?}", consumer.next().await);
+                    });
+                }
+                local.run_until(tokio::time::sleep_until(end.into())).await;
+            });
         });
-    });
-    drop(producers);
-    part
+        drop(producers);
+        part
+    }
+
+    /// Prints the rows that are asked for by the number of rings, or all.
+    fn print(self, wanted: &[usize]) {
+        let Self { silence, time } = self;
+        println!("part of a processor over {time:?}, after nothing has come for {silence:?}");
+        let is_wanted = |count: usize| wanted.is_empty() || wanted.contains(&count);
+        if is_wanted(0) {
+            println!("a thread that sleeps on a futex: {:.4} %", self.futex() * 100.0);
+        }
+        for count in [1, 16, 128].into_iter().filter(|count| is_wanted(*count)) {
+            println!("{count:>4} rings: WaitSet {:.4} %", self.set(count) * 100.0);
+            println!("{count:>4} rings: tasks under tokio {:.4} %", self.tasks(count) * 100.0);
+        }
+    }
 }
 
 fn main() {
@@ -234,6 +264,7 @@ fn main() {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let (rounds, count) = if is_bench { (15, 200) } else { (1, 20) };
     let time = if is_bench { Duration::from_secs(5) } else { Duration::from_millis(50) };
+    let silences = if is_bench { &[Duration::ZERO, Duration::from_secs(17)][..] } else { &[Duration::ZERO] };
     let ways: [(&str, Answering); 7] = [
         ("recv", by_recv),
         ("WaitSet, 1 ring", by_set::<0>),
@@ -261,10 +292,8 @@ fn main() {
             println!("{mode:>11}  {name:<22} {:7.1} us   {:.2} of recv", median(times), median(ratios));
         }
     }
-    println!("part of a processor while nothing comes, over {time:?}");
-    println!("a thread that sleeps on a futex: {:.4} %", idle_futex(time) * 100.0);
-    for count in [1, 16, 128] {
-        println!("{count:>4} rings: WaitSet {:.4} %", idle_set(count, time) * 100.0);
-        println!("{count:>4} rings: tasks under tokio {:.4} %", idle_tasks(count, time) * 100.0);
+    let wanted: Vec<_> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    for silence in silences.iter().copied() {
+        Idle { silence, time }.print(&wanted);
     }
 }

@@ -102,8 +102,10 @@ impl Round {
 
     fn sleep(&self, sources: &[&mut dyn Source], is_woken: bool, began_ns: u64) -> Sleep {
         let now = clock::monotonic_ns();
-        let longest_ns = sources.iter().map(|source| source.longest_ns()).min().unwrap_or(SLICE_NS);
-        let nap_ns = longest_ns.min(doorbell::nap_ns(now.saturating_sub(began_ns)));
+        let idle_ns = now.saturating_sub(began_ns);
+        let longest_ns = sources.iter().map(|source| source.longest_ns()).min();
+        let longest_ns = longest_ns.unwrap_or(u64::MAX).min(doorbell::slice_ns(idle_ns));
+        let nap_ns = longest_ns.min(doorbell::nap_ns(idle_ns));
         let slice_ns = if is_woken { doorbell::armed_ns(longest_ns) } else { nap_ns };
         let due_ns = self.armings.iter().map(|arming| arming.due_ns).min().unwrap_or(u64::MAX);
         let end = |ns: u64| now.saturating_add(ns).min(due_ns);
