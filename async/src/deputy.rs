@@ -34,9 +34,15 @@ pub(crate) trait Acquire: Send + 'static {
     /// Waits for `timeout` at most. `None`: not yet. With a time-out of 0 it never sleeps.
     fn acquire(&mut self, wanted: Self::Wanted, timeout: Duration) -> Result<Option<Self::Got>, Error>;
 
+    /// Whether somebody else has waited for so long that it is to be let pass.
+    fn lets_pass(&self) -> bool;
+
     /// Gives back what it has.
     fn give_back(&mut self);
 }
+
+/// What came of a wait.
+type Outcome<H> = Result<<H as Acquire>::Got, Error>;
 
 /// A handle, and the thread that waits with it.
 pub(crate) struct Deputy<H: Acquire> {
@@ -67,7 +73,7 @@ struct State<H: Acquire> {
 struct Back<H: Acquire> {
     handle: H,
     /// What came of what was wanted; `None`: nobody wanted it any more.
-    outcome: Option<(H::Wanted, Result<H::Got, Error>)>,
+    outcome: Option<(H::Wanted, Outcome<H>)>,
 }
 
 impl<H: Acquire> Back<H> {
@@ -102,7 +108,7 @@ impl<H: Acquire> Deputy<H> {
         self.here.as_mut().ok_or(Error::TimedOut)
     }
 
-    fn poll(&mut self, context: &Context<'_>, wanted: H::Wanted) -> Poll<Result<H::Got, Error>> {
+    fn poll(&mut self, context: &Context<'_>, wanted: H::Wanted) -> Poll<Outcome<H>> {
         let Self { here, shared, pid } = self;
         let handle = match here {
             Some(handle) => handle,
@@ -125,6 +131,9 @@ impl<H: Acquire> Deputy<H> {
                 }
             }
         };
+        if handle.lets_pass() {
+            return self.send(context, wanted);
+        }
         match handle.acquire(wanted, Duration::ZERO) {
             Ok(Some(got)) => Poll::Ready(Ok(got)),
             Err(error) => Poll::Ready(Err(error)),
@@ -133,7 +142,7 @@ impl<H: Acquire> Deputy<H> {
     }
 
     /// Gives the handle to the thread.
-    fn send(&mut self, context: &Context<'_>, wanted: H::Wanted) -> Poll<Result<H::Got, Error>> {
+    fn send(&mut self, context: &Context<'_>, wanted: H::Wanted) -> Poll<Outcome<H>> {
         let mut state = self.shared.lock();
         if !state.has_thread {
             let shared = Arc::clone(&self.shared);
@@ -249,7 +258,7 @@ pub(crate) struct Acquiring<'a, H: Acquire> {
 }
 
 impl<H: Acquire> Future for Acquiring<'_, H> {
-    type Output = Result<H::Got, Error>;
+    type Output = Outcome<H>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let wanted = self.wanted;

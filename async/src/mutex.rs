@@ -123,6 +123,10 @@ impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
         }
     }
 
+    fn lets_pass(&self) -> bool {
+        self.is_somebody_impatient()
+    }
+
     fn give_back(&mut self) {
         drop(held(self));
     }

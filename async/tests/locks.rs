@@ -75,11 +75,17 @@ fn each_signal_is_for_one_task() {
                     for _ in 0..25 {
                         // Dropped half way, it has taken no signal.
                         if number % 2 == 0 {
-                            let waited = future::or(async { Some(event.wait().await.unwrap()) }, async {
-                                runtime.sleep(Duration::from_micros(150)).await;
-                                None
-                            });
-                            if waited.await.is_some() {
+                            let waited = future::or(
+                                async {
+                                    event.wait().await.unwrap();
+                                    true
+                                },
+                                async {
+                                    runtime.sleep(Duration::from_micros(150)).await;
+                                    false
+                                },
+                            );
+                            if waited.await {
                                 taken.fetch_add(1, Ordering::Relaxed);
                                 continue;
                             }
@@ -139,6 +145,27 @@ fn one_task_at_a_time_has_a_lock() {
         }
         let mut mutex = mutex;
         assert_eq!(*mutex.lock().unwrap(), 100);
+    });
+}
+
+/// A task that always wants the lock again lets a thread have it that has waited for long.
+#[test]
+fn a_thread_gets_its_turn() {
+    Runtime::each(|runtime| async move {
+        let mut mutex = Mutex::local(&options(), &0_u64).unwrap();
+        let mut greedy = AsyncMutex::new(mutex.try_clone().unwrap()).unwrap();
+        let mut guard = greedy.lock().await.unwrap();
+        let waiter = thread::spawn(move || drop(mutex.lock().unwrap()));
+        let mut turns = 0;
+        while !waiter.is_finished() {
+            runtime.sleep(Duration::from_micros(200)).await;
+            drop(guard);
+            guard = greedy.lock().await.unwrap();
+            turns += 1;
+            assert!(turns < 10_000, "it has no turn");
+        }
+        drop(guard);
+        waiter.join().unwrap();
     });
 }
 

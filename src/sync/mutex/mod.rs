@@ -269,6 +269,12 @@ impl<T: Typed> Mutex<T> {
         self.member.check_memory().map(|()| holder)
     }
 
+    /// Whether somebody has waited for the lock for more than a millisecond. Who waits for it lets that one pass;
+    /// [`try_lock`](Self::try_lock) does not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.member.check().is_ok() && owned(&self.member).is_somebody_impatient()
+    }
+
     /// The processes of the handles that sleep until they get the lock, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
         self.member.waiting()

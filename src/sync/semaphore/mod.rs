@@ -242,6 +242,12 @@ impl Semaphore {
         self.member.check_memory().and(holders)
     }
 
+    /// Whether somebody has waited for permits for more than a millisecond. Who waits for one lets that one pass;
+    /// [`try_acquire`](Self::try_acquire) does not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.member.check().is_ok() && self.lets_pass()
+    }
+
     /// The processes of the handles that sleep until they get permits, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
         self.member.waiting()
@@ -272,7 +278,7 @@ impl Semaphore {
         self.member.check()?;
         let mut permit = Permit::new(self);
         let is_trying = until_ns == 0;
-        if (is_trying || !self.is_somebody_impatient()) && self.take_at_once(&mut permit, count) {
+        if (is_trying || !self.lets_pass()) && self.take_at_once(&mut permit, count) {
             return Ok(permit);
         }
         if is_trying {
@@ -295,7 +301,7 @@ impl Semaphore {
     }
 
     /// Has the one whose turn it is waited for so long that newcomers let it go first?
-    fn is_somebody_impatient(&self) -> bool {
+    fn lets_pass(&self) -> bool {
         self.member.views().line.long.load(at!(P_LONG_LOOK, Relaxed)) != 0 && self.turn().owner().is_some()
     }
 
