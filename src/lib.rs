@@ -139,9 +139,9 @@
 //! full ring is the error [`SendError::Full`], because the record was not sent; nothing to receive is `Ok(None)`, the
 //! usual result of a poll.
 //!
-//! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, and the ticks of a [`Ticker`].
-//! A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The package
-//! `quoit-async` has futures and streams.
+//! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, events, and the ticks of a
+//! [`Ticker`]. A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The
+//! package `quoit-async` has futures, streams and async locks.
 //!
 //! # Terms
 //!

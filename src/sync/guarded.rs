@@ -131,6 +131,11 @@ impl<K: HasLock, T> Guarded<K, T> {
         self.member.check_memory().map(|()| holder)
     }
 
+    /// Whether a newcomer lets somebody pass who has waited for long.
+    pub(crate) fn is_somebody_impatient(&self) -> bool {
+        self.member.check().is_ok() && self.owned().is_somebody_impatient()
+    }
+
     /// Whether the lock is somebody's who is dead. One system call if it is another handle's.
     pub(crate) fn is_owner_dead(&self) -> bool {
         let member = &self.member;

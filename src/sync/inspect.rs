@@ -9,13 +9,13 @@ use crate::memory::permissions::Access;
 use crate::memory::region::Region;
 use crate::sync::condvar::Meeting;
 use crate::sync::event::Signal;
-use crate::sync::once::Deed;
-use crate::sync::table::Rows;
-use crate::sync::{barrier, latch, latest, rwlock};
 use crate::sync::look::{Look, Snapshot, checked, snapshot};
 use crate::sync::mutex::Value;
+use crate::sync::once::Deed;
 use crate::sync::semaphore::Permits;
 use crate::sync::shape::Shape;
+use crate::sync::table::Rows;
+use crate::sync::{barrier, latch, latest, rwlock};
 
 /// Shows the state of an object of this module, whatever its kind and type, through a read-only map. It takes no seat,
 /// and nobody notices it. It needs permission to read.

@@ -8,12 +8,16 @@ use std::os::fd::OwnedFd;
 #[cfg(not(loom))]
 use std::path::Path;
 
+#[cfg(not(loom))]
+use crate::atomics::FutexWord;
 use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
+#[cfg(not(loom))]
+use crate::memory::map::SharedWord;
 use crate::memory::permissions::Access;
 use crate::memory::region::Region;
 use crate::seats::{self, Incarnation};
@@ -169,6 +173,12 @@ impl<K: Content> Member<K> {
     #[inline(always)]
     pub(crate) fn views(&self) -> Views<'_, K> {
         self.region.views()
+    }
+
+    /// A word of its memory, for another thread.
+    #[cfg(not(loom))]
+    pub(crate) fn share_word(&self, word: &FutexWord) -> Option<SharedWord> {
+        self.region.share_word(word)
     }
 
     /// Whether the handle is of use.

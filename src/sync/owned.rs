@@ -68,6 +68,11 @@ impl<'a> Owned<'a> {
         owner_of(self.look())
     }
 
+    /// Whether somebody has slept for long.
+    pub(crate) fn is_somebody_impatient(self) -> bool {
+        self.look() & LONG != 0
+    }
+
     /// From one exact state to one in which `me` has it.
     #[inline(always)]
     fn take_from(self, seen: u64, taken: u64) -> bool {

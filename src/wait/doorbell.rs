@@ -38,12 +38,14 @@ use crate::wait::mode::WaitMode;
 
 /// Longest armed sleep, ns: the delay of a sleeper whose producer dies before it could wake it.
 pub(crate) const SLICE_NS: u64 = 100_000_000;
+/// The same for a sleeper on many words, after a long silence.
+const LONG_SLICE_NS: u64 = 10 * SLICE_NS;
 /// Longest sleep of an unarmed sleeper, or one whose barrier failed, ns: shortly after something came, and after a
 /// long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
 const LONG_NAP_NS: u64 = 20 * NAP_NS;
-/// The fraction of a silence that a nap may add to it.
-const NAP_PART: u64 = 16;
+/// The fraction of a silence that a sleep may add to it.
+const PART: u64 = 16;
 /// Longest sleep of a producer that waits for space: how often it checks whether the consumers that block it are
 /// alive.
 pub(crate) const PROBE_NS: u64 = NAP_NS;
@@ -51,7 +53,13 @@ pub(crate) const PROBE_NS: u64 = NAP_NS;
 /// How long a nap may last after nothing has come for `idle_ns`. Naps of 1 ms throughout would use a hundredth of a
 /// core for nothing.
 pub(crate) fn nap_ns(idle_ns: u64) -> u64 {
-    (idle_ns / NAP_PART).clamp(NAP_NS, LONG_NAP_NS)
+    (idle_ns / PART).clamp(NAP_NS, LONG_NAP_NS)
+}
+
+/// How long an armed sleep on many words may last after nothing has come for `idle_ns`. A turn of a hundred words takes a
+/// third of a millisecond: ten of them a second would use more of a core than a thread that waits is to use.
+pub(crate) fn slice_ns(idle_ns: u64) -> u64 {
+    (idle_ns / PART).clamp(SLICE_NS, LONG_SLICE_NS)
 }
 
 /// The longest armed sleep. The build with delays can make it unlimited, so that a lost wake hangs.
@@ -221,4 +229,17 @@ pub(crate) fn full_fence() {
     // Orders: the store before it, ahead of the load after it.
     // Without it: waker and sleeper miss each other, and the sleeper sleeps a slice.
     fence_at!(S2_FENCE, SeqCst);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_adds_a_sixteenth_to_a_silence() {
+        assert_eq!([0, PART * SLICE_NS].map(slice_ns), [SLICE_NS; 2]);
+        assert_eq!(slice_ns(PART * 3 * SLICE_NS), 3 * SLICE_NS);
+        assert_eq!(slice_ns(u64::MAX), LONG_SLICE_NS);
+        assert_eq!([0, u64::MAX].map(nap_ns), [NAP_NS, LONG_NAP_NS]);
+    }
 }

@@ -57,16 +57,21 @@ mod imp {
             tv_nsec: (until_ns % 1_000_000_000) as i64,
         };
         let used = waits.get(..words.len()).unwrap_or(&waits);
-        match futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic) {
+        let ended = futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic);
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::slept(&ended.map(|_| ()));
+        match ended {
             Ok(woken) => Ok(Ended::Woken(woken)),
             Err(Errno::AGAIN) => Ok(Ended::Changed),
             Err(Errno::TIMEDOUT | Errno::INTR) => Ok(Ended::Quiet),
-            // The memory of a word is gone: its file was cut short. The caller looks at each, and finds out whose.
-            Err(Errno::FAULT) => {
+            Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::INVAL)) => {
+                Err(Refused(errno.raw_os_error()))
+            }
+            // Such as the memory of a word that is gone, as its file was cut short. The caller looks at each.
+            Err(_) => {
                 pause();
                 Ok(Ended::Changed)
             }
-            Err(errno) => Err(Refused(errno.raw_os_error())),
         }
     }
 

@@ -89,6 +89,7 @@ fn child() {
         "idle" => alone::idle(&part),
         "follow many" => waitset::follow(&part),
         "too many" => waitset::too_many(&part),
+        "without helpers" => waitset::without_helpers(&part),
         "wait and fork" => waitset::forked(&part),
         other => panic!("no such part: {other}"),
     }

@@ -53,6 +53,14 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
         self.guarded.discard();
     }
 
+    /// Unlocks, leaves the value as it was last committed, and marks the mutex as abandoned, as a panic does.
+    pub fn abandon(self) {
+        self.guarded.discard();
+        if self.guarded.member.check().is_ok() {
+            self.guarded.set_abandoned(true);
+        }
+    }
+
     /// The number of commits so far, the first value included. It wraps at `2^64`.
     ///
     /// # Errors

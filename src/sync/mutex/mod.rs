@@ -284,6 +284,12 @@ impl<T: Typed> Mutex<T> {
         self.guarded.holder()
     }
 
+    /// Whether somebody has waited for the lock for more than a millisecond. Who waits for it lets that one pass;
+    /// [`try_lock`](Self::try_lock) does not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.guarded.is_somebody_impatient()
+    }
+
     /// The processes of the handles that sleep until they get the lock, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
         self.guarded.member.waiting()

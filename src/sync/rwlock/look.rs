@@ -15,9 +15,9 @@ impl Look for Value {
         let views = region.views();
         let lock = &views.line.lock;
         let writer = Owned::new(&lock.owner, &lock.watch).owner();
-        let readers = (0..).zip(views.seats).map(|(number, seat)| {
-            Incarnation { number, generation: seat.reads.load(at!(K_PEEK, Relaxed)) }
-        });
+        let readers = (0..)
+            .zip(views.seats)
+            .map(|(number, seat)| Incarnation { number, generation: seat.reads.load(at!(K_PEEK, Relaxed)) });
         let readers: Vec<_> = readers.filter(|reader| reader.generation != 0).collect();
         let state = State::RwLock {
             value: region.shape().content.schema,

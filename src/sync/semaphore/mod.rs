@@ -270,9 +270,24 @@ impl Semaphore {
         self.member.check_memory().and(holders)
     }
 
+    /// Whether somebody has waited for permits for more than a millisecond. Who waits for one lets that one pass;
+    /// [`try_acquire`](Self::try_acquire) does not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.member.check().is_ok() && self.lets_pass()
+    }
+
     /// The processes of the handles that sleep until they get permits, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
         self.member.waiting()
+    }
+
+    /// Gives back every permit that this handle has. No [`Permit`] of it is there, so these are permits that were forgotten.
+    pub fn give_back_forgotten(&mut self) {
+        if self.held.get() > 0 && self.member.check().is_ok() {
+            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
+            self.held.set(0);
+            self.ring();
+        }
     }
 
     fn turn(&self) -> Owned<'_> {
@@ -293,7 +308,7 @@ impl Semaphore {
         self.member.check()?;
         let mut permit = Permit::new(self);
         let is_trying = until_ns == 0;
-        if (is_trying || !self.is_somebody_impatient()) && self.take_at_once(&mut permit, count) {
+        if (is_trying || !self.lets_pass()) && self.take_at_once(&mut permit, count) {
             return self.member.check_memory().map(|()| permit);
         }
         if is_trying {
@@ -317,7 +332,7 @@ impl Semaphore {
     }
 
     /// Has the one whose turn it is waited for so long that newcomers let it go first?
-    fn is_somebody_impatient(&self) -> bool {
+    fn lets_pass(&self) -> bool {
         self.member.views().line.long.load(at!(P_LONG_LOOK, Relaxed)) != 0 && self.turn().owner().is_some()
     }
 
@@ -408,11 +423,7 @@ impl Semaphore {
 
 impl Drop for Semaphore {
     fn drop(&mut self) {
-        // Permits that were forgotten.
-        if self.held.get() > 0 && self.member.check().is_ok() {
-            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
-            self.ring();
-        }
+        self.give_back_forgotten();
     }
 }
 
