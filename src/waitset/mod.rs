@@ -44,6 +44,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer), [`TypedConsumer`](crate::TypedConsumer) | there is an event, the producer closed the ring or died, or the handle has an error | [`recv_timeout`](crate::Consumer::recv_timeout) with a time-out of 0, which reports the end of the stream as well; or `try_recv`, and [`status`](crate::Consumer::status) if there is nothing |
 /// | [`Producer::space`](crate::Producer::space) | there is room for the record, or the send would fail | [`try_send`](crate::Producer::try_send) |
 /// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
+/// | [`TableReader`](crate::sync::TableReader) | a row has a value that this handle has not returned | [`next_deadline`](crate::sync::TableReader::next_deadline) |
 /// | [`Event`](crate::sync::Event) | it is set. With [`Reset::Manual`](crate::sync::Reset::Manual) also once after it was set and reset since the last wait | [`try_wait`](crate::sync::Event::try_wait), which takes the signal of [`Reset::Auto`](crate::sync::Reset::Auto) |
 /// | [`Ticker`](crate::Ticker) | a tick has come | [`take`](crate::Ticker::take) |
 ///
@@ -54,8 +55,8 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Every sleep has an end: after a
 /// slice of 100 ms; where nothing has come for long, after a sixteenth of that time, at most a second. Then the set checks
 /// which producers are alive, so it notices a death within that time. Things that nobody wakes are looked at after naps of 1
-/// to 20 ms, longer the longer nothing has come: observers, readers of a latest value that may not write its file, and rings
-/// with [`WaitMode::Spin`](crate::WaitMode).
+/// to 20 ms, longer the longer nothing has come: observers, readers of a latest value or a table that may not write its
+/// file, and rings with [`WaitMode::Spin`](crate::WaitMode).
 ///
 /// One thread at a time uses a set; it may move between threads. A set has no state but its buffers: any number of sets may
 /// wait for different things, and one set for different lists in turns.

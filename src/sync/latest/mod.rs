@@ -6,9 +6,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Instant;
 
-use crossbeam_utils::Backoff;
-
-use crate::atomics::{FutexWord, at};
+use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
@@ -21,10 +19,9 @@ use crate::memory::lock::Lock;
 use crate::memory::permissions::Access;
 use crate::memory::permissions::check_mode;
 use crate::schema::{Schema, Typed};
+use crate::sync::bell;
 use crate::sync::cells::Cells;
 use crate::wait::clock;
-use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
 
 mod shape;
 mod source;
@@ -33,8 +30,6 @@ use shape::{Shape, Views};
 
 /// The lock of the writer.
 const WRITER: Lock = Lock::of(0);
-/// Attempts to copy a value that keeps changing, before the reader gets [`Error::Busy`].
-const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
 
 type Region = crate::memory::region::Region<Shape>;
 
@@ -223,7 +218,7 @@ impl<T: Typed> Latest<T> {
             return Err(self.region.fault().into());
         }
         self.version = cells(&self.region).commit(self.version, value.as_bytes());
-        doorbell::notify(&self.region.views().control.change, WaitMode::Fence);
+        bell::ring(&self.region.views().control.change);
         self.region.or_memory_gone(Ok(self.version))
     }
 
@@ -340,37 +335,17 @@ impl<T: Typed> LatestReader<T> {
     }
 
     fn wait(&mut self, until_ns: u64) -> Result<Option<T>, Error> {
-        let backoff = Backoff::new();
-        let begin_ns = clock::monotonic_ns();
-        loop {
-            if self.region.broken() {
-                return Err(self.region.fault().into());
-            }
-            if self.has_changed() {
-                return self.get().map(Some);
-            }
-            if clock::is_past(until_ns) {
-                return Ok(None);
-            }
-            if cfg!(loom) || backoff.is_completed() {
-                self.sleep(begin_ns, until_ns);
-            } else {
-                backoff.snooze();
-            }
+        let change = &self.region.views().control.change;
+        if bell::listen(change, self.is_woken, until_ns, || self.is_ready()) {
+            self.get().map(Some)
+        } else {
+            Ok(None)
         }
     }
 
-    fn sleep(&self, begin_ns: u64, until_ns: u64) {
-        let word = &self.region.views().control.change;
-        let is_true = || self.has_changed() || self.region.memory_gone();
-        if self.is_woken {
-            let heavy = |word: &FutexWord| doorbell::heavy_for(word, Some(WaitMode::Fence));
-            doorbell::sleep(word, heavy, is_true, until_ns);
-        } else {
-            let now = clock::monotonic_ns();
-            let nap_ns = doorbell::nap_ns(now.saturating_sub(begin_ns));
-            doorbell::doze(word, is_true, until_ns.min(now.saturating_add(nap_ns)));
-        }
+    /// Whether there is something to read, or something is wrong with the handle.
+    fn is_ready(&self) -> bool {
+        self.region.broken() || self.has_changed() || self.region.memory_gone()
     }
 
     /// Is there a value that this handle has not returned yet?
@@ -405,20 +380,8 @@ fn read<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
         return Err(region.fault().into());
     }
     let mut value = T::new_zeroed();
-    let backoff = Backoff::new();
-    for _ in 0..TRIES {
-        let version = cells(region).read(value.as_mut_bytes());
-        if region.memory_gone() {
-            return Err(region.fault().into());
-        }
-        if let Some(version) = version {
-            return Ok((value, version));
-        }
-        if !cfg!(loom) {
-            backoff.spin();
-        }
-    }
-    Err(Error::Busy)
+    let version = cells(region).read_whole(value.as_mut_bytes(), || region.or_memory_gone(Ok(())))?;
+    Ok((value, version))
 }
 
 impl<T> fmt::Debug for Latest<T> {

@@ -16,7 +16,7 @@ impl<T: Typed> Waitable for LatestReader<T> {
 
 impl<T: Typed> Source for LatestReader<T> {
     fn look(&mut self) -> bool {
-        self.region.broken() || self.has_changed() || self.region.memory_gone()
+        self.is_ready()
     }
 
     fn arm(&mut self) -> Arming {
