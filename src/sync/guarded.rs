@@ -15,7 +15,7 @@ use crate::sync::shape::Content;
 /// Bytes of the largest value.
 const MAX_BYTES: u64 = 1 << 30;
 /// Copies of the value.
-const CELLS: u64 = 2;
+pub(crate) const CELLS: u64 = 2;
 
 block! {
     /// The lock itself.

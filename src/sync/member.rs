@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 #[cfg(not(loom))]
+use std::os::fd::OwnedFd;
+#[cfg(not(loom))]
 use std::path::Path;
 
 #[cfg(not(loom))]
@@ -100,6 +102,18 @@ impl<K: Content> Member<K> {
     /// Another handle on the same object.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
         Self::sit_as_usual(self.region.reopen(Access::Peer)?)
+    }
+
+    /// As [`Region::share_locks`].
+    #[cfg(not(loom))]
+    pub(crate) fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.region.share_locks()
+    }
+
+    /// As [`Region::is_stale`].
+    #[cfg(not(loom))]
+    pub(crate) fn is_stale(&self) -> bool {
+        self.region.is_stale()
     }
 
     /// The same, on one of these seats.

@@ -6,8 +6,12 @@ mod cells;
 mod condvar;
 mod event;
 mod guarded;
+#[cfg(not(loom))]
+mod inspect;
 mod latch;
 mod latest;
+#[cfg(not(loom))]
+mod look;
 mod member;
 mod mutex;
 mod once;
@@ -25,8 +29,12 @@ mod watch;
 pub use barrier::{Barrier, BarrierPass};
 pub use condvar::Condvar;
 pub use event::{Event, Reset};
+#[cfg(not(loom))]
+pub use inspect::Inspector;
 pub use latch::{Latch, LatchParty};
-pub use latest::{Latest, LatestOptions, LatestReader};
+pub use latest::{Bytes, Latest, LatestBytes, LatestBytesReader, LatestOptions, LatestReader};
+#[cfg(not(loom))]
+pub use look::{Participant, Snapshot, State};
 pub use member::LockHolder;
 pub use mutex::{Mutex, MutexGuard};
 pub use once::{Once, OnceState};

@@ -145,9 +145,14 @@ pub(crate) fn is_awaited<K: HasRounds>(views: Views<'_, K>, number: usize) -> bo
 }
 
 /// How many parties have not arrived in this round. A hint.
-pub(crate) fn missing<K: HasRounds>(member: &Member<K>) -> usize {
-    let views = member.views();
+pub(crate) fn missing<K: HasRounds>(views: Views<'_, K>) -> usize {
     (0..views.items.len()).filter(|number| is_awaited(views, *number)).count()
+}
+
+/// The round, for people.
+#[cfg(not(loom))]
+pub(crate) fn peek(line: &Line) -> Round {
+    Round(line.round.load(at!(B_PEEK, Relaxed)))
 }
 
 fn has_arrived(arrival: &AtomicU64, round: Round) -> bool {

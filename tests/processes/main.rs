@@ -64,6 +64,7 @@ fn child() {
         "meet at a barrier" => barrier::meet(&part),
         "join a latch" => barrier::join(&part),
         "do it once" => barrier::once(&part),
+        "lend a mutex" => mutex::lend(&part),
         "wait for an event" => event::wait(&part),
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),

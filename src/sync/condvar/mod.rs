@@ -22,6 +22,9 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::futex;
 
+#[cfg(not(loom))]
+mod look;
+
 block! {
     /// Where they sleep.
     pub(crate) struct Line: 128 bytes, aligned to 128 {

@@ -18,10 +18,12 @@ use crate::sync::shape::Shape;
 use crate::wait::clock;
 use crate::wait::doorbell;
 
+#[cfg(not(loom))]
+mod look;
 mod signal;
 mod source;
 
-use signal::Signal;
+pub(crate) use signal::Signal;
 
 /// What ends the signal of an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +154,13 @@ impl Event {
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
         Ok(Self::new(self.member.try_clone()?))
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this event. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
     }
 
     /// What ends its signal.

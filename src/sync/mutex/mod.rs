@@ -2,6 +2,8 @@
 
 use std::fmt;
 #[cfg(not(loom))]
+use std::os::fd::OwnedFd;
+#[cfg(not(loom))]
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,10 +21,12 @@ use crate::sync::shape::Shape;
 use crate::wait::clock;
 
 mod guard;
+#[cfg(not(loom))]
+mod look;
 mod value;
 
 pub use guard::MutexGuard;
-use value::Value;
+pub(crate) use value::Value;
 
 /// A lock between processes, and the value that it guards.
 ///
@@ -175,6 +179,26 @@ impl<T: Typed> Mutex<T> {
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
         Self::new(self.guarded.member.try_clone()?)
+    }
+
+    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, what it
+    /// holds is not taken from it, even if this process is killed. Dropping the handle ends that.
+    ///
+    /// It closes on `exec`: clear that flag for the process that is to have it. It may write the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] for a mutex on the heap; [`Error::Forked`], [`Error::Truncated`], [`Error::Io`].
+    #[cfg(not(loom))]
+    pub fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.guarded.member.proof_of_life()
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this mutex. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.guarded.member.is_stale()
     }
 
     /// Waits for the lock, without a limit.

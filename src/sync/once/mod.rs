@@ -18,6 +18,9 @@ use crate::sync::owned::{Owned, Taken};
 use crate::sync::shape::Content;
 use crate::wait::clock;
 
+#[cfg(not(loom))]
+mod look;
+
 block! {
     /// Whether it is done, and who is at it.
     pub(crate) struct Line: 128 bytes, aligned to 128 {

@@ -19,10 +19,12 @@ use crate::sync::shape::Shape;
 use crate::wait::clock;
 
 mod guards;
+#[cfg(not(loom))]
+mod look;
 mod readers;
 
 pub use guards::{ReadGuard, WriteGuard};
-use readers::Value;
+pub(crate) use readers::Value;
 
 /// A lock between processes that several may hold to read, or one to write, and the value that it guards.
 ///

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 #[cfg(not(loom))]
+use std::os::fd::OwnedFd;
+#[cfg(not(loom))]
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,11 +23,14 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
+#[cfg(not(loom))]
+mod look;
 mod permit;
 mod permits;
 
 pub use permit::Permit;
-use permits::{Permits, Taken};
+pub(crate) use permits::Permits;
+use permits::Taken;
 
 /// How often whoever waits for permits asks whether their holders live, ns, and how much longer than that it waits at
 /// least, so that many holders do not cost a processor.
@@ -152,6 +157,27 @@ impl Semaphore {
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
         Ok(Self::new(self.member.try_clone()?))
+    }
+
+    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, its permits are not
+    /// taken from it,
+    /// even if this process is killed. Dropping the handle ends that.
+    ///
+    /// It closes on `exec`: clear that flag for the process that is to have it. It may write the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] for a semaphore on the heap; [`Error::Forked`], [`Error::Truncated`], [`Error::Io`].
+    #[cfg(not(loom))]
+    pub fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.member.proof_of_life()
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this semaphore. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
     }
 
     /// Waits for a permit, without a limit.

@@ -124,13 +124,18 @@ pub(super) fn is_any_free(words: &[AtomicU64]) -> bool {
     words.iter().any(|word| owner_of(word.load(at!(P_LOOK, Relaxed))).is_none())
 }
 
+/// Who has each permit that is not free.
+pub(super) fn owners(words: &[AtomicU64]) -> impl Iterator<Item = Incarnation> {
+    words.iter().filter_map(|word| owner_of(word.load(at!(P_LOOK, Relaxed))))
+}
+
 /// Everybody who has a permit.
 ///
 /// # Errors
 ///
 /// [`Error::Garbage`].
 pub(super) fn holders(member: &Member<Permits>) -> Result<BTreeSet<Incarnation>, Error> {
-    let owners = member.views().items.iter().filter_map(|word| owner_of(word.load(at!(P_LOOK, Relaxed))));
+    let owners = owners(member.views().items);
     owners.map(|owner| if member.could_exist(owner) { Ok(owner) } else { Err(NOBODYS) }).collect()
 }
 

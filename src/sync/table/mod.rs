@@ -23,6 +23,8 @@ use crate::sync::owned::{Owned, Taken};
 use crate::sync::shape::Shape;
 use crate::wait::clock;
 
+#[cfg(not(loom))]
+mod look;
 mod options;
 mod reader;
 mod row;
@@ -32,7 +34,8 @@ mod source;
 pub use options::TableOptions;
 pub use reader::TableReader;
 pub use row::TableRow;
-use rows::{NO_ROW, Rows};
+use rows::NO_ROW;
+pub(crate) use rows::Rows;
 
 /// A handle that writes the rows of a table of values, such as a board of prices, of which only the latest version of
 /// each matters.
