@@ -89,6 +89,11 @@ impl<K: HasLock, T> Guarded<K, T> {
         Owned::new(&lock.owner, &lock.watch)
     }
 
+    /// Whether somebody has waited for the lock for so long that others who wait let it pass.
+    pub(crate) fn is_somebody_impatient(&self) -> bool {
+        self.owned().is_somebody_impatient()
+    }
+
     /// Takes the lock, and returns whether it was abandoned.
     #[inline(always)]
     pub(crate) fn acquire(&self, until_ns: u64) -> Result<bool, Error> {
@@ -129,11 +134,6 @@ impl<K: HasLock, T> Guarded<K, T> {
         self.member.check()?;
         let holder = self.owned().owner().map(|owner| self.member.lock_holder(owner)).transpose()?;
         self.member.check_memory().map(|()| holder)
-    }
-
-    /// Whether a newcomer lets somebody pass who has waited for long.
-    pub(crate) fn is_somebody_impatient(&self) -> bool {
-        self.member.check().is_ok() && self.owned().is_somebody_impatient()
     }
 
     /// Whether the lock is somebody's who is dead. One system call if it is another handle's.

@@ -257,8 +257,7 @@ impl Condvar {
             return Err(Error::TimedOut);
         }
         // Under the lock: whoever notifies of what is changed from now on has had the lock since, and sees the mark.
-        let bell = &self.member.views().line.bell;
-        let armed = doorbell::arm(bell);
+        let armed = doorbell::arm(&self.member.views().line.bell);
         guard.give_up()?;
         self.member.note_waiting(true);
         self.sleep(&guard, armed, until_ns);

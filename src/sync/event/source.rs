@@ -30,7 +30,8 @@ impl Source for Event {
 
     fn arm(&mut self) -> Arming {
         self.member.note_waiting(true);
-        Arming::woken(doorbell::arm(&self.member.views().line.bell), Waker::Fences)
+        let line = self.member.views().line;
+        Arming::woken(doorbell::arm(&line.bell), Waker::Fences)
     }
 
     fn bell(&self) -> Option<Bell<'_>> {

@@ -287,7 +287,7 @@ impl<T: Typed> Mutex<T> {
     /// Whether somebody has waited for the lock for more than a millisecond. Who waits for it lets that one pass;
     /// [`try_lock`](Self::try_lock) does not. A hint.
     pub fn is_somebody_impatient(&self) -> bool {
-        self.guarded.is_somebody_impatient()
+        self.guarded.member.check().is_ok() && self.guarded.is_somebody_impatient()
     }
 
     /// The processes of the handles that sleep until they get the lock, as they stored their ids. A hint.
