@@ -28,7 +28,7 @@ pub(crate) struct Document {
 
 #[derive(Debug, Default, Serialize)]
 struct Facts {
-    /// Of a mutex: whether anybody, alive or dead, has it.
+    /// Of a lock: whether anybody, alive or dead, has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     is_held: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,12 +45,36 @@ struct Facts {
     is_set: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    /// Of a barrier or a latch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parties: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_broken: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_open: Option<bool>,
+    /// Of what is done once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_done: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u64>,
+    /// Of a reader-writer lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readers: Option<u32>,
+    /// Of a table: how many rows there are, and how many of them have a writer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<u32>,
     /// Of what has a value: its type, and the number of commits.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    /// Of a latest value.
+    /// Of a latest value or a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     cells: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +141,38 @@ impl Facts {
                 version: Some(*version),
                 cells: Some(*cells),
                 writer_pid: Some(*writer_pid),
+                ..Self::default()
+            },
+            State::Barrier { parties, missing, round, is_broken, .. } => Self {
+                parties: Some(*parties),
+                missing: Some(*missing),
+                round: Some(*round),
+                is_broken: Some(*is_broken),
+                ..Self::default()
+            },
+            State::Latch { parties, missing, is_open, is_broken, .. } => Self {
+                parties: Some(*parties),
+                missing: Some(*missing),
+                is_open: Some(*is_open),
+                is_broken: Some(*is_broken),
+                ..Self::default()
+            },
+            State::Once { is_done, attempts, .. } => {
+                Self { is_done: Some(*is_done), attempts: Some(*attempts), ..Self::default() }
+            }
+            State::RwLock { value, version, readers, is_abandoned, .. } => Self {
+                is_held: Some(super::holders(object).next().is_some()),
+                is_abandoned: Some(*is_abandoned),
+                readers: Some(*readers),
+                value: Some(Value { size: value.size, tag: value.tag }),
+                version: Some(*version),
+                ..Self::default()
+            },
+            State::Table { value, rows, written, cells, .. } => Self {
+                rows: Some(*rows),
+                written: Some(*written),
+                value: Some(Value { size: value.size, tag: value.tag }),
+                cells: Some(*cells),
                 ..Self::default()
             },
             _ => Self::default(),

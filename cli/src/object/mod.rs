@@ -27,12 +27,45 @@ pub(crate) fn state(object: &Snapshot) -> String {
         State::Latest { value, version, .. } => {
             format!("version {version}, {}", value_type(*value))
         }
+        State::Barrier { parties, missing, round, is_broken, .. } => {
+            format!("round {round}, {}", arrivals(*parties, *missing, *is_broken))
+        }
+        State::Latch { is_open: true, .. } => "open".into(),
+        State::Latch { parties, missing, is_broken, .. } => arrivals(*parties, *missing, *is_broken),
+        State::Once { is_done, attempts, .. } => {
+            let mut words = if *is_done { "done" } else { "not done" }.to_owned();
+            if *attempts > 0 {
+                words.push_str(&format!(", {} at it died or panicked", units::count(*attempts)));
+            }
+            words
+        }
+        State::RwLock { readers, is_abandoned, .. } => {
+            let held = match readers {
+                0 if holders(object).next().is_some() => "held to write".into(),
+                0 => "free".into(),
+                readers => format!("{} in it", units::counted((*readers).into(), "reader")),
+            };
+            let abandoned = if *is_abandoned { ", abandoned" } else { "" };
+            format!("{held}{abandoned}")
+        }
+        State::Table { rows, written, value, .. } => format!(
+            "{}, {} with a writer, {}",
+            units::counted((*rows).into(), "row"),
+            units::count((*written).into()),
+            value_type(*value)
+        ),
+        // A condition variable has no state but who waits.
         _ => "-".into(),
     };
     if object.garbage.is_some() {
         words.push_str(", corrupt");
     }
     words
+}
+
+fn arrivals(parties: u32, missing: u32, is_broken: bool) -> String {
+    let broken = if is_broken { ", broken" } else { "" };
+    format!("{missing} of {parties} to come{broken}")
 }
 
 /// Those that hold something of it.

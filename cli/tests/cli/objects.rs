@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
+use std::time::Duration;
 
+use quoit::Error;
+use quoit::sync::{Barrier, Condvar, Latch, Once, RwLock, SyncOptions, Table, TableOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -179,4 +182,78 @@ fn garbage_is_shown_and_told() {
     assert!(text(&place, "ls .").contains("free, corrupt"));
     place.run("lock RING -- true", b"").assert_code(1).assert_one_line().assert_says("garbage");
     place.run("rm RING", b"").assert_code(0);
+}
+
+/// What has no verb of its own is shown all the same.
+#[test]
+fn what_programs_share() {
+    let options = SyncOptions::new().seats(4);
+    let look = |place: &Place| (place.info(), text(place, "info RING"));
+
+    let place = Place::new();
+    let barrier = Barrier::create(&place.ring, &options, 3).unwrap();
+    let (info, shown) = look(&place);
+    assert_eq!(
+        (&info["kind"], &info["parties"], &info["missing"]),
+        (&json!("barrier"), &json!(3), &json!(3))
+    );
+    assert_eq!((&info["round"], &info["is_broken"], &info["seats"]), (&json!(0), &json!(false), &json!(3)));
+    assert!(shown.contains("\nstate      round 0, 3 of 3 to come\n"), "{shown}");
+    assert!(matches!(barrier.try_clone().unwrap().wait_timeout(Duration::ZERO), Err(Error::TimedOut)));
+    let (info, shown) = look(&place);
+    assert_eq!((&info["missing"], &info["is_broken"]), (&json!(2), &json!(true)));
+    assert!(shown.contains("2 of 3 to come, broken\n"), "{shown}");
+
+    let place = Place::new();
+    let latch = Latch::create(&place.ring, &options, 1).unwrap();
+    let (info, shown) = look(&place);
+    assert_eq!(
+        (&info["kind"], &info["missing"], &info["is_open"]),
+        (&json!("latch"), &json!(1), &json!(false))
+    );
+    assert!(shown.contains("\nstate      1 of 1 to come\n"), "{shown}");
+    latch.join().unwrap().arrive().unwrap();
+    let (info, shown) = look(&place);
+    assert_eq!((&info["missing"], &info["is_open"]), (&json!(0), &json!(true)));
+    assert!(shown.contains("\nstate      open\n"), "{shown}");
+
+    let place = Place::new();
+    let mut once = Once::create(&place.ring, &options).unwrap();
+    let mut during = Value::Null;
+    assert!(once.call(|_| during = place.info()).unwrap());
+    assert_eq!((&during["kind"], &during["is_done"]), (&json!("once"), &json!(false)));
+    assert_eq!(during["participants"][0]["holds"], 1);
+    let (info, shown) = look(&place);
+    assert_eq!((&info["is_done"], &info["attempts"]), (&json!(true), &json!(0)));
+    assert!(shown.contains("\nstate      done\n"), "{shown}");
+
+    let place = Place::new();
+    let _condvar = Condvar::create(&place.ring, &options).unwrap();
+    assert_eq!(place.info()["kind"], "condition variable");
+    assert!(text(&place, "ls .").contains("condition variable"), "{}", text(&place, "ls ."));
+
+    let place = Place::new();
+    let mut lock = RwLock::create(&place.ring, &options, &7_u64).unwrap();
+    let mut other = lock.try_clone().unwrap();
+    let readers = (lock.read().unwrap(), other.read().unwrap());
+    let (info, shown) = look(&place);
+    assert_eq!((&info["readers"], &info["is_held"], &info["version"]), (&json!(2), &json!(true), &json!(1)));
+    assert!(shown.contains("\nstate      2 readers in it\n"), "{shown}");
+    drop(readers);
+    let writer = lock.write().unwrap();
+    let (info, shown) = look(&place);
+    assert_eq!((&info["readers"], &info["is_held"]), (&json!(0), &json!(true)));
+    assert!(shown.contains("\nstate      held to write\n"), "{shown}");
+    drop(writer);
+    assert_eq!(place.info()["is_held"], false);
+
+    let place = Place::new();
+    let table = Table::create(&place.ring, &TableOptions::new(8), &7_u64).unwrap();
+    let rows = (table.row(1).unwrap(), table.row(5).unwrap());
+    let (info, shown) = look(&place);
+    assert_eq!((&info["kind"], &info["rows"], &info["written"]), (&json!("table"), &json!(8), &json!(2)));
+    assert_eq!(info["participants"][0]["holds"], 2);
+    assert!(shown.contains("\nstate      8 rows, 2 with a writer, "), "{shown}");
+    drop(rows);
+    assert_eq!(place.info()["written"], 0);
 }
