@@ -3,21 +3,10 @@
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Process, eventually};
-
-/// A command that holds what `line` says, and runs until it is killed; returns it when it runs.
-fn hold(place: &Place, line: &str) -> (Process, Pid) {
-    let there = place.file("there");
-    let script = "echo $$ >there.part; mv there.part there; exec sleep 60";
-    let process = place.spawn_words(line, &["--", "sh", "-c", script]);
-    eventually("the command runs", || there.exists());
-    let pid = std::fs::read_to_string(&there).unwrap().trim().parse().unwrap();
-    std::fs::remove_file(there).unwrap();
-    (process, Pid::from_raw(pid).unwrap())
-}
+use crate::support::{Place, eventually};
 
 fn text(place: &Place, line: &str) -> String {
     String::from_utf8(place.run(line, b"").assert_code(0).stdout).unwrap()
@@ -42,7 +31,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
     assert_eq!(info["file_bytes"], std::fs::metadata(&place.ring).unwrap().len());
     assert!(text(&place, "info RING").contains("\nstate      free\n"), "{}", text(&place, "info RING"));
 
-    let (holder, command) = hold(&place, "lock RING");
+    let (holder, command) = place.hold("lock RING");
     let waiting = place.spawn("lock RING -- true", Stdio::null(), Stdio::null());
     let info = place.wait_for("one waits", |info| info["waiting"] == 1);
     let (first, second) = (json!(holder.pid()), json!(waiting.pid()));
@@ -61,7 +50,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
     // The command keeps it, and then nobody lives who has it.
     holder.kill();
     assert_eq!(place.info()["participants"][0]["state"], "alive");
-    kill_process(command, Signal::KILL).unwrap();
+    command.kill();
     let info = place.wait_for("it is seen dead", |info| info["participants"][0]["state"] == "dead");
     assert_eq!(participants(&info)[0], [&first, &json!("dead"), &json!(false), &one]);
     let shown = text(&place, "info RING");
@@ -75,7 +64,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
 #[test]
 fn semaphores_and_events() {
     let place = Place::new();
-    let (holder, _) = hold(&place, "sem RING --permits 5 --take 3");
+    let (holder, _command) = place.hold("sem RING --permits 5 --take 3");
     let info = place.info();
     assert_eq!(
         (&info["kind"], &info["permits"], &info["available"]),
@@ -125,7 +114,7 @@ fn a_look_every_so_often() {
 #[test]
 fn ls_shows_them_after_the_rings() {
     let place = Place::with("--capacity 64KiB");
-    let (holder, _) = hold(&place, "lock b");
+    let (holder, _command) = place.hold("lock b");
     place.run("event a set", b"").assert_code(0);
     std::fs::copy(place.file("a"), place.file("copy")).unwrap();
     let table = text(&place, "ls .");
@@ -151,13 +140,13 @@ fn ls_shows_them_after_the_rings() {
 #[test]
 fn rm_keeps_what_is_in_use() {
     let place = Place::new();
-    let (holder, command) = hold(&place, "lock RING");
+    let (holder, command) = place.hold("lock RING");
     let says = format!("in use by process {}; end them first", holder.pid());
     place.run("rm RING", b"").assert_code(9).assert_one_line().assert_says(&says);
     holder.kill();
     // The command keeps it.
     place.run("rm RING", b"").assert_code(9).assert_one_line();
-    kill_process(command, Signal::KILL).unwrap();
+    command.kill();
     eventually("the command is gone", || {
         !place.info()["participants"][0]["state"].to_string().contains("alive")
     });
