@@ -7,7 +7,7 @@ use crate::memory::map::SharedWord;
 use crate::wait::doorbell::SLICE_NS;
 
 /// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a producer's
-/// [`Space`](crate::Space), a reader of a latest value, a [`Ticker`](crate::Ticker). The trait is sealed.
+/// [`Space`](crate::Space), a reader of a latest value or of a table, a [`Ticker`](crate::Ticker). The trait is sealed.
 ///
 /// A wait borrows it for as long as it waits, so safe code never uses one handle from two threads.
 pub trait Waitable {

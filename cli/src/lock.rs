@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
             Ended::Killed(signal) => {
                 common.warn_of_death(signal);
                 // As if this process had been killed with it: the kernel frees the lock, and the next one is told.
-                drop(guard);
+                std::mem::forget(guard);
                 std::mem::forget(mutex);
             }
         }

@@ -147,6 +147,12 @@ fn tag(kind: Kind) -> u64 {
         Kind::Mutex => *b"mutex   ",
         Kind::Semaphore => *b"semaphor",
         Kind::Event => *b"event   ",
+        Kind::Barrier => *b"barrier ",
+        Kind::Latch => *b"latch   ",
+        Kind::Once => *b"once    ",
+        Kind::Condvar => *b"condvar ",
+        Kind::RwLock => *b"rwlock  ",
+        Kind::Table => *b"table   ",
     })
 }
 

@@ -104,7 +104,18 @@ fn wake(word: &FutexWord) -> bool {
     true
 }
 
-/// Sleeper on several words: arms this one. Returns the value to sleep on.
+/// As `notify` under `Fence`, for one sleeper. The word changes, so none that is about to sleep does, and stays armed
+/// for the others.
+pub(crate) fn notify_one(word: &FutexWord) {
+    // [S1] As in `notify`.
+    fence_at!(S1_FENCE, SeqCst);
+    if is_armed(word) {
+        word.0.fetch_add(2, at!(S7_ONE, Relaxed));
+        futex::wake(word, 1);
+    }
+}
+
+/// Sleeper that sleeps later, or on several words: arms this one. Returns the value to sleep on.
 pub(crate) fn arm(word: &FutexWord) -> u32 {
     // [S2] Acquire. As in `sleep`: the producer's mode is read after this.
     word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1
@@ -166,6 +177,12 @@ pub(crate) fn sleep_or_nap(
         #[cfg(quoit_delays)]
         crate::atomics::delays::count(|sleeps| sleeps.found += 1);
     }
+}
+
+/// Sleeps on a word that was armed before. Returns whether it was rung since.
+pub(crate) fn sleep_on(word: &FutexWord, armed: u32, until_ns: u64) -> bool {
+    futex::wait(word, armed, until_ns);
+    word.0.load(at!(S_NAP, Relaxed)) != armed
 }
 
 /// A short sleep of a producer under `Spin`, which no consumer wakes.

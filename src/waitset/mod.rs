@@ -44,6 +44,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer), [`TypedConsumer`](crate::TypedConsumer) | there is an event, the producer closed the ring or died, or the handle has an error | [`recv_timeout`](crate::Consumer::recv_timeout) with a time-out of 0, which reports the end of the stream as well; or `try_recv`, and [`status`](crate::Consumer::status) if there is nothing |
 /// | [`Producer::space`](crate::Producer::space) | there is room for the record, or the send would fail | [`try_send`](crate::Producer::try_send) |
 /// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
+/// | [`TableReader`](crate::sync::TableReader) | a row has a value that this handle has not returned | [`next_deadline`](crate::sync::TableReader::next_deadline) |
 /// | [`Ticker`](crate::Ticker) | a tick has come | [`take`](crate::Ticker::take) |
 ///
 /// Tries need not empty a thing: what is left makes it ready again. As every receive does, a wait releases the last record
@@ -53,7 +54,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Nobody has to wake it within
 /// any time: every sleep ends after 100 ms, and then the set checks which producers are alive. A death is noticed within
 /// that time. Things that nobody wakes are looked at after naps of 1 to 20 ms, longer the longer nothing has come:
-/// observers, readers of a latest value that may not write its file, and rings with [`WaitMode::Spin`](crate::WaitMode).
+/// observers, readers of a latest value or a table that may not write its file, and rings with [`WaitMode::Spin`](crate::WaitMode).
 ///
 /// One thread at a time uses a set; it may move between threads. A set has no state but its buffers: any number of sets may
 /// wait for different things, and one set for different lists in turns.

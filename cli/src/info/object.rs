@@ -55,7 +55,7 @@ fn table(path: &Path, object: &Snapshot) -> String {
         ),
     );
     match &object.state {
-        State::Mutex { value, version, .. } if value.size > 0 => {
+        State::Mutex { value, version, .. } | State::RwLock { value, version, .. } if value.size > 0 => {
             row("value", format!("{value}, version {version}"));
         }
         State::Latest { value, cells, version, writer_pid, .. } => {
@@ -82,7 +82,10 @@ fn table(path: &Path, object: &Snapshot) -> String {
             let dead = if holder.is_alive { "" } else { ": whoever comes next takes it over" };
             row("held by", format!("{}{dead}", object::who(holder)));
         }
-        if matches!(object.state, State::Mutex { is_abandoned: true, .. }) {
+        if matches!(
+            object.state,
+            State::Mutex { is_abandoned: true, .. } | State::RwLock { is_abandoned: true, .. }
+        ) {
             row(
                 "abandoned",
                 "a holder died, and nobody has said since that what it guards is in order".into(),

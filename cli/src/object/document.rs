@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use quoit::Schema;
 use quoit::sync::{Participant, Reset, Snapshot, State};
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ pub(crate) struct Document {
 
 #[derive(Debug, Default, Serialize)]
 struct Facts {
-    /// Of a mutex: whether anybody, alive or dead, has it.
+    /// Of a lock: whether anybody, alive or dead, has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     is_held: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +39,28 @@ struct Facts {
     permits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<u32>,
+    /// Of a barrier or a latch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parties: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrived: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_broken: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_open: Option<bool>,
+    /// Of what is done once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_done: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u64>,
+    /// Of a reader-writer lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readers: Option<u32>,
+    /// Of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u32>,
     /// Of an event: `manual` or `auto`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset: Option<&'static str>,
@@ -50,7 +73,7 @@ struct Facts {
     value: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    /// Of a latest value.
+    /// Of a latest value or a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     cells: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +84,12 @@ struct Facts {
 struct Value {
     size: u32,
     tag: u32,
+}
+
+impl Value {
+    fn of(schema: Schema) -> Self {
+        Self { size: schema.size, tag: schema.tag }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +128,7 @@ impl Facts {
             State::Mutex { value, version, is_abandoned, .. } => Self {
                 is_held: Some(super::holders(object).next().is_some()),
                 is_abandoned: Some(*is_abandoned),
-                value: Some(Value { size: value.size, tag: value.tag }),
+                value: Some(Value::of(*value)),
                 version: Some(*version),
                 ..Self::default()
             },
@@ -112,8 +141,39 @@ impl Facts {
                 count: Some(*count),
                 ..Self::default()
             },
+            State::Barrier { parties, arrived, round, is_broken, .. } => Self {
+                parties: Some(*parties),
+                arrived: Some(*arrived),
+                round: Some(*round),
+                is_broken: Some(*is_broken),
+                ..Self::default()
+            },
+            State::Latch { parties, arrived, is_open, is_broken, .. } => Self {
+                parties: Some(*parties),
+                arrived: Some(*arrived),
+                is_open: Some(*is_open),
+                is_broken: Some(*is_broken),
+                ..Self::default()
+            },
+            State::Once { is_done, attempts, .. } => {
+                Self { is_done: Some(*is_done), attempts: Some(*attempts), ..Self::default() }
+            }
+            State::RwLock { value, version, is_abandoned, readers, .. } => Self {
+                is_held: Some(super::holders(object).next().is_some()),
+                is_abandoned: Some(*is_abandoned),
+                readers: Some(*readers),
+                value: Some(Value::of(*value)),
+                version: Some(*version),
+                ..Self::default()
+            },
+            State::Table { value, rows, cells, .. } => Self {
+                value: Some(Value::of(*value)),
+                rows: Some(*rows),
+                cells: Some(*cells),
+                ..Self::default()
+            },
             State::Latest { value, cells, version, writer_pid, .. } => Self {
-                value: Some(Value { size: value.size, tag: value.tag }),
+                value: Some(Value::of(*value)),
                 version: Some(*version),
                 cells: Some(*cells),
                 writer_pid: Some(*writer_pid),

@@ -24,6 +24,32 @@ pub(crate) fn state(object: &Snapshot) -> String {
             let set = if *is_set { "set" } else { "not set" };
             format!("{set}{auto}, {} in all", units::counted(*count, "time"))
         }
+        State::Barrier { parties, arrived, round, is_broken, .. } => {
+            let broken = if *is_broken { ", broken" } else { "" };
+            format!("round {round}, {arrived} of {} here{broken}", parties_in_words(*parties))
+        }
+        State::Latch { is_open: true, .. } => "open".into(),
+        State::Latch { parties, arrived, is_broken, .. } => {
+            let broken = if *is_broken { ", broken" } else { "" };
+            format!("{arrived} of {} here{broken}", parties_in_words(*parties))
+        }
+        State::Once { is_done: true, .. } => "done".into(),
+        State::Once { attempts, .. } => {
+            let done = if holders(object).next().is_some() { "being done" } else { "not done" };
+            format!("{done}, {} failed", units::counted(*attempts, "attempt"))
+        }
+        State::RwLock { is_abandoned, readers, .. } => {
+            let abandoned = if *is_abandoned { ", abandoned" } else { "" };
+            let held = match holders(object).count() {
+                0 => "free".into(),
+                _ if *readers > 0 => units::counted((*readers).into(), "reader"),
+                _ => "held to write".into(),
+            };
+            format!("{held}{abandoned}")
+        }
+        State::Table { rows, value, .. } => {
+            format!("{}, {}", units::counted((*rows).into(), "row"), value_type(*value))
+        }
         State::Latest { value, version, .. } => {
             format!("version {version}, {}", value_type(*value))
         }
@@ -33,6 +59,10 @@ pub(crate) fn state(object: &Snapshot) -> String {
         words.push_str(", corrupt");
     }
     words
+}
+
+fn parties_in_words(parties: u32) -> String {
+    if parties == 1 { "1 party".into() } else { format!("{parties} parties") }
 }
 
 /// Those that hold something of it.

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
+use quoit::sync::{Barrier, Condvar, Latch, Once, RwLock, SyncOptions, Table, TableOptions};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -168,4 +169,37 @@ fn garbage_is_shown_and_told() {
     assert!(text(&place, "ls .").contains("free, corrupt"));
     place.run("lock RING -- true", b"").assert_code(1).assert_one_line().assert_says("garbage");
     place.run("rm RING", b"").assert_code(0);
+}
+
+/// Kinds that only programs make.
+#[test]
+fn what_programs_made_is_shown_too() {
+    let place = Place::new();
+    let options = SyncOptions::new();
+    let _barrier = Barrier::create(place.file("barrier"), &options, 3).unwrap();
+    let _latch = Latch::create(place.file("latch"), &options, 1).unwrap();
+    let _once = Once::create(place.file("once"), &options).unwrap();
+    let _condvar = Condvar::create(place.file("condvar"), &options).unwrap();
+    let mut lock = RwLock::create(place.file("rwlock"), &options, &1_u64).unwrap();
+    let _reader = lock.read().unwrap();
+    let _table = Table::create(place.file("table"), &TableOptions::new(5), &1_u64).unwrap();
+    let table = text(&place, "ls .");
+    let own = format!("process {}", std::process::id());
+    for (name, kind, state, held) in [
+        ("barrier", "barrier", "round 0, 0 of 3 parties here", "-"),
+        ("latch", "latch", "0 of 1 party here", "-"),
+        ("once", "once", "not done, 0 attempts failed", "-"),
+        ("condvar", "condition variable", "-", "-"),
+        ("rwlock", "reader-writer lock", "1 reader", &own),
+        ("table", "table", "5 rows, 8 bytes with the tag 0", "-"),
+    ] {
+        let line = table.lines().find(|line| line.starts_with(&format!("{name} "))).expect(&table);
+        let cells: Vec<_> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells, [name, kind, state, held, "0", "1"], "{table}");
+        let info: Value =
+            serde_json::from_slice(&place.run(&format!("info {name} --json"), b"").assert_code(0).stdout)
+                .unwrap();
+        assert_eq!(info["kind"], kind);
+        text(&place, &format!("info {name}"));
+    }
 }

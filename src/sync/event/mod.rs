@@ -264,7 +264,7 @@ impl Event {
             Ok(is_over.then_some(()))
         };
         let has_changed = || line.has_changed(seen.get());
-        bell::wait(&self.member, &line.bell, until_ns, doorbell::SLICE_NS, look, has_changed)
+        bell::wait(&self.member, &line.bell, until_ns, |_| doorbell::SLICE_NS, look, has_changed)
     }
 }
 

@@ -301,7 +301,7 @@ impl LatestBytesReader {
     ///
     /// As [`get`](Self::get).
     pub fn next_deadline(&mut self, deadline: Instant) -> Result<Option<&[u8]>, Error> {
-        if self.reader.wait(clock::deadline_ns(deadline))? { self.get().map(Some) } else { Ok(None) }
+        if self.reader.wait(clock::deadline_ns(deadline)) { self.get().map(Some) } else { Ok(None) }
     }
 
     /// Is there a value that this handle has not returned yet?

@@ -3,21 +3,13 @@
 #[cfg(not(loom))]
 use std::path::Path;
 
-use crossbeam_utils::Backoff;
-
 use super::{Region, WRITER, cells};
-use crate::atomics::FutexWord;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::permissions::Access;
 #[cfg(not(loom))]
 use crate::schema::Schema;
-use crate::wait::clock;
-use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
-
-/// Attempts to copy a value that keeps changing, before the reader gets [`Error::Busy`].
-const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
+use crate::sync::bell;
 
 pub(super) struct Reader {
     pub(super) region: Region,
@@ -51,39 +43,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits for a value that was not returned yet. False: the time is over.
-    pub(super) fn wait(&self, until_ns: u64) -> Result<bool, Error> {
-        let backoff = Backoff::new();
-        let begin_ns = clock::monotonic_ns();
-        loop {
-            if self.region.broken() {
-                return Err(self.region.fault().into());
-            }
-            if self.has_changed() {
-                return Ok(true);
-            }
-            if clock::is_past(until_ns) {
-                return Ok(false);
-            }
-            if cfg!(loom) || backoff.is_completed() {
-                self.sleep(begin_ns, until_ns);
-            } else {
-                backoff.snooze();
-            }
-        }
+    /// Waits for a value that was not returned yet, or for something to be wrong with the handle. False: the time is
+    /// over.
+    pub(super) fn wait(&self, until_ns: u64) -> bool {
+        bell::listen(&self.region.views().control.change, self.is_woken, until_ns, || self.is_ready())
     }
 
-    fn sleep(&self, begin_ns: u64, until_ns: u64) {
-        let word = &self.region.views().control.change;
-        let is_true = || self.has_changed() || self.region.memory_gone();
-        if self.is_woken {
-            let heavy = |word: &FutexWord| doorbell::heavy_for(word, Some(WaitMode::Fence));
-            doorbell::sleep(word, heavy, is_true, until_ns);
-        } else {
-            let now = clock::monotonic_ns();
-            let nap_ns = doorbell::nap_ns(now.saturating_sub(begin_ns));
-            doorbell::doze(word, is_true, until_ns.min(now.saturating_add(nap_ns)));
-        }
+    /// Whether there is something to read, or something is wrong with the handle.
+    pub(super) fn is_ready(&self) -> bool {
+        self.region.broken() || self.has_changed() || self.region.memory_gone()
     }
 
     pub(super) fn has_changed(&self) -> bool {
@@ -106,18 +74,5 @@ pub(super) fn read(region: &Region, value: &mut [u8]) -> Result<u64, Error> {
     if region.broken() {
         return Err(region.fault().into());
     }
-    let backoff = Backoff::new();
-    for _ in 0..TRIES {
-        let version = cells(region).read(value);
-        if region.memory_gone() {
-            return Err(region.fault().into());
-        }
-        if let Some(version) = version {
-            return Ok(version);
-        }
-        if !cfg!(loom) {
-            backoff.spin();
-        }
-    }
-    Err(Error::Busy)
+    cells(region).read_whole(value, || region.or_memory_gone(Ok(())))
 }

@@ -24,7 +24,7 @@ impl Waitable for LatestBytesReader {
 
 impl Source for Reader {
     fn look(&mut self) -> bool {
-        self.region.broken() || self.has_changed() || self.region.memory_gone()
+        self.is_ready()
     }
 
     fn arm(&mut self) -> Arming {

@@ -212,7 +212,7 @@ impl<T: Typed> LatestReader<T> {
     ///
     /// As [`get`](Self::get).
     pub fn next_deadline(&mut self, deadline: Instant) -> Result<Option<T>, Error> {
-        if self.reader.wait(clock::deadline_ns(deadline))? { self.get().map(Some) } else { Ok(None) }
+        if self.reader.wait(clock::deadline_ns(deadline)) { self.get().map(Some) } else { Ok(None) }
     }
 
     /// As [`next_deadline`](Self::next_deadline), without a deadline.
@@ -223,7 +223,7 @@ impl<T: Typed> LatestReader<T> {
     // Not an iterator: it has no end.
     #[expect(clippy::should_implement_trait, reason = "it has no end, and may fail")]
     pub fn next(&mut self) -> Result<T, Error> {
-        while !self.reader.wait(u64::MAX)? {}
+        while !self.reader.wait(u64::MAX) {}
         self.get()
     }
 

@@ -13,10 +13,9 @@ use crate::memory::file::Owners;
 #[cfg(not(loom))]
 use crate::memory::permissions::Access;
 use crate::schema::Schema;
+use crate::sync::bell;
 #[cfg(not(loom))]
 use crate::sync::latest::shape::Shape;
-use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
 
 /// The one writer.
 pub(super) struct Writer {
@@ -98,7 +97,7 @@ impl Writer {
             return Err(self.region.fault().into());
         }
         self.version = cells(&self.region).commit(self.version, value);
-        doorbell::notify(&self.region.views().control.change, WaitMode::Fence);
+        bell::ring(&self.region.views().control.change);
         self.region.or_memory_gone(Ok(self.version))
     }
 }

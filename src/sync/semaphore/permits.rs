@@ -22,7 +22,7 @@ use crate::error::{Error, Kind};
 use crate::memory::block::block;
 use crate::seats::Incarnation;
 use crate::sync::member::{Member, NOBODYS};
-use crate::sync::owned::{owner_of, to_word};
+use crate::sync::owner::{owner_of, to_word};
 use crate::sync::shape::Content;
 
 /// Most permits.
@@ -55,7 +55,7 @@ impl Content for Permits {
 
     type Item = AtomicU64;
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, _: u64) -> Result<(), Error> {
         if (1..=MAX_PERMITS).contains(&self.count) {
             Ok(())
         } else {
