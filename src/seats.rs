@@ -66,7 +66,6 @@ impl Incarnation {
 }
 
 /// Who has a seat, or had it last. `None`: nobody ever had it.
-#[cfg(not(loom))]
 pub(crate) fn occupant(number: u32, word: &AtomicU64) -> Option<Incarnation> {
     let generation = word.load(at!(E_GENERATION, Relaxed));
     (generation != 0).then_some(Incarnation { number, generation })

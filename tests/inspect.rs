@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quoit::sync::{
-    Event, Inspector, Latest, LatestOptions, Mutex, Participant, Reset, Semaphore, State, SyncOptions,
+    Barrier, Condvar, Event, Inspector, Latch, Latest, LatestOptions, Mutex, Once, Participant, Reset,
+    RwLock, Semaphore, State, SyncOptions, Table, TableOptions,
 };
 use quoit::{Error, Kind, Options, Producer, kind_of};
 use tempfile::TempDir;
@@ -146,4 +147,65 @@ fn what_is_no_such_object_is_refused() {
     assert!(matches!(kind_of(&path), Err(Error::Damaged { .. })));
     file.set_len(8000).unwrap();
     assert!(matches!(Inspector::open(&path), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn barriers_and_latches() {
+    let (_directory, path) = scene();
+    let barrier = Barrier::create(&path, &SyncOptions::new(), 2).unwrap();
+    let seen = |arrived_now: u32, broken: bool| {
+        let State::Barrier { parties, arrived, is_broken, .. } = look(&path).state else {
+            panic!("a barrier")
+        };
+        (parties, arrived, is_broken) == (2, arrived_now, broken)
+    };
+    assert!(seen(0, false));
+    assert!(barrier.wait_timeout(Duration::from_millis(1)).is_err(), "nobody else comes");
+    assert!(seen(1, true));
+    drop(barrier);
+    std::fs::remove_file(&path).unwrap();
+    let latch = Latch::create(&path, &SyncOptions::new(), 1).unwrap();
+    let State::Latch { parties: 1, arrived: 0, is_open: false, .. } = look(&path).state else {
+        panic!("closed")
+    };
+    assert!(latch.join().unwrap().arrive().unwrap());
+    let State::Latch { parties: 1, arrived: 1, is_open: true, .. } = look(&path).state else {
+        panic!("open")
+    };
+}
+
+#[test]
+fn what_is_done_once_and_condition_variables() {
+    let (_directory, path) = scene();
+    let mut once = Once::create(&path, &options()).unwrap();
+    let State::Once { is_done: false, attempts: 0, .. } = look(&path).state else { panic!("not done") };
+    let at_it = once.call(|_| assert_eq!(people(&path), [(0, true, false, 1)]));
+    assert!(at_it.unwrap());
+    let State::Once { is_done: true, .. } = look(&path).state else { panic!("done") };
+    std::fs::remove_file(&path).unwrap();
+    let condvar = Condvar::create(&path, &options()).unwrap();
+    assert_eq!((look(&path).state, people(&path)), (State::Condvar, vec![(0, true, false, 0)]));
+    drop(condvar);
+}
+
+#[test]
+fn a_reader_writer_lock_and_a_table() {
+    let (_directory, path) = scene();
+    let mut lock = RwLock::create(&path, &options(), &1_u64).unwrap();
+    let mut other = lock.try_clone().unwrap();
+    let (one, two) = (lock.read().unwrap(), other.read().unwrap());
+    let State::RwLock { readers: 2, version: 1, is_abandoned: false, .. } = look(&path).state else {
+        panic!("two readers")
+    };
+    assert_eq!(people(&path), [(0, true, false, 1), (1, true, false, 1)]);
+    drop((one, two));
+    let guard = lock.write().unwrap();
+    let State::RwLock { readers: 0, .. } = look(&path).state else { panic!("a writer") };
+    assert_eq!(people(&path), [(0, true, false, 1), (1, true, false, 0)]);
+    drop(guard);
+    std::fs::remove_file(&path).unwrap();
+    let table = Table::create(&path, &TableOptions::new(7), &1_u64).unwrap();
+    let State::Table { value, rows: 7, .. } = look(&path).state else { panic!("a table") };
+    assert_eq!((value.size, people(&path)), (8, vec![(0, true, false, 0)]));
+    drop(table);
 }

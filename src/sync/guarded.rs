@@ -7,6 +7,8 @@ use crate::atomics::{AtomicU64, OwnedWord, Word, at};
 use crate::error::Error;
 use crate::memory::block::block;
 use crate::schema::{Schema, Typed};
+#[cfg(not(loom))]
+use crate::seats::Incarnation;
 use crate::sync::cells::Cells;
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::owned::{Owned, Taken};
@@ -28,6 +30,25 @@ block! {
         at 16: pub(crate) version: AtomicU64,
         /// 1: an owner died or panicked, and nobody has said since that all is well.
         at 24: pub(crate) abandoned: AtomicU64,
+    }
+}
+
+/// The lock as a read-only look shows it.
+#[cfg(not(loom))]
+pub(crate) struct Seen {
+    pub(crate) version: u64,
+    pub(crate) is_abandoned: bool,
+    pub(crate) owner: Option<Incarnation>,
+}
+
+#[cfg(not(loom))]
+impl Lock {
+    pub(crate) fn seen(&self) -> Seen {
+        Seen {
+            version: Cells::new(&self.version, &[], 0, CELLS).version(),
+            is_abandoned: self.abandoned.load(at!(M_ABANDONED, Relaxed)) != 0,
+            owner: Owned::new(&self.owner, &self.watch).owner(),
+        }
     }
 }
 

@@ -10,12 +10,11 @@ use crate::memory::region::Region;
 use crate::sync::condvar::Meeting;
 use crate::sync::event::Signal;
 use crate::sync::look::{Look, Snapshot, checked, snapshot};
-use crate::sync::mutex::Value;
 use crate::sync::once::Deed;
 use crate::sync::semaphore::Permits;
 use crate::sync::shape::Shape;
 use crate::sync::table::Rows;
-use crate::sync::{barrier, latch, latest, rwlock};
+use crate::sync::{barrier, latch, latest, mutex, rwlock};
 
 /// Shows the state of an object of this module, whatever its kind and type, through a read-only map. It takes no seat,
 /// and nobody notices it. It needs permission to read.
@@ -84,7 +83,7 @@ impl Inspector {
                 return Err(Error::BadOption { what: "this is a ring: open it with `quoit::Inspector`" });
             }
             Kind::Latest => Box::new(latest::Region::open(path, Access::Reader)?),
-            Kind::Mutex => open::<Value>(path)?,
+            Kind::Mutex => open::<mutex::Value>(path)?,
             Kind::Semaphore => open::<Permits>(path)?,
             Kind::Event => open::<Signal>(path)?,
             Kind::Barrier => open::<barrier::Parties>(path)?,

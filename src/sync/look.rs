@@ -68,64 +68,6 @@ pub enum State {
         /// How often it was set while it was not.
         count: u64,
     },
-    /// Of a [`Barrier`](crate::sync::Barrier).
-    #[non_exhaustive]
-    Barrier {
-        /// How many parties meet.
-        parties: u32,
-        /// How many of them have not arrived in this round.
-        missing: u32,
-        /// The number of the round.
-        round: u64,
-        /// The round is broken, and nobody has reset the barrier since.
-        is_broken: bool,
-    },
-    /// Of a [`Latch`](crate::sync::Latch).
-    #[non_exhaustive]
-    Latch {
-        /// How many parties it takes.
-        parties: u32,
-        /// How many of them have not arrived.
-        missing: u32,
-        /// All have arrived.
-        is_open: bool,
-        /// A party died or left before it arrived.
-        is_broken: bool,
-    },
-    /// Of a [`Once`](crate::sync::Once). Whoever is at it holds 1.
-    #[non_exhaustive]
-    Once {
-        /// It is done.
-        is_done: bool,
-        /// How many died or panicked at it.
-        attempts: u64,
-    },
-    /// Of a [`Condvar`](crate::sync::Condvar), which has no state but who waits.
-    Condvar,
-    /// Of a [`RwLock`](crate::sync::RwLock). Its writer holds 1, and so does each reader.
-    #[non_exhaustive]
-    RwLock {
-        /// The type of its value.
-        value: Schema,
-        /// The number of commits, the first value included.
-        version: u64,
-        /// How many read, those that died while they did included.
-        readers: u32,
-        /// As of a mutex, for a writer.
-        is_abandoned: bool,
-    },
-    /// Of a [`Table`](crate::sync::Table). Each handle holds as many rows as it writes.
-    #[non_exhaustive]
-    Table {
-        /// The type of the value in each row.
-        value: Schema,
-        /// How many rows there are.
-        rows: u32,
-        /// How many of them have a writer, the dead included.
-        written: u32,
-        /// Copies of each value in the file.
-        cells: u32,
-    },
     /// Of a [`Latest`](crate::sync::Latest).
     #[non_exhaustive]
     Latest {
@@ -137,6 +79,62 @@ pub enum State {
         version: u64,
         /// The process id of the current or last writer, as it stored it.
         writer_pid: u32,
+    },
+    /// Of a [`Barrier`](crate::sync::Barrier).
+    #[non_exhaustive]
+    Barrier {
+        /// How many parties meet.
+        parties: u32,
+        /// How many have arrived in this round.
+        arrived: u32,
+        /// The number of the round.
+        round: u64,
+        /// Whether a party died or gave up in this round.
+        is_broken: bool,
+    },
+    /// Of a [`Latch`](crate::sync::Latch).
+    #[non_exhaustive]
+    Latch {
+        /// How many parties arrive.
+        parties: u32,
+        /// How many have arrived.
+        arrived: u32,
+        /// Whether all have arrived.
+        is_open: bool,
+        /// Whether a party died or left before it arrived.
+        is_broken: bool,
+    },
+    /// Of a [`Once`](crate::sync::Once).
+    #[non_exhaustive]
+    Once {
+        /// Whether it is done.
+        is_done: bool,
+        /// How many died or panicked at it.
+        attempts: u64,
+    },
+    /// Of a [`Condvar`](crate::sync::Condvar): who waits, the participants say.
+    Condvar,
+    /// Of an [`RwLock`](crate::sync::RwLock).
+    #[non_exhaustive]
+    RwLock {
+        /// The type of its value.
+        value: Schema,
+        /// The number of commits, the first value included.
+        version: u64,
+        /// As of a mutex.
+        is_abandoned: bool,
+        /// How many read, those included who died at it. They are among the holders.
+        readers: u32,
+    },
+    /// Of a [`Table`](crate::sync::Table).
+    #[non_exhaustive]
+    Table {
+        /// The type of its rows.
+        value: Schema,
+        /// How many rows it has. Who writes one is among the holders.
+        rows: u32,
+        /// Copies of each row in the file.
+        cells: u32,
     },
 }
 
@@ -154,7 +152,7 @@ pub struct Participant {
     pub is_alive: bool,
     /// It sleeps until it gets what it wants; or died while it did.
     pub is_waiting: bool,
-    /// How much of the object it holds: 1 for a lock, or a number of permits or rows.
+    /// How much of the object it holds: 1 for a lock, or a number of permits or of rows.
     pub holds: u32,
 }
 

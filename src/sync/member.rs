@@ -154,8 +154,7 @@ impl<K: Content> Member<K> {
 
     /// Who has a seat, or had it last. `None`: nobody ever had it.
     pub(crate) fn sitter(&self, number: usize) -> Option<Incarnation> {
-        let generation = self.views().seats.get(number)?.generation.load(at!(E_GENERATION, Relaxed));
-        (generation != 0).then_some(Incarnation { number: number as u32, generation })
+        seats::occupant(number as u32, &self.views().seats.get(number)?.generation)
     }
 
     pub(crate) fn region(&self) -> &Region<Shape<K>> {

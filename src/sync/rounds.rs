@@ -145,14 +145,24 @@ pub(crate) fn is_awaited<K: HasRounds>(views: Views<'_, K>, number: usize) -> bo
 }
 
 /// How many parties have not arrived in this round. A hint.
-pub(crate) fn missing<K: HasRounds>(views: Views<'_, K>) -> usize {
+pub(crate) fn missing<K: HasRounds>(member: &Member<K>) -> usize {
+    let views = member.views();
     (0..views.items.len()).filter(|number| is_awaited(views, *number)).count()
 }
 
-/// The round, for people.
+/// The round as a read-only look shows it.
 #[cfg(not(loom))]
-pub(crate) fn peek(line: &Line) -> Round {
-    Round(line.round.load(at!(B_PEEK, Relaxed)))
+pub(crate) struct Seen {
+    pub(crate) parties: u32,
+    pub(crate) arrived: u32,
+    pub(crate) round: Round,
+}
+
+#[cfg(not(loom))]
+pub(crate) fn seen<K: HasRounds>(views: Views<'_, K>) -> Seen {
+    let (parties, round) = (views.items.len(), views.line.look());
+    let arrived = (0..parties).filter(|number| !is_awaited(views, *number)).count();
+    Seen { parties: parties as u32, arrived: arrived as u32, round }
 }
 
 fn has_arrived(arrival: &AtomicU64, round: Round) -> bool {

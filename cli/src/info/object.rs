@@ -82,11 +82,10 @@ fn table(path: &Path, object: &Snapshot) -> String {
             let dead = if holder.is_alive { "" } else { ": whoever comes next takes it over" };
             row("held by", format!("{}{dead}", object::who(holder)));
         }
-        let is_abandoned = matches!(
+        if matches!(
             object.state,
             State::Mutex { is_abandoned: true, .. } | State::RwLock { is_abandoned: true, .. }
-        );
-        if is_abandoned {
+        ) {
             row(
                 "abandoned",
                 "a holder died, and nobody has said since that what it guards is in order".into(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use quoit::Schema;
 use quoit::sync::{Participant, Reset, Snapshot, State};
 use serde::Serialize;
 
@@ -38,22 +39,15 @@ struct Facts {
     permits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<u32>,
-    /// Of an event: `manual` or `auto`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reset: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_set: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
     /// Of a barrier or a latch.
     #[serde(skip_serializing_if = "Option::is_none")]
     parties: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    missing: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_broken: Option<bool>,
+    arrived: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     round: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_broken: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_open: Option<bool>,
     /// Of what is done once.
@@ -64,11 +58,16 @@ struct Facts {
     /// Of a reader-writer lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     readers: Option<u32>,
-    /// Of a table: how many rows there are, and how many of them have a writer.
+    /// Of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u32>,
+    /// Of an event: `manual` or `auto`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    written: Option<u32>,
+    reset: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_set: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
     /// Of what has a value: its type, and the number of commits.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
@@ -85,6 +84,12 @@ struct Facts {
 struct Value {
     size: u32,
     tag: u32,
+}
+
+impl Value {
+    fn of(schema: Schema) -> Self {
+        Self { size: schema.size, tag: schema.tag }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -123,7 +128,7 @@ impl Facts {
             State::Mutex { value, version, is_abandoned, .. } => Self {
                 is_held: Some(super::holders(object).next().is_some()),
                 is_abandoned: Some(*is_abandoned),
-                value: Some(Value { size: value.size, tag: value.tag }),
+                value: Some(Value::of(*value)),
                 version: Some(*version),
                 ..Self::default()
             },
@@ -136,23 +141,16 @@ impl Facts {
                 count: Some(*count),
                 ..Self::default()
             },
-            State::Latest { value, cells, version, writer_pid, .. } => Self {
-                value: Some(Value { size: value.size, tag: value.tag }),
-                version: Some(*version),
-                cells: Some(*cells),
-                writer_pid: Some(*writer_pid),
-                ..Self::default()
-            },
-            State::Barrier { parties, missing, round, is_broken, .. } => Self {
+            State::Barrier { parties, arrived, round, is_broken, .. } => Self {
                 parties: Some(*parties),
-                missing: Some(*missing),
+                arrived: Some(*arrived),
                 round: Some(*round),
                 is_broken: Some(*is_broken),
                 ..Self::default()
             },
-            State::Latch { parties, missing, is_open, is_broken, .. } => Self {
+            State::Latch { parties, arrived, is_open, is_broken, .. } => Self {
                 parties: Some(*parties),
-                missing: Some(*missing),
+                arrived: Some(*arrived),
                 is_open: Some(*is_open),
                 is_broken: Some(*is_broken),
                 ..Self::default()
@@ -160,19 +158,25 @@ impl Facts {
             State::Once { is_done, attempts, .. } => {
                 Self { is_done: Some(*is_done), attempts: Some(*attempts), ..Self::default() }
             }
-            State::RwLock { value, version, readers, is_abandoned, .. } => Self {
+            State::RwLock { value, version, is_abandoned, readers, .. } => Self {
                 is_held: Some(super::holders(object).next().is_some()),
                 is_abandoned: Some(*is_abandoned),
                 readers: Some(*readers),
-                value: Some(Value { size: value.size, tag: value.tag }),
+                value: Some(Value::of(*value)),
                 version: Some(*version),
                 ..Self::default()
             },
-            State::Table { value, rows, written, cells, .. } => Self {
+            State::Table { value, rows, cells, .. } => Self {
+                value: Some(Value::of(*value)),
                 rows: Some(*rows),
-                written: Some(*written),
-                value: Some(Value { size: value.size, tag: value.tag }),
                 cells: Some(*cells),
+                ..Self::default()
+            },
+            State::Latest { value, cells, version, writer_pid, .. } => Self {
+                value: Some(Value::of(*value)),
+                version: Some(*version),
+                cells: Some(*cells),
+                writer_pid: Some(*writer_pid),
                 ..Self::default()
             },
             _ => Self::default(),

@@ -24,37 +24,35 @@ pub(crate) fn state(object: &Snapshot) -> String {
             let set = if *is_set { "set" } else { "not set" };
             format!("{set}{auto}, {} in all", units::counted(*count, "time"))
         }
+        State::Barrier { parties, arrived, round, is_broken, .. } => {
+            let broken = if *is_broken { ", broken" } else { "" };
+            format!("round {round}, {arrived} of {} here{broken}", parties_in_words(*parties))
+        }
+        State::Latch { is_open: true, .. } => "open".into(),
+        State::Latch { parties, arrived, is_broken, .. } => {
+            let broken = if *is_broken { ", broken" } else { "" };
+            format!("{arrived} of {} here{broken}", parties_in_words(*parties))
+        }
+        State::Once { is_done: true, .. } => "done".into(),
+        State::Once { attempts, .. } => {
+            let done = if holders(object).next().is_some() { "being done" } else { "not done" };
+            format!("{done}, {} failed", units::counted(*attempts, "attempt"))
+        }
+        State::RwLock { is_abandoned, readers, .. } => {
+            let abandoned = if *is_abandoned { ", abandoned" } else { "" };
+            let held = match holders(object).count() {
+                0 => "free".into(),
+                _ if *readers > 0 => units::counted((*readers).into(), "reader"),
+                _ => "held to write".into(),
+            };
+            format!("{held}{abandoned}")
+        }
+        State::Table { rows, value, .. } => {
+            format!("{}, {}", units::counted((*rows).into(), "row"), value_type(*value))
+        }
         State::Latest { value, version, .. } => {
             format!("version {version}, {}", value_type(*value))
         }
-        State::Barrier { parties, missing, round, is_broken, .. } => {
-            format!("round {round}, {}", arrivals(*parties, *missing, *is_broken))
-        }
-        State::Latch { is_open: true, .. } => "open".into(),
-        State::Latch { parties, missing, is_broken, .. } => arrivals(*parties, *missing, *is_broken),
-        State::Once { is_done, attempts, .. } => {
-            let mut words = if *is_done { "done" } else { "not done" }.to_owned();
-            if *attempts > 0 {
-                words.push_str(&format!(", {} at it died or panicked", units::count(*attempts)));
-            }
-            words
-        }
-        State::RwLock { readers, is_abandoned, .. } => {
-            let held = match readers {
-                0 if holders(object).next().is_some() => "held to write".into(),
-                0 => "free".into(),
-                readers => format!("{} in it", units::counted((*readers).into(), "reader")),
-            };
-            let abandoned = if *is_abandoned { ", abandoned" } else { "" };
-            format!("{held}{abandoned}")
-        }
-        State::Table { rows, written, value, .. } => format!(
-            "{}, {} with a writer, {}",
-            units::counted((*rows).into(), "row"),
-            units::count((*written).into()),
-            value_type(*value)
-        ),
-        // A condition variable has no state but who waits.
         _ => "-".into(),
     };
     if object.garbage.is_some() {
@@ -63,9 +61,8 @@ pub(crate) fn state(object: &Snapshot) -> String {
     words
 }
 
-fn arrivals(parties: u32, missing: u32, is_broken: bool) -> String {
-    let broken = if is_broken { ", broken" } else { "" };
-    format!("{missing} of {parties} to come{broken}")
+fn parties_in_words(parties: u32) -> String {
+    if parties == 1 { "1 party".into() } else { format!("{parties} parties") }
 }
 
 /// Those that hold something of it.

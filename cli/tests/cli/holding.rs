@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{Place, Process, eventually};
 
@@ -11,17 +11,6 @@ impl Place {
     /// Runs `quoit VERB RING OPTIONS -- sh -c SCRIPT`.
     fn under(&self, verb: &str, script: &str) -> Process {
         self.spawn_words(verb, &["--", "sh", "-c", script])
-    }
-
-    /// Starts a command under it that says so in the file `there`, and runs until it is killed; returns it when it runs,
-    /// with the number of the command's process.
-    fn hold(&self, verb: &str) -> (Process, Pid) {
-        let there = self.file("there");
-        let process = self.under(verb, "echo $$ >there.part; mv there.part there; exec sleep 60");
-        eventually("the command runs", || there.exists());
-        let pid = std::fs::read_to_string(&there).unwrap().trim().parse().unwrap();
-        std::fs::remove_file(there).unwrap();
-        (process, Pid::from_raw(pid).unwrap())
     }
 }
 
@@ -61,7 +50,7 @@ fn the_command_runs_and_its_end_is_ours() {
 fn one_at_a_time_and_the_others_are_told() {
     for verb in VERBS {
         let place = Place::new();
-        let (holder, _) = place.hold(verb);
+        let (holder, _command) = place.hold(verb);
         let held = format!("in time, held by process {}", holder.pid());
         place.run(&format!("{verb} -n -- true"), b"").assert_code(1).assert_one_line().assert_says(&held);
         let ran = place.run(&format!("{verb} --timeout 50ms -E 75 -- true"), b"");
@@ -113,7 +102,7 @@ fn the_next_one_is_told_of_a_death() {
         holder.kill();
         // The command still runs, so it still holds.
         place.run(&format!("{verb} --timeout 100ms -- true"), b"").assert_code(1);
-        kill_process(command, Signal::KILL).unwrap();
+        command.kill();
         if verb.starts_with("lock") {
             let refused = place.run("lock RING --refuse-abandoned -- true", b"").assert_code(11);
             refused.assert_one_line().assert_says("the last holder died");
@@ -127,7 +116,7 @@ fn the_next_one_is_told_of_a_death() {
         assert_eq!(well.stderr, "");
         // A command that is killed leaves the same.
         let (holder, command) = place.hold(verb);
-        kill_process(command, Signal::KILL).unwrap();
+        command.kill();
         holder.end().assert_code(137).assert_says("killed by signal 9");
         let told = place.under(&format!("{verb} --quiet"), "echo \"$QUOIT_ABANDONED\"").end();
         assert_eq!(told.assert_code(0).assert_stdout("1\n").stderr, "");
@@ -155,7 +144,7 @@ fn signals_go_on_to_the_command() {
             process.end().assert_code(5).assert_stdout("got\n");
         }
         // Whoever waits is ended by it.
-        let (holder, _) = place.hold(verb);
+        let (holder, _command) = place.hold(verb);
         let waiting = place.under(verb, "echo never");
         place.wait_until_asleep(&waiting);
         waiting.signal(Signal::TERM);
@@ -172,11 +161,11 @@ fn signals_go_on_to_the_command() {
 fn a_file_that_is_removed_guards_nothing() {
     for verb in VERBS {
         let place = Place::new();
-        let (old, _) = place.hold(verb);
+        let (old, _command) = place.hold(verb);
         let waiting = place.under(verb, "echo got it");
         place.wait_until_asleep(&waiting);
         std::fs::remove_file(&place.ring).unwrap();
-        let (new, _) = place.hold(verb);
+        let (new, _command) = place.hold(verb);
         old.signal(Signal::TERM);
         old.end().assert_code(143);
         // It has got the old one, and goes on to wait for the new one.
@@ -190,7 +179,7 @@ fn a_file_that_is_removed_guards_nothing() {
 #[test]
 fn a_seat_is_waited_for_too() {
     let place = Place::new();
-    let (holder, _) = place.hold("lock RING --seats 1");
+    let (holder, _command) = place.hold("lock RING --seats 1");
     let ran = place.run("lock RING -w 50ms -- true", b"").assert_code(1);
     ran.assert_says("waiting for a seat: all 1 seats are taken").assert_says("did not get a seat in time");
     let mut waiting = place.under("lock RING", "echo got it");

@@ -2,25 +2,12 @@
 
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
-use std::time::Duration;
 
-use quoit::Error;
 use quoit::sync::{Barrier, Condvar, Latch, Once, RwLock, SyncOptions, Table, TableOptions};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Process, eventually};
-
-/// A command that holds what `line` says, and runs until it is killed; returns it when it runs.
-fn hold(place: &Place, line: &str) -> (Process, Pid) {
-    let there = place.file("there");
-    let script = "echo $$ >there.part; mv there.part there; exec sleep 60";
-    let process = place.spawn_words(line, &["--", "sh", "-c", script]);
-    eventually("the command runs", || there.exists());
-    let pid = std::fs::read_to_string(&there).unwrap().trim().parse().unwrap();
-    std::fs::remove_file(there).unwrap();
-    (process, Pid::from_raw(pid).unwrap())
-}
+use crate::support::{Place, eventually};
 
 fn text(place: &Place, line: &str) -> String {
     String::from_utf8(place.run(line, b"").assert_code(0).stdout).unwrap()
@@ -45,7 +32,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
     assert_eq!(info["file_bytes"], std::fs::metadata(&place.ring).unwrap().len());
     assert!(text(&place, "info RING").contains("\nstate      free\n"), "{}", text(&place, "info RING"));
 
-    let (holder, command) = hold(&place, "lock RING");
+    let (holder, command) = place.hold("lock RING");
     let waiting = place.spawn("lock RING -- true", Stdio::null(), Stdio::null());
     let info = place.wait_for("one waits", |info| info["waiting"] == 1);
     let (first, second) = (json!(holder.pid()), json!(waiting.pid()));
@@ -64,7 +51,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
     // The command keeps it, and then nobody lives who has it.
     holder.kill();
     assert_eq!(place.info()["participants"][0]["state"], "alive");
-    kill_process(command, Signal::KILL).unwrap();
+    command.kill();
     let info = place.wait_for("it is seen dead", |info| info["participants"][0]["state"] == "dead");
     assert_eq!(participants(&info)[0], [&first, &json!("dead"), &json!(false), &one]);
     let shown = text(&place, "info RING");
@@ -78,7 +65,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
 #[test]
 fn semaphores_and_events() {
     let place = Place::new();
-    let (holder, _) = hold(&place, "sem RING --permits 5 --take 3");
+    let (holder, _command) = place.hold("sem RING --permits 5 --take 3");
     let info = place.info();
     assert_eq!(
         (&info["kind"], &info["permits"], &info["available"]),
@@ -128,7 +115,7 @@ fn a_look_every_so_often() {
 #[test]
 fn ls_shows_them_after_the_rings() {
     let place = Place::with("--capacity 64KiB");
-    let (holder, _) = hold(&place, "lock b");
+    let (holder, _command) = place.hold("lock b");
     place.run("event a set", b"").assert_code(0);
     std::fs::copy(place.file("a"), place.file("copy")).unwrap();
     let table = text(&place, "ls .");
@@ -154,13 +141,13 @@ fn ls_shows_them_after_the_rings() {
 #[test]
 fn rm_keeps_what_is_in_use() {
     let place = Place::new();
-    let (holder, command) = hold(&place, "lock RING");
+    let (holder, command) = place.hold("lock RING");
     let says = format!("in use by process {}; end them first", holder.pid());
     place.run("rm RING", b"").assert_code(9).assert_one_line().assert_says(&says);
     holder.kill();
     // The command keeps it.
     place.run("rm RING", b"").assert_code(9).assert_one_line();
-    kill_process(command, Signal::KILL).unwrap();
+    command.kill();
     eventually("the command is gone", || {
         !place.info()["participants"][0]["state"].to_string().contains("alive")
     });
@@ -184,76 +171,35 @@ fn garbage_is_shown_and_told() {
     place.run("rm RING", b"").assert_code(0);
 }
 
-/// What has no verb of its own is shown all the same.
+/// Kinds that only programs make.
 #[test]
-fn what_programs_share() {
-    let options = SyncOptions::new().seats(4);
-    let look = |place: &Place| (place.info(), text(place, "info RING"));
-
+fn what_programs_made_is_shown_too() {
     let place = Place::new();
-    let barrier = Barrier::create(&place.ring, &options, 3).unwrap();
-    let (info, shown) = look(&place);
-    assert_eq!(
-        (&info["kind"], &info["parties"], &info["missing"]),
-        (&json!("barrier"), &json!(3), &json!(3))
-    );
-    assert_eq!((&info["round"], &info["is_broken"], &info["seats"]), (&json!(0), &json!(false), &json!(3)));
-    assert!(shown.contains("\nstate      round 0, 3 of 3 to come\n"), "{shown}");
-    assert!(matches!(barrier.try_clone().unwrap().wait_timeout(Duration::ZERO), Err(Error::TimedOut)));
-    let (info, shown) = look(&place);
-    assert_eq!((&info["missing"], &info["is_broken"]), (&json!(2), &json!(true)));
-    assert!(shown.contains("2 of 3 to come, broken\n"), "{shown}");
-
-    let place = Place::new();
-    let latch = Latch::create(&place.ring, &options, 1).unwrap();
-    let (info, shown) = look(&place);
-    assert_eq!(
-        (&info["kind"], &info["missing"], &info["is_open"]),
-        (&json!("latch"), &json!(1), &json!(false))
-    );
-    assert!(shown.contains("\nstate      1 of 1 to come\n"), "{shown}");
-    latch.join().unwrap().arrive().unwrap();
-    let (info, shown) = look(&place);
-    assert_eq!((&info["missing"], &info["is_open"]), (&json!(0), &json!(true)));
-    assert!(shown.contains("\nstate      open\n"), "{shown}");
-
-    let place = Place::new();
-    let mut once = Once::create(&place.ring, &options).unwrap();
-    let mut during = Value::Null;
-    assert!(once.call(|_| during = place.info()).unwrap());
-    assert_eq!((&during["kind"], &during["is_done"]), (&json!("once"), &json!(false)));
-    assert_eq!(during["participants"][0]["holds"], 1);
-    let (info, shown) = look(&place);
-    assert_eq!((&info["is_done"], &info["attempts"]), (&json!(true), &json!(0)));
-    assert!(shown.contains("\nstate      done\n"), "{shown}");
-
-    let place = Place::new();
-    let _condvar = Condvar::create(&place.ring, &options).unwrap();
-    assert_eq!(place.info()["kind"], "condition variable");
-    assert!(text(&place, "ls .").contains("condition variable"), "{}", text(&place, "ls ."));
-
-    let place = Place::new();
-    let mut lock = RwLock::create(&place.ring, &options, &7_u64).unwrap();
-    let mut other = lock.try_clone().unwrap();
-    let readers = (lock.read().unwrap(), other.read().unwrap());
-    let (info, shown) = look(&place);
-    assert_eq!((&info["readers"], &info["is_held"], &info["version"]), (&json!(2), &json!(true), &json!(1)));
-    assert!(shown.contains("\nstate      2 readers in it\n"), "{shown}");
-    drop(readers);
-    let writer = lock.write().unwrap();
-    let (info, shown) = look(&place);
-    assert_eq!((&info["readers"], &info["is_held"]), (&json!(0), &json!(true)));
-    assert!(shown.contains("\nstate      held to write\n"), "{shown}");
-    drop(writer);
-    assert_eq!(place.info()["is_held"], false);
-
-    let place = Place::new();
-    let table = Table::create(&place.ring, &TableOptions::new(8), &7_u64).unwrap();
-    let rows = (table.row(1).unwrap(), table.row(5).unwrap());
-    let (info, shown) = look(&place);
-    assert_eq!((&info["kind"], &info["rows"], &info["written"]), (&json!("table"), &json!(8), &json!(2)));
-    assert_eq!(info["participants"][0]["holds"], 2);
-    assert!(shown.contains("\nstate      8 rows, 2 with a writer, "), "{shown}");
-    drop(rows);
-    assert_eq!(place.info()["written"], 0);
+    let options = SyncOptions::new();
+    let _barrier = Barrier::create(place.file("barrier"), &options, 3).unwrap();
+    let _latch = Latch::create(place.file("latch"), &options, 1).unwrap();
+    let _once = Once::create(place.file("once"), &options).unwrap();
+    let _condvar = Condvar::create(place.file("condvar"), &options).unwrap();
+    let mut lock = RwLock::create(place.file("rwlock"), &options, &1_u64).unwrap();
+    let _reader = lock.read().unwrap();
+    let _table = Table::create(place.file("table"), &TableOptions::new(5), &1_u64).unwrap();
+    let table = text(&place, "ls .");
+    let own = format!("process {}", std::process::id());
+    for (name, kind, state, held) in [
+        ("barrier", "barrier", "round 0, 0 of 3 parties here", "-"),
+        ("latch", "latch", "0 of 1 party here", "-"),
+        ("once", "once", "not done, 0 attempts failed", "-"),
+        ("condvar", "condition variable", "-", "-"),
+        ("rwlock", "reader-writer lock", "1 reader", &own),
+        ("table", "table", "5 rows, 8 bytes with the tag 0", "-"),
+    ] {
+        let line = table.lines().find(|line| line.starts_with(&format!("{name} "))).expect(&table);
+        let cells: Vec<_> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(cells, [name, kind, state, held, "0", "1"], "{table}");
+        let info: Value =
+            serde_json::from_slice(&place.run(&format!("info {name} --json"), b"").assert_code(0).stdout)
+                .unwrap();
+        assert_eq!(info["kind"], kind);
+        text(&place, &format!("info {name}"));
+    }
 }

@@ -1,6 +1,7 @@
 //! A ring in a directory of its own, and processes that never outlive their test.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
@@ -8,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -64,6 +65,18 @@ impl Place {
     /// As [`spawn`](Self::spawn), with more words, which may have spaces in them.
     pub(crate) fn spawn_words(&self, line: &str, more: &[&str]) -> Process {
         self.start(line, more, Stdio::null(), Stdio::piped())
+    }
+
+    /// Starts `quoit VERB` with a command under it that runs until it is killed. Returns both when the command runs.
+    pub(crate) fn hold(&self, verb: &str) -> (Process, Held) {
+        let there = self.file("there");
+        let script = "echo $$ >there.part; mv there.part there; exec sleep 60";
+        let process = self.spawn_words(verb, &["--", "sh", "-c", script]);
+        eventually("the command runs", || there.exists());
+        let number = std::fs::read_to_string(&there).unwrap().trim().parse().unwrap();
+        std::fs::remove_file(there).unwrap();
+        let command = pidfd_open(Pid::from_raw(number).unwrap(), PidfdFlags::empty()).unwrap();
+        (process, Held(command))
     }
 
     fn start(&self, line: &str, more: &[&str], stdin: Stdio, stdout: Stdio) -> Process {
@@ -309,6 +322,23 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A command that runs under another; killed if the test ends before it does.
+pub(crate) struct Held(OwnedFd);
+
+impl Held {
+    /// `kill -9`.
+    pub(crate) fn kill(&self) {
+        pidfd_send_signal(&self.0, Signal::KILL).unwrap();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = pidfd_send_signal(&self.0, Signal::KILL);
     }
 }
 

@@ -9,14 +9,8 @@ use crate::sync::shape::Shape;
 
 impl Look for Parties {
     fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
-        let views = region.views();
-        let round = rounds::peek(views.line);
-        let state = State::Barrier {
-            parties: views.items.len() as u32,
-            missing: rounds::missing(views) as u32,
-            round: round.number(),
-            is_broken: round.is_broken(),
-        };
+        let rounds::Seen { parties, arrived, round } = rounds::seen(region.views());
+        let state = State::Barrier { parties, arrived, round: round.number(), is_broken: round.is_broken() };
         (state, Vec::new())
     }
 }

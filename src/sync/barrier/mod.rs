@@ -195,7 +195,7 @@ impl Barrier {
 
     /// How many parties have not arrived in this round. A hint: it may change at any time.
     pub fn missing(&self) -> u32 {
-        if self.member.check().is_ok() { rounds::missing(self.member.views()) as u32 } else { 0 }
+        if self.member.check().is_ok() { rounds::missing(&self.member) as u32 } else { 0 }
     }
 
     /// Arrives, and waits for all others, without a limit.

@@ -1,4 +1,4 @@
-//! A condition variable as a read-only look shows it.
+//! A condition variable as a read-only look shows it: its participants say who waits.
 
 use super::Meeting;
 use crate::memory::region::Region;

@@ -9,14 +9,9 @@ use crate::sync::shape::Shape;
 
 impl Look for Parties {
     fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
-        let views = region.views();
-        let round = rounds::peek(views.line);
-        let state = State::Latch {
-            parties: views.items.len() as u32,
-            missing: if round.is_passed() { 0 } else { rounds::missing(views) as u32 },
-            is_open: round.is_passed(),
-            is_broken: round.is_broken(),
-        };
-        (state, Vec::new())
+        let rounds::Seen { parties, arrived, round } = rounds::seen(region.views());
+        let (is_open, is_broken) = (round.is_passed(), round.is_broken());
+        let arrived = if is_open { parties } else { arrived };
+        (State::Latch { parties, arrived, is_open, is_broken }, Vec::new())
     }
 }

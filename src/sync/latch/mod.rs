@@ -204,7 +204,7 @@ impl Latch {
     /// How many parties have not arrived. A hint: it may change at any time.
     pub fn missing(&self) -> u32 {
         let is_closed = self.member.check().is_ok() && !self.member.views().line.look().is_passed();
-        if is_closed { rounds::missing(self.member.views()) as u32 } else { 0 }
+        if is_closed { rounds::missing(&self.member) as u32 } else { 0 }
     }
 
     /// Waits until the latch is open, without a limit.

@@ -43,10 +43,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits for a value that was not returned yet. False: the time is over.
+    /// Waits for a value that was not returned yet, or for something to be wrong with the handle. False: the time is
+    /// over.
     pub(super) fn wait(&self, until_ns: u64) -> bool {
-        let change = &self.region.views().control.change;
-        bell::listen(change, self.is_woken, until_ns, || self.is_ready())
+        bell::listen(&self.region.views().control.change, self.is_woken, until_ns, || self.is_ready())
     }
 
     /// Whether there is something to read, or something is wrong with the handle.

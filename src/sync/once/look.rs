@@ -1,4 +1,4 @@
-//! What is done once, as a read-only look shows it.
+//! Something that is done once, as a read-only look shows it.
 
 use super::Deed;
 use crate::atomics::at;
@@ -11,10 +11,9 @@ use crate::sync::shape::Shape;
 impl Look for Deed {
     fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
         let line = region.views().line;
-        let state = State::Once {
-            is_done: line.done.load(at!(N_PEEK, Relaxed)) == 1,
-            attempts: line.attempts.load(at!(N_PEEK, Relaxed)),
-        };
-        (state, Owned::new(&line.owner, &line.watch).owner().into_iter().collect())
+        let is_done = line.done.load(at!(N2_IS_DONE, Acquire)) == 1;
+        let attempts = line.attempts.load(at!(N_ATTEMPTS, Relaxed));
+        let owner = Owned::new(&line.owner, &line.watch).owner();
+        (State::Once { is_done, attempts }, owner.into_iter().collect())
     }
 }

@@ -159,9 +159,8 @@ impl Semaphore {
         Ok(Self::new(self.member.try_clone()?))
     }
 
-    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, its permits are not
-    /// taken from it,
-    /// even if this process is killed. Dropping the handle ends that.
+    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, its
+    /// permits are not taken from it, even if this process is killed. Dropping the handle ends that.
     ///
     /// It closes on `exec`: clear that flag for the process that is to have it. It may write the file.
     ///
