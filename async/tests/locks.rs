@@ -148,24 +148,52 @@ fn one_task_at_a_time_has_a_lock() {
     });
 }
 
-/// A task that always wants the lock again lets a thread have it that has waited for long.
+/// A task that wants the lock again at once lets a thread have it that has waited for long.
 #[test]
 fn a_thread_gets_its_turn() {
     Runtime::each(|runtime| async move {
-        let mut mutex = Mutex::local(&options(), &0_u64).unwrap();
-        let mut greedy = AsyncMutex::new(mutex.try_clone().unwrap()).unwrap();
-        let mut guard = greedy.lock().await.unwrap();
-        let waiter = thread::spawn(move || drop(mutex.lock().unwrap()));
-        let mut turns = 0;
-        while !waiter.is_finished() {
-            runtime.sleep(Duration::from_micros(200)).await;
+        let other = Mutex::local(&options(), &0_u64).unwrap();
+        let mut greedy = AsyncMutex::new(other.try_clone().unwrap()).unwrap();
+        for _ in 0..30 {
+            let guard = greedy.lock().await.unwrap();
+            let mut mutex = other.try_clone().unwrap();
+            let (tell, told) = std::sync::mpsc::channel::<()>();
+            let waiter = thread::spawn(move || {
+                let guard = mutex.lock().unwrap();
+                let _ = told.recv();
+                drop(guard);
+            });
+            while !other.is_somebody_impatient() {
+                runtime.sleep(Duration::from_micros(200)).await;
+            }
             drop(guard);
-            guard = greedy.lock().await.unwrap();
-            turns += 1;
-            assert!(turns < 10_000, "it has no turn");
+            let mut again = Box::pin(greedy.lock());
+            assert!(future::poll_once(&mut again).await.is_none(), "out of turn");
+            drop(tell);
+            drop(again.await.unwrap());
+            waiter.join().unwrap();
         }
-        drop(guard);
-        waiter.join().unwrap();
+        let other = Semaphore::local(&options(), 1).unwrap();
+        let mut greedy = AsyncSemaphore::new(other.try_clone().unwrap());
+        for _ in 0..30 {
+            let permit = greedy.acquire().await.unwrap();
+            let semaphore = other.try_clone().unwrap();
+            let (tell, told) = std::sync::mpsc::channel::<()>();
+            let waiter = thread::spawn(move || {
+                let permit = semaphore.acquire().unwrap();
+                let _ = told.recv();
+                drop(permit);
+            });
+            while !other.is_somebody_impatient() {
+                runtime.sleep(Duration::from_micros(200)).await;
+            }
+            drop(permit);
+            let mut again = Box::pin(greedy.acquire());
+            assert!(future::poll_once(&mut again).await.is_none(), "out of turn");
+            drop(tell);
+            drop(again.await.unwrap());
+            waiter.join().unwrap();
+        }
     });
 }
 
