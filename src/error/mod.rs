@@ -31,11 +31,35 @@ pub enum Kind {
     Semaphore,
     /// An event: [`Event`](crate::sync::Event).
     Event,
+    /// A barrier: [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// A latch: [`Latch`](crate::sync::Latch).
+    Latch,
+    /// Something that is done once: [`Once`](crate::sync::Once).
+    Once,
+    /// A condition variable: [`Condvar`](crate::sync::Condvar).
+    Condvar,
+    /// A reader-writer lock: [`RwLock`](crate::sync::RwLock).
+    RwLock,
+    /// A table of values: [`Table`](crate::sync::Table).
+    Table,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 5] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Ring,
+        Self::Latest,
+        Self::Mutex,
+        Self::Semaphore,
+        Self::Event,
+        Self::Barrier,
+        Self::Latch,
+        Self::Once,
+        Self::Condvar,
+        Self::RwLock,
+        Self::Table,
+    ];
 
     /// As in a sentence.
     fn with_article(self) -> String {
@@ -52,6 +76,12 @@ impl std::fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Barrier => "barrier",
+            Self::Latch => "latch",
+            Self::Once => "once",
+            Self::Condvar => "condition variable",
+            Self::RwLock => "reader-writer lock",
+            Self::Table => "table",
         })
     }
 }
@@ -298,6 +328,8 @@ pub enum Error {
     },
     /// The last holder died or panicked, and nobody has said since that what the lock guards is in order.
     Abandoned,
+    /// A party died or left before it arrived, or one gave up: the others cannot all meet in this round.
+    Broken,
     /// The time was over.
     TimedOut,
     /// The call would wait for what its caller holds: a lock that the calling thread has through another handle, or
