@@ -211,6 +211,28 @@ fn receive(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The newest of some records that piled up. Without the time for sending them.
+fn newest(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("newest of");
+    for records in [1, 16, 128, 1024, 8192] {
+        let ring = Ring::heap(&options()).unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut once = || {
+            for _ in 0..records {
+                producer.send(&[7; 64]).unwrap();
+            }
+            let start = Instant::now();
+            black_box(consumer.latest(|event| panic!("{event}")).unwrap()).unwrap();
+            start.elapsed()
+        };
+        group.bench_function(records.to_string(), |bencher| {
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| once()).sum());
+        });
+    }
+    group.finish();
+}
+
 /// A small ring that gated consumers empty after each lap: the producer scans all gates once per lap or more often.
 /// The time per record includes receiving.
 fn gate_scan(criterion: &mut Criterion) {
@@ -247,7 +269,7 @@ fn short() -> Criterion {
 
 fn main() {
     let mut criterion = short().configure_from_args();
-    for group in [publish, wake_check, inline, claim, batch, receive, receive_many, gate_scan] {
+    for group in [publish, wake_check, inline, claim, batch, receive, receive_many, newest, gate_scan] {
         group(&mut criterion);
     }
     criterion.final_summary();

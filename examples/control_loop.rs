@@ -1,5 +1,5 @@
-//! A control loop of 1 kHz: reads every measurement from a ring and the newest set point from a latest value, sets the
-//! newest output, and shows as a histogram how late its rounds began.
+//! A control loop of 1 kHz: reads the newest measurement from a ring and the newest set point from a latest value, sets
+//! the newest output, and shows as a histogram how late its rounds began.
 //!
 //!     cargo run --release --example control_loop [SECONDS [SPIN_US]]
 //!
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use control::{MEASURED, OUTPUT, PERIOD, TARGET, Value};
 use nix::libc;
 use quoit::sync::{Latest, LatestOptions, LatestReader};
-use quoit::{Attach, EventOf, Tick, Ticker, TypedConsumer};
+use quoit::{Attach, Event, Tick, Ticker, TypedConsumer};
 use rustix::mm::MlockAllFlags;
 
 /// Upper bounds of the histogram's rows, in microseconds.
@@ -95,13 +95,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let tick = ticker.wait();
         histogram.add(tick);
         // Nothing below waits. It is all in memory, and makes no system call.
-        while let Some(event) = measured.try_recv()? {
-            match event {
-                EventOf::Record { payload, .. } => temperature = payload.value,
-                EventOf::Lost(loss) => lost += loss.records,
-                _ => {}
+        let newest = measured.latest(|event| {
+            if let Event::Lost(loss) = event {
+                lost += loss.records;
             }
-        }
+        })?;
+        temperature = newest.map_or(temperature, |newest| newest.value);
         if target.has_changed() {
             wanted = target.get()?.value;
         }
@@ -110,6 +109,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         output.set(&Value { value: (20.0 * error + 40.0 * sum).clamp(0.0, 400.0) })?;
     }
     histogram.print();
-    println!("{temperature:.2} degrees, wanted {wanted}; {lost} measurements lost");
+    let skipped = measured.skipped().records;
+    println!("{temperature:.2} degrees, wanted {wanted}; {skipped} measurements skipped, {lost} lost");
     Ok(())
 }

@@ -139,9 +139,9 @@
 //! full ring is the error [`SendError::Full`], because the record was not sent; nothing to receive is `Ok(None)`, the
 //! usual result of a poll.
 //!
-//! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, and the ticks of a [`Ticker`].
-//! A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The package
-//! `quoit-async` has futures and streams.
+//! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, events, and the ticks of a
+//! [`Ticker`]. A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The
+//! package `quoit-async` has futures, streams and async locks.
 //!
 //! # Terms
 //!
@@ -173,7 +173,8 @@
 //! | evict | take the gate from a consumer that is over its budget, or whose eviction was requested; it goes on as a lossy one |
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
-//! | account | what a consumer has lost over all its attachments, kept in its slot |
+//! | skip | go on at the newest record on request, and count those before it; they are not lost |
+//! | account | what a consumer has lost and skipped over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
 //! | group | several consumers, its members, that share the records of a ring: each record goes to one of them |
@@ -199,10 +200,10 @@
 //! | layer | files |
 //! |---|---|
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `acknowledging`, `holding`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
-//! | `sync/` | `latest` (the latest value of something), over `cells` · `mutex` · `semaphore` · `event`, over `owned` (a word that says which handle has something) `bell` (one that everybody hears) and `member` (a handle with a seat; `threads`: which thread uses it) · `shape` (every byte of these), `options` |
+//! | `sync/` | `latest` (the latest value of something: `typed`, or `bytes`), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock` · `table`, over `cells`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `inspect` (a read-only view of any of these; `look`: what it shows) · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
 //! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
@@ -243,6 +244,8 @@ mod waitset;
 pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError, Shortage};
 pub use group::{Group, GroupError, GroupEvent, GroupMember, Job, JobId, Lost};
 #[cfg(not(loom))]
+pub use memory::file::kind_of;
+#[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]
 pub use memory::truncation::guard_against_truncation;
@@ -250,6 +253,7 @@ pub use ring::any::AnyReader;
 pub use ring::attach::{Attach, Start};
 pub use ring::blocker::{Blocker, Life};
 pub use ring::claim::{Batch, BatchClaim, Claim, OutOfClaim};
+pub use ring::conflate::{Conflate, Newest};
 pub use ring::consumer::Consumer;
 pub use ring::evict::Evicted;
 #[cfg(not(loom))]
@@ -262,7 +266,7 @@ pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot};
 pub use ring::observer::Observer;
 pub use ring::options::Options;
 pub use ring::producer::Producer;
-pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Status};
+pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Skipped, Status};
 pub use ring::reading::Receive;
 pub use ring::reading::events::{EventOf, Events};
 pub use ring::rings::Ring;

@@ -143,6 +143,8 @@ mod away;
 mod batches;
 #[path = "behaviour/blockers.rs"]
 mod blockers;
+#[path = "behaviour/conflating.rs"]
+mod conflating;
 #[path = "behaviour/deaths.rs"]
 mod deaths;
 #[path = "behaviour/endings.rs"]
@@ -171,6 +173,8 @@ mod returns;
 mod send_deadlines;
 #[path = "behaviour/sending.rs"]
 mod sending;
+#[path = "behaviour/skipping.rs"]
+mod skipping;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
 #[path = "behaviour/waited_for.rs"]

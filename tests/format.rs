@@ -13,8 +13,14 @@ mod group;
 mod latest;
 #[path = "format/mutex.rs"]
 mod mutex;
+#[path = "format/rounds.rs"]
+mod rounds;
+#[path = "format/rwlock.rs"]
+mod rwlock;
 #[path = "format/semaphore.rs"]
 mod semaphore;
+#[path = "format/table.rs"]
+mod table;
 #[path = "format/vector.rs"]
 mod vector;
 

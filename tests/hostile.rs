@@ -284,6 +284,14 @@ impl Reader {
         })
     }
 
+    fn latest(&mut self) -> Result<Option<Seen>, RecvError> {
+        let seen = |record| Seen::from(Event::Record(record));
+        at_once("latest", || match self {
+            Self::Consumer(_, consumer) => consumer.latest(|_| {}).map(|record| record.map(seen)),
+            Self::Observer(observer) => observer.latest(|_| {}).map(|record| record.map(seen)),
+        })
+    }
+
     fn wait(&mut self, timeout: Duration) -> Result<Option<Seen>, RecvError> {
         at_once("recv_timeout", || match self {
             Self::Consumer(_, consumer) => in_time(consumer.recv_timeout(timeout)),

@@ -3,7 +3,8 @@
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use quoit::sync::{Latest, LatestOptions, LatestReader, Mutex, SyncOptions};
@@ -196,6 +197,38 @@ fn sleepers_are_woken_and_listed() {
         thread.join().unwrap();
         assert_eq!(looking.waiting(), []);
         assert!(looking.try_lock().unwrap().is_some());
+    });
+}
+
+/// Whoever locks again as soon as it has unlocked lets a sleeper go first, which would else never get its turn.
+#[test]
+fn a_sleeper_gets_its_turn_beside_a_greedy_one() {
+    on_each(&(), |mut patient| {
+        const WAITS: u64 = 20;
+        let turns = &AtomicU64::new(0);
+        let mut greedy = patient.try_clone().unwrap();
+        let mut passed = 0;
+        std::thread::scope(|scope| {
+            // Dropped at the end, however that comes.
+            let (_over, is_over) = channel::<()>();
+            scope.spawn(move || {
+                while is_over.try_recv() == Err(TryRecvError::Empty) {
+                    let guard = greedy.lock().unwrap();
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(3));
+                    drop(guard);
+                }
+            });
+            for _ in 0..WAITS {
+                while patient.holder().unwrap().is_none() {
+                    std::thread::yield_now();
+                }
+                let before = turns.load(Ordering::Relaxed);
+                drop(patient.lock_deadline(soon()).unwrap());
+                passed += turns.load(Ordering::Relaxed) - before;
+            }
+        });
+        assert!(passed < 5 * WAITS, "{passed} times another one was faster");
     });
 }
 
@@ -529,4 +562,18 @@ fn a_read_lock_on_the_seats_is_told() {
     fcntl(&reader, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
     assert!(Mutex::<u64>::open(scene.path()).is_ok());
     drop(mutex);
+}
+
+#[test]
+fn a_handle_knows_whether_its_file_has_gone() {
+    let scene = Scene::new();
+    let mutex = scene.create(&1_u64);
+    assert!(!mutex.is_stale());
+    assert!(mutex.proof_of_life().is_ok());
+    std::fs::remove_file(scene.path()).unwrap();
+    assert!(mutex.is_stale());
+    let local = Mutex::local(&options(), &1_u64).unwrap();
+    assert!(!local.is_stale());
+    let refused = local.proof_of_life().unwrap_err();
+    assert!(matches!(refused, Error::BadOption { .. }), "{refused}");
 }

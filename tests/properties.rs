@@ -37,6 +37,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, policy, start, name, hold, keep)| Op::Attach { who, policy, start, name, hold, keep }),
         1 => (who.clone(), start).prop_map(|(who, start)| Op::Observe { who, start }),
         14 => (who.clone(), 1..40usize).prop_map(|(who, events)| Op::Receive { who, events }),
+        3 => who.clone().prop_map(|who| Op::Skip { who }),
         3 => who.clone().prop_map(|who| Op::Release { who }),
         2 => who.prop_map(|who| Op::Detach { who }),
         1 => (0..NAMES.len()).prop_map(|name| Op::Forget { name }),

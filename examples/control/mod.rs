@@ -7,7 +7,7 @@ use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Of the plant and of the loop.
 pub(crate) const PERIOD: Duration = Duration::from_millis(1);
-/// The ring of measurements: each one counts.
+/// The ring of measurements: the loop takes the newest, others may record them all.
 pub(crate) const MEASURED: &str = "/dev/shm/quoit-control-measured";
 /// The latest set point: only the newest counts.
 pub(crate) const TARGET: &str = "/dev/shm/quoit-control-target";

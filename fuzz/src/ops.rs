@@ -36,7 +36,8 @@ fn op(input: &mut Input<'_>) -> Op {
             Op::Attach { who, policy, start: start(input), name, hold, keep }
         }
         9 => Op::Observe { who, start: start(input) },
-        10..13 => Op::Receive { who, events: 1 + input.below(40) },
+        10..12 => Op::Receive { who, events: 1 + input.below(40) },
+        12 => Op::Skip { who },
         13 => Op::Release { who },
         14 => Op::Detach { who },
         _ => Op::Forget { name: usize::from(choice / 16) % NAMES.len() },

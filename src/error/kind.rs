@@ -44,11 +44,13 @@ pub enum ErrorKind {
     NoProducer,
     /// The last holder of a lock died or panicked. What the lock guards may be half done.
     Abandoned,
-    /// The calling thread would wait for itself.
+    /// The parties of a barrier or latch cannot all meet any more.
+    Broken,
+    /// The caller would wait for itself.
     Deadlock,
-    /// Another process wrote garbage into the ring. Final for the handle.
+    /// Another process wrote garbage into the object. Final for a handle on a ring.
     Corrupt,
-    /// Part of the ring's memory is gone: its file was cut short. Final for the handle.
+    /// Part of the object's memory is gone: its file was cut short. Final for the handle.
     Truncated,
     /// The handle came over a `fork`. Final for the handle, in this process.
     Forked,
@@ -97,6 +99,7 @@ impl Error {
             Self::NoProducer => ErrorKind::NoProducer,
             Self::Busy | Self::TimedOut => ErrorKind::TimedOut,
             Self::Abandoned => ErrorKind::Abandoned,
+            Self::Broken => ErrorKind::Broken,
             Self::Deadlock => ErrorKind::Deadlock,
             Self::Corrupt(_) | Self::Garbage { .. } => ErrorKind::Corrupt,
             Self::Truncated => ErrorKind::Truncated,
@@ -152,6 +155,7 @@ impl fmt::Display for ErrorKind {
             Self::ProducerGone => "producer gone",
             Self::NoProducer => "no producer",
             Self::Abandoned => "abandoned",
+            Self::Broken => "broken",
             Self::Deadlock => "deadlock",
             Self::Corrupt => "corrupt",
             Self::Truncated => "truncated",
@@ -176,7 +180,7 @@ impl From<ErrorKind> for io::ErrorKind {
             ErrorKind::Deadlock => Self::Deadlock,
             ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
             ErrorKind::ProducerGone | ErrorKind::NoProducer => Self::BrokenPipe,
-            ErrorKind::Abandoned | ErrorKind::Forked | ErrorKind::System => Self::Other,
+            ErrorKind::Abandoned | ErrorKind::Broken | ErrorKind::Forked | ErrorKind::System => Self::Other,
         }
     }
 }

@@ -31,17 +31,39 @@ pub enum Kind {
     Semaphore,
     /// An event: [`Event`](crate::sync::Event).
     Event,
+    /// A barrier: [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// A latch: [`Latch`](crate::sync::Latch).
+    Latch,
+    /// Something that is done once: [`Once`](crate::sync::Once).
+    Once,
+    /// A condition variable: [`Condvar`](crate::sync::Condvar).
+    Condvar,
+    /// A reader-writer lock: [`RwLock`](crate::sync::RwLock).
+    RwLock,
+    /// A table of values: [`Table`](crate::sync::Table).
+    Table,
     /// What the members of a group of consumers share: [`GroupMember`](crate::GroupMember).
     Group,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event, Self::Group];
-}
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Ring,
+        Self::Latest,
+        Self::Mutex,
+        Self::Semaphore,
+        Self::Event,
+        Self::Barrier,
+        Self::Latch,
+        Self::Once,
+        Self::Condvar,
+        Self::RwLock,
+        Self::Table,
+        Self::Group,
+    ];
 
-impl Kind {
     /// As in a sentence.
     fn with_article(self) -> String {
         let article = if matches!(self, Self::Event) { "an" } else { "a" };
@@ -57,6 +79,12 @@ impl std::fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Barrier => "barrier",
+            Self::Latch => "latch",
+            Self::Once => "once",
+            Self::Condvar => "condition variable",
+            Self::RwLock => "reader-writer lock",
+            Self::Table => "table",
             Self::Group => "group",
         })
     }
@@ -309,9 +337,12 @@ pub enum Error {
     },
     /// The last holder died or panicked, and nobody has said since that what the lock guards is in order.
     Abandoned,
+    /// A party died or left before it arrived, or one gave up: the others cannot all meet in this round.
+    Broken,
     /// The time was over.
     TimedOut,
-    /// The calling thread holds the lock through another handle, and would wait for itself.
+    /// The call would wait for what its caller holds: a lock that the calling thread has through another handle, or
+    /// permits that the handle has itself.
     Deadlock,
     /// Every seat of the object has a living handle.
     SeatsTaken {

@@ -209,10 +209,13 @@ impl fmt::Display for Error {
                 "the last holder died or panicked while it held this lock; take it with `recover`, check what it guards, \
                  and say `recovered`",
             ),
+            Self::Broken => f.write_str(
+                "a party died or left before it arrived, or gave up; when all parties are there again, reset it",
+            ),
             Self::TimedOut => f.write_str("the time was over; try again, or wait longer"),
             Self::Deadlock => f.write_str(
-                "this thread holds the lock already, through another handle, and would wait for itself; use that guard, \
-                 or drop it first",
+                "this call would wait for what its own caller holds: a lock, through another handle on this thread, or \
+                 permits of this handle; use what is held, or drop it first",
             ),
             Self::SeatsTaken { seats, pids } => {
                 write!(f, "all {seats} seats are taken by living handles, of processes")?;

@@ -65,12 +65,12 @@ impl Drop for Naming<'_> {
 
 /// The slot of a group that exists. `None`: the slot is not the group's.
 fn slot_of<'a>(ring: &'a Region, line: &Line, name: &[u8; NAME_BYTES]) -> Option<(u32, &'a Slot)> {
-    let number = u32::try_from(line.slot.load(at!(K_READ, Relaxed))).ok()?;
+    let number = u32::try_from(line.slot.load(at!(J_READ, Relaxed))).ok()?;
     let slot = ring.areas().slots.get(number as usize)?;
-    let binding = line.binding.load(at!(K_READ, Relaxed));
+    let binding = line.binding.load(at!(J_READ, Relaxed));
     let is_same = binding != 0 && slot.who.group.load(at!(G_FIELDS, Relaxed)) == binding;
     let id = [ring.id() as u64, (ring.id() >> 64) as u64];
-    let is_ring = [0, 1].map(|word: usize| line.ring[word].load(at!(K_READ, Relaxed))) == id;
+    let is_ring = [0, 1].map(|word: usize| line.ring[word].load(at!(J_READ, Relaxed))) == id;
     (is_same && is_ring && gate::keeps(slot, name)).then_some((number, slot))
 }
 
@@ -241,7 +241,7 @@ fn make(
     let slot = own_slot.number;
     let begin = |group: &Member<Leased>| {
         let views = group.views();
-        let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(K_WRITE, Relaxed));
+        let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(J_WRITE, Relaxed));
         write(&views.line.slot, slot.into());
         write(&views.line.binding, generation);
         write(&views.line.ring[0], ring.id() as u64);

@@ -78,7 +78,7 @@ impl Content for Leased {
 
     type Item = Entry;
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, _: u64) -> Result<(), Error> {
         if (LEAST_LEASES..=MOST_LEASES).contains(&self.leases) {
             Ok(())
         } else {

@@ -6,11 +6,11 @@
 //!
 //! ```text
 //! hand out      the entry of lease `next`: place, end, owner, tag        next = next + 1
-//! acknowledge   done |= the record's bit, if the tag is still the member's           [K1]
+//! acknowledge   done |= the record's bit, if the tag is still the member's           [J1]
 //! take back     returned = 1, then owner = 0
 //! hand out      deliveries + 1, then owner = me, then another tag, with the bits kept
 //!  again
-//! collect       oldest = the first lease with a bit that is not set                  [K2]
+//! collect       oldest = the first lease with a bit that is not set                  [J2]
 //! ```
 //!
 //! * A member that is killed anywhere in its turn leaves either what was there before, or a lease that has an owner who
@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::group::layout::{Entry, Line};
 use crate::ring::protocol::{Place, after};
 use crate::seats::Incarnation;
-use crate::sync::owned::{owner_of, to_word};
+use crate::sync::owner::{owner_of, to_word};
 
 /// Every record is done.
 const ALL: u32 = u32::MAX;
@@ -91,13 +91,13 @@ fn beyond(records: u64) -> u32 {
 }
 
 fn read(words: &[AtomicU64; 3]) -> Place {
-    let [position, sequence, bytes] = [0, 1, 2].map(|word: usize| words[word].load(at!(K_READ, Relaxed)));
+    let [position, sequence, bytes] = [0, 1, 2].map(|word: usize| words[word].load(at!(J_READ, Relaxed)));
     Place { position, sequence, bytes }
 }
 
 fn write(words: &[AtomicU64; 3], place: Place) {
     for (word, value) in words.iter().zip([place.position, place.sequence, place.bytes]) {
-        word.store(value, at!(K_WRITE, Relaxed));
+        word.store(value, at!(J_WRITE, Relaxed));
     }
 }
 
@@ -113,8 +113,8 @@ impl<'a> Leases<'a> {
     /// Begins with lease 1: lease 0 is done, and ends where the group starts.
     pub(crate) fn begin(self, start: Place) {
         self.fill(0, 0, ALL, (start, start));
-        self.line.oldest.store(1, at!(K_WRITE, Relaxed));
-        self.line.next.store(1, at!(K_WRITE, Relaxed));
+        self.line.oldest.store(1, at!(J_WRITE, Relaxed));
+        self.line.next.store(1, at!(J_WRITE, Relaxed));
     }
 
     /// Which leases may not be done.
@@ -123,8 +123,8 @@ impl<'a> Leases<'a> {
     ///
     /// [`Error::Garbage`].
     pub(crate) fn open(self) -> Result<Open, Error> {
-        let oldest = self.line.oldest.load(at!(K_READ, Relaxed));
-        let next = self.line.next.load(at!(K_READ, Relaxed));
+        let oldest = self.line.oldest.load(at!(J_READ, Relaxed));
+        let next = self.line.next.load(at!(J_READ, Relaxed));
         let there = next.wrapping_sub(oldest) <= self.entries.len() as u64 && oldest >= 1;
         there.then_some(Open { oldest, next }).ok_or(Error::Garbage { what: "the numbers of leases" })
     }
@@ -138,16 +138,16 @@ impl<'a> Leases<'a> {
         let Open { oldest: from, next } = self.open()?;
         let oldest = (from..next).find(|number| !self.is_done(*number)).unwrap_or(next);
         if oldest != from {
-            self.line.oldest.store(oldest, at!(K_WRITE, Relaxed));
+            self.line.oldest.store(oldest, at!(J_WRITE, Relaxed));
         }
         Ok(Open { oldest, next })
     }
 
     fn is_done(self, number: u64) -> bool {
-        // [K2] Acquire. Pairs with [K1].
+        // [J2] Acquire. Pairs with [J1].
         // Orders: the acknowledgement before the gate is moved past the record, and before it is handed out again.
         // Without it: the producer overwrites a record while it is read.
-        unpack(self.entry(number).done.load(at!(K2_DONE, Acquire))).1 == ALL
+        unpack(self.entry(number).done.load(at!(J2_DONE, Acquire))).1 == ALL
     }
 
     /// Where the ring's gate is to be.
@@ -165,14 +165,14 @@ impl<'a> Leases<'a> {
     }
 
     fn new_tag(self) -> u32 {
-        let tag = self.line.tag.load(at!(K_READ, Relaxed)).wrapping_add(1);
-        self.line.tag.store(tag, at!(K_WRITE, Relaxed));
+        let tag = self.line.tag.load(at!(J_READ, Relaxed)).wrapping_add(1);
+        self.line.tag.store(tag, at!(J_WRITE, Relaxed));
         tag as u32
     }
 
     fn fill(self, number: u64, tag: u32, done: u32, (place, end): (Place, Place)) {
         let entry = self.entry(number);
-        entry.done.store(pack(tag, done), at!(K_WRITE, Relaxed));
+        entry.done.store(pack(tag, done), at!(J_WRITE, Relaxed));
         write(&entry.place, place);
         write(&entry.end, end);
     }
@@ -183,10 +183,10 @@ impl<'a> Leases<'a> {
         let (tag, done) = (self.new_tag(), beyond(end.sequence.wrapping_sub(place.sequence)));
         self.fill(open.next, tag, done, places);
         let entry = self.entry(open.next);
-        entry.deliveries.store(1, at!(K_WRITE, Relaxed));
-        entry.since_ns.store(now_ns, at!(K_WRITE, Relaxed));
-        entry.owner.store(to_word(me), at!(K_WRITE, Relaxed));
-        self.line.next.store(open.next.wrapping_add(1), at!(K_WRITE, Relaxed));
+        entry.deliveries.store(1, at!(J_WRITE, Relaxed));
+        entry.since_ns.store(now_ns, at!(J_WRITE, Relaxed));
+        entry.owner.store(to_word(me), at!(J_WRITE, Relaxed));
+        self.line.next.store(open.next.wrapping_add(1), at!(J_WRITE, Relaxed));
         Lease { number: open.next, tag, done, deliveries: 1, place, end }
     }
 
@@ -195,40 +195,40 @@ impl<'a> Leases<'a> {
         self.count_lost(end.sequence.wrapping_sub(place.sequence));
         let tag = self.new_tag();
         self.fill(open.next, tag, ALL, (place, end));
-        self.entry(open.next).owner.store(0, at!(K_WRITE, Relaxed));
-        self.line.next.store(open.next.wrapping_add(1), at!(K_WRITE, Relaxed));
+        self.entry(open.next).owner.store(0, at!(J_WRITE, Relaxed));
+        self.line.next.store(open.next.wrapping_add(1), at!(J_WRITE, Relaxed));
     }
 
     fn count_lost(self, records: u64) {
-        let lost = self.line.lost.load(at!(K_READ, Relaxed)).wrapping_add(records);
-        self.line.lost.store(lost, at!(K_WRITE, Relaxed));
+        let lost = self.line.lost.load(at!(J_READ, Relaxed)).wrapping_add(records);
+        self.line.lost.store(lost, at!(J_WRITE, Relaxed));
     }
 
     /// Hands a lease out again that was taken back, if there is one.
     pub(crate) fn hand_out_again(self, me: Incarnation, open: Open, now_ns: u64) -> Option<Lease> {
-        if self.line.returned.load(at!(K_READ, Relaxed)) == 0 {
+        if self.line.returned.load(at!(J_READ, Relaxed)) == 0 {
             return None;
         }
         for number in open.oldest..open.next {
             let entry = self.entry(number);
-            if self.is_done(number) || owner_of(entry.owner.load(at!(K_READ, Relaxed))).is_some() {
+            if self.is_done(number) || owner_of(entry.owner.load(at!(J_READ, Relaxed))).is_some() {
                 continue;
             }
             // In this order: who dies in between has handed it out once more, and is found to be its owner.
-            let deliveries = (entry.deliveries.load(at!(K_READ, Relaxed)) as u32).saturating_add(1);
-            entry.deliveries.store(deliveries.into(), at!(K_WRITE, Relaxed));
-            entry.since_ns.store(now_ns, at!(K_WRITE, Relaxed));
-            entry.owner.store(to_word(me), at!(K_WRITE, Relaxed));
+            let deliveries = (entry.deliveries.load(at!(J_READ, Relaxed)) as u32).saturating_add(1);
+            entry.deliveries.store(deliveries.into(), at!(J_WRITE, Relaxed));
+            entry.since_ns.store(now_ns, at!(J_WRITE, Relaxed));
+            entry.owner.store(to_word(me), at!(J_WRITE, Relaxed));
             let tag = self.new_tag();
             let (_, done) = change(entry, |_, bits| (tag, bits));
-            let again = self.line.redelivered.load(at!(K_READ, Relaxed)).wrapping_add(1);
-            self.line.redelivered.store(again, at!(K_WRITE, Relaxed));
+            let again = self.line.redelivered.load(at!(J_READ, Relaxed)).wrapping_add(1);
+            self.line.redelivered.store(again, at!(J_WRITE, Relaxed));
             if done != ALL {
                 let (place, end) = (read(&entry.place), read(&entry.end));
                 return Some(Lease { number, tag, done, deliveries, place, end });
             }
         }
-        self.line.returned.store(0, at!(K_WRITE, Relaxed));
+        self.line.returned.store(0, at!(J_WRITE, Relaxed));
         None
     }
 
@@ -245,8 +245,8 @@ impl<'a> Leases<'a> {
         let mut is_any = false;
         for number in open.oldest..open.next {
             let entry = self.entry(number);
-            let Some(owner) = owner_of(entry.owner.load(at!(K_READ, Relaxed))) else { continue };
-            if !self.is_done(number) && is_gone(owner, entry.since_ns.load(at!(K_READ, Relaxed)))? {
+            let Some(owner) = owner_of(entry.owner.load(at!(J_READ, Relaxed))) else { continue };
+            if !self.is_done(number) && is_gone(owner, entry.since_ns.load(at!(J_READ, Relaxed)))? {
                 self.give_back_entry(entry);
                 is_any = true;
             }
@@ -256,15 +256,15 @@ impl<'a> Leases<'a> {
 
     fn give_back_entry(self, entry: &Entry) {
         // In this order: nobody looks for a lease without an owner while this is 0.
-        self.line.returned.store(1, at!(K_WRITE, Relaxed));
-        entry.owner.store(0, at!(K_WRITE, Relaxed));
+        self.line.returned.store(1, at!(J_WRITE, Relaxed));
+        entry.owner.store(0, at!(J_WRITE, Relaxed));
     }
 
     /// Gives back what `me` has, if it still has it.
     pub(crate) fn give_back(self, me: Incarnation, lease: (u64, u32)) {
         let entry = self.entry(lease.0);
-        let is_mine = owner_of(entry.owner.load(at!(K_READ, Relaxed))) == Some(me);
-        if is_mine && unpack(entry.done.load(at!(K_LOOK, Relaxed))).0 == lease.1 {
+        let is_mine = owner_of(entry.owner.load(at!(J_READ, Relaxed))) == Some(me);
+        if is_mine && unpack(entry.done.load(at!(J_LOOK, Relaxed))).0 == lease.1 {
             self.give_back_entry(entry);
         }
     }
@@ -282,37 +282,37 @@ impl<'a> Leases<'a> {
     /// Whether anything may be there for a member that has none of the leases: a record that nobody has, or a lease that
     /// was taken back. `published`: of the ring. Without a turn: what it sees may be changing, but what stays is seen.
     pub(crate) fn seems_ready(self, published: u64) -> bool {
-        if self.line.returned.load(at!(K_LOOK, Relaxed)) != 0 {
+        if self.line.returned.load(at!(J_LOOK, Relaxed)) != 0 {
             return true;
         }
-        let next = self.line.next.load(at!(K_LOOK, Relaxed));
-        let end = self.entry(next.wrapping_sub(1)).end[0].load(at!(K_LOOK, Relaxed));
-        let oldest = self.line.oldest.load(at!(K_LOOK, Relaxed));
+        let next = self.line.next.load(at!(J_LOOK, Relaxed));
+        let end = self.entry(next.wrapping_sub(1)).end[0].load(at!(J_LOOK, Relaxed));
+        let oldest = self.line.oldest.load(at!(J_LOOK, Relaxed));
         after(published, end) && (!self.seems_full() || self.is_done(oldest))
     }
 
     /// Whether a lease may not be done. Without a turn.
     pub(crate) fn is_any_open(self) -> bool {
-        self.line.next.load(at!(K_LOOK, Relaxed)) != self.line.oldest.load(at!(K_LOOK, Relaxed))
+        self.line.next.load(at!(J_LOOK, Relaxed)) != self.line.oldest.load(at!(J_LOOK, Relaxed))
     }
 
     /// Whether there may be no room for another lease. Without a turn.
     pub(crate) fn seems_full(self) -> bool {
-        let next = self.line.next.load(at!(K_LOOK, Relaxed));
-        next.wrapping_sub(self.line.oldest.load(at!(K_LOOK, Relaxed))) >= self.entries.len() as u64
+        let next = self.line.next.load(at!(J_LOOK, Relaxed));
+        next.wrapping_sub(self.line.oldest.load(at!(J_LOOK, Relaxed))) >= self.entries.len() as u64
     }
 
     /// The same without a turn, as far as it is seen.
     pub(crate) fn seem_all(self, me: Incarnation) -> bool {
-        let oldest = self.line.oldest.load(at!(K_LOOK, Relaxed));
+        let oldest = self.line.oldest.load(at!(J_LOOK, Relaxed));
         let most = oldest.saturating_add(self.entries.len() as u64);
-        self.are_all(me, Open { oldest, next: self.line.next.load(at!(K_LOOK, Relaxed)).min(most) })
+        self.are_all(me, Open { oldest, next: self.line.next.load(at!(J_LOOK, Relaxed)).min(most) })
     }
 
     /// Whether every lease that is not done is `me`'s.
     pub(crate) fn are_all(self, me: Incarnation, open: Open) -> bool {
         (open.oldest..open.next).all(|number| {
-            let owner = owner_of(self.entry(number).owner.load(at!(K_READ, Relaxed)));
+            let owner = owner_of(self.entry(number).owner.load(at!(J_READ, Relaxed)));
             owner == Some(me) || self.is_done(number)
         })
     }
@@ -320,21 +320,21 @@ impl<'a> Leases<'a> {
     /// Acknowledges a record, the `index`-th of a lease. Without a turn.
     pub(crate) fn acknowledge(self, (number, tag): (u64, u32), index: u32) -> Acknowledged {
         let entry = self.entry(number);
-        let mut seen = entry.done.load(at!(K_LOOK, Relaxed));
+        let mut seen = entry.done.load(at!(J_LOOK, Relaxed));
         loop {
             let (now, bits) = unpack(seen);
             let bit = 1_u32.checked_shl(index).unwrap_or(0);
             if now != tag || bits & bit != 0 {
                 return Acknowledged::Lost;
             }
-            // [K1] Release. Pairs with [K2].
+            // [J1] Release. Pairs with [J2].
             // Orders: everything that the member read and did before the bit.
-            // Without it: see [K2].
+            // Without it: see [J2].
             let set = entry.done.compare_exchange(
                 seen,
                 pack(tag, bits | bit),
-                at!(K1_ACKNOWLEDGE, Release),
-                at!(K1_ACKNOWLEDGE_FAILED, Relaxed),
+                at!(J1_ACKNOWLEDGE, Release),
+                at!(J1_ACKNOWLEDGE_FAILED, Relaxed),
             );
             match set {
                 Ok(_) if bits | bit == ALL => return Acknowledged::Lease,
@@ -347,16 +347,16 @@ impl<'a> Leases<'a> {
 
 /// Changes tag and bits, whoever acknowledges meanwhile. Returns what they were.
 fn change(entry: &Entry, next: impl Fn(u32, u32) -> (u32, u32)) -> (u32, u32) {
-    let mut seen = entry.done.load(at!(K_LOOK, Relaxed));
+    let mut seen = entry.done.load(at!(J_LOOK, Relaxed));
     loop {
         let (tag, bits) = unpack(seen);
         let (new_tag, new_bits) = next(tag, bits);
-        // An exchange keeps what [K1] released for [K2].
+        // An exchange keeps what [J1] released for [J2].
         let changed = entry.done.compare_exchange(
             seen,
             pack(new_tag, new_bits),
-            at!(K_CHANGE, Relaxed),
-            at!(K_CHANGE_FAILED, Relaxed),
+            at!(J_CHANGE, Relaxed),
+            at!(J_CHANGE_FAILED, Relaxed),
         );
         match changed {
             Ok(_) => return (tag, bits),

@@ -138,8 +138,8 @@ const BAD_LEASE: Error = Error::Garbage { what: "a lease that does not fit the r
 impl GroupMember {
     pub(super) fn new(ring: Region, group: Member<Leased>, slot: u32) -> Result<Self, Error> {
         let line = group.views().line;
-        let lease_ns = line.lease_ns.load(at!(K_READ, Relaxed));
-        let limit = line.limit.load(at!(K_READ, Relaxed)) as u32;
+        let lease_ns = line.lease_ns.load(at!(J_READ, Relaxed));
+        let limit = line.limit.load(at!(J_READ, Relaxed)) as u32;
         let areas = ring.areas();
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let mut reader = Reader::new(Place::default(), Overwritable::Always, epoch, areas.geometry.capacity);

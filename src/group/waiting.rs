@@ -7,7 +7,7 @@ use crate::group::member::{GroupMember, Next};
 use crate::ring::locks;
 use crate::ring::stream::{is_closed, mode};
 use crate::seats::Incarnation;
-use crate::sync::owned::{owner_of, to_word};
+use crate::sync::owner::{owner_of, to_word};
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -101,7 +101,7 @@ impl GroupMember {
             return true;
         }
         let watcher = &self.group.views().line.watcher;
-        let seen = watcher.load(at!(K_WATCHER, Relaxed));
+        let seen = watcher.load(at!(J_WATCHER, Relaxed));
         let is_alive = |other: Incarnation| {
             other != self.me() && self.group.could_exist(other) && self.group.is_alive(other)
         };
@@ -110,7 +110,7 @@ impl GroupMember {
         }
         let me = to_word(self.me());
         watching.is_on =
-            watcher.compare_exchange(seen, me, at!(K_WATCH, Relaxed), at!(K_WATCH_FAILED, Relaxed)).is_ok();
+            watcher.compare_exchange(seen, me, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed)).is_ok();
         watching.is_on
     }
 
@@ -118,7 +118,7 @@ impl GroupMember {
     fn stop_watching(&self, watching: &Watching) {
         if watching.is_on && self.check().is_ok() {
             let (watcher, me) = (&self.group.views().line.watcher, to_word(self.me()));
-            let _ = watcher.compare_exchange(me, 0, at!(K_WATCH, Relaxed), at!(K_WATCH_FAILED, Relaxed));
+            let _ = watcher.compare_exchange(me, 0, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed));
             self.ring_for_members();
         }
     }

@@ -244,7 +244,7 @@ pub(crate) fn ahead(areas: Areas<'_>, from: Place, records: u32) -> Result<Optio
     }
 }
 
-/// `published`, for a walk up to there.
+/// What is published, for a walk to there.
 fn published(areas: Areas<'_>) -> u64 {
     let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].
@@ -252,6 +252,43 @@ fn published(areas: Areas<'_>) -> u64 {
     // Without it: the walk reads what the last lap left there.
     fence_at!(R8_FENCE, Acquire);
     published
+}
+
+/// The place before the newest record, for a reader at `own`; `own` itself if it has read that record. Walks from `own`
+/// if that is near, else from the index. `None`: the path was overwritten.
+pub(crate) fn before_newest(
+    areas: Areas<'_>,
+    own: Place,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
+    let published = published(areas);
+    // A reader may be ahead of the `published` that it loads: see `Reader::look`.
+    if !after(published, own.position) {
+        return Ok(Some(own));
+    }
+    let is_near = published.wrapping_sub(own.position) <= areas.geometry.segment_bytes();
+    let indexed = if is_near { None } else { index::newest(areas) };
+    let from = indexed.filter(|indexed| after(indexed.position, own.position)).unwrap_or(own);
+    let (mut newest, mut last) = (None, from);
+    let end = walk_through(areas, from, published, effort, |place| {
+        if place.sequence != last.sequence {
+            newest = Some(last);
+        }
+        last = place;
+    })?;
+    let Some(end) = end else { return Ok(None) };
+    if newest.is_some() || end.sequence == own.sequence {
+        return Ok(newest.or(Some(own)));
+    }
+    // The newest record begins before the newest entry of the index.
+    let wanted = end.sequence.wrapping_sub(1);
+    let indexed = index::at_or_before(areas, wanted);
+    let from = indexed.filter(|indexed| after(indexed.position, own.position)).unwrap_or(own);
+    match index::walk(areas, from, end.position, effort, |place| place.sequence == wanted, |_| {}) {
+        Walk::At(place) => Ok((place.sequence == wanted).then_some(place)),
+        Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
 }
 
 /// From a place no further back than this fraction of the capacity, the walk goes straight on, without the index.

@@ -145,7 +145,7 @@ impl Consumer {
         self.resumed
     }
 
-    /// What this consumer has lost so far, including earlier attachments under its name.
+    /// What this consumer has lost and skipped so far, including earlier attachments under its name.
     pub fn account(&self) -> LossAccount {
         self.receiver.own_slot().map(OwnSlot::account).unwrap_or_default()
     }

@@ -4,6 +4,7 @@ pub(crate) mod any;
 pub(crate) mod attach;
 pub(crate) mod blocker;
 pub(crate) mod claim;
+pub(crate) mod conflate;
 pub(crate) mod consumer;
 pub(crate) mod evict;
 pub(crate) mod forget;

@@ -18,7 +18,7 @@ use crate::ring::layout::Geometry;
 #[cfg(not(loom))]
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;
-use crate::ring::protocol::record::Event;
+use crate::ring::protocol::record::{Event, Skipped};
 use crate::ring::reading::events::EventOf;
 use crate::ring::rings::Ring;
 use crate::schema::{Schema, Typed};
@@ -259,6 +259,22 @@ impl<T: Typed> TypedConsumer<T> {
     /// As [`Consumer::recv_timeout`]; [`RecvError::WrongLength`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<EventOf<T>, RecvError> {
         self.consumer.recv_timeout(timeout).and_then(value)
+    }
+
+    /// The newest value that was not received before; all before it are skipped. `None`: there is no new one. As
+    /// [`Consumer::latest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::latest`]; [`RecvError::WrongLength`].
+    pub fn latest(&mut self, other: impl FnMut(Event<'_>)) -> Result<Option<T>, RecvError> {
+        let latest = self.consumer.latest(other)?.map(Event::Record).map(value).transpose()?;
+        Ok(latest.and_then(EventOf::payload))
+    }
+
+    /// What this handle has skipped: as [`Consumer::skipped`].
+    pub fn skipped(&self) -> Skipped {
+        self.consumer.skipped()
     }
 
     /// The untyped consumer, for its other methods.

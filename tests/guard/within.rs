@@ -75,6 +75,15 @@ pub(crate) fn threads() {
                         assert_eq!(producer.send(&[7; 300]), Err(SendError::Truncated), "round {round}");
                         assert!(matches!(consumer.recv(), Err(RecvError::Truncated)), "round {round}");
                         assert!(matches!(observer.recv(), Err(RecvError::Truncated)), "round {round}");
+                        assert_eq!(
+                            consumer.skip_to_newest(|_| {}),
+                            Err(RecvError::Truncated),
+                            "round {round}"
+                        );
+                        assert!(
+                            matches!(observer.latest(|_| {}), Err(RecvError::Truncated)),
+                            "round {round}"
+                        );
                         assert!(matches!(inspector.snapshot(), Err(Error::Truncated)), "round {round}");
                         std::fs::remove_file(&ring).expect("remove");
                     }

@@ -232,7 +232,7 @@ fn accounts() {
         let account = slot + at::ACCOUNTS + 128 * (victim.get(cursor) & 1);
         match round {
             // All that it lost, and then some.
-            0 => victim.set_all(account + 24..account + 96, u64::MAX),
+            0 => victim.set_all(account + 24..account + 112, u64::MAX),
             1 => victim.set_all(account..account + 128, u64::MAX),
             2 => {
                 // A place between two words, in both copies.

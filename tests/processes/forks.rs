@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use quoit::{
-    Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
+    AnyReader, Attach, Conflate, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError,
+    SendError, Start,
 };
 
 use crate::process::{Part, Stage, eventually, hear, note, say};
@@ -85,15 +86,22 @@ impl Family {
             assert!(matches!(consumer.try_recv(), Err(RecvError::Forked)));
             assert!(matches!(consumer.recv_deadline(soon()), Err(RecvError::Forked)));
             assert!(matches!(consumer.drain(10, |_| {}), Err(RecvError::Forked)));
+            assert_eq!(consumer.skip_to_newest(|_| {}), Err(RecvError::Forked));
+            assert!(matches!(consumer.latest(|_| {}), Err(RecvError::Forked)));
             consumer.release();
             assert!(consumer.is_stale() && consumer.account().records == 0);
             let _ = (consumer.slot(), consumer.next_sequence(), consumer.producer_alive());
         }
         assert!(matches!(self.observer.recv(), Err(RecvError::Forked)));
         assert!(matches!(self.observer.try_recv(), Err(RecvError::Forked)));
-        assert!(self.observer.is_stale());
+        assert_eq!(self.observer.skip_to_newest(|_| {}), Err(RecvError::Forked));
+        let mut conflate = Conflate::new(self.observer, 8, |_| ());
+        assert_eq!(conflate.try_recv(|_| {}), Err(RecvError::Forked));
+        assert_eq!(conflate.recv(|_| {}), Err(RecvError::Forked));
+        let AnyReader::Observer(observer) = conflate.into_reader() else { unreachable!("it was one") };
+        assert!(observer.is_stale());
         assert!(matches!(self.inspector.snapshot(), Err(Error::Forked)));
-        let text = format!("{:?} {:?} {:?}", self.producer, self.gated, self.observer);
+        let text = format!("{:?} {:?} {:?}", self.producer, self.gated, observer);
         assert!(text.contains("Producer"), "and can be shown");
     }
 

@@ -32,7 +32,7 @@ impl Notebook {
     }
 
     /// One short write: a kill leaves the old number or the new one.
-    fn write(&self, number: u64) {
+    pub(crate) fn write(&self, number: u64) {
         self.0.write_all_at(&number.to_le_bytes(), 0).expect("write a notebook");
     }
 }

@@ -21,6 +21,7 @@ pub(crate) enum Op {
     Attach { who: usize, policy: Policy, start: Where, name: Option<usize>, hold: bool, keep: bool },
     Observe { who: usize, start: Where },
     Receive { who: usize, events: usize },
+    Skip { who: usize },
     Release { who: usize },
     Detach { who: usize },
     Forget { name: usize },

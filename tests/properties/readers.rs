@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use quoit::{Attach, ConsumerState, Error, Event, Loss, LossAccount, LossCause, Start};
+use quoit::{Attach, ConsumerState, Error, Event, EventOf, Loss, LossAccount, LossCause, Start};
 
 use super::super::common::Oracle;
 use super::world::{Follower, Handle, Outcome, Saved, World};
@@ -133,6 +133,7 @@ impl World {
             account,
             account_released,
             untold,
+            received_to: released,
             copied: 0,
             only_lost: untold.is_some() || opens,
             opens,
@@ -189,6 +190,7 @@ impl World {
             account: LossAccount::default(),
             account_released: LossAccount::default(),
             untold: None,
+            received_to: next,
             copied: 0,
             only_lost: false,
             opens: false,
@@ -202,35 +204,123 @@ impl World {
 
     pub(crate) fn receive(&mut self, who: usize, events: usize) -> Outcome {
         let Some(mut reader) = self.readers[who].take() else { return Ok(()) };
-        let floor = self.ring.snapshot().reserve.wrapping_sub(self.origin) as i64 - CAPACITY as i64;
+        let floor = self.floor();
         let result = (0..events).try_for_each(|_| self.receive_one(&mut reader, floor));
         self.readers[who] = Some(reader);
         result
     }
 
     pub(crate) fn receive_one(&self, reader: &mut Follower, floor: i64) -> Outcome {
-        // Receiving releases what was received before, but for a loss that is still to be told. Who keeps what it
-        // receives does not keep what it lost before that.
-        if reader.untold.is_none() && (!reader.keep || reader.only_lost) {
-            reader.only_lost = false;
-            reader.released = reader.oracle.next;
-            reader.account_released = reader.account;
-        }
-        let may_open = reader.opens && reader.untold.is_none();
+        let may_open = release_last(reader);
         let at = reader.oracle.next;
-        let lost_for_sure = (self.most(at) as i64) < floor && at != self.sent.next();
-        let intact = self.least(at) as i64 >= floor;
-        let oracle = &mut reader.oracle;
         let event = match &mut reader.handle {
             Handle::Consumer(consumer) => consumer.try_recv(),
             Handle::Observer(observer) => observer.try_recv(),
         };
         let event = event.map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let opened = may_open && {
-            let now = self.ring.snapshot();
-            let slot = reader.slot.unwrap();
-            now.consumers.iter().any(|info| info.slot == slot && info.state == ConsumerState::Gated)
+        let told = event.as_ref().map(Event::to_owned);
+        if let Some(event) = event {
+            reader.oracle.feed(&self.sent, event);
+        }
+        self.check_gate(reader, may_open, at, floor)?;
+        // At least once for every eighth of the ring the cursor is stored.
+        let lazy = self.least(reader.released).saturating_sub(CAPACITY / 8);
+        reader.cursor = reader.cursor.max(lazy);
+        let Some(told) = told else {
+            prop_assert_eq!(at, self.sent.next(), "nothing, and there is more");
+            prop_assert!(reader.untold.is_none());
+            reader.cursor = self.least(reader.released);
+            return Ok(());
         };
+        self.check_told(reader, &told, at, floor)?;
+        if matches!(told, EventOf::Record { .. }) {
+            reader.received_to = reader.oracle.next;
+        }
+        if let Handle::Consumer(consumer) = &reader.handle {
+            prop_assert_eq!(consumer.account(), reader.account);
+            if reader.untold.is_none() {
+                prop_assert_eq!(consumer.next_sequence(), reader.oracle.next);
+            }
+        }
+        Ok(())
+    }
+
+    /// All but the newest record is skipped. What comes first is told as by a receive.
+    pub(crate) fn skip(&mut self, who: usize) -> Outcome {
+        let Some(mut reader) = self.readers[who].take() else { return Ok(()) };
+        let result = self.skip_as(&mut reader);
+        self.readers[who] = Some(reader);
+        result
+    }
+
+    fn skip_as(&self, reader: &mut Follower) -> Outcome {
+        let floor = self.floor();
+        let (first, mut told) = (reader.oracle.next, Vec::new());
+        let other = |event: Event<'_>| told.push(event.to_owned());
+        let skipped = match &mut reader.handle {
+            Handle::Consumer(consumer) => consumer.skip_to_newest(other),
+            Handle::Observer(observer) => observer.skip_to_newest(other),
+        };
+        let skipped = skipped.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let (losses, mut passed) = (reader.oracle.losses.len(), (0, 0));
+        for told in &told {
+            let may_open = release_last(reader);
+            self.check_gate(reader, may_open, reader.oracle.next, floor)?;
+            match told {
+                EventOf::Lost(loss) => {
+                    // What was copied in time is skipped, not lost.
+                    let copied = loss.first == reader.oracle.next || self.least(loss.first) <= reader.copied;
+                    prop_assert!(copied, "skipped what was lost");
+                    self.pass(reader, loss.first, &mut passed);
+                    reader.oracle.feed(&self.sent, Event::Lost(*loss));
+                }
+                EventOf::Evicted => reader.oracle.feed(&self.sent, Event::Evicted),
+                told => return Err(TestCaseError::fail(format!("{told:?} comes before a skip"))),
+            }
+            let at = reader.oracle.losses.get(losses).map_or(reader.oracle.next, |loss| loss.first);
+            self.check_told(reader, told, at, floor)?;
+        }
+        let may_open = release_last(reader);
+        let at = reader.oracle.next;
+        self.check_gate(reader, may_open, at, floor)?;
+        if at != self.sent.next() {
+            let is_there = self.most(at) as i64 >= floor || self.least(at.wrapping_add(1)) <= reader.copied;
+            prop_assert!(is_there, "skipped what was overwritten, from {first} on");
+            self.pass(reader, self.sent.next().wrapping_sub(1), &mut passed);
+        }
+        prop_assert_eq!((skipped.records, skipped.bytes), passed);
+        let lazy = self.least(reader.released).saturating_sub(CAPACITY / 8);
+        reader.cursor = reader.cursor.max(lazy);
+        let next = match &reader.handle {
+            Handle::Consumer(consumer) => {
+                prop_assert_eq!(consumer.account(), reader.account);
+                consumer.next_sequence()
+            }
+            Handle::Observer(observer) => observer.next_sequence(),
+        };
+        prop_assert_eq!(next, reader.oracle.next);
+        Ok(())
+    }
+
+    /// The reader skips to a record. Without `keep` it releases what is before it.
+    fn pass(&self, reader: &mut Follower, to: u64, passed: &mut (u64, u64)) {
+        let from = reader.oracle.next;
+        if from == to {
+            return;
+        }
+        let (records, bytes) = (to.wrapping_sub(from), self.sent.bytes(from, to));
+        (passed.0, passed.1) = (passed.0 + records, passed.1 + bytes);
+        if matches!(reader.handle, Handle::Consumer(_)) {
+            reader.account.skipped.records += records;
+            reader.account.skipped.bytes += bytes;
+        }
+        reader.oracle.next = to;
+        release_last(reader);
+    }
+
+    /// A gate that was still to be opened is open now, or there is nothing at its place.
+    fn check_gate(&self, reader: &mut Follower, may_open: bool, at: u64, floor: i64) -> Outcome {
+        let opened = may_open && reader.slot.is_some_and(|slot| self.state(slot) == ConsumerState::Gated);
         prop_assert!(!may_open || opened || (self.least(at) as i64) < floor, "a gate that stays shut");
         if opened {
             reader.opens = false;
@@ -239,31 +329,26 @@ impl World {
             reader.cursor = self.least(reader.released);
             reader.resumed_at = Some(self.published);
         }
-        // At least once for every eighth of the ring the cursor is stored.
-        let lazy = self.least(reader.released).saturating_sub(CAPACITY / 8);
-        reader.cursor = reader.cursor.max(lazy);
-        let Some(event) = event else {
-            prop_assert_eq!(at, self.sent.next(), "nothing, and there is more");
-            prop_assert!(reader.untold.is_none());
-            reader.cursor = self.least(reader.released);
-            return Ok(());
-        };
-        match &event {
-            Event::Record(record) => {
+        Ok(())
+    }
+
+    /// What the reader was told when it stood at `at`. The oracle has it already.
+    fn check_told(&self, reader: &mut Follower, told: &EventOf<Vec<u8>>, at: u64, floor: i64) -> Outcome {
+        let lost_for_sure = (self.most(at) as i64) < floor && at != self.sent.next();
+        let intact = self.least(at) as i64 >= floor;
+        let oracle = &reader.oracle;
+        match told {
+            EventOf::Record { sequence, .. } => {
                 if lost_for_sure {
                     let end = self.least(at.wrapping_add(1));
-                    prop_assert!(
-                        end <= reader.copied,
-                        "a record that was overwritten: {}",
-                        record.sequence()
-                    );
+                    prop_assert!(end <= reader.copied, "a record that was overwritten: {}", sequence);
                 } else {
                     let most = (self.most(at) + COPIED_AHEAD).min(self.least(self.sent.next()));
                     reader.copied = reader.copied.max(most);
                 }
                 prop_assert!(reader.untold.is_none(), "a loss was not told first");
             }
-            Event::Lost(loss) => {
+            EventOf::Lost(loss) => {
                 let before = |position: u64| {
                     let before = reader.resumed_at.is_some_and(|at| position < at);
                     reader.untold.is_some() || reader.opens || before
@@ -299,10 +384,10 @@ impl World {
                     }
                 }
             }
-            Event::Evicted => {
-                prop_assert!(reader.policy == Policy::Brief && oracle.evictions == 0, "evicted");
+            EventOf::Evicted => {
+                prop_assert!(reader.policy == Policy::Brief && oracle.evictions == 1, "evicted");
             }
-            Event::ProducerChanged { epoch } => {
+            EventOf::ProducerChanged { epoch } => {
                 prop_assert!(
                     *epoch > reader.epoch && *epoch <= self.epoch,
                     "epoch {epoch} after {}",
@@ -310,21 +395,13 @@ impl World {
                 );
                 reader.epoch = *epoch;
                 let began = self.began[*epoch as usize - 1];
-                // Before its first record; or after the loss that took it.
-                let by_loss = oracle.losses.last().is_some_and(|loss| loss.next == at && loss.first != at);
-                prop_assert!(
-                    began == at || (by_loss && self.least(began) < self.most(at)),
-                    "epoch {epoch} told at {at}"
-                );
+                // Before its first record; or after the losses and the skips that took it.
+                let passed = reader.received_to != at
+                    && began.wrapping_sub(reader.received_to) as i64 >= 0
+                    && self.least(began) < self.most(at);
+                prop_assert!(began == at || passed, "epoch {epoch} told at {at}");
             }
             _ => unreachable!("no other kind is known here"),
-        }
-        oracle.feed(&self.sent, event);
-        if let Handle::Consumer(consumer) = &reader.handle {
-            prop_assert_eq!(consumer.account(), reader.account);
-            if reader.untold.is_none() {
-                prop_assert_eq!(consumer.next_sequence(), oracle.next);
-            }
         }
         Ok(())
     }
@@ -394,6 +471,17 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Receiving releases what was received before, but for a loss that is still to be told. Who keeps what it receives does
+/// not keep what it lost before that. Returns whether a gate is opened next that is still shut.
+fn release_last(reader: &mut Follower) -> bool {
+    if reader.untold.is_none() && (!reader.keep || reader.only_lost) {
+        reader.only_lost = false;
+        reader.released = reader.oracle.next;
+        reader.account_released = reader.account;
+    }
+    reader.opens && reader.untold.is_none()
 }
 
 fn book(account: &mut LossAccount, loss: &Loss) {

@@ -51,6 +51,8 @@ pub(crate) struct Follower {
     pub(crate) account: LossAccount,
     pub(crate) account_released: LossAccount,
     pub(crate) untold: Option<Loss>,
+    /// Sequence behind the last record received: what follows was lost or skipped.
+    pub(crate) received_to: u64,
     /// Records that end here or before may have been copied while they were whole.
     pub(crate) copied: u64,
     /// Nothing was received yet but a loss found on attaching.
@@ -220,6 +222,7 @@ impl World {
             }
             Op::Observe { who, start } => self.observe(*who, *start),
             Op::Receive { who, events } => self.receive(*who, *events),
+            Op::Skip { who } => self.skip(*who),
             Op::Release { who } => self.release(*who),
             Op::Detach { who } => self.detach(*who),
             Op::Forget { name } => self.forget(*name),

@@ -14,6 +14,7 @@ use crate::standing::{self, Standing};
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
     schema: u32,
+    kind: &'static str,
     path: Name,
     ring_id: String,
     created_unix_ns: u64,
@@ -142,6 +143,14 @@ struct Consumer {
     /// How long ago it left; `null`: it is alive, or it was killed and no process has noted when.
     away_ns: Option<u64>,
     lost: Loss,
+    /// What it skipped on request; not lost.
+    skipped: Skipped,
+}
+
+#[derive(Debug, Serialize)]
+struct Skipped {
+    records: u64,
+    bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,6 +176,7 @@ impl Document {
         let s = snapshot;
         Self {
             schema: 2,
+            kind: "ring",
             path: Name::of(path),
             ring_id: format!("{:032x}", s.ring_id),
             created_unix_ns: s.created_ns,
@@ -251,6 +261,7 @@ impl Consumer {
             lost_already_records: info.lost_already,
             away_ns: info.away_for.map(nanos),
             lost: Loss::of(&info.lost),
+            skipped: Skipped { records: info.lost.skipped.records, bytes: info.lost.skipped.bytes },
         }
     }
 }

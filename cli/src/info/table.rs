@@ -102,8 +102,20 @@ fn options(s: &Snapshot) -> String {
 
 /// Part of the lag; "gone" counts what is overwritten already.
 fn consumers(ring: &Snapshot) -> String {
-    let head =
-        ["slot", "name", "policy", "state", "process", "next", "lag", "lag bytes", "gone", "lost", "gaps"];
+    let head = [
+        "slot",
+        "name",
+        "policy",
+        "state",
+        "process",
+        "next",
+        "lag",
+        "lag bytes",
+        "gone",
+        "lost",
+        "gaps",
+        "skipped",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     for consumer in &ring.consumers {
         rows.push([
@@ -118,9 +130,11 @@ fn consumers(ring: &Snapshot) -> String {
             units::count(consumer.lost_already),
             units::count(consumer.lost.records),
             units::count(consumer.lost.gaps),
+            units::count(consumer.lost.skipped.records),
         ]);
     }
-    columns::aligned(&rows, &[false, true, true, true, false, false, false, false, false, false, false])
+    let is_left = [false, true, true, true, false, false, false, false, false, false, false, false];
+    columns::aligned(&rows, &is_left)
 }
 
 /// Its state, and whether it keeps its gate.

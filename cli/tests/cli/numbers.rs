@@ -83,8 +83,10 @@ fn every_number_is_the_right_one() {
     receive(&mut alerts, 5);
     let mut nameless = open(Attach::gated());
     send(&mut producer, 7);
-    receive(&mut nameless, 3);
-    let (records, audit_next, alerts_next, nameless_next) = (3637_u64, 3547_u64, 3615_u64, 3633_u64);
+    receive(&mut nameless, 1);
+    let skipped = nameless.skip_to_newest(|event| panic!("{event}")).unwrap();
+    nameless.release();
+    let (records, audit_next, alerts_next, nameless_next) = (3637_u64, 3547_u64, 3615_u64, 3636_u64);
     assert_eq!(producer.next_sequence(), records);
     for (number, value) in [1_234_567, 2_345_678_901, 34_567, 456, 78].into_iter().enumerate() {
         set_word(ring, 4352 + 8 * number as u64, value);
@@ -139,6 +141,9 @@ fn every_number_is_the_right_one() {
         assert_eq!((&consumer["pid"], &consumer["evicted"]), (&json!(pid), &json!(false)), "{consumer:#}");
         assert_eq!(consumer["hold_forever"], false, "{consumer:#}");
     }
+    assert_eq!(skipped.records, 5);
+    assert_eq!(by_name(Value::Null)["skipped"], json!({ "records": 5, "bytes": 280 }));
+    assert_eq!(by_name(json!("chart"))["skipped"], json!({ "records": 0, "bytes": 0 }));
     let hour = 3_600_000_000_000_u64;
     assert_eq!(by_name(json!("audit"))["hold_ns"], hour);
     assert_eq!(by_name(json!("audit"))["hold_left_ns"], hour);
@@ -180,12 +185,12 @@ fn every_number_is_the_right_one() {
         }
     };
     let row = |name: &str| *table.iter().find(|row| row[1] == name).as_ref().unwrap();
-    for (name, policy, state, next, lost, gaps) in [
-        ("chart", "lossy", "alive", chart_next, lost.records, 2),
-        ("tape", "-", "away", 2, 0, 0),
-        ("audit", "gated for 1 min 30 s, held 1 h, 1 h left", "away", audit_next, 0, 0),
-        ("alerts", "gated for 250 ms", "alive", alerts_next, 0, 0),
-        ("-", "gated for 1 min 30 s", "alive", nameless_next, 0, 0),
+    for (name, policy, state, next, lost, gaps, skipped) in [
+        ("chart", "lossy", "alive", chart_next, lost.records, 2, 0),
+        ("tape", "-", "away", 2, 0, 0, 0),
+        ("audit", "gated for 1 min 30 s, held 1 h, 1 h left", "away", audit_next, 0, 0, 0),
+        ("alerts", "gated for 250 ms", "alive", alerts_next, 0, 0, 0),
+        ("-", "gated for 1 min 30 s", "alive", nameless_next, 0, 0, 5),
     ] {
         let row = row(name);
         let process = if state == "alive" { pid.to_string() } else { "-".into() };
@@ -199,6 +204,7 @@ fn every_number_is_the_right_one() {
             &count(oldest.saturating_sub(next)),
             &count(lost),
             &gaps.to_string(),
+            &skipped.to_string(),
         ];
         // "away", or "away for 2 s" on a slow machine.
         assert!(row[2] == policy && row[3].starts_with(state), "{text}");

@@ -139,7 +139,7 @@ impl Backoff {
         }
     }
 
-    /// `records` were overwritten unread. The next drain begins behind them, and they do not count.
+    /// `records` were overwritten unread, or skipped. The next drain begins behind them, and they do not count.
     pub(crate) fn lost(&mut self, records: u64) {
         self.looked.sequence = self.looked.sequence.wrapping_add(records);
         self.began.0 = self.began.0.wrapping_add(records);

@@ -33,7 +33,7 @@
 
 use crate::atomics::{at, fence_at};
 use crate::ring::layout::{Account, Areas, NAME_BYTES, Slot, SlotState};
-use crate::ring::protocol::record::{Loss, LossAccount, LossCause};
+use crate::ring::protocol::record::{Loss, LossAccount, LossCause, Skipped};
 use crate::ring::protocol::{Place, after, floor};
 
 /// A cursor word that belongs to no account.
@@ -228,6 +228,7 @@ fn read_account(account: &Account) -> (Place, LossAccount) {
         overrun: read(&account.by_cause[0]),
         evicted: read(&account.by_cause[1]),
         away: read(&account.by_cause[2]),
+        skipped: Skipped { records: read(&account.skipped_records), bytes: read(&account.skipped_bytes) },
     };
     (place, loss)
 }
@@ -238,8 +239,8 @@ pub(crate) struct OwnSlot {
     pub(crate) number: u32,
     /// The place that the shared cursor shows.
     stored: Place,
-    /// All losses reported so far, and those below the released place. Only the latter are stored with the cursor;
-    /// otherwise a consumer that resumes before a loss would count it twice.
+    /// All losses reported and records skipped so far, and those below the released place. Only the latter are stored
+    /// with the cursor; otherwise a consumer that resumes before a loss would count it twice.
     account: LossAccount,
     released: LossAccount,
     /// The two differ.
@@ -464,6 +465,8 @@ impl OwnSlot {
             for (word, value) in copy.by_cause.iter().zip([account.overrun, account.evicted, account.away]) {
                 write(word, value);
             }
+            write(&copy.skipped_records, account.skipped.records);
+            write(&copy.skipped_bytes, account.skipped.bytes);
         }
         // [R5] Release. Pairs with [W5] in the scan and [A1] in `saved`.
         // Orders: all reads below the cursor, and the account, before it.
@@ -506,6 +509,12 @@ impl OwnSlot {
         account.gaps = account.gaps.wrapping_add(1);
         account.largest_gap = account.largest_gap.max(loss.records);
         account.last = loss.next.wrapping_sub(1);
+        self.unreleased = true;
+    }
+
+    /// Adds what was skipped to the account.
+    pub(crate) fn book_skipped(&mut self, skipped: Skipped) {
+        self.account.skipped.add(skipped);
         self.unreleased = true;
     }
 

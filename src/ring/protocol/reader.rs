@@ -152,13 +152,35 @@ impl Reader {
     pub(crate) fn skip_to(&mut self, place: Place) -> Place {
         self.resynced = place.position;
         self.fast_until = place.position;
-        core::mem::replace(&mut self.next, place)
+        let left = core::mem::replace(&mut self.next, place);
+        self.backoff.lost(place.sequence.wrapping_sub(left.sequence));
+        left
+    }
+
+    /// Whether the next record is overwritten, as far as the ring shows by now, and was not copied before.
+    pub(crate) fn is_lapped(&mut self, areas: Areas<'_>) -> bool {
+        self.is_overwritable() && after(floor(areas), self.next.position)
+    }
+
+    /// The place behind the records that were copied out of the ring and not received yet.
+    pub(crate) fn past_copies(&self, areas: Areas<'_>, copies: &mut Copies) -> Place {
+        let mut place = self.next;
+        while let Some(len) = copies.record(areas, &place) {
+            place = place.past_record(len);
+        }
+        place
     }
 
     /// Whether something is published that this reader has not read.
     #[inline]
     pub(crate) fn is_behind(&self, areas: Areas<'_>) -> bool {
-        after(areas.head.inline.published.load(at!(R4_PEEK, Relaxed)), self.next.position)
+        after(Self::published(areas), self.next.position)
+    }
+
+    /// What is published by now. No record may be read for it: see `look`.
+    #[inline(always)]
+    pub(crate) fn published(areas: Areas<'_>) -> u64 {
+        areas.head.inline.published.load(at!(R4_PEEK, Relaxed))
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::atomics::Word;
 use crate::atomics::copy;
+use crate::ring::protocol::Place;
 
 /// What a consumer receives.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ pub enum LossCause {
 }
 
 /// Everything that a consumer has lost, over all attachments under its name, except records overwritten before its
-/// gate held ([`LossCause::Attaching`]).
+/// gate held ([`LossCause::Attaching`]); and what it has skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LossAccount {
@@ -102,6 +103,41 @@ pub struct LossAccount {
     pub evicted: u64,
     /// Records lost by [`LossCause::Away`].
     pub away: u64,
+    /// What was skipped on request. It is in none of the other fields.
+    pub skipped: Skipped,
+}
+
+/// Records that a reader skipped on request, without receiving them. They do not count as lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// Number of records, exact.
+    pub records: u64,
+    /// Their payload bytes, exact.
+    pub bytes: u64,
+}
+
+impl Skipped {
+    /// What is between two places.
+    pub(crate) fn between(left: Place, place: Place) -> Self {
+        Self {
+            records: place.sequence.wrapping_sub(left.sequence),
+            bytes: place.bytes.wrapping_sub(left.bytes),
+        }
+    }
+
+    /// What was added since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            records: self.records.wrapping_sub(before.records),
+            bytes: self.bytes.wrapping_sub(before.bytes),
+        }
+    }
+
+    pub(crate) fn add(&mut self, more: Self) {
+        self.records = self.records.wrapping_add(more.records);
+        self.bytes = self.bytes.wrapping_add(more.bytes);
+    }
 }
 
 /// Where a named consumer resumed.

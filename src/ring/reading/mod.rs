@@ -7,7 +7,7 @@ use crate::error::RecvError;
 use crate::memory::prepare::{Memory, MemoryReport};
 use crate::ring::consumer::Consumer;
 use crate::ring::observer::Observer;
-use crate::ring::protocol::record::{Event, LossAccount, Record, Resumed, Status};
+use crate::ring::protocol::record::{Event, LossAccount, Record, Resumed, Skipped, Status};
 use crate::ring::reading::events::Events;
 use crate::schema::Schema;
 
@@ -53,6 +53,12 @@ pub trait Receive: sealed::Sealed {
     fn recv_record(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Record<'_>, RecvError>;
     /// Passes up to `max` available events to `each`. Errors as [`Consumer::drain`].
     fn drain(&mut self, max: usize, each: &mut dyn FnMut(Event<'_>)) -> Result<usize, RecvError>;
+    /// Skips to the newest record: as [`Consumer::skip_to_newest`].
+    fn skip_to_newest(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Skipped, RecvError>;
+    /// The newest record: as [`Consumer::latest`].
+    fn latest(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError>;
+    /// What this handle has skipped: as [`Consumer::skipped`].
+    fn skipped(&self) -> Skipped;
     /// The state of the stream: as [`Consumer::status`].
     fn status(&mut self) -> Status;
     /// Releases what was received: as [`Consumer::release`]. Does nothing for an observer.
@@ -195,6 +201,61 @@ macro_rules! reading {
                 self.receiver.drain(max, each)
             }
 
+            /// Skips every published record but the newest, so that the next receive returns that one, or a newer one.
+            /// Never waits, and does nothing if there is at most one record to receive. Returns what it skipped, which
+            /// does not count as lost; [`skipped`](Self::skipped) has the total.
+            ///
+            /// Records that were overwritten before this call are lost, as always. Such a loss, and an eviction, come
+            /// first: they are passed to `other`. A change of the producer is reported by the next receive.
+            ///
+            /// A consumer releases what it skips: at once, or after [`keep`](crate::Consumer::keep) with the next
+            /// release.
+            ///
+            /// Takes longer the more records it skips, as it looks at their headers. If they fill more than a 64th of
+            /// the ring, it looks only at those in the newest segment of the index or two, and in the newest batch.
+            ///
+            /// # Errors
+            ///
+            /// As [`try_recv`](Self::try_recv).
+            pub fn skip_to_newest(&mut self, other: impl FnMut(Event<'_>)) -> Result<Skipped, RecvError> {
+                self.receiver.skip_to_newest(other)
+            }
+
+            /// The newest record, if it was not received before; all before it are skipped, as by
+            /// [`skip_to_newest`](Self::skip_to_newest). Never waits. `None`: there is no new record. Other events are
+            /// passed to `other`.
+            ///
+            /// For a reader to which only the latest state counts. If the ring has no other readers,
+            /// [`sync::Latest`](crate::sync::Latest) does the same for less.
+            ///
+            /// ```
+            /// use quoit::{Attach, Options, Ring};
+            ///
+            /// let ring = Ring::heap(&Options::new().capacity(4096))?;
+            /// let mut consumer = ring.consumer(&Attach::gated())?;
+            /// let mut producer = ring.producer()?;
+            /// for price in ["1.0842", "1.0843", "1.0845"] {
+            ///     producer.send(price.as_bytes())?;
+            /// }
+            /// let record = consumer.latest(|event| println!("{event}"))?.expect("three were sent");
+            /// assert_eq!((record.sequence(), record.to_vec()), (2, b"1.0845".to_vec()));
+            /// assert_eq!(consumer.skipped().records, 2);
+            /// assert!(consumer.latest(|_| {})?.is_none());
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// As [`try_recv`](Self::try_recv).
+            pub fn latest(&mut self, other: impl FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError> {
+                self.receiver.latest(other)
+            }
+
+            /// What this handle has skipped by [`skip_to_newest`](Self::skip_to_newest) and [`latest`](Self::latest).
+            pub fn skipped(&self) -> Skipped {
+                self.receiver.skipped()
+            }
+
             /// Waits for events and passes each to `each`, until the producer has ended cleanly and everything was
             /// received.
             ///
@@ -323,6 +384,18 @@ macro_rules! reading {
 
             fn drain(&mut self, max: usize, each: &mut dyn FnMut(Event<'_>)) -> Result<usize, RecvError> {
                 self.drain(max, each)
+            }
+
+            fn skip_to_newest(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Skipped, RecvError> {
+                self.skip_to_newest(other)
+            }
+
+            fn latest(&mut self, other: &mut dyn FnMut(Event<'_>)) -> Result<Option<Record<'_>>, RecvError> {
+                self.latest(other)
+            }
+
+            fn skipped(&self) -> Skipped {
+                self.skipped()
             }
 
             fn status(&mut self) -> Status {

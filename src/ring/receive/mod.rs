@@ -16,6 +16,7 @@
 //! | `drain` | run, full, and again |
 //! | `try_recv`, `try_recv_record` | fast, new, full |
 //! | `recv`, `recv_record`, and the same with a deadline | fast, new, wait |
+//! | `skip_to_newest`, `latest` | the first half of full; a walk to the newest record; for `latest`, then fast, new, full |
 //!
 //! | condition | run, fast | new | full |
 //! |---|---|---|---|
@@ -48,15 +49,17 @@ use crate::ring::Region;
 use crate::ring::attach::until_found;
 use crate::ring::layout::Areas;
 use crate::ring::locks;
+use crate::ring::protocol::after;
 use crate::ring::protocol::gate::OwnSlot;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, New, Overwritable, Reader, Taken};
-use crate::ring::protocol::record::{Event, Loss, Record};
+use crate::ring::protocol::record::{Event, Loss, Record, Skipped};
 use crate::wait::clock;
 
 mod drain;
 mod gating;
 mod releasing;
+mod skipping;
 mod taking;
 mod waiting;
 
@@ -80,6 +83,8 @@ pub(crate) struct Receiver {
     full_only: bool,
     /// A loss found on attaching that is not reported yet.
     untold: Option<Loss>,
+    /// What this handle has skipped.
+    skipped: Skipped,
     corrupt: Option<Corruption>,
     waiting: Waiting,
 }
@@ -114,6 +119,7 @@ impl Receiver {
             guarded,
             full_only: guarded,
             untold: None,
+            skipped: Skipped::default(),
             corrupt: None,
             waiting: Waiting::new(),
         }
@@ -125,6 +131,16 @@ impl Receiver {
 
     pub(crate) fn next_sequence(&self) -> u64 {
         self.reader.next().sequence
+    }
+
+    /// Whether everything below a position was received.
+    pub(crate) fn has_reached(&self, position: u64) -> bool {
+        !after(position, self.reader.next().position)
+    }
+
+    /// The position below which everything is published. `None`: the handle is broken.
+    pub(crate) fn published(&self) -> Option<u64> {
+        (!self.region.broken()).then(|| Reader::published(self.region.areas()))
     }
 
     pub(crate) fn own_slot(&self) -> Option<&OwnSlot> {
@@ -207,9 +223,16 @@ impl Receiver {
         deadline: Instant,
         other: impl FnMut(Event<'_>),
     ) -> Result<Option<Record<'_>>, RecvError> {
-        self.record_or_none(other, |receiver, remaining| {
-            receiver.wait(remaining, clock::deadline_ns(deadline))
-        })
+        self.recv_record_until(clock::deadline_ns(deadline), other)
+    }
+
+    /// As `recv_record_deadline`, until a time on the monotonic clock; `u64::MAX`: without end.
+    pub(crate) fn recv_record_until(
+        &mut self,
+        until_ns: u64,
+        other: impl FnMut(Event<'_>),
+    ) -> Result<Option<Record<'_>>, RecvError> {
+        self.record_or_none(other, |receiver, remaining| receiver.wait(remaining, until_ns))
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::places;
 use crate::outcome::root;
 
 /// The test binaries of one build.
@@ -36,8 +37,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
     pub(crate) verdict: Verdict,
-    /// Sites and mutants that it came by, where it was asked.
-    pub(crate) reached: BTreeSet<String>,
+    /// Places of sites that it came by, where it was asked.
+    pub(crate) places: BTreeSet<String>,
 }
 
 impl Models {
@@ -124,7 +125,7 @@ impl Models {
             }
             Some(status) => judge(&text).unwrap_or_else(|| Verdict::Odd(format!("{status}, no panic"))),
         };
-        Ok(Ran { verdict, reached: reached(&text) })
+        Ok(Ran { verdict, places: reached(&text) })
     }
 }
 
@@ -135,12 +136,12 @@ fn executions(text: &str) -> u64 {
 }
 
 fn reached(text: &str) -> BTreeSet<String> {
-    let names = text.lines().filter_map(|line| {
+    let places = text.lines().filter_map(|line| {
         // The test harness does not end its own line before a test prints.
         let line = line.rsplit_once("... ").map_or(line, |(_, line)| line);
-        line.strip_prefix("site ").or_else(|| line.strip_prefix("mutant "))
+        places::printed(line.strip_prefix("site ")?)
     });
-    names.map(str::to_owned).collect()
+    places.collect()
 }
 
 /// The first panic tells: later ones are of threads that were unwound. `None`: there was none.
@@ -188,8 +189,8 @@ mod tests {
     fn executions_are_added_up() {
         assert_eq!(executions("test a ... model x: 3 runs\nmodel y: 40 runs\nok"), 43);
         assert_eq!(
-            reached("test a ... site ONE\nsite TWO\nmutant x\nmodel"),
-            ["ONE", "TWO", "x"].map(String::from).into()
+            reached("test a ... site ONE at ../src/a.rs:1\nsite TWO at src/b.rs:2\nmodel"),
+            ["ONE at a.rs:1", "TWO at b.rs:2"].map(String::from).into()
         );
     }
 }

@@ -1,0 +1,16 @@
+//! A barrier as a read-only look shows it.
+
+use super::Parties;
+use crate::memory::region::Region;
+use crate::seats::Incarnation;
+use crate::sync::look::{Look, State};
+use crate::sync::rounds;
+use crate::sync::shape::Shape;
+
+impl Look for Parties {
+    fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
+        let rounds::Seen { parties, arrived, round } = rounds::seen(region.views());
+        let state = State::Barrier { parties, arrived, round: round.number(), is_broken: round.is_broken() };
+        (state, Vec::new())
+    }
+}

@@ -1,0 +1,17 @@
+//! A latch as a read-only look shows it.
+
+use super::Parties;
+use crate::memory::region::Region;
+use crate::seats::Incarnation;
+use crate::sync::look::{Look, State};
+use crate::sync::rounds;
+use crate::sync::shape::Shape;
+
+impl Look for Parties {
+    fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
+        let rounds::Seen { parties, arrived, round } = rounds::seen(region.views());
+        let (is_open, is_broken) = (round.is_passed(), round.is_broken());
+        let arrived = if is_open { parties } else { arrived };
+        (State::Latch { parties, arrived, is_open, is_broken }, Vec::new())
+    }
+}
