@@ -229,12 +229,15 @@ mod memory;
 mod ring;
 mod schema;
 mod seats;
+pub mod service;
 mod source;
 pub mod sync;
 mod wait;
 mod waitset;
 
-pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError, Shortage};
+pub use error::{
+    CallError, Corruption, Error, ErrorKind, Kind, RecvError, ReplyError, Rights, SendError, Shortage,
+};
 #[cfg(not(loom))]
 pub use memory::prepare::{Memory, MemoryOutcome, MemoryRefusal, MemoryReport};
 #[cfg(not(loom))]

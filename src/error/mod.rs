@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use crate::schema::Schema;
 
+mod call;
 mod fault;
 mod kind;
 mod receive;
 mod send;
 mod text;
 
+pub use call::{CallError, ReplyError};
 pub use fault::Corruption;
 pub(crate) use fault::Fault;
 pub use kind::ErrorKind;
@@ -31,11 +33,14 @@ pub enum Kind {
     Semaphore,
     /// An event: [`Event`](crate::sync::Event).
     Event,
+    /// A service: [`Server`](crate::service::Server), [`Client`](crate::service::Client).
+    Service,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 5] = [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event, Self::Service];
 }
 
 impl Kind {
@@ -54,6 +59,7 @@ impl std::fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Service => "service",
         })
     }
 }
@@ -220,6 +226,11 @@ pub enum Error {
     Corrupt(Corruption),
     /// Another producer holds the ring, running or stopped.
     ProducerAlive {
+        /// The process id that it stored, a hint only.
+        pid: u32,
+    },
+    /// Another server has the service, running or stopped.
+    ServerAlive {
         /// The process id that it stored, a hint only.
         pid: u32,
     },

@@ -147,6 +147,7 @@ fn tag(kind: Kind) -> u64 {
         Kind::Mutex => *b"mutex   ",
         Kind::Semaphore => *b"semaphor",
         Kind::Event => *b"event   ",
+        Kind::Service => *b"service ",
     })
 }
 
