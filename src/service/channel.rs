@@ -156,7 +156,7 @@ impl<'a> Channel<'a> {
 
     /// Where the next message begins, from a position not behind that. `None`: garbage.
     pub(super) fn end(self, from: u64) -> Option<u64> {
-        let mut position = from;
+        let mut position = Some(from).filter(|from| from.is_multiple_of(8))?;
         loop {
             match self.look(position) {
                 Found::Nothing { position } => return Some(position),

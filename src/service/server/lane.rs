@@ -41,11 +41,10 @@ impl Lane {
             replies_released: Cell::new(replies_released),
             open: Cell::new(0),
             is_starved: Cell::new(false),
-            is_garbled: Cell::new(reply.is_none()),
+            is_garbled: Cell::new(reply.is_none() || !released.is_multiple_of(8)),
         };
         seat.starved.store(0, at!(Q_STARVED, Relaxed));
         let mut position = released;
-        // A position that is none gives garbage.
         let last = released.wrapping_add(region.shape().request_bytes);
         while (last.wrapping_sub(position) as i64) > 0 {
             let message = match channels.requests.look(position) {
