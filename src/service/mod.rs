@@ -50,7 +50,9 @@
 //! `docs/service.md` has what happens when a process dies, and how we know.
 
 use crate::atomics::FutexWord;
+#[cfg(not(loom))]
 use crate::error::Error;
+#[cfg(not(loom))]
 use crate::schema::Schema;
 use crate::seats::Incarnation;
 use crate::wait::doorbell;

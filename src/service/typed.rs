@@ -11,7 +11,9 @@ use crate::error::{CallError, Error, ReplyError};
 use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
-use crate::schema::{Schema, Typed};
+#[cfg(not(loom))]
+use crate::schema::Schema;
+use crate::schema::Typed;
 use crate::service::client::{Answer, CallId, Client};
 use crate::service::options::{CallOptions, ServiceOptions};
 use crate::service::server::{Request, Server};

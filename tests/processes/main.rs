@@ -23,6 +23,7 @@ mod process;
 mod python;
 mod rights;
 mod semaphore;
+mod service;
 mod signals;
 mod sleepers;
 mod stopped;
@@ -58,6 +59,10 @@ fn child() {
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),
         "hold permits" => semaphore::hold(&part),
+        "serve calls" => service::serve(&part),
+        "make calls" => service::call(&part),
+        "hold a request" => service::hold(&part),
+        "fork with calls" => service::fork(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),

@@ -123,7 +123,10 @@ impl Client {
         seat.since.store(clock::wall_ns(), at!(Q_HINTS, Relaxed));
         seat.origin.store(next, at!(Q_ORIGIN, Relaxed));
         let server = region.views().server;
-        server.arrivals.fetch_add(1, at!(Q_ARRIVE, Relaxed));
+        // [Q5] Release. Pairs with the load in `Server::note_arrivals`.
+        // Orders: the seat that was taken before the number of arrivals.
+        // Without it: the server sees that a client has come, and not where, and never looks there.
+        server.arrivals.fetch_add(1, at!(Q5_ARRIVE, Release));
         ring(&server.bell);
         let ready = server.ready.load(at!(Q4_IS_READY, Acquire));
         region.or_memory_gone(Ok(()))?;

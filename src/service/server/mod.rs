@@ -260,7 +260,10 @@ impl Server {
     }
 
     fn note_arrivals(&self) {
-        let arrivals = self.region.views().server.arrivals.load(at!(Q_PEEK, Relaxed));
+        // [Q5] Acquire. Pairs with the addition in `Client::sit`.
+        // Orders: the number of arrivals before the look at the seats.
+        // Without it: see there.
+        let arrivals = self.region.views().server.arrivals.load(at!(Q5_ARRIVED, Acquire));
         if arrivals != self.arrivals.get() {
             self.arrivals.set(arrivals);
             self.count_seats();
