@@ -139,6 +139,13 @@
 //! full ring is the error [`SendError::Full`], because the record was not sent; nothing to receive is `Ok(None)`, the
 //! usual result of a poll.
 //!
+//! # Calls
+//!
+//! [`service`] has request and reply between processes: one server, clients with any number of calls in flight, each of which
+//! ends exactly once, whoever dies.
+//!
+//! # Many things at once
+//!
 //! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, and the ticks of a [`Ticker`].
 //! A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The package
 //! `quoit-async` has futures and streams.
@@ -175,6 +182,8 @@
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
 //! | account | what a consumer has lost over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
+//! | channel | of a service: messages from one sender to one receiver |
+//! | call | a request that a client has published, until its one end |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
 //! | name | the key by which a consumer finds its slot again when it comes back |
 //! | hold | how long a name's gate is kept after its consumer is gone |
@@ -198,6 +207,7 @@
 //! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `sync/` | `latest` (the latest value of something), over `cells` · `mutex` · `semaphore` · `event`, over `owned` (a word that says which handle has something) `bell` (one that everybody hears) and `member` (a handle with a seat; `threads`: which thread uses it) · `shape` (every byte of these), `options` |
+//! | `service/` | `server/` (takes requests, answers them) · `client/` (makes calls), over `channel` (messages one way) and `header` (the states of a call) · `clones` (handles from handles) · `typed`, `payload` · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
 //! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |

@@ -13,6 +13,8 @@ mod latest;
 mod mutex;
 #[path = "format/semaphore.rs"]
 mod semaphore;
+#[path = "format/service.rs"]
+mod service;
 #[path = "format/vector.rs"]
 mod vector;
 

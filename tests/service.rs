@@ -309,10 +309,7 @@ fn other_types_are_refused() {
         TypedServer::<u32, [u8; 8]>::open(scene.path()).map(drop).err().unwrap_or(Error::Busy),
     ] {
         // The last has the same size and tag.
-        assert!(
-            matches!(told, Error::WrongSchema { .. } | Error::ServerAlive { .. }),
-            "{told}"
-        );
+        assert!(matches!(told, Error::WrongSchema { .. } | Error::ServerAlive { .. }), "{told}");
     }
     assert!(TypedClient::<u32, u64>::open(scene.path()).is_ok() && Client::open(scene.path()).is_ok());
     drop(server);

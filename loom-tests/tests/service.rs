@@ -106,7 +106,7 @@ fn replies_are_not_overwritten_while_they_are_read() {
         let call = client.start(&[], how()).unwrap();
         let serving = common::spawn(move || {
             let mut request = take(&server);
-            for number in 0..4 {
+            for number in 0..6 {
                 while request.try_more(&contents(number)).is_err() {
                     yield_now();
                 }
@@ -114,7 +114,7 @@ fn replies_are_not_overwritten_while_they_are_read() {
             request.reply(&[]).unwrap();
             server
         });
-        for number in 0..4 {
+        for number in 0..6 {
             let more = loop {
                 if let Some(answer) = client.try_recv().unwrap() {
                     break answer.into_result().unwrap().to_vec();

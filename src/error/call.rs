@@ -158,7 +158,9 @@ impl fmt::Display for ReplyError {
                 f,
                 "a reply of {len} bytes: up to {max} are possible here; create the service with a larger largest reply"
             ),
-            Self::TimedOut => f.write_str("the client did not take enough of its replies before the deadline"),
+            Self::TimedOut => {
+                f.write_str("the client did not take enough of its replies before the deadline")
+            }
             Self::ClientGone => f.write_str("the client does not wait for the call any more; end it"),
             Self::Server(error) => error.fmt(f),
         }

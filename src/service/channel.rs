@@ -79,7 +79,9 @@ impl Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing more; the next message will begin here.
-    Nothing { position: u64 },
+    Nothing {
+        position: u64,
+    },
     Message(Message),
     /// Something that no sender of this library writes.
     Garbage,

@@ -94,8 +94,8 @@ impl ServiceOptions {
 
     pub(super) fn shape(&self) -> Result<Shape, Error> {
         check_mode(self.mode)?;
-        let usual = Schema::from_word(self.replies)
-            .map_or(self.reply_bytes / 64, |schema| u64::from(schema.size));
+        let usual =
+            Schema::from_word(self.replies).map_or(self.reply_bytes / 64, |schema| u64::from(schema.size));
         let shape = Shape {
             clients: self.clients,
             request_bytes: self.request_bytes,

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::atomics::{Word, copy};
 
-/// The payload of a request or reply. It is lent from shared memory, without a copy, and released when it is dropped.
+/// The payload of a request or reply, lent from shared memory without a copy.
 ///
 /// The other side has promised not to write it meanwhile. If it does, the bytes that are read are wrong, and nothing else
 /// is.
@@ -95,7 +95,7 @@ impl fmt::Debug for Payload<'_> {
     }
 }
 
-/// The bytes do not fit: `write_at` was asked to write past the end.
+/// Whether so many bytes at an offset fit into a payload of that length.
 pub(super) fn fits(len: usize, offset: usize, bytes: usize) -> bool {
     offset.checked_add(bytes).is_some_and(|end| end <= len)
 }

@@ -33,7 +33,8 @@ impl Notes {
         let bytes = std::fs::read(path).unwrap_or_default();
         let (entries, rest) = bytes.as_chunks::<24>();
         assert!(rest.is_empty(), "half a note");
-        let number = |entry: &[u8; 24], at: usize| u64::from_le_bytes(entry[8 * at..8 * at + 8].try_into().unwrap());
+        let number =
+            |entry: &[u8; 24], at: usize| u64::from_le_bytes(entry[8 * at..8 * at + 8].try_into().unwrap());
         entries.iter().map(|entry| [0, 1, 2].map(|at| number(entry, at))).collect()
     }
 }
@@ -122,7 +123,8 @@ pub(crate) fn call(part: &Part) {
             _ => how,
         };
         let length = if next % 11 == 0 { next * 131 % 1500 } else { 0 };
-        let mut request: Vec<u8> = [me, next, length].iter().flat_map(|number| number.to_le_bytes()).collect();
+        let mut request: Vec<u8> =
+            [me, next, length].iter().flat_map(|number| number.to_le_bytes()).collect();
         request.resize(24 + length as usize, next as u8);
         notes.add([STARTED, next, 0]);
         match client.start(&request, how) {
@@ -186,7 +188,13 @@ fn kills() -> u64 {
 }
 
 /// The calls of one client, held against what ran.
-fn check(client: u64, notes: &[[u64; 3]], was_killed: bool, runs: &BTreeMap<(u64, u64), u64>, account: &mut [u64; 6]) {
+fn check(
+    client: u64,
+    notes: &[[u64; 3]],
+    was_killed: bool,
+    runs: &BTreeMap<(u64, u64), u64>,
+    account: &mut [u64; 6],
+) {
     let mut ends: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for [kind, number, _] in notes {
         match *kind {
@@ -351,7 +359,9 @@ pub(crate) fn fork(part: &Part) {
         return;
     }
     assert!(matches!(client.start(b"", CallOptions::new()), Err(CallError::Client(Error::Forked))));
-    assert!(matches!(client.try_recv(), Err(Error::Forked)) && matches!(client.cancel(call), Err(Error::Forked)));
+    assert!(
+        matches!(client.try_recv(), Err(Error::Forked)) && matches!(client.cancel(call), Err(Error::Forked))
+    );
     assert!(matches!(client.try_clone(), Err(Error::Forked)) && matches!(client.serve(), Err(Error::Forked)));
     assert!(matches!(server.try_recv(), Err(Error::Forked)) && matches!(server.client(), Err(Error::Forked)));
     assert!(!client.has_server() && request.time_left().is_none() && !request.is_cancelled());

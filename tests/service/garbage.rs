@@ -84,7 +84,10 @@ fn replies_that_make_no_sense_are_an_error() {
         poke(&scene, DATA + CHANNEL, header);
         let told = first.try_recv().unwrap_err();
         assert!(matches!(told, Error::Garbage { .. }), "{told}");
-        assert!(matches!(first.call(b"", how().timeout(SOON)), Err(CallError::Client(Error::Garbage { .. }))));
+        assert!(matches!(
+            first.call(b"", how().timeout(SOON)),
+            Err(CallError::Client(Error::Garbage { .. }))
+        ));
         start(&mut second, b"fine");
         take(&server).reply(b"").unwrap();
     }

@@ -137,7 +137,8 @@ fn a_stream_waits_for_its_client() {
             // One that nobody takes.
             let mut request = take(&server);
             let soon = Instant::now() + Duration::from_millis(5);
-            let told = std::iter::repeat_with(|| request.more_deadline(&[0; 100], soon)).find_map(Result::err);
+            let told =
+                std::iter::repeat_with(|| request.more_deadline(&[0; 100], soon)).find_map(Result::err);
             assert!(matches!(told, Some(ReplyError::TimedOut)), "{told:?}");
             let told = std::iter::repeat_with(|| request.try_more(&[0; 100])).find_map(Result::err);
             assert!(matches!(told, Some(ReplyError::Full)), "{told:?}");

@@ -18,26 +18,27 @@ use crate::memory::permissions::Access;
 use crate::schema::Schema;
 use crate::seats::{self, Incarnation};
 use crate::service::channel::{Channel, Found, Message, largest};
+#[cfg(not(loom))]
+use crate::service::check_types;
 use crate::service::header::{Header, Part};
 use crate::service::options::CallOptions;
 use crate::service::payload::{Payload, fits};
 use crate::service::shape::{Channels, Seat, ServerWords};
 use crate::service::{Region, ring, server_lives};
-#[cfg(not(loom))]
-use crate::service::check_types;
 use crate::wait::clock;
 
 mod answer;
 mod calls;
 mod waiting;
 
-pub use answer::{Answer, Outcome};
 use answer::Event;
-use calls::{Calls, End, withdraw};
+pub use answer::{Answer, Outcome};
 pub use calls::CallId;
+use calls::{Calls, End, withdraw};
 
 /// The error if what a server has written makes no sense.
-const GARBAGE: Error = Error::Garbage { what: "a channel of a service holds what no server or client writes" };
+const GARBAGE: Error =
+    Error::Garbage { what: "a channel of a service holds what no server or client writes" };
 
 /// A client of a service: see the [module](crate::service).
 ///

@@ -27,8 +27,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Takes over from a dead server: loses the calls that it had taken, or has them run again.
-    pub(super) fn resume(region: &Region, number: usize) -> Self {
+    /// Takes over from a dead server: loses the calls that it had taken, or has them run again. Also returns whether some
+    /// were lost.
+    pub(super) fn resume(region: &Region, number: usize) -> (Self, bool) {
         let seat = &region.views().seats[number];
         let channels = region.views().channels(region.shape(), number);
         let released = seat.requests_released.load(at!(Q_RESUME, Relaxed));
@@ -44,7 +45,7 @@ impl Lane {
             is_garbled: Cell::new(reply.is_none() || !released.is_multiple_of(8)),
         };
         seat.starved.store(0, at!(Q_STARVED, Relaxed));
-        let mut position = released;
+        let (mut position, mut has_lost) = (released, false);
         let last = released.wrapping_add(region.shape().request_bytes);
         while (last.wrapping_sub(position) as i64) > 0 {
             let message = match channels.requests.look(position) {
@@ -58,12 +59,16 @@ impl Lane {
             // The client may cancel it at the same time, once.
             for _ in 0..4 {
                 let seen = header::look(channels.requests.state(message));
-                if seen.state() != Some(State::Taken) || header::lose(channels.requests.state(message), seen) {
+                if seen.state() != Some(State::Taken) {
+                    break;
+                }
+                if header::lose(channels.requests.state(message), seen) {
+                    has_lost = true;
                     break;
                 }
             }
             position = message.end();
         }
-        lane
+        (lane, has_lost)
     }
 }

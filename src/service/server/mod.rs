@@ -18,11 +18,11 @@ use crate::memory::permissions::Access;
 use crate::schema::Schema;
 use crate::seats;
 use crate::service::channel::{Channel, Found, Message, largest_beside, room_for};
+#[cfg(not(loom))]
+use crate::service::check_types;
 use crate::service::header::{self, State};
 use crate::service::options::ServiceOptions;
 use crate::service::shape::{Channels, Seat};
-#[cfg(not(loom))]
-use crate::service::check_types;
 use crate::service::{Region, SPINS, ring, server_seat, sleep};
 use crate::wait::{clock, doorbell};
 
@@ -128,11 +128,12 @@ impl Server {
         };
         words.pid.store(std::process::id().into(), at!(Q_HINTS, Relaxed));
         words.since.store(clock::wall_ns(), at!(Q_HINTS, Relaxed));
-        let lanes = (0..region.views().seats.len()).map(|number| Lane::resume(&region, number)).collect();
+        let (lanes, has_lost): (Vec<_>, Vec<_>) =
+            (0..region.views().seats.len()).map(|number| Lane::resume(&region, number)).unzip();
         let server = Self {
             region,
             generation: me.generation,
-            lanes,
+            lanes: lanes.into(),
             used: Cell::new(0),
             arrivals: Cell::new(0),
             turn: Cell::new(0),
@@ -143,8 +144,8 @@ impl Server {
         // Without it: see there.
         words.ready.store(server.generation, at!(Q4_READY, Release));
         server.count_seats();
-        for number in 0..server.used.get() {
-            ring(&server.seat(number).bell);
+        for (seat, _) in server.region.views().seats.iter().zip(has_lost).filter(|(_, has_lost)| *has_lost) {
+            ring(&seat.bell);
         }
         server.region.or_memory_gone(Ok(()))?;
         Ok(server)
@@ -247,7 +248,9 @@ impl Server {
             }
             // A client that died between publishing and ringing costs a slice.
             let until_ns = now.saturating_add(doorbell::armed_ns(doorbell::SLICE_NS)).min(until_ns);
-            sleep(&self.region.views().server.bell, until_ns, || self.may_find() || self.region.memory_gone());
+            sleep(&self.region.views().server.bell, until_ns, || {
+                self.may_find() || self.region.memory_gone()
+            });
         }
     }
 

@@ -176,8 +176,7 @@ impl<'s> Request<'s> {
         server.has_free(self.number, footprint(len).saturating_mul(2).saturating_add(keep));
         let replies = server.channels(self.number).replies;
         let next = lane.reply.get();
-        let position =
-            replies.fit(next, lane.replies_released.get(), len, keep).ok_or(ReplyError::Full)?;
+        let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or(ReplyError::Full)?;
         replies.pad(next, position);
         lane.reply.set(position);
         Ok(position)
