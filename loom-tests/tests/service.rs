@@ -101,7 +101,7 @@ fn requests_are_not_overwritten_while_they_are_read() {
 /// The server looks at no request meanwhile.
 #[test]
 fn replies_are_not_overwritten_while_they_are_read() {
-    model("service_replies_lap", 2, || {
+    model("service_replies_lap", 1, || {
         let (server, mut client) = service(&options(1).reply_bytes(128).largest_reply(0));
         let call = client.start(&[], how()).unwrap();
         let serving = common::spawn(move || {
@@ -226,7 +226,7 @@ fn a_repeatable_call_runs_again() {
 #[test]
 fn servers_die_one_after_the_other() {
     for stores in 0..6 {
-        model("service_dies_twice", 1, move || {
+        model("service_dies_twice", 2, move || {
             let (server, mut client) = service(&options(2));
             let other = client.try_clone().unwrap();
             let lost = client.start(&[], how()).unwrap();
@@ -253,7 +253,7 @@ fn servers_die_one_after_the_other() {
 fn a_client_dies() {
     // Of each request: payload, note, the clear word, header; then of the reply: `released`.
     for stores in 0..10 {
-        model("service_client_dies", 1, move || {
+        model("service_client_dies", 2, move || {
             let (server, mut client) = service(&options(1));
             let dying = common::spawn(move || {
                 crash_after(stores, move || {
@@ -345,18 +345,18 @@ fn who_waits_for_room_is_woken() {
 /// The server waits for room for a reply, until the client has taken one.
 #[test]
 fn a_server_that_waits_for_room_is_woken() {
-    model("service_reply_room", 2, || {
+    model("service_reply_room", 1, || {
         let (server, mut client) = service(&options(1));
         let serving = common::spawn(move || {
-            for _ in 0..2 {
+            for _ in 0..3 {
                 server.recv().unwrap().reply(&contents(2)).unwrap();
             }
             server
         });
-        for _ in 0..2 {
+        for _ in 0..3 {
             client.start(&[], how()).unwrap();
         }
-        for _ in 0..2 {
+        for _ in 0..3 {
             assert!(matches!(client.recv().unwrap().outcome(), Outcome::Reply(_)));
         }
         let _server = serving.join().unwrap();
