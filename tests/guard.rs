@@ -11,6 +11,8 @@ mod foreign;
 mod hollow;
 #[path = "guard/limits.rs"]
 mod limits;
+#[path = "guard/locks.rs"]
+mod locks;
 #[path = "processes/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of processes")]
 mod process;
@@ -34,6 +36,7 @@ fn child() {
         "hollow" => hollow::hollow(&part),
         "foreign" => foreign::foreign(&part),
         "limited" => limits::limited(&part),
+        "lock" => locks::lock(&part),
         "wait" => waitset::wait(&part),
         "threads" => within::threads(),
         "fork" => within::fork(),

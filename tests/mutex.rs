@@ -3,7 +3,8 @@
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use quoit::sync::{Latest, LatestOptions, LatestReader, Mutex, SyncOptions};
@@ -196,6 +197,38 @@ fn sleepers_are_woken_and_listed() {
         thread.join().unwrap();
         assert_eq!(looking.waiting(), []);
         assert!(looking.try_lock().unwrap().is_some());
+    });
+}
+
+/// Whoever locks again as soon as it has unlocked lets a sleeper go first, which would else never get its turn.
+#[test]
+fn a_sleeper_gets_its_turn_beside_a_greedy_one() {
+    on_each(&(), |mut patient| {
+        const WAITS: u64 = 20;
+        let turns = &AtomicU64::new(0);
+        let mut greedy = patient.try_clone().unwrap();
+        let mut passed = 0;
+        std::thread::scope(|scope| {
+            // Dropped at the end, however that comes.
+            let (_over, is_over) = channel::<()>();
+            scope.spawn(move || {
+                while is_over.try_recv() == Err(TryRecvError::Empty) {
+                    let guard = greedy.lock().unwrap();
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(3));
+                    drop(guard);
+                }
+            });
+            for _ in 0..WAITS {
+                while patient.holder().unwrap().is_none() {
+                    std::thread::yield_now();
+                }
+                let before = turns.load(Ordering::Relaxed);
+                drop(patient.lock_deadline(soon()).unwrap());
+                passed += turns.load(Ordering::Relaxed) - before;
+            }
+        });
+        assert!(passed < 5 * WAITS, "{passed} times another one was faster");
     });
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use quoit::sync::{LatestReader, Mutex, Semaphore, SyncOptions};
@@ -158,6 +159,38 @@ fn sleepers_are_woken_and_listed() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(looking.waiting(), []);
         assert_eq!(looking.available(), 1);
+    });
+}
+
+/// Whoever takes a permit again as soon as it has given it back lets a sleeper go first, which would else never get one.
+#[test]
+fn a_sleeper_gets_its_turn_beside_a_greedy_one() {
+    on_each(1, |patient| {
+        const WAITS: u32 = 20;
+        let turns = &AtomicU32::new(0);
+        let greedy = patient.try_clone().unwrap();
+        let mut passed = 0;
+        std::thread::scope(|scope| {
+            // Dropped at the end, however that comes.
+            let (_over, is_over) = channel::<()>();
+            scope.spawn(move || {
+                while is_over.try_recv() == Err(TryRecvError::Empty) {
+                    let permit = greedy.acquire().unwrap();
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(3));
+                    drop(permit);
+                }
+            });
+            for _ in 0..WAITS {
+                while patient.available() == 1 {
+                    std::thread::yield_now();
+                }
+                let before = turns.load(Ordering::Relaxed);
+                drop(patient.acquire_deadline(soon()).unwrap());
+                passed += turns.load(Ordering::Relaxed) - before;
+            }
+        });
+        assert!(passed < 5 * WAITS, "{passed} times another one was faster");
     });
 }
 

@@ -1,23 +1,18 @@
 //! What a reader's back-off does for it: as many records as it can receive of a producer that sends one by one, with and
 //! without it.
 
-use std::hint::black_box;
-
-use anyhow::{Result, bail};
-use quoit::{Attach, Consumer, Event, Observer, Producer, RecvError, Start, WaitMode};
+use anyhow::Result;
+use quoit::{Attach, Consumer, Observer, Producer, Start, WaitMode};
 use quoit_floors::building::{Builder, Copied};
 use quoit_floors::by_words;
 use quoit_floors::figures::Measured;
-use quoit_floors::ground::sum_of;
 use quoit_floors::scene::{Scene, Side};
 use quoit_floors::windows::{partner, received};
 use serde::{Deserialize, Serialize};
 
 use crate::ends::{forget_ring, options, ring};
+use crate::follow::{Follower, follow};
 use crate::stream::singly;
-
-/// Records that a reader takes at a time, at most.
-const GULP: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reader {
@@ -92,59 +87,4 @@ fn take<const N: usize>(scene: &Scene, mut follower: impl Follower, case: Case) 
     let measured = received(scene, || follow::<N>(&mut follower, case.count))?;
     scene.meet();
     Ok(measured)
-}
-
-/// Reads every byte of what it can receive of so many records. Returns how many it received.
-fn follow<const N: usize>(follower: &mut impl Follower, count: u64) -> Result<u64> {
-    let (mut total, mut passed, mut received, mut trouble) = (0_u64, 0, 0, None);
-    while passed < count {
-        follower.drain(GULP, |event| match event {
-            Event::Record(record) => match sum_of::<N>(&record) {
-                Ok(sum) => {
-                    total = total.wrapping_add(sum);
-                    received += 1;
-                    passed += 1;
-                }
-                Err(error) => trouble = Some(error),
-            },
-            Event::Lost(loss) => passed += loss.records,
-            event => trouble = Some(anyhow::anyhow!("a reader was told {event:?} in the middle")),
-        })?;
-        if let Some(error) = trouble {
-            return Err(error);
-        }
-    }
-    if passed > count {
-        bail!("{passed} of {count} records passed");
-    }
-    black_box(total);
-    Ok(received)
-}
-
-/// What consumers and observers have in common, without the indirect call of [`quoit::Receive::drain`].
-trait Follower {
-    fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError>;
-    fn turn_backoff_off(&mut self);
-}
-
-impl Follower for Consumer {
-    #[inline(always)]
-    fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
-        Self::drain(self, max, each)
-    }
-
-    fn turn_backoff_off(&mut self) {
-        Self::turn_backoff_off(self);
-    }
-}
-
-impl Follower for Observer {
-    #[inline(always)]
-    fn drain(&mut self, max: usize, each: impl FnMut(Event<'_>)) -> Result<usize, RecvError> {
-        Self::drain(self, max, each)
-    }
-
-    fn turn_backoff_off(&mut self) {
-        Self::turn_backoff_off(self);
-    }
 }

@@ -12,7 +12,7 @@ use quoit_floors::scene::Scene;
 use quoit_floors::windows::{partner, records};
 use serde::{Deserialize, Serialize};
 
-use crate::ends::{End, one_way_of, options};
+use crate::ends::{End, one_way, options};
 
 const CAPACITY: usize = 1 << 20;
 
@@ -32,8 +32,7 @@ pub(crate) fn calls(scene: &Scene, bytes: usize, count: u64, call: Call) -> Resu
 
 fn calls_of<const N: usize>(scene: &Scene, count: u64, call: Call) -> Result<Measured> {
     let options = options(CAPACITY, WaitMode::default());
-    let create = |path: &_| Ok(TypedProducer::<[u64; N]>::create(path, &options)?);
-    let mut end = one_way_of(scene, None, create)?;
+    let mut end = one_way::<TypedProducer<[u64; N]>>(scene, &options, None)?;
     scene.meet();
     let measured = match &mut end {
         End::Producer(producer) => {

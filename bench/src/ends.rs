@@ -3,17 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use quoit::{Attach, Consumer, Event, Options, Producer, WaitMode};
+use quoit::{Attach, Consumer, Event, Options, Producer, Typed, TypedProducer, WaitMode};
 use quoit_floors::scene::{Scene, Side};
 
 const RINGS: [&str; 2] = ["there", "back"];
 
 /// One side's end of a ring.
 #[allow(clippy::large_enum_variant, reason = "a side has one")]
-pub(crate) enum End<P = Producer> {
+pub(crate) enum End<P> {
     Producer(P),
     Consumer(Consumer),
     Nobody,
+}
+
+/// A producer of some kind.
+pub(crate) trait Create: Sized {
+    /// Makes a ring at this path.
+    fn create(path: &Path, options: &Options) -> Result<Self>;
+}
+
+impl Create for Producer {
+    fn create(path: &Path, options: &Options) -> Result<Self> {
+        Ok(Self::create(path, options)?)
+    }
+}
+
+impl<T: Typed> Create for TypedProducer<T> {
+    fn create(path: &Path, options: &Options) -> Result<Self> {
+        Ok(Self::create(path, options)?)
+    }
 }
 
 /// A ring for each direction, and this side's two ends of them. Nothing is left of their files.
@@ -28,20 +46,15 @@ pub(crate) fn both_ways(scene: &Scene, options: &Options) -> Result<(Producer, C
 }
 
 /// One ring from left to right: this process's end of it.
-pub(crate) fn one_way(scene: &Scene, options: &Options, attach: Option<&Attach>) -> Result<End> {
-    one_way_of(scene, attach, |path| Ok(Producer::create(path, options)?))
-}
-
-/// The same with a producer of another kind.
-pub(crate) fn one_way_of<P>(
+pub(crate) fn one_way<P: Create>(
     scene: &Scene,
+    options: &Options,
     attach: Option<&Attach>,
-    create: impl FnOnce(&Path) -> Result<P>,
 ) -> Result<End<P>> {
     let path = ring(scene);
     let end = match (scene.side, attach) {
         (Side::Left, _) => {
-            let producer = create(&path)?;
+            let producer = P::create(&path, options)?;
             scene.meet();
             End::Producer(producer)
         }
@@ -78,7 +91,7 @@ pub(crate) fn options(capacity: usize, wait: WaitMode) -> Options {
     Options::new().capacity(capacity as u64).slots(4).wait(wait)
 }
 
-/// For whom an event is no record: nothing else can happen to a gated consumer of a living producer.
+/// An event that is neither a record nor, to a lossy consumer, a loss: there are no others while the producer lives.
 pub(crate) fn unexpected(event: &Event<'_>) -> anyhow::Error {
     anyhow::anyhow!("a consumer was told {event:?} in the middle of a measurement")
 }

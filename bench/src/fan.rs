@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use quoit::{Attach, Consumer, Event, WaitMode};
+use quoit::{Attach, Consumer, Event, Producer, WaitMode};
 use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::Measured;
 use quoit_floors::ground::sum_of;
@@ -19,7 +19,7 @@ const BYTES: usize = 64;
 
 pub(crate) fn fan(scene: &Scene, count: u64, readers: usize) -> Result<Measured> {
     let options = options(capacity(BYTES), WaitMode::default()).slots(readers as u32);
-    let mut end = one_way(scene, &options, Some(&Attach::gated()))?;
+    let mut end = one_way::<Producer>(scene, &options, Some(&Attach::gated()))?;
     let warm = warm(BYTES, 1);
     scene.meet();
     let measured = match &mut end {

@@ -85,7 +85,7 @@ impl crew::Job for Job {
 }
 
 impl Job {
-    /// One process's part of it. Who has nothing to tell tells zeros.
+    /// One process's part of it. A process that has measured nothing returns zeros.
     pub(crate) fn run(self, scene: &Scene) -> Result<Measured> {
         match self {
             Self::BounceLines { bytes, count } => quoit_floors::bounce::lines(scene, bytes, count),

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use quoit::{Attach, Event, WaitMode};
+use quoit::{Attach, Event, Producer, WaitMode};
 use quoit_floors::figures::Measured;
 use quoit_floors::ground::{APART, copy_in, fill_in_place, sum, sum_in_place, sum_words};
 use quoit_floors::scene::{Scene, Side};
@@ -64,7 +64,7 @@ pub(crate) fn copies(scene: &Scene, count: u64) -> Result<Measured> {
 
 pub(crate) fn ring(scene: &Scene, count: u64, way: Way) -> Result<Measured> {
     let options = options(CAPACITY, WaitMode::default()).gated_only(true);
-    let mut end = one_way(scene, &options, Some(&Attach::gated()))?;
+    let mut end = one_way::<Producer>(scene, &options, Some(&Attach::gated()))?;
     let warm = PLACES as u64;
     scene.meet();
     let measured = match &mut end {

@@ -12,6 +12,7 @@ mod document;
 mod ends;
 mod fan;
 mod flood;
+mod follow;
 mod gates;
 mod hgrm;
 mod html;

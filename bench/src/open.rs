@@ -2,7 +2,7 @@
 //! when it was due. So whoever stalls has to answer for everything that was due meanwhile.
 
 use anyhow::{Result, bail};
-use quoit::{Attach, Event, WaitMode};
+use quoit::{Attach, Event, Producer, WaitMode};
 use quoit_floors::bounce;
 use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::{Figures, Measured};
@@ -28,7 +28,7 @@ pub(crate) fn half_bounce(scene: &Scene, count: u64) -> Result<Measured> {
 pub(crate) fn ring(scene: &Scene, count: u64, interval: u64) -> Result<Measured> {
     let clock = clock_cost();
     let options = options(capacity(BYTES), WaitMode::default());
-    let mut end = one_way(scene, &options, Some(&Attach::gated()))?;
+    let mut end = one_way::<Producer>(scene, &options, Some(&Attach::gated()))?;
     let warm = warm(BYTES, 1);
     let mut payload = [0x5a_u8; BYTES];
     scene.meet();

@@ -391,4 +391,24 @@ mod tests {
         }
         assert!(told.is_empty(), "{told:?}");
     }
+
+    #[test]
+    fn the_readme_counts_targets_as_the_page_does() {
+        let (readme, page) = (include_str!("../../README.md"), include_str!("../../docs/benchmarks.md"));
+        // The number between two texts.
+        let number = |text: &str, before: &str, after: &str| -> usize {
+            let (text, _) = text.split_once(after).expect(after);
+            text.rsplit_once(before).expect(before).1.parse().unwrap()
+        };
+        let groups = plan(&Workload::usual(), false);
+        let rows = groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group.workload, row)));
+        // A round trip has two percentiles more.
+        let all = rows.filter(|(_, row)| row.target.is_some());
+        let all: usize = all.map(|(workload, _)| if workload == Workload::Pingpong { 3 } else { 1 }).sum();
+        let shown = number(page, " of ", " targets met.");
+        let met = number(page, "\n", &format!(" of {shown} targets met."));
+        assert_eq!((shown, number(readme, "its ", " targets;")), (all, all));
+        let (_, missed) = readme.split_once(" targets;").unwrap();
+        assert_eq!(number(missed, "missed ", "."), all - met);
+    }
 }

@@ -2,7 +2,7 @@
 
 use quoit_floors::figures::Figures;
 use quoit_floors::rounds::Series;
-use quoit_floors::stats::Spread;
+use quoit_floors::stats::{SLOW, Spread};
 use serde::{Deserialize, Serialize};
 
 /// What a ratio is made of, and which way it is good.
@@ -35,9 +35,6 @@ impl Ratio {
         }
     }
 }
-
-/// A throughput below this part of its median is one of another mode, not of the spread.
-const SLOW: f64 = 0.7;
 
 /// The ratios of all rounds kept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

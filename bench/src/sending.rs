@@ -1,19 +1,16 @@
 //! How quoit sends what a builder builds.
 
-use std::path::Path;
-
 use anyhow::Result;
 use quoit::zerocopy::IntoBytes;
-use quoit::{Options, Producer, TypedProducer};
+use quoit::{Producer, TypedProducer};
 use quoit_floors::building::{Builder, ByField, ByWord, Copied, InPlace};
 use quoit_floors::fields::Fields;
 
+use crate::ends::Create;
+
 /// A builder whose records a producer of its own kind sends.
 pub(crate) trait Sending<const N: usize>: Builder<N> {
-    type Producer;
-
-    /// Makes a ring at this path.
-    fn create(path: &Path, options: &Options) -> Result<Self::Producer>;
+    type Producer: Create;
 
     /// Builds the next record and sends it by itself.
     fn send(&mut self, producer: &mut Self::Producer) -> Result<()>;
@@ -21,10 +18,6 @@ pub(crate) trait Sending<const N: usize>: Builder<N> {
 
 impl<const N: usize> Sending<N> for Copied<N> {
     type Producer = Producer;
-
-    fn create(path: &Path, options: &Options) -> Result<Producer> {
-        Ok(Producer::create(path, options)?)
-    }
 
     #[inline(always)]
     fn send(&mut self, producer: &mut Producer) -> Result<()> {
@@ -36,10 +29,6 @@ impl<const N: usize> Sending<N> for Copied<N> {
 impl<const N: usize> Sending<N> for ByWord<N> {
     type Producer = Producer;
 
-    fn create(path: &Path, options: &Options) -> Result<Producer> {
-        Ok(Producer::create(path, options)?)
-    }
-
     #[inline(always)]
     fn send(&mut self, producer: &mut Producer) -> Result<()> {
         producer.send(self.build().as_bytes())?;
@@ -50,10 +39,6 @@ impl<const N: usize> Sending<N> for ByWord<N> {
 impl<const N: usize, F: Fields> Sending<N> for ByField<F> {
     type Producer = TypedProducer<F>;
 
-    fn create(path: &Path, options: &Options) -> Result<TypedProducer<F>> {
-        Ok(TypedProducer::create(path, options)?)
-    }
-
     #[inline(always)]
     fn send(&mut self, producer: &mut TypedProducer<F>) -> Result<()> {
         producer.send(self.build_typed())?;
@@ -63,10 +48,6 @@ impl<const N: usize, F: Fields> Sending<N> for ByField<F> {
 
 impl<const N: usize> Sending<N> for InPlace<N> {
     type Producer = Producer;
-
-    fn create(path: &Path, options: &Options) -> Result<Producer> {
-        Ok(Producer::create(path, options)?)
-    }
 
     #[inline(always)]
     fn send(&mut self, producer: &mut Producer) -> Result<()> {

@@ -12,7 +12,7 @@ use quoit_floors::stream::{capacity, warm};
 use quoit_floors::windows::{partner, records};
 use quoit_floors::{by_building, by_words};
 
-use crate::ends::{End, one_way, one_way_of, options, unexpected};
+use crate::ends::{End, one_way, options, unexpected};
 use crate::sending::Sending;
 
 /// Single sends, built in this way. The length is the same in every record, as the compiler knows. The floors have it
@@ -29,7 +29,7 @@ pub(crate) fn ring(
 
 fn ring_of<const N: usize, B: Sending<N>>(scene: &Scene, count: u64, wait: WaitMode) -> Result<Measured> {
     let options = options(capacity(N * 8), wait);
-    let end = one_way_of(scene, Some(&Attach::gated()), |path| B::create(path, &options))?;
+    let end = one_way::<B::Producer>(scene, &options, Some(&Attach::gated()))?;
     let mut builder = B::new();
     let give = |producer: &mut B::Producer, count| singly(producer, &mut builder, count);
     one_side(scene, end, warm(N * 8, 1), count, give, take_singly::<N>)
@@ -41,7 +41,8 @@ pub(crate) fn batches(scene: &Scene, bytes: usize, count: u64, batch: usize) -> 
 }
 
 fn batches_of<const N: usize>(scene: &Scene, count: u64, batch: usize) -> Result<Measured> {
-    let end = one_way(scene, &options(capacity(N * 8), WaitMode::default()), Some(&Attach::gated()))?;
+    let end =
+        one_way::<Producer>(scene, &options(capacity(N * 8), WaitMode::default()), Some(&Attach::gated()))?;
     let mut payloads = Copied::<N>::new();
     let give = |producer: &mut Producer, count| batched(producer, &mut payloads, count, batch);
     let take = |consumer: &mut Consumer, count| take_many::<N>(consumer, count, batch);

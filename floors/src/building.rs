@@ -1,4 +1,4 @@
-//! How a record comes to be right before it is sent. Producers build every record on the spot, as programs do: what a copy
+//! How a record is built right before it is sent. Producers build every record on the spot, as programs do: what a copy
 //! then costs depends on how the bytes were stored just before.
 //!
 //! A floor and what is measured against it build in the same way, from this one code. The way is a type, chosen by
@@ -42,9 +42,6 @@ impl Building {
 
 /// Builds records of `N` words. No two consecutive ones are alike: each has its sequence in it.
 pub trait Builder<const N: usize> {
-    /// Whether it is to be used by [`fill`](Self::fill) wherever a queue gives a place for a record.
-    const IN_PLACE: bool = false;
-
     /// Has built none yet.
     fn new() -> Self;
 
@@ -163,8 +160,6 @@ impl<const N: usize, F: Fields> Builder<N> for ByField<F> {
 pub struct InPlace<const N: usize>(ByWord<N>);
 
 impl<const N: usize> Builder<N> for InPlace<N> {
-    const IN_PLACE: bool = true;
-
     fn new() -> Self {
         Self(ByWord::new())
     }

@@ -41,7 +41,7 @@ pub fn since(due: u64) -> u32 {
 }
 
 /// Records of 64 bytes, each in lines of its own behind a sequence, as the round trip's floor has it. The reader says only
-/// now and then how far it is, so that the writer waits for it rather than to overwrite.
+/// now and then how far it is, so that the writer waits for it instead of overwriting.
 pub fn lines(scene: &Scene, count: u64, interval: u64) -> Result<Measured> {
     let clock = clock_cost();
     let room = scene.ground.room(8 * APART * (1 + LINES as usize));

@@ -7,6 +7,9 @@ use crate::figures::{Figures, Tail};
 /// By how much the floor may differ before and after a measurement.
 const MOVED: f64 = 0.15;
 
+/// A throughput below this part of its median belongs to a slow mode, not to the spread.
+pub const SLOW: f64 = 0.7;
+
 /// The smallest sample that so large a part of all samples does not exceed. They are sorted.
 pub fn percentile(sorted: &[u32], quantile: f64) -> u32 {
     let rank = (quantile * sorted.len() as f64).ceil() as usize;

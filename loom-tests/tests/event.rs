@@ -4,8 +4,7 @@ mod common;
 
 use std::rc::Rc;
 
-use common::model;
-use loom::cell::UnsafeCell;
+use common::{Outside, model};
 use loom::sync::atomic::{AtomicU32, Ordering};
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Event, Reset, SyncOptions};
@@ -14,22 +13,12 @@ fn event(handles: u32, reset: Reset) -> Event {
     Event::local(&SyncOptions::new().seats(handles), reset).unwrap()
 }
 
-/// What is done before the event is set, and looked at after it.
-#[derive(Clone)]
-struct Done(Rc<UnsafeCell<u32>>);
-
-impl Done {
-    fn new() -> Self {
-        Self(Rc::new(UnsafeCell::new(0)))
-    }
-
-    fn work(&self) {
-        self.0.with_mut(|_| {});
-    }
-
-    fn look(&self) {
-        self.0.with(|_| {});
-    }
+/// A thread that waits.
+fn waiter(event: Event) -> common::Handle<Event> {
+    common::spawn(move || {
+        event.wait().unwrap();
+        event
+    })
 }
 
 /// Sleeps end by themselves, so that nothing but the word orders the two.
@@ -38,10 +27,10 @@ fn is_seen(name: &'static str, reset: Reset) {
         slice_sleeps(true);
         let first = event(2, reset);
         let second = first.try_clone().unwrap();
-        let done = Done::new();
+        let done = Outside::new();
         let doing = done.clone();
         let other = common::spawn(move || {
-            doing.work();
+            doing.touch();
             second.set().unwrap();
             second
         });
@@ -69,12 +58,12 @@ fn setting_it_twice_tells_of_both() {
         let first = event(2, Reset::Auto);
         let second = first.try_clone().unwrap();
         first.set().unwrap();
-        let done = Done::new();
+        let done = Outside::new();
         // What the second setter was told, in a way that orders nothing: 0 is not yet, 1 is that it was set already.
         let told = Rc::new(AtomicU32::new(0));
         let (doing, telling) = (done.clone(), told.clone());
         let other = common::spawn(move || {
-            doing.work();
+            doing.touch();
             let is_new = second.set().unwrap();
             telling.store(1 + u32::from(is_new), Ordering::Relaxed);
             second
@@ -95,11 +84,7 @@ fn setting_it_twice_tells_of_both() {
 fn a_waiter_is_woken() {
     model("event_wake", 3, || {
         let first = event(2, Reset::Manual);
-        let second = first.try_clone().unwrap();
-        let other = common::spawn(move || {
-            second.wait().unwrap();
-            second
-        });
+        let other = waiter(first.try_clone().unwrap());
         first.set().unwrap();
         let _other = other.join().unwrap();
     });
@@ -109,13 +94,7 @@ fn a_waiter_is_woken() {
 fn both_waiters_are_woken() {
     model("event_wake_both", 2, || {
         let first = event(3, Reset::Manual);
-        let waits = |event: Event| {
-            move || {
-                event.wait().unwrap();
-                event
-            }
-        };
-        let others = [(); 2].map(|()| first.try_clone().unwrap()).map(|event| common::spawn(waits(event)));
+        let others = [(); 2].map(|()| first.try_clone().unwrap()).map(waiter);
         first.set().unwrap();
         let _others = others.map(|other| other.join().unwrap());
     });
@@ -126,11 +105,7 @@ fn both_waiters_are_woken() {
 fn what_is_reset_at_once_is_not_slept_through() {
     model("event_pulse", 3, || {
         let first = event(2, Reset::Manual);
-        let second = first.try_clone().unwrap();
-        let other = common::spawn(move || {
-            second.wait().unwrap();
-            second
-        });
+        let other = waiter(first.try_clone().unwrap());
         while first.waiting().is_empty() {
             loom::thread::yield_now();
         }
@@ -144,13 +119,7 @@ fn what_is_reset_at_once_is_not_slept_through() {
 fn each_signal_is_for_one() {
     model("event_one", 1, || {
         let first = event(3, Reset::Auto);
-        let waits = |event: Event| {
-            move || {
-                event.wait().unwrap();
-                event
-            }
-        };
-        let others = [(); 2].map(|()| first.try_clone().unwrap()).map(|event| common::spawn(waits(event)));
+        let others = [(); 2].map(|()| first.try_clone().unwrap()).map(waiter);
         first.set().unwrap();
         // If the first signal is still there, this adds nothing to it; then one of the two waits for another one.
         if !first.set().unwrap() {

@@ -2,11 +2,9 @@
 //! the last committed value, and the next is told.
 mod common;
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use common::model;
-use loom::cell::UnsafeCell;
+use common::{Outside, model};
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Mutex, SyncOptions};
@@ -38,20 +36,6 @@ fn die_adding_one(mutex: &mut Mutex<Value>) -> Result<(), Error> {
     let mut guard = mutex.lock()?;
     *guard = value(guard[0] + 1);
     guard.commit()
-}
-
-/// Something outside the mutex, that its holder alone may touch.
-#[derive(Clone)]
-struct Outside(Rc<UnsafeCell<()>>);
-
-impl Outside {
-    fn new() -> Self {
-        Self(Rc::new(UnsafeCell::new(())))
-    }
-
-    fn touch(&self) {
-        self.0.with_mut(|_| {});
-    }
 }
 
 /// Sleeps end by themselves, so that nothing but the word orders the two: neither a wake nor a lock of the models.

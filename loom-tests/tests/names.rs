@@ -2,6 +2,8 @@
 //! read.
 mod common;
 
+use std::time::Duration;
+
 use common::{Oracle, model, options, payload, send_halves};
 use quoit::{Attach, Error, Ring, Start, WaitMode};
 
@@ -138,5 +140,31 @@ fn a_lapped_name_comes_back() {
             oracle.feed(event);
         }
         assert_eq!((oracle.next, oracle.lost), (sent + 2, lost), "lost behind its gate");
+    });
+}
+
+/// Somebody finds a killed consumer gone, and notes since when, while its name comes back. The note is about the dead
+/// one alone: when the next one is killed, nobody knows yet that it is away.
+#[test]
+fn a_dead_name_is_noted_while_it_comes_back() {
+    model("dead_name_noted", 3, || {
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
+        let attach = Attach::gated().name("n");
+        quoit::fate::kill(ring.consumer(&attach).unwrap());
+        let noting = ring.clone();
+        let noter = common::spawn(move || {
+            assert!(noting.forget_away(Duration::from_secs(1000)).unwrap().is_empty());
+        });
+        let back = loop {
+            match ring.consumer(&attach) {
+                Ok(consumer) => break consumer,
+                Err(Error::NameInUse { .. }) => loom::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        noter.join().unwrap();
+        quoit::fate::kill(back);
+        let forgotten = ring.forget_away(Duration::from_nanos(1)).unwrap();
+        assert!(forgotten.is_empty(), "away since before it came back");
     });
 }

@@ -6,28 +6,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::model;
-use loom::cell::UnsafeCell;
+use common::{Outside, model};
 use quoit::Error;
 use quoit::fate::{crash_after, kill, slice_sleeps};
 use quoit::sync::{Semaphore, SyncOptions};
 
 fn semaphore(handles: u32, permits: u32) -> Semaphore {
     Semaphore::local(&SyncOptions::new().seats(handles), permits).unwrap()
-}
-
-/// Something that one holder alone may touch.
-#[derive(Clone)]
-struct Outside(Rc<UnsafeCell<()>>);
-
-impl Outside {
-    fn new() -> Self {
-        Self(Rc::new(UnsafeCell::new(())))
-    }
-
-    fn touch(&self) {
-        self.0.with_mut(|_| {});
-    }
 }
 
 /// How many hold permits.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Oracle, first_sequence, model, options, payload};
-use quoit::{Attach, Consumer, Error, Event, Producer, Ring, Start, WaitMode};
+use quoit::{Attach, Consumer, Error, Event, Options, Producer, Ring, Start, WaitMode};
 
 /// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
 fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync + 'static) {
@@ -50,9 +50,24 @@ fn drain(consumer: &mut Consumer, oracle: &mut Oracle) {
 
 /// The first producer dies in the second of two sends; a reader looks on all the while.
 fn dies_sending(name: &'static str, attach: &Attach, inline: bool, before_end: u64, words: usize) {
+    let options = options(before_end).inline(inline);
+    dies_publishing(name, attach, options, before_end, words, |producer, payload| {
+        producer.try_send(payload).unwrap()
+    });
+}
+
+/// The same, with `publish` for the second.
+fn dies_publishing(
+    name: &'static str,
+    attach: &Attach,
+    options: Options,
+    before_end: u64,
+    words: usize,
+    publish: fn(&mut Producer, &[u8]) -> u64,
+) {
     let attach = attach.clone();
     for_each_crash(name, move |stores| {
-        let ring = Ring::heap(&options(before_end).inline(inline)).unwrap();
+        let ring = Ring::heap(&options).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&attach).unwrap();
         let first = first_sequence(before_end);
@@ -60,8 +75,7 @@ fn dies_sending(name: &'static str, attach: &Attach, inline: bool, before_end: u
         let successor = ring.clone();
         let writer = common::spawn(move || {
             let second = first.wrapping_add(1);
-            let sent =
-                quoit::fate::crash_after(stores, || producer.try_send(&payload(second, words)).unwrap());
+            let sent = quoit::fate::crash_after(stores, || publish(&mut producer, &payload(second, words)));
             let (producer, sequence) = go_on(&successor, Some(producer), words);
             if sent.is_some() {
                 assert_eq!(sequence, second.wrapping_add(1), "a sent record was forgotten");
@@ -103,6 +117,23 @@ fn at_the_end_of_the_ring() {
 #[test]
 fn across_the_wrap() {
     dies_sending("dies_across_the_wrap", &Attach::gated(), true, 16, 1);
+}
+
+/// In a ring of four records a segment, the second goes the short way.
+#[test]
+fn in_a_short_send() {
+    dies_publishing("dies_short", &Attach::gated(), options(0).capacity(256), 0, 1, |producer, payload| {
+        producer.try_send(payload).unwrap()
+    });
+}
+
+#[test]
+fn in_a_short_claim() {
+    dies_publishing("dies_claimed", &Attach::gated(), options(0).capacity(256), 0, 1, |producer, payload| {
+        let mut claim = producer.try_claim(payload.len()).unwrap();
+        claim.write_at(0, payload).unwrap();
+        claim.publish()
+    });
 }
 
 /// It dies with its inline copy half written, and its successor writes none: the old one must not come to match.

@@ -28,7 +28,7 @@ impl crew::Job for Job {
 }
 
 impl Job {
-    /// One process's part of it. Who has nothing to tell tells zeros.
+    /// One process's part of it. A process that has measured nothing returns zeros.
     pub(crate) fn run(self, member: Member<'_>) -> Result<Figures> {
         let Self { work, bytes, count, .. } = self;
         if let Some(system) = self.system {

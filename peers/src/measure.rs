@@ -81,12 +81,17 @@ macro_rules! sized {
     };
 }
 
-/// Does the work over the system that was asked for, if it is one of these.
+/// Does the work over the system that was asked for, by the first of these that has its name and whose condition holds.
 macro_rules! over {
-    ($n:ident, $task:expr, $shape:expr, $work:expr, $record:ty; $($system:ident: $sides:ident $peer:ty,)*) => {{
+    (
+        $n:ident, $task:expr, $shape:expr, $work:expr, $record:ty;
+        $($system:ident $(if $condition:ident)?: $sides:ident $peer:ty,)*
+    ) => {{
         let (task, shape, work) = ($task, $shape, $work);
         match task.system {
-            $(System::$system => sides::$sides::<$n, $record, $peer, _>(task.member, shape, &work),)*
+            $(System::$system $(if $condition)? => {
+                sides::$sides::<$n, $record, $peer, _>(task.member, shape, &work)
+            })*
             #[allow(unreachable_patterns, reason = "some lists have every system")]
             system => bail!("{} is not made for this", system.name()),
         }
@@ -209,44 +214,32 @@ type Copies = Singly<N, Copied<N>>;
 
 fn fan(task: Task<'_>, consumers: usize) -> Result<Figures> {
     let work = Fan::<N, Copies>::new(task.count(), task.warm::<N>());
-    let shape = Shape { consumers, ..Shape::STREAM };
-    match task.system {
-        // What these have for one consumer is faster.
-        System::Shaq if consumers > 1 => {
-            sides::processes::<N, [u64; N], Broadcast, _>(task.member, shape, &work)
-        }
-        System::Disruptor if consumers > 1 => {
-            sides::threads::<N, [u64; N], Fanning, _>(task.member, shape, &work)
-        }
-        _ => over!(N, task, shape, work, [u64; N];
-            Quoit: processes Quoit,
-            Shaq: processes Shaq,
-            Ringfire: processes Ringfire,
-            Outcry: with_credits Outcry,
-            Bcast: with_credits Bcast,
-            Iceoryx2: processes Iceoryx,
-            Disruptor: threads Disruptor,
-        ),
-    }
+    let several = consumers > 1;
+    over!(N, task, Shape { consumers, ..Shape::STREAM }, work, [u64; N];
+        Quoit: processes Quoit,
+        // What shaq and the disruptor have for one consumer is faster.
+        Shaq if several: processes Broadcast,
+        Shaq: processes Shaq,
+        Ringfire: processes Ringfire,
+        Outcry: with_credits Outcry,
+        Bcast: with_credits Bcast,
+        Iceoryx2: processes Iceoryx,
+        Disruptor if several: threads Fanning,
+        Disruptor: threads Disruptor,
+    )
 }
 
 fn fan_in_batches(task: Task<'_>, consumers: usize) -> Result<Figures> {
     let work = Fan::<N, Batched<N>>::new(task.count(), task.warm::<N>());
-    let shape = Shape { consumers, ..Shape::STREAM };
-    match task.system {
-        System::Shaq if consumers > 1 => {
-            sides::processes::<N, [u64; N], Broadcast, _>(task.member, shape, &work)
-        }
-        System::Disruptor if consumers > 1 => {
-            sides::threads::<N, [u64; N], Fanning, _>(task.member, shape, &work)
-        }
-        _ => over!(N, task, shape, work, [u64; N];
-            Quoit: processes Quoit,
-            Shaq: processes Shaq,
-            Ringfire: processes Ringfire,
-            Disruptor: threads Disruptor,
-        ),
-    }
+    let several = consumers > 1;
+    over!(N, task, Shape { consumers, ..Shape::STREAM }, work, [u64; N];
+        Quoit: processes Quoit,
+        Shaq if several: processes Broadcast,
+        Shaq: processes Shaq,
+        Ringfire: processes Ringfire,
+        Disruptor if several: threads Fanning,
+        Disruptor: threads Disruptor,
+    )
 }
 
 fn flood(task: Task<'_>, consumers: usize) -> Result<Figures> {

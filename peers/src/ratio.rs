@@ -2,11 +2,8 @@
 
 use quoit_floors::figures::Figures;
 use quoit_floors::rounds::Series;
-use quoit_floors::stats::Spread;
+use quoit_floors::stats::{SLOW, Spread};
 use serde::{Deserialize, Serialize};
-
-/// A throughput that falls below this part of its median is another mode, not a spread.
-const SLOW: f64 = 0.7;
 
 /// 1 is the floor, less is better.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -93,8 +93,12 @@ where
 {
     let scene = member.scene;
     let measured = match end::<N, R, P>(scene, shape)? {
-        End::Sender(sender) => work.send(scene, Credited::new(scene, shape.consumers, N * 8, sender))?,
-        End::Receiver(receiver) => work.receive(scene, Crediting::new(scene, member.number - 1, receiver))?,
+        End::Sender(sender) => {
+            work.send(scene, Credited::new(&scene.ground, shape.consumers, N * 8, sender))?
+        }
+        End::Receiver(receiver) => {
+            work.receive(scene, Crediting::new(&scene.ground, member.number - 1, receiver))?
+        }
         End::Nobody => work.ignore(scene)?,
     };
     clear(scene)?;

@@ -5,14 +5,15 @@
 //! aligned 8-byte words, Relaxed. The fences around the copy order it, never the copy itself. A `memcpy`, volatile
 //! bytes, or `rep movsb` (atomic only per byte) would be data races.
 //!
-//! Compilers do not merge such accesses. So inline assembly moves long payloads, and pairs of words of short ones. Assembly must do what some Rust program could have done; this assembly does relaxed
-//! 8-byte loads or stores, each word once, in some order.
-//! For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
+//! Compilers do not merge such accesses. So inline assembly moves long payloads, and pairs of words of short ones.
+//! Assembly must do what some Rust program could have done; this assembly does relaxed 8-byte loads or stores, each
+//! word once, in some order. For that no word may be split: on the ring's side every vector is aligned to its own width. That such a vector
 //! moves as whole words is documented for 16 bytes on processors with AVX. For 32 bytes, and for 16 on older
 //! processors, it is only observed; no exception is known. Private bytes are not shared: there vectors are unaligned,
 //! and a last partial word may overlap the one before.
 //!
-//! Miri, loom, ThreadSanitizer and other processors take the word loop; a test compares all of them with the plainest copy.
+//! Miri, loom, ThreadSanitizer and other processors take the word loop; a test compares all of them with the plainest
+//! copy.
 #![allow(unsafe_code)]
 
 use core::mem::MaybeUninit;

@@ -19,7 +19,10 @@ macro_rules! at {
         let ordering =
             const { $crate::atomics::told(stringify!($site), $crate::atomics::Ordering::$ordering) };
         #[cfg(loom)]
-        let ordering = $crate::atomics::site(stringify!($site), $crate::atomics::Ordering::$ordering);
+        let ordering = $crate::atomics::site(
+            (stringify!($site), concat!(file!(), ":", line!())),
+            $crate::atomics::Ordering::$ordering,
+        );
         ordering
     }};
 }
@@ -32,7 +35,10 @@ macro_rules! fence_at {
         #[cfg(not(any(loom, quoit_delays)))]
         $crate::atomics::fence($crate::atomics::Ordering::$ordering);
         #[cfg(loom)]
-        $crate::atomics::fence_site(stringify!($site), $crate::atomics::Ordering::$ordering);
+        $crate::atomics::fence_site(
+            (stringify!($site), concat!(file!(), ":", line!())),
+            $crate::atomics::Ordering::$ordering,
+        );
     }};
 }
 
@@ -342,7 +348,7 @@ mod imp {
 
         /// What `membarrier` gives the two sides of a pair: one of them comes first, and the other sees everything
         /// before it. It is not a fence, so that a sleeper that uses the wrong barrier is caught.
-        pub(crate) fn meet(&self, site: &'static str) {
+        pub(crate) fn meet(&self, site: Site) {
             if weakened(site).is_none() && !is_ghost() {
                 self.3.fetch_add(1, Ordering::AcqRel);
             }
@@ -364,19 +370,22 @@ mod imp {
     }
 
     pub(crate) fn light_barrier(word: &FutexWord) {
-        word.meet("S1_LIGHT");
+        word.meet(("S1_LIGHT", concat!(file!(), ":", line!())));
     }
 
     pub(crate) fn spin() {
         loom::thread::yield_now();
     }
 
+    /// Its name, and the file and line of the access.
+    pub(crate) type Site = (&'static str, &'static str);
+
     /// The weakened site, from the environment, so that one build runs every mutant: `SITE`, or `SITE:Ordering` for a
-    /// fence that is kept as a weaker one. `?` weakens nothing and prints every site that is reached.
+    /// fence that is kept as a weaker one. `?` weakens nothing and prints every site that is reached, with the places.
     struct Weakened {
         site: String,
         to: Option<Ordering>,
-        reached: Option<std::sync::Mutex<std::collections::BTreeSet<&'static str>>>,
+        reached: Option<std::sync::Mutex<std::collections::BTreeSet<Site>>>,
     }
 
     fn weakening() -> Option<&'static Weakened> {
@@ -398,18 +407,19 @@ mod imp {
     }
 
     /// The ordering of this site if it is the weakened one; `None`: no ordering at all.
-    fn weakened(name: &'static str) -> Option<Option<Ordering>> {
+    fn weakened(site: Site) -> Option<Option<Ordering>> {
         let weakened = weakening()?;
+        let (name, place) = site;
         if let Some(reached) = &weakened.reached
-            && reached.lock().unwrap().insert(name)
+            && reached.lock().unwrap().insert(site)
         {
-            println!("site {name}");
+            println!("site {name} at {place}");
         }
         (weakened.site == name).then_some(weakened.to)
     }
 
-    pub(crate) fn site(name: &'static str, ordering: Ordering) -> Ordering {
-        match (weakened(name), ordering) {
+    pub(crate) fn site(site: Site, ordering: Ordering) -> Ordering {
+        match (weakened(site), ordering) {
             (None, ordering) => ordering,
             (Some(Some(to)), _) => to,
             (Some(None), Ordering::SeqCst) => Ordering::AcqRel,
@@ -417,8 +427,8 @@ mod imp {
         }
     }
 
-    pub(crate) fn fence_site(name: &'static str, ordering: Ordering) {
-        let kept = weakened(name).unwrap_or(Some(ordering));
+    pub(crate) fn fence_site(site: Site, ordering: Ordering) {
+        let kept = weakened(site).unwrap_or(Some(ordering));
         if let Some(ordering) = kept
             && !is_ghost()
         {

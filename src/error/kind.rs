@@ -48,11 +48,11 @@ pub enum ErrorKind {
     NoProducer,
     /// The last holder of a lock died or panicked. What the lock guards may be half done.
     Abandoned,
-    /// The calling thread would wait for itself.
+    /// The caller would wait for itself.
     Deadlock,
-    /// Another process wrote garbage into the ring. Final for the handle.
+    /// Another process wrote garbage into the object. Final for a handle on a ring.
     Corrupt,
-    /// Part of the ring's memory is gone: its file was cut short. Final for the handle.
+    /// Part of the object's memory is gone: its file was cut short. Final for the handle.
     Truncated,
     /// The handle came over a `fork`. Final for the handle, in this process.
     Forked,

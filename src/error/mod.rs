@@ -41,9 +41,7 @@ impl Kind {
     #[cfg(not(loom))]
     pub(crate) const ALL: [Self; 6] =
         [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event, Self::Service];
-}
 
-impl Kind {
     /// As in a sentence.
     fn with_article(self) -> String {
         let article = if matches!(self, Self::Event) { "an" } else { "a" };
@@ -313,7 +311,8 @@ pub enum Error {
     Abandoned,
     /// The time was over.
     TimedOut,
-    /// The calling thread holds the lock through another handle, and would wait for itself.
+    /// The call would wait for what its caller holds: a lock that the calling thread has through another handle, or
+    /// permits that the handle has itself.
     Deadlock,
     /// Every seat of the object has a living handle.
     SeatsTaken {

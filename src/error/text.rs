@@ -211,8 +211,8 @@ impl fmt::Display for Error {
             ),
             Self::TimedOut => f.write_str("the time was over; try again, or wait longer"),
             Self::Deadlock => f.write_str(
-                "this thread holds the lock already, through another handle, and would wait for itself; use that guard, \
-                 or drop it first",
+                "this call would wait for what its own caller holds: a lock, through another handle on this thread, or \
+                 permits of this handle; use what is held, or drop it first",
             ),
             Self::SeatsTaken { seats, pids } => {
                 write!(f, "all {seats} seats are taken by living handles, of processes")?;

@@ -13,6 +13,12 @@ pub(crate) struct Extents {
 }
 
 impl Extents {
+    /// Areas for so many bytes of head, control and data.
+    pub(crate) fn of([head, control, data]: [u64; 3], alignment: u64) -> Self {
+        let area = |bytes: u64| bytes.next_multiple_of(alignment);
+        Self { head_bytes: area(head), control_bytes: area(control), data_bytes: area(data), alignment }
+    }
+
     /// Bytes of the file.
     pub(crate) fn file_bytes(self) -> u64 {
         self.head_bytes + self.control_bytes + self.data_bytes

@@ -415,13 +415,7 @@ impl Format for Geometry {
     fn extents(&self) -> Extents {
         let head = size_of::<Head>() as u64 + self.segments * size_of::<IndexEntry>() as u64;
         let control = size_of::<Control>() as u64 + u64::from(self.slots) * size_of::<Slot>() as u64;
-        let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
-        Extents {
-            head_bytes: area(head),
-            control_bytes: area(control),
-            data_bytes: area(self.capacity),
-            alignment: self.alignment,
-        }
+        Extents::of([head, control, self.capacity], self.alignment)
     }
 
     #[cfg(not(loom))]

@@ -207,7 +207,7 @@ impl<K: Content> Member<K> {
 }
 
 /// The error if a word names an owner that cannot exist.
-pub(crate) const NOBODYS: Error = Error::Garbage { what: "the owner of a lock is nobody's number" };
+pub(crate) const NOBODYS: Error = Error::Garbage { what: "a word names an owner that cannot exist" };
 
 fn pid(seat: &Seat) -> u32 {
     seat.pid.load(at!(E_HINTS_READ, Relaxed)) as u32

@@ -141,14 +141,10 @@ impl<K: Content> Format for Shape<K> {
     }
 
     fn extents(&self) -> Extents {
-        let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
+        let [head, line] = [size_of::<Head>(), size_of::<K::Line>()].map(|bytes| bytes as u64);
+        let seats = self.seats * size_of::<Seat>() as u64;
         let items = self.content.items() * size_of::<K::Item>() as u64;
-        Extents {
-            head_bytes: area(size_of::<Head>() as u64),
-            control_bytes: area(self.seats * size_of::<Seat>() as u64),
-            data_bytes: area(size_of::<K::Line>() as u64 + items),
-            alignment: self.alignment,
-        }
+        Extents::of([head, seats, line + items], self.alignment)
     }
 
     #[cfg(not(loom))]

@@ -222,7 +222,7 @@ mod imp {
     }
 
     pub(crate) fn heavy_barrier(word: &FutexWord) -> bool {
-        word.meet("S2_HEAVY");
+        word.meet(("S2_HEAVY", concat!(file!(), ":", line!())));
         true
     }
 }

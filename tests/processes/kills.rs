@@ -14,14 +14,12 @@ use crate::load::Notebook;
 use support::dice::Dice;
 
 use crate::oracle::Sums;
-use crate::process::{Part, Process, SOON, Stage, note, numbers};
+use crate::process::{Part, Process, SOON, Stage, kills_wanted, note, numbers};
 
 const MAX: usize = 3_000;
 
-/// How many kills of each role: `QUOIT_KILLS`, 400 unless set.
-fn kills_wanted() -> u64 {
-    std::env::var("QUOIT_KILLS").map_or(400, |text| text.parse().expect("QUOIT_KILLS is a number"))
-}
+/// Kills of each role, unless other numbers are wanted.
+const KILLS: u64 = 400;
 
 /// The consumers that are killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +265,7 @@ fn sums(process: &mut Process) -> Sums {
 
 #[test]
 fn producers_killed_under_load() {
-    let wanted = kills_wanted();
+    let wanted = kills_wanted(KILLS);
     let stage = Stage::tmpfs(60 + wanted);
     let (mut scene, faithful) = Scene::set(&stage, 1, WaitMode::Membarrier, &[Keeper, Lossy]);
     while scene.producer.kills < wanted {
@@ -278,7 +276,7 @@ fn producers_killed_under_load() {
 
 #[test]
 fn consumers_killed_under_load() {
-    let wanted = kills_wanted();
+    let wanted = kills_wanted(KILLS);
     let stage = Stage::tmpfs(60 + wanted);
     let kinds = [Held, Keeper, Named, Gated, Lossy];
     let (mut scene, faithful) = Scene::set(&stage, 2, WaitMode::Membarrier, &kinds);
@@ -291,7 +289,7 @@ fn consumers_killed_under_load() {
 
 #[test]
 fn both_killed_at_once_with_fences() {
-    let wanted = kills_wanted();
+    let wanted = kills_wanted(KILLS);
     let stage = Stage::tmpfs(60 + wanted);
     let kinds = [Held, Keeper, Gated, Lossy];
     let (mut scene, faithful) = Scene::set(&stage, 3, WaitMode::Fence, &kinds);
@@ -304,7 +302,7 @@ fn both_killed_at_once_with_fences() {
 
 #[test]
 fn both_killed_at_once_on_disk() {
-    let wanted = kills_wanted();
+    let wanted = kills_wanted(KILLS);
     let stage = Stage::disk(60 + wanted);
     let kinds = [Held, Keeper, Named, Gated, Lossy];
     let (mut scene, faithful) = Scene::set(&stage, 4, WaitMode::Membarrier, &kinds);

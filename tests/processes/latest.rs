@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quoit::sync::{Latest, LatestOptions, LatestReader};
 
-use crate::process::{Part, Stage, eventually, say};
+use crate::process::{Part, Stage, eventually, kills_wanted, say};
 
 /// Large enough that most kills meet a write that is under way.
 const WORDS: usize = 512;
@@ -23,7 +23,7 @@ pub(crate) fn write(part: &Part) {
 
 #[test]
 fn a_writer_that_is_killed_leaves_a_whole_value() {
-    let kills = std::env::var("QUOIT_KILLS").map_or(60, |text| text.parse().expect("a number"));
+    let kills = kills_wanted(60);
     let stage = Stage::tmpfs(120);
     let path = stage.file("latest");
     let options = LatestOptions::new();

@@ -3,7 +3,7 @@
 //! This binary plays all the parts. A test starts it again with the part to play in the environment; see
 //! `process.rs`. What the ring says is checked against what its participants noted elsewhere; see `oracle.rs`.
 //!
-//! `QUOIT_KILLS` scales the kill tests: 400 kills of each role unless set.
+//! `QUOIT_KILLS` scales the kill tests: how many processes each of them kills of each role.
 
 mod alone;
 mod event;

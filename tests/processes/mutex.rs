@@ -11,7 +11,7 @@ use quoit::Error;
 use quoit::sync::{Mutex, MutexGuard, SyncOptions};
 
 use crate::forks::split;
-use crate::process::{Part, SOON, Stage, eventually, hear, note, say};
+use crate::process::{Part, SOON, Stage, eventually, hear, kills_wanted, note, say};
 
 /// Large enough that some kills meet a commit that is under way.
 const WORDS: usize = 64;
@@ -92,13 +92,10 @@ pub(crate) fn hold(part: &Part) {
     say("done");
 }
 
-fn kills() -> u64 {
-    std::env::var("QUOIT_KILLS").map_or(120, |text| text.parse().expect("QUOIT_KILLS is a number"))
-}
-
 /// Four contenders; one after the other is killed, wherever it is, and replaced.
 #[test]
 fn holders_and_waiters_are_killed() {
+    let kills = kills_wanted(120);
     let stage = Stage::tmpfs(300);
     let (path, outside) = (stage.file("mutex"), stage.file("outside"));
     let ours = Outside::open(&outside);
@@ -113,7 +110,7 @@ fn holders_and_waiters_are_killed() {
     };
     let mut contenders: Vec<_> = (0..4).map(|_| start()).collect();
     let (mut last, mut abandoned) = (1, 0);
-    for kill in 0..kills() {
+    for kill in 0..kills {
         std::thread::sleep(Duration::from_micros(kill * 37 % 2000));
         let at = (kill % 4) as usize;
         contenders[at].kill();
@@ -129,8 +126,8 @@ fn holders_and_waiters_are_killed() {
     let mut guard = mutex.recover_deadline(Instant::now() + SOON).expect("nobody keeps the lock");
     ours.check(&mut guard);
     assert_eq!(guard.version().unwrap(), guard[0], "a commit is missing");
-    assert!(guard[0] > kills(), "nobody worked");
-    note(format_args!("mutex: {} kills, {} commits, {abandoned} told afterwards", kills(), guard[0]));
+    assert!(guard[0] > kills, "nobody worked");
+    note(format_args!("mutex: {kills} kills, {} commits, {abandoned} told afterwards", guard[0]));
 }
 
 #[test]
@@ -155,6 +152,38 @@ fn who_waits_is_told_of_a_death() {
         holder.reap();
         assert_eq!(*mutex.recover().expect("lock"), 1, "what was not committed is gone");
     }
+}
+
+/// Long into a wait a death is still noticed in milliseconds, not at the end of a long sleep.
+#[test]
+fn a_sleeper_watches_the_holder() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("mutex");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new().seats(4), &1_u64).expect("create");
+    let mut delays: Vec<_> = (0..9)
+        .map(|_| {
+            let mut holder = Part::new("hold a mutex").on(&path).start();
+            holder.says("waits");
+            holder.says("holds");
+            let mut other = mutex.try_clone().expect("a handle");
+            let waiting = std::thread::spawn(move || {
+                let told = other.lock_deadline(Instant::now() + SOON).map(drop);
+                (told, Instant::now())
+            });
+            eventually("a thread waits", || !mutex.waiting().is_empty());
+            std::thread::sleep(Duration::from_millis(150));
+            let killed = Instant::now();
+            holder.kill();
+            let (told, at) = waiting.join().unwrap();
+            assert!(matches!(told, Err(Error::Abandoned)), "{told:?}");
+            mutex.recover().expect("lock").recovered();
+            at.duration_since(killed)
+        })
+        .collect();
+    delays.sort_unstable();
+    note(format_args!("mutex: deaths noticed after {delays:?}"));
+    // Sleeps of 100 ms would take 50 of them.
+    assert!(delays[4] < Duration::from_millis(20), "{delays:?}");
 }
 
 /// A stopped process is alive, and has what it has.

@@ -291,6 +291,11 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// How many processes a test kills: `QUOIT_KILLS`, or so many if that is not set.
+pub(crate) fn kills_wanted(unless_set: u64) -> u64 {
+    std::env::var("QUOIT_KILLS").map_or(unless_set, |text| text.parse().expect("QUOIT_KILLS is a number"))
+}
+
 /// What may be seen of a test that passes: not through `eprintln`, which the harness keeps to itself.
 pub(crate) fn note(line: impl Display) {
     let _ = std::io::stderr().write_all(format!("processes: {line}\n").as_bytes());

@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use quoit::sync::{Semaphore, SyncOptions};
 
-use crate::process::{Part, SOON, Stage, eventually, hear, note, say};
+use crate::process::{Part, SOON, Stage, eventually, hear, kills_wanted, note, say};
 
 const PERMITS: u32 = 2;
 
@@ -82,13 +82,10 @@ pub(crate) fn hold(part: &Part) {
     hear();
 }
 
-fn kills() -> u64 {
-    std::env::var("QUOIT_KILLS").map_or(120, |text| text.parse().expect("QUOIT_KILLS is a number"))
-}
-
 /// Five contenders for two permits; one after the other is killed, wherever it is, and replaced.
 #[test]
 fn holders_and_waiters_are_killed() {
+    let kills = kills_wanted(120);
     let stage = Stage::tmpfs(300);
     let (path, file) = (stage.file("semaphore"), stage.file("places"));
     let semaphore = Semaphore::create(&path, &SyncOptions::new().seats(8), PERMITS).expect("create");
@@ -99,7 +96,7 @@ fn holders_and_waiters_are_killed() {
     };
     let mut contenders: Vec<_> = (0..5).map(|_| start()).collect();
     let mut told = 0;
-    for kill in 0..kills() {
+    for kill in 0..kills {
         std::thread::sleep(Duration::from_micros(kill * 37 % 2000));
         let at = (kill % 5) as usize;
         let said = contenders[at].kill();
@@ -113,7 +110,7 @@ fn holders_and_waiters_are_killed() {
     contenders.iter_mut().for_each(|contender| drop(contender.kill()));
     drop(semaphore.acquire_many_deadline(PERMITS, Instant::now() + SOON).expect("nobody keeps a permit"));
     assert!(semaphore.holders().expect("look").is_empty());
-    note(format_args!("semaphore: {} kills, {told} permits of the dead came to the test itself", kills()));
+    note(format_args!("semaphore: {kills} kills, {told} permits of the dead came to the test itself"));
 }
 
 #[test]

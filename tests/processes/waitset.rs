@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::ForkResult;
 use quoit::sync::{Latest, LatestOptions, LatestReader};
 use quoit::{
     Attach, Consumer, Error, Event, Observer, Options, Producer, RecvError, Ring, Start, WaitFd, WaitMethod,
@@ -15,6 +15,7 @@ use quoit::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::filters::install;
+use crate::forks::split;
 use crate::oracle::Oracle;
 use crate::process::{Part, SOON, Stage, note, say};
 
@@ -307,9 +308,7 @@ pub(crate) fn forked(part: &Part) {
         set.wait_timeout(things, Duration::ZERO).into_iter().collect::<Vec<_>>()
     };
     assert_eq!(wait(), [2], "only the space is free");
-    #[allow(unsafe_code, reason = "the fork under test")]
-    // SAFETY: the child uses no lock that another thread could have held.
-    match unsafe { fork() }.expect("fork") {
+    match split() {
         ForkResult::Child => {
             assert_eq!(wait(), [0, 1, 2, 3]);
             assert!(matches!(consumer.try_recv(), Err(RecvError::Forked)));

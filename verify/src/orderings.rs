@@ -12,6 +12,7 @@
 #[allow(dead_code, reason = "`tests/sources.rs` uses the rest")]
 pub(crate) mod catalogue;
 mod models;
+mod places;
 mod schemata;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,10 +134,16 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
                 });
             let plain = work(&builds, plain.collect(), jobs)?;
             all_pass(&plain, form)?;
+            let mut unreached = places::to_reach(&sources, &document);
+            outcome.count("places in the source that a model has to reach", unreached.len() as u64);
             for ran in plain.iter().filter(|((build, _), _)| build == "build 0").map(|(_, ran)| ran) {
                 if let Verdict::Passed { executions: more } = ran.verdict {
                     executions += more;
                 }
+                unreached.retain(|place| !ran.places.contains(place));
+            }
+            for place in unreached {
+                outcome.fail(format!("no model reaches {place}"));
             }
             let pairs = cases.iter().flat_map(|case| {
                 let plain = &plain;

@@ -1,8 +1,10 @@
 //! Small rings, contents that tell torn from whole, and a count of what was explored.
 #![allow(dead_code, reason = "each model uses its share")]
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use loom::cell::UnsafeCell;
 use send_wrapper::SendWrapper;
 
 use quoit::{Event, Options, Producer, Ring};
@@ -23,6 +25,24 @@ pub(crate) struct Handle<T>(loom::thread::JoinHandle<SendWrapper<T>>);
 impl<T> Handle<T> {
     pub(crate) fn join(self) -> std::thread::Result<T> {
         self.0.join().map(SendWrapper::take)
+    }
+}
+
+/// Something outside an object, which loom lets nobody access without an order to what others do with it.
+#[derive(Clone)]
+pub(crate) struct Outside(Rc<UnsafeCell<()>>);
+
+impl Outside {
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(UnsafeCell::new(())))
+    }
+
+    pub(crate) fn touch(&self) {
+        self.0.with_mut(|_| {});
+    }
+
+    pub(crate) fn look(&self) {
+        self.0.with(|_| {});
     }
 }
 

@@ -8,7 +8,7 @@ use quoit_floors::building::{Builder, ByField, Copied, InPlace};
 use quoit_floors::fields::{Flag, Quote};
 
 use super::*;
-use crate::ends::BATCH;
+use crate::ends::{BATCH, Pace};
 use crate::place::Place;
 use crate::ways::{Batched, Placed, Singly, Way};
 
@@ -96,6 +96,19 @@ macro_rules! singly {
     };
 }
 
+/// Of what has another end for records that are waited for one by one, or is lossy when it floods. All fit into a queue, so a
+/// lossy one has no reason to lose any.
+macro_rules! shaped {
+    ($passes:ident, $peer:ty) => {
+        for pace in [Pace::Due, Pace::Alternating] {
+            let shape = Shape { pace, ..Shape::STREAM };
+            $passes::<8, [u64; 8], $peer, Singly<8, Copied<8>>, Copied<8>>(shape);
+        }
+        let shape = Shape { lossy: true, ..Shape::STREAM };
+        $passes::<8, [u64; 8], $peer, Singly<8, Copied<8>>, Copied<8>>(shape);
+    };
+}
+
 macro_rules! typed {
     ($passes:ident, $peer:ty) => {
         $passes::<1, Flag, $peer, Singly<1, ByField<Flag>>, ByField<Flag>>(Shape::STREAM);
@@ -129,13 +142,13 @@ macro_rules! intact {
 }
 
 intact! {
-    quoit_is_intact: between quoit::Quoit, singly typed placed batched;
+    quoit_is_intact: between quoit::Quoit, singly shaped typed placed batched;
     shaq_is_intact: between shaq::Shaq, singly typed placed batched;
     shaqs_broadcast_is_intact: between shaq::Broadcast, singly batched;
-    ringfire_is_intact: between ringfire::Ringfire, singly typed batched;
+    ringfire_is_intact: between ringfire::Ringfire, singly shaped typed batched;
     outcry_is_intact: between outcry::Outcry, singly;
     bcast_is_intact: between bcast::Bcast, singly placed;
-    iceoryx2_is_intact: between iceoryx::Iceoryx, singly typed placed;
+    iceoryx2_is_intact: between iceoryx::Iceoryx, singly shaped typed placed;
     pipe_is_intact: between kernel::Pipe, singly batched;
     socket_is_intact: between kernel::Socket, singly batched;
     rtrb_is_intact: within rtrb::Rtrb, singly typed placed batched;
@@ -144,35 +157,45 @@ intact! {
 }
 
 /// Each of several consumers gets every record.
-fn fans(mut send: impl FnMut(u64), receivers: Vec<impl Receiver<8>>) {
-    send(COUNT);
+fn fans<W: Way<S>, S>(sender: &mut S, receivers: Vec<impl Receiver<8>>) {
+    W::new().send(sender, COUNT).unwrap();
     for receiver in receivers {
         receives(receiver, Copied::new(), COUNT);
     }
 }
 
-fn sends<S: Sender<[u64; 8]>>(sender: &mut S, count: u64) {
-    <Singly<8, Copied<8>> as Way<S>>::new().send(sender, count).unwrap();
-}
+const SEVERAL: Shape = Shape { consumers: 3, ..Shape::STREAM };
 
-fn fans_between<P: Peer<8, [u64; 8]>>() {
+fn fans_between<P: Peer<8, [u64; 8]>, W: Way<P::Sender>>() {
     let place = Place::new().unwrap();
     let path: &Path = &place.path().join("there");
-    let shape = Shape { consumers: 3, ..Shape::STREAM };
-    let mut sender = P::sender(path, shape).unwrap();
-    let receivers = (0..3).map(|_| P::receiver(path, shape).unwrap()).collect();
-    fans(|count| sends(&mut sender, count), receivers);
+    let mut sender = P::sender(path, SEVERAL).unwrap();
+    let receivers = (0..SEVERAL.consumers).map(|_| P::receiver(path, SEVERAL).unwrap()).collect();
+    fans::<W, _>(&mut sender, receivers);
 }
+
+fn fans_within<P: Inside<8, [u64; 8]>, W: Way<P::Sender>>() {
+    let (mut sender, receivers) = P::ends(SEVERAL).unwrap();
+    fans::<W, _>(&mut sender, receivers);
+}
+
+type Copies = Singly<8, Copied<8>>;
 
 #[test]
 fn every_consumer_gets_every_record() {
-    fans_between::<quoit::Quoit>();
-    fans_between::<shaq::Broadcast>();
-    fans_between::<ringfire::Ringfire>();
-    fans_between::<outcry::Outcry>();
-    fans_between::<bcast::Bcast>();
-    fans_between::<iceoryx::Iceoryx>();
-    let shape = Shape { consumers: 3, ..Shape::STREAM };
-    let (mut sender, receivers) = <disruptor::Fanning as Inside<8, [u64; 8]>>::ends(shape).unwrap();
-    fans(|count| sends(&mut sender, count), receivers);
+    fans_between::<quoit::Quoit, Copies>();
+    fans_between::<shaq::Broadcast, Copies>();
+    fans_between::<ringfire::Ringfire, Copies>();
+    fans_between::<outcry::Outcry, Copies>();
+    fans_between::<bcast::Bcast, Copies>();
+    fans_between::<iceoryx::Iceoryx, Copies>();
+    fans_within::<disruptor::Fanning, Copies>();
+}
+
+#[test]
+fn every_consumer_gets_every_batch() {
+    fans_between::<quoit::Quoit, Batched<8>>();
+    fans_between::<shaq::Broadcast, Batched<8>>();
+    fans_between::<ringfire::Ringfire, Batched<8>>();
+    fans_within::<disruptor::Fanning, Batched<8>>();
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::Scene;
 
-use super::one_way::{OneWay, take, timed, untimed};
+use super::one_way::{OneWay, take, timed, untimed, warmed};
 use crate::ends::Receiver;
 use crate::ways::Way;
 
@@ -47,17 +47,15 @@ impl<const N: usize, W: Way<S>, S, V: Receiver<N>> OneWay<S, V> for Fan<N, W> {
 /// The same however it was sent.
 fn receive<const N: usize>(
     scene: &Scene,
-    mut receiver: impl Receiver<N>,
+    receiver: impl Receiver<N>,
     count: u64,
     warm: u64,
 ) -> Result<Measured> {
-    scene.meet();
-    take(scene, &mut receiver, warm)?;
-    let measured = untimed(scene, &mut || {
-        take(scene, &mut receiver, count)?;
-        scene.meet();
-        Ok(None)
-    })?;
-    scene.meet();
-    Ok(measured)
+    warmed(scene, receiver, warm, |receiver| {
+        untimed(scene, &mut || {
+            take(scene, receiver, count)?;
+            scene.meet();
+            Ok(None)
+        })
+    })
 }

@@ -45,3 +45,18 @@ pub(crate) fn take<const N: usize>(scene: &Scene, receiver: &mut impl Receiver<N
     black_box(total);
     Ok(())
 }
+
+/// All of a receiver's part: so many records that do not count, and then windows. All meet before and after: what leaving
+/// does to a queue is no part of this.
+pub(crate) fn warmed<const N: usize, V: Receiver<N>>(
+    scene: &Scene,
+    mut receiver: V,
+    warm: u64,
+    windows: impl FnOnce(&mut V) -> Result<Measured>,
+) -> Result<Measured> {
+    scene.meet();
+    take(scene, &mut receiver, warm)?;
+    let measured = windows(&mut receiver)?;
+    scene.meet();
+    Ok(measured)
+}

@@ -8,7 +8,7 @@ use quoit_floors::open::{paced, since};
 use quoit_floors::scene::Scene;
 use quoit_floors::windows::{clock_cost, latencies};
 
-use super::one_way::{OneWay, take, untimed};
+use super::one_way::{OneWay, untimed, warmed};
 use crate::ends::{Receiver, Sender};
 
 /// Records of `N` words.
@@ -37,22 +37,20 @@ impl<const N: usize, S: Sender<[u64; N]>, V: Receiver<N>> OneWay<S, V> for Open<
         Ok(measured)
     }
 
-    fn receive(&self, scene: &Scene, mut receiver: V) -> Result<Measured> {
+    fn receive(&self, scene: &Scene, receiver: V) -> Result<Measured> {
         let clock = clock_cost();
         let mut record = [[0; 8]; N];
-        scene.meet();
-        take(scene, &mut receiver, self.warm)?;
-        let measured = latencies(scene, clock, || {
-            let mut samples = Vec::with_capacity(self.count as usize);
-            while samples.len() < self.count as usize {
-                receiver.receive(|words| {
-                    record = *words;
-                    samples.push(since(u64::from_le_bytes(black_box(&record)[0])));
-                })?;
-            }
-            Ok(samples)
-        })?;
-        scene.meet();
-        Ok(measured)
+        warmed(scene, receiver, self.warm, |receiver| {
+            latencies(scene, clock, || {
+                let mut samples = Vec::with_capacity(self.count as usize);
+                while samples.len() < self.count as usize {
+                    receiver.receive(|words| {
+                        record = *words;
+                        samples.push(since(u64::from_le_bytes(black_box(&record)[0])));
+                    })?;
+                }
+                Ok(samples)
+            })
+        })
     }
 }

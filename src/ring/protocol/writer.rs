@@ -153,8 +153,8 @@ impl Writer {
         fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
-    /// The same for a record that is published alone. The header is stored now, since storing it
-    /// behind the payload takes longer.
+    /// The same for a record that is published alone. The header is stored now, while the words are at hand, so that
+    /// publishing needs no second check of bounds.
     #[inline(always)]
     pub(crate) fn claim_alone_fast(&self, areas: Areas<'_>, len: usize) -> Option<Claimed> {
         let claimed = self.room_alone(areas.geometry, len)?;
@@ -181,7 +181,7 @@ impl Writer {
         first.store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
         let staged = place.past_record(claimed.len);
         self.staged = staged;
-        self.write(areas, claimed, staged, words, payload);
+        self.fill(areas, claimed, staged, words, payload);
         self.show(areas, staged);
         Some(place.sequence)
     }
@@ -205,7 +205,10 @@ impl Writer {
     pub(crate) fn add_fast(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
         let claimed = self.claim_fast(areas.geometry, payload.len())?;
         copy::write(claimed.words(areas), payload);
-        Some(self.stage_fast(areas, claimed).sequence.wrapping_sub(1))
+        let place = self.staged;
+        // The place behind it is in the same segment.
+        self.staged = put_header(areas, claimed, place);
+        Some(place.sequence)
     }
 
     /// Repeats `add_fast` while it would take the record and `goes_on`. Returns how many records it took, and the
@@ -322,18 +325,11 @@ impl Writer {
     /// Stages the complete record of the claim for the next `publish`. Returns the place behind it.
     #[inline]
     pub(crate) fn stage(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
-        let staged = self.stage_fast(areas, claimed);
+        let staged = put_header(areas, claimed, self.staged);
+        self.staged = staged;
         if staged.position >> self.segment_shift != self.noted {
             self.note();
         }
-        staged
-    }
-
-    /// The same for a claim from `claim_fast`: the place behind it is in the same segment.
-    #[inline(always)]
-    fn stage_fast(&mut self, areas: Areas<'_>, claimed: Claimed) -> Place {
-        let staged = put_header(areas, claimed, self.staged);
-        self.staged = staged;
         staged
     }
 
@@ -344,15 +340,17 @@ impl Writer {
         self.notes.push(self.staged);
     }
 
-    /// Writes the payload of a record that is published alone into the ring, and into the inline copy if there is
-    /// one. Call it between `stage` and `publish`.
-    pub(crate) fn fill(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
-        self.write(areas, claimed, staged, claimed.words(areas), payload);
-    }
-
-    /// The same. `words`: for the payload in the ring.
+    /// Writes the payload of a record that is published alone to `words`, its place in the ring, and to the inline copy
+    /// if there is one. Call it between `stage` and `publish`.
     #[inline(always)]
-    fn write(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, words: &[Word], payload: &[u8]) {
+    pub(crate) fn fill(
+        &self,
+        areas: Areas<'_>,
+        claimed: Claimed,
+        staged: Place,
+        words: &[Word],
+        payload: &[u8],
+    ) {
         match self.inline(areas, claimed) {
             Some(inline) => {
                 // The line of `published` is not prefetched: its stores fetch it as late as possible, because readers
@@ -404,7 +402,7 @@ impl Writer {
         inline.header.store(header(claimed.len, sequence), at!(W3_HEADER, Relaxed));
     }
 
-    /// Publishes everything staged at once. `staged` is the last result of `stage`, passed in so that it is not
+    /// Makes everything that is staged visible, at once. `staged` is the last result of `stage`, passed in so that it is not
     /// loaded back from memory, which would wait for the stores before it.
     #[inline(always)]
     pub(crate) fn publish(&mut self, areas: Areas<'_>, staged: Place) {
@@ -497,7 +495,7 @@ mod tests {
             writer.pace = pace;
             let claimed = writer.claim(areas, 13).expect("room");
             let staged = writer.stage(areas, claimed);
-            writer.fill(areas, claimed, staged, &[byte; 13]);
+            writer.fill(areas, claimed, staged, claimed.words(areas), &[byte; 13]);
             writer.publish(areas, staged);
             let mut filled = [0; 13];
             copy::read(claimed.words(areas), &mut filled, true);

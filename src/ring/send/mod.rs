@@ -114,7 +114,7 @@ impl Sender {
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed);
-        self.writer.fill(areas, claimed, staged, payload);
+        self.writer.fill(areas, claimed, staged, claimed.words(areas), payload);
         self.publish(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }

@@ -314,8 +314,8 @@ impl<T: Typed> LatestReader<T> {
     /// Waits until `deadline` for a value that this handle has not returned yet. `None`: the deadline passed. The
     /// first call returns at once. A value that is replaced between two calls is never seen.
     ///
-    /// The death of the writer does not end the wait: another may continue. A change wakes a sleeping reader. A handle that may not write the file polls every 1 to 20 milliseconds, less often the longer
-    /// nothing has come.
+    /// The death of the writer does not end the wait: another may continue. A change wakes a sleeping reader. A handle
+    /// that may not write the file polls every 1 to 20 milliseconds, less often the longer nothing has come.
     ///
     /// # Errors
     ///

@@ -124,13 +124,8 @@ impl Format for Shape {
     }
 
     fn extents(&self) -> Extents {
-        let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
-        Extents {
-            head_bytes: area(size_of::<Head>() as u64),
-            control_bytes: area(size_of::<Control>() as u64),
-            data_bytes: area(self.words() * 8),
-            alignment: self.alignment,
-        }
+        let [head, control] = [size_of::<Head>(), size_of::<Control>()].map(|bytes| bytes as u64);
+        Extents::of([head, control, 8 * self.words()], self.alignment)
     }
 
     #[cfg(not(loom))]

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
+use crate::sync::bell;
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
 use crate::sync::owned::{Owned, PATIENCE_NS, SPINS};
@@ -255,7 +256,9 @@ impl Semaphore {
     fn enter(&self, count: u32, until_ns: u64) -> Result<Permit<'_>, Error> {
         let (count, there) = (count as usize, self.member.views().items.len());
         if !(1..=there).contains(&count) {
-            return Err(Error::BadOption { what: "as many permits as are asked for there are never" });
+            return Err(Error::BadOption {
+                what: "ask for one permit at least, and for no more than the semaphore has",
+            });
         }
         if count > there - self.held.get() {
             return Err(Error::Deadlock);
@@ -264,7 +267,7 @@ impl Semaphore {
         let mut permit = Permit::new(self);
         let is_trying = until_ns == 0;
         if (is_trying || !self.is_somebody_impatient()) && self.take_at_once(&mut permit, count) {
-            return Ok(permit);
+            return self.member.check_memory().map(|()| permit);
         }
         if is_trying {
             let is_swept = self.may_sweep() && permits::sweep(&self.member)?;
@@ -273,6 +276,7 @@ impl Semaphore {
                 // There may be more than were taken.
                 self.ring();
             }
+            self.member.check_memory()?;
             return if is_taken { Ok(permit) } else { Err(Error::TimedOut) };
         }
         let turn = self.turn();
@@ -360,7 +364,7 @@ impl Semaphore {
 
     /// Wakes whoever waits for permits.
     fn ring(&self) {
-        doorbell::notify(&self.member.views().line.bell, WaitMode::Fence);
+        bell::ring(&self.member.views().line.bell);
     }
 
     /// Sleeps until a permit may be free.
