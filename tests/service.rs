@@ -6,6 +6,8 @@ mod garbage;
 mod room;
 #[path = "service/successors.rs"]
 mod successors;
+#[path = "service/waitset.rs"]
+mod waitset;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -183,13 +183,9 @@ impl Format for Shape {
     }
 
     fn extents(&self) -> Extents {
-        let area = |bytes: u64| bytes.next_multiple_of(self.alignment);
-        Extents {
-            head_bytes: area(size_of::<Head>() as u64),
-            control_bytes: area(size_of::<ServerWords>() as u64 + self.clients * size_of::<Seat>() as u64),
-            data_bytes: area(self.words() * 8),
-            alignment: self.alignment,
-        }
+        let [head, server, seat] =
+            [size_of::<Head>(), size_of::<ServerWords>(), size_of::<Seat>()].map(|bytes| bytes as u64);
+        Extents::of([head, server + self.clients * seat, 8 * self.words()], self.alignment)
     }
 
     #[cfg(not(loom))]

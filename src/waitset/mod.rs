@@ -44,6 +44,8 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer), [`TypedConsumer`](crate::TypedConsumer) | there is an event, the producer closed the ring or died, or the handle has an error | [`recv_timeout`](crate::Consumer::recv_timeout) with a time-out of 0, which reports the end of the stream as well; or `try_recv`, and [`status`](crate::Consumer::status) if there is nothing |
 /// | [`Producer::space`](crate::Producer::space) | there is room for the record, or the send would fail | [`try_send`](crate::Producer::try_send) |
 /// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
+/// | [`Client`](crate::service::Client) | there is an answer, a call has ended without one, or the handle has an error | [`try_recv`](crate::service::Client::try_recv) |
+/// | [`Server`](crate::service::Server) | there is a request that can be taken, or the handle has an error | [`try_recv`](crate::service::Server::try_recv) |
 /// | [`Ticker`](crate::Ticker) | a tick has come | [`take`](crate::Ticker::take) |
 ///
 /// Tries need not empty a thing: what is left makes it ready again. As every receive does, a wait releases the last record

@@ -29,6 +29,7 @@ use crate::wait::clock;
 
 mod answer;
 mod calls;
+mod source;
 mod waiting;
 
 use answer::Event;

@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// Whether a poll may find something. Orders nothing.
-    fn has_event(&self) -> bool {
+    pub(super) fn has_event(&self) -> bool {
         self.channels().replies.has_some(self.replies)
             || self.server().ready.load(at!(Q_PEEK, Relaxed)) != self.ready
     }
@@ -116,7 +116,7 @@ impl Client {
     }
 
     /// Looks at deadlines, and at times asks whether the server lives. `true`: poll again.
-    fn look_closer(&mut self, now_ns: u64) -> bool {
+    pub(super) fn look_closer(&mut self, now_ns: u64) -> bool {
         if self.calls.len() == 0 {
             return false;
         }
@@ -135,6 +135,11 @@ impl Client {
                 self.is_suspicious = true;
             }
         }
-        !self.ended.is_empty() || self.is_suspicious
+        self.has_told() || self.is_suspicious
+    }
+
+    /// Whether the next poll has something without a look.
+    pub(super) fn has_told(&self) -> bool {
+        !self.ended.is_empty() || !self.kept.is_empty()
     }
 }

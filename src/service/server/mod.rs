@@ -28,6 +28,7 @@ use crate::wait::{clock, doorbell};
 
 mod lane;
 mod request;
+mod source;
 
 use lane::Lane;
 pub use request::{ReplyClaim, Request};
