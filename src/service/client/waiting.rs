@@ -120,6 +120,8 @@ impl Client {
         if self.calls.len() == 0 {
             return false;
         }
+        // A client that polls does not sleep, and would miss a server that has just begun to wait for room.
+        self.feed();
         if now_ns >= self.calls.earliest_ns() {
             let channels = self.region.views().channels(self.region.shape(), self.me.number as usize);
             self.calls.expire(channels.requests, now_ns, &mut self.ended);

@@ -33,6 +33,9 @@ mod source;
 use lane::Lane;
 pub use request::{ReplyClaim, Request};
 
+/// Requests of one client that end untaken, in one look: a client cannot keep the server from the others.
+const PASSED_OVER: u32 = 1000;
+
 /// The server of a service: see the [module](crate::service).
 ///
 /// There is one at a time. If it dies or is dropped, the next one goes on: with the calls that nobody has taken yet, and
@@ -334,7 +337,7 @@ impl Server {
         if lane.is_garbled.get() {
             return None;
         }
-        loop {
+        for _ in 0..PASSED_OVER {
             let requests = self.channels(number).requests;
             let message = match requests.look(lane.next.get()) {
                 Found::Message(message) => message,
@@ -377,6 +380,7 @@ impl Server {
                 }
             }
         }
+        None
     }
 
     /// Whether nobody waits for a call any more: its deadline has passed, or its client is not the present one.
