@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let patience = Instant::now() + Duration::from_secs(60);
     let mut client = TypedClient::<Wish, Range>::open_wait(&path, patience)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let me = u64::from(std::process::id()) << 40 ^ now.as_nanos() as u64;
+    let me = (u64::from(std::process::id()) << 40) ^ now.as_nanos() as u64;
     let mut last = 0;
     for wish in 1..=wishes {
         let asked = Wish { client: me, wish, count: wish % 3 + 1 };

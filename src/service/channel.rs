@@ -41,7 +41,7 @@ pub(super) fn largest(capacity: u64) -> usize {
 /// The largest payload that always fits beside so many bytes. `None`: not even an empty one.
 pub(super) fn largest_beside(capacity: u64, kept: u64) -> Option<usize> {
     // Twice the footprint: padding takes up less than one.
-    let footprint = capacity.saturating_sub(kept) / 2 & !7;
+    let footprint = (capacity.saturating_sub(kept) / 2) & !7;
     footprint.checked_sub(PREFIX_BYTES).map(|len| largest(capacity).min(len as usize))
 }
 

@@ -11,7 +11,7 @@ const DATA: usize = 8192;
 const REPLIES: usize = DATA + 4096;
 
 fn header(kind: u64, flags: u64, position: u64, len: u64) -> u64 {
-    len | kind << 32 | flags << 35 | position / 8 << 40
+    len | kind << 32 | flags << 35 | (position / 8) << 40
 }
 
 #[test]
