@@ -65,6 +65,13 @@ impl Incarnation {
     }
 }
 
+/// Who has a seat, or had it last. `None`: nobody ever had it.
+#[cfg(not(loom))]
+pub(crate) fn occupant(number: u32, word: &AtomicU64) -> Option<Incarnation> {
+    let generation = word.load(at!(E_GENERATION, Relaxed));
+    (generation != 0).then_some(Incarnation { number, generation })
+}
+
 /// Is the participant that the seat's word names alive? One system call. A handle must not ask about its own seat:
 /// the kernel reports its own locks as free.
 pub(crate) fn is_alive<F: Format>(region: &Region<F>, number: u32, word: &AtomicU64) -> bool {

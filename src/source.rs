@@ -4,10 +4,10 @@
 use crate::atomics::FutexWord;
 #[cfg(not(loom))]
 use crate::memory::map::SharedWord;
-use crate::wait::doorbell::SLICE_NS;
 
 /// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a producer's
-/// [`Space`](crate::Space), a reader of a latest value, a [`Ticker`](crate::Ticker). The trait is sealed.
+/// [`Space`](crate::Space), a reader of a latest value or of a table, an [`Event`](crate::sync::Event), a
+/// [`Ticker`](crate::Ticker). The trait is sealed.
 ///
 /// A wait borrows it for as long as it waits, so safe code never uses one handle from two threads.
 pub trait Waitable {
@@ -22,8 +22,8 @@ pub trait Source {
     /// A wait begins. Nothing that the handle lent is in use: what it has received is released, as by a receive.
     fn settle(&mut self) {}
 
-    /// Whether a try may have a result, without a system call. A result that has come never goes unnoticed; that of a
-    /// wait that cannot be told from it, such as padding, may be reported as well.
+    /// Whether a try may have a result, without a system call. Misses no result that has come. May be true for what a try
+    /// skips as well, such as padding.
     fn look(&mut self) -> bool;
 
     /// The same, with system calls: whether the process that would wake this one lives.
@@ -31,9 +31,9 @@ pub trait Source {
         self.look()
     }
 
-    /// The longest time between two probes, and so the longest sleep, ns.
+    /// The longest time between two probes, and so the longest sleep, ns. Slices are longer after a long silence.
     fn longest_ns(&self) -> u64 {
-        SLICE_NS
+        u64::MAX
     }
 
     /// Marks the word as slept on, where somebody wakes it.

@@ -11,8 +11,14 @@ mod event;
 mod latest;
 #[path = "format/mutex.rs"]
 mod mutex;
+#[path = "format/rounds.rs"]
+mod rounds;
+#[path = "format/rwlock.rs"]
+mod rwlock;
 #[path = "format/semaphore.rs"]
 mod semaphore;
+#[path = "format/table.rs"]
+mod table;
 #[path = "format/service.rs"]
 mod service;
 #[path = "format/vector.rs"]

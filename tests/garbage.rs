@@ -9,7 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use quoit::Error;
-use quoit::sync::{Event, Mutex, Reset, Semaphore, SyncOptions};
+use quoit::sync::{
+    Barrier, Condvar, Event, Latch, Mutex, Once, Reset, RwLock, Semaphore, SyncOptions, Table, TableOptions,
+    TableReader,
+};
 
 const SEATS: u32 = 3;
 /// Where their blocks are.
@@ -33,6 +36,8 @@ fn answered<T: Debug>(tried: Result<T, Error>) {
         Ok(_)
             | Err(Error::Garbage { .. }
                 | Error::Abandoned
+                | Error::Broken
+                | Error::Busy
                 | Error::TimedOut
                 | Error::Deadlock
                 | Error::SeatsTaken { .. })
@@ -128,4 +133,194 @@ fn events() {
             },
         );
     }
+}
+
+#[test]
+fn barriers() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("barrier");
+    let first = Barrier::create(&path, &options(), SEATS).expect("create");
+    let [second, third] = [(); 2].map(|()| first.try_clone().expect("a party"));
+    // It has arrived, and the next look at the file begins with that.
+    let _ = second.wait_timeout(Duration::from_nanos(1));
+    first.reset().expect("reset");
+    each_bit(
+        &path,
+        128 + 8 * SEATS as usize,
+        [first, second, third],
+        |[first, second, third]| {
+            assert!(first.missing() <= first.parties());
+            first.waiting();
+            answered(first.is_broken());
+            answered(second.try_wait());
+            answered(third.wait_deadline(Instant::now()));
+            answered(third.abort());
+            answered(first.reset());
+            answered(first.try_clone().map(drop));
+        },
+        |parties| {
+            let passed = std::thread::scope(|scope| {
+                let waits = parties.iter_mut().map(|party| scope.spawn(move || party.wait_deadline(soon())));
+                let waits: Vec<_> = waits.collect();
+                waits
+                    .into_iter()
+                    .map(|wait| wait.join().expect("a thread").expect("all are there").round)
+                    .collect()
+            });
+            let passed: Vec<u64> = passed;
+            assert!(passed.iter().all(|round| *round == passed[0]));
+        },
+    );
+}
+
+#[test]
+fn latches() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("latch");
+    // One party has the first seat, and two wait.
+    let first = Latch::create(&path, &SyncOptions::new().seats(SEATS - 1), 1).expect("create");
+    let second = first.try_clone().expect("a handle");
+    each_bit(
+        &path,
+        128 + 8,
+        [first, second],
+        |[first, second]| {
+            assert!(first.missing() <= first.parties());
+            first.waiting();
+            answered(second.try_wait());
+            answered(second.wait_deadline(Instant::now()));
+            answered(first.join().and_then(|party| party.arrive()));
+            answered(first.reset());
+        },
+        |[first, second]| {
+            assert!(!second.try_wait().expect("nobody has arrived"));
+            let party = first.join().expect("a seat");
+            assert!(party.arrive().expect("the last"));
+            second.wait_deadline(soon()).expect("it is open");
+        },
+    );
+}
+
+#[test]
+fn onces() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("once");
+    let first = Once::create(&path, &options()).expect("create");
+    let second = first.try_clone().expect("a handle");
+    each_bit(
+        &path,
+        32,
+        [first, second],
+        |[first, second]| {
+            answered(first.holder());
+            first.waiting();
+            answered(first.is_done());
+            answered(first.try_call(|_| {}));
+            answered(second.call_deadline(Instant::now(), |_| {}));
+            answered(first.try_clone().map(drop));
+        },
+        |[first, second]| {
+            assert!(first.call_deadline(soon(), |_| {}).expect("call"), "it was not done");
+            assert!(!second.call(|_| unreachable!()).expect("call"));
+        },
+    );
+}
+
+#[test]
+fn condition_variables() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("condvar");
+    let first = Condvar::create(&path, &options()).expect("create");
+    let second = first.try_clone().expect("a handle");
+    let mutex = Mutex::local(&options(), &0_u64).expect("on the heap");
+    let other = mutex.try_clone().expect("a handle");
+    each_bit(
+        &path,
+        16,
+        (first, second, mutex, other),
+        |(first, second, mutex, _)| {
+            first.waiting();
+            let guard = mutex.lock().expect("lock");
+            let limit = Duration::from_micros(20);
+            answered(second.wait_while_timeout(guard, limit, |_| true).map(drop));
+            answered(first.notify_one());
+            answered(first.notify_all());
+            answered(first.try_clone().map(drop));
+        },
+        |(first, second, mutex, other)| {
+            *mutex.lock().expect("lock") = 0;
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(move || {
+                    let guard = other.lock().expect("lock");
+                    second.wait_while_deadline(guard, soon(), |value| *value == 0).map(drop)
+                });
+                *mutex.lock().expect("lock") = 1;
+                first.notify_all().expect("notify");
+                waits.join().expect("a thread").expect("it is notified");
+            });
+        },
+    );
+}
+
+#[test]
+fn reader_writer_locks() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("rwlock");
+    let first = RwLock::create(&path, &options(), &[1_u64; 2]).expect("create");
+    let second = first.try_clone().expect("a handle");
+    each_bit(
+        &path,
+        64 + 2 * 16,
+        [first, second],
+        |[first, second]| {
+            answered(first.writer());
+            answered(first.readers());
+            first.waiting();
+            first.is_abandoned();
+            answered(first.get());
+            answered(first.try_read().map(drop));
+            answered(second.read_deadline(Instant::now()).map(drop));
+            answered(second.write_deadline(Instant::now()).map(drop));
+            answered(second.recover_deadline(Instant::now()).map(|mut guard| guard.recovered()));
+            answered(first.try_clone().map(drop));
+        },
+        |[first, second]| {
+            assert_eq!(*first.read_deadline(soon()).expect("read"), [1; 2]);
+            drop(second.write_deadline(soon()).expect("write"));
+        },
+    );
+}
+
+#[test]
+fn tables() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("table");
+    let first = Table::create(&path, &TableOptions::new(2).seats(SEATS), &[1_u64; 2]).expect("create");
+    let second = first.try_clone().expect("a handle");
+    let reader = TableReader::<[u64; 2]>::open(&path).expect("open");
+    each_bit(
+        &path,
+        128 + 2 * 64 + 2 * 64,
+        (first, second, reader),
+        |(first, second, reader)| {
+            first.waiting();
+            for row in 0..2 {
+                answered(first.writer(row));
+                answered(reader.writer_alive(row));
+                answered(first.get(row));
+                answered(reader.get(row));
+                answered(reader.next_deadline(Instant::now()));
+                answered(first.try_row(row).map(drop));
+                answered(second.row_deadline(row, Instant::now()).and_then(|mut row| row.set(&[2; 2])));
+            }
+            answered(first.try_clone().map(drop));
+        },
+        |(first, second, reader)| {
+            for row in 0..2 {
+                assert_eq!(reader.get(row).expect("read"), [1; 2]);
+                drop(first.row_deadline(row, soon()).expect("the row"));
+                drop(second.row_deadline(row, soon()).expect("the row"));
+            }
+        },
+    );
 }

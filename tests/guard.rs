@@ -37,6 +37,8 @@ fn child() {
         "foreign" => foreign::foreign(&part),
         "limited" => limits::limited(&part),
         "lock" => locks::lock(&part),
+        "meet" => locks::meet(&part),
+        "read" => locks::read(&part),
         "wait" => waitset::wait(&part),
         "threads" => within::threads(),
         "fork" => within::fork(),

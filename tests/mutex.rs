@@ -563,3 +563,17 @@ fn a_read_lock_on_the_seats_is_told() {
     assert!(Mutex::<u64>::open(scene.path()).is_ok());
     drop(mutex);
 }
+
+#[test]
+fn a_handle_knows_whether_its_file_has_gone() {
+    let scene = Scene::new();
+    let mutex = scene.create(&1_u64);
+    assert!(!mutex.is_stale());
+    assert!(mutex.proof_of_life().is_ok());
+    std::fs::remove_file(scene.path()).unwrap();
+    assert!(mutex.is_stale());
+    let local = Mutex::local(&options(), &1_u64).unwrap();
+    assert!(!local.is_stale());
+    let refused = local.proof_of_life().unwrap_err();
+    assert!(matches!(refused, Error::BadOption { .. }), "{refused}");
+}

@@ -258,7 +258,7 @@ fn all_sites() -> BTreeMap<String, BTreeSet<String>> {
             }
         }
         // Barriers of the system, which the models stand in for: named by a string.
-        for (at, call) in source.text.match_indices(".meet(\"") {
+        for (at, call) in source.text.match_indices(".meet((\"") {
             let name = &source.text[at + call.len()..];
             let name = &name[..name.find('"').unwrap()];
             all.entry(name.to_owned()).or_default().insert("barrier".to_owned());

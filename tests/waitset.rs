@@ -3,6 +3,8 @@
 mod common;
 #[path = "waitset/endings.rs"]
 mod endings;
+#[path = "waitset/events.rs"]
+mod events;
 #[path = "waitset/many.rs"]
 mod many;
 #[path = "waitset/merge.rs"]
@@ -137,6 +139,20 @@ fn a_wait_releases_what_was_received() {
             assert_eq!(tokens(set.wait_deadline(&mut [&mut consumer], soon())), [0]);
         });
     }
+}
+
+#[test]
+fn trusted_handles_wait_too() {
+    let ring = quoit::Ring::heap(&small().gated_only(true)).unwrap();
+    #[allow(unsafe_code, reason = "the promise that is waited with")]
+    // SAFETY: on the heap of this process, whose other threads have no handle on it.
+    let ring = unsafe { ring.trust_writers() };
+    let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+    let mut producer = ring.producer().unwrap();
+    let mut set = WaitSet::new();
+    assert_eq!(tokens(now(&mut set, &mut [&mut consumer, &mut producer.space(8)])), [1]);
+    producer.send(b"x").unwrap();
+    assert_eq!(tokens(now(&mut set, &mut [&mut consumer])), [0]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Rings and latest values of [`quoit`] for async code, under any runtime.
+//! Rings, values, events and locks of [`quoit`] for async code, under any runtime.
 //!
 //! | type | waits for |
 //! |---|---|
@@ -6,12 +6,15 @@
 //! | [`AsyncMerge`] | the next event of several rings |
 //! | [`AsyncProducer`] | space |
 //! | [`AsyncLatest`] | a change |
+//! | [`AsyncEvent`] | an event to be set |
+//! | [`AsyncMutex`], [`AsyncSemaphore`] | a lock, a permit |
 //!
 //! A future that is pending takes no thread of the runtime: a helper thread of `quoit` sleeps, for up to 127 handles, and
-//! wakes the task ([`quoit::Watch`]). No runtime is named here, and none is needed.
+//! wakes the task ([`quoit::Watch`]). A lock and a permit are waited for by a thread for each handle. No runtime is named here,
+//! and none is needed.
 //!
 //! All futures may be dropped at any time, as `select!` does. Nothing is lost: a record is taken, or sent, in the very poll
-//! that returns it.
+//! that returns it, and a lock that nobody waits for any more is given back.
 //!
 //! A handle is used by one task at a time; it may move between threads (`Send`). A task that always has something to
 //! receive gives way to others after 128 events.
@@ -34,15 +37,22 @@
 //! # }).unwrap();
 //! ```
 
+mod deputy;
+mod event;
 mod latest;
 mod merge;
+mod mutex;
 mod producer;
 mod reader;
 mod reads;
+mod semaphore;
 mod waiting;
 
+pub use event::AsyncEvent;
 pub use latest::AsyncLatest;
 pub use merge::{AsyncMerge, MergedOf};
+pub use mutex::{AsyncMutex, AsyncMutexGuard};
 pub use producer::AsyncProducer;
 pub use reader::{AsyncConsumer, AsyncObserver, AsyncReader, AsyncTypedConsumer};
 pub use reads::Reads;
+pub use semaphore::{AsyncPermit, AsyncSemaphore};

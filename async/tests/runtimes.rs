@@ -1,61 +1,16 @@
 //! Everything under two runtimes, on several threads each.
 
-use std::future::Future;
-use std::pin::Pin;
+mod common;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::{PATIENCE, Runtime};
 use futures_lite::{StreamExt, future};
 use quoit::sync::{Latest, LatestOptions};
 use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
 use quoit::{Attach, Event, EventOf, Merge, Options, Producer, RecvError, Ring, SendError, Start, Typed};
 use quoit_async::{AsyncConsumer, AsyncLatest, AsyncMerge, AsyncObserver, AsyncProducer, AsyncTypedConsumer};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A runtime, as far as these tests need one.
-#[derive(Clone, Copy, Debug)]
-enum Runtime {
-    Tokio,
-    Smol,
-}
-
-impl Runtime {
-    /// Runs a test on each, which must not take longer than anything takes.
-    fn each<F: Future<Output = ()> + Send + 'static>(test: fn(Self) -> F) {
-        let tokio =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let limited = async {
-            let task = tokio::spawn(test(Self::Tokio));
-            tokio::time::timeout(PATIENCE, task).await.expect("it hangs under tokio").unwrap();
-        };
-        tokio.block_on(limited);
-        let limit = async {
-            smol::Timer::after(PATIENCE).await;
-            panic!("it hangs under smol");
-        };
-        smol::block_on(future::or(smol::spawn(test(Self::Smol)), limit));
-    }
-
-    async fn sleep(self, time: Duration) {
-        match self {
-            Self::Tokio => tokio::time::sleep(time).await,
-            Self::Smol => drop(smol::Timer::after(time).await),
-        }
-    }
-
-    fn spawn(self, task: impl Future<Output = ()> + Send + 'static) -> Task {
-        match self {
-            Self::Tokio => {
-                let handle = tokio::spawn(task);
-                Box::pin(async move { handle.await.unwrap() })
-            }
-            Self::Smol => Box::pin(smol::spawn(task)),
-        }
-    }
-}
 
 fn ring() -> Ring {
     Ring::heap(&Options::new().capacity(4096).slots(8)).unwrap()

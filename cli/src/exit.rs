@@ -33,6 +33,12 @@ pub(crate) enum Exit {
     InUse = 9,
     /// A file exists at the path.
     Exists = 10,
+    /// The last holder died, and `--refuse-abandoned` was given.
+    Abandoned = 11,
+    /// The command could not be run.
+    CannotRun = 126,
+    /// There is no such command.
+    NoCommand = 127,
     /// Ended by SIGHUP before the work was done.
     HungUp = 129,
     /// Ended by SIGINT (Ctrl-C) before the work was done.
@@ -55,6 +61,9 @@ Exit codes:
     8  the ring's file was removed, replaced or cut short while in use
     9  in use: another producer is alive, the name is taken, no slot is free
    10  a file exists at the path
+   11  the last holder of a lock died with it, with lock --refuse-abandoned
+  126  the command of lock or sem could not be run
+  127  there is no such command, of lock or sem
   129  ended by SIGHUP before the work was done
   130  ended by Ctrl-C before the work was done
   143  ended by SIGTERM before the work was done
@@ -132,6 +141,7 @@ impl Exit {
             ErrorKind::Invalid => Self::Usage,
             ErrorKind::Full | ErrorKind::TimedOut => Self::Timeout,
             ErrorKind::ProducerGone => Self::ProducerGone,
+            ErrorKind::Abandoned => Self::Abandoned,
             _ => Self::Failed,
         }
     }
@@ -168,6 +178,9 @@ mod tests {
             Exit::RingGone,
             Exit::InUse,
             Exit::Exists,
+            Exit::Abandoned,
+            Exit::CannotRun,
+            Exit::NoCommand,
             Exit::HungUp,
             Exit::Interrupted,
             Exit::Terminated,

@@ -1,23 +1,30 @@
-//! The command `quoit`: make, feed, read and inspect shared-memory rings.
+//! The command `quoit`: make, feed, read and inspect shared-memory rings, and locks between processes.
 
 mod bench;
 mod columns;
 mod create;
 mod demo;
 mod descriptor;
+mod event;
 mod evict;
 mod exit;
 mod forget;
 mod framing;
+mod get;
 mod hints;
+mod hold;
 mod info;
 mod json;
+mod lock;
 mod ls;
 mod memory;
+mod object;
 mod output;
 mod publish;
 mod remove;
 mod ring_file;
+mod sem;
+mod set;
 mod shown;
 mod signals;
 mod standard;
@@ -33,7 +40,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 
-/// Shared-memory rings: one producer, many consumers, one memory-mapped file.
+/// Shared-memory rings: one producer, many consumers, one memory-mapped file. Locks, semaphores, events and values of
+/// the same kind.
 #[derive(Debug, Parser)]
 #[command(name = "quoit", version, after_help = exit::HELP, max_term_width = 110)]
 struct Cli {
@@ -57,6 +65,11 @@ enum Verb {
     Rm(remove::Args),
     Evict(evict::Args),
     Forget(forget::Args),
+    Lock(lock::Args),
+    Sem(sem::Args),
+    Event(event::Args),
+    Get(get::Args),
+    Set(set::Args),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -108,6 +121,11 @@ fn run() -> anyhow::Result<u8> {
         Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
         Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
         Verb::Forget(args) => forget::run(&args).map(|exit| exit as u8),
+        Verb::Lock(args) => lock::run(&args),
+        Verb::Sem(args) => sem::run(&args),
+        Verb::Event(args) => event::run(&args).map(|exit| exit as u8),
+        Verb::Get(args) => get::run(&args).map(|exit| exit as u8),
+        Verb::Set(args) => set::run(&args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
     }
 }

@@ -1,4 +1,4 @@
-//! `quoit rm`: removes the file of a ring that is not in use.
+//! `quoit rm`: removes the file of a ring, or of another object, that is not in use.
 //!
 //! Every participant that is alive holds a lock. So this takes all locks before it removes the name: from then on no
 //! process can become producer, attach or take a name; it gets an error. Two cases remain: a process that has opened
@@ -20,13 +20,13 @@ use crate::ring_file::open_ring;
 use crate::standing::{self, Standing};
 use crate::{shown, units};
 
-/// Remove a ring; refused while a participant is alive (code 9), and for a file that is not a ring.
+/// Remove a ring or another object; refused while a participant is alive (code 9), and for any other file.
 ///
 /// Observers are not detected: they hold no lock, and keep what they have mapped. Damaged rings, and those left over
 /// from before the last reboot, can be removed as well.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The ring
+    /// The ring, or another object
     path: PathBuf,
     /// Remove it even while participants are alive; they continue on memory without a name, and no other process can
     /// join them
@@ -131,8 +131,12 @@ fn in_use(path: &Path) -> Failure {
             who.push(crate::evict::who(consumer.slot, Some(consumer)));
         }
     }
+    let object = quoit::sync::Inspector::open(path).and_then(|inspector| inspector.snapshot());
+    if let Ok(object) = object {
+        who.extend(object.participants.iter().filter(|who| who.is_alive).map(crate::object::who));
+    }
     let who = if who.is_empty() {
-        "somebody holds a lock on it, and is neither its producer nor one of its consumers".to_owned()
+        "somebody holds a lock on it who does not take part in it".to_owned()
     } else {
         format!("in use by {}", who.join(", "))
     };

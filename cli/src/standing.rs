@@ -59,7 +59,7 @@ pub(crate) fn process(pid: u32) -> String {
 }
 
 /// Is the process stopped? A hint, read from /proc. The lock decides who is alive.
-fn is_stopped(pid: u32) -> bool {
+pub(crate) fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The command in parentheses may contain anything. The state follows the last parenthesis.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))

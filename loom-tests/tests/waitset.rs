@@ -2,8 +2,10 @@
 //! Sleeps in the models have no end, so a lost wake is a deadlock, which loom reports.
 mod common;
 
+use std::time::Duration;
+
 use common::{model, options, payload};
-use quoit::sync::{Latest, LatestOptions};
+use quoit::sync::{Event as Signal, Latest, LatestOptions, Reset, SyncOptions};
 use quoit::{Attach, Event, RecvError, Ring, WaitMode, WaitSet};
 
 fn ring(mode: WaitMode) -> Ring {
@@ -70,6 +72,54 @@ fn a_change_wakes() {
     });
 }
 
+/// An event beside a ring from which nothing comes. `work` is done by another handle.
+fn an_event(name: &'static str, reset: Reset, work: fn(&Signal), then: fn(&Signal)) {
+    model(name, 2, move || {
+        let idle = ring(WaitMode::Membarrier);
+        let _producer = idle.producer().unwrap();
+        let mut consumer = idle.consumer(&Attach::lossy()).unwrap();
+        let mut event = Signal::local(&SyncOptions::new().seats(2), reset).unwrap();
+        let other = event.try_clone().unwrap();
+        let worker = common::spawn(move || {
+            work(&other);
+            other
+        });
+        let mut set = WaitSet::new();
+        assert!(set.wait(&mut [&mut consumer, &mut event]).contains(1));
+        let _other = worker.join().unwrap();
+        then(&event);
+        // At the latest after a look that found it reset, nothing is left to tell.
+        let _ = set.wait_timeout(&mut [&mut event], Duration::ZERO);
+        assert!(set.wait_timeout(&mut [&mut event], Duration::ZERO).is_empty(), "told twice");
+    });
+}
+
+fn set(event: &Signal) {
+    assert!(event.set().unwrap());
+}
+
+#[test]
+fn an_event_wakes() {
+    let reset = |event: &Signal| assert!(event.reset().unwrap());
+    an_event("waitset_event", Reset::Manual, set, reset);
+}
+
+#[test]
+fn a_signal_wakes() {
+    let take = |event: &Signal| assert!(event.try_wait().unwrap() && !event.try_wait().unwrap());
+    an_event("waitset_signal", Reset::Auto, set, take);
+}
+
+#[test]
+fn what_is_reset_at_once_is_not_slept_through() {
+    let pulse = |event: &Signal| {
+        set(event);
+        assert!(event.reset().unwrap());
+    };
+    let is_over = |event: &Signal| assert!(!event.try_wait().unwrap());
+    an_event("waitset_pulse", Reset::Manual, pulse, is_over);
+}
+
 /// A producer waits for space and a consumer, whose wait for a record gives that space, both in sets.
 #[test]
 fn a_release_wakes_a_producer() {
@@ -134,7 +184,7 @@ fn closing_wakes() {
         let (mut set, mut received) = (WaitSet::new(), 0);
         let end = loop {
             assert!(set.wait(&mut [&mut second, &mut first]).contains(1));
-            match first.recv_timeout(std::time::Duration::ZERO) {
+            match first.recv_timeout(Duration::ZERO) {
                 Ok(event) => received += usize::from(matches!(event, Event::Record(_))),
                 Err(RecvError::TimedOut) => {}
                 Err(end) => break end,
@@ -169,7 +219,7 @@ fn a_new_producer_reaches_sleepers_of_the_old() {
         loop {
             // The death of the first is shown once, and then no more.
             assert!(set.wait(&mut [&mut consumer, &mut reader]).contains(0));
-            match consumer.recv_timeout(std::time::Duration::ZERO) {
+            match consumer.recv_timeout(Duration::ZERO) {
                 Ok(Event::Record(_)) => break,
                 Ok(_) | Err(RecvError::ProducerGone | RecvError::TimedOut) => {}
                 Err(other) => panic!("{other:?}"),

@@ -48,6 +48,8 @@ pub enum ErrorKind {
     NoProducer,
     /// The last holder of a lock died or panicked. What the lock guards may be half done.
     Abandoned,
+    /// The parties of a barrier or latch cannot all meet any more.
+    Broken,
     /// The caller would wait for itself.
     Deadlock,
     /// Another process wrote garbage into the object. Final for a handle on a ring.
@@ -101,6 +103,7 @@ impl Error {
             Self::NoProducer => ErrorKind::NoProducer,
             Self::Busy | Self::TimedOut => ErrorKind::TimedOut,
             Self::Abandoned => ErrorKind::Abandoned,
+            Self::Broken => ErrorKind::Broken,
             Self::Deadlock => ErrorKind::Deadlock,
             Self::Corrupt(_) | Self::Garbage { .. } => ErrorKind::Corrupt,
             Self::Truncated => ErrorKind::Truncated,
@@ -158,6 +161,7 @@ impl fmt::Display for ErrorKind {
             Self::CallFailed => "call failed",
             Self::NoProducer => "no producer",
             Self::Abandoned => "abandoned",
+            Self::Broken => "broken",
             Self::Deadlock => "deadlock",
             Self::Corrupt => "corrupt",
             Self::Truncated => "truncated",
@@ -182,9 +186,11 @@ impl From<ErrorKind> for io::ErrorKind {
             ErrorKind::Deadlock => Self::Deadlock,
             ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
             ErrorKind::ProducerGone | ErrorKind::NoProducer | ErrorKind::ServerGone => Self::BrokenPipe,
-            ErrorKind::Abandoned | ErrorKind::CallFailed | ErrorKind::Forked | ErrorKind::System => {
-                Self::Other
-            }
+            ErrorKind::Abandoned
+            | ErrorKind::Broken
+            | ErrorKind::CallFailed
+            | ErrorKind::Forked
+            | ErrorKind::System => Self::Other,
         }
     }
 }

@@ -33,14 +33,38 @@ pub enum Kind {
     Semaphore,
     /// An event: [`Event`](crate::sync::Event).
     Event,
+    /// A barrier: [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// A latch: [`Latch`](crate::sync::Latch).
+    Latch,
+    /// Something that is done once: [`Once`](crate::sync::Once).
+    Once,
+    /// A condition variable: [`Condvar`](crate::sync::Condvar).
+    Condvar,
+    /// A reader-writer lock: [`RwLock`](crate::sync::RwLock).
+    RwLock,
+    /// A table of values: [`Table`](crate::sync::Table).
+    Table,
     /// A service: [`Server`](crate::service::Server), [`Client`](crate::service::Client).
     Service,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ring, Self::Latest, Self::Mutex, Self::Semaphore, Self::Event, Self::Service];
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Ring,
+        Self::Latest,
+        Self::Mutex,
+        Self::Semaphore,
+        Self::Event,
+        Self::Barrier,
+        Self::Latch,
+        Self::Once,
+        Self::Condvar,
+        Self::RwLock,
+        Self::Table,
+        Self::Service,
+    ];
 
     /// As in a sentence.
     fn with_article(self) -> String {
@@ -57,6 +81,12 @@ impl std::fmt::Display for Kind {
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Barrier => "barrier",
+            Self::Latch => "latch",
+            Self::Once => "once",
+            Self::Condvar => "condition variable",
+            Self::RwLock => "reader-writer lock",
+            Self::Table => "table",
             Self::Service => "service",
         })
     }
@@ -309,6 +339,8 @@ pub enum Error {
     },
     /// The last holder died or panicked, and nobody has said since that what the lock guards is in order.
     Abandoned,
+    /// A party died or left before it arrived, or one gave up: the others cannot all meet in this round.
+    Broken,
     /// The time was over.
     TimedOut,
     /// The call would wait for what its caller holds: a lock that the calling thread has through another handle, or

@@ -209,6 +209,9 @@ impl fmt::Display for Error {
                 "the last holder died or panicked while it held this lock; take it with `recover`, check what it guards, \
                  and say `recovered`",
             ),
+            Self::Broken => f.write_str(
+                "a party died or left before it arrived, or gave up; when all parties are there again, reset it",
+            ),
             Self::TimedOut => f.write_str("the time was over; try again, or wait longer"),
             Self::Deadlock => f.write_str(
                 "this call would wait for what its own caller holds: a lock, through another handle on this thread, or \

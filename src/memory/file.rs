@@ -6,11 +6,11 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::memory::filesystem;
 use crate::memory::fork::Descriptor;
 use crate::memory::format::Format;
-use crate::memory::identity::{FileNumber, IDENTITY_BYTES, Identity, word};
+use crate::memory::identity::{self, FileNumber, IDENTITY_BYTES, Identity, word};
 use crate::memory::lock;
 use crate::memory::permissions::Access;
 use crate::memory::refusal::{denied, kind_name, refusal, rights};
@@ -35,7 +35,26 @@ pub(crate) fn open<F: Format>(
     Ok((file, identity))
 }
 
-fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity<F>, Error> {
+/// The kind of the object at `path`. Reads the file's first page only: whether the object can be used is not checked.
+/// It needs permission to read.
+///
+/// # Errors
+///
+/// [`Error::NotARing`] and [`Error::TooShort`] if it is no object of this library; [`Error::Damaged`],
+/// [`Error::Version`], [`Error::Foreign`] if it cannot be told; any other error of opening the file.
+pub fn kind_of(path: impl AsRef<Path>) -> Result<Kind, Error> {
+    let path = path.as_ref();
+    let file = Descriptor::open(|| open_file(path, Access::Reader))?;
+    let (_, page) = first_page(file.as_fd(), path, Owners::Any)?;
+    identity::kind(&page, path)
+}
+
+/// What the file system says about the file, and a private copy of its identity page.
+fn first_page(
+    file: BorrowedFd<'_>,
+    path: &Path,
+    owners: Owners,
+) -> Result<(Stat, [u8; IDENTITY_BYTES]), Error> {
     let stat = stat(file, path)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::RegularFile {
@@ -46,8 +65,13 @@ fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Resu
         return Err(Error::ForeignOwner { path: path.into(), rights: rights(&stat) });
     }
     filesystem::check(file, path)?;
+    let page = read_identity(file, path, stat.st_size as u64)?;
+    Ok((stat, page))
+}
+
+fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity<F>, Error> {
+    let (stat, page) = first_page(file, path, owners)?;
     let bytes = stat.st_size as u64;
-    let page = read_identity(file, path, bytes)?;
     let identity = Identity::<F>::decode(&page, path)?;
     let extents = identity.shape.extents();
     if !extents.alignment.is_multiple_of(rustix::param::page_size() as u64) {

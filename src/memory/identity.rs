@@ -147,8 +147,41 @@ fn tag(kind: Kind) -> u64 {
         Kind::Mutex => *b"mutex   ",
         Kind::Semaphore => *b"semaphor",
         Kind::Event => *b"event   ",
+        Kind::Barrier => *b"barrier ",
+        Kind::Latch => *b"latch   ",
+        Kind::Once => *b"once    ",
+        Kind::Condvar => *b"condvar ",
+        Kind::RwLock => *b"rwlock  ",
+        Kind::Table => *b"table   ",
         Kind::Service => *b"service ",
     })
+}
+
+/// The kind of the object that a private copy of an identity page describes, if this build can read it.
+#[cfg(not(loom))]
+pub(crate) fn kind(page: &[u8; IDENTITY_BYTES], path: &Path) -> Result<Kind, Error> {
+    let words = words(page);
+    let damaged = |what| Error::Damaged { path: path.into(), what };
+    if words[word::MAGIC] != MAGIC {
+        return Err(Error::NotARing { path: path.into() });
+    }
+    // Before the version, which is not readable on such a machine.
+    if words[word::ENDIAN_MARK] == ENDIAN_MARK.swap_bytes() {
+        return Err(Error::Foreign { path: path.into(), what: "byte order" });
+    }
+    let version = words[word::VERSION];
+    let (major, minor) = ((version >> 32) as u32, version as u32);
+    if major != MAJOR || minor > MINOR {
+        return Err(Error::Version { path: path.into(), major, minor });
+    }
+    if words[word::ENDIAN_MARK] != ENDIAN_MARK {
+        return Err(damaged("byte order mark"));
+    }
+    if words[word::CHECKSUM] != checksum(&words) {
+        return Err(damaged("checksum"));
+    }
+    let found = Kind::ALL.into_iter().find(|kind| tag(*kind) == words[word::KIND]);
+    found.ok_or_else(|| damaged("kind of object"))
 }
 
 #[cfg(not(loom))]
@@ -178,31 +211,12 @@ impl<F: Format> Identity<F> {
 
     /// Checks a private copy of the identity page, from the magic number to the last field.
     pub(crate) fn decode(page: &[u8; IDENTITY_BYTES], path: &Path) -> Result<Self, Error> {
-        let words = words(page);
-        let damaged = |what| Error::Damaged { path: path.into(), what };
-        if words[word::MAGIC] != MAGIC {
-            return Err(Error::NotARing { path: path.into() });
-        }
-        // Before the version, which is not readable on such a machine.
-        if words[word::ENDIAN_MARK] == ENDIAN_MARK.swap_bytes() {
-            return Err(Error::Foreign { path: path.into(), what: "byte order" });
-        }
-        let version = words[word::VERSION];
-        let (major, minor) = ((version >> 32) as u32, version as u32);
-        if major != MAJOR || minor > MINOR {
-            return Err(Error::Version { path: path.into(), major, minor });
-        }
-        if words[word::ENDIAN_MARK] != ENDIAN_MARK {
-            return Err(damaged("byte order mark"));
-        }
-        if words[word::CHECKSUM] != checksum(&words) {
-            return Err(damaged("checksum"));
-        }
-        if words[word::KIND] != tag(F::KIND) {
-            let found = Kind::ALL.into_iter().find(|kind| tag(*kind) == words[word::KIND]);
-            let found = found.ok_or_else(|| damaged("kind of object"))?;
+        let found = kind(page, path)?;
+        if found != F::KIND {
             return Err(Error::OtherKind { path: path.into(), found, wanted: F::KIND });
         }
+        let words = words(page);
+        let damaged = |what| Error::Damaged { path: path.into(), what };
         let alignment = words[word::ALIGNMENT];
         if !alignment.is_power_of_two() || !(4096..=HUGE_PAGE).contains(&alignment) {
             return Err(damaged("the alignment is a power of two from 4 KiB to 2 MiB"));

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::libc;
 use rustix::fs::{OFlags, SealFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
 use crate::atomics::{FutexWord, at, signal_barrier};
 use crate::error::{Error, Fault};
@@ -40,6 +40,9 @@ pub(crate) struct Region<F: Format> {
     identity: Identity<F>,
     _not_sync: PhantomData<Cell<()>>,
 }
+
+/// Lowest number of a descriptor for another process: above those of its standard streams.
+const FIRST_SHARED: i32 = 3;
 
 enum Backing {
     File(Opened),
@@ -149,6 +152,20 @@ impl<F: Format> Region<F> {
                 Self::map(file, None, &opened.path, self.identity.clone(), access)
             }
             Backing::Heap { .. } => self.share(),
+            Backing::None => Err(Error::Forked),
+        }
+    }
+
+    /// A descriptor that shares this handle's locks: while a copy of it is open in any process, they are held, unless
+    /// this handle is dropped.
+    pub(crate) fn share_locks(&self) -> Result<OwnedFd, Error> {
+        match &self.backing {
+            Backing::File(_) if self.broken() => Err(self.fault().into()),
+            Backing::File(opened) => fcntl_dupfd_cloexec(&opened.file, FIRST_SHARED)
+                .map_err(|errno| io_error(&opened.path, "duplicate its descriptor", errno.into())),
+            Backing::Heap { .. } => Err(Error::BadOption {
+                what: "an object on the heap has no descriptor that a process could inherit",
+            }),
             Backing::None => Err(Error::Forked),
         }
     }

@@ -15,6 +15,8 @@ use crate::ring::producer::Producer;
 use crate::ring::protocol::record::{Event, Status};
 use crate::ring::reading::events::EventOf;
 use crate::ring::rings::Ring;
+use crate::ring::space::Space;
+use crate::source::{Source, Waitable};
 
 /// A ring, or a handle on one, that only this library writes, as the caller promised: see [`Ring::trust_writers`].
 /// The rules of the wrapped handle apply: one thread at a time, and only in the process that opened it.
@@ -75,6 +77,13 @@ impl<H> Trusted<H> {
     }
 }
 
+/// As the wrapped handle.
+impl<H: Waitable> Waitable for Trusted<H> {
+    fn source(&mut self) -> &mut dyn Source {
+        self.handle.source()
+    }
+}
+
 impl Trusted<Ring> {
     /// As [`Ring::producer`], for a ring for gated consumers only. On other rings a consumer may still be reading the
     /// previous lap's record in the words of a claim.
@@ -103,6 +112,11 @@ impl Trusted<Ring> {
 }
 
 impl Trusted<Producer> {
+    /// As [`Producer::space`].
+    pub fn space(&mut self, len: usize) -> Space<'_> {
+        self.handle.space(len)
+    }
+
     /// As [`Producer::send`].
     ///
     /// # Errors

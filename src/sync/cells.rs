@@ -18,7 +18,13 @@
 //! | L1 → L3 | the value before `version` | `version` before the value | a value is read that was not committed |
 //! | L2 → L4 | `version` before the next value | the value before the second read of `version` | half a value is read |
 
+use crossbeam_utils::Backoff;
+
 use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
+use crate::error::Error;
+
+/// Attempts to copy a value that keeps changing, before the reader gets [`Error::Busy`].
+const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
 
 /// The cells of one value.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +83,7 @@ impl<'a> Cells<'a> {
     }
 
     /// Copies the current value, and returns its version. `None`: too many commits came meanwhile.
-    pub(crate) fn read(self, value: &mut [u8]) -> Option<u64> {
+    fn read(self, value: &mut [u8]) -> Option<u64> {
         let version = self.version();
         // [L3] Acquire. Pairs with [L1].
         // Orders: the version before the value.
@@ -90,5 +96,29 @@ impl<'a> Cells<'a> {
         fence_at!(L4_FENCE, Acquire);
         let now = self.version.load(at!(L4_VERSION, Relaxed));
         (now.wrapping_sub(version) <= self.count - 2).then_some(version)
+    }
+
+    /// The same, again and again while too many commits come. `check_memory` says what is wrong after accesses.
+    ///
+    /// # Errors
+    ///
+    /// Those of `check_memory`; [`Error::Busy`].
+    pub(crate) fn read_whole(
+        self,
+        value: &mut [u8],
+        check_memory: impl Fn() -> Result<(), Error>,
+    ) -> Result<u64, Error> {
+        let backoff = Backoff::new();
+        for _ in 0..TRIES {
+            let version = self.read(value);
+            check_memory()?;
+            if let Some(version) = version {
+                return Ok(version);
+            }
+            if !cfg!(loom) {
+                backoff.spin();
+            }
+        }
+        Err(Error::Busy)
     }
 }

@@ -2,15 +2,22 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
+#[cfg(not(loom))]
+use std::os::fd::OwnedFd;
 #[cfg(not(loom))]
 use std::path::Path;
 
+#[cfg(not(loom))]
+use crate::atomics::FutexWord;
 use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
+#[cfg(not(loom))]
+use crate::memory::map::SharedWord;
 use crate::memory::permissions::Access;
 use crate::memory::region::Region;
 use crate::seats::{self, Incarnation};
@@ -22,7 +29,7 @@ use crate::wait::clock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockHolder {
-    /// The process id that its handle stored, a hint only.
+    /// The process id that its handle stored, a hint only. 0: it is dead, and its seat has another handle.
     pub pid: u32,
     /// Is it alive, running or stopped? `false`: the next locker takes the lock from it.
     pub is_alive: bool,
@@ -34,6 +41,8 @@ pub(crate) struct Member<K: Content> {
     me: Incarnation,
     /// The owner of a word that was asked about last by a call that does not wait, and when.
     asked: Cell<(Option<Incarnation>, u64)>,
+    /// The handle that was found dead last.
+    dead: Cell<Option<Incarnation>>,
     holder: Holder,
 }
 
@@ -50,7 +59,7 @@ impl<K: Content> Member<K> {
         first: impl FnOnce(&Self),
     ) -> Result<Self, Error> {
         let (region, draft) = Region::create(path, shape, mode)?;
-        let member = Self::sit(region)?;
+        let member = Self::sit_as_usual(region)?;
         first(&member);
         member.region.publish(draft)?;
         Ok(member)
@@ -65,7 +74,7 @@ impl<K: Content> Member<K> {
     ) -> Result<Self, Error> {
         let region = Region::open_of(path, Access::Peer, owners)?;
         check(region.shape())?;
-        Self::sit(region)
+        Self::sit_as_usual(region)
     }
 
     /// Opens the object at `path`, or creates it. A file of another unprivileged user is refused, and what is left of
@@ -85,20 +94,46 @@ impl<K: Content> Member<K> {
 
     /// Creates an object in this process's memory.
     pub(crate) fn local(shape: Shape<K>, first: impl FnOnce(&Self)) -> Result<Self, Error> {
-        let member = Self::sit(Region::heap(shape)?)?;
+        let member = Self::sit_as_usual(Region::heap(shape)?)?;
         first(&member);
         Ok(member)
     }
 
     /// Another handle on the same object.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
-        Self::sit(self.region.reopen(Access::Peer)?)
+        Self::sit_as_usual(self.region.reopen(Access::Peer)?)
     }
 
-    /// Takes a free seat.
-    fn sit(region: Region<Shape<K>>) -> Result<Self, Error> {
-        let seats = region.views().seats;
-        for (number, seat) in (0..).zip(seats) {
+    /// As [`Region::share_locks`].
+    #[cfg(not(loom))]
+    pub(crate) fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.region.share_locks()
+    }
+
+    /// As [`Region::is_stale`].
+    #[cfg(not(loom))]
+    pub(crate) fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
+    /// The same, on one of these seats.
+    pub(crate) fn join(&self, seats: Range<usize>) -> Result<Self, Error> {
+        Self::sit(self.region.reopen(Access::Peer)?, seats)
+    }
+
+    fn sit_as_usual(region: Region<Shape<K>>) -> Result<Self, Error> {
+        let Shape { seats, content, .. } = region.shape();
+        let seats = content.usual_seats(*seats as usize);
+        Self::sit(region, seats)
+    }
+
+    /// Takes a free seat, one that is preferred if there is any.
+    fn sit(region: Region<Shape<K>>, range: Range<usize>) -> Result<Self, Error> {
+        let (preferred, others): (Vec<_>, Vec<_>) =
+            range.clone().partition(|number| K::is_preferred(region.views(), *number));
+        for number in preferred.into_iter().chain(others) {
+            let Some(seat) = region.views().seats.get(number) else { break };
+            let number = number as u32;
             let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
             let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
             seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
@@ -106,9 +141,25 @@ impl<K: Content> Member<K> {
             let me = Incarnation { number, generation };
             let holder = Holder::new(region.id(), me);
             region.or_memory_gone(Ok(()))?;
-            return Ok(Self { region, me, asked: Cell::new((None, 0)), holder });
+            let asked = Cell::new((None, 0));
+            return Ok(Self { region, me, asked, dead: Cell::new(None), holder });
         }
-        Err(no_seat(&region))
+        Err(no_seat(&region, range))
+    }
+
+    /// Gives the seat up, so that the others may notice at once. The handle is of no use after that.
+    pub(crate) fn leave(&self) {
+        seats::leave(&self.region, self.me.number, self.me.generation);
+    }
+
+    /// Who has a seat, or had it last. `None`: nobody ever had it.
+    pub(crate) fn sitter(&self, number: usize) -> Option<Incarnation> {
+        let generation = self.views().seats.get(number)?.generation.load(at!(E_GENERATION, Relaxed));
+        (generation != 0).then_some(Incarnation { number: number as u32, generation })
+    }
+
+    pub(crate) fn region(&self) -> &Region<Shape<K>> {
+        &self.region
     }
 
     pub(crate) fn me(&self) -> Incarnation {
@@ -122,6 +173,12 @@ impl<K: Content> Member<K> {
     #[inline(always)]
     pub(crate) fn views(&self) -> Views<'_, K> {
         self.region.views()
+    }
+
+    /// A word of its memory, for another thread.
+    #[cfg(not(loom))]
+    pub(crate) fn share_word(&self, word: &FutexWord) -> Option<SharedWord> {
+        self.region.share_word(word)
     }
 
     /// Whether the handle is of use.
@@ -146,9 +203,16 @@ impl<K: Content> Member<K> {
         other.could_exist(self.views().seats.len() as u32)
     }
 
-    /// Is another handle alive? One system call.
+    /// Is another handle alive? One system call, unless it was found dead last time: nobody comes back to life, and a dead
+    /// handle may have had many things.
     pub(crate) fn is_alive(&self, other: Incarnation) -> bool {
-        other.is_alive(&self.region)
+        let is_alive = self.dead.get() != Some(other) && other.is_alive(&self.region);
+        // A number that garbage made up may be somebody's in the future.
+        let has_been = |last: Incarnation| last.generation >= other.generation;
+        if !is_alive && self.sitter(other.number as usize).is_some_and(has_been) {
+            self.dead.set(Some(other));
+        }
+        is_alive
     }
 
     /// Whether a call that does not wait may ask the kernel about this owner: a loop of such calls would ask each time.
@@ -156,7 +220,8 @@ impl<K: Content> Member<K> {
     pub(crate) fn may_ask(&self, other: Incarnation) -> bool {
         let now = clock::monotonic_ns();
         let (last, at_ns) = self.asked.get();
-        let may = last != Some(other) || now.saturating_sub(at_ns) >= ASK_NS;
+        let is_known = self.dead.get() == Some(other);
+        let may = is_known || last != Some(other) || now.saturating_sub(at_ns) >= ASK_NS;
         if may {
             self.asked.set((Some(other), now));
         }
@@ -184,7 +249,8 @@ impl<K: Content> Member<K> {
             return Err(NOBODYS);
         }
         let is_alive = owner == self.me || self.is_alive(owner);
-        Ok(LockHolder { pid: pid(self.seat(owner)), is_alive })
+        let pid = if self.sitter(owner.number as usize) == Some(owner) { pid(self.seat(owner)) } else { 0 };
+        Ok(LockHolder { pid, is_alive })
     }
 
     /// The processes of the other handles that wait: those alive among the seats that say so.
@@ -213,10 +279,11 @@ fn pid(seat: &Seat) -> u32 {
     seat.pid.load(at!(E_HINTS_READ, Relaxed)) as u32
 }
 
-fn no_seat<K: Content>(region: &Region<Shape<K>>) -> Error {
-    let seats = region.views().seats;
-    let is_read_locked =
-        (0..).zip(seats).any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
+fn no_seat<K: Content>(region: &Region<Shape<K>>, range: Range<usize>) -> Error {
+    let seats = region.views().seats.get(range.clone()).unwrap_or_default();
+    let is_read_locked = (range.start as u32..)
+        .zip(seats)
+        .any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
     if is_read_locked {
         return Error::ReadLocked { what: "a seat" };
     }

@@ -6,7 +6,8 @@ use crate::memory::format::Format;
 use crate::memory::permissions::check_mode;
 use crate::sync::shape::{Content, Shape};
 
-/// Options of an object in this module whose handles have seats: all but [`Latest`](crate::sync::Latest).
+/// Options of an object in this module, but for [`Latest`](crate::sync::Latest) and [`Table`](crate::sync::Table), which have
+/// their own.
 ///
 /// ```
 /// let options = quoit::sync::SyncOptions::new().seats(8).mode(0o660);
@@ -47,8 +48,18 @@ impl SyncOptions {
     }
 
     pub(crate) fn shape<K: Content>(&self, content: K) -> Result<Shape<K>, Error> {
+        self.shape_of(self.seats, content)
+    }
+
+    /// The seats that were asked for.
+    pub(crate) fn seat_count(&self) -> u64 {
+        self.seats
+    }
+
+    /// With as many seats as the content needs.
+    pub(crate) fn shape_of<K: Content>(&self, seats: u64, content: K) -> Result<Shape<K>, Error> {
         check_mode(self.mode)?;
-        let shape = Shape { seats: self.seats, alignment: page_bytes(), content };
+        let shape = Shape { seats, alignment: page_bytes(), content };
         shape.check()?;
         Ok(shape)
     }

@@ -1,12 +1,7 @@
 //! An owned word: which handle has something, and who waits for it.
 //!
-//! ```text
-//! 63     62 61            16 15     2  1       0
-//! [ 0      ][ generation    ][ seat ][ long ][ sleepers ]
-//! ```
-//!
-//! Generation and seat are those of the owner's incarnation (`seats.rs`); both 0: nobody has it. So whether an owner
-//! lives is one question to the kernel about the number in the word. Sleepers sleep on the low half.
+//! The word has the number of its owner (`owner.rs`); 0: nobody has it. So whether an owner lives is one question to the
+//! kernel about that number. Bit 0 is `sleepers`, bit 1 is `long`. Sleepers sleep on the low half.
 //!
 //! ```text
 //! take      0 -> me                                  [O1]
@@ -22,8 +17,7 @@
 //!   word, and whoever has slept takes it and clears the bit. Nobody is made the owner by somebody else, who could
 //!   not know whether it still lives.
 //! * Every sleep has an end, so a waker or a woken sleeper that is killed costs one slice. Of the sleepers that have
-//!   waited for a millisecond, one watches: it asks every millisecond whether the owner lives. The others ask after as
-//!   long again as they have waited, and at most after 100 ms. A watcher that stops waiting wakes the next one.
+//!   waited for a millisecond, one watches the owner (`watch.rs`). A watcher that stops waiting wakes the next one.
 //! * What a dead owner did last counts only after the kernel has said that it is dead.
 //!
 //! | edge | from | to | without it |
@@ -34,22 +28,15 @@ use crate::atomics::{AtomicU64, OwnedWord, at, spin};
 use crate::error::Error;
 use crate::seats::Incarnation;
 use crate::sync::member::{Member, NOBODYS};
+use crate::sync::owner::{BITS, owner_of, to_word};
 use crate::sync::shape::Content;
+use crate::sync::watch::{PATIENCE_NS, SPINS, Watch};
 use crate::wait::{clock, doorbell, futex};
 
 /// At least one handle sleeps on the word.
 const SLEEPERS: u64 = 1;
 /// One of them has slept for long.
 const LONG: u64 = 2;
-const BITS: u64 = SLEEPERS | LONG;
-
-/// First sleep, ns, and how long a sleeper waits before newcomers let it pass. The clock of the models counts
-/// readings.
-pub(crate) const PATIENCE_NS: u64 = if cfg!(loom) { 1 } else { 1_000_000 };
-/// How often a watcher asks whether the owner lives, ns.
-const PROBE_NS: u64 = doorbell::PROBE_NS;
-/// Looks before the first sleep.
-pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 /// An owned word, and who of its sleepers watches its owner.
 #[derive(Clone, Copy, Debug)]
@@ -67,17 +54,6 @@ pub(crate) enum Taken {
     FromTheDead,
 }
 
-/// A participant in the form of an owned word without bits.
-pub(crate) fn to_word(owner: Incarnation) -> u64 {
-    owner.generation << 16 | u64::from(owner.number) << 2
-}
-
-/// `None`: nobody.
-pub(crate) fn owner_of(word: u64) -> Option<Incarnation> {
-    let owner = Incarnation { number: (word >> 2) as u32 & 0x3fff, generation: word >> 16 };
-    (word & !BITS != 0).then_some(owner)
-}
-
 impl<'a> Owned<'a> {
     pub(crate) fn new(word: &'a OwnedWord, watch: &'a AtomicU64) -> Self {
         Self { word, watch }
@@ -92,6 +68,11 @@ impl<'a> Owned<'a> {
         owner_of(self.look())
     }
 
+    /// Whether somebody has slept for long.
+    pub(crate) fn is_somebody_impatient(self) -> bool {
+        self.look() & LONG != 0
+    }
+
     /// From one exact state to one in which `me` has it.
     #[inline(always)]
     fn take_from(self, seen: u64, taken: u64) -> bool {
@@ -101,6 +82,15 @@ impl<'a> Owned<'a> {
         let taken =
             self.word.0.compare_exchange(seen, taken, at!(O1_TAKE, Acquire), at!(O1_TAKE_FAILED, Relaxed));
         taken.is_ok()
+    }
+
+    /// Whether nobody has it, as somebody sees who takes part in it.
+    #[inline(always)]
+    pub(crate) fn is_free(self) -> bool {
+        // [O3] Acquire. Pairs with [O2].
+        // Orders: the free word before what a reader does that it lets in.
+        // Without it: a reader misses what the last owner did.
+        owner_of(self.word.0.load(at!(O3_IS_FREE, Acquire))).is_none()
     }
 
     /// Takes the word if nobody has it and nobody sleeps.
@@ -145,17 +135,12 @@ impl<'a> Owned<'a> {
     #[cold]
     pub(crate) fn wait<K: Content>(self, member: &Member<K>, until_ns: u64) -> Result<Taken, Error> {
         let spins = if until_ns == 0 { 0 } else { SPINS };
-        let mut wait = Wait {
-            owned: self,
-            member,
-            until_ns,
-            began_ns: None,
-            has_slept: false,
-            is_watching: false,
-            spins,
-        };
+        let watch = Watch::new(self.watch);
+        let mut wait = Wait { owned: self, member, until_ns, began_ns: None, has_slept: false, watch, spins };
         let taken = wait.run();
-        wait.stop_watching();
+        if wait.watch.end(member) {
+            futex::wake_one(self.word);
+        }
         taken
     }
 }
@@ -168,7 +153,7 @@ struct Wait<'a, K: Content> {
     /// When it first went to sleep.
     began_ns: Option<u64>,
     has_slept: bool,
-    is_watching: bool,
+    watch: Watch<'a>,
     spins: u32,
 }
 
@@ -242,11 +227,7 @@ impl<K: Content> Wait<'_, K> {
         if armed != seen && !self.arm(seen, armed) {
             return Ok(false);
         }
-        let slice = match waited {
-            ..PATIENCE_NS => PATIENCE_NS,
-            _ if self.watches() => PROBE_NS,
-            _ => waited.min(doorbell::SLICE_NS),
-        };
+        let slice = self.watch.slice_ns(self.member, waited);
         let until_ns = now.saturating_add(doorbell::armed_ns(slice)).min(self.until_ns);
         self.member.note_waiting(true);
         futex::wait_low(self.owned.word, armed, until_ns);
@@ -269,30 +250,5 @@ impl<K: Content> Wait<'_, K> {
     fn leave(&self, seen: u64) -> bool {
         let left = (seen | SLEEPERS) & !LONG;
         !self.has_slept || left == seen || self.arm(seen, left)
-    }
-
-    /// Whether this is the sleeper that watches, from now on at the latest.
-    fn watches(&mut self) -> bool {
-        if !self.is_watching {
-            let watch = self.owned.watch;
-            let seen = watch.load(at!(O_WATCH_LOOK, Relaxed));
-            let is_free = owner_of(seen)
-                .is_none_or(|other| !self.member.could_exist(other) || !self.member.is_alive(other));
-            self.is_watching = is_free
-                && watch
-                    .compare_exchange(seen, self.me(), at!(O_WATCH, Relaxed), at!(O_WATCH_FAILED, Relaxed))
-                    .is_ok();
-        }
-        self.is_watching
-    }
-
-    /// Wakes another sleeper, to watch.
-    fn stop_watching(&mut self) {
-        if self.is_watching {
-            let me = self.me();
-            let _ =
-                self.owned.watch.compare_exchange(me, 0, at!(O_WATCH, Relaxed), at!(O_WATCH_FAILED, Relaxed));
-            futex::wake_one(self.owned.word);
-        }
     }
 }

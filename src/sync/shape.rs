@@ -4,11 +4,12 @@
 //! |---|---|
 //! | head | the identity page |
 //! | control | the seats |
-//! | data | a fixed part, and any number of items: what the kind is for |
+//! | data | a fixed part, any number of items, any number of words: what the kind is for |
 
 use std::fmt;
+use std::ops::Range;
 
-use crate::atomics::AtomicU64;
+use crate::atomics::{AtomicU64, Word};
 use crate::error::{Error, Kind};
 use crate::memory::block::block;
 #[cfg(loom)]
@@ -42,6 +43,8 @@ block! {
         at 16: pub(crate) since: AtomicU64,
         /// A hint for people: its generation, while it waits.
         at 24: pub(crate) waits: AtomicU64,
+        /// Its generation, while it reads what a lock guards.
+        at 32: pub(crate) reads: AtomicU64,
     }
 }
 
@@ -55,9 +58,25 @@ pub(crate) trait Content: Clone + fmt::Debug + PartialEq + 'static {
     /// What follows it, any number of times.
     type Item: Block;
 
-    fn check(&self) -> Result<(), Error>;
+    /// Checks every field against the limits of the format, and against the number of seats.
+    fn check(&self, seats: u64) -> Result<(), Error>;
 
     fn items(&self) -> u64;
+
+    /// Words that follow the items.
+    fn words(&self) -> u64 {
+        0
+    }
+
+    /// The seats that handles take unless they ask for others, of so many.
+    fn usual_seats(&self, seats: usize) -> Range<usize> {
+        0..seats
+    }
+
+    /// Whether a newcomer takes this free seat rather than others.
+    fn is_preferred(_: Views<'_, Self>, _: usize) -> bool {
+        true
+    }
 
     /// The kind's own words in the identity page.
     #[cfg(not(loom))]
@@ -83,6 +102,7 @@ pub(crate) struct Views<'a, K: Content> {
     pub(crate) seats: &'a [Seat],
     pub(crate) line: &'a K::Line,
     pub(crate) items: &'a [K::Item],
+    pub(crate) words: &'a [Word],
 }
 
 impl<K: Content> Clone for Views<'_, K> {
@@ -99,12 +119,15 @@ impl<K: Content> Lay for Shape<K> {
     type Views<'a> = Views<'a, K>;
 
     fn views<'a>(&self, [head, control, data]: [Bytes<'a>; 3]) -> Option<Views<'a, K>> {
-        let (seats, items) = (usize::try_from(self.seats).ok()?, usize::try_from(self.content.items()).ok()?);
+        let counts = [self.seats, self.content.items(), self.content.words()];
+        let [seats, items, words] = counts.map(|count| usize::try_from(count).ok());
+        let (items, items_at) = (items?, size_of::<K::Line>());
         Some(Views {
             head: head.view(0)?,
-            seats: control.views(0, seats)?,
+            seats: control.views(0, seats?)?,
             line: data.view(0)?,
-            items: data.views(size_of::<K::Line>(), items)?,
+            items: data.views(items_at, items)?,
+            words: data.views(items_at + items * size_of::<K::Item>(), words?)?,
         })
     }
 
@@ -121,30 +144,32 @@ impl<K: Content> Format for Shape<K> {
     type Views<'a> = Views<'a, K>;
 
     #[cfg(loom)]
-    type Objects = (Vec<Seat>, K::Line, Vec<K::Item>);
+    type Objects = (Vec<Seat>, K::Line, Vec<K::Item>, Vec<Word>);
 
     #[cfg(loom)]
     fn objects(&self) -> Self::Objects {
-        (zeroed(self.seats), K::Line::zeroed(), zeroed(self.content.items()))
+        let (items, words) = (self.content.items(), self.content.words());
+        (zeroed(self.seats), K::Line::zeroed(), zeroed(items), zeroed(words))
     }
 
     #[cfg(loom)]
-    fn views((seats, line, items): &Self::Objects) -> Views<'_, K> {
-        Views { seats, line, items }
+    fn views((seats, line, items, words): &Self::Objects) -> Views<'_, K> {
+        Views { seats, line, items, words }
     }
 
     fn check(&self) -> Result<(), Error> {
         if !(1..=MAX_SEATS).contains(&self.seats) {
             return Err(Error::BadOption { what: "an object has 1 to 4096 seats, one for each handle" });
         }
-        self.content.check()
+        self.content.check(self.seats)
     }
 
     fn extents(&self) -> Extents {
         let [head, line] = [size_of::<Head>(), size_of::<K::Line>()].map(|bytes| bytes as u64);
         let seats = self.seats * size_of::<Seat>() as u64;
         let items = self.content.items() * size_of::<K::Item>() as u64;
-        Extents::of([head, seats, line + items], self.alignment)
+        let words = self.content.words() * size_of::<Word>() as u64;
+        Extents::of([head, seats, line + items + words], self.alignment)
     }
 
     #[cfg(not(loom))]

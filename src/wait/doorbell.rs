@@ -38,12 +38,14 @@ use crate::wait::mode::WaitMode;
 
 /// Longest armed sleep, ns: the delay of a sleeper whose producer dies before it could wake it.
 pub(crate) const SLICE_NS: u64 = 100_000_000;
+/// The same for a sleeper on many words, after a long silence.
+const LONG_SLICE_NS: u64 = 10 * SLICE_NS;
 /// Longest sleep of an unarmed sleeper, or one whose barrier failed, ns: shortly after something came, and after a
 /// long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
 const LONG_NAP_NS: u64 = 20 * NAP_NS;
-/// The fraction of a silence that a nap may add to it.
-const NAP_PART: u64 = 16;
+/// The fraction of a silence that a sleep may add to it.
+const PART: u64 = 16;
 /// Longest sleep of a producer that waits for space: how often it checks whether the consumers that block it are
 /// alive.
 pub(crate) const PROBE_NS: u64 = NAP_NS;
@@ -51,7 +53,13 @@ pub(crate) const PROBE_NS: u64 = NAP_NS;
 /// How long a nap may last after nothing has come for `idle_ns`. Naps of 1 ms throughout would use a hundredth of a
 /// core for nothing.
 pub(crate) fn nap_ns(idle_ns: u64) -> u64 {
-    (idle_ns / NAP_PART).clamp(NAP_NS, LONG_NAP_NS)
+    (idle_ns / PART).clamp(NAP_NS, LONG_NAP_NS)
+}
+
+/// How long an armed sleep on many words may last after nothing has come for `idle_ns`. A turn of a hundred words takes a
+/// third of a millisecond: ten of them a second would use more of a core than a thread that waits is to use.
+pub(crate) fn slice_ns(idle_ns: u64) -> u64 {
+    (idle_ns / PART).clamp(SLICE_NS, LONG_SLICE_NS)
 }
 
 /// The longest armed sleep. The build with delays can make it unlimited, so that a lost wake hangs.
@@ -104,7 +112,18 @@ fn wake(word: &FutexWord) -> bool {
     true
 }
 
-/// Sleeper on several words: arms this one. Returns the value to sleep on.
+/// As `notify` under `Fence`, for one sleeper. The word changes, so none that is about to sleep does, and stays armed
+/// for the others.
+pub(crate) fn notify_one(word: &FutexWord) {
+    // [S1] As in `notify`.
+    fence_at!(S1_FENCE, SeqCst);
+    if is_armed(word) {
+        word.0.fetch_add(2, at!(S7_ONE, Relaxed));
+        futex::wake(word, 1);
+    }
+}
+
+/// Sleeper that sleeps later, or on several words: arms this one. Returns the value to sleep on.
 pub(crate) fn arm(word: &FutexWord) -> u32 {
     // [S2] Acquire. As in `sleep`: the producer's mode is read after this.
     word.0.fetch_or(1, at!(S2_ARM, Acquire)) | 1
@@ -168,6 +187,12 @@ pub(crate) fn sleep_or_nap(
     }
 }
 
+/// Sleeps on a word that was armed before. Returns whether it was rung since.
+pub(crate) fn sleep_on(word: &FutexWord, armed: u32, until_ns: u64) -> bool {
+    futex::wait(word, armed, until_ns);
+    word.0.load(at!(S_NAP, Relaxed)) != armed
+}
+
 /// A short sleep of a producer under `Spin`, which no consumer wakes.
 pub(crate) fn nap(word: &FutexWord, is_true: impl FnOnce() -> bool, until_ns: u64) {
     doze(word, is_true, until_ns.min(clock::monotonic_ns().saturating_add(NAP_NS)));
@@ -204,4 +229,17 @@ pub(crate) fn full_fence() {
     // Orders: the store before it, ahead of the load after it.
     // Without it: waker and sleeper miss each other, and the sleeper sleeps a slice.
     fence_at!(S2_FENCE, SeqCst);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_adds_a_sixteenth_to_a_silence() {
+        assert_eq!([0, PART * SLICE_NS].map(slice_ns), [SLICE_NS; 2]);
+        assert_eq!(slice_ns(PART * 3 * SLICE_NS), 3 * SLICE_NS);
+        assert_eq!(slice_ns(u64::MAX), LONG_SLICE_NS);
+        assert_eq!([0, u64::MAX].map(nap_ns), [NAP_NS, LONG_NAP_NS]);
+    }
 }

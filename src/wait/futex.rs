@@ -57,16 +57,21 @@ mod imp {
             tv_nsec: (until_ns % 1_000_000_000) as i64,
         };
         let used = waits.get(..words.len()).unwrap_or(&waits);
-        match futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic) {
+        let ended = futex::waitv(used, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic);
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::slept(&ended.map(|_| ()));
+        match ended {
             Ok(woken) => Ok(Ended::Woken(woken)),
             Err(Errno::AGAIN) => Ok(Ended::Changed),
             Err(Errno::TIMEDOUT | Errno::INTR) => Ok(Ended::Quiet),
-            // The memory of a word is gone: its file was cut short. The caller looks at each, and finds out whose.
-            Err(Errno::FAULT) => {
+            Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::INVAL)) => {
+                Err(Refused(errno.raw_os_error()))
+            }
+            // Such as the memory of a word that is gone, as its file was cut short. The caller looks at each.
+            Err(_) => {
                 pause();
                 Ok(Ended::Changed)
             }
-            Err(errno) => Err(Refused(errno.raw_os_error())),
         }
     }
 
@@ -85,13 +90,18 @@ mod imp {
 
     /// Wakes every process that sleeps on the word.
     pub(crate) fn wake_all(word: &FutexWord) {
+        wake(word, i32::MAX as u32);
+    }
+
+    /// Wakes so many processes that sleep on the word, if there are as many.
+    pub(crate) fn wake(word: &FutexWord, sleepers: u32) {
         // If a filter refuses it in this process only, the sleepers return by themselves after their slice.
-        let _ = futex::wake(&word.0, futex::Flags::empty(), i32::MAX as u32);
+        let _ = futex::wake(&word.0, futex::Flags::empty(), sleepers);
     }
 
     /// Wakes one process that sleeps on the low half of the word.
     pub(crate) fn wake_one(word: &OwnedWord) {
-        // As in `wake_all`.
+        // As in `wake`.
         let _ = futex::wake(copy::low_half(word), futex::Flags::empty(), 1);
     }
 
@@ -188,6 +198,14 @@ mod imp {
         }
     }
 
+    pub(crate) fn wake(word: &FutexWord, sleepers: u32) {
+        if is_ghost() {
+            return;
+        }
+        let _guard = word.1.lock().unwrap();
+        (0..sleepers).for_each(|_| word.2.notify_one());
+    }
+
     // All threads of a model are coroutines of one thread.
     std::thread_local! {
         static REFUSED: Cell<bool> = const { Cell::new(false) };
@@ -230,7 +248,7 @@ mod imp {
 #[cfg(not(loom))]
 pub(crate) use imp::differs;
 pub(crate) use imp::{
-    accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake_all, wake_one,
+    accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake, wake_all, wake_one,
 };
 #[cfg(loom)]
 pub(crate) use imp::{refuse_barriers, slice_sleeps};

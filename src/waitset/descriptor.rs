@@ -17,7 +17,7 @@ use crate::waitset::watch::Watch;
 ///
 /// Before each poll, [`arm`](Self::arm). If it returns something, that is ready now: do not poll. Otherwise poll for
 /// readability; then arm again, which says what is ready, if anything, and makes the descriptor unreadable. Never read
-/// the descriptor. It becomes readable at the latest after 100 ms, so that deaths are noticed.
+/// the descriptor. It becomes readable at the end of a slice, as those of a set, at the latest, so that deaths are noticed.
 ///
 /// See [`Watch`], which this is with an `eventfd(2)`, for helper threads, the things that may be used meanwhile, and the rules
 /// for threads and forks.

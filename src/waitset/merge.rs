@@ -13,6 +13,8 @@ use crate::waitset::WaitSet;
 
 /// Events in a row from one ring, while others have some too.
 const BURST: u32 = 16;
+/// Events in a row of all rings, before a look at those that have none: they may have ended.
+const MOST: u32 = 1024;
 
 /// Several readers as one stream, in the order in which events are found: fairly, and each told with its ring.
 ///
@@ -63,6 +65,11 @@ pub struct Merge {
     /// The end of all rings was returned.
     told: bool,
     set: WaitSet,
+    /// Events since the last look by the set.
+    since_look: u32,
+    /// Rings that the set found ready although they have no event: they may have ended. What makes them ready is told
+    /// once in a while only, and others may have had an event at that very moment.
+    quiet: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -170,7 +177,10 @@ impl Merge {
     fn recv_until(&mut self, until_ns: u64) -> Result<Merged<'_>, RecvError> {
         let mut until_ns = until_ns;
         let taken = loop {
-            if let Some(taken) = self.take() {
+            if self.since_look >= MOST && self.quiet.is_empty() {
+                self.look(0);
+            }
+            if let Some(taken) = self.take_quiet_end().or_else(|| self.take()) {
                 break taken;
             }
             if self.has_ended() {
@@ -186,6 +196,7 @@ impl Merge {
                 None => {}
             }
         };
+        self.since_look += 1;
         Ok(self.lend(taken))
     }
 
@@ -211,7 +222,15 @@ impl Merge {
 
     /// Waits for one round. `None`: the time is over, or what was ready had no event.
     fn wait(&mut self, until_ns: u64) -> Option<Taken> {
-        let Self { members, set, .. } = self;
+        self.look(until_ns);
+        // First whatever has an event, in turn.
+        self.take().or_else(|| self.take_quiet_end())
+    }
+
+    /// Has the set look at all rings, and wait.
+    fn look(&mut self, until_ns: u64) {
+        let Self { members, set, quiet, since_look, .. } = self;
+        *since_look = 0;
         let mut rings = Vec::with_capacity(members.len());
         let mut things: Vec<&mut dyn Waitable> = Vec::with_capacity(members.len());
         for (ring, reader) in waited(members) {
@@ -219,9 +238,20 @@ impl Merge {
             things.push(reader);
         }
         let ready = set.wait_until(&mut things, until_ns);
-        let ready: Vec<usize> = ready.iter().filter_map(|token| rings.get(token).copied()).collect();
-        // First whatever has an event, in turn.
-        self.take().or_else(|| ready.into_iter().find_map(|ring| self.take_end(ring)))
+        quiet.extend(ready.iter().filter_map(|token| rings.get(token).copied()));
+        quiet.retain(|ring| {
+            let reader = members.get(*ring).and_then(|member| member.reader.as_ref());
+            reader.is_some_and(|reader| !reader.receiver().has_more())
+        });
+    }
+
+    fn take_quiet_end(&mut self) -> Option<Taken> {
+        while let Some(ring) = self.quiet.pop() {
+            if let Some(end) = self.take_end(ring) {
+                return Some(end);
+            }
+        }
+        None
     }
 
     fn take_end(&mut self, ring: usize) -> Option<Taken> {

@@ -35,7 +35,7 @@ use substitutes::Substitutes;
 /// Single looks before sleeping.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
-/// Waits for many things at once: consumers, observers, space for a producer, latest values, ticks.
+/// Waits for many things at once: consumers, observers, space for a producer, latest values, events, ticks.
 ///
 /// The things are borrowed for one wait. Their places in the list are the tokens that come back: see [`Ready`].
 ///
@@ -44,18 +44,21 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer), [`TypedConsumer`](crate::TypedConsumer) | there is an event, the producer closed the ring or died, or the handle has an error | [`recv_timeout`](crate::Consumer::recv_timeout) with a time-out of 0, which reports the end of the stream as well; or `try_recv`, and [`status`](crate::Consumer::status) if there is nothing |
 /// | [`Producer::space`](crate::Producer::space) | there is room for the record, or the send would fail | [`try_send`](crate::Producer::try_send) |
 /// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
+/// | [`TableReader`](crate::sync::TableReader) | a row has a value that this handle has not returned | [`next_deadline`](crate::sync::TableReader::next_deadline) |
+/// | [`Event`](crate::sync::Event) | it is set. With [`Reset::Manual`](crate::sync::Reset::Manual) also once after it was set and reset since the last wait | [`try_wait`](crate::sync::Event::try_wait), which takes the signal of [`Reset::Auto`](crate::sync::Reset::Auto) |
 /// | [`Client`](crate::service::Client) | there is an answer, a call has ended without one, or the handle has an error | [`try_recv`](crate::service::Client::try_recv) |
 /// | [`Server`](crate::service::Server) | there is a request that can be taken, or the handle has an error | [`try_recv`](crate::service::Server::try_recv) |
 /// | [`Ticker`](crate::Ticker) | a tick has come | [`take`](crate::Ticker::take) |
 ///
 /// Tries need not empty a thing: what is left makes it ready again. As every receive does, a wait releases the last record
 /// that a consumer has received. The end of a stream makes a consumer ready until a receive has reported it, but at most
-/// once in 100 ms; after that only another producer does.
+/// once in 100 ms; after that only another producer does. An event stays ready while it is set.
 ///
-/// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Nobody has to wake it within
-/// any time: every sleep ends after 100 ms, and then the set checks which producers are alive. A death is noticed within
-/// that time. Things that nobody wakes are looked at after naps of 1 to 20 ms, longer the longer nothing has come:
-/// observers, readers of a latest value that may not write its file, and rings with [`WaitMode::Spin`](crate::WaitMode).
+/// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Every sleep has an end: after a
+/// slice of 100 ms; where nothing has come for long, after a sixteenth of that time, at most a second. Then the set checks
+/// which producers are alive, so it notices a death within that time. Things that nobody wakes are looked at after naps of 1
+/// to 20 ms, longer the longer nothing has come: observers, readers of a latest value or a table that may not write its
+/// file, and rings with [`WaitMode::Spin`](crate::WaitMode).
 ///
 /// One thread at a time uses a set; it may move between threads. A set has no state but its buffers: any number of sets may
 /// wait for different things, and one set for different lists in turns.
@@ -101,6 +104,25 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// # assert!(limit_seen == 100 || limit_seen == 200);
 /// # other.join().unwrap();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A handle that is waited for is in use:
+///
+/// ```compile_fail,E0499
+/// fn wait(set: &mut quoit::WaitSet, consumer: &mut quoit::Consumer) {
+///     let mut things: [&mut dyn quoit::Waitable; 1] = [consumer];
+///     let other = &mut *consumer;
+///     let _ = set.wait(&mut things);
+///     let _ = other.try_recv();
+/// }
+/// ```
+///
+/// ```
+/// fn is_send<T: Send>() {}
+/// is_send::<quoit::WaitSet>();
+/// is_send::<quoit::Watch>();
+/// is_send::<quoit::WaitFd>();
+/// is_send::<quoit::Merge>();
 /// ```
 #[derive(Debug)]
 pub struct WaitSet {
@@ -205,9 +227,9 @@ impl WaitSet {
             let sleep = Sleep { slice_end: slice_end.min(until_ns), nap_end: nap_end.min(until_ns) };
             self.sleep_armed(sources, sleep);
         }
-        for source in sources.iter_mut() {
-            source.disarm();
-        }
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::count(|sleeps| sleeps.found += u64::from(sleep.is_none()));
+        round::disarm(sources);
         sleep.is_none()
     }
 

@@ -25,6 +25,13 @@ pub(super) struct Sleep {
     pub(super) nap_end: u64,
 }
 
+/// The thread is awake again.
+pub(super) fn disarm(sources: &mut [&mut dyn Source]) {
+    for source in sources {
+        source.disarm();
+    }
+}
+
 impl Round {
     pub(super) fn ready(&self) -> &[usize] {
         &self.ready
@@ -87,13 +94,18 @@ impl Round {
             self.armings.iter().zip(sources).filter(|(arming, _)| arming.waker == Waker::NeedsBarrier);
         // [S2] Pairs with [S1], of every ring in the mode `Membarrier`.
         let happened = futex::heavy_barrier_of(needy.filter_map(|(_, source)| Some(source.bell()?.0)));
-        happened && !has(Waker::Missing)
+        let is_woken = happened && !has(Waker::Missing);
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::count(|sleeps| sleeps.unbarriered += u64::from(!is_woken));
+        is_woken
     }
 
     fn sleep(&self, sources: &[&mut dyn Source], is_woken: bool, began_ns: u64) -> Sleep {
         let now = clock::monotonic_ns();
-        let longest_ns = sources.iter().map(|source| source.longest_ns()).min().unwrap_or(SLICE_NS);
-        let nap_ns = longest_ns.min(doorbell::nap_ns(now.saturating_sub(began_ns)));
+        let idle_ns = now.saturating_sub(began_ns);
+        let longest_ns = sources.iter().map(|source| source.longest_ns()).min();
+        let longest_ns = longest_ns.unwrap_or(u64::MAX).min(doorbell::slice_ns(idle_ns));
+        let nap_ns = longest_ns.min(doorbell::nap_ns(idle_ns));
         let slice_ns = if is_woken { doorbell::armed_ns(longest_ns) } else { nap_ns };
         let due_ns = self.armings.iter().map(|arming| arming.due_ns).min().unwrap_or(u64::MAX);
         let end = |ns: u64| now.saturating_add(ns).min(due_ns);

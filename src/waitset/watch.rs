@@ -6,17 +6,18 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::source::Waitable;
 use crate::wait::clock;
+use crate::wait::doorbell::SLICE_NS;
 use crate::waitset::helpers::Helped;
 use crate::waitset::method::WaitMethod;
 use crate::waitset::ready::Ready;
-use crate::waitset::round::Round;
+use crate::waitset::round::{self, Round};
 
 /// Waits for many things, as a [`WaitSet`](crate::WaitSet) does, without blocking: a helper thread of this library sleeps, and
 /// calls a function when one of them may be ready. For event loops and async runtimes; [`WaitFd`](crate::WaitFd) is a `Watch`
 /// with a descriptor.
 ///
 /// [`arm`](Self::arm) says what is ready already, and otherwise sends a helper. The function is called when something may be
-/// ready, or at the end of a slice of 100 ms, or of a nap of 1 to 20 ms where nobody wakes. Then try, and arm again. It may be
+/// ready, or at the end of a slice, as those of a set, or of a nap of 1 to 20 ms where nobody wakes. Then try, and arm again. It may be
 /// called more often, also between two calls of `arm`, and for what was armed before.
 ///
 /// A handle is never used by the helper: it sleeps on the word alone, and takes a share of its memory, so handles may be used
@@ -87,9 +88,12 @@ impl Watch {
         match armed {
             Some(sleep) => {
                 let words = self.round.share_words(&sources);
-                self.method = self.helped.watch(words, sleep.slice_end, sleep.nap_end)?;
+                self.method = self.helped.watch(words, together(sleep.slice_end), sleep.nap_end)?;
             }
-            None => self.quiet_since = None,
+            None => {
+                self.quiet_since = None;
+                round::disarm(&mut sources);
+            }
         }
         Ok(Ready::new(self.round.ready()))
     }
@@ -104,8 +108,35 @@ impl Watch {
     }
 }
 
+/// The end of a slice, up to a quarter earlier, where the ends of others are too: one turn of the helper serves them all.
+/// Short sleeps end when they should.
+fn together(slice_end: u64) -> u64 {
+    let left = slice_end.saturating_sub(clock::monotonic_ns());
+    // Slices of about the same length end at multiples of the same time.
+    let length =
+        [8, 4, 2, 1].into_iter().map(|slices| slices * SLICE_NS).find(|length| left >= length - length / 10);
+    length.map_or(slice_end, |length| slice_end - slice_end % (length / 4))
+}
+
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_ends_with_others_and_never_later() {
+        for ms in [0, 1, 89, 99, 100, 150, 250, 999, 1000] {
+            let length = ms * 1_000_000;
+            let slice_end = clock::monotonic_ns() + length;
+            let end = together(slice_end);
+            assert!(end <= slice_end && slice_end - end <= length * 10 / 36, "{ms} ms");
+            let grain = SLICE_NS / 4;
+            assert!(end == slice_end || end.is_multiple_of(grain), "{ms} ms");
+        }
     }
 }

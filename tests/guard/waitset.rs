@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use quoit::{Attach, Consumer, Options, Producer, RecvError, SendError, WaitFd, WaitSet, Waitable};
+use quoit::sync::{Event, Reset, SyncOptions};
+use quoit::{Attach, Consumer, Error, Options, Producer, RecvError, SendError, WaitFd, WaitSet, Waitable};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::process::{Part, Stage};
@@ -46,6 +47,12 @@ pub(crate) fn wait(part: &Part) {
         let cutter = cut_soon(&rings[1]);
         assert_eq!(wait(&mut [&mut first, &mut second, &mut producer.space(1000)]), [1], "{by}");
         assert!(matches!(second.try_recv(), Err(RecvError::Truncated)));
+        cutter.join().expect("cut");
+        let signal = directory.join(format!("{by}-event"));
+        let mut event = Event::create(&signal, &SyncOptions::new(), Reset::Auto).expect("create");
+        let cutter = cut_soon(&signal);
+        assert_eq!(wait(&mut [&mut first, &mut event]), [1], "{by}");
+        assert!(matches!(event.try_wait(), Err(Error::Truncated)));
         cutter.join().expect("cut");
         let cutter = cut_soon(&rings[2]);
         assert_eq!(wait(&mut [&mut first, &mut producer.space(1000)]), [1], "{by}");

@@ -2,18 +2,25 @@
 
 use std::time::{Duration, Instant};
 
+use quoit::WaitSet;
 use quoit::sync::{Event, Reset, SyncOptions};
 
 use crate::process::{Part, SOON, Stage, say};
 
 /// Waits for the event, and says so, again and again.
 ///
-/// `ring`.
+/// `ring`; `by`: whether it waits with a set.
 pub(crate) fn wait(part: &Part) {
-    let event = Event::open(part.ring()).expect("open");
+    let mut event = Event::open(part.ring()).expect("open");
+    let mut set = (part.get::<String>("by") == "set").then(WaitSet::new);
     say("waits");
     loop {
-        event.wait().expect("wait");
+        match &mut set {
+            None => event.wait().expect("wait"),
+            Some(set) => {
+                while !(set.wait(&mut [&mut event]).contains(0) && event.try_wait().expect("try")) {}
+            }
+        }
         say("goes on");
     }
 }
@@ -34,15 +41,16 @@ fn setters_and_waiters_are_killed() {
     let stage = Stage::tmpfs(120);
     let path = stage.file("event");
     let event = Event::create(&path, &SyncOptions::new().seats(8), Reset::Auto).expect("create");
-    let start = |name| Part::new(name).on(&path).start();
+    let start = |name, by| Part::new(name).on(&path).with("by", by).start();
     for kill in 0..20 {
-        let mut waiters = [(); 3].map(|()| start("wait for an event"));
+        let by = if kill % 4 < 2 { ["call", "set", "call"] } else { ["set", "call", "set"] };
+        let mut waiters = by.map(|by| start("wait for an event", by));
         waiters.iter_mut().for_each(|waiter| waiter.says("waits").clear());
         if kill % 2 == 0 {
             waiters[0].falls_asleep();
             waiters[0].kill();
         }
-        let mut setter = start("set an event");
+        let mut setter = start("set an event", "call");
         setter.says("sets");
         waiters[2].says("goes on");
         std::thread::sleep(Duration::from_micros(kill * 137));

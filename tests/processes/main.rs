@@ -6,6 +6,7 @@
 //! `QUOIT_KILLS` scales the kill tests: how many processes each of them kills of each role.
 
 mod alone;
+mod barrier;
 mod event;
 mod filters;
 mod forks;
@@ -22,11 +23,13 @@ mod ownership;
 mod process;
 mod python;
 mod rights;
+mod rwlock;
 mod semaphore;
 mod service;
 mod signals;
 mod sleepers;
 mod stopped;
+mod table;
 mod waitset;
 mod ways;
 mod words;
@@ -55,6 +58,14 @@ fn child() {
         "write latest" => latest::write(&part),
         "contend for a mutex" => mutex::contend(&part),
         "hold a mutex" => mutex::hold(&part),
+        "read and write" => rwlock::contend(&part),
+        "take what there is" => rwlock::take(&part),
+        "write a row" => table::write(&part),
+        "read rows" => table::read(&part),
+        "meet at a barrier" => barrier::meet(&part),
+        "join a latch" => barrier::join(&part),
+        "do it once" => barrier::once(&part),
+        "lend a mutex" => mutex::lend(&part),
         "wait for an event" => event::wait(&part),
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),
@@ -83,6 +94,7 @@ fn child() {
         "idle" => alone::idle(&part),
         "follow many" => waitset::follow(&part),
         "too many" => waitset::too_many(&part),
+        "without helpers" => waitset::without_helpers(&part),
         "wait and fork" => waitset::forked(&part),
         other => panic!("no such part: {other}"),
     }

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 use quoit::Error;
 use quoit::sync::{Mutex, MutexGuard, SyncOptions};
+use rustix::io::FdFlags;
 
 use crate::forks::split;
 use crate::process::{Part, SOON, Stage, eventually, hear, kills_wanted, note, say};
@@ -204,6 +207,57 @@ fn a_stopped_holder_keeps_the_lock() {
     holder.says("done");
     assert_eq!(*mutex.lock_deadline(Instant::now() + SOON).expect("lock"), 2);
     holder.finish();
+}
+
+/// Locks, starts a process that inherits what proves its life, and says that one's number.
+///
+/// `ring`.
+pub(crate) fn lend(part: &Part) {
+    let mut mutex = Mutex::<u64>::open(part.ring()).expect("open");
+    let life = mutex.proof_of_life().expect("a descriptor");
+    let guard = mutex.lock().expect("lock");
+    rustix::io::fcntl_setfd(&life, FdFlags::empty()).expect("inheritable");
+    let mut heir = Command::new("sleep")
+        .arg("60")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("start a process");
+    drop(life);
+    say(format_args!("lends {}", heir.id()));
+    hear();
+    drop(guard);
+    drop(mutex);
+    say("done");
+    heir.wait().expect("reap it");
+}
+
+/// What a child inherited keeps the lock when the holder is killed, and not when the holder gives it back.
+#[test]
+fn an_heir_keeps_the_lock_of_the_dead() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("mutex");
+    let mut mutex = Mutex::create(&path, &SyncOptions::new(), &1_u64).expect("create");
+    for is_killed in [true, false] {
+        let mut holder = Part::new("lend a mutex").on(&path).start();
+        let heir = Pid::from_raw(holder.says("lends")[0] as i32);
+        if is_killed {
+            holder.kill();
+            assert!(matches!(mutex.lock_timeout(Duration::from_millis(50)), Err(Error::TimedOut)));
+            assert!(mutex.holder().unwrap().expect("it is held").is_alive);
+        } else {
+            holder.tell("give it back");
+            holder.says("done");
+            assert!(mutex.lock_deadline(Instant::now() + SOON).is_ok());
+        }
+        kill(heir, Signal::SIGKILL).expect("kill the heir");
+        if !is_killed {
+            holder.finish();
+        } else {
+            assert!(matches!(mutex.lock_deadline(Instant::now() + SOON), Err(Error::Abandoned)));
+            mutex.recover().expect("lock").recovered();
+        }
+    }
 }
 
 /// A sleeper that is killed costs the others no more than a slice, wherever among them it was.

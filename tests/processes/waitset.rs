@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::ForkResult;
-use quoit::sync::{Latest, LatestOptions, LatestReader};
+use quoit::sync::{Event as Signal, Latest, LatestOptions, LatestReader, Reset, SyncOptions};
 use quoit::{
     Attach, Consumer, Error, Event, Observer, Options, Producer, RecvError, Ring, Start, WaitFd, WaitMethod,
     WaitMode, WaitSet, Waitable,
@@ -260,6 +260,63 @@ fn helpers_are_as_many_as_they_may_be() {
     }
 }
 
+/// Where no thread can be started, and then no descriptor be made: a set works all the same, and what needs a helper
+/// says that it has none.
+pub(crate) fn without_helpers(part: &Part) {
+    let options = Options::new().capacity(4096);
+    let rings: [Ring; 2] = [(); 2].map(|()| Ring::heap(&options).expect("a ring"));
+    let mut producer = rings[1].producer().expect("a producer");
+    let [mut first, mut second] =
+        rings.each_ref().map(|ring| ring.consumer(&Attach::gated()).expect("a consumer"));
+    // A thread that was there before is not under the filter.
+    let (ask, asked) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        for () in asked {
+            std::thread::sleep(Duration::from_millis(3));
+            producer.send(b"x").expect("send");
+        }
+    });
+    if !install(&[libc::SYS_clone, libc::SYS_clone3], part.get("errno")) {
+        return say("skipped");
+    }
+    assert!(std::thread::Builder::new().spawn(|| {}).is_err(), "a thread was started");
+    let mut wait = |method: WaitMethod| {
+        let mut waiter = Waiter::new("set");
+        ask.send(()).expect("the sender");
+        assert_eq!(waiter.wait(&mut [&mut first, &mut second]), [1]);
+        assert!(second.try_recv().expect("receive").is_some());
+        assert_eq!(waiter.method(), method);
+        let mut descriptor = WaitFd::new().expect("a descriptor");
+        let refused = descriptor.arm(&mut [&mut first, &mut second]).expect_err("no helper");
+        assert!(matches!(refused, Error::Io { action: "start a thread that waits", .. }), "{refused}");
+        // What is ready is told without a helper.
+        ask.send(()).expect("the sender");
+        let ready = loop {
+            match descriptor.arm(&mut [&mut first, &mut second]) {
+                Ok(ready) => break ready.into_iter().collect::<Vec<_>>(),
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(ready, [1]);
+        assert!(second.try_recv().expect("receive").is_some());
+    };
+    wait(WaitMethod::Futexes);
+    assert!(install(&[libc::SYS_futex_waitv], libc::EPERM), "one more filter");
+    wait(WaitMethod::Refused(libc::EPERM));
+    assert!(install(&[libc::SYS_eventfd2], libc::EMFILE), "one more filter");
+    let refused = WaitFd::new().expect_err("no descriptor");
+    assert!(matches!(refused, Error::Io { action: "make an event descriptor", .. }), "{refused}");
+    say("done");
+}
+
+#[test]
+fn without_threads_a_set_works_and_a_descriptor_says_so() {
+    for errno in [libc::EPERM, libc::EAGAIN] {
+        let line = Part::new("without helpers").with("errno", errno).start().line(SOON);
+        assert!(["done", "skipped"].contains(&&line[..]), "{line}");
+    }
+}
+
 /// Producers that are killed asleep, at work, or stopped: the set is told, and goes on with the others.
 #[test]
 fn a_set_outlives_its_producers() {
@@ -299,18 +356,20 @@ pub(crate) fn forked(part: &Part) {
     let latest = Latest::create(directory.join("latest"), &LatestOptions::new(), &1_u64).expect("create");
     let mut reader = LatestReader::<u64>::open(directory.join("latest")).expect("open to read");
     reader.get().expect("the first value");
+    let mut event =
+        Signal::create(directory.join("event"), &SyncOptions::new(), Reset::Auto).expect("create");
     let mut descriptor = WaitFd::new().expect("a descriptor");
-    assert!(descriptor.arm(&mut [&mut reader]).expect("arm").is_empty());
+    assert!(descriptor.arm(&mut [&mut reader, &mut event]).expect("arm").is_empty());
     let mut set = WaitSet::new();
     let mut wait = || {
         let things: &mut [&mut dyn Waitable] =
-            &mut [&mut consumer, &mut observer, &mut producer.space(8), &mut reader];
+            &mut [&mut consumer, &mut observer, &mut producer.space(8), &mut reader, &mut event];
         set.wait_timeout(things, Duration::ZERO).into_iter().collect::<Vec<_>>()
     };
     assert_eq!(wait(), [2], "only the space is free");
     match split() {
         ForkResult::Child => {
-            assert_eq!(wait(), [0, 1, 2, 3]);
+            assert_eq!(wait(), [0, 1, 2, 3, 4]);
             assert!(matches!(consumer.try_recv(), Err(RecvError::Forked)));
             assert!(matches!(descriptor.arm(&mut []), Err(Error::Forked)));
             drop(descriptor);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use quoit::{AnyReader, Attach, Event, Merge, RecvError, Start};
+use quoit::{AnyReader, Attach, Event, Merge, RecvError, Start, WaitSet};
 
 use crate::common::{Backing, Sent, soon};
-use crate::{BACKINGS, MODES, small};
+use crate::{BACKINGS, MODES, now, small};
 
 /// What is received until all rings have ended: the sequences of each, and how each ended.
 fn all(merge: &mut Merge) -> (BTreeMap<usize, Vec<u64>>, BTreeMap<usize, RecvError>) {
@@ -148,4 +148,67 @@ fn readers_are_added_and_taken_out() {
     let merged = merge.recv().unwrap();
     assert_eq!((merged.ring, merged.event.unwrap().record().unwrap().to_vec()), (2, b"y".to_vec()));
     assert!(format!("{merge:?}").contains("Merge"));
+}
+
+/// Two rings: the first one has ended, and the second one goes on for ever.
+fn one_has_ended() -> (Merge, quoit::Producer) {
+    let rings = [(); 2].map(|()| quoit::Ring::heap(&small()).unwrap());
+    let mut merge = Merge::new();
+    for ring in &rings {
+        merge.push(ring.consumer(&Attach::gated()).unwrap());
+    }
+    drop(rings[0].producer().unwrap());
+    (merge, rings[1].producer().unwrap())
+}
+
+/// What comes next. `None`: an event of the second ring; else the end of the first one.
+fn next_end(merge: &mut Merge) -> Option<RecvError> {
+    let merged = merge.recv_deadline(soon()).unwrap();
+    match merged.event {
+        Ok(_) => assert_eq!(merged.ring, 1),
+        Err(end) => {
+            assert_eq!(merged.ring, 0);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[test]
+fn an_end_is_told_beside_a_ring_that_is_always_full() {
+    let (mut merge, mut producer) = one_has_ended();
+    let end = (0..5_000).find_map(|_| {
+        producer.send(b"x").unwrap();
+        next_end(&mut merge)
+    });
+    assert_eq!(end, Some(RecvError::Closed));
+    // Once.
+    for _ in 0..5_000 {
+        producer.send(b"x").unwrap();
+        assert_eq!(next_end(&mut merge), None);
+    }
+}
+
+/// Each wait ends with a record of the other ring.
+#[test]
+fn an_end_is_told_beside_a_ring_that_is_never_silent_for_long() {
+    for period in [1, 5, 10] {
+        let (mut merge, mut producer) = one_has_ended();
+        // Its end is shown here, and the event comes first.
+        producer.send(b"x").unwrap();
+        assert_eq!(merge.things().len(), 2);
+        assert_eq!(now(&mut WaitSet::new(), &mut merge.things()).len(), 2);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    producer.send(b"x").unwrap();
+                    thread::sleep(Duration::from_millis(period));
+                }
+            });
+            let end = (0..2_000 / period).find_map(|_| next_end(&mut merge));
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(end, Some(RecvError::Closed), "every {period} ms");
+        });
+    }
 }

@@ -14,6 +14,7 @@ use crate::standing::{self, Standing};
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
     schema: u32,
+    kind: &'static str,
     path: Name,
     ring_id: String,
     created_unix_ns: u64,
@@ -167,6 +168,7 @@ impl Document {
         let s = snapshot;
         Self {
             schema: 2,
+            kind: "ring",
             path: Name::of(path),
             ring_id: format!("{:032x}", s.ring_id),
             created_unix_ns: s.created_ns,

@@ -1,6 +1,7 @@
-//! `quoit info`: shows the state of a ring. It maps the file read-only.
+//! `quoit info`: shows the state of a ring, or of another object. It maps the file read-only.
 
 mod document;
+mod object;
 mod policy;
 mod table;
 
@@ -9,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quoit::{Inspector, Snapshot};
+use quoit::{Inspector, Kind, Snapshot};
 
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -17,20 +18,24 @@ use crate::signals::{Signals, Woken};
 use crate::standing::{self, Standing};
 use crate::{shown, units};
 
-/// Show a ring's geometry, cursors, producer and consumers.
+/// Show a ring's geometry, cursors, producer and consumers; of any other object, who holds it, who waits, and who died
+/// with something of it. Nobody notices.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The ring
+    /// The ring, or another object
     path: PathBuf,
     /// Print one JSON document; with --watch, one per line
     #[arg(long)]
     json: bool,
-    /// Show rates at this interval until Ctrl-C
+    /// Show a line at this interval until Ctrl-C, of a ring with rates
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     watch: Option<Duration>,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    if quoit::kind_of(&args.path)? != Kind::Ring {
+        return object::run(&args);
+    }
     let inspector = Inspector::open(&args.path)?;
     let snapshot = inspector.snapshot()?;
     if let Some(every) = args.watch {

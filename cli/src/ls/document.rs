@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::found::{Found, What};
 use super::table::{count, not_before};
 use crate::json::Name;
+use crate::object;
 use crate::standing::{self, Standing};
 
 #[derive(Debug, Serialize)]
@@ -14,6 +15,8 @@ pub(super) struct Document {
     schema: u32,
     directory: Name,
     rings: Vec<Ring>,
+    /// Everything else, as `info` shows it.
+    objects: Vec<object::Document>,
 }
 
 /// Facts that are not known are `null`.
@@ -50,14 +53,25 @@ struct Consumers {
 
 impl Document {
     pub(super) fn of(directory: &Path, files: &[Found]) -> Self {
-        Self { schema: 1, directory: Name::of(directory), rings: files.iter().map(Ring::of).collect() }
+        let objects = files.iter().filter_map(|file| match &file.what {
+            What::Object(snapshot) => Some(object::Document::of(&file.path, snapshot)),
+            _ => None,
+        });
+        Self {
+            schema: 1,
+            directory: Name::of(directory),
+            rings: files.iter().filter_map(Ring::of).collect(),
+            objects: objects.collect(),
+        }
     }
 }
 
 impl Ring {
-    fn of(file: &Found) -> Self {
+    /// A file that cannot be read or used counts as a ring.
+    fn of(file: &Found) -> Option<Self> {
         let path = Name::of(&file.path);
-        match &file.what {
+        Some(match &file.what {
+            What::Object(_) => return None,
             What::Unreadable { .. } => Self { path, state: "unreadable", ..Self::default() },
             What::Refused(error) => {
                 Self { path, state: "unusable", error: Some(error.to_string()), ..Self::default() }
@@ -87,6 +101,6 @@ impl Ring {
                     error: None,
                 }
             }
-        }
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Finds the rings in a directory.
+//! Finds the rings and other objects in a directory.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use quoit::{Error, Inspector, Snapshot};
+use quoit::{Error, Inspector, Snapshot, sync};
 use rustix::fs::OFlags;
 
 use crate::exit::{Exit, Failure};
@@ -20,10 +20,10 @@ const GLIMPSE: Duration = Duration::from_millis(200);
 /// Rings open at a time: descriptors and maps of a process are limited.
 const AT_ONCE: usize = 100;
 
-/// No ring is smaller, whatever its options.
-const SMALLEST: u64 = 16 << 10;
+/// No object is smaller, whatever its options.
+const SMALLEST: u64 = 12 << 10;
 
-/// A file that is a ring, or may be one.
+/// A file that is an object, or may be one.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
@@ -39,9 +39,11 @@ pub(super) enum What {
         /// Records published per second, between the two readings. `None`: no producer is alive.
         records_per_second: Option<f64>,
     },
-    /// A ring that cannot be used, and why.
+    /// An object of another kind.
+    Object(Box<sync::Snapshot>),
+    /// An object that cannot be used, and why.
     Refused(Error),
-    /// A file that may be a ring, without permission to read it.
+    /// A file that may be an object, without permission to read it.
     Unreadable { user: u32, mode: u32 },
 }
 
@@ -60,13 +62,9 @@ pub(super) fn look(directory: &Path) -> Result<Vec<Found>> {
                 }))),
                 Ok(Some(_)) => match Inspector::open(path) {
                     Ok(inspector) => open.push(Ok((path.clone(), name, inspector))),
-                    // Gone, another file by now, or an object of another kind.
-                    Err(
-                        Error::NotFound { .. }
-                        | Error::NotARing { .. }
-                        | Error::NotRegular { .. }
-                        | Error::OtherKind { .. },
-                    ) => {}
+                    Err(Error::OtherKind { .. }) => open.push(Err(found(object(path)))),
+                    // Gone, or another file by now.
+                    Err(Error::NotFound { .. } | Error::NotARing { .. } | Error::NotRegular { .. }) => {}
                     Err(error) => open.push(Err(found(What::Refused(error)))),
                 },
                 Ok(None) | Err(_) => {}
@@ -75,6 +73,13 @@ pub(super) fn look(directory: &Path) -> Result<Vec<Found>> {
         found.extend(glimpse(open));
     }
     Ok(found)
+}
+
+fn object(path: &Path) -> What {
+    match sync::Inspector::open(path).and_then(|inspector| inspector.snapshot()) {
+        Ok(snapshot) => What::Object(Box::new(snapshot)),
+        Err(error) => What::Refused(error),
+    }
 }
 
 /// Reads each readable ring twice.

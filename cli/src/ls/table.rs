@@ -6,14 +6,51 @@ use quoit::Snapshot;
 
 use super::found::{Found, What};
 use crate::standing::{self, Standing};
-use crate::{columns, shown, units};
+use crate::{columns, object, shown, units};
 
+/// Rings and what may be one; then all other objects; then why some cannot be used.
 pub(super) fn table(files: &[Found]) -> String {
+    let (objects, rings): (Vec<_>, Vec<_>) =
+        files.iter().partition(|file| matches!(file.what, What::Object(_)));
+    let (mut text, notes) = table_of_rings(&rings);
+    if !objects.is_empty() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&table_of_objects(&objects));
+    }
+    for note in notes {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+fn table_of_objects(files: &[&Found]) -> String {
+    let head = ["object", "kind", "state", "held by", "waiting", "in use"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for file in files {
+        let What::Object(object) = &file.what else { continue };
+        let holders: Vec<String> = object::holders(object).map(object::who).collect();
+        let alive = object.participants.iter().filter(|who| who.is_alive).count();
+        rows.push([
+            name(file),
+            object.kind.to_string(),
+            object::state(object),
+            if holders.is_empty() { "-".into() } else { holders.join("; ") },
+            units::count(object::waiting(object) as u64),
+            units::count(alive as u64),
+        ]);
+    }
+    columns::aligned(&rows, &[true, true, true, true, false, false])
+}
+
+fn table_of_rings(files: &[&Found]) -> (String, Vec<String>) {
     let head = ["ring", "capacity", "producer", "consumers", "records", "records/s", "last publish"];
     let mut rows = vec![head.map(str::to_owned)];
     let mut notes = Vec::new();
     for file in files {
-        let name = shown::bytes(file.name.as_bytes());
+        let name = name(file);
         match &file.what {
             What::Ring { snapshot, records_per_second } => rows.push([
                 name,
@@ -24,6 +61,7 @@ pub(super) fn table(files: &[Found]) -> String {
                 records_per_second.map_or_else(|| "-".into(), |rate| units::count(rate.round() as u64)),
                 last_publish(snapshot, *records_per_second),
             ]),
+            What::Object(_) => {}
             What::Refused(error) => {
                 rows.push([&name, "-", "unusable", "-", "-", "-", "-"].map(str::to_owned));
                 notes.push(shown::text(&error.to_string()));
@@ -31,16 +69,21 @@ pub(super) fn table(files: &[Found]) -> String {
             What::Unreadable { user, mode } => {
                 rows.push([&name, "-", "unreadable", "-", "-", "-", "-"].map(str::to_owned));
                 let path = shown::path(&file.path);
-                notes.push(format!("{path}: may be a ring; it belongs to user {user}, mode {mode:04o}"));
+                notes.push(format!(
+                    "{path}: may be a ring or another object; it belongs to user {user}, mode {mode:04o}"
+                ));
             }
         }
     }
-    let mut text = columns::aligned(&rows, &[true, false, true, true, false, false, true]);
-    for note in notes {
-        text.push_str(&note);
-        text.push('\n');
+    if rows.len() == 1 {
+        return (String::new(), notes);
     }
-    text
+    (columns::aligned(&rows, &[true, false, true, true, false, false, true]), notes)
+}
+
+/// Other processes choose it.
+fn name(file: &Found) -> String {
+    shown::bytes(file.name.as_bytes())
 }
 
 fn producer(snapshot: &Snapshot) -> String {

@@ -84,12 +84,19 @@ fn a_ring_that_is_not_for_this_build_or_machine() {
 
 #[test]
 fn another_kind_of_object() {
+    let mutex = Place::new();
+    mutex.run("lock RING -- true", b"").assert_code(0);
+    for line in ["sub RING", "sub RING --gated", "pub RING", "forget RING x", "evict RING --slot 0"] {
+        let ran = mutex.run(line, b"").assert_code(3).assert_stdout("").assert_one_line();
+        ran.assert_says("this is a mutex, not a ring");
+    }
+    // A ring that says that it is something else.
     let latest = changed(|file| {
         set_word(file, 4, u64::from_le_bytes(*b"latest  "));
         seal(file);
     });
-    refused(&latest, 3, "this is a latest value, not a ring");
-    latest.run("ls .", b"").assert_code(0).assert_stdout("").assert_says("no rings in ");
+    latest.run("sub RING", b"").assert_code(3).assert_says("this is a latest value, not a ring");
+    latest.run("info RING", b"").assert_code(4).assert_stdout("").assert_one_line().assert_says("damaged");
     let unknown = changed(|file| {
         set_word(file, 4, 0);
         seal(file);

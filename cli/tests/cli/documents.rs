@@ -44,9 +44,9 @@ fn code(text: &str) -> Vec<String> {
     code
 }
 
-/// The words of each `quoit` command in a line of code, up to what the shell makes of the rest.
+/// The words of each `quoit` command in a line of code, up to what the shell makes of the rest, or another command.
 fn commands(line: &str) -> Vec<Vec<&str>> {
-    let ends = |word: &&str| !["|", ">", ">>", "<", "&&", ";", "#", "&"].contains(word);
+    let ends = |word: &&str| !["|", ">", ">>", "<", "&&", ";", "#", "&", "--"].contains(word);
     let words: Vec<_> = line.split([' ', '\'']).filter(|word| !word.is_empty()).collect();
     let is_quoit = |word: &&str| *word == "quoit" || word.ends_with("/quoit") || word.ends_with("=quoit");
     let starts = (0..words.len()).filter(|at| is_quoit(&words[*at]));

@@ -150,7 +150,7 @@ fn ls_escapes_names_and_shows_what_it_cannot_use() {
 #[test]
 fn ls_of_what_is_empty_or_not_there() {
     let place = Place::new();
-    ls(&place, "").assert_stdout("").assert_one_line().assert_says("no rings in ");
+    ls(&place, "").assert_stdout("").assert_one_line().assert_says("no rings and no other objects in ");
     assert!(rings(&place).is_empty());
     place.run("ls RING", b"").assert_code(3).assert_stdout("").assert_one_line();
     place.run("ls RING --json", b"").assert_code(3).assert_stdout("").assert_one_line();

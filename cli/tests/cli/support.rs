@@ -1,6 +1,7 @@
 //! A ring in a directory of its own, and processes that never outlive their test.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -57,9 +58,19 @@ impl Place {
 
     /// Starts the command in the background.
     pub(crate) fn spawn(&self, line: &str, stdin: Stdio, stdout: Stdio) -> Process {
+        self.start(line, &[], stdin, stdout)
+    }
+
+    /// As [`spawn`](Self::spawn), with more words, which may have spaces in them.
+    pub(crate) fn spawn_words(&self, line: &str, more: &[&str]) -> Process {
+        self.start(line, more, Stdio::null(), Stdio::piped())
+    }
+
+    fn start(&self, line: &str, more: &[&str], stdin: Stdio, stdout: Stdio) -> Process {
         crate::hangups::reach_commands();
         let child = Command::new(env!("CARGO_BIN_EXE_quoit"))
             .args(self.arguments(line))
+            .args(more)
             .current_dir(self.dir.path())
             .stdin(stdin)
             .stdout(stdout)
@@ -67,6 +78,25 @@ impl Place {
             .spawn()
             .unwrap();
         Process { child, line: line.into(), said: None }
+    }
+
+    /// Runs the command to its end as a user who has no rights of his own, if this one may say so.
+    pub(crate) fn run_as_nobody(&self, line: &str) -> Option<Ran> {
+        const NOBODY: u32 = 65_534;
+        crate::hangups::reach_commands();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(self.dir.path(), open).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quoit"));
+        command.args(self.arguments(line)).current_dir(self.dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        match std::os::unix::process::CommandExt::uid(&mut command, NOBODY).spawn() {
+            Ok(child) => Some(Process { child, line: line.into(), said: None }.end()),
+            Err(error) => {
+                let text = format!("SKIPPED: cannot run as another user: {error}\n");
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                None
+            }
+        }
     }
 
     /// Runs a shell's script to its end, in the directory of the ring; QUOIT stands for the command, RING for the ring.
@@ -85,6 +115,7 @@ impl Place {
         Process { child, line: script.into(), said: None }.end()
     }
 
+    /// Of an object, as `info` shows it.
     pub(crate) fn info(&self) -> Value {
         serde_json::from_slice(&self.run("info RING --json", b"").assert_code(0).stdout).unwrap()
     }
@@ -109,6 +140,21 @@ impl Place {
         });
     }
 
+    /// Waits until the process sleeps in the kernel, and not only for a moment.
+    pub(crate) fn wait_until_asleep(&self, process: &Process) {
+        let stat = format!("/proc/{}/stat", process.pid());
+        let sleeps = || {
+            let stat = std::fs::read_to_string(&stat).unwrap();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+        };
+        eventually("it sleeps", || {
+            (0..5).all(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                sleeps()
+            })
+        });
+    }
+
     pub(crate) fn wait_for_records(&self, records: u64) {
         self.wait_for("the records are there", |info| info["counters"]["records"] == records);
     }
@@ -127,6 +173,13 @@ impl Ran {
     #[track_caller]
     pub(crate) fn assert_code(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "quoit {}: {}", self.line, self.stderr);
+        self
+    }
+
+    /// It was ended by a signal.
+    #[track_caller]
+    pub(crate) fn assert_signal(self, signal: i32) -> Self {
+        assert_eq!(self.status.signal(), Some(signal), "quoit {}: {}", self.line, self.stderr);
         self
     }
 
@@ -199,6 +252,10 @@ impl Process {
         self.child.stdout.take().unwrap()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -252,6 +309,15 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is so.
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

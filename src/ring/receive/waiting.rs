@@ -156,7 +156,7 @@ impl Receiver {
     }
 
     /// Whether there may be an event. Padding alone, which is no event, also counts.
-    fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         let areas = self.region.areas();
         let evicted = |own_slot: &OwnSlot| own_slot.is_newly_evicted(areas);
         self.reader.is_behind(areas)

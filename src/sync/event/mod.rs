@@ -18,9 +18,12 @@ use crate::sync::shape::Shape;
 use crate::wait::clock;
 use crate::wait::doorbell;
 
+#[cfg(not(loom))]
+mod look;
 mod signal;
+mod source;
 
-use signal::Signal;
+pub(crate) use signal::Signal;
 
 /// What ends the signal of an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +43,8 @@ pub enum Reset {
 /// then dies is gone; for work that must not get lost, use a [`Semaphore`](crate::sync::Semaphore) or a ring.
 ///
 /// What was done before the event is set, its waiters see.
+///
+/// An event is one of the things that a [`WaitSet`](crate::WaitSet) waits for.
 ///
 /// Each handle has a seat in the file. One thread at a time may use a handle; it may move between threads (`Send`, not
 /// `Sync`). Other threads of the process get handles of their own, from [`try_clone`](Self::try_clone). After a `fork`
@@ -63,6 +68,8 @@ pub enum Reset {
 /// ```
 pub struct Event {
     member: Member<Signal>,
+    /// The count of the last look for a wait for many things.
+    noticed: u64,
 }
 
 impl Event {
@@ -74,7 +81,7 @@ impl Event {
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &SyncOptions, reset: Reset) -> Result<Self, Error> {
         let shape = options.shape(Signal { reset })?;
-        Ok(Self { member: Member::create(path.as_ref(), &shape, options.file_mode(), |_| {})? })
+        Ok(Self::new(Member::create(path.as_ref(), &shape, options.file_mode(), |_| {})?))
     }
 
     /// Opens the event at `path`.
@@ -84,7 +91,7 @@ impl Event {
     /// [`Error::OtherKind`]; [`Error::SeatsTaken`]; any other error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self { member: Member::open(path.as_ref(), Owners::Any, |_| Ok(()))? })
+        Ok(Self::new(Member::open(path.as_ref(), Owners::Any, |_| Ok(()))?))
     }
 
     /// As [`open`](Self::open), for an event that may not exist yet: waits until `deadline` for it to be created. With a
@@ -121,7 +128,7 @@ impl Event {
             }
         };
         let (path, mode) = (path.as_ref(), options.file_mode());
-        Ok(Self { member: Member::open_or_create(path, &shape, mode, check, |_| {})? })
+        Ok(Self::new(Member::open_or_create(path, &shape, mode, check, |_| {})?))
     }
 
     /// Creates an event in this process's own memory, for its threads: [`try_clone`](Self::try_clone) creates their
@@ -131,7 +138,12 @@ impl Event {
     ///
     /// [`Error::BadOption`], [`Error::Io`] if there is no memory.
     pub fn local(options: &SyncOptions, reset: Reset) -> Result<Self, Error> {
-        Ok(Self { member: Member::local(options.shape(Signal { reset })?, |_| {})? })
+        Ok(Self::new(Member::local(options.shape(Signal { reset })?, |_| {})?))
+    }
+
+    fn new(member: Member<Signal>) -> Self {
+        let noticed = member.views().line.look().count();
+        Self { member, noticed }
     }
 
     /// Another handle on the same event, for another thread. For an event in a file this takes `/proc` and the permission
@@ -141,7 +153,14 @@ impl Event {
     ///
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self { member: self.member.try_clone()? })
+        Ok(Self::new(self.member.try_clone()?))
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this event. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
     }
 
     /// What ends its signal.
@@ -255,7 +274,7 @@ impl Event {
             Ok(is_over.then_some(()))
         };
         let has_changed = || line.has_changed(seen.get());
-        bell::wait(&self.member, &line.bell, until_ns, doorbell::SLICE_NS, look, has_changed)
+        bell::wait(&self.member, &line.bell, until_ns, |_| doorbell::SLICE_NS, look, has_changed)
     }
 }
 

@@ -39,7 +39,7 @@ impl Content for Signal {
 
     type Item = Word;
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, _: u64) -> Result<(), Error> {
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A reader of a latest value, as one of the things that a thread waits for.
 
-use super::LatestReader;
+use super::reading::Reader;
+use super::{LatestBytesReader, LatestReader};
 use crate::schema::Typed;
 #[cfg(not(loom))]
 use crate::source::SharedBell;
@@ -10,13 +11,20 @@ use crate::wait::doorbell;
 /// Ready when there is a value that this handle has not returned yet, or when [`get`](LatestReader::get) would fail.
 impl<T: Typed> Waitable for LatestReader<T> {
     fn source(&mut self) -> &mut dyn Source {
-        self
+        &mut self.reader
     }
 }
 
-impl<T: Typed> Source for LatestReader<T> {
+/// As [`LatestReader`].
+impl Waitable for LatestBytesReader {
+    fn source(&mut self) -> &mut dyn Source {
+        &mut self.reader
+    }
+}
+
+impl Source for Reader {
     fn look(&mut self) -> bool {
-        self.region.broken() || self.has_changed() || self.region.memory_gone()
+        self.is_ready()
     }
 
     fn arm(&mut self) -> Arming {

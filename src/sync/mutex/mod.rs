@@ -1,32 +1,32 @@
 //! A lock, and the value that it guards.
 
 use std::fmt;
-use std::io;
+#[cfg(not(loom))]
+use std::os::fd::OwnedFd;
 #[cfg(not(loom))]
 use std::path::Path;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::schema::Typed;
-use crate::sync::cells::Cells;
+use crate::sync::guarded::{self, Guarded};
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
-use crate::sync::owned::{Owned, Taken};
 #[cfg(not(loom))]
 use crate::sync::shape::Shape;
 use crate::wait::clock;
 
 mod guard;
+#[cfg(not(loom))]
+mod look;
 mod value;
 
 pub use guard::MutexGuard;
-use value::{CELLS, Value};
+pub(crate) use value::Value;
 
 /// A lock between processes, and the value that it guards.
 ///
@@ -96,12 +96,7 @@ use value::{CELLS, Value};
 /// is_sync::<quoit::sync::Mutex<u64>>();
 /// ```
 pub struct Mutex<T> {
-    member: Member<Value>,
-    /// The copy of a guard.
-    value: Box<T>,
-    is_changed: bool,
-    /// The guard was made while its thread unwound already.
-    in_panic: bool,
+    guarded: Guarded<Value, T>,
 }
 
 /// What becomes of a mutex that was abandoned.
@@ -120,7 +115,9 @@ impl<T: Typed> Mutex<T> {
     #[cfg(not(loom))]
     pub fn create(path: impl AsRef<Path>, options: &SyncOptions, first: &T) -> Result<Self, Error> {
         let shape = options.shape(Value::of::<T>())?;
-        Self::new(Member::create(path.as_ref(), &shape, options.file_mode(), |member| store(member, first))?)
+        Self::new(Member::create(path.as_ref(), &shape, options.file_mode(), |member| {
+            guarded::store(member, first)
+        })?)
     }
 
     /// Opens the mutex at `path`.
@@ -156,7 +153,7 @@ impl<T: Typed> Mutex<T> {
     #[cfg(not(loom))]
     pub fn open_or_create(path: impl AsRef<Path>, options: &SyncOptions, first: &T) -> Result<Self, Error> {
         let shape = options.shape(Value::of::<T>())?;
-        let first = |member: &Member<Value>| store(member, first);
+        let first = |member: &Member<Value>| guarded::store(member, first);
         Self::new(Member::open_or_create(path.as_ref(), &shape, options.file_mode(), check::<T>, first)?)
     }
 
@@ -167,11 +164,11 @@ impl<T: Typed> Mutex<T> {
     ///
     /// [`Error::BadOption`], [`Error::Io`] if there is no memory.
     pub fn local(options: &SyncOptions, first: &T) -> Result<Self, Error> {
-        Self::new(Member::local(options.shape(Value::of::<T>())?, |member| store(member, first))?)
+        Self::new(Member::local(options.shape(Value::of::<T>())?, |member| guarded::store(member, first))?)
     }
 
     fn new(member: Member<Value>) -> Result<Self, Error> {
-        Ok(Self { member, value: zeroed()?, is_changed: false, in_panic: false })
+        Ok(Self { guarded: Guarded::new(member)? })
     }
 
     /// Another handle on the same mutex, for another thread. For a mutex in a file this takes `/proc` and the
@@ -181,7 +178,27 @@ impl<T: Typed> Mutex<T> {
     ///
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Self::new(self.member.try_clone()?)
+        Self::new(self.guarded.member.try_clone()?)
+    }
+
+    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, what it
+    /// holds is not taken from it, even if this process is killed. Dropping the handle ends that.
+    ///
+    /// It closes on `exec`: clear that flag for the process that is to have it. It may write the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] for a mutex on the heap; [`Error::Forked`], [`Error::Truncated`], [`Error::Io`].
+    #[cfg(not(loom))]
+    pub fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.guarded.member.proof_of_life()
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this mutex. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.guarded.member.is_stale()
     }
 
     /// Waits for the lock, without a limit.
@@ -249,13 +266,13 @@ impl<T: Typed> Mutex<T> {
 
     #[inline(always)]
     fn enter(&mut self, until_ns: u64, if_abandoned: IfAbandoned) -> Result<MutexGuard<'_, T>, Error> {
-        self.member.check()?;
-        let is_abandoned = acquire(&self.member, until_ns)?;
+        self.guarded.member.check()?;
+        let is_abandoned = self.guarded.acquire(until_ns)?;
         if is_abandoned && if_abandoned == IfAbandoned::Refuse {
-            owned(&self.member).give(self.member.me());
+            self.guarded.give();
             return Err(Error::Abandoned);
         }
-        MutexGuard::new(self)
+        MutexGuard::new(&mut self.guarded)
     }
 
     /// Who holds the lock now. One system call if somebody else does.
@@ -264,83 +281,34 @@ impl<T: Typed> Mutex<T> {
     ///
     /// [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
     pub fn holder(&self) -> Result<Option<LockHolder>, Error> {
-        self.member.check()?;
-        let holder = owned(&self.member).owner().map(|owner| self.member.lock_holder(owner)).transpose()?;
-        self.member.check_memory().map(|()| holder)
+        self.guarded.holder()
+    }
+
+    /// Whether somebody has waited for the lock for more than a millisecond. Who waits for it lets that one pass;
+    /// [`try_lock`](Self::try_lock) does not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.guarded.member.check().is_ok() && self.guarded.is_somebody_impatient()
     }
 
     /// The processes of the handles that sleep until they get the lock, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
-        self.member.waiting()
+        self.guarded.member.waiting()
     }
 
     /// Whether a holder died or panicked, and the lock was not recovered since. A hint, unless the lock is held.
     pub fn is_abandoned(&self) -> bool {
-        self.member.check().is_ok() && is_abandoned(&self.member)
+        self.guarded.is_abandoned()
     }
-}
-
-fn zeroed<T: Typed>() -> Result<Box<T>, Error> {
-    T::new_box_zeroed().map_err(|_| Error::Io {
-        path: PathBuf::new(),
-        action: "allocate a copy of the value",
-        source: io::ErrorKind::OutOfMemory.into(),
-    })
 }
 
 /// Refuses a value of another type.
 #[cfg(not(loom))]
 fn check<T: Typed>(shape: &Shape<Value>) -> Result<(), Error> {
-    shape.content.check_type::<T>()
-}
-
-/// Stores the first value.
-fn store<T: Typed>(member: &Member<Value>, first: &T) {
-    cells::<T>(member).commit(0, first.as_bytes());
-}
-
-#[inline(always)]
-fn owned(member: &Member<Value>) -> Owned<'_> {
-    let line = member.views().line;
-    Owned::new(&line.owner, &line.watch)
-}
-
-#[inline(always)]
-fn cells<T: Typed>(member: &Member<Value>) -> Cells<'_> {
-    let views = member.views();
-    Cells::new(&views.line.version, views.items, size_of::<T>().div_ceil(8), CELLS)
-}
-
-#[inline(always)]
-fn is_abandoned(member: &Member<Value>) -> bool {
-    member.views().line.abandoned.load(at!(M_ABANDONED, Relaxed)) != 0
-}
-
-fn set_abandoned(member: &Member<Value>, is_abandoned: bool) {
-    member.views().line.abandoned.store(is_abandoned.into(), at!(M_ABANDON, Relaxed));
-}
-
-/// Takes the lock, and returns whether it was abandoned.
-#[inline(always)]
-fn acquire(member: &Member<Value>, until_ns: u64) -> Result<bool, Error> {
-    let owned = owned(member);
-    if !owned.take(member.me()) && owned.wait(member, until_ns)? == Taken::FromTheDead {
-        set_abandoned(member, true);
-    }
-    Ok(is_abandoned(member))
-}
-
-impl<T> Drop for Mutex<T> {
-    fn drop(&mut self) {
-        // A guard that was forgotten still has the lock.
-        if self.member.check().is_ok() {
-            owned(&self.member).give(self.member.me());
-        }
-    }
+    guarded::check_type::<T>(shape.content.schema)
 }
 
 impl<T> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("member", &self.member).finish_non_exhaustive()
+        f.debug_struct("Mutex").field("member", &self.guarded.member).finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 #[cfg(not(loom))]
+use std::os::fd::OwnedFd;
+#[cfg(not(loom))]
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,16 +17,20 @@ use crate::memory::file::Owners;
 use crate::sync::bell;
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
-use crate::sync::owned::{Owned, PATIENCE_NS, SPINS};
+use crate::sync::owned::Owned;
+use crate::sync::watch::{PATIENCE_NS, SPINS};
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
+#[cfg(not(loom))]
+mod look;
 mod permit;
 mod permits;
 
 pub use permit::Permit;
-use permits::{Permits, Taken};
+pub(crate) use permits::Permits;
+use permits::Taken;
 
 /// How often whoever waits for permits asks whether their holders live, ns, and how much longer than that it waits at
 /// least, so that many holders do not cost a processor.
@@ -153,6 +159,27 @@ impl Semaphore {
         Ok(Self::new(self.member.try_clone()?))
     }
 
+    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, its permits are not
+    /// taken from it,
+    /// even if this process is killed. Dropping the handle ends that.
+    ///
+    /// It closes on `exec`: clear that flag for the process that is to have it. It may write the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] for a semaphore on the heap; [`Error::Forked`], [`Error::Truncated`], [`Error::Io`].
+    #[cfg(not(loom))]
+    pub fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.member.proof_of_life()
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this semaphore. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// Waits for a permit, without a limit.
     ///
     /// # Errors
@@ -243,9 +270,24 @@ impl Semaphore {
         self.member.check_memory().and(holders)
     }
 
+    /// Whether somebody has waited for permits for more than a millisecond. Who waits for one lets that one pass;
+    /// [`try_acquire`](Self::try_acquire) does not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.member.check().is_ok() && self.lets_pass()
+    }
+
     /// The processes of the handles that sleep until they get permits, as they stored their ids. A hint.
     pub fn waiting(&self) -> Vec<u32> {
         self.member.waiting()
+    }
+
+    /// Gives back every permit that this handle has. No [`Permit`] of it is there, so these are permits that were forgotten.
+    pub fn give_back_forgotten(&mut self) {
+        if self.held.get() > 0 && self.member.check().is_ok() {
+            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
+            self.held.set(0);
+            self.ring();
+        }
     }
 
     fn turn(&self) -> Owned<'_> {
@@ -266,7 +308,7 @@ impl Semaphore {
         self.member.check()?;
         let mut permit = Permit::new(self);
         let is_trying = until_ns == 0;
-        if (is_trying || !self.is_somebody_impatient()) && self.take_at_once(&mut permit, count) {
+        if (is_trying || !self.lets_pass()) && self.take_at_once(&mut permit, count) {
             return self.member.check_memory().map(|()| permit);
         }
         if is_trying {
@@ -290,7 +332,7 @@ impl Semaphore {
     }
 
     /// Has the one whose turn it is waited for so long that newcomers let it go first?
-    fn is_somebody_impatient(&self) -> bool {
+    fn lets_pass(&self) -> bool {
         self.member.views().line.long.load(at!(P_LONG_LOOK, Relaxed)) != 0 && self.turn().owner().is_some()
     }
 
@@ -381,11 +423,7 @@ impl Semaphore {
 
 impl Drop for Semaphore {
     fn drop(&mut self) {
-        // Permits that were forgotten.
-        if self.held.get() > 0 && self.member.check().is_ok() {
-            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
-            self.ring();
-        }
+        self.give_back_forgotten();
     }
 }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Kind};
 use crate::memory::block::block;
 use crate::seats::Incarnation;
 use crate::sync::member::{Member, NOBODYS};
-use crate::sync::owned::{owner_of, to_word};
+use crate::sync::owner::{owner_of, to_word};
 use crate::sync::shape::Content;
 
 /// Most permits.
@@ -55,7 +55,7 @@ impl Content for Permits {
 
     type Item = AtomicU64;
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, _: u64) -> Result<(), Error> {
         if (1..=MAX_PERMITS).contains(&self.count) {
             Ok(())
         } else {
@@ -124,13 +124,18 @@ pub(super) fn is_any_free(words: &[AtomicU64]) -> bool {
     words.iter().any(|word| owner_of(word.load(at!(P_LOOK, Relaxed))).is_none())
 }
 
+/// Who has each permit that is not free.
+pub(super) fn owners(words: &[AtomicU64]) -> impl Iterator<Item = Incarnation> {
+    words.iter().filter_map(|word| owner_of(word.load(at!(P_LOOK, Relaxed))))
+}
+
 /// Everybody who has a permit.
 ///
 /// # Errors
 ///
 /// [`Error::Garbage`].
 pub(super) fn holders(member: &Member<Permits>) -> Result<BTreeSet<Incarnation>, Error> {
-    let owners = member.views().items.iter().filter_map(|word| owner_of(word.load(at!(P_LOOK, Relaxed))));
+    let owners = owners(member.views().items);
     owners.map(|owner| if member.could_exist(owner) { Ok(owner) } else { Err(NOBODYS) }).collect()
 }
 

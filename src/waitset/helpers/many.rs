@@ -9,7 +9,7 @@ use crate::wait::clock;
 use crate::wait::futex::{self, Ended, MANY, Refused};
 
 pub(super) struct Many {
-    /// Called under the lock of `state`, whenever there is something new for the thread.
+    /// Called after `state` was given something new for the thread.
     called: Called,
     state: Mutex<State>,
     /// Why no thread of this process sleeps on several words, once that is known.
@@ -70,6 +70,8 @@ impl Many {
         // One word is the thread's own.
         let taken = (MANY - 1 - state.errands.len()).min(errands.len());
         state.errands.extend(errands.drain(..taken));
+        // Without the lock, which the thread takes first.
+        drop(state);
         if taken > 0 || is_less {
             self.called.call();
         }
@@ -103,7 +105,7 @@ impl Many {
             } else {
                 idle_until = None;
             }
-            // Under the lock: whoever comes later calls, and the sleep does not begin.
+            // Under the lock: whoever gives something later calls after this, and the sleep does not begin, or ends.
             let count = self.called.count();
             let errands = state.errands.clone();
             drop(state);

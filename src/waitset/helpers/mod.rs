@@ -176,7 +176,7 @@ fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     }
     // The thread is born with the mask of this one.
     let before = blocked.thread_swap_mask(SigmaskHow::SIG_SETMASK);
-    let started = std::thread::Builder::new().name("quoit-wait".into()).stack_size(128 << 10).spawn(work);
+    let started = std::thread::Builder::new().name("quoit-wait".into()).stack_size(256 << 10).spawn(work);
     if let Ok(before) = before {
         let _ = before.thread_set_mask();
     }

@@ -446,6 +446,44 @@ pub(super) fn all() -> Vec<Shape> {
             needs: &["T3_CLOSE", "T3_IS_CLOSED"],
             full: &[],
         },
+        Shape {
+            name: "a reader and a writer",
+            never: "the reader sees no writer, and the writer no reader",
+            program: vec![
+                vec![
+                    store("K_RAISE", "mark", 1, Relaxed),
+                    fence("K1_FENCE", SeqCst),
+                    load("O3_IS_FREE", "writer", "w", Acquire),
+                ],
+                vec![
+                    or("O1_TAKE", "writer", 1, "was", Acquire),
+                    fence("K1_FENCE", SeqCst),
+                    load("K3_LOOK", "mark", "r", Acquire),
+                ],
+            ],
+            bad: Bad::Outcome(|r| at(r, "w") == Some(0) && at(r, "r") == Some(0)),
+            needs: &["K1_FENCE"],
+            full: &["K1_FENCE"],
+        },
+        Shape {
+            name: "two arrivals at a barrier",
+            never: "both parties have arrived, and each misses the other",
+            program: vec![
+                vec![
+                    store("B1_ARRIVE", "first", 1, Release),
+                    fence("B5_FENCE", SeqCst),
+                    load("B2_ARRIVED", "second", "s", Acquire),
+                ],
+                vec![
+                    store("B1_ARRIVE", "second", 1, Release),
+                    fence("B5_FENCE", SeqCst),
+                    load("B2_ARRIVED", "first", "f", Acquire),
+                ],
+            ],
+            bad: Bad::Outcome(|r| at(r, "s") == Some(0) && at(r, "f") == Some(0)),
+            needs: &["B5_FENCE"],
+            full: &["B5_FENCE"],
+        },
     ]
 }
 

@@ -37,9 +37,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
     pub(crate) verdict: Verdict,
-    /// Sites and mutants that it came by, where it was asked.
-    pub(crate) reached: BTreeSet<String>,
-    /// The places of these sites.
+    /// Places of sites that it came by, where it was asked.
     pub(crate) places: BTreeSet<String>,
 }
 
@@ -127,8 +125,7 @@ impl Models {
             }
             Some(status) => judge(&text).unwrap_or_else(|| Verdict::Odd(format!("{status}, no panic"))),
         };
-        let (reached, places) = reached(&text);
-        Ok(Ran { verdict, reached, places })
+        Ok(Ran { verdict, places: reached(&text) })
     }
 }
 
@@ -138,15 +135,13 @@ fn executions(text: &str) -> u64 {
     counts.filter_map(|(_, count)| count.parse::<u64>().ok()).sum()
 }
 
-/// Names of sites and mutants, and the places of the sites.
-fn reached(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let lines = text.lines().filter_map(|line| {
+fn reached(text: &str) -> BTreeSet<String> {
+    let places = text.lines().filter_map(|line| {
         // The test harness does not end its own line before a test prints.
         let line = line.rsplit_once("... ").map_or(line, |(_, line)| line);
-        line.strip_prefix("site ").or_else(|| line.strip_prefix("mutant "))
+        places::printed(line.strip_prefix("site ")?)
     });
-    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-    (lines.clone().map(name).collect(), lines.filter_map(places::printed).collect())
+    places.collect()
 }
 
 /// The first panic tells: later ones are of threads that were unwound. `None`: there was none.
@@ -194,11 +189,8 @@ mod tests {
     fn executions_are_added_up() {
         assert_eq!(executions("test a ... model x: 3 runs\nmodel y: 40 runs\nok"), 43);
         assert_eq!(
-            reached("test a ... site ONE at ../src/a.rs:1\nsite TWO at src/b.rs:2\nmutant x\nmodel"),
-            (
-                ["ONE", "TWO", "x"].map(String::from).into(),
-                ["ONE at a.rs:1", "TWO at b.rs:2"].map(String::from).into()
-            )
+            reached("test a ... site ONE at ../src/a.rs:1\nsite TWO at src/b.rs:2\nmodel"),
+            ["ONE at a.rs:1", "TWO at b.rs:2"].map(String::from).into()
         );
     }
 }

@@ -13,20 +13,10 @@ use crate::outcome::root;
 
 /// The switch, added to the copy's `atomics/mod.rs`.
 const SWITCH: &str = r#"
-/// Is this the mutant that runs? `?`: none, but every place that is reached is printed.
+/// Is this the mutant that runs?
 pub(crate) fn mutated(name: &'static str) -> bool {
     static RUNS: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    static REACHED: std::sync::Mutex<std::collections::BTreeSet<&'static str>> =
-        std::sync::Mutex::new(std::collections::BTreeSet::new());
-    match RUNS.get_or_init(|| std::env::var("QUOIT_MUTANT").ok()).as_deref() {
-        Some("?") => {
-            if REACHED.lock().unwrap().insert(name) {
-                println!("mutant {name}");
-            }
-            false
-        }
-        runs => runs == Some(name),
-    }
+    RUNS.get_or_init(|| std::env::var("QUOIT_MUTANT").ok()).as_deref() == Some(name)
 }
 "#;
 

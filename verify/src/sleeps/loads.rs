@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use delayed::{Attach, Consumer, Event, Producer, RecvError, WaitMode};
+use delayed::sync::Event as Signal;
+use delayed::{Attach, Consumer, Event, Producer, RecvError, WaitMode, WaitSet};
 use support::dice::{Dice, mix};
 
 use super::board::Board;
@@ -20,12 +21,15 @@ pub(crate) enum Load {
     Full,
     /// Two rings: each side sleeps for the other's answer.
     PingPong,
+    /// A wait set asleep for two rings and an event: one of them has something at a time.
+    Set,
     /// Records of all sizes through a small ring, to two consumers; both sides sleep now and then.
     Stream,
 }
 
 impl Load {
-    pub(crate) const ALL: [Self; 5] = [Self::Handed, Self::Three, Self::Full, Self::PingPong, Self::Stream];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Handed, Self::Three, Self::Full, Self::PingPong, Self::Set, Self::Stream];
 
     pub(crate) fn what(self) -> &'static str {
         match self {
@@ -33,6 +37,7 @@ impl Load {
             Self::Three => "three consumers asleep for each record",
             Self::Full => "a producer asleep for each release",
             Self::PingPong => "two processes asleep for each other's answer",
+            Self::Set => "a wait set asleep for two rings and an event",
             Self::Stream => "a stream through a small ring",
         }
     }
@@ -41,7 +46,7 @@ impl Load {
     /// it the window that the barriers close.
     pub(crate) fn capacity(self) -> u64 {
         match self {
-            Self::Handed => 16 << 20,
+            Self::Handed | Self::Set => 16 << 20,
             _ => 4096,
         }
     }
@@ -53,7 +58,7 @@ impl Load {
         }
         let dice = mix(!sequence);
         let most = match self {
-            Self::Handed if !dice.is_multiple_of(4) => 1_000,
+            Self::Handed | Self::Set if !dice.is_multiple_of(4) => 1_000,
             _ if dice.is_multiple_of(4) => 400,
             _ => 64,
         };
@@ -62,7 +67,7 @@ impl Load {
 
     pub(crate) fn processes(self) -> usize {
         match self {
-            Self::Handed | Self::Full | Self::PingPong => 2,
+            Self::Handed | Self::Full | Self::PingPong | Self::Set => 2,
             Self::Three => 4,
             Self::Stream => 3,
         }
@@ -77,6 +82,8 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
     /// Two rings; most loads use the first.
     pub(crate) rings: [PathBuf; 2],
+    /// An event, with one signal for one waiter.
+    pub(crate) event: PathBuf,
     /// The site to leave out, and the process that does.
     pub(crate) weak: Option<(&'static str, usize)>,
 }
@@ -103,6 +110,8 @@ pub(crate) fn play(setup: &Setup, number: usize, board: &Board) {
         (Load::Full, 0) => fill_up(setup, board),
         (Load::Full, _) => make_room(setup, board),
         (Load::PingPong, _) => exchange(setup, board, number),
+        (Load::Set, 0) => hand_to_set(setup, board),
+        (Load::Set, _) => receive_by_set(setup, board),
         (Load::Stream, 0) => stream(setup, board),
         (Load::Stream, _) => follow(setup, board, number),
     }
@@ -316,6 +325,64 @@ fn exchange(setup: &Setup, board: &Board, number: usize) {
         board.tallies[number].show(turn);
     }
     board.tallies[number].show(turn);
+}
+
+fn hand_to_set(setup: &Setup, board: &Board) {
+    let mut producers = [0, 1].map(|ring| producer(setup, ring));
+    let event = Signal::open(&setup.event).expect("open the event");
+    let mut dice = Dice(setup.seed);
+    let mut payload = Vec::new();
+    let mut handed = 0;
+    assembled(board, 1);
+    while board.stop.get() == 0 {
+        match dice.roll() % 3 {
+            2 => assert!(event.set().expect("set"), "its last signal was taken"),
+            ring => {
+                let producer = &mut producers[ring as usize];
+                let next = producer.next_sequence();
+                fill(next, setup.load.length(next), &mut payload);
+                assert_eq!(producer.send(&payload), Ok(next));
+            }
+        }
+        handed += 1;
+        until(|| board.received[1].get() == handed + 1);
+        board.tallies[0].show(handed);
+        dawdle(&mut dice, setup.mode);
+    }
+}
+
+fn receive_by_set(setup: &Setup, board: &Board) {
+    let mut consumers =
+        setup.rings.each_ref().map(|ring| Consumer::open(ring, &Attach::gated()).expect("attach"));
+    let mut event = Signal::open(&setup.event).expect("open the event");
+    let mut set = WaitSet::new();
+    set.set_spins(0);
+    let mut payload = Vec::new();
+    let (mut received, mut expected, mut has_ended) = (0, [0; 2], [false; 2]);
+    board.received[1].set_fenced(1);
+    while has_ended != [true; 2] {
+        let [first, second] = &mut consumers;
+        let ready: Vec<_> = set.wait(&mut [first, second, &mut event]).into_iter().collect();
+        for token in ready {
+            if token == 2 {
+                received += u64::from(event.try_wait().expect("try"));
+                continue;
+            }
+            match consumers[token].recv_timeout(Duration::ZERO) {
+                Ok(event) => {
+                    let Some(sequence) = whole(&event, setup.load, &mut payload) else { continue };
+                    assert_eq!(sequence, expected[token], "records come in order, each once");
+                    expected[token] += 1;
+                    received += 1;
+                }
+                Err(RecvError::TimedOut) => {}
+                Err(RecvError::Closed) => has_ended[token] = true,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        board.tallies[1].show(received);
+        board.received[1].set(received + 1);
+    }
 }
 
 fn stream(setup: &Setup, board: &Board) {

@@ -1,0 +1,78 @@
+//! A reading handle of a latest value, whatever its type.
+
+#[cfg(not(loom))]
+use std::path::Path;
+
+use super::{Region, WRITER, cells};
+use crate::error::Error;
+#[cfg(not(loom))]
+use crate::memory::permissions::Access;
+#[cfg(not(loom))]
+use crate::schema::Schema;
+use crate::sync::bell;
+
+pub(super) struct Reader {
+    pub(super) region: Region,
+    /// Whether this handle may write the word that it sleeps on. If not, no writer wakes it.
+    pub(super) is_woken: bool,
+    seen: Option<u64>,
+}
+
+impl Reader {
+    /// Opens the value at `path`, if `check` accepts its type.
+    #[cfg(not(loom))]
+    pub(super) fn open(path: &Path, check: impl Fn(Schema) -> Result<(), Error>) -> Result<Self, Error> {
+        let (region, is_woken) = match Region::open(path, Access::Participant) {
+            Err(Error::Permission { .. } | Error::ReadOnly { .. }) => {
+                (Region::open(path, Access::Reader)?, false)
+            }
+            region => (region?, true),
+        };
+        check(region.shape().schema)?;
+        Ok(Self::new(region, is_woken))
+    }
+
+    pub(super) fn new(region: Region, is_woken: bool) -> Self {
+        Self { region, is_woken, seen: None }
+    }
+
+    /// Copies the latest value.
+    #[inline(always)]
+    pub(super) fn get(&mut self, value: &mut [u8]) -> Result<(), Error> {
+        self.seen = Some(read(&self.region, value)?);
+        Ok(())
+    }
+
+    /// Waits for a value that was not returned yet. False: the time is over.
+    pub(super) fn wait(&self, until_ns: u64) -> bool {
+        let change = &self.region.views().control.change;
+        bell::listen(change, self.is_woken, until_ns, || self.is_ready())
+    }
+
+    /// Whether there is something to read, or something is wrong with the handle.
+    pub(super) fn is_ready(&self) -> bool {
+        self.region.broken() || self.has_changed() || self.region.memory_gone()
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        !self.region.broken() && self.seen != Some(cells(&self.region).version())
+    }
+
+    /// The version of the value that was returned last.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.seen
+    }
+
+    pub(super) fn writer_alive(&self) -> bool {
+        self.region.locked(WRITER)
+    }
+}
+
+/// Copies the current value, and returns its version.
+#[inline(always)]
+pub(super) fn read(region: &Region, value: &mut [u8]) -> Result<u64, Error> {
+    if region.broken() {
+        return Err(region.fault().into());
+    }
+    cells(region).read_whole(value, || region.or_memory_gone(Ok(())))
+}

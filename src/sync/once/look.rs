@@ -1,0 +1,20 @@
+//! What is done once, as a read-only look shows it.
+
+use super::Deed;
+use crate::atomics::at;
+use crate::memory::region::Region;
+use crate::seats::Incarnation;
+use crate::sync::look::{Look, State};
+use crate::sync::owned::Owned;
+use crate::sync::shape::Shape;
+
+impl Look for Deed {
+    fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
+        let line = region.views().line;
+        let state = State::Once {
+            is_done: line.done.load(at!(N_PEEK, Relaxed)) == 1,
+            attempts: line.attempts.load(at!(N_PEEK, Relaxed)),
+        };
+        (state, Owned::new(&line.owner, &line.watch).owner().into_iter().collect())
+    }
+}
