@@ -38,7 +38,7 @@ impl Source for Client {
 
     fn longest_ns(&self) -> u64 {
         // As long as one that waits alone may sleep after a long silence, while there is a call to be lost.
-        if self.calls.len() > 0 { doorbell::nap_ns(u64::MAX) } else { doorbell::SLICE_NS }
+        if self.calls.len() > 0 { doorbell::nap_ns(u64::MAX) } else { u64::MAX }
     }
 
     fn arm(&mut self) -> Arming {
