@@ -17,10 +17,10 @@ mod rounds;
 mod rwlock;
 #[path = "format/semaphore.rs"]
 mod semaphore;
-#[path = "format/table.rs"]
-mod table;
 #[path = "format/service.rs"]
 mod service;
+#[path = "format/table.rs"]
+mod table;
 #[path = "format/vector.rs"]
 mod vector;
 

@@ -84,7 +84,9 @@ impl Inspector {
                 return Err(Error::BadOption { what: "this is a ring: open it with `quoit::Inspector`" });
             }
             Kind::Service => {
-                return Err(Error::BadOption { what: "this is a service: `quoit::service::Client` opens it" });
+                return Err(Error::BadOption {
+                    what: "this is a service: `quoit::service::Client` opens it",
+                });
             }
             Kind::Latest => Box::new(latest::Region::open(path, Access::Reader)?),
             Kind::Mutex => open::<Value>(path)?,
