@@ -75,7 +75,7 @@ fn main() -> Outcome<()> {
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// Whoever polls goes to sleep after this many looks in a row that found nothing.
-const LOOKS: u32 = 20_000;
+const LOOKS: u32 = 2_000;
 
 struct Sides {
     ask: Producer,
