@@ -139,6 +139,13 @@
 //! full ring is the error [`SendError::Full`], because the record was not sent; nothing to receive is `Ok(None)`, the
 //! usual result of a poll.
 //!
+//! # Calls
+//!
+//! [`service`] has request and reply between processes: one server, clients with any number of calls in flight, each of which
+//! ends exactly once, whoever dies.
+//!
+//! # Many things at once
+//!
 //! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, events, and the ticks of a
 //! [`Ticker`]. A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The
 //! package `quoit-async` has futures, streams and async locks.
@@ -176,6 +183,8 @@
 //! | skip | go on at the newest record on request, and count those before it; they are not lost |
 //! | account | what a consumer has lost and skipped over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
+//! | channel | of a service: messages from one sender to one receiver |
+//! | call | a request that a client has published, until its one end |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
 //! | group | several consumers, its members, that share the records of a ring: each record goes to one of them |
 //! | lease | up to 32 records in a row that one member has |
@@ -204,6 +213,7 @@
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `acknowledging`, `holding`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something: `typed`, or `bytes`), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock` · `table`, over `cells`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `inspect` (a read-only view of any of these; `look`: what it shows) · `shape` (every byte of these), `options` |
+//! | `service/` | `server/` (takes requests, answers them) · `client/` (makes calls), over `channel` (messages one way) and `header` (the states of a call) · `clones` (handles from handles) · `typed`, `payload` · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
 //! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
@@ -236,12 +246,15 @@ mod memory;
 mod ring;
 mod schema;
 mod seats;
+pub mod service;
 mod source;
 pub mod sync;
 mod wait;
 mod waitset;
 
-pub use error::{Corruption, Error, ErrorKind, Kind, RecvError, Rights, SendError, Shortage};
+pub use error::{
+    CallError, Corruption, Error, ErrorKind, Kind, RecvError, ReplyError, Rights, SendError, Shortage,
+};
 pub use group::{Group, GroupError, GroupEvent, GroupMember, Job, JobId, Lost};
 #[cfg(not(loom))]
 pub use memory::file::kind_of;

@@ -126,6 +126,20 @@ impl Vacancy {
     }
 }
 
+/// Takes the first free seat of those that have these words. `None`: none is free.
+pub(crate) fn take_any<'a, F: Format>(
+    region: &Region<F>,
+    seats: impl Iterator<Item = (u32, &'a AtomicU64)>,
+) -> Result<Option<Incarnation>, Error> {
+    for (number, word) in seats {
+        let Some(vacancy) = lock(region, number, word)? else { continue };
+        if let Some(generation) = vacancy.take(region, word)? {
+            return Ok(Some(Incarnation { number, generation }));
+        }
+    }
+    Ok(None)
+}
+
 /// The participant leaves its seat.
 pub(crate) fn leave<F: Format>(region: &Region<F>, number: u32, generation: u64) {
     region.unlock(incarnation(number, generation));

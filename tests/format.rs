@@ -19,6 +19,8 @@ mod rounds;
 mod rwlock;
 #[path = "format/semaphore.rs"]
 mod semaphore;
+#[path = "format/service.rs"]
+mod service;
 #[path = "format/table.rs"]
 mod table;
 #[path = "format/vector.rs"]

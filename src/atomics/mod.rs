@@ -86,6 +86,17 @@ mod imp {
         pub(crate) fn store(&self, value: u64, ordering: Ordering) {
             self.0.store(value, ordering);
         }
+
+        #[inline(always)]
+        pub(crate) fn compare_exchange(
+            &self,
+            current: u64,
+            new: u64,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<u64, u64> {
+            self.0.compare_exchange(current, new, success, failure)
+        }
     }
 
     /// A 32-bit word that processes sleep on. Never half of a 64-bit cursor: that would be a mixed-size access.
@@ -277,6 +288,17 @@ mod imp {
             if still_alive() {
                 self.owned.with_mut(|_| self.value.0.store(value, ordering));
             }
+        }
+
+        /// Both sides may change the word, so loom does not watch for races.
+        pub(crate) fn compare_exchange(
+            &self,
+            current: u64,
+            new: u64,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<u64, u64> {
+            self.value.compare_exchange(current, new, success, failure)
         }
     }
 

@@ -40,6 +40,10 @@ pub enum ErrorKind {
     Closed,
     /// Everything was received and the producer died. Another one may come.
     ProducerGone,
+    /// The server that had taken a call died. The call may have run.
+    ServerGone,
+    /// The server ended a call without a result.
+    CallFailed,
     /// No producer is alive to do it. One may come.
     NoProducer,
     /// The last holder of a lock died or panicked. What the lock guards may be half done.
@@ -81,6 +85,7 @@ impl Error {
             | Self::WrongSchema { .. } => ErrorKind::Mismatch,
             Self::ProducerAlive { .. }
             | Self::WriterAlive { .. }
+            | Self::ServerAlive { .. }
             | Self::SlotsTaken { .. }
             | Self::SeatsTaken { .. }
             | Self::NameInUse { .. }
@@ -153,6 +158,8 @@ impl fmt::Display for ErrorKind {
             Self::TimedOut => "timed out",
             Self::Closed => "closed",
             Self::ProducerGone => "producer gone",
+            Self::ServerGone => "server gone",
+            Self::CallFailed => "call failed",
             Self::NoProducer => "no producer",
             Self::Abandoned => "abandoned",
             Self::Broken => "broken",
@@ -179,8 +186,12 @@ impl From<ErrorKind> for io::ErrorKind {
             ErrorKind::TimedOut => Self::TimedOut,
             ErrorKind::Deadlock => Self::Deadlock,
             ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
-            ErrorKind::ProducerGone | ErrorKind::NoProducer => Self::BrokenPipe,
-            ErrorKind::Abandoned | ErrorKind::Broken | ErrorKind::Forked | ErrorKind::System => Self::Other,
+            ErrorKind::ProducerGone | ErrorKind::NoProducer | ErrorKind::ServerGone => Self::BrokenPipe,
+            ErrorKind::Abandoned
+            | ErrorKind::Broken
+            | ErrorKind::CallFailed
+            | ErrorKind::Forked
+            | ErrorKind::System => Self::Other,
         }
     }
 }

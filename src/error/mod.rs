@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use crate::schema::Schema;
 
+mod call;
 mod fault;
 mod kind;
 mod receive;
 mod send;
 mod text;
 
+pub use call::{CallError, ReplyError};
 pub use fault::Corruption;
 pub(crate) use fault::Fault;
 pub use kind::ErrorKind;
@@ -45,11 +47,13 @@ pub enum Kind {
     Table,
     /// What the members of a group of consumers share: [`GroupMember`](crate::GroupMember).
     Group,
+    /// A service: [`Server`](crate::service::Server), [`Client`](crate::service::Client).
+    Service,
 }
 
 impl Kind {
     #[cfg(not(loom))]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ring,
         Self::Latest,
         Self::Mutex,
@@ -62,6 +66,7 @@ impl Kind {
         Self::RwLock,
         Self::Table,
         Self::Group,
+        Self::Service,
     ];
 
     /// As in a sentence.
@@ -86,6 +91,7 @@ impl std::fmt::Display for Kind {
             Self::RwLock => "reader-writer lock",
             Self::Table => "table",
             Self::Group => "group",
+            Self::Service => "service",
         })
     }
 }
@@ -252,6 +258,11 @@ pub enum Error {
     Corrupt(Corruption),
     /// Another producer holds the ring, running or stopped.
     ProducerAlive {
+        /// The process id that it stored, a hint only.
+        pid: u32,
+    },
+    /// Another server has the service, running or stopped.
+    ServerAlive {
         /// The process id that it stored, a hint only.
         pid: u32,
     },

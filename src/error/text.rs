@@ -84,6 +84,11 @@ impl fmt::Display for Error {
                 "this value has a living writer (process {pid}); there is one writer at a time: wait for it \
                  to end, or open the value for reading"
             ),
+            Self::ServerAlive { pid } => write!(
+                f,
+                "this service has a living server (process {pid} by its own account); a stopped process is alive too: \
+                 end it before another takes over"
+            ),
             Self::TooShort { path, bytes } => write!(
                 f,
                 "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \

@@ -154,6 +154,7 @@ fn tag(kind: Kind) -> u64 {
         Kind::RwLock => *b"rwlock  ",
         Kind::Table => *b"table   ",
         Kind::Group => *b"group   ",
+        Kind::Service => *b"service ",
     })
 }
 

@@ -87,6 +87,11 @@ impl Inspector {
                     what: "this is a group of consumers: look at its ring instead",
                 });
             }
+            Kind::Service => {
+                return Err(Error::BadOption {
+                    what: "this is a service: `quoit::service::Client` opens it",
+                });
+            }
             Kind::Latest => Box::new(latest::Region::open(path, Access::Reader)?),
             Kind::Mutex => open::<mutex::Value>(path)?,
             Kind::Semaphore => open::<Permits>(path)?,

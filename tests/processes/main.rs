@@ -26,6 +26,7 @@ mod python;
 mod rights;
 mod rwlock;
 mod semaphore;
+mod service;
 mod signals;
 mod skips;
 mod sleepers;
@@ -74,6 +75,10 @@ fn child() {
         "hold permits" => semaphore::hold(&part),
         "work in a group" => group::work(&part),
         "keep records of a group" => group::keep(&part),
+        "serve calls" => service::serve(&part),
+        "make calls" => service::call(&part),
+        "hold a request" => service::hold(&part),
+        "fork with calls" => service::fork(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),

@@ -14,6 +14,7 @@ const LAYERS: [&str; 15] = [
     "ring/layout",
     "ring/protocol",
     "sync",
+    "service",
     "ring",
     "group",
     "waitset",
@@ -33,7 +34,10 @@ fn may_name(from: &str, named: &str) -> bool {
     let (Some(own), Some(other)) = (layer(from), layer(named)) else { return false };
     let is_barred = matches!(
         (LAYERS[own], LAYERS[other]),
-        ("ring/protocol", "memory" | "seats") | ("ring", "sync") | ("sync", "ring/layout" | "ring/protocol")
+        ("ring/protocol", "memory" | "seats")
+            | ("ring", "sync" | "service")
+            | ("sync" | "service", "ring/layout" | "ring/protocol")
+            | ("service", "sync")
     );
     other <= own && !is_barred
 }
@@ -56,7 +60,7 @@ fn named_modules(code: &str) -> Vec<String> {
 fn layers_are_read() {
     assert_eq!(
         (layer("ring/protocol/gate"), layer("ring/attach"), layer("ringing")),
-        (Some(9), Some(11), None)
+        (Some(9), Some(12), None)
     );
     assert!(may_name("ring/attach", "memory/lock") && may_name("wait/futex", "wait/clock"));
     assert!(!may_name("memory/lock", "ring/attach") && !may_name("ring/protocol/gate", "ring/attach"));

@@ -1,0 +1,534 @@
+//! A client: makes calls, and collects their replies.
+
+use std::collections::VecDeque;
+use std::fmt;
+#[cfg(not(loom))]
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::atomics::{at, copy};
+use crate::error::{CallError, Error};
+#[cfg(not(loom))]
+use crate::memory::arrival;
+#[cfg(not(loom))]
+use crate::memory::file::Owners;
+#[cfg(not(loom))]
+use crate::memory::permissions::Access;
+#[cfg(not(loom))]
+use crate::schema::Schema;
+use crate::seats::{self, Incarnation};
+use crate::service::channel::{Channel, Found, Message, largest};
+#[cfg(not(loom))]
+use crate::service::check_types;
+use crate::service::header::{Header, Part};
+use crate::service::options::CallOptions;
+use crate::service::payload::{Payload, fits};
+use crate::service::shape::{Channels, Seat, ServerWords};
+use crate::service::{Region, ring, server_lives};
+use crate::wait::clock;
+
+mod answer;
+mod calls;
+mod source;
+mod waiting;
+
+use answer::Event;
+pub use answer::{Answer, Outcome};
+pub use calls::CallId;
+use calls::{Calls, End, withdraw};
+
+/// The error if what a server has written makes no sense.
+const GARBAGE: Error =
+    Error::Garbage { what: "a channel of a service holds what no server or client writes" };
+
+/// A client of a service: see the [module](crate::service).
+///
+/// Each client has a seat in the file. One thread at a time may use a client; it may move between threads (`Send`, not
+/// `Sync`). Other threads get clients of their own, from [`try_clone`](Self::try_clone). After a `fork` only the parent
+/// may use it. Dropping a client withdraws the calls that no server has taken, and tells the server that nobody waits for
+/// the others.
+pub struct Client {
+    region: Region,
+    me: Incarnation,
+    /// Where the next request begins.
+    next: u64,
+    /// Up to where the server had released requests when the client looked last.
+    released: u64,
+    /// Where the next reply begins; all before it are released with the next call of a method.
+    replies: u64,
+    /// Up to where replies are released.
+    replies_released: u64,
+    calls: Calls,
+    /// Calls that have ended without a reply, to be told.
+    ended: VecDeque<(CallId, End)>,
+    /// Replies that came while the client waited for something else.
+    kept: VecDeque<Answer<'static>>,
+    /// `ready` as it was seen last.
+    ready: u64,
+    /// The generation of a server that was found dead; 0: none. Whether its calls were told already, and whether there
+    /// may be calls to tell.
+    dead: u64,
+    is_told: bool,
+    is_suspicious: bool,
+    /// When the client last asked whether the server lives.
+    probed_ns: u64,
+}
+
+impl Client {
+    /// Opens the service at `path`. There need not be a server yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherKind`]; [`Error::SeatsTaken`] if there are as many clients as there can be; any other error of
+    /// opening the file.
+    #[cfg(not(loom))]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_as(path.as_ref(), None)
+    }
+
+    /// As [`open`](Self::open), for a service that may not exist yet: waits until `deadline` for it to be created. With a
+    /// deadline that has passed it tries once.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was none by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path))
+    }
+
+    #[cfg(not(loom))]
+    pub(super) fn open_as(path: &Path, types: Option<(Schema, Schema)>) -> Result<Self, Error> {
+        let region = Region::open_of(path, Access::Peer, Owners::Any)?;
+        check_types(region.shape(), types)?;
+        Self::sit(region)
+    }
+
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Takes a free seat.
+    pub(super) fn sit(region: Region) -> Result<Self, Error> {
+        let seats = region.views().seats;
+        let words = (0..).zip(seats).map(|(number, seat)| (number, &seat.generation));
+        let Some(me) = seats::take_any(&region, words)? else { return Err(no_seat(&region)) };
+        let seat = &seats[me.number as usize];
+        let channels = region.views().channels(region.shape(), me.number as usize);
+        // The words of the one before are in order: its lock is free, and this one has taken it.
+        let released = seat.requests_released.load(at!(Q_RESUME, Relaxed));
+        let replies = seat.replies_released.load(at!(Q_RESUME, Relaxed));
+        let next = channels.requests.end(released).ok_or(GARBAGE);
+        let next = region.or_memory_gone(next)?;
+        seat.pid.store(std::process::id().into(), at!(Q_HINTS, Relaxed));
+        seat.since.store(clock::wall_ns(), at!(Q_HINTS, Relaxed));
+        seat.origin.store(next, at!(Q_ORIGIN, Relaxed));
+        let server = region.views().server;
+        // [Q5] Release. Pairs with the load in `Server::note_arrivals`.
+        // Orders: the seat that was taken before the number of arrivals.
+        // Without it: the server sees that a client has come, and not where, and never looks there.
+        server.arrivals.fetch_add(1, at!(Q5_ARRIVE, Release));
+        ring(&server.bell);
+        let ready = server.ready.load(at!(Q4_IS_READY, Acquire));
+        region.or_memory_gone(Ok(()))?;
+        Ok(Self {
+            region,
+            me,
+            next,
+            released,
+            replies,
+            replies_released: replies,
+            calls: Calls::default(),
+            ended: VecDeque::new(),
+            kept: VecDeque::new(),
+            ready,
+            dead: 0,
+            is_told: false,
+            is_suspicious: false,
+            probed_ns: 0,
+        })
+    }
+
+    fn server(&self) -> &ServerWords {
+        self.region.views().server
+    }
+
+    fn seat(&self) -> &Seat {
+        &self.region.views().seats[self.me.number as usize]
+    }
+
+    fn channels(&self) -> Channels<'_> {
+        self.region.views().channels(self.region.shape(), self.me.number as usize)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.region.broken() { Err(self.region.fault().into()) } else { Ok(()) }
+    }
+
+    /// Payload bytes of the largest request.
+    pub fn largest_request(&self) -> usize {
+        largest(self.region.shape().request_bytes)
+    }
+
+    /// Payload bytes of the largest last reply.
+    pub fn largest_reply(&self) -> usize {
+        self.region.shape().largest_reply as usize
+    }
+
+    /// How many calls are in flight: made, and not ended yet.
+    pub fn in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Is there a server, running or stopped? One system call.
+    pub fn has_server(&self) -> bool {
+        !self.region.broken() && {
+            let generation = self.server().generation.load(at!(Q_GENERATION, Relaxed));
+            server_lives(&self.region, generation)
+        }
+    }
+
+    /// Makes a call, and waits for its last reply. Earlier replies to it are passed over; those to other calls are kept
+    /// for [`recv`](Self::recv).
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: [`is_certain`](CallError::is_certain) says whether the call has certainly not run.
+    pub fn call(&mut self, request: &[u8], how: CallOptions) -> Result<Payload<'_>, CallError> {
+        let call = self.start(request, how)?;
+        self.wait(call)
+    }
+
+    /// Waits for the last reply to a call in flight. Earlier replies to it are passed over; those to other calls are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); [`CallError::NotInFlight`] if it has ended, or is another client's.
+    pub fn wait(&mut self, call: CallId) -> Result<Payload<'_>, CallError> {
+        if !self.calls.is_open(call.0) && !self.is_to_be_told(call) {
+            return Err(CallError::NotInFlight);
+        }
+        let event = self.wait_for(call)?;
+        self.lend(event).into_result()
+    }
+
+    /// Whether the end of a call is here, and not told yet.
+    fn is_to_be_told(&self, call: CallId) -> bool {
+        self.ended.iter().any(|(other, _)| *other == call)
+            || self.kept.iter().any(|answer| answer.call() == call && answer.is_last())
+    }
+
+    /// Starts a call: publishes its request. Waits, until the call's deadline, while there is no room for it, and keeps
+    /// the replies that come meanwhile. [`recv`](Self::recv) returns the replies, and exactly one end of each call.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::TooLarge`], [`CallError::NotExecuted`] if the deadline passes before there is room,
+    /// [`CallError::Client`].
+    pub fn start(&mut self, request: &[u8], how: CallOptions) -> Result<CallId, CallError> {
+        let claim = self.claim(request.len(), how)?;
+        copy::write(claim.words(), request);
+        Ok(claim.start())
+    }
+
+    /// As [`start`](Self::start), without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Full`]; as [`start`](Self::start).
+    pub fn try_start(&mut self, request: &[u8], how: CallOptions) -> Result<CallId, CallError> {
+        let claim = self.try_claim(request.len(), how)?;
+        copy::write(claim.words(), request);
+        Ok(claim.start())
+    }
+
+    /// Room for a request of `len` bytes, to be written in place. Waits for it as [`start`](Self::start) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn claim(&mut self, len: usize, how: CallOptions) -> Result<RequestClaim<'_>, CallError> {
+        let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
+        let position = match self.room(len)? {
+            Some(position) => position,
+            None => self.wait_for_room(len, until_ns)?,
+        };
+        Ok(RequestClaim { client: self, position, len, how })
+    }
+
+    /// As [`claim`](Self::claim), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_start`](Self::try_start).
+    pub fn try_claim(&mut self, len: usize, how: CallOptions) -> Result<RequestClaim<'_>, CallError> {
+        let position = self.room(len)?.ok_or(CallError::Full)?;
+        Ok(RequestClaim { client: self, position, len, how })
+    }
+
+    /// Where a request of `len` bytes can begin now.
+    fn room(&mut self, len: usize) -> Result<Option<u64>, CallError> {
+        self.check()?;
+        let max = self.largest_request();
+        if len > max {
+            return Err(CallError::TooLarge { len, max });
+        }
+        let requests = self.channels().requests;
+        let mut fit = requests.fit(self.next, self.released, len, 0);
+        if fit.is_none() {
+            let released = requests.released(&self.seat().requests_released, self.next);
+            self.released = self.region.or_memory_gone(released.ok_or(GARBAGE))?;
+            fit = self.channels().requests.fit(self.next, self.released, len, 0);
+        }
+        if let Some(position) = fit {
+            self.channels().requests.pad(self.next, position);
+            self.next = position;
+        }
+        Ok(fit)
+    }
+
+    fn publish(&mut self, position: u64, len: usize, how: CallOptions) -> CallId {
+        if self.region.broken() {
+            return CallId(position);
+        }
+        let header = Header::request(position, len).repeatable(how.is_repeatable);
+        let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
+        self.next = self.channels().requests.publish(position, header, how.until_ns);
+        self.calls.push(Message { position, header }, until_ns);
+        ring(&self.server().bell);
+        CallId(position)
+    }
+
+    /// Waits for the next reply to any call, or the end of one, without a limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Garbage`], [`Error::Forked`], [`Error::Truncated`].
+    pub fn recv(&mut self) -> Result<Answer<'_>, Error> {
+        let event = loop {
+            if let Some(event) = self.next_event(u64::MAX)? {
+                break event;
+            }
+        };
+        Ok(self.lend(event))
+    }
+
+    /// As [`recv`](Self::recv), without waiting. `None`: there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Option<Answer<'_>>, Error> {
+        let event = self.next_event(0)?;
+        Ok(event.map(|event| self.lend(event)))
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`. `None`: it has passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<Option<Answer<'_>>, Error> {
+        let event = self.next_event(clock::deadline_ns(deadline))?;
+        Ok(event.map(|event| self.lend(event)))
+    }
+
+    /// As [`recv`](Self::recv), for at most `timeout`. `None`: it has passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Answer<'_>>, Error> {
+        let event = self.next_event(clock::after_ns(timeout))?;
+        Ok(event.map(|event| self.lend(event)))
+    }
+
+    /// Cancels a call. `true`: it has not run and never will, and has ended with that. `false`: a server has taken it, and
+    /// is told; the call goes on to its end. Also if it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn cancel(&mut self, call: CallId) -> Result<bool, Error> {
+        self.check()?;
+        let Some(request) = self.calls.request(call.0) else { return Ok(false) };
+        let is_withdrawn = withdraw(self.channels().requests, request);
+        if is_withdrawn {
+            self.calls.end(call.0);
+        }
+        self.region.or_memory_gone(Ok(is_withdrawn))
+    }
+
+    /// One look for the next event, without the clock and without system calls.
+    #[inline]
+    fn poll(&mut self) -> Result<Option<Event>, Error> {
+        self.check()?;
+        self.release();
+        if let Some(answer) = self.kept.pop_front() {
+            return Ok(Some(Event::Kept(answer)));
+        }
+        // [Q4] Acquire. Pairs with the store in `Server::take_over`.
+        // Orders: the new server's look at all calls before the client's look at replies and states.
+        // Without it: the client does not see that its call was lost, or the last reply of the dead server.
+        let ready = self.server().ready.load(at!(Q4_IS_READY, Acquire));
+        if ready != self.ready {
+            self.ready = ready;
+            self.is_suspicious = true;
+        }
+        let found = self.next_reply();
+        let found = self.region.or_memory_gone(found)?;
+        if found.is_none() && self.is_suspicious {
+            self.is_suspicious = false;
+            self.judge();
+        }
+        Ok(match found {
+            None => self.ended.pop_front().map(|(call, end)| Event::End(call, end)),
+            found => found,
+        })
+    }
+
+    fn next_reply(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            let replies = self.channels().replies;
+            let message = match replies.look(self.replies) {
+                Found::Message(message) => message,
+                Found::Garbage => return Err(GARBAGE),
+                Found::Nothing { position } => {
+                    self.replies = position;
+                    return Ok(None);
+                }
+            };
+            let call = replies.note(message);
+            let part = message.header.part().ok_or(GARBAGE)?;
+            self.replies = message.end();
+            let is_open = match part {
+                Part::More => self.calls.is_open(call),
+                Part::Last | Part::Failed | Part::Dropped => self.calls.end(call),
+            };
+            if is_open {
+                return Ok(Some(Event::Reply { call: CallId(call), part, message }));
+            }
+            // Of a client before this one, or of a call that has ended.
+            self.release();
+        }
+    }
+
+    /// The server's words were looked at, and all replies taken: which calls get none?
+    fn judge(&mut self) {
+        let channels = self.region.views().channels(self.region.shape(), self.me.number as usize);
+        let (server, dead) = (self.region.views().server, self.dead);
+        let is_of_the_dead = || dead != 0 && server.generation.load(at!(Q_GENERATION, Relaxed)) == dead;
+        self.calls.judge(channels.requests, is_of_the_dead, &mut self.ended);
+        self.is_told = true;
+    }
+
+    /// Releases the replies that were taken.
+    fn release(&mut self) {
+        if self.replies != self.replies_released {
+            self.replies_released = self.replies;
+            Channel::release(&self.seat().replies_released, self.replies);
+            // A server that has just begun to wait for room is missed here, and seen by the next look or before a sleep.
+            self.feed();
+        }
+    }
+
+    /// Rings if the server waits for room.
+    fn feed(&self) {
+        if self.seat().starved.load(at!(Q_STARVED_LOOK, Relaxed)) != 0 {
+            ring(&self.server().bell);
+        }
+    }
+
+    /// Lends what an event is about, until the next call of a method.
+    fn lend(&self, event: Event) -> Answer<'_> {
+        match event {
+            Event::Kept(answer) => answer,
+            Event::End(call, end) => Answer::end(call, end),
+            Event::Reply { call, part, message } => {
+                let words = self.channels().replies.payload(message.position, message.len());
+                Answer::reply(call, part, message.header, Payload::lent(words, message.len()))
+            }
+        }
+    }
+}
+
+/// A call whose request is being written. Dropping it calls nothing.
+#[must_use = "a claim that is dropped calls nothing"]
+pub struct RequestClaim<'a> {
+    client: &'a mut Client,
+    position: u64,
+    len: usize,
+    how: CallOptions,
+}
+
+impl RequestClaim<'_> {
+    fn words(&self) -> &[crate::atomics::Word] {
+        self.client.channels().requests.payload(self.position, self.len)
+    }
+
+    /// Bytes of the request.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the request has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Writes `bytes` at `offset` bytes from the start of the request. `false`: they do not fit, and nothing is written.
+    /// Bytes that are never written hold whatever was there before.
+    #[must_use = "bytes that do not fit are not written"]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        let fits = fits(self.len, offset, bytes.len()) && !self.client.region.broken();
+        if fits {
+            copy::write_at(self.words(), offset, bytes);
+        }
+        fits
+    }
+
+    /// Publishes the request. If the handle is of no use any more, the next call of a method says so.
+    pub fn start(self) -> CallId {
+        self.client.publish(self.position, self.len, self.how)
+    }
+}
+
+fn no_seat(region: &Region) -> Error {
+    let seats = region.views().seats;
+    if (0..).zip(seats).any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation)) {
+        return Error::ReadLocked { what: "a seat" };
+    }
+    let pid = |seat: &Seat| seat.pid.load(at!(Q_HINTS_READ, Relaxed)) as u32;
+    let mut pids: Vec<u32> = seats.iter().map(pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Error::SeatsTaken { seats: seats.len() as u32, pids }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.region.broken() {
+            return;
+        }
+        let requests = self.channels().requests;
+        for request in self.calls.requests() {
+            withdraw(requests, request);
+        }
+        seats::leave(&self.region, self.me.number, self.me.generation);
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Client");
+        shown.field("region", &self.region).field("me", &self.me).field("in_flight", &self.calls.len());
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RequestClaim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestClaim").field("len", &self.len).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,288 @@
+//! A request in the hands of the server.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::Server;
+use crate::atomics::{Word, copy};
+use crate::error::ReplyError;
+use crate::service::channel::{Message, footprint, room_for};
+use crate::service::header::{self, Header, Part};
+use crate::service::payload::{Payload, fits};
+use crate::service::{ring, sleep};
+use crate::wait::{clock, doorbell};
+
+/// A request that the server has taken, and owes an answer.
+///
+/// [`reply`](Self::reply) or [`fail`](Self::fail) ends the call. A request that is dropped is answered as
+/// [`Dropped`](crate::CallError::Dropped). Requests may be kept, and answered in any order, by the thread that uses the
+/// server.
+#[must_use = "a request that is dropped is answered as dropped"]
+pub struct Request<'s> {
+    server: &'s Server,
+    number: usize,
+    message: Message,
+    is_again: bool,
+    /// Whether the next reply is the first one.
+    is_fresh: bool,
+    is_open: bool,
+}
+
+impl<'s> Request<'s> {
+    pub(super) fn new(server: &'s Server, number: usize, message: Message, is_again: bool) -> Self {
+        Self { server, number, message, is_again, is_fresh: true, is_open: true }
+    }
+
+    /// The request, lent from shared memory.
+    pub fn payload(&self) -> Payload<'_> {
+        let requests = self.server.channels(self.number).requests;
+        let len = self.message.len();
+        if self.server.region.broken() {
+            return Payload::copied(Vec::new());
+        }
+        Payload::lent(requests.payload(self.message.position, len), len)
+    }
+
+    /// The number of the client's seat: the same for all requests of one client while it lives.
+    pub fn client(&self) -> u32 {
+        self.number as u32
+    }
+
+    /// How long the client still waits, by its own account. `None`: without a limit. Of no use between time namespaces.
+    pub fn time_left(&self) -> Option<Duration> {
+        if self.server.region.broken() {
+            return None;
+        }
+        let until_ns = self.server.channels(self.number).requests.note(self.message);
+        (until_ns != 0).then(|| Duration::from_nanos(until_ns.saturating_sub(clock::monotonic_ns())))
+    }
+
+    /// Whether the client does not wait for the call any more.
+    pub fn is_cancelled(&self) -> bool {
+        let requests = self.server.channels(self.number).requests;
+        !self.server.region.broken() && header::look(requests.state(self.message)).is_cancelled()
+    }
+
+    /// Whether a server that died had taken the call before: it may have run already.
+    pub fn is_again(&self) -> bool {
+        self.is_again
+    }
+
+    /// Answers the call with its last reply. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::TooLarge`] for more than the [largest reply](crate::service::ServiceOptions::largest_reply): the
+    /// call ends as dropped. [`ReplyError::Server`].
+    pub fn reply(self, payload: &[u8]) -> Result<(), ReplyError> {
+        self.finish(Part::Last, payload)
+    }
+
+    /// Answers the call with an error: text, or bytes that the client understands. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`reply`](Self::reply).
+    pub fn fail(self, error: &[u8]) -> Result<(), ReplyError> {
+        self.finish(Part::Failed, error)
+    }
+
+    /// Room for the last reply, to be written in place.
+    ///
+    /// # Errors
+    ///
+    /// As [`reply`](Self::reply).
+    pub fn claim(self, len: usize) -> Result<ReplyClaim<'s>, ReplyError> {
+        let max = self.server.largest_reply();
+        if len > max {
+            return Err(ReplyError::TooLarge { len, max });
+        }
+        let position = self.room(len, 0)?;
+        Ok(ReplyClaim { request: self, position, len })
+    }
+
+    /// Sends one of several replies; the last one follows. Does not wait for room.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::Full`]; [`ReplyError::TooLarge`] for more than [`Server::largest_more`]; [`ReplyError::Server`].
+    pub fn try_more(&mut self, payload: &[u8]) -> Result<(), ReplyError> {
+        let (len, max) = (payload.len(), self.server.largest_more());
+        if max.is_none_or(|max| len > max) {
+            return Err(ReplyError::TooLarge { len, max: max.unwrap_or(0) });
+        }
+        let open = self.server.lane(self.number).open.get();
+        let keep = room_for(open, self.server.largest_reply());
+        let position = self.room(len, keep)?;
+        let replies = self.server.channels(self.number).replies;
+        copy::write(replies.payload(position, len), payload);
+        self.publish(position, len, Part::More);
+        Ok(())
+    }
+
+    /// As [`try_more`](Self::try_more); waits for room until `deadline`, or until the client is gone or gives the call
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::TimedOut`], [`ReplyError::ClientGone`]; as [`try_more`](Self::try_more), without
+    /// [`ReplyError::Full`].
+    pub fn more_deadline(&mut self, payload: &[u8], deadline: Instant) -> Result<(), ReplyError> {
+        self.more_until(payload, clock::deadline_ns(deadline))
+    }
+
+    /// As [`more_deadline`](Self::more_deadline), without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`more_deadline`](Self::more_deadline), without [`ReplyError::TimedOut`].
+    pub fn more(&mut self, payload: &[u8]) -> Result<(), ReplyError> {
+        self.more_until(payload, u64::MAX)
+    }
+
+    fn more_until(&mut self, payload: &[u8], until_ns: u64) -> Result<(), ReplyError> {
+        loop {
+            match self.try_more(payload) {
+                Err(ReplyError::Full) => {}
+                sent => return sent,
+            }
+            if self.is_cancelled() || self.server.is_client_gone(self.number, self.message) {
+                return Err(ReplyError::ClientGone);
+            }
+            let now = clock::monotonic_ns();
+            if until_ns != u64::MAX && now >= until_ns {
+                return Err(ReplyError::TimedOut);
+            }
+            self.server.starve(self.number, true);
+            let until_ns = now.saturating_add(doorbell::armed_ns(doorbell::SLICE_NS)).min(until_ns);
+            let seen = self.server.lane(self.number).replies_released.get();
+            let has_moved = || {
+                let server = self.server;
+                let replies = server.channels(self.number).replies;
+                let released = &server.seat(self.number).replies_released;
+                replies.released(released, server.lane(self.number).reply.get()) != Some(seen)
+                    || server.region.memory_gone()
+            };
+            sleep(&self.server.region.views().server.bell, until_ns, has_moved);
+        }
+    }
+
+    /// Where a reply of `len` bytes begins, if `keep` bytes stay free behind it.
+    fn room(&self, len: usize, keep: u64) -> Result<u64, ReplyError> {
+        let server = self.server;
+        server.check()?;
+        let lane = server.lane(self.number);
+        // Padding and the message take up less than two messages.
+        server.has_free(self.number, footprint(len).saturating_mul(2).saturating_add(keep));
+        let replies = server.channels(self.number).replies;
+        let next = lane.reply.get();
+        let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or(ReplyError::Full)?;
+        replies.pad(next, position);
+        lane.reply.set(position);
+        Ok(position)
+    }
+
+    /// Publishes the reply that was written there, and wakes the client.
+    fn publish(&mut self, position: u64, len: usize, part: Part) {
+        let server = self.server;
+        let header = Header::reply(part, position, len).repeatable(self.is_again && self.is_fresh);
+        self.is_fresh = false;
+        let channels = server.channels(self.number);
+        let end = channels.replies.publish(position, header, self.message.position);
+        let lane = server.lane(self.number);
+        lane.reply.set(end);
+        if part != Part::More {
+            self.is_open = false;
+            header::answer(channels.requests.state(self.message), self.message.header);
+            lane.open.set(lane.open.get().saturating_sub(1));
+            server.release(self.number);
+        }
+        ring(&server.seat(self.number).bell);
+    }
+
+    fn finish(mut self, part: Part, payload: &[u8]) -> Result<(), ReplyError> {
+        let (len, max) = (payload.len(), self.server.largest_reply());
+        if len > max {
+            return Err(ReplyError::TooLarge { len, max });
+        }
+        let position = self.room(len, 0)?;
+        let replies = self.server.channels(self.number).replies;
+        copy::write(replies.payload(position, len), payload);
+        self.publish(position, len, part);
+        Ok(self.server.region.or_memory_gone(Ok(()))?)
+    }
+}
+
+/// The last reply to a call, while it is being written. A claim that is dropped is answered as dropped.
+#[must_use = "a claim that is dropped is answered as dropped"]
+pub struct ReplyClaim<'s> {
+    request: Request<'s>,
+    position: u64,
+    len: usize,
+}
+
+impl ReplyClaim<'_> {
+    fn words(&self) -> &[Word] {
+        self.request.server.channels(self.request.number).replies.payload(self.position, self.len)
+    }
+
+    /// Bytes of the reply.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the reply has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Request<'_> {
+        &self.request
+    }
+
+    /// Writes `bytes` at `offset` bytes from the start of the reply. `false`: they do not fit, and nothing is written.
+    /// Bytes that are never written hold whatever was there before.
+    #[must_use = "bytes that do not fit are not written"]
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        let fits = fits(self.len, offset, bytes.len()) && !self.request.server.region.broken();
+        if fits {
+            copy::write_at(self.words(), offset, bytes);
+        }
+        fits
+    }
+
+    /// Publishes the reply, and ends the call.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::Server`].
+    pub fn send(mut self) -> Result<(), ReplyError> {
+        self.request.server.check()?;
+        self.request.publish(self.position, self.len, Part::Last);
+        Ok(self.request.server.region.or_memory_gone(Ok(()))?)
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if self.is_open
+            && let Ok(position) = self.room(0, 0)
+        {
+            self.publish(position, 0, Part::Dropped);
+        }
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Request");
+        shown.field("client", &self.number).field("len", &self.message.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReplyClaim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyClaim").field("len", &self.len).finish_non_exhaustive()
+    }
+}
