@@ -16,7 +16,7 @@ use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
 /// How often a member looks for the dead, ns.
-pub(super) const SWEEP_NS: u64 = if cfg!(loom) { 0 } else { doorbell::PROBE_NS };
+pub(super) const SWEEP_NS: u64 = doorbell::PROBE_NS;
 /// The gate is moved once it is behind by this fraction of the capacity, as a consumer's cursor is.
 const GATE_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
 
@@ -87,7 +87,7 @@ impl GroupMember {
     }
 
     pub(super) fn is_sweep_due(&self, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.swept_ns.get()) >= SWEEP_NS
+        cfg!(loom) || now_ns.saturating_sub(self.swept_ns.get()) >= SWEEP_NS
     }
 
     /// Takes back what the dead have, and what others have had for too long. Returns whether there was anything.

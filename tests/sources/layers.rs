@@ -2,7 +2,7 @@
 use super::{none, sources};
 
 /// Layers of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "limits",
     "schema",
     "error",
