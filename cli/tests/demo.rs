@@ -1,7 +1,7 @@
 //! `quoit demo` as somebody sees it who has just cloned the repository, and what it leaves behind: nothing.
 
-#[path = "cli/hangups.rs"]
-mod hangups;
+#[path = "cli/ignored.rs"]
+mod ignored;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn demo(seconds: u64) -> Child {
-    hangups::reach_commands();
+    ignored::reach_commands();
     Command::new(env!("CARGO_BIN_EXE_quoit"))
         .args(["demo", "--plain", "--seconds", &seconds.to_string()])
         .stdin(Stdio::null())

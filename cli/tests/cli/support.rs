@@ -80,7 +80,7 @@ impl Place {
     }
 
     fn start(&self, line: &str, more: &[&str], stdin: Stdio, stdout: Stdio) -> Process {
-        crate::hangups::reach_commands();
+        crate::ignored::reach_commands();
         let child = Command::new(env!("CARGO_BIN_EXE_quoit"))
             .args(self.arguments(line))
             .args(more)
@@ -96,7 +96,7 @@ impl Place {
     /// Runs the command to its end as a user who has no rights of his own, if this one may say so.
     pub(crate) fn run_as_nobody(&self, line: &str) -> Option<Ran> {
         const NOBODY: u32 = 65_534;
-        crate::hangups::reach_commands();
+        crate::ignored::reach_commands();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(self.dir.path(), open).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_quoit"));
@@ -115,7 +115,7 @@ impl Place {
     /// Runs a shell's script to its end, in the directory of the ring; QUOIT stands for the command, RING for the ring.
     pub(crate) fn shell(&self, script: &str) -> Ran {
         let quoted = |path: &Path| format!("'{}'", path.display());
-        crate::hangups::reach_commands();
+        crate::ignored::reach_commands();
         let text = script.replace("QUOIT", &quoted(Path::new(env!("CARGO_BIN_EXE_quoit"))));
         let child = Command::new("sh")
             .args(["-c", &text.replace("RING", &quoted(&self.ring))])
