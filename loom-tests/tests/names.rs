@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Oracle, model, options, payload, send_halves};
+use common::{Oracle, drain, look, model, options, payload, send_halves};
 use quoit::{Attach, Error, Ring, Start, WaitMode};
 
 /// Eight bytes, a word of the slot; and a name that begins with them.
@@ -123,22 +123,14 @@ fn a_lapped_name_comes_back() {
                 (5..7).take_while(|sequence| producer.try_send(&payload(*sequence, 3)).is_ok()).count();
             (producer, 5 + sent as u64)
         });
-        for _ in 0..2 {
-            if let Some(event) = consumer.try_recv().unwrap() {
-                oracle.feed(event);
-            }
-        }
+        look(&mut consumer, &mut oracle, 2);
         let (mut producer, sent) = writer.join().unwrap();
-        while let Some(event) = consumer.try_recv().unwrap() {
-            oracle.feed(event);
-        }
+        drain(&mut consumer, &mut oracle);
         assert_eq!((oracle.next, oracle.received + oracle.lost), (sent, sent));
         let lost = oracle.lost;
         let more = (sent..sent + 4).take_while(|next| producer.try_send(&payload(*next, 3)).is_ok()).count();
         assert_eq!(more, 2, "its gate is open by now");
-        while let Some(event) = consumer.try_recv().unwrap() {
-            oracle.feed(event);
-        }
+        drain(&mut consumer, &mut oracle);
         assert_eq!((oracle.next, oracle.lost), (sent + 2, lost), "lost behind its gate");
     });
 }

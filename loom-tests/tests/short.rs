@@ -2,7 +2,7 @@
 //! segment, and all go the long way. Here a segment has room for four, and the second and third go the short way.
 mod common;
 
-use common::{Oracle, model, options, payload};
+use common::{Oracle, drain, look, model, options, payload};
 use quoit::{Attach, Consumer, Producer, Ring, WaitMode};
 
 /// The first record, which went the long way, has been received.
@@ -27,15 +27,9 @@ fn two(name: &'static str, inline: bool, work: impl Fn(&mut Producer) + Clone + 
             producer
         });
         let mut oracle = Oracle::new(1, 1);
-        for _ in 0..2 {
-            if let Some(event) = consumer.try_recv().unwrap() {
-                oracle.feed(event);
-            }
-        }
+        look(&mut consumer, &mut oracle, 2);
         let _producer = writer.join().unwrap();
-        while let Some(event) = consumer.try_recv().unwrap() {
-            oracle.feed(event);
-        }
+        drain(&mut consumer, &mut oracle);
         assert_eq!((oracle.received, oracle.lost), (2, 0));
     });
 }
@@ -141,15 +135,9 @@ fn over_a_reader() {
             producer
         });
         let mut oracle = Oracle::new(1, 1);
-        for _ in 0..2 {
-            if let Some(event) = consumer.try_recv().unwrap() {
-                oracle.feed(event);
-            }
-        }
+        look(&mut consumer, &mut oracle, 2);
         let _producer = writer.join().unwrap();
-        while let Some(event) = consumer.try_recv().unwrap() {
-            oracle.feed(event);
-        }
+        drain(&mut consumer, &mut oracle);
         assert_eq!(oracle.received + oracle.lost, 17, "records unaccounted for");
     });
 }
@@ -180,9 +168,7 @@ fn up_to_a_gate() {
         consumer.release();
         let (_producer, next) = writer.join().unwrap();
         assert!((17..=20).contains(&next), "sent up to {next}");
-        while let Some(event) = consumer.try_recv().unwrap() {
-            oracle.feed(event);
-        }
+        drain(&mut consumer, &mut oracle);
         assert_eq!((oracle.next, oracle.lost), (next, 0));
     });
 }

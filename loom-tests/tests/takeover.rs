@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Oracle, first_sequence, model, options, payload};
+use common::{Oracle, drain, first_sequence, look, model, options, payload};
 use quoit::{Attach, Consumer, Error, Event, Options, Producer, Ring, Start, WaitMode};
 
 /// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
@@ -32,20 +32,6 @@ fn go_on(ring: &Ring, before: Option<Producer>, words: usize) -> (Producer, u64)
     let sequence = producer.next_sequence();
     producer.try_send(&payload(sequence, words)).unwrap();
     (producer, sequence)
-}
-
-fn look(consumer: &mut Consumer, oracle: &mut Oracle, looks: usize) {
-    for _ in 0..looks {
-        if let Some(event) = consumer.try_recv().unwrap() {
-            oracle.feed(event);
-        }
-    }
-}
-
-fn drain(consumer: &mut Consumer, oracle: &mut Oracle) {
-    while let Some(event) = consumer.try_recv().unwrap() {
-        oracle.feed(event);
-    }
 }
 
 /// The first producer dies in the second of two sends; a reader looks on all the while.

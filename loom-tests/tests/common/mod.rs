@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use send_wrapper::SendWrapper;
 
-use quoit::{Event, Options, Producer, Ring};
+use quoit::{Consumer, Event, Options, Producer, Ring};
 
 /// Words of a thread's stack. Loom's own 32 KiB are too few for the library with all structural mutants in it.
 const STACK: usize = 0x4000;
@@ -93,6 +93,22 @@ pub(crate) fn send_halves(producer: &mut Producer, from: u64, records: u64) {
         while producer.try_send(&payload(sequence, 3)).is_err() {
             loom::thread::yield_now();
         }
+    }
+}
+
+/// Looks so many times whether there is something, and holds it against what must have been sent.
+pub(crate) fn look(consumer: &mut Consumer, oracle: &mut Oracle, looks: usize) {
+    for _ in 0..looks {
+        if let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
+        }
+    }
+}
+
+/// Takes everything there is.
+pub(crate) fn drain(consumer: &mut Consumer, oracle: &mut Oracle) {
+    while let Some(event) = consumer.try_recv().unwrap() {
+        oracle.feed(event);
     }
 }
 
