@@ -11,7 +11,7 @@ use crate::sync::shape::Shape;
 impl Look for Deed {
     fn look(region: &Region<Shape<Self>>) -> (State, Vec<Incarnation>) {
         let line = region.views().line;
-        let is_done = line.done.load(at!(N2_IS_DONE, Acquire)) == 1;
+        let is_done = line.done.load(at!(N_PEEK, Relaxed)) == 1;
         let attempts = line.attempts.load(at!(N_ATTEMPTS, Relaxed));
         let owner = Owned::new(&line.owner, &line.watch).owner();
         (State::Once { is_done, attempts }, owner.into_iter().collect())

@@ -13,7 +13,7 @@ impl Look for Value {
         let views = region.views();
         let guarded::Seen { version, is_abandoned, owner } = views.line.lock.seen();
         let readers = (0..).zip(views.seats).filter_map(|(number, seat)| {
-            let generation = seat.reads.load(at!(K3_LOOK, Acquire));
+            let generation = seat.reads.load(at!(K_PEEK, Relaxed));
             (generation != 0).then_some(Incarnation { number, generation })
         });
         let readers: Vec<_> = readers.collect();
