@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
@@ -97,6 +98,31 @@ fn several_are_all_or_none() {
             assert!(matches!(first.acquire_many(count), Err(Error::BadOption { .. })));
             assert!(matches!(first.try_acquire_many(count), Err(Error::BadOption { .. })));
         }
+    });
+}
+
+/// Two threads want all permits at the same moment, and neither waits.
+#[test]
+fn one_of_two_that_try_for_several_gets_them() {
+    on_each(2, |first| {
+        const ROUNDS: usize = 2000;
+        let second = first.try_clone().unwrap();
+        let begin = Barrier::new(2);
+        let got = AtomicU32::new(0);
+        let rounds = |semaphore: Semaphore| {
+            for round in 1..=ROUNDS {
+                begin.wait();
+                let permit = semaphore.try_acquire_many(2).unwrap();
+                got.fetch_add(permit.is_some().into(), Ordering::SeqCst);
+                begin.wait();
+                assert_eq!(got.load(Ordering::SeqCst), round as u32, "one of the two");
+                drop(permit);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| rounds(second));
+            rounds(first);
+        });
     });
 }
 

@@ -103,6 +103,26 @@ fn two_who_want_several_do_not_wait_for_each_other() {
     holders("semaphore_both_several", 2, &[2, 2], 1, 2);
 }
 
+/// Neither waits, and both want all there is: they do not keep each other from it.
+#[test]
+fn one_of_two_that_try_for_several_gets_them() {
+    model("semaphore_both_try", 3, || {
+        let first = semaphore(2, 2);
+        let second = first.try_clone().unwrap();
+        let other = common::spawn(move || {
+            let permit = second.try_acquire_many(2).unwrap();
+            let got = permit.is_some();
+            std::mem::forget(permit);
+            (got, second)
+        });
+        let permit = first.try_acquire_many(2).unwrap();
+        let (other_got, second) = other.join().unwrap();
+        assert_ne!(permit.is_some(), other_got, "all or none, for one of the two");
+        drop((permit, second));
+        assert_eq!(first.available(), 2);
+    });
+}
+
 /// One of those that wait gives up, whatever it has got until then.
 #[test]
 fn who_gives_up_keeps_nothing() {
@@ -156,7 +176,7 @@ fn what_the_dead_had_is_there_for_others() {
 /// The same beside another that waits, for a permit or for its turn. It gets both in the end.
 #[test]
 fn a_death_beside_a_waiter() {
-    for stores in 0..8 {
+    for stores in 0..10 {
         model("semaphore_crash_beside", 2, move || {
             slice_sleeps(true);
             let first = semaphore(2, 2);

@@ -226,7 +226,8 @@ impl Semaphore {
         self.enter(count, u64::MAX)
     }
 
-    /// Takes `count` permits if as many are free. `None`: they are not.
+    /// Takes `count` permits if as many are free. `None`: they are not, or, if it is about several, somebody waits for
+    /// permits at the moment or takes several itself. So of calls that get into each other's way one gets what there is.
     ///
     /// # Errors
     ///
@@ -295,6 +296,7 @@ impl Semaphore {
     }
 
     fn enter(&self, count: u32, until_ns: u64) -> Result<Permit<'_>, Error> {
+        self.member.check()?;
         let (count, there) = (count as usize, self.member.views().items.len());
         if !(1..=there).contains(&count) {
             return Err(Error::BadOption {
@@ -304,27 +306,29 @@ impl Semaphore {
         if count > there - self.held.get() {
             return Err(Error::Deadlock);
         }
-        self.member.check()?;
         let mut permit = Permit::new(self);
         let is_trying = until_ns == 0;
-        if (is_trying || !self.lets_pass()) && self.take_at_once(&mut permit, count) {
+        // Several take a turn: of two calls that had got a part each, both would find too few.
+        if is_trying && count == 1 {
+            return self.try_to_take(&mut permit, count).map(|()| permit);
+        }
+        if count == 1 && !self.lets_pass() && self.take_one(&mut permit) {
             return self.member.check_memory().map(|()| permit);
         }
-        if is_trying {
-            let is_swept = self.may_sweep() && permits::sweep(&self.member)?;
-            let is_taken = is_swept && self.take_at_once(&mut permit, count);
-            if is_swept {
-                // There may be more than were taken.
-                self.ring();
-            }
-            self.member.check_memory()?;
-            return if is_taken { Ok(permit) } else { Err(Error::TimedOut) };
-        }
         let turn = self.turn();
+        // Another call that does not wait has its turn for a moment only.
+        let mut looks = if is_trying { SPINS } else { 0 };
+        while looks > 0 && turn.owner().is_some() {
+            looks -= 1;
+            spin();
+        }
         if !turn.take(self.member.me()) {
             turn.wait(&self.member, until_ns)?;
         }
-        let collected = self.collect(&mut permit, count, until_ns);
+        let collected = match is_trying {
+            true => self.try_to_take(&mut permit, count),
+            false => self.collect(&mut permit, count, until_ns),
+        };
         self.member.views().line.long.store(0, at!(P_LONG, Relaxed));
         turn.give(self.member.me());
         collected.map(|()| permit)
@@ -356,6 +360,22 @@ impl Semaphore {
             }
         }
         true
+    }
+
+    /// Takes as many if they are there, those of the dead included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if they are not; [`Error::Garbage`]; what is wrong with the handle.
+    fn try_to_take(&self, permit: &mut Permit<'_>, count: usize) -> Result<(), Error> {
+        let mut is_taken = self.take_at_once(permit, count);
+        if !is_taken && self.may_sweep() && permits::sweep(&self.member)? {
+            is_taken = self.take_at_once(permit, count);
+            // There may be more than were taken.
+            self.ring();
+        }
+        self.member.check_memory()?;
+        if is_taken { Ok(()) } else { Err(Error::TimedOut) }
     }
 
     /// Waits for as many permits as are missing. Its turn keeps all others from waiting beside it.
