@@ -174,11 +174,16 @@ fn a_writer_that_panics_abandons_and_a_reader_does_not() {
             assert!(matches!(lock.try_read(), Err(Error::Abandoned)));
             assert!(matches!(other.write(), Err(Error::Abandoned)));
             assert_eq!(other.get().unwrap(), 9, "the value is whole all the same");
+            let guard = other.read_anyway().unwrap();
+            assert!(guard.is_abandoned() && *guard == 9);
+            assert!(lock.read_anyway_deadline(Instant::now()).is_ok(), "beside the other reader");
         }
         let mut guard = other.recover().unwrap();
         assert!(guard.is_abandoned());
         guard.recovered();
+        assert!(matches!(lock.read_anyway_deadline(Instant::now()), Err(Error::TimedOut)));
         drop(guard);
+        assert!(!lock.read_anyway().unwrap().is_abandoned());
         assert_eq!(*lock.read().unwrap(), 9);
     });
 }
@@ -236,6 +241,8 @@ fn what_is_no_such_lock_is_refused() {
     // Marks of readers that nobody is, and of one that could have been somebody.
     let mut lock = RwLock::<u64>::open(&path).unwrap();
     let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&u64::to_le_bytes(1), 4096 + 64 * 5 + 32).unwrap();
+    assert!(lock.write_deadline(Instant::now()).is_ok(), "one try asks whether readers live");
     for mark in [1, 77, u64::MAX] {
         file.write_all_at(&u64::to_le_bytes(mark), 4096 + 64 * 5 + 32).unwrap();
         drop(lock.write_deadline(soon()).unwrap());

@@ -88,6 +88,13 @@ pub(crate) fn cells<K: HasLock, T: Typed>(member: &Member<K>) -> Cells<'_> {
     Cells::new(&K::lock(views.line).version, views.items, size_of::<T>().div_ceil(8), CELLS)
 }
 
+/// What a call does with a lock that was abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfAbandoned {
+    Refuse,
+    Accept,
+}
+
 /// One handle.
 pub(crate) struct Guarded<K: HasLock, T> {
     pub(crate) member: Member<K>,

@@ -23,7 +23,10 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
     let place = Place::new();
     place.run("lock RING --seats 8 -- true", b"").assert_code(0);
     let info = place.info();
-    assert_eq!((&info["schema"], &info["kind"], &info["seats"]), (&json!(1), &json!("mutex"), &json!(8)));
+    assert_eq!(
+        (&info["schema"], &info["kind"], &info["seats"]),
+        (&json!(1), &json!("reader-writer lock"), &json!(8))
+    );
     assert_eq!(
         (&info["is_held"], &info["is_abandoned"], &info["value"]["size"]),
         (&json!(false), &json!(false), &json!(0))
@@ -128,12 +131,15 @@ fn ls_shows_them_after_the_rings() {
     assert_eq!(lines[2][..2], ["ring", "64 KiB"]);
     assert_eq!(lines[4], ["object", "kind", "state", "held by", "waiting", "in use"]);
     assert_eq!(lines[5], ["a", "event", "set, 1 time in all", "-", "0", "0"]);
-    assert_eq!(lines[6], ["b", "mutex", "held", &format!("process {}", holder.pid()), "0", "1"]);
+    assert_eq!(
+        lines[6],
+        ["b", "reader-writer lock", "held to write", &format!("process {}", holder.pid()), "0", "1"]
+    );
     assert!(table.lines().last().unwrap().contains("this is a copy"), "{table}");
     let document: Value = serde_json::from_slice(&place.run("ls . --json", b"").stdout).unwrap();
     let kinds: Vec<_> =
         document["objects"].as_array().unwrap().iter().map(|object| object["kind"].clone()).collect();
-    assert_eq!(kinds, ["event", "mutex"]);
+    assert_eq!(kinds, ["event", "reader-writer lock"]);
     let one: Value = serde_json::from_slice(&place.run("ls b --json", b"").stdout).unwrap();
     assert_eq!((one["objects"].as_array().unwrap().len(), &one["rings"]), (1, &json!([])));
 }

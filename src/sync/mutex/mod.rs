@@ -13,7 +13,7 @@ use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::schema::Typed;
-use crate::sync::guarded::{self, Guarded};
+use crate::sync::guarded::{self, Guarded, IfAbandoned};
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
 #[cfg(not(loom))]
@@ -97,13 +97,6 @@ pub(crate) use value::Value;
 /// ```
 pub struct Mutex<T> {
     guarded: Guarded<Value, T>,
-}
-
-/// What becomes of a mutex that was abandoned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum IfAbandoned {
-    Refuse,
-    Accept,
 }
 
 impl<T: Typed> Mutex<T> {

@@ -27,7 +27,8 @@ impl<'a, T: Typed> ReadGuard<'a, T> {
         Ok(guard)
     }
 
-    pub(super) fn is_abandoned(&self) -> bool {
+    /// Whether a writer died or panicked, and the lock was not [recovered](WriteGuard::recovered) since.
+    pub fn is_abandoned(&self) -> bool {
         self.guarded.is_abandoned()
     }
 

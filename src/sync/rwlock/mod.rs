@@ -2,6 +2,8 @@
 
 use std::fmt;
 #[cfg(not(loom))]
+use std::os::fd::OwnedFd;
+#[cfg(not(loom))]
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::schema::Typed;
-use crate::sync::guarded::{self, Guarded};
+use crate::sync::guarded::{self, Guarded, IfAbandoned};
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
 #[cfg(not(loom))]
@@ -141,6 +143,26 @@ impl<T: Typed> RwLock<T> {
         Self::new(self.guarded.member.try_clone()?)
     }
 
+    /// A descriptor that keeps this handle alive, for a process to inherit. While a copy of it is open anywhere, what it
+    /// holds, to read or to write, is not taken from it, even if this process is killed. Dropping the handle ends that.
+    ///
+    /// It closes on `exec`: clear that flag for the process that is to have it. It may write the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadOption`] for a lock on the heap; [`Error::Forked`], [`Error::Truncated`], [`Error::Io`].
+    #[cfg(not(loom))]
+    pub fn proof_of_life(&self) -> Result<OwnedFd, Error> {
+        self.guarded.member.proof_of_life()
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this lock. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.guarded.member.is_stale()
+    }
+
     /// The last committed value, whole, without the lock: whatever readers and writers do.
     ///
     /// # Errors
@@ -163,7 +185,7 @@ impl<T: Typed> RwLock<T> {
     /// [`Error::Deadlock`] if the calling thread writes, through another handle of this process. [`Error::Forked`],
     /// [`Error::Truncated`], [`Error::Garbage`].
     pub fn read(&mut self) -> Result<ReadGuard<'_, T>, Error> {
-        self.read_until(u64::MAX)
+        self.read_until(u64::MAX, IfAbandoned::Refuse)
     }
 
     /// Takes the lock to read if there is no writer. `None`: there is.
@@ -172,7 +194,7 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`read`](Self::read), without [`Error::Deadlock`].
     pub fn try_read(&mut self) -> Result<Option<ReadGuard<'_, T>>, Error> {
-        match self.read_until(0) {
+        match self.read_until(0, IfAbandoned::Refuse) {
             Err(Error::TimedOut) => Ok(None),
             guard => guard.map(Some),
         }
@@ -184,7 +206,7 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`read`](Self::read); [`Error::TimedOut`].
     pub fn read_deadline(&mut self, deadline: Instant) -> Result<ReadGuard<'_, T>, Error> {
-        self.read_until(clock::deadline_ns(deadline))
+        self.read_until(clock::deadline_ns(deadline), IfAbandoned::Refuse)
     }
 
     /// As [`read`](Self::read), for at most `timeout`.
@@ -193,10 +215,29 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`read`](Self::read); [`Error::TimedOut`].
     pub fn read_timeout(&mut self, timeout: Duration) -> Result<ReadGuard<'_, T>, Error> {
-        self.read_until(clock::after_ns(timeout))
+        self.read_until(clock::after_ns(timeout), IfAbandoned::Refuse)
     }
 
-    fn read_until(&mut self, until_ns: u64) -> Result<ReadGuard<'_, T>, Error> {
+    /// As [`read`](Self::read), whether the lock was abandoned or not: [`is_abandoned`](ReadGuard::is_abandoned) of the
+    /// guard says so. Only a writer can say that it is [`recovered`](WriteGuard::recovered).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), without [`Error::Abandoned`].
+    pub fn read_anyway(&mut self) -> Result<ReadGuard<'_, T>, Error> {
+        self.read_until(u64::MAX, IfAbandoned::Accept)
+    }
+
+    /// As [`read_anyway`](Self::read_anyway), until `deadline`. With a deadline that has passed it tries once.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_anyway`](Self::read_anyway); [`Error::TimedOut`].
+    pub fn read_anyway_deadline(&mut self, deadline: Instant) -> Result<ReadGuard<'_, T>, Error> {
+        self.read_until(clock::deadline_ns(deadline), IfAbandoned::Accept)
+    }
+
+    fn read_until(&mut self, until_ns: u64, if_abandoned: IfAbandoned) -> Result<ReadGuard<'_, T>, Error> {
         let Guarded { member, .. } = &self.guarded;
         member.check()?;
         readers::raise(member);
@@ -208,7 +249,10 @@ impl<T: Typed> RwLock<T> {
             self.guarded.give();
         }
         let guard = ReadGuard::new(&mut self.guarded)?;
-        if guard.is_abandoned() { Err(Error::Abandoned) } else { Ok(guard) }
+        match guard.is_abandoned() && if_abandoned == IfAbandoned::Refuse {
+            true => Err(Error::Abandoned),
+            false => Ok(guard),
+        }
     }
 
     /// Waits for the lock to write, without a limit.
@@ -219,7 +263,7 @@ impl<T: Typed> RwLock<T> {
     /// [`recover`](Self::recover) takes it. [`Error::Deadlock`] if the calling thread reads or writes, through another
     /// handle of this process. [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
     pub fn write(&mut self) -> Result<WriteGuard<'_, T>, Error> {
-        self.write_until(u64::MAX, false)
+        self.write_until(u64::MAX, IfAbandoned::Refuse)
     }
 
     /// Takes the lock to write if nobody has it. `None`: somebody has.
@@ -228,7 +272,7 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`write`](Self::write), without [`Error::Deadlock`].
     pub fn try_write(&mut self) -> Result<Option<WriteGuard<'_, T>>, Error> {
-        match self.write_until(0, false) {
+        match self.write_until(0, IfAbandoned::Refuse) {
             Err(Error::TimedOut) => Ok(None),
             guard => guard.map(Some),
         }
@@ -240,7 +284,7 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`write`](Self::write); [`Error::TimedOut`].
     pub fn write_deadline(&mut self, deadline: Instant) -> Result<WriteGuard<'_, T>, Error> {
-        self.write_until(clock::deadline_ns(deadline), false)
+        self.write_until(clock::deadline_ns(deadline), IfAbandoned::Refuse)
     }
 
     /// As [`write`](Self::write), for at most `timeout`.
@@ -249,7 +293,7 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`write`](Self::write); [`Error::TimedOut`].
     pub fn write_timeout(&mut self, timeout: Duration) -> Result<WriteGuard<'_, T>, Error> {
-        self.write_until(clock::after_ns(timeout), false)
+        self.write_until(clock::after_ns(timeout), IfAbandoned::Refuse)
     }
 
     /// As [`write`](Self::write), whether the lock was abandoned or not: [`is_abandoned`](WriteGuard::is_abandoned) of the
@@ -259,7 +303,7 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`write`](Self::write), without [`Error::Abandoned`].
     pub fn recover(&mut self) -> Result<WriteGuard<'_, T>, Error> {
-        self.write_until(u64::MAX, true)
+        self.write_until(u64::MAX, IfAbandoned::Accept)
     }
 
     /// As [`recover`](Self::recover), until `deadline`.
@@ -268,16 +312,16 @@ impl<T: Typed> RwLock<T> {
     ///
     /// As [`recover`](Self::recover); [`Error::TimedOut`].
     pub fn recover_deadline(&mut self, deadline: Instant) -> Result<WriteGuard<'_, T>, Error> {
-        self.write_until(clock::deadline_ns(deadline), true)
+        self.write_until(clock::deadline_ns(deadline), IfAbandoned::Accept)
     }
 
-    fn write_until(&mut self, until_ns: u64, accepts_abandoned: bool) -> Result<WriteGuard<'_, T>, Error> {
+    fn write_until(&mut self, until_ns: u64, if_abandoned: IfAbandoned) -> Result<WriteGuard<'_, T>, Error> {
         let Guarded { member, .. } = &self.guarded;
         member.check()?;
         // A read guard of this handle was forgotten.
         readers::forget(member);
         let is_abandoned = self.guarded.acquire(until_ns)?;
-        let drained = match is_abandoned && !accepts_abandoned {
+        let drained = match is_abandoned && if_abandoned == IfAbandoned::Refuse {
             true => Err(Error::Abandoned),
             false => readers::drain(member, until_ns),
         };

@@ -150,7 +150,7 @@ pub(super) fn all(member: &Member<Value>) -> impl Iterator<Item = Incarnation> {
 /// handle.
 pub(super) fn drain(member: &Member<Value>, until_ns: u64) -> Result<(), Error> {
     meet();
-    let (asks, took_ns) = (Cell::new(until_ns == 0 && member.may_ask(member.me())), Cell::new(0));
+    let (asks, took_ns) = (Cell::new(false), Cell::new(0));
     let look = || {
         if !asks.take() {
             return Ok(all(member).next().is_none().then_some(()));
@@ -176,7 +176,15 @@ pub(super) fn drain(member: &Member<Value>, until_ns: u64) -> Result<(), Error> 
         asks.set(true);
         doorbell::PROBE_NS.max(ASK_PART * took_ns.get())
     };
-    bell::wait(member, &member.views().line.bell, until_ns, slice_ns, look, has_changed)
+    let waited = bell::wait(member, &member.views().line.bell, until_ns, slice_ns, look, has_changed);
+    if matches!(waited, Err(Error::TimedOut)) && member.may_ask(member.me()) {
+        // With a point that has passed nobody has asked yet.
+        asks.set(true);
+        if look()?.is_some() {
+            return member.check_memory();
+        }
+    }
+    waited
 }
 
 /// Takes back the mark of a reader that is dead.
