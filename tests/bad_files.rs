@@ -117,7 +117,7 @@ fn path_of(error: &Error) -> Option<&Path> {
         | Error::Copied { path }
         | Error::Filesystem { path, .. }
         | Error::NoSpace { path, .. }
-        | Error::NotARing { path }
+        | Error::NotARing { path, .. }
         | Error::OtherKind { path, .. }
         | Error::TooShort { path, .. }
         | Error::WrongSize { path, .. }
@@ -144,17 +144,18 @@ fn advice(error: &Error) -> &'static str {
         Error::FileSizeLimit { .. } => "raise RLIMIT_FSIZE",
         Error::NoProducer => "forget",
         Error::ReadLocked { .. } => "see who has the file open",
-        Error::Filesystem { .. } => "put the ring on",
+        Error::Filesystem { .. } => "put the file on",
         Error::NoSpace { .. } => "free some",
         Error::NotARing { .. } | Error::OtherKind { .. } => "check the path",
         Error::TooShort { .. }
         | Error::WrongSize { .. }
         | Error::Sparse { .. }
         | Error::Copied { .. }
-        | Error::EarlierBoot { .. } => "remove it and create the ring again",
+        | Error::EarlierBoot { .. } => "remove it and create it again",
         Error::Version { .. } => "use the quoit it was made with",
-        Error::Foreign { .. } => "create the ring again",
-        Error::Damaged { .. } | Error::Corrupt(_) => "remove the file and create the ring again",
+        Error::Foreign { .. } => "create it again",
+        Error::Damaged { .. } => "remove the file and create it again",
+        Error::Corrupt(_) => "remove the file and create the ring again",
         Error::ProducerAlive { .. } => "end it",
         Error::SlotsTaken { .. } => "--away-for 1h",
         Error::NameInUse { .. } => "end it first, or take another name",

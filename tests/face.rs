@@ -229,7 +229,7 @@ fn errors_have_kinds() {
     let path = || PathBuf::from("x");
     for (error, kind, io) in [
         (Error::NotFound { path: path() }, ErrorKind::NotFound, IoKind::NotFound),
-        (Error::NotARing { path: path() }, ErrorKind::NotARing, IoKind::InvalidData),
+        (Error::NotARing { path: path(), wanted: None }, ErrorKind::NotARing, IoKind::InvalidData),
         (Error::EarlierBoot { path: path() }, ErrorKind::Mismatch, IoKind::InvalidData),
         (Error::ProducerAlive { pid: 1 }, ErrorKind::InUse, IoKind::ResourceBusy),
         (Error::GatedOnly, ErrorKind::Unsuitable, IoKind::InvalidInput),

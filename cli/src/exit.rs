@@ -17,9 +17,9 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line is invalid. Clap uses the same code.
     Usage = 2,
-    /// The path or the name does not exist, or the file is not a ring.
+    /// The path or the name does not exist, or the file is not of the kind asked for.
     NotFound = 3,
-    /// A ring that this build or this machine cannot use.
+    /// A file that this build or this machine cannot use.
     Mismatch = 4,
     /// Records were lost and `--fail-on-loss` was given.
     Loss = 5,
@@ -27,13 +27,13 @@ pub(crate) enum Exit {
     Timeout = 6,
     /// The producer died, and `sub` was asked to read to a clean end.
     ProducerGone = 7,
-    /// The ring's file was removed, replaced or cut short while it was in use.
+    /// The file was removed, replaced or cut short while it was in use.
     RingGone = 8,
-    /// In use by a living process: the producer's place, the name, or every slot.
+    /// In use by a living process: the place of the one producer or writer, the name, or every slot or seat.
     InUse = 9,
     /// A file exists at the path.
     Exists = 10,
-    /// The last holder died, and `--refuse-abandoned` was given.
+    /// A holder died, and `--refuse-abandoned` was given.
     Abandoned = 11,
     /// The command could not be run.
     CannotRun = 126,
@@ -53,15 +53,15 @@ Exit codes:
     0  done; also when the reader of the output has gone (a closed pipe)
     1  any failure without a code of its own
     2  the command line is invalid
-    3  no such file or name, or not a ring
-    4  a ring of another version, layout, machine or boot, a damaged one, or a copy
+    3  no such file or name, or not of the kind asked for
+    4  a file of another version, type, layout, machine or boot, a damaged one, or a copy
     5  records were lost, with --fail-on-loss
     6  a time limit passed, or the ring was full without --wait
     7  the producer died before a clean end, with sub --until-closed
-    8  the ring's file was removed, replaced or cut short while in use
-    9  in use: another producer is alive, the name is taken, no slot is free
+    8  the file was removed, replaced or cut short while in use
+    9  in use: another producer or writer is alive, the name is taken, no slot is free
    10  a file exists at the path
-   11  the last holder of a lock died with it, with lock --refuse-abandoned
+   11  a holder of a lock died with it, with lock --refuse-abandoned
   126  the command of lock or sem could not be run
   127  there is no such command, of lock or sem
   129  ended by SIGHUP before the work was done

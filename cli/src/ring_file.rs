@@ -39,9 +39,9 @@ pub(crate) fn open_ring(path: &Path, rights: OFlags) -> Result<Option<File>, Err
     let mut magic = [0; MAGIC.len()];
     match file.read_exact_at(&mut magic, 0) {
         Ok(()) if magic == MAGIC => Ok(Some(file)),
-        Ok(()) => Err(Error::NotARing { path: path.into() }),
+        Ok(()) => Err(Error::NotARing { path: path.into(), wanted: None }),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(Error::NotARing { path: path.into() })
+            Err(Error::NotARing { path: path.into(), wanted: None })
         }
         Err(error) => Err(failed(error)),
     }

@@ -10,10 +10,10 @@ pub(crate) enum Fault {
 }
 
 pub(super) const FORKED: &str =
-    "this handle came over a fork and belongs to the parent; open the ring again in the child";
+    "this handle came over a fork and belongs to the parent; open it again in the child";
 
-pub(super) const TRUNCATED: &str = "memory of the ring is gone: its file was cut short, or the disk is full; drop the handle, check the file \
-                         and the free space of its file system, and create the ring again";
+pub(super) const TRUNCATED: &str = "memory of the handle is gone: its file was cut short, or the disk is full; drop the handle, check the file \
+                         and the free space of its file system, and create it again";
 
 /// Where the ring contradicts itself, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

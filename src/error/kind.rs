@@ -18,14 +18,15 @@ pub enum ErrorKind {
     NotARing,
     /// A file exists at the path.
     Exists,
-    /// A ring, but not one that this build, this machine or this boot can use: another version or schema, a damaged
+    /// An object, but not one that this build, this machine or this boot can use: another version or schema, a damaged
     /// file, a copy.
     Mismatch,
-    /// In use by a living process: the producer's place, the name, or every slot. It may be free later.
+    /// In use by a living process: the place of the one producer, writer or server, the name, or every slot or seat. It may
+    /// be free later.
     InUse,
     /// The mode or owner of a file forbids it, or a guarantee given to another consumer.
     Denied,
-    /// There is no room for the ring.
+    /// There is no room for it.
     NoSpace,
     /// Invalid on any ring: an option, a name, a capacity.
     Invalid,
@@ -146,9 +147,9 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFound => "not found",
-            Self::NotARing => "not a ring",
+            Self::NotARing => "not what was asked for",
             Self::Exists => "there already",
-            Self::Mismatch => "a ring that cannot be used here",
+            Self::Mismatch => "cannot be used here",
             Self::InUse => "in use",
             Self::Denied => "denied",
             Self::NoSpace => "no space",

@@ -96,7 +96,7 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// Why a ring could not be created, opened, attached to, or inspected.
+/// Why an object could not be created, opened, used or inspected.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -110,7 +110,7 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
-    /// The directory does not exist, so no ring can be created in it.
+    /// The directory does not exist, so nothing can be created in it.
     NoDirectory {
         /// The directory.
         path: PathBuf,
@@ -137,8 +137,8 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
-    /// The ring belongs to another unprivileged user, and [`Options::any_owner`](crate::Options::any_owner) was not
-    /// set.
+    /// The file belongs to another unprivileged user. For rings, [`Options::any_owner`](crate::Options::any_owner) accepts
+    /// it; for other objects, opening it without creating it does.
     ForeignOwner {
         /// Where.
         path: PathBuf,
@@ -155,33 +155,35 @@ pub enum Error {
         /// Why it is not suitable.
         why: &'static str,
     },
-    /// There is not enough room for the whole ring.
+    /// There is not enough room for the whole file.
     NoSpace {
         /// Where.
         path: PathBuf,
-        /// Bytes the ring needs.
+        /// Bytes it needs.
         bytes: u64,
         /// What is short.
         shortage: Shortage,
-        /// Bytes that a ring could still have there, if known. Other processes may take them meanwhile.
+        /// Bytes that a file could still have there, if known. Other processes may take them meanwhile.
         free: Option<u64>,
         /// The largest capacity of a ring that fits into these bytes, with the same options otherwise. `None`: not
-        /// even the smallest fits, or it is not known.
+        /// even the smallest fits, it is not known, or the object is no ring.
         largest: Option<u64>,
     },
-    /// The process may not make files as large as the ring (`RLIMIT_FSIZE`).
+    /// The process may not make files as large as this one (`RLIMIT_FSIZE`).
     FileSizeLimit {
         /// Where.
         path: PathBuf,
-        /// Bytes the ring needs.
+        /// Bytes it needs.
         bytes: u64,
         /// Bytes the process may give a file.
         limit: u64,
     },
-    /// The file does not start with a ring's magic number.
+    /// The file does not start with the magic number that the files of all objects have.
     NotARing {
         /// Where.
         path: PathBuf,
+        /// The expected kind. `None`: any.
+        wanted: Option<Kind>,
     },
     /// The file is an object of another kind.
     OtherKind {
@@ -199,10 +201,12 @@ pub enum Error {
         /// The process id that it stored, a hint: 0 if it stored none.
         pid: u32,
     },
-    /// The file is shorter than a ring's identity page.
+    /// The file is shorter than the identity page of an object.
     TooShort {
         /// Where.
         path: PathBuf,
+        /// The expected kind. `None`: any.
+        wanted: Option<Kind>,
         /// Its size in bytes.
         bytes: u64,
     },
@@ -243,13 +247,13 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The file is a copy of a ring: its identity page names another file.
+    /// The file is a copy: its identity page names another file.
     Copied {
         /// Where.
         path: PathBuf,
     },
-    /// The ring was created under another boot id, and no process holds a lock on it: the machine has been rebooted
-    /// since, or the ring belongs to a container with a boot id of its own.
+    /// The object was created under another boot id, and no process holds a lock on it: the machine has been rebooted
+    /// since, or the object belongs to a container with a boot id of its own.
     EarlierBoot {
         /// Where.
         path: PathBuf,
@@ -268,9 +272,9 @@ pub enum Error {
     },
     /// No living producer holds the ring, so the request cannot be carried out.
     NoProducer,
-    /// A process that may only read the ring's file holds a read lock on it, which blocks other lock holders.
+    /// A process that may only read the file holds a read lock on it, which blocks other lock holders.
     ReadLocked {
-        /// What it blocks: the producer's place, the name, the slots.
+        /// What it blocks: the producer's place, the name, the slots, a seat.
         what: &'static str,
     },
     /// Every consumer slot is taken.
@@ -411,7 +415,7 @@ pub enum Shortage {
     Quota,
     /// Files (inodes) on the file system.
     Files,
-    /// Memory limit of this process's control group, which is charged for a ring in memory.
+    /// Memory limit of this process's control group, which is charged for a file in memory.
     ControlGroup,
     /// Memory of the machine.
     Memory,

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::fault::{FORKED, TRUNCATED};
-use super::{Error, Rights, Shortage};
+use super::{Error, Kind, Rights, Shortage};
 use crate::limits::{MAX_CAPACITY, MIN_CAPACITY};
 
 impl fmt::Display for Error {
@@ -13,64 +13,63 @@ impl fmt::Display for Error {
                 write!(f, "{}: there is a file already; open it, or remove it first", path.display())
             }
             Self::NotFound { path } => {
-                write!(f, "{}: no such file; create the ring first, or check the path", path.display())
+                write!(f, "{}: no such file; create it first, or check the path", path.display())
             }
             Self::NoDirectory { path } => {
                 write!(f, "{}: no such directory; create it first, or check the path", path.display())
             }
             Self::NotRegular { path, kind } => {
-                write!(f, "{}: this is a {kind}, and a ring is a regular file; use another path", path.display())
+                write!(f, "{}: this is a {kind}, not a regular file; use another path", path.display())
             }
             Self::Permission { path, action, rights: Some(rights) } => write!(
                 f,
-                "{}: no permission to {action}: {rights}, and this process is user {}; ask the owner for it (rings are \
+                "{}: no permission to {action}: {rights}, and this process is user {}; ask the owner for it (files are \
                  made with mode 0600 unless told otherwise)",
                 path.display(),
                 own_user()
             ),
             Self::Permission { path, action, rights: None } => write!(
                 f,
-                "{}: no permission to {action}; ask the owner for it (rings are made with mode 0600 unless told \
+                "{}: no permission to {action}; ask the owner for it (files are made with mode 0600 unless told \
                  otherwise)",
                 path.display()
             ),
             Self::ReadOnly { path } => write!(
                 f,
-                "{}: its file system is mounted read-only: observers can read the ring; to write, put the ring on \
+                "{}: its file system is mounted read-only: what is there can be read, as by observers; to write, use \
                  another file system",
                 path.display()
             ),
             Self::ForeignOwner { path, rights } => write!(
                 f,
-                "{}: the ring belongs to another user ({rights}, and this process is user {}), who can read it \
-                 and truncate it; use another path, or Options::any_owner if that user is trusted",
+                "{}: it belongs to another user ({rights}, and this process is user {}), who can read and truncate it; use \
+                 another path, or, if that user is trusted, open it without creating it (rings: Options::any_owner)",
                 path.display(),
                 own_user()
             ),
             Self::Filesystem { path, kind, why } => write!(
                 f,
-                "{}: {kind} {why}; put the ring on tmpfs (/dev/shm), ext4 or XFS",
+                "{}: {kind} {why}; put the file on tmpfs (/dev/shm), ext4 or XFS",
                 path.display()
             ),
             Self::NoSpace { path, bytes, shortage, free, largest } => {
-                write!(f, "{}: {shortage} no room for the {bytes} bytes of the ring", path.display())?;
+                write!(f, "{}: {shortage} no room for the {bytes} bytes of the file", path.display())?;
                 if let Some(free) = free {
                     write!(f, ", but for {free}")?;
                 }
                 match largest {
                     Some(largest) => write!(f, "; free some, or ask for a capacity of {largest} bytes at most"),
-                    None if free.is_some() => f.write_str("; free some: not even the smallest ring fits"),
-                    None => f.write_str("; free some, or ask for a smaller capacity"),
+                    None => f.write_str("; free some, or ask for less"),
                 }
             }
             Self::FileSizeLimit { path, bytes, limit } => write!(
                 f,
-                "{}: this process may create files of at most {limit} bytes, and the ring needs {bytes}; raise RLIMIT_FSIZE \
-                 (LimitFSIZE= of a systemd unit, ulimit -f), or ask for a smaller capacity",
+                "{}: this process may create files of at most {limit} bytes, and this one needs {bytes}; raise RLIMIT_FSIZE \
+                 (LimitFSIZE= of a systemd unit, ulimit -f), or ask for less",
                 path.display()
             ),
-            Self::NotARing { path } => {
-                write!(f, "{}: not a quoit ring; check the path", path.display())
+            Self::NotARing { path, wanted } => {
+                write!(f, "{}: not {}; check the path", path.display(), expected(*wanted))
             }
             Self::OtherKind { path, found, wanted } => {
                 let (found, wanted) = (found.with_article(), wanted.with_article());
@@ -89,28 +88,29 @@ impl fmt::Display for Error {
                 "this service has a living server (process {pid} by its own account); a stopped process is alive too: \
                  end it before another takes over"
             ),
-            Self::TooShort { path, bytes } => write!(
+            Self::TooShort { path, bytes, wanted } => write!(
                 f,
-                "{}: only {bytes} bytes, shorter than a ring's first page; it was cut off or is no ring: check the \
-                 path, or remove it and create the ring again",
-                path.display()
+                "{}: only {bytes} bytes, shorter than the first page; it was cut off or is not {}: check the path, or \
+                 remove it and create it again",
+                path.display(),
+                expected(*wanted)
             ),
             Self::WrongSize { path, bytes, expected } => write!(
                 f,
                 "{}: {bytes} bytes, but its geometry asks for {expected}; it was cut off or grown: remove it and \
-                 create the ring again",
+                 create it again",
                 path.display()
             ),
             Self::Sparse { path } => write!(
                 f,
-                "{}: the file has holes, so using it could end in SIGBUS; remove it and create the ring again \
-                 (copies of rings are not rings)",
+                "{}: the file has holes, so using it could end in SIGBUS; remove it and create it again \
+                 (copies are not accepted)",
                 path.display()
             ),
             Self::Version { path, major, minor } => write!(
                 f,
                 "{}: format version {major}.{minor}, and this build reads {}.0 to {}.{}; use the quoit it was \
-                 made with, or create the ring again",
+                 made with, or create it again",
                 path.display(),
                 crate::limits::MAJOR,
                 crate::limits::MAJOR,
@@ -118,26 +118,26 @@ impl fmt::Display for Error {
             ),
             Self::Foreign { path, what } => write!(
                 f,
-                "{}: made on a machine with another {what}; rings cannot move between such machines: create the \
-                 ring again on this one",
+                "{}: made on a machine with another {what}; files cannot move between such machines: create it \
+                 again on this one",
                 path.display()
             ),
             Self::Damaged { path, what } => write!(
                 f,
-                "{}: the identity page is damaged ({what}); remove the file and create the ring again",
+                "{}: the identity page is damaged ({what}); remove the file and create it again",
                 path.display()
             ),
             Self::Copied { path } => write!(
                 f,
-                "{}: this is a copy of a ring, or was restored from one, and may hold records that were never sent so; \
-                 use the ring itself, or remove it and create the ring again",
+                "{}: this is a copy, or was restored from one, and what it holds may never have been so; use the original, or \
+                 remove it and create it again",
                 path.display()
             ),
             Self::EarlierBoot { path } => write!(
                 f,
                 "{}: made under another boot id, and nobody uses it now: left over from before the machine was last \
                  started, or of a container with a boot id of its own; if no container uses it, remove it and create \
-                 the ring again",
+                 it again",
                 path.display()
             ),
             Self::Corrupt(corruption) => corruption.fmt(f),
@@ -160,7 +160,7 @@ impl fmt::Display for Error {
             ),
             Self::ReadLocked { what } => write!(
                 f,
-                "a process that may only read the ring holds a read lock on {what}, which blocks others until it ends; \
+                "a process that may only read the file holds a read lock on {what}, which blocks others until it ends; \
                  see who has the file open (`fuser -v`), and end it, or give the file a mode that keeps it out (0600)"
             ),
             Self::SlotsTaken { slots, saved } => write!(
@@ -246,6 +246,11 @@ impl fmt::Display for Error {
             Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
         }
     }
+}
+
+/// What was expected at a path, with its article.
+fn expected(wanted: Option<Kind>) -> String {
+    wanted.map_or_else(|| "a file of quoit".into(), Kind::with_article)
 }
 
 /// The valid capacities on either side of an invalid one.

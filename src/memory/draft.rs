@@ -27,7 +27,7 @@ pub(crate) struct Draft {
 /// error now, not a SIGBUS later. Returns the shape with the alignment that the file system needs.
 pub(crate) fn draft<F: Format>(path: &Path, shape: &F, mode: u32) -> Result<(Draft, Descriptor, F), Error> {
     shape.check()?;
-    let name = path.file_name().ok_or(Error::BadOption { what: "the path of a ring ends in a file name" })?;
+    let name = path.file_name().ok_or(Error::BadOption { what: "a path ends in a file name" })?;
     let directory = open_directory(path)?;
     let store = filesystem::check(directory.as_fd(), path)?;
     let mut shape = shape.clone();

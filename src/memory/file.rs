@@ -45,8 +45,8 @@ pub(crate) fn open<F: Format>(
 pub fn kind_of(path: impl AsRef<Path>) -> Result<Kind, Error> {
     let path = path.as_ref();
     let file = Descriptor::open(|| open_file(path, Access::Reader))?;
-    let (_, page) = first_page(file.as_fd(), path, Owners::Any)?;
-    identity::kind(&page, path)
+    let (_, page) = first_page(file.as_fd(), path, Owners::Any, None)?;
+    identity::kind(&page, path, None)
 }
 
 /// What the file system says about the file, and a private copy of its identity page.
@@ -54,6 +54,7 @@ fn first_page(
     file: BorrowedFd<'_>,
     path: &Path,
     owners: Owners,
+    wanted: Option<Kind>,
 ) -> Result<(Stat, [u8; IDENTITY_BYTES]), Error> {
     let stat = stat(file, path)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -65,12 +66,12 @@ fn first_page(
         return Err(Error::ForeignOwner { path: path.into(), rights: rights(&stat) });
     }
     filesystem::check(file, path)?;
-    let page = read_identity(file, path, stat.st_size as u64)?;
+    let page = read_identity(file, path, stat.st_size as u64, wanted)?;
     Ok((stat, page))
 }
 
 fn examine<F: Format>(file: BorrowedFd<'_>, path: &Path, owners: Owners) -> Result<Identity<F>, Error> {
-    let (stat, page) = first_page(file, path, owners)?;
+    let (stat, page) = first_page(file, path, owners, Some(F::KIND))?;
     let bytes = stat.st_size as u64;
     let identity = Identity::<F>::decode(&page, path)?;
     let extents = identity.shape.extents();
@@ -174,14 +175,19 @@ pub(crate) fn reopened(file: BorrowedFd<'_>, rights: OFlags) -> Result<OwnedFd, 
 }
 
 /// A private copy of the identity page. Read, not mapped: another process could cut a mapping short.
-fn read_identity(file: BorrowedFd<'_>, path: &Path, bytes: u64) -> Result<[u8; IDENTITY_BYTES], Error> {
+fn read_identity(
+    file: BorrowedFd<'_>,
+    path: &Path,
+    bytes: u64,
+    wanted: Option<Kind>,
+) -> Result<[u8; IDENTITY_BYTES], Error> {
     let mut page = [0; IDENTITY_BYTES];
     let mut done = 0;
     while done < page.len() {
         let read = retry_on_intr(|| pread(file, &mut page[done..], done as u64))
             .map_err(|errno| refusal(path, "read the identity page", errno))?;
         if read == 0 {
-            return Err(Error::TooShort { path: path.into(), bytes: bytes.min(done as u64) });
+            return Err(Error::TooShort { path: path.into(), bytes: bytes.min(done as u64), wanted });
         }
         done += read;
     }
@@ -195,7 +201,7 @@ pub(crate) fn sealed_identity<F: Format>(
     path: &Path,
     bytes: u64,
 ) -> Result<(Identity<F>, [u64; 2]), Error> {
-    let page = read_identity(file, path, bytes)?;
+    let page = read_identity(file, path, bytes, Some(F::KIND))?;
     let identity = Identity::<F>::decode(&page, path)?;
     if !identity.shape.extents().alignment.is_multiple_of(rustix::param::page_size() as u64) {
         return Err(Error::Foreign { path: path.into(), what: "page size" });

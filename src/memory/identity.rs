@@ -158,13 +158,14 @@ fn tag(kind: Kind) -> u64 {
     })
 }
 
-/// The kind of the object that a private copy of an identity page describes, if this build can read it.
+/// The kind of the object that a private copy of an identity page describes, if this build can read it. `wanted`: the
+/// kind that an error is to name.
 #[cfg(not(loom))]
-pub(crate) fn kind(page: &[u8; IDENTITY_BYTES], path: &Path) -> Result<Kind, Error> {
+pub(crate) fn kind(page: &[u8; IDENTITY_BYTES], path: &Path, wanted: Option<Kind>) -> Result<Kind, Error> {
     let words = words(page);
     let damaged = |what| Error::Damaged { path: path.into(), what };
     if words[word::MAGIC] != MAGIC {
-        return Err(Error::NotARing { path: path.into() });
+        return Err(Error::NotARing { path: path.into(), wanted });
     }
     // Before the version, which is not readable on such a machine.
     if words[word::ENDIAN_MARK] == ENDIAN_MARK.swap_bytes() {
@@ -212,7 +213,7 @@ impl<F: Format> Identity<F> {
 
     /// Checks a private copy of the identity page, from the magic number to the last field.
     pub(crate) fn decode(page: &[u8; IDENTITY_BYTES], path: &Path) -> Result<Self, Error> {
-        let found = kind(page, path)?;
+        let found = kind(page, path, Some(F::KIND))?;
         if found != F::KIND {
             return Err(Error::OtherKind { path: path.into(), found, wanted: F::KIND });
         }

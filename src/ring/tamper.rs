@@ -5,7 +5,7 @@ use std::path::Path;
 
 pub use crate::atomics::tamper::{accesses, leave_alone, tamper_with};
 use crate::atomics::{peek, poke};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::memory::format::Format;
 use crate::memory::identity::{IDENTITY_BYTES, Identity};
 use crate::memory::permissions::Access;
@@ -53,7 +53,7 @@ impl Ring {
         let path = Path::new("(image)");
         let bytes = image.len() as u64;
         let Some(page) = image.first_chunk::<IDENTITY_BYTES>() else {
-            return Err(Error::TooShort { path: path.into(), bytes });
+            return Err(Error::TooShort { path: path.into(), bytes, wanted: Some(Kind::Ring) });
         };
         let identity = Identity::<crate::ring::layout::Geometry>::decode(page, path)?;
         let expected = identity.shape.extents().file_bytes();

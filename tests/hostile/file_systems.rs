@@ -170,7 +170,7 @@ fn what_needs_room_for_every_write_is_refused() {
             let error = refusal.unwrap_err();
             assert!(matches!(&error, Error::Filesystem { kind, .. } if kind == "Btrfs"), "{error:?}");
             let text = error.to_string();
-            assert!(text.contains("SIGBUS") && text.contains("put the ring on tmpfs"), "{text}");
+            assert!(text.contains("SIGBUS") && text.contains("put the file on tmpfs"), "{text}");
         }
         // A file without copy on write is no way out: a snapshot or a copy of it brings that back.
         std::fs::write(&ring, "").unwrap();

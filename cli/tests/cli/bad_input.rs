@@ -36,9 +36,9 @@ fn seal(file: &File) {
 #[test]
 fn no_ring_at_the_path() {
     let place = Place::new();
-    refused(&place, 3, "no such file; create the ring first");
+    refused(&place, 3, "no such file; create it first");
     fs::write(&place.ring, vec![b'x'; 100_000]).unwrap();
-    refused(&place, 3, "not a quoit ring");
+    refused(&place, 3, "not a ring; check the path");
     fs::write(&place.ring, b"").unwrap();
     refused(&place, 3, "only 0 bytes");
     fs::write(&place.ring, b"quoit\r\n\x1a").unwrap();
@@ -88,7 +88,7 @@ fn another_kind_of_object() {
     mutex.run("lock RING -- true", b"").assert_code(0);
     for line in ["sub RING", "sub RING --gated", "pub RING", "forget RING x", "evict RING --slot 0"] {
         let ran = mutex.run(line, b"").assert_code(3).assert_stdout("").assert_one_line();
-        ran.assert_says("this is a mutex, not a ring");
+        ran.assert_says("this is a reader-writer lock, not a ring");
     }
     // A ring that says that it is something else.
     let latest = changed(|file| {
@@ -161,7 +161,7 @@ fn options_that_make_no_sense() {
 fn file_systems_that_would_not_work() {
     let mut place = Place::new();
     place.ring = "/proc/ring".into();
-    place.run("create RING", b"").assert_code(1).assert_one_line().assert_says("put the ring on tmpfs");
+    place.run("create RING", b"").assert_code(1).assert_one_line().assert_says("put the file on tmpfs");
 }
 
 /// The command as a user without rights, where the test runs as root; otherwise as oneself.

@@ -162,7 +162,7 @@ fn a_ring_that_is_cut_short_is_an_error() {
     OpenOptions::new().write(true).truncate(true).open(&place.ring).unwrap();
     let _ = stdin.write_all(b"y\n");
     for process in [publisher, observer, gated, watch] {
-        process.end().assert_code(8).assert_says("memory of the ring is gone");
+        process.end().assert_code(8).assert_says("memory of the handle is gone");
     }
 }
 

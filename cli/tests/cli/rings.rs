@@ -219,9 +219,9 @@ fn rm_refuses_what_is_no_ring_even_by_force() {
         assert!(place.ring.symlink_metadata().is_ok());
     };
     fs::write(&place.ring, "some text, longer than eight bytes").unwrap();
-    refused("not a quoit ring");
+    refused("not a file of quoit");
     fs::write(&place.ring, "").unwrap();
-    refused("not a quoit ring");
+    refused("not a file of quoit");
     fs::remove_file(&place.ring).unwrap();
     fs::create_dir(&place.ring).unwrap();
     refused("this is a directory");
