@@ -34,7 +34,7 @@ fn maps_of(directory: &Path) -> usize {
     maps.lines().filter(|line| line.contains(directory)).count()
 }
 
-fn wait_for_file(path: &Path) {
+pub(crate) fn wait_for_file(path: &Path) {
     let start = Instant::now();
     // The directory goes if the test fails: nobody waits for ever.
     while !path.exists()

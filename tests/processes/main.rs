@@ -16,6 +16,7 @@ mod kills;
 mod latest;
 mod limits;
 mod load;
+mod locks;
 mod many;
 mod mutex;
 mod namespaces;
@@ -80,6 +81,8 @@ fn child() {
         "hold a request" => service::hold(&part),
         "fork with calls" => service::fork(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
+        "locks without futexes" => locks::without_futexes(&part),
+        "fork with locks" => locks::fork_with_locks(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
         "rights" => rights::show(&part),
