@@ -2,10 +2,7 @@
 //! turn; the dead keep nobody out.
 mod common;
 
-use std::rc::Rc;
-
-use common::model;
-use loom::cell::UnsafeCell;
+use common::{Outside, model};
 use quoit::Error;
 use quoit::fate::{crash_after, kill, slice_sleeps};
 use quoit::sync::{RwLock, SyncOptions};
@@ -31,16 +28,6 @@ fn add_one(lock: &mut RwLock<Value>) {
     *guard = value(number(&guard) + 1);
 }
 
-/// Something outside that is read and written under the lock.
-#[derive(Clone)]
-struct Outside(Rc<UnsafeCell<()>>);
-
-impl Outside {
-    fn new() -> Self {
-        Self(Rc::new(UnsafeCell::new(())))
-    }
-}
-
 /// Sleeps end by themselves, so that nothing but the words orders the two.
 #[test]
 fn readers_and_a_writer_are_apart() {
@@ -52,12 +39,12 @@ fn readers_and_a_writer_are_apart() {
         let there = outside.clone();
         let writer = common::spawn(move || {
             let guard = second.write().unwrap();
-            there.0.with_mut(|_| {});
+            there.touch();
             drop(guard);
             second
         });
         let guard = first.read().unwrap();
-        outside.0.with(|_| {});
+        outside.look();
         drop(guard);
         let _second = writer.join().unwrap();
     });
@@ -74,13 +61,13 @@ fn a_reader_that_waited_and_the_next_writer_are_apart() {
         let there = outside.clone();
         let reader = common::spawn(move || {
             let guard = second.read().unwrap();
-            there.0.with(|_| {});
+            there.look();
             drop(guard);
             second
         });
         for _ in 0..2 {
             let guard = first.write().unwrap();
-            outside.0.with_mut(|_| {});
+            outside.touch();
             drop(guard);
         }
         let _second = reader.join().unwrap();
@@ -98,13 +85,13 @@ fn a_reader_that_does_not_wait_sees_the_last_write() {
         let there = outside.clone();
         let reader = common::spawn(move || {
             if let Some(guard) = first.try_read().unwrap() {
-                there.0.with(|_| {});
+                there.look();
                 assert!((1..=2).contains(&number(&guard)));
             }
             first
         });
         let mut guard = second.write().unwrap();
-        outside.0.with_mut(|_| {});
+        outside.touch();
         *guard = value(2);
         drop(guard);
         let mut first = reader.join().unwrap();
@@ -196,11 +183,11 @@ fn a_reader_that_dies_reads_until_then() {
         let there = outside.clone();
         std::mem::forget(second.read().unwrap());
         let dying = common::spawn(move || {
-            there.0.with(|_| {});
+            there.look();
             kill(second);
         });
         let guard = first.write().unwrap();
-        outside.0.with_mut(|_| {});
+        outside.touch();
         drop(guard);
         dying.join().unwrap();
     });

@@ -61,11 +61,10 @@ fn a_read_is_whole() {
     });
 }
 
-/// Sleeps end by themselves, so that nothing but the words orders the two writers. Each goes on from the other's commit.
-#[test]
-fn a_row_has_one_writer() {
-    model("table_writers", 3, || {
-        slice_sleeps(true);
+/// Two write the same row. Each goes on from the other's commit.
+fn two_writers(name: &'static str, preemptions: usize, do_sleeps_end: bool) {
+    model(name, preemptions, move || {
+        slice_sleeps(do_sleeps_end);
         let first = table(1, 2);
         let second = first.try_clone().unwrap();
         let other = common::spawn(move || {
@@ -78,20 +77,16 @@ fn a_row_has_one_writer() {
     });
 }
 
+/// Sleeps end by themselves, so that nothing but the words orders the two.
+#[test]
+fn a_row_has_one_writer() {
+    two_writers("table_writers", 3, true);
+}
+
 /// Sleeps have no end: who sleeps through its turn at the row is a deadlock.
 #[test]
 fn who_waits_for_a_row_is_woken() {
-    model("table_turn", 2, || {
-        let first = table(1, 2);
-        let second = first.try_clone().unwrap();
-        let other = common::spawn(move || {
-            add_one(&second, 0);
-            second
-        });
-        add_one(&first, 0);
-        let _second = other.join().unwrap();
-        assert_eq!(number(first.get(0).unwrap()), 3);
-    });
+    two_writers("table_turn", 2, false);
 }
 
 /// A change of any row wakes, and each row's value is returned once.

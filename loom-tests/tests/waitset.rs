@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{model, options, payload};
-use quoit::sync::{Event as Signal, Latest, LatestOptions, Reset, SyncOptions};
+use quoit::sync::{Event as Signal, Latest, LatestOptions, Reset, SyncOptions, Table, TableOptions};
 use quoit::{Attach, Event, RecvError, Ring, WaitMode, WaitSet};
 
 fn ring(mode: WaitMode) -> Ring {
@@ -118,6 +118,64 @@ fn what_is_reset_at_once_is_not_slept_through() {
     };
     let is_over = |event: &Signal| assert!(!event.try_wait().unwrap());
     an_event("waitset_pulse", Reset::Manual, pulse, is_over);
+}
+
+/// A row of a table and a signal, each from another thread.
+#[test]
+fn a_row_and_a_signal_wake() {
+    model("waitset_table", 2, || {
+        let table = Table::local(&TableOptions::new(1).seats(1), &1_u64).unwrap();
+        let mut reader = table.reader().unwrap();
+        assert_eq!(reader.next().unwrap(), (0, 1));
+        let mut event = Signal::local(&SyncOptions::new().seats(2), Reset::Auto).unwrap();
+        let other = event.try_clone().unwrap();
+        let writer = common::spawn(move || {
+            table.set(0, &2).unwrap();
+            table
+        });
+        let worker = common::spawn(move || {
+            set(&other);
+            other
+        });
+        let (mut rows, mut signals) = (0, 0);
+        while rows == 0 || signals == 0 {
+            let ready = WaitSet::new().wait(&mut [&mut reader, &mut event]);
+            assert!(!ready.is_empty());
+            if ready.contains(0) {
+                assert_eq!(reader.next().unwrap(), (0, 2));
+                rows += 1;
+            }
+            if ready.contains(1) {
+                signals += usize::from(event.try_wait().unwrap());
+            }
+        }
+        assert_eq!((rows, signals), (1, 1), "told twice");
+        let _others = (writer.join().unwrap(), worker.join().unwrap());
+    });
+}
+
+/// Of two rows that change one after the other, the second may change while the first is read.
+#[test]
+fn each_row_wakes() {
+    model("waitset_rows", 3, || {
+        let table = Table::local(&TableOptions::new(2).seats(1), &1_u64).unwrap();
+        let mut reader = table.reader().unwrap();
+        for row in 0..2 {
+            assert_eq!(reader.next().unwrap(), (row, 1));
+        }
+        let writer = common::spawn(move || {
+            for row in 0..2 {
+                table.set(row, &2).unwrap();
+            }
+            table
+        });
+        let mut set = WaitSet::new();
+        for row in 0..2 {
+            assert!(set.wait(&mut [&mut reader]).contains(0));
+            assert_eq!(reader.next().unwrap(), (row, 2));
+        }
+        let _table = writer.join().unwrap();
+    });
 }
 
 /// A producer waits for space and a consumer, whose wait for a record gives that space, both in sets.
