@@ -202,8 +202,8 @@
 //! # The source
 //!
 //! Folders are layers: a file imports from its own layer and those below it, never from one above; a
-//! test checks this. `docs/architecture.md` has a diagram and the reasons. `unsafe` code is in `memory/map.rs` and
-//! `atomics/copy.rs`; `ring/trusted.rs` and the `unsafe` functions of claims and records only pass a caller's promise
+//! test checks this. `docs/architecture.md` has a diagram and the reasons. `unsafe` code is in `memory/map.rs`,
+//! `memory/handler.rs` and `atomics/copy`; `ring/trusted.rs` and the `unsafe` functions of claims and records only pass a caller's promise
 //! on. From the top:
 //!
 //! | layer | files |
@@ -216,9 +216,9 @@
 //! | `service/` | `server/` (takes requests, answers them) · `client/` (makes calls), over `channel` (messages one way) and `header` (the states of a call) · `clones` (handles from handles) · `typed`, `payload` · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
-//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` (all of its `unsafe` code), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
+//! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` and `handler` (all of its `unsafe` code; `handler`: of SIGBUS), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
 //! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
-//! | `atomics/` | `mod` (the only module that names the standard atomics) · `copy` (words to bytes); `delays` and `tamper` in builds of their own |
+//! | `atomics/` | `mod` (the only module that names the standard atomics) · `copy` (words to bytes; `vector`, `plain`: long ones); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | the errors, each with a remedy |
 //!
 //! Start with the head of `ring/protocol/mod.rs`. `docs/receiving.md` follows one record. `docs/format.md` is the file format in prose.

@@ -16,6 +16,8 @@ pub(crate) mod filesystem;
 #[cfg(not(loom))]
 pub(crate) mod fork;
 pub(crate) mod format;
+#[cfg(not(loom))]
+pub(crate) mod handler;
 pub(crate) mod identity;
 pub(crate) mod lock;
 #[cfg(not(loom))]

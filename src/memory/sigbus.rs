@@ -1,7 +1,7 @@
 //! The guard against SIGBUS, off by default: which addresses belong to a ring.
 //!
 //! Memory of a file can disappear while it is mapped: another process cuts the file short, or punches a hole into it
-//! that a full file system cannot fill again. The next access raises SIGBUS. The handler in `map.rs` looks up the
+//! that a full file system cannot fill again. The next access raises SIGBUS. The handler in `handler.rs` looks up the
 //! address here. If it is in a map of a guarded handle, the handler replaces the whole map with private zeros and
 //! changes the handle's tripwire. The interrupted access continues, and its handle checks the tripwire before
 //! anything that it read or wrote counts.

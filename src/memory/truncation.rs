@@ -1,7 +1,7 @@
 //! Optional: an error instead of death by SIGBUS.
 
 use crate::error::Error;
-use crate::memory::map::handle_sigbus;
+use crate::memory::handler::handle_sigbus;
 use crate::memory::sigbus;
 
 /// Turns SIGBUS into an error for handles that are opened after this call. It applies when memory of their ring is
