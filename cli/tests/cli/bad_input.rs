@@ -38,7 +38,9 @@ fn no_ring_at_the_path() {
     let place = Place::new();
     refused(&place, 3, "no such file; create it first");
     fs::write(&place.ring, vec![b'x'; 100_000]).unwrap();
-    refused(&place, 3, "not a ring; check the path");
+    refused(&place, 3, "; check the path");
+    place.run("sub RING", b"").assert_code(3).assert_says("not a ring; check the path");
+    place.run("info RING", b"").assert_code(3).assert_says("not a file of quoit; check the path");
     fs::write(&place.ring, b"").unwrap();
     refused(&place, 3, "only 0 bytes");
     fs::write(&place.ring, b"quoit\r\n\x1a").unwrap();

@@ -179,7 +179,8 @@ fn rm_refuses_what_somebody_uses_and_says_who() {
     let place = Place::with("");
     let mut publisher = place.spawn("pub RING --quiet", Stdio::piped(), Stdio::null());
     let stdin = publisher.stdin();
-    let producer = place.wait_for("it is there", |info| info["producer"]["alive"] == true);
+    let producer = place
+        .wait_for("it is there", |info| info["producer"]["alive"] == true && info["producer"]["pid"] != 0);
     let producer = &producer["producer"]["pid"];
     let says = format!("in use by the producer (process {producer}); end them first");
     place.run("rm RING", b"").assert_code(9).assert_stdout("").assert_one_line().assert_says(&says);

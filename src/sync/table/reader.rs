@@ -132,6 +132,9 @@ impl<T: Typed> TableReader<T> {
         if !bell::listen(bell, self.is_woken, until_ns, || self.is_ready()) {
             return Ok(None);
         }
+        if self.region.broken() {
+            return Err(self.region.fault().into());
+        }
         let row = self.first_changed().unwrap_or(self.turn);
         self.turn = (row + 1) % self.seen.len().max(1);
         let value = self.get(row as u32)?;
