@@ -250,7 +250,7 @@ impl Writer {
             let bytes = payload.as_ref();
             let room = fast_room(staged.position, fast_until, capacity, bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break next };
-            copy::write(claimed.words(areas), bytes);
+            copy::write_run(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
         self.staged = staged;
