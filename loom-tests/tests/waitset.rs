@@ -137,9 +137,9 @@ fn a_row_and_a_signal_wake() {
             set(&other);
             other
         });
-        let (mut rows, mut signals) = (0, 0);
+        let (mut waits, mut rows, mut signals) = (WaitSet::new(), 0, 0);
         while rows == 0 || signals == 0 {
-            let ready = WaitSet::new().wait(&mut [&mut reader, &mut event]);
+            let ready = waits.wait(&mut [&mut reader, &mut event]);
             assert!(!ready.is_empty());
             if ready.contains(0) {
                 assert_eq!(reader.next().unwrap(), (0, 2));
