@@ -350,6 +350,11 @@ pub mod fate {
         }
     }
 
+    /// Kills a member of a group, the last one, and lets another join.
+    pub fn join_after_death(member: crate::GroupMember) -> Result<crate::GroupMember, crate::Error> {
+        member.join_after_death()
+    }
+
     /// Kills the owner of a handle: its locks are released, and nothing else happens.
     pub fn kill<T>(handle: T) {
         crate::atomics::crash_after(0, move || drop(handle));

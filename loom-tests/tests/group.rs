@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{model, options, payload};
-use quoit::fate::{crash_after, kill, slice_sleeps};
+use quoit::fate::{crash_after, join_after_death, kill, slice_sleeps};
 use quoit::{
     Attach, Consumer, DeadLetter, Group, GroupEvent, GroupMember, Job, Options, Producer, Ring, WaitMode,
     WaitSet,
@@ -441,6 +441,56 @@ fn a_death_while_it_shelves() {
     }
 }
 
+/// How many records were acknowledged, and how many told to be lost.
+#[derive(Clone, Debug, Default)]
+struct Told(Rc<[Cell<u64>; 2]>);
+
+/// Receives what is next, and acknowledges it. Returns whether there was anything.
+fn take(member: &mut GroupMember, Told(told): &Told) -> bool {
+    match member.try_recv().unwrap() {
+        Some(GroupEvent::Job(job)) => {
+            assert_eq!(job.record().to_vec(), payload(job.sequence(), 1), "torn or foreign payload");
+            job.ack().unwrap();
+            told[0].set(told[0].get() + 1);
+        }
+        Some(GroupEvent::Lost(lost)) => told[1].set(told[1].get() + lost.records),
+        other => return other.is_some(),
+    }
+    true
+}
+
+impl Told {
+    fn is(&self, records: u64) {
+        assert_eq!(self.0[0].get() + self.0[1].get(), records, "{self:?}");
+    }
+}
+
+/// A member joins a group without members, while the producer takes its gate. It has each record, or is told.
+#[test]
+fn who_joins_is_told_what_the_producer_overwrites() {
+    model("group_join", 2, || {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let last = GroupMember::on(&ring, &Group::new("g").members(2).leases(4)).unwrap();
+        fill(&mut producer, 0..4);
+        let told = Told::default();
+        let there = told.clone();
+        let joining = common::spawn(move || {
+            let mut member = join_after_death(last).unwrap();
+            take(&mut member, &there);
+            member
+        });
+        let mut sent = 4;
+        for _ in 0..2 {
+            sent += u64::from(producer.try_send(&payload(sent, 1)).is_ok());
+        }
+        let mut member = joining.join().unwrap();
+        while take(&mut member, &told) {}
+        told.is(sent);
+    });
+}
+
 /// The producer overwrites what two members read and have. Each record is acknowledged once, or told to be lost.
 fn records_are_lost(name: &str, options: fn(Group) -> Group) {
     model(name, 1, move || {
@@ -451,19 +501,7 @@ fn records_are_lost(name: &str, options: fn(Group) -> Group) {
         let mut first = GroupMember::on(&ring, &group).unwrap();
         let mut second = first.try_clone().unwrap();
         fill(&mut producer, 0..4);
-        let told = Rc::new([const { Cell::new(0_u64) }; 2]);
-        let take = |member: &mut GroupMember, told: &[Cell<u64>; 2]| {
-            match member.try_recv().unwrap() {
-                Some(GroupEvent::Job(job)) => {
-                    assert_eq!(job.record().to_vec(), payload(job.sequence(), 1), "torn or foreign payload");
-                    job.ack().unwrap();
-                    told[0].set(told[0].get() + 1);
-                }
-                Some(GroupEvent::Lost(lost)) => told[1].set(told[1].get() + lost.records),
-                other => return other.is_some(),
-            }
-            true
-        };
+        let told = Told::default();
         let there = told.clone();
         let other = common::spawn(move || {
             take(&mut second, &there);
@@ -475,7 +513,7 @@ fn records_are_lost(name: &str, options: fn(Group) -> Group) {
         }
         let _second = other.join().unwrap();
         while take(&mut first, &told) {}
-        assert_eq!(told[0].get() + told[1].get(), 6, "{told:?}");
+        told.is(6);
     });
 }
 

@@ -28,9 +28,7 @@ use crate::memory::file::Owners;
 use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::consumer::{Attached, attach_slot};
-#[cfg(not(loom))]
-use crate::ring::layout::SlotState;
-use crate::ring::layout::{NAME_BYTES, Slot};
+use crate::ring::layout::{NAME_BYTES, Slot, SlotState};
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy};
@@ -145,6 +143,21 @@ impl GroupMember {
             return Self::join_in_file(region, path, group);
         }
         Self::make_on_heap(region, group)
+    }
+
+    /// The next member of a group on the heap, whose last member is this one and is killed first.
+    #[cfg(loom)]
+    pub(crate) fn join_after_death(self) -> Result<Self, Error> {
+        // It takes its seat before, and is to the producer no member until it has its lock.
+        let (ring, group) = (self.ring.reopen(Access::Participant)?, self.group.try_clone()?);
+        let (slot, dead_letters) = (self.slot, self.dead_letters.clone());
+        crate::atomics::crash_after(0, move || drop(self));
+        lock_member(&ring, slot, &group)?;
+        revive(&ring, slot);
+        let mut member = Self::new(ring, group, slot, dead_letters.as_ref())?;
+        member.settle(u64::MAX)?;
+        member.look_at_the_gate();
+        Ok(member)
     }
 
     /// Another member of the same group, for another thread. For a ring in a file this takes `/proc` and the permission
@@ -269,7 +282,6 @@ fn make(
 }
 
 /// The slot of a group that exists has a living member again. The caller has locked the name, and its own byte.
-#[cfg(not(loom))]
 fn revive(ring: &Region, number: u32) {
     let Some(slot) = ring.areas().slots.get(number as usize) else { return };
     let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(G_FIELDS_WRITE, Relaxed));

@@ -1,7 +1,6 @@
 //! The snapshot of a ring as JSON. Additions keep the schema number; anything else raises it.
 
 use std::path::Path;
-use std::time::Duration;
 
 use quoit::{ConsumerInfo, ConsumerState, GroupSnapshot, Hold, LossAccount, Snapshot};
 use serde::Serialize;
@@ -9,7 +8,7 @@ use serde::Serialize;
 use super::Rates;
 use super::groups::Group;
 use super::policy::Kind;
-use crate::json::Name;
+use crate::json::{Name, nanos};
 use crate::standing::{self, Standing};
 
 #[derive(Debug, Serialize)]
@@ -284,9 +283,4 @@ impl Loss {
             *account;
         Self { records, bytes, gaps, largest_gap, first, last, overrun, evicted, away }
     }
-}
-
-/// All of them, up to 584 years.
-pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use quoit::sync::Participant;
 use quoit::{GroupInspector, GroupSnapshot, Snapshot, Unacknowledged};
 use serde::Serialize;
 
+use crate::json::nanos;
 use crate::object::{life, who};
 use crate::output::say;
 use crate::{columns, shown, units};
@@ -182,9 +183,9 @@ impl Group {
             slot: group.slot,
             seats: group.seats,
             lossy: group.is_lossy,
-            budget_ns: group.budget.map(super::document::nanos),
+            budget_ns: group.budget.map(nanos),
             max_deliveries: group.max_deliveries,
-            lease_time_ns: group.lease_time.map(super::document::nanos),
+            lease_time_ns: group.lease_time.map(nanos),
             limit: group.limit,
             most_leases: group.most_leases,
             leases: group.leases,
@@ -193,7 +194,7 @@ impl Group {
             oldest: group.oldest.map(|oldest| Oldest {
                 sequence: oldest.sequence,
                 deliveries: oldest.deliveries,
-                since_ns: super::document::nanos(oldest.since),
+                since_ns: nanos(oldest.since),
                 seat: oldest.seat,
             }),
             next_sequence: group.next_sequence,
