@@ -211,7 +211,7 @@
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
 //! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
-//! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `acknowledging`, `holding`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
+//! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `waitable`, `acknowledging`, `aside`, `holding`), over `leases` (which member has which records; knows no file and no lock) and `tries` (how often) · `dead_letters` (what nobody acknowledged), `inspect` (a read-only view), `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something: `typed`, or `bytes`), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock` · `table`, over `cells`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `inspect` (a read-only view of any of these; `look`: what it shows) · `shape` (every byte of these), `options` |
 //! | `service/` | `server/` (takes requests, answers them) · `client/` (makes calls), over `channel` (messages one way) and `header` (the states of a call) · `clones` (handles from handles) · `typed`, `payload` · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
@@ -255,7 +255,9 @@ mod waitset;
 pub use error::{
     CallError, Corruption, Error, ErrorKind, Kind, RecvError, ReplyError, Rights, SendError, Shortage,
 };
-pub use group::{Group, GroupError, GroupEvent, GroupMember, Job, JobId, Lost};
+pub use group::{DeadLetter, DeadLetterError, Group, GroupError, GroupEvent, GroupMember, Job, JobId, Lost};
+#[cfg(not(loom))]
+pub use group::{GroupInspector, GroupSnapshot, Unacknowledged};
 #[cfg(not(loom))]
 pub use memory::file::kind_of;
 #[cfg(not(loom))]
@@ -346,6 +348,11 @@ pub mod fate {
         if let Ok(region) = ring.region(crate::memory::permissions::Access::Writer) {
             crate::wait::doorbell::sleep(&region.areas().control.space, |_| true, || true, 0);
         }
+    }
+
+    /// Kills a member of a group, the last one, and lets another join.
+    pub fn join_after_death(member: crate::GroupMember) -> Result<crate::GroupMember, crate::Error> {
+        member.join_after_death()
     }
 
     /// Kills the owner of a handle: its locks are released, and nothing else happens.

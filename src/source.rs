@@ -5,7 +5,7 @@ use crate::atomics::FutexWord;
 #[cfg(not(loom))]
 use crate::memory::map::SharedWord;
 
-/// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a producer's
+/// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a member of a group, a producer's
 /// [`Space`](crate::Space), a reader of a latest value or of a table, an [`Event`](crate::sync::Event), a
 /// [`Ticker`](crate::Ticker). The trait is sealed.
 ///

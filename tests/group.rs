@@ -12,6 +12,13 @@ use quoit::{
 };
 use tempfile::TempDir;
 
+#[path = "group/dead_letters.rs"]
+mod dead_letters;
+#[path = "group/gates.rs"]
+mod gates;
+#[path = "group/sets.rs"]
+mod sets;
+
 const CAPACITY: u64 = 4096;
 
 struct Scene {
@@ -51,7 +58,7 @@ impl Scene {
 /// Where the data area of the group's file begins, with 64 members.
 const DATA: u64 = 8192;
 /// Where the first lease is in it: lease 1.
-const LEASE: u64 = 128 + 128;
+const LEASE: u64 = 256 + 128;
 
 fn workers() -> Group {
     Group::new("workers")

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`AsyncConsumer`], [`AsyncObserver`], [`AsyncTypedConsumer`] | the next event, as [`AsyncReader::next`] or as a [`Stream`](futures_core::Stream) |
 //! | [`AsyncMerge`] | the next event of several rings |
+//! | [`AsyncGroupMember`] | a record for a member of a group |
 //! | [`AsyncProducer`] | space |
 //! | [`AsyncLatest`] | a change |
 //! | [`AsyncEvent`] | an event to be set |
@@ -39,6 +40,7 @@
 
 mod deputy;
 mod event;
+mod group;
 mod latest;
 mod merge;
 mod mutex;
@@ -49,6 +51,7 @@ mod semaphore;
 mod waiting;
 
 pub use event::AsyncEvent;
+pub use group::{AsyncGroupEvent, AsyncGroupMember, AsyncJob};
 pub use latest::AsyncLatest;
 pub use merge::{AsyncMerge, MergedOf};
 pub use mutex::{AsyncMutex, AsyncMutexGuard};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use quoit::{Error, ErrorKind, RecvError, SendError};
+use quoit::{Error, ErrorKind, GroupError, RecvError, SendError};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use crate::signals::Signals;
@@ -114,7 +114,8 @@ impl Exit {
                 .downcast_ref()
                 .map(Error::kind)
                 .or_else(|| cause.downcast_ref().map(SendError::kind))
-                .or_else(|| cause.downcast_ref().map(RecvError::kind));
+                .or_else(|| cause.downcast_ref().map(RecvError::kind))
+                .or_else(|| cause.downcast_ref().map(GroupError::kind));
             if let Some(kind) = kind {
                 return Self::of_kind(kind);
             }

@@ -1,7 +1,8 @@
-//! File names in JSON: JSON is UTF-8, while file names are bytes.
+//! File names and times in JSON. JSON is UTF-8, while file names are bytes.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +25,11 @@ impl Serialize for Name {
             Err(_) => serializer.collect_map([("base64", STANDARD.encode(&self.0))]),
         }
     }
+}
+
+/// All of a time's nanoseconds, up to 584 years.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quoit::{Error, Inspector, Snapshot};
+use quoit::{Error, Group, Inspector, Kind, Snapshot};
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
 
@@ -20,7 +20,8 @@ use crate::ring_file::open_ring;
 use crate::standing::{self, Standing};
 use crate::{shown, units};
 
-/// Remove a ring or another object; refused while a participant is alive (code 9), and for any other file.
+/// Remove a ring or another object; refused while a participant is alive (code 9), and for any other file. With a ring go the
+/// files of its groups.
 ///
 /// Observers are not detected: they hold no lock, and keep what they have mapped. Damaged rings, and those left over
 /// from before the last reboot, can be removed as well.
@@ -63,16 +64,37 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
             return Err(Failure::new(Exit::Failed, message).into());
         }
     }
+    let groups = remove_groups(path, before.as_ref());
     if !args.quiet {
         let away = before.map_or(0, |ring| ring.consumers.iter().filter(|c| is_away(c)).count());
         let kept = match away {
             0 => String::new(),
             _ => format!(", and with it what it kept for {}", units::counted(away as u64, "name")),
         };
+        let kept = match groups {
+            0 => kept,
+            _ => format!("{kept}, and the {} of its {}", plural(groups, "file"), plural(groups, "group")),
+        };
         let under = if free { "" } else { " under those who live on it" };
         say(format_args!("removed {}{under}{kept}", shown::path(path)));
     }
     Ok(Exit::Done)
+}
+
+/// Removes the files of the ring's groups, which are of no use without it. Returns how many.
+fn remove_groups(path: &Path, ring: Option<&Snapshot>) -> usize {
+    let groups = ring.iter().flat_map(|ring| &ring.consumers).filter(|consumer| consumer.is_group);
+    let files = groups.filter_map(|group| Some(Group::file(path, group.name.as_deref()?)));
+    files
+        .filter(|file| match quoit::kind_of(file) {
+            Ok(Kind::Group) => rustix::fs::unlink(file).is_ok(),
+            _ => false,
+        })
+        .count()
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 fn is_away(consumer: &quoit::ConsumerInfo) -> bool {

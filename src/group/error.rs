@@ -4,6 +4,7 @@ use core::fmt;
 use std::io;
 
 use crate::error::{Corruption, Error, ErrorKind, Fault};
+use crate::group::dead_letters::DeadLetterError;
 
 /// Why a member of a group received nothing, or could not acknowledge.
 #[derive(Debug)]
@@ -28,6 +29,15 @@ pub enum GroupError {
         /// Sequence of the record.
         sequence: u64,
     },
+    /// A record was handed out as often as it may be, and could not be put into the ring for [dead
+    /// letters](crate::Group::max_deliveries). It stays, no member gets it, and whoever receives tries again, a tenth of a second
+    /// later at the earliest. The next call goes on with other records.
+    DeadLetter {
+        /// Sequence of the record.
+        sequence: u64,
+        /// Why.
+        error: DeadLetterError,
+    },
     /// Something is wrong with the ring, the group's file, or this handle.
     Failed(Error),
 }
@@ -40,6 +50,7 @@ impl GroupError {
             Self::Closed => ErrorKind::Closed,
             Self::ProducerGone => ErrorKind::ProducerGone,
             Self::Unacknowledged { .. } | Self::NotLeased { .. } => ErrorKind::Unsuitable,
+            Self::DeadLetter { error, .. } => error.kind(),
             Self::Failed(error) => error.kind(),
         }
     }
@@ -89,6 +100,11 @@ impl fmt::Display for GroupError {
                 "this member does not have record {sequence}: it acknowledged it or gave it back, or another member has \
                  it since the lease time was over; go on with the next record"
             ),
+            Self::DeadLetter { sequence, error } => write!(
+                f,
+                "record {sequence} was handed out as often as it may be, and the ring for dead letters does not take it: \
+                 {error}; it is tried again until it does"
+            ),
             Self::Failed(error) => error.fmt(f),
         }
     }
@@ -97,6 +113,7 @@ impl fmt::Display for GroupError {
 impl std::error::Error for GroupError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::DeadLetter { error, .. } => error.source(),
             Self::Failed(error) => error.source(),
             _ => None,
         }

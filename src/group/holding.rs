@@ -30,7 +30,7 @@ pub(super) enum After {
 impl Holding {
     pub(super) fn add(&mut self, lease: &Lease) {
         let open = !lease.done;
-        self.leases.push(Held { lease: (lease.number, lease.tag), open, returned: 0 });
+        self.leases.push(Held { lease: (lease.number, lease.tag), open, returned: lease.rest });
         self.records += open.count_ones();
     }
 

@@ -15,7 +15,7 @@
 //! ```
 
 #[cfg(not(loom))]
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::atomics::at;
 use crate::error::Error;
@@ -28,9 +28,7 @@ use crate::memory::file::Owners;
 use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::consumer::{Attached, attach_slot};
-#[cfg(not(loom))]
-use crate::ring::layout::SlotState;
-use crate::ring::layout::{NAME_BYTES, Slot};
+use crate::ring::layout::{NAME_BYTES, Slot, SlotState};
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate::{self, Policy};
@@ -64,7 +62,7 @@ impl Drop for Naming<'_> {
 }
 
 /// The slot of a group that exists. `None`: the slot is not the group's.
-fn slot_of<'a>(ring: &'a Region, line: &Line, name: &[u8; NAME_BYTES]) -> Option<(u32, &'a Slot)> {
+pub(super) fn slot_of<'a>(ring: &'a Region, line: &Line, name: &[u8; NAME_BYTES]) -> Option<(u32, &'a Slot)> {
     let number = u32::try_from(line.slot.load(at!(J_READ, Relaxed))).ok()?;
     let slot = ring.areas().slots.get(number as usize)?;
     let binding = line.binding.load(at!(J_READ, Relaxed));
@@ -81,8 +79,8 @@ fn generation(slot: &Slot) -> u64 {
 impl Group {
     fn policy(&self, name: [u8; NAME_BYTES], binding: u64) -> Policy {
         Policy {
-            gated: true,
-            budget_ns: 0,
+            gated: self.attach.gated,
+            budget_ns: self.attach.budget_ns,
             hold_ns: self.attach.hold_ns,
             name,
             group: Some(binding),
@@ -109,6 +107,9 @@ impl Group {
             return refused(
                 "a ring for gated consumers only has no groups: a group that was without members may be overwritten",
             );
+        }
+        if let Some(dead_letters) = &self.dead_letters {
+            dead_letters.check(ring)?;
         }
         self.attach.check()
     }
@@ -144,6 +145,21 @@ impl GroupMember {
         Self::make_on_heap(region, group)
     }
 
+    /// The next member of a group on the heap, whose last member is this one and is killed first.
+    #[cfg(loom)]
+    pub(crate) fn join_after_death(self) -> Result<Self, Error> {
+        // It takes its seat before, and is to the producer no member until it has its lock.
+        let (ring, group) = (self.ring.reopen(Access::Participant)?, self.group.try_clone()?);
+        let (slot, dead_letters) = (self.slot, self.dead_letters.clone());
+        crate::atomics::crash_after(0, move || drop(self));
+        lock_member(&ring, slot, &group)?;
+        revive(&ring, slot);
+        let mut member = Self::new(ring, group, slot, dead_letters.as_ref())?;
+        member.settle(u64::MAX)?;
+        member.look_at_the_gate();
+        Ok(member)
+    }
+
     /// Another member of the same group, for another thread. For a ring in a file this takes `/proc` and the permission
     /// to open ring and group; their names need not be there any more.
     ///
@@ -155,21 +171,13 @@ impl GroupMember {
         let (ring, group) = (self.ring.reopen(Access::Participant)?, self.group.try_clone()?);
         // This member lives meanwhile, so the slot stays as it is.
         lock_member(&ring, self.slot, &group)?;
-        Self::new(ring, group, self.slot)
-    }
-
-    /// The file of a group.
-    #[cfg(not(loom))]
-    fn file_of(path: &Path, name: &str) -> PathBuf {
-        let mut file = path.as_os_str().to_owned();
-        file.push(format!(".{name}.group"));
-        file.into()
+        Self::new(ring, group, self.slot, self.dead_letters.as_ref())
     }
 
     #[cfg(not(loom))]
     fn join_in_file(ring: Region, path: &Path, options: &Group) -> Result<Self, Error> {
         let (shape, name) = (options.shape()?, options.check(&ring)?);
-        let file = Self::file_of(path, &options.name);
+        let file = Group::file(path, &options.name);
         let naming = Naming::lock(&ring, name)?;
         let found = match Member::<Leased>::open(&file, Owners::Trusted, |_| Ok(())) {
             Ok(group) => slot_of(&ring, group.views().line, &name).map(|(slot, _)| (group, slot)),
@@ -199,7 +207,7 @@ impl GroupMember {
         lock_member(&ring, slot, &group)?;
         revive(&ring, slot);
         drop(naming);
-        let mut member = Self::new(ring, group, slot)?;
+        let mut member = Self::new(ring, group, slot, options.dead_letters.as_ref())?;
         member.settle(u64::MAX)?;
         member.look_at_the_gate();
         Ok(member)
@@ -210,7 +218,7 @@ impl GroupMember {
         let naming = Naming::lock(&ring, name)?;
         let (group, slot) = make(&ring, options, name, |begin| Member::local(shape, |group| begin(group)))?;
         drop(naming);
-        Self::new(ring, group, slot)
+        Self::new(ring, group, slot, options.dead_letters.as_ref())
     }
 }
 
@@ -248,6 +256,9 @@ fn make(
         write(&views.line.ring[1], (ring.id() >> 64) as u64);
         write(&views.line.lease_ns, options.lease_ns);
         write(&views.line.limit, options.limit.into());
+        let most = options.dead_letters.as_ref().map_or(0, |dead_letters| dead_letters.most);
+        write(&views.line.max_deliveries, most.into());
+        write(&views.line.budget_ns, options.budget_ns());
         Leases::new(views.line, views.items).begin(place);
         // Now the slot is this group's. Before, it is that of a name whose consumer is away.
         if let Some(own) = ring.areas().slots.get(slot as usize) {
@@ -271,7 +282,6 @@ fn make(
 }
 
 /// The slot of a group that exists has a living member again. The caller has locked the name, and its own byte.
-#[cfg(not(loom))]
 fn revive(ring: &Region, number: u32) {
     let Some(slot) = ring.areas().slots.get(number as usize) else { return };
     let write = |word: &crate::atomics::AtomicU64, value| word.store(value, at!(G_FIELDS_WRITE, Relaxed));

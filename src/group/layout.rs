@@ -11,12 +11,15 @@ pub(crate) const LEASES: u32 = 1024;
 const LEAST_LEASES: u64 = if cfg!(loom) { 2 } else { 64 };
 const MOST_LEASES: u64 = 4096;
 
+/// The budget of a group that does not hold the producer up.
+pub(crate) const LOSSY: u64 = u64::MAX;
+
 /// Most records of one lease.
 pub(crate) const MOST_RECORDS: u32 = 32;
 
 block! {
     /// What all members share.
-    pub(crate) struct Line: 128 bytes, aligned to 128 {
+    pub(crate) struct Line: 256 bytes, aligned to 128 {
         /// Whose turn it is to change the leases, and everything here but `watcher`.
         at 0: pub(crate) turn: OwnedWord,
         /// Who of those that wait for their turn watches it.
@@ -44,6 +47,14 @@ block! {
         at 104: pub(crate) lease_ns: AtomicU64,
         /// How many records a member may have; 0: any number.
         at 112: pub(crate) limit: AtomicU64,
+        /// How often a record may be handed out; 0: any number of times.
+        at 120: pub(crate) max_deliveries: AtomicU64,
+        /// Not 0: a lease without an owner may have a record that is still to be put aside.
+        at 128: pub(crate) shelved: AtomicU64,
+        /// How many records were put aside. For people.
+        at 136: pub(crate) dead_letters: AtomicU64,
+        /// How long the group may hold the producer up in a lap, ns; 0: as long as a member lives; [`LOSSY`].
+        at 144: pub(crate) budget_ns: AtomicU64,
     }
 }
 
@@ -54,7 +65,8 @@ block! {
         at 0: pub(crate) done: AtomicU64,
         /// Who has it, as in an owned word; 0: nobody, so it is to be handed out again.
         at 8: pub(crate) owner: AtomicU64,
-        /// How often it was handed out.
+        /// How often it was handed out. In a group that puts records aside, once it comes back: how often the one record was
+        /// whose number in the lease, from 1, is in the high half.
         at 16: pub(crate) deliveries: AtomicU64,
         /// When it was handed out, monotonic clock, ns.
         at 24: pub(crate) since_ns: AtomicU64,

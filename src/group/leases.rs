@@ -8,13 +8,15 @@
 //! hand out      the entry of lease `next`: place, end, owner, tag        next = next + 1
 //! acknowledge   done |= the record's bit, if the tag is still the member's           [J1]
 //! take back     returned = 1, then owner = 0
-//! hand out      deliveries + 1, then owner = me, then another tag, with the bits kept
+//! hand out      another tag, with the bits kept, then deliveries + 1, then owner = me
 //!  again
+//! shelve        shelved = 1, then owner = 0
 //! collect       oldest = the first lease with a bit that is not set                  [J2]
 //! ```
 //!
 //! * A member that is killed anywhere in its turn leaves either what was there before, or a lease that has an owner who
 //!   is dead: whoever finds that takes it back. An entry that is being filled is no lease before `next` is stored.
+//! * A lease that is not done and has no owner is found as long as `returned` or `shelved` is not 0.
 //! * Whoever takes a lease changes its tag. So one member at a time can acknowledge, and no record twice.
 //! * The records of a lease stay in the ring as long as `oldest` is not past it: the ring's gate is at its first one.
 //!
@@ -25,6 +27,7 @@
 use crate::atomics::{AtomicU64, at};
 use crate::error::Error;
 use crate::group::layout::{Entry, Line};
+use crate::group::tries::{Again, Tries};
 use crate::ring::protocol::{Place, after};
 use crate::seats::Incarnation;
 use crate::sync::owner::{owner_of, to_word};
@@ -53,9 +56,24 @@ pub(crate) struct Lease {
     pub(crate) tag: u32,
     /// A bit for each record that it has not to do.
     pub(crate) done: u32,
+    /// A bit for each record that is to be given back once the others are done.
+    pub(crate) rest: u32,
     pub(crate) deliveries: u32,
+    /// It was handed out as often as it may be: its one record is to be put aside.
+    pub(crate) is_spent: bool,
     pub(crate) place: Place,
     pub(crate) end: Place,
+}
+
+/// A lease that is not done, as it looks without a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) owner: Option<Incarnation>,
+    /// How many of its records are not done, and the sequence of the first of them.
+    pub(crate) records: u32,
+    pub(crate) first: u64,
+    pub(crate) deliveries: u32,
+    pub(crate) since_ns: u64,
 }
 
 /// What a member takes.
@@ -99,6 +117,11 @@ fn write(words: &[AtomicU64; 3], place: Place) {
     for (word, value) in words.iter().zip([place.position, place.sequence, place.bytes]) {
         word.store(value, at!(J_WRITE, Relaxed));
     }
+}
+
+/// Adds to a word in a turn.
+fn add(word: &AtomicU64, more: u64) {
+    word.store(word.load(at!(J_READ, Relaxed)).wrapping_add(more), at!(J_WRITE, Relaxed));
 }
 
 impl<'a> Leases<'a> {
@@ -187,49 +210,82 @@ impl<'a> Leases<'a> {
         entry.since_ns.store(now_ns, at!(J_WRITE, Relaxed));
         entry.owner.store(to_word(me), at!(J_WRITE, Relaxed));
         self.line.next.store(open.next.wrapping_add(1), at!(J_WRITE, Relaxed));
-        Lease { number: open.next, tag, done, deliveries: 1, place, end }
+        Lease { number: open.next, tag, done, rest: 0, deliveries: 1, is_spent: false, place, end }
     }
 
     /// The records between two places are lost: a lease that is done.
     pub(crate) fn pass_loss(self, open: Open, (place, end): (Place, Place)) {
-        self.count_lost(end.sequence.wrapping_sub(place.sequence));
+        add(&self.line.lost, end.sequence.wrapping_sub(place.sequence));
         let tag = self.new_tag();
         self.fill(open.next, tag, ALL, (place, end));
         self.entry(open.next).owner.store(0, at!(J_WRITE, Relaxed));
         self.line.next.store(open.next.wrapping_add(1), at!(J_WRITE, Relaxed));
     }
 
-    fn count_lost(self, records: u64) {
-        let lost = self.line.lost.load(at!(J_READ, Relaxed)).wrapping_add(records);
-        self.line.lost.store(lost, at!(J_WRITE, Relaxed));
-    }
-
     /// Hands a lease out again that was taken back, if there is one.
-    pub(crate) fn hand_out_again(self, me: Incarnation, open: Open, now_ns: u64) -> Option<Lease> {
+    pub(crate) fn hand_out_again(
+        self,
+        me: Incarnation,
+        open: Open,
+        tries: Tries,
+        now_ns: u64,
+    ) -> Option<Lease> {
         if self.line.returned.load(at!(J_READ, Relaxed)) == 0 {
             return None;
         }
+        let mut is_any_left = false;
         for number in open.oldest..open.next {
             let entry = self.entry(number);
             if self.is_done(number) || owner_of(entry.owner.load(at!(J_READ, Relaxed))).is_some() {
                 continue;
             }
-            // In this order: who dies in between has handed it out once more, and is found to be its owner.
-            let deliveries = (entry.deliveries.load(at!(J_READ, Relaxed)) as u32).saturating_add(1);
-            entry.deliveries.store(deliveries.into(), at!(J_WRITE, Relaxed));
-            entry.since_ns.store(now_ns, at!(J_WRITE, Relaxed));
-            entry.owner.store(to_word(me), at!(J_WRITE, Relaxed));
+            // First the tag: from here on nobody acknowledges any of these.
             let tag = self.new_tag();
             let (_, done) = change(entry, |_, bits| (tag, bits));
-            let again = self.line.redelivered.load(at!(J_READ, Relaxed)).wrapping_add(1);
-            self.line.redelivered.store(again, at!(J_WRITE, Relaxed));
-            if done != ALL {
-                let (place, end) = (read(&entry.place), read(&entry.end));
-                return Some(Lease { number, tag, done, deliveries, place, end });
+            if done == ALL {
+                continue;
             }
+            let Some(again) = tries.next(done, entry.deliveries.load(at!(J_READ, Relaxed))) else {
+                is_any_left = true;
+                continue;
+            };
+            // In this order: who dies in between has handed it out once more.
+            entry.deliveries.store(again.word, at!(J_WRITE, Relaxed));
+            entry.since_ns.store(now_ns, at!(J_WRITE, Relaxed));
+            entry.owner.store(to_word(me), at!(J_WRITE, Relaxed));
+            if !again.is_spent {
+                add(&self.line.redelivered, 1);
+            }
+            let Again { done, rest, deliveries, is_spent, .. } = again;
+            let (place, end) = (read(&entry.place), read(&entry.end));
+            return Some(Lease { number, tag, done, rest, deliveries, is_spent, place, end });
+        }
+        if is_any_left {
+            self.line.shelved.store(1, at!(J_WRITE, Relaxed));
         }
         self.line.returned.store(0, at!(J_WRITE, Relaxed));
         None
+    }
+
+    /// What was shelved is looked at again.
+    pub(crate) fn unshelve(self) {
+        if self.line.shelved.load(at!(J_READ, Relaxed)) != 0 {
+            // In this order: nobody looks for it while both are 0.
+            self.line.returned.store(1, at!(J_WRITE, Relaxed));
+            self.line.shelved.store(0, at!(J_WRITE, Relaxed));
+        }
+    }
+
+    /// A record could not be put aside. Nobody has it until somebody tries again.
+    pub(crate) fn shelve(self, me: Incarnation, lease: (u64, u32)) {
+        if let Some(entry) = self.own_entry(me, lease) {
+            self.line.shelved.store(1, at!(J_WRITE, Relaxed));
+            entry.owner.store(0, at!(J_WRITE, Relaxed));
+        }
+    }
+
+    pub(crate) fn count_dead_letter(self) {
+        add(&self.line.dead_letters, 1);
     }
 
     /// Takes back what `is_gone` says of its owner, and when it got it. Returns whether there was anything.
@@ -262,11 +318,16 @@ impl<'a> Leases<'a> {
 
     /// Gives back what `me` has, if it still has it.
     pub(crate) fn give_back(self, me: Incarnation, lease: (u64, u32)) {
-        let entry = self.entry(lease.0);
-        let is_mine = owner_of(entry.owner.load(at!(J_READ, Relaxed))) == Some(me);
-        if is_mine && unpack(entry.done.load(at!(J_LOOK, Relaxed))).0 == lease.1 {
+        if let Some(entry) = self.own_entry(me, lease) {
             self.give_back_entry(entry);
         }
+    }
+
+    /// The entry of a lease, if `me` still has it.
+    fn own_entry(self, me: Incarnation, (number, tag): (u64, u32)) -> Option<&'a Entry> {
+        let entry = self.entry(number);
+        let is_mine = owner_of(entry.owner.load(at!(J_READ, Relaxed))) == Some(me);
+        (is_mine && unpack(entry.done.load(at!(J_LOOK, Relaxed))).0 == tag).then_some(entry)
     }
 
     /// The records whose bits are set in `lost` were overwritten before `me` could read them. Returns how many of them
@@ -275,7 +336,7 @@ impl<'a> Leases<'a> {
         let (tag, bits) =
             change(self.entry(number), |tag, bits| (tag, if tag == mine { bits | lost } else { bits }));
         let records = if tag == mine { (lost & !bits).count_ones().into() } else { 0 };
-        self.count_lost(records);
+        add(&self.line.lost, records);
         records
     }
 
@@ -315,6 +376,27 @@ impl<'a> Leases<'a> {
             let owner = owner_of(self.entry(number).owner.load(at!(J_READ, Relaxed)));
             owner == Some(me) || self.is_done(number)
         })
+    }
+
+    /// The leases that are not done, the oldest first, and the sequence of the next record to be handed out. Without a turn:
+    /// for people. `None`: their numbers contradict each other.
+    pub(crate) fn seen(self) -> Option<(Vec<Seen>, u64)> {
+        let look = |word: &AtomicU64| word.load(at!(J_LOOK, Relaxed));
+        let (oldest, next) = (look(&self.line.oldest), look(&self.line.next));
+        if oldest == 0 || next.wrapping_sub(oldest) > self.entries.len() as u64 {
+            return None;
+        }
+        let seen = (oldest..next).map(|number| self.entry(number)).filter_map(|entry| {
+            let done = unpack(look(&entry.done)).1;
+            (done != ALL).then(|| Seen {
+                owner: owner_of(look(&entry.owner)),
+                records: (!done).count_ones(),
+                first: look(&entry.place[1]).wrapping_add((!done).trailing_zeros().into()),
+                deliveries: look(&entry.deliveries) as u32,
+                since_ns: look(&entry.since_ns),
+            })
+        });
+        Some((seen.collect(), look(&self.entry(next.wrapping_sub(1)).end[1])))
     }
 
     /// Acknowledges a record, the `index`-th of a lease. Without a turn.

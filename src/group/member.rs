@@ -4,26 +4,30 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::atomics::{Word, at, fence_at};
+use crate::atomics::at;
 use crate::error::Error;
+use crate::group::dead_letters::DeadLetters;
 use crate::group::error::GroupError;
-use crate::group::holding::{Holding, bit};
+use crate::group::holding::Holding;
 use crate::group::layout::{Leased, MOST_RECORDS};
 use crate::group::leases::{Claimed, Lease};
 use crate::ring::Region;
 use crate::ring::protocol::lookahead::Copies;
-use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
-use crate::ring::protocol::record::Record;
-use crate::ring::protocol::{Place, after, gate};
+use crate::ring::protocol::reader::{Overwritable, Reader, Taken};
+use crate::ring::protocol::{Place, after};
 use crate::sync::member::Member;
 use crate::wait::clock;
 
 pub(super) mod job;
+mod reading;
 
 use job::{Job, JobId};
 
 /// Looks before it sleeps.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
+
+/// Most records that a member puts aside in one call.
+const MOST_ASIDE: u32 = if cfg!(loom) { 2 } else { 32 };
 
 /// A member of a [`Group`](crate::Group): a consumer that shares the records of a ring with others. Each record goes to
 /// one of them.
@@ -35,7 +39,8 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// another works again.
 ///
 /// To the producer the group is one gated consumer: it may not overwrite what is not acknowledged, as long as a member
-/// lives, and then for the group's [hold](crate::Group::hold). Records are handed out in order; a record that is handed out
+/// lives, and then for the group's [hold](crate::Group::hold); or for a [budget](crate::Group::gated_for), or [not at
+/// all](crate::Group::lossy). Records are handed out in order; a record that is handed out
 /// again comes out of order.
 ///
 /// Each member has a handle of its own. One thread at a time may use it; it may move between threads (`Send`, not `Sync`).
@@ -81,8 +86,11 @@ pub struct GroupMember {
     pub(super) group: Member<Leased>,
     pub(super) slot: u32,
     pub(super) lease_ns: u64,
+    /// How long the group may hold the producer up in a lap, ns.
+    pub(super) budget_ns: u64,
     /// How many records it may have.
     limit: u32,
+    pub(super) dead_letters: Option<DeadLetters>,
     pub(super) reader: Reader,
     copies: Copies,
     /// The state word of the gate that the reader knows.
@@ -92,7 +100,15 @@ pub struct GroupMember {
     pub(super) holding: RefCell<Holding>,
     /// When it last looked for the dead, ns.
     pub(super) swept_ns: Cell<u64>,
+    /// When it puts records aside again, after that failed, ns.
+    pub(super) again_ns: Cell<u64>,
     pub(super) spins: u32,
+    /// Whether it looks for the dead while others sleep.
+    pub(super) is_watching: Cell<bool>,
+    /// What was published when the end of the stream was reported.
+    pub(super) told_at: Option<u64>,
+    /// The same when the end last made a wait for many things ready, and when that was, ns.
+    pub(super) shown: Cell<Option<(u64, u64)>>,
 }
 
 /// A lease whose records are handed to the caller one after the other.
@@ -114,7 +130,8 @@ pub enum GroupEvent<'a> {
 }
 
 /// Records that were overwritten before a member had acknowledged them: they were published before the group's gate held,
-/// or while the group had no member and was not held. Told to one member.
+/// or while the group had no member and was not held, or the group is [lossy](crate::Group::lossy) or was over its
+/// [budget](crate::Group::gated_for). Told to one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost {
@@ -136,9 +153,16 @@ pub(super) enum Next {
 const BAD_LEASE: Error = Error::Garbage { what: "a lease that does not fit the ring" };
 
 impl GroupMember {
-    pub(super) fn new(ring: Region, group: Member<Leased>, slot: u32) -> Result<Self, Error> {
+    pub(super) fn new(
+        ring: Region,
+        group: Member<Leased>,
+        slot: u32,
+        dead_letters: Option<&DeadLetters>,
+    ) -> Result<Self, Error> {
         let line = group.views().line;
+        let dead_letters = DeadLetters::of_group(line, dead_letters)?;
         let lease_ns = line.lease_ns.load(at!(J_READ, Relaxed));
+        let budget_ns = line.budget_ns.load(at!(J_READ, Relaxed));
         let limit = line.limit.load(at!(J_READ, Relaxed)) as u32;
         let areas = ring.areas();
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
@@ -149,14 +173,20 @@ impl GroupMember {
             ring,
             slot,
             lease_ns,
+            budget_ns,
             limit,
+            dead_letters,
             reader,
             copies: Copies::default(),
             gate: None,
             current: None,
             holding: RefCell::default(),
             swept_ns: Cell::new(0),
+            again_ns: Cell::new(0),
             spins: SPINS,
+            is_watching: Cell::new(false),
+            told_at: None,
+            shown: Cell::new(None),
         };
         member.look_at_the_gate();
         member.check_memory()?;
@@ -170,19 +200,20 @@ impl GroupMember {
     /// # Errors
     ///
     /// [`GroupError::Closed`] and [`GroupError::ProducerGone`] once no record is left for this member, and none can come
-    /// back from another; [`GroupError::Unacknowledged`]; [`GroupError::Failed`].
+    /// back from another; [`GroupError::Unacknowledged`]; [`GroupError::DeadLetter`]; [`GroupError::Failed`].
     pub fn recv(&mut self) -> Result<GroupEvent<'_>, GroupError> {
         let next = self.wait(1, u64::MAX)?;
         Ok(self.lend(next))
     }
 
     /// The next record, if there is one. Never waits, and does not report the end of the stream. It returns none, too,
-    /// while another member takes a record.
+    /// while another member takes a record, and after it has put 32 records aside.
     ///
     /// # Errors
     ///
-    /// [`GroupError::Unacknowledged`]; [`GroupError::Failed`].
+    /// [`GroupError::Unacknowledged`]; [`GroupError::DeadLetter`]; [`GroupError::Failed`].
     pub fn try_recv(&mut self) -> Result<Option<GroupEvent<'_>>, GroupError> {
+        self.stop_watching();
         match self.take(1, 0) {
             Ok(next) => Ok(next.map(|next| self.lend(next))),
             Err(GroupError::TimedOut) => Ok(None),
@@ -296,16 +327,24 @@ impl GroupMember {
     /// The next record of the lease that it has, or of another that it takes: at most `want` records.
     pub(super) fn take(&mut self, want: u32, until_ns: u64) -> Result<Option<Next>, GroupError> {
         self.check()?;
+        let mut aside = 0;
         loop {
-            if self.current.is_some()
+            if let Some(Current { lease, .. }) = self.current
                 && let Some(next) = self.read_next()?
             {
-                return Ok(Some(next));
+                match next {
+                    Next::Job(taken, id, deliveries) if lease.is_spent => {
+                        self.put_aside(taken, id, deliveries, until_ns)?;
+                        aside += 1;
+                        continue;
+                    }
+                    next => return Ok(Some(next)),
+                }
             }
-            let room = match self.limit {
-                0 => want,
-                limit => limit.saturating_sub(self.unacknowledged()).min(want),
-            };
+            if aside >= MOST_ASIDE {
+                return Ok(None);
+            }
+            let room = self.room().min(want);
             if room == 0 {
                 return Err(GroupError::Unacknowledged { limit: self.limit });
             }
@@ -328,92 +367,6 @@ impl GroupMember {
                 }
             }
         }
-    }
-
-    /// The gate may have been opened, or taken, since the last look. What is published from then on is read in place.
-    pub(super) fn look_at_the_gate(&mut self) {
-        let areas = self.ring.areas();
-        let Some(slot) = areas.slots.get(self.slot as usize) else { return };
-        let state = slot.gate.state.load(at!(G_STATE, Relaxed));
-        if self.gate == Some(state) {
-            return;
-        }
-        self.gate = Some(state);
-        if !gate::is_gated(state) {
-            return self.reader.gate_is_shut();
-        }
-        // [G2] SeqCst. Pairs with [G1].
-        // Orders: the look at the open gate before the load of `published`, as for whoever opened it.
-        // Without it: see [G1].
-        fence_at!(G2_FENCE, SeqCst);
-        let published = areas.head.inline.published.load(at!(G2_PUBLISHED, Relaxed));
-        let is_copied = self.lease_ns > 0 || self.ring.is_guarded();
-        self.reader.gate_holds(published, None, is_copied);
-    }
-
-    /// The next record of the lease. `None`: there is none left.
-    fn read_next(&mut self) -> Result<Option<Next>, GroupError> {
-        while let Some(Current { lease, next }) = self.current {
-            // Looked at before the ring: once all of its own are done, the rest of the lease may be overwritten.
-            if !lease.done & u32::MAX.checked_shl(next).unwrap_or(0) == 0 {
-                self.current = None;
-                break;
-            }
-            let found = self.reader.poll(self.ring.areas(), &mut self.copies);
-            self.check_memory()?;
-            match found {
-                Found::Record(taken) => {
-                    let index = taken.sequence.wrapping_sub(lease.place.sequence);
-                    if index != next.into() {
-                        return Err(BAD_LEASE.into());
-                    }
-                    self.current = Some(Current { lease, next: next + 1 });
-                    if lease.done & bit(next) == 0 {
-                        let (number, tag) = (lease.number, lease.tag);
-                        let id = JobId { lease: (number, tag), index: next, sequence: taken.sequence };
-                        return Ok(Some(Next::Job(taken, id, lease.deliveries)));
-                    }
-                }
-                Found::Changed { .. } => {}
-                Found::Lapped => {
-                    self.current = None;
-                    return self.lose(lease, next);
-                }
-                Found::Nothing => return Err(BAD_LEASE.into()),
-                Found::Corrupt(corruption) => return Err(corruption.into()),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The rest of a lease was overwritten.
-    #[cold]
-    fn lose(&self, lease: Lease, next: u32) -> Result<Option<Next>, GroupError> {
-        let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
-        let records = self.in_turn(u64::MAX, |member| Ok(member.leases().lose(id, rest)))?;
-        self.holding.borrow_mut().close(id, rest, false);
-        let first = lease.place.sequence.wrapping_add(next.into());
-        let lost = Lost { records, first, next: lease.end.sequence };
-        Ok((records > 0).then_some(Next::Lost(lost)))
-    }
-
-    fn lend(&self, next: Next) -> GroupEvent<'_> {
-        match next {
-            Next::Job(taken, id, deliveries) => GroupEvent::Job(self.job(taken, id, deliveries)),
-            Next::Lost(lost) => GroupEvent::Lost(lost),
-        }
-    }
-
-    fn job(&self, taken: Taken, id: JobId, deliveries: u32) -> Job<'_> {
-        let Taken { sequence, len, in_ring } = taken;
-        let record = match in_ring {
-            None => Record::copied(sequence, self.copies.payload(len)),
-            Some(word) => {
-                let words: &[Word] = &self.ring.areas().data[word..word + (len as usize).div_ceil(8)];
-                Record::lent(sequence, len as usize, words)
-            }
-        };
-        Job::new(self, record, id, deliveries)
     }
 }
 
@@ -439,12 +392,25 @@ impl GroupMember {
 
     /// Whether something may be published that nobody has, or taken back.
     pub(super) fn seems_ready(&self) -> bool {
-        let published = self.ring.areas().head.inline.published.load(at!(R4_PEEK, Relaxed));
-        self.leases().seems_ready(published)
+        self.leases().seems_ready(self.published())
+    }
+
+    /// How many records it may take.
+    fn room(&self) -> u32 {
+        if self.limit == 0 { u32::MAX } else { self.limit.saturating_sub(self.unacknowledged()) }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// The position up to which records are published, as a hint.
+    pub(super) fn published(&self) -> u64 {
+        self.ring.areas().head.inline.published.load(at!(R4_PEEK, Relaxed))
     }
 
     /// Whether the last record published is in a lease.
     pub(super) fn is_all_leased(&self, end: Place) -> bool {
-        !after(self.ring.areas().head.inline.published.load(at!(R4_PEEK, Relaxed)), end.position)
+        !after(self.published(), end.position)
     }
 }

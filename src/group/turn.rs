@@ -2,12 +2,14 @@
 
 use crate::atomics::at;
 use crate::error::Error;
+use crate::group::layout::LOSSY;
 use crate::group::leases::{Claimed, Leases, Open};
 use crate::group::member::GroupMember;
+use crate::group::tries::Tries;
 use crate::ring::attach::{self, until_found};
 use crate::ring::layout::SlotState;
 use crate::ring::protocol::gate::{self, OwnSlot};
-use crate::ring::protocol::{after, index};
+use crate::ring::protocol::{Place, after, index};
 use crate::seats::Incarnation;
 use crate::sync::member::NOBODYS;
 use crate::sync::owned::Owned;
@@ -59,7 +61,11 @@ impl GroupMember {
             self.sweep(open, now_ns)?;
         }
         self.tend_gate(open, false)?;
-        if let Some(lease) = leases.hand_out_again(self.me(), open, now_ns) {
+        let tries = self.tries(now_ns);
+        if tries.puts_aside {
+            leases.unshelve();
+        }
+        if let Some(lease) = leases.hand_out_again(self.me(), open, tries, now_ns) {
             return Ok(Some(Claimed::Lease(lease)));
         }
         open = leases.collect()?;
@@ -84,6 +90,11 @@ impl GroupMember {
             return Ok(None);
         }
         Ok(Some(Claimed::Lease(leases.hand_out(self.me(), open, (end, place), now_ns))))
+    }
+
+    fn tries(&self, now_ns: u64) -> Tries {
+        let most = self.dead_letters.as_ref().map_or(0, |dead_letters| dead_letters.most);
+        Tries { most, puts_aside: most > 0 && now_ns >= self.again_ns.get() }
     }
 
     pub(super) fn is_sweep_due(&self, now_ns: u64) -> bool {
@@ -113,25 +124,41 @@ impl GroupMember {
         })
     }
 
-    /// Opens the gate if it is not open, and moves it if it is far behind, if the producer waits for it, or `at_once`.
+    /// Opens the gate if it is to be open and is not, and moves it if it is far behind, if the producer waits for it, or
+    /// `at_once`.
     pub(super) fn tend_gate(&self, open: Open, at_once: bool) -> Result<(), Error> {
         let areas = self.ring.areas();
         let slot = areas.slots.get(self.slot as usize).ok_or(NO_SLOT)?;
         let place = self.leases().gate(open);
-        let is_open = gate::state(slot) == Some(SlotState::Gated);
+        let opens = self.opens_gate(gate::state(slot), place);
         let cursor = slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & !7;
         let behind = place.position.wrapping_sub(cursor);
-        let is_due = at_once || behind >= areas.geometry.capacity / GATE_DUE || self.producer_waits();
-        if is_open && (behind == 0 || !is_due) {
+        let is_due = at_once || behind >= self.gate_due() || self.producer_waits();
+        if !opens && (behind == 0 || !is_due) {
             return Ok(());
         }
         let mut own_slot = OwnSlot::of_group(areas, self.slot).ok_or(NO_SLOT)?;
         own_slot.store_cursor(areas, place);
-        if !is_open {
-            own_slot.open_at(areas, true, place);
+        if opens {
+            own_slot.open_at(areas, self.budget_ns != LOSSY, place);
         }
         doorbell::notify(&areas.control.space, WaitMode::Fence);
         Ok(())
+    }
+
+    fn gate_due(&self) -> u64 {
+        self.ring.geometry().capacity / GATE_DUE
+    }
+
+    /// Whether the slot's state is to be that of an open gate at `place`, or of a lossy group, and is not.
+    fn opens_gate(&self, state: Option<SlotState>, place: Place) -> bool {
+        match state {
+            Some(SlotState::Gated) => false,
+            Some(SlotState::Lossy) => self.budget_ns != LOSSY,
+            // Its budget is for a lap: it opens the gate again once the producer has nearly a lap before it.
+            Some(SlotState::Evicted) => self.published().wrapping_sub(place.position) <= self.gate_due(),
+            _ => true,
+        }
     }
 
     /// Whether the producer sleeps until there is space, and so until the gate moves.

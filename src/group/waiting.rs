@@ -15,18 +15,15 @@ use crate::wait::mode::WaitMode;
 impl GroupMember {
     /// Waits for a record, and takes at most `want`.
     pub(super) fn wait(&mut self, want: u32, until_ns: u64) -> Result<Next, GroupError> {
-        let mut watching = Watching { is_on: false };
-        let result = self.wait_watching(want, until_ns, &mut watching);
-        self.stop_watching(&watching);
+        let result = self.wait_watching(want, until_ns);
+        self.stop_watching();
+        if matches!(result, Err(GroupError::Closed | GroupError::ProducerGone)) {
+            self.told_at = Some(self.published());
+        }
         result
     }
 
-    fn wait_watching(
-        &mut self,
-        want: u32,
-        until_ns: u64,
-        watching: &mut Watching,
-    ) -> Result<Next, GroupError> {
+    fn wait_watching(&mut self, want: u32, until_ns: u64) -> Result<Next, GroupError> {
         let mut spins = if until_ns == 0 { 0 } else { self.spins };
         loop {
             if let Some(next) = self.take(want, until_ns)? {
@@ -43,7 +40,7 @@ impl GroupMember {
             if clock::is_past(until_ns) {
                 return Err(GroupError::TimedOut);
             }
-            self.sleep(until_ns, watching)?;
+            self.sleep(until_ns)?;
         }
     }
 
@@ -51,9 +48,7 @@ impl GroupMember {
     fn ended(&self, until_ns: u64) -> Result<Option<GroupError>, Error> {
         let areas = self.ring.areas();
         // In this order, so that what was published just before the end is seen.
-        let has_begun = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed)) != 0;
-        let is_gone = has_begun && (is_closed(areas) || !self.ring.locked(locks::PRODUCER));
-        if !is_gone || self.seems_ready() {
+        if !self.is_producer_gone() || self.seems_ready() {
             return Ok(None);
         }
         let nothing_left = self.in_turn(until_ns, |member| {
@@ -66,9 +61,16 @@ impl GroupMember {
         Ok(nothing_left.then_some(end))
     }
 
+    /// Whether there was a producer, and it has ended or died.
+    pub(super) fn is_producer_gone(&self) -> bool {
+        let areas = self.ring.areas();
+        let has_begun = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed)) != 0;
+        has_begun && (is_closed(areas) || !self.ring.locked(locks::PRODUCER))
+    }
+
     /// One slice of sleep, with the gate where it can be.
     #[cold]
-    fn sleep(&self, until_ns: u64, watching: &mut Watching) -> Result<(), Error> {
+    fn sleep(&self, until_ns: u64) -> Result<(), Error> {
         match self.settle(until_ns) {
             Err(Error::TimedOut) => {}
             settled => settled?,
@@ -80,8 +82,7 @@ impl GroupMember {
             return Ok(());
         }
         let (is_open, was_closed) = (self.leases().is_any_open(), is_closed(areas));
-        let slice_ns =
-            if is_open && self.watches(watching) { doorbell::PROBE_NS } else { doorbell::SLICE_NS };
+        let slice_ns = if is_open && self.watches() { doorbell::PROBE_NS } else { doorbell::SLICE_NS };
         // Somebody has got a lease since, and nobody looks whether it lives.
         let is_unwatched = || !is_open && self.leases().is_any_open();
         let is_over = || is_closed(areas) && (!was_closed || self.leases().seem_all(self.me()));
@@ -96,8 +97,8 @@ impl GroupMember {
 
     /// Whether this is the member that looks for the dead, from now on at the latest. One that has records itself does not
     /// rely on another, nor others on it.
-    fn watches(&self, watching: &mut Watching) -> bool {
-        if watching.is_on || self.unacknowledged() > 0 {
+    pub(super) fn watches(&self) -> bool {
+        if self.is_watching.get() || self.unacknowledged() > 0 {
             return true;
         }
         let watcher = &self.group.views().line.watcher;
@@ -109,22 +110,17 @@ impl GroupMember {
             return false;
         }
         let me = to_word(self.me());
-        watching.is_on =
-            watcher.compare_exchange(seen, me, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed)).is_ok();
-        watching.is_on
+        let taken = watcher.compare_exchange(seen, me, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed));
+        self.is_watching.set(taken.is_ok());
+        taken.is_ok()
     }
 
     /// Lets another member that sleeps look for the dead.
-    fn stop_watching(&self, watching: &Watching) {
-        if watching.is_on && self.check().is_ok() {
+    pub(super) fn stop_watching(&self) {
+        if self.is_watching.replace(false) && self.check().is_ok() {
             let (watcher, me) = (&self.group.views().line.watcher, to_word(self.me()));
             let _ = watcher.compare_exchange(me, 0, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed));
             self.ring_for_members();
         }
     }
-}
-
-/// Whether this member looks for the dead while others sleep.
-struct Watching {
-    is_on: bool,
 }

@@ -115,6 +115,9 @@ pub struct ConsumerInfo {
     pub slot: u32,
     /// The name it attached under.
     pub name: Option<String>,
+    /// Whether it is a group: see [`GroupInspector`](crate::GroupInspector). Then its place is the group's gate, and it is alive while
+    /// a member is.
+    pub is_group: bool,
     /// Its last state.
     pub state: ConsumerState,
     /// Whether it holds its slot's lock. A stopped process does.
@@ -301,6 +304,7 @@ impl Inspector {
         Some(ConsumerInfo {
             slot: number,
             name: named.then(|| names::text(&name)),
+            is_group: read(&slot.who.group) != 0,
             state,
             alive,
             pid: read(&slot.who.pid) as u32,

@@ -84,7 +84,7 @@ impl Inspector {
             }
             Kind::Group => {
                 return Err(Error::BadOption {
-                    what: "this is a group of consumers: look at its ring instead",
+                    what: "this is a group of consumers: open it with `quoit::GroupInspector`",
                 });
             }
             Kind::Service => {

@@ -163,8 +163,28 @@ pub(crate) trait Look: Content {
 }
 
 pub(crate) fn snapshot<K: Look>(region: &Region<Shape<K>>) -> Snapshot {
-    let seats = region.views().seats;
     let (state, owners) = K::look(region);
+    let (participants, garbage) = participants(region, owners);
+    let Shape { content: _, seats, .. } = region.shape();
+    Snapshot {
+        kind: K::KIND,
+        id: region.id(),
+        created_ns: region.created_ns(),
+        file_bytes: region.shape().extents().file_bytes(),
+        state,
+        seats: *seats as u32,
+        participants,
+        garbage,
+    }
+}
+
+/// Who has a handle on an object, or died with something of it: `owners` are in whose name something is, each as often as it
+/// holds something. And what is wrong with them.
+pub(crate) fn participants<K: Content>(
+    region: &Region<Shape<K>>,
+    owners: Vec<Incarnation>,
+) -> (Vec<Participant>, Option<&'static str>) {
+    let seats = region.views().seats;
     let mut garbage = None;
     let mut holds: BTreeMap<Incarnation, u32> = BTreeMap::new();
     for owner in owners {
@@ -186,17 +206,7 @@ pub(crate) fn snapshot<K: Look>(region: &Region<Shape<K>>) -> Snapshot {
     // Those whose seat has a successor.
     participants.extend(holds.into_iter().map(|(who, holds)| participant(region, who, None, holds)));
     participants.sort_by_key(|participant| participant.seat);
-    let Shape { content: _, seats, .. } = region.shape();
-    Snapshot {
-        kind: K::KIND,
-        id: region.id(),
-        created_ns: region.created_ns(),
-        file_bytes: region.shape().extents().file_bytes(),
-        state,
-        seats: *seats as u32,
-        participants,
-        garbage,
-    }
+    (participants, garbage)
 }
 
 fn participant<K: Content>(
@@ -218,10 +228,10 @@ fn participant<K: Content>(
 }
 
 /// A snapshot, unless the region is of no use.
-pub(crate) fn checked<F: Format>(
+pub(crate) fn checked<F: Format, S>(
     region: &Region<F>,
-    snapshot: impl FnOnce(&Region<F>) -> Snapshot,
-) -> Result<Snapshot, Error> {
+    snapshot: impl FnOnce(&Region<F>) -> S,
+) -> Result<S, Error> {
     if region.broken() {
         return Err(region.fault().into());
     }

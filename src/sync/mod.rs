@@ -11,7 +11,7 @@ mod inspect;
 mod latch;
 mod latest;
 #[cfg(not(loom))]
-mod look;
+pub(crate) mod look;
 pub(crate) mod member;
 mod mutex;
 mod once;

@@ -35,7 +35,7 @@ use substitutes::Substitutes;
 /// Single looks before sleeping.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
-/// Waits for many things at once: consumers, observers, space for a producer, latest values, events, ticks.
+/// Waits for many things at once: consumers, observers, members of groups, space for a producer, latest values, events, ticks.
 ///
 /// The things are borrowed for one wait. Their places in the list are the tokens that come back: see [`Ready`].
 ///
@@ -46,6 +46,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
 /// | [`TableReader`](crate::sync::TableReader) | a row has a value that this handle has not returned | [`next_deadline`](crate::sync::TableReader::next_deadline) |
 /// | [`Event`](crate::sync::Event) | it is set. With [`Reset::Manual`](crate::sync::Reset::Manual) also once after it was set and reset since the last wait | [`try_wait`](crate::sync::Event::try_wait), which takes the signal of [`Reset::Auto`](crate::sync::Reset::Auto) |
+/// | [`GroupMember`](crate::GroupMember) | there is a record that it may take, or news that some are lost; the stream has ended; or the handle has an error. Not while it has as many records as it may have | [`recv_timeout`](crate::GroupMember::recv_timeout) with a time-out of 0; [`try_recv`](crate::GroupMember::try_recv) |
 /// | [`Client`](crate::service::Client) | there is an answer, a call has ended without one, or the handle has an error | [`try_recv`](crate::service::Client::try_recv) |
 /// | [`Server`](crate::service::Server) | there is a request that can be taken, or the handle has an error | [`try_recv`](crate::service::Server::try_recv) |
 /// | [`Ticker`](crate::Ticker) | a tick has come | [`take`](crate::Ticker::take) |

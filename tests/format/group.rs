@@ -6,7 +6,7 @@ use crate::common::Backing;
 use crate::word;
 
 const DATA: usize = 8192;
-const ENTRIES: usize = DATA + 128;
+const ENTRIES: usize = DATA + 256;
 
 /// The owned word of an incarnation.
 fn owned(generation: u64, seat: u64) -> u64 {
@@ -29,7 +29,7 @@ fn a_group_stands_where_the_document_says() {
             || std::fs::read(directory.path().join("ring.g.group")).unwrap(),
             || std::fs::read(&path).unwrap(),
         );
-        let size = DATA + (128_usize + 128 * 100).next_multiple_of(4096);
+        let size = DATA + (256_usize + 128 * 100).next_multiple_of(4096);
         assert_eq!((word(&group(), 40), group().len()), (size as u64, size));
         assert_eq!(group()[32..40], *b"group   ", "the kind");
         assert_eq!([128, 136, 144].map(|at| word(&group(), at)), [64, 100, 0]);

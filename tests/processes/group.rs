@@ -1,23 +1,32 @@
 //! A group between processes: members are killed anywhere, and the account is exact to the record.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use quoit::{Group, GroupError, GroupEvent, GroupMember, Options, Producer};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use quoit::{Group, GroupError, GroupEvent, GroupMember, Options, Producer, Ring, WaitSet};
 
-use crate::process::{Part, Process, SOON, Stage, hear, monotonic_ns, note, say};
+use crate::process::{Part, Process, SOON, Stage, hear, kills_wanted, monotonic_ns, note, say};
 
-fn group() -> Group {
+pub(crate) fn group() -> Group {
     Group::new("workers").hold_forever().members(16)
 }
 
 /// Receives records, one or several at a time, and acknowledges them. Says so before and after each acknowledgement, until
 /// it is killed or the stream ends.
 ///
-/// `ring`.
+/// With a ring for dead letters some records kill it.
+///
+/// `ring`, `dead`.
 pub(crate) fn work(part: &Part) {
-    let mut member = GroupMember::join(part.ring(), &group()).expect("join");
+    let dead = part.find::<PathBuf>("dead").map(|path| Ring::open(path).expect("open"));
+    let group = match &dead {
+        Some(dead) => group().max_deliveries(3, dead),
+        None => group(),
+    };
+    let mut member = GroupMember::join(part.ring(), &group).expect("join");
     say("works");
     for turn in 0_u32.. {
         let mut jobs = Vec::new();
@@ -34,7 +43,11 @@ pub(crate) fn work(part: &Part) {
             }
         }
         for (id, deliveries) in jobs {
-            if id.sequence() % 11 == 10 && deliveries == 1 {
+            if dead.is_some() && id.sequence() % 17 == 16 {
+                say(format_args!("dies {}", id.sequence()));
+                kill(Pid::this(), Signal::SIGKILL).expect("kill itself");
+            }
+            if dead.is_none() && id.sequence() % 11 == 10 && deliveries == 1 {
                 member.nack(id).expect("its own");
                 continue;
             }
@@ -60,21 +73,17 @@ pub(crate) fn keep(part: &Part) {
     hear();
 }
 
-fn kills() -> u64 {
-    std::env::var("QUOIT_KILLS").map_or(120, |text| text.parse().expect("QUOIT_KILLS is a number"))
-}
-
 /// What the members said of each record.
 #[derive(Default)]
-struct Account {
+pub(crate) struct Account {
     begun: BTreeMap<u64, u32>,
-    ended: BTreeMap<u64, u32>,
-    again: u64,
+    pub(crate) ended: BTreeMap<u64, u32>,
+    pub(crate) again: u64,
 }
 
 impl Account {
     /// Returns whether the member was done.
-    fn hear(&mut self, lines: &[String]) -> bool {
+    pub(crate) fn hear(&mut self, lines: &[String]) -> bool {
         for line in lines {
             let numbers = |word| crate::process::numbers(line, word);
             if let Some(numbers) = numbers("begins") {
@@ -87,6 +96,17 @@ impl Account {
             }
         }
         lines.iter().any(|line| line == "is done")
+    }
+
+    /// So many records were published, and so many members killed.
+    pub(crate) fn is_exact(&self, sent: u64, kills: u64) {
+        // None is lost: of each one somebody said that it began to acknowledge it. None is acknowledged twice.
+        assert!(self.begun.keys().copied().eq(0..sent), "records are lost");
+        assert!(self.ended.values().all(|times| *times == 1), "a record is acknowledged twice");
+        // Whoever began and did not say that it ended was killed in between: a record that one had acknowledged never
+        // began again.
+        let begun: u64 = self.begun.values().map(|times| u64::from(*times)).sum();
+        assert!(begun - self.ended.len() as u64 <= kills, "{begun} begun, {} ended", self.ended.len());
     }
 }
 
@@ -103,7 +123,8 @@ fn members_are_killed() {
     let mut members: Vec<Process> = (0..5).map(|_| start()).collect();
     let mut account = Account::default();
     let mut sent = 0_u64;
-    for kill in 0..kills() {
+    let kills = kills_wanted(120);
+    for kill in 0..kills {
         let until = Instant::now() + Duration::from_micros(kill * 37 % 3000);
         while Instant::now() < until || sent < 4 * kill {
             // The ring is full most of the time: what is acknowledged makes room.
@@ -123,15 +144,10 @@ fn members_are_killed() {
         account.hear(&lines);
     }
     members.into_iter().for_each(Process::finish);
-    // None is lost: of each one somebody said that it began to acknowledge it. None is acknowledged twice.
-    assert!(account.begun.keys().copied().eq(0..sent), "records are lost");
-    assert!(account.ended.values().all(|times| *times == 1), "a record is acknowledged twice");
-    // Whoever began and did not say that it ended was killed in between: a record that one had acknowledged never began again.
-    let begun: u64 = account.begun.values().map(|times| u64::from(*times)).sum();
-    assert!(begun - account.ended.len() as u64 <= kills(), "{begun} begun, {} ended", account.ended.len());
+    account.is_exact(sent, kills);
     let mut member = GroupMember::join(&path, &group()).expect("join");
     assert!(matches!(member.recv_timeout(Duration::ZERO), Err(GroupError::Closed)), "something is left");
-    note(format_args!("group: {} kills, {sent} records, {} handed out again", kills(), account.again));
+    note(format_args!("group: {kills} kills, {sent} records, {} handed out again", account.again));
 }
 
 fn produce(path: &Path, records: u64) -> Producer {
@@ -146,8 +162,8 @@ fn produce(path: &Path, records: u64) -> Producer {
 #[test]
 fn who_waits_gets_the_records_of_the_dead() {
     let stage = Stage::tmpfs(120);
-    for waits_ms in [0, 5, 300] {
-        let path = stage.file(&format!("ring-{waits_ms}"));
+    for (waits_ms, in_a_set) in [(0, false), (5, false), (300, false), (5, true), (300, true)] {
+        let path = stage.file(&format!("ring-{waits_ms}-{in_a_set}"));
         let _producer = produce(&path, 3);
         let mut holder = Part::new("keep records of a group").on(&path).with("records", 3).start();
         assert_eq!(holder.says("keeps"), [0, 1, 2]);
@@ -155,7 +171,17 @@ fn who_waits_gets_the_records_of_the_dead() {
         let waiting = std::thread::spawn(move || {
             let (mut found, mut first_ns) = (Vec::new(), None);
             for _ in 0..3 {
-                let job = member.recv_job(|_| {}).expect("what the dead had");
+                if in_a_set {
+                    assert!(WaitSet::new().wait(&mut [&mut member]).contains(0));
+                }
+                let job = match in_a_set {
+                    // The set has found that it is there.
+                    true => match member.try_recv().expect("try") {
+                        Some(GroupEvent::Job(job)) => job,
+                        other => panic!("{other:?}"),
+                    },
+                    false => member.recv_job(|_| {}).expect("what the dead had"),
+                };
                 first_ns.get_or_insert_with(monotonic_ns);
                 found.push((job.sequence(), job.deliveries()));
                 job.ack().expect("its own");
@@ -169,7 +195,9 @@ fn who_waits_gets_the_records_of_the_dead() {
         assert_eq!(found, [(0, 2), (1, 2), (2, 2)]);
         holder.reap();
         let us = (first_ns - struck_ns) / 1000;
-        note(format_args!("group: {us} us from the kill to the first record, after a wait of {waits_ms} ms"));
+        note(format_args!(
+            "group: {us} us from the kill to the first record, after a wait of {waits_ms} ms, in a set: {in_a_set}"
+        ));
     }
 }
 

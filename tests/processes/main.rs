@@ -11,6 +11,7 @@ mod event;
 mod filters;
 mod forks;
 mod group;
+mod group_beside;
 mod integrity;
 mod kills;
 mod latest;
@@ -74,6 +75,7 @@ fn child() {
         "set an event" => event::set(&part),
         "contend for permits" => semaphore::contend(&part),
         "hold permits" => semaphore::hold(&part),
+        "follow beside a group" => group_beside::follow(&part),
         "work in a group" => group::work(&part),
         "keep records of a group" => group::keep(&part),
         "serve calls" => service::serve(&part),

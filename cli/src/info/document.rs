@@ -1,14 +1,14 @@
 //! The snapshot of a ring as JSON. Additions keep the schema number; anything else raises it.
 
 use std::path::Path;
-use std::time::Duration;
 
-use quoit::{ConsumerInfo, ConsumerState, Hold, LossAccount, Snapshot};
+use quoit::{ConsumerInfo, ConsumerState, GroupSnapshot, Hold, LossAccount, Snapshot};
 use serde::Serialize;
 
 use super::Rates;
+use super::groups::Group;
 use super::policy::Kind;
-use crate::json::Name;
+use crate::json::{Name, nanos};
 use crate::standing::{self, Standing};
 
 #[derive(Debug, Serialize)]
@@ -30,6 +30,8 @@ pub(super) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<PerSecond>,
     consumers: Vec<Consumer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Group>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +123,8 @@ struct Consumer {
     /// `attaching`, `alive`, `stopped`, `away`, or `dead`.
     state: &'static str,
     alive: bool,
+    /// It is a group, and alive while a member is.
+    group: bool,
     /// Its gate was taken by the producer.
     evicted: bool,
     pid: u32,
@@ -172,7 +176,12 @@ pub(super) fn is_for_huge_pages(snapshot: &Snapshot) -> bool {
 }
 
 impl Document {
-    pub(super) fn of(path: &Path, snapshot: &Snapshot, rates: Option<Rates>) -> Self {
+    pub(super) fn of(
+        path: &Path,
+        snapshot: &Snapshot,
+        groups: &[GroupSnapshot],
+        rates: Option<Rates>,
+    ) -> Self {
         let s = snapshot;
         Self {
             schema: 2,
@@ -231,6 +240,7 @@ impl Document {
             rates: rates
                 .map(|rates| PerSecond { records_per_second: rates.records, bytes_per_second: rates.bytes }),
             consumers: s.consumers.iter().map(|consumer| Consumer::of(s, consumer)).collect(),
+            groups: groups.iter().map(Group::of).collect(),
         }
     }
 }
@@ -243,6 +253,7 @@ impl Consumer {
             name: info.name.clone(),
             policy: kind.word(),
             state: Standing::of(info).word(),
+            group: info.is_group,
             alive: info.alive,
             evicted: info.state == ConsumerState::Evicted,
             pid: info.pid,
@@ -272,9 +283,4 @@ impl Loss {
             *account;
         Self { records, bytes, gaps, largest_gap, first, last, overrun, evicted, away }
     }
-}
-
-/// All of them, up to 584 years.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! `quoit info`: shows the state of a ring, or of another object. It maps the file read-only.
 
 mod document;
+mod groups;
 mod object;
 mod policy;
 mod table;
@@ -42,11 +43,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         return watch(&args, &inspector, every.max(Duration::from_millis(10)));
     }
     if args.json {
-        let mut text = serde_json::to_string_pretty(&document::Document::of(&args.path, &snapshot, None))?;
+        let mut text = serde_json::to_string_pretty(&document::Document::of(
+            &args.path,
+            &snapshot,
+            &groups::of(&args.path, &snapshot),
+            None,
+        ))?;
         text.push('\n');
         output::print(&text)?;
     } else {
-        output::print(&table::table(&args.path, &snapshot))?;
+        let mut text = table::table(&args.path, &snapshot);
+        text.push_str(&groups::text(&groups::of(&args.path, &snapshot)));
+        output::print(&text)?;
     }
     // Shown as far as possible; the exit code reports the corruption.
     match snapshot.corruption {
@@ -92,7 +100,12 @@ fn watch(args: &Args, inspector: &Inspector, every: Duration) -> anyhow::Result<
         }
         let rates = Rates::between(&before, &after, now - looked);
         let line = if args.json {
-            serde_json::to_string(&document::Document::of(&args.path, &after, Some(rates)))?
+            serde_json::to_string(&document::Document::of(
+                &args.path,
+                &after,
+                &groups::of(&args.path, &after),
+                Some(rates),
+            ))?
         } else {
             line(&after, rates)
         };

@@ -1,5 +1,6 @@
 //! The command line of `quoit sub`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::units;
 /// under its --name resumes at the first record that was not released. It may repeat the last records, and prints on
 /// standard error the sequence at which it resumed.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("policy"), group = clap::ArgGroup::new("gates").multiple(true))]
+#[command(group = clap::ArgGroup::new("policy"), group = clap::ArgGroup::new("gates").multiple(true), group = clap::ArgGroup::new("kept"))]
 pub(crate) struct Args {
     /// The ring
     pub(crate) path: PathBuf,
@@ -36,11 +37,35 @@ pub(crate) struct Args {
     #[arg(long, group = "policy", conflicts_with = "name", help_heading = "Policy")]
     pub(crate) observe: bool,
     /// Keep this consumer's place in the ring under a name, and resume there the next time
-    #[arg(long, help_heading = "Policy")]
+    #[arg(long, group = "kept", help_heading = "Policy")]
     pub(crate) name: Option<String>,
     /// Keep the gate for this long while the consumer is away; "forever": until it comes back or is forgotten
-    #[arg(long, value_name = "TIME|forever", requires = "name", requires = "gates", help_heading = "Policy")]
+    #[arg(long, value_name = "TIME|forever", requires = "kept", requires = "gates", help_heading = "Policy")]
     pub(crate) hold: Option<Hold>,
+
+    /// Share the records with the other members of the group: each goes to one of them, and what a member that died had goes to
+    /// another. Gated, unless --gated-for or --lossy says otherwise. Policy, start and --hold are those of whoever makes the
+    /// group
+    #[arg(
+        long,
+        value_name = "NAME",
+        group = "kept",
+        group = "gates",
+        conflicts_with_all = ["observe", "next", "populate", "lock", "huge", "numa_node"],
+        help_heading = "Groups"
+    )]
+    pub(crate) group: Option<String>,
+    /// Run COMMAND by /bin/sh for each record, with the payload as its standard input, and QUOIT_SEQUENCE and QUOIT_DELIVERIES in
+    /// its environment. The record is acknowledged if it exits with 0, and given back otherwise. Without this, a record is
+    /// acknowledged once it was written to standard output
+    #[arg(long, value_name = "COMMAND", requires = "group", conflicts_with_all = ["raw", "json", "length_prefixed"], help_heading = "Groups")]
+    pub(crate) ack_after: Option<String>,
+    /// Put a record aside once it was handed out so often and never acknowledged
+    #[arg(long, value_name = "N", requires = "group", requires = "dead_letters", help_heading = "Groups")]
+    pub(crate) max_deliveries: Option<NonZeroU32>,
+    /// The ring for what is put aside; made if there is none
+    #[arg(long, value_name = "PATH", requires = "max_deliveries", help_heading = "Groups")]
+    pub(crate) dead_letters: Option<PathBuf>,
 
     /// Where to start: oldest, newest, a sequence, or -N for the last N records; ignored when a name resumes.
     /// Default: oldest; newest with --next
@@ -100,7 +125,7 @@ pub(crate) struct Args {
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) raw: bool,
     /// Write one line of JSON per record: {"sequence":7,"payload":"..."}, with "encoding":"base64" if the payload is
-    /// not UTF-8. Other events are {"lost":{...}}, {"evicted":true}, {"producer_changed":{...}}, {"resumed":{...}}
+    /// not UTF-8. Other events are {"lost":{...}}, {"group_lost":{...}}, {"evicted":true}, {"producer_changed":{...}}, {"resumed":{...}}
     /// and {"ring_changed":true}
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) json: bool,
@@ -212,6 +237,14 @@ mod tests {
         {
             assert!(parse(line).unwrap().attach().is_some(), "{line}");
         }
+        for line in [
+            "--group g --hold forever",
+            "--group g --gated-for 5ms --until-closed",
+            "--group g --lossy --json",
+            "--group g --ack-after true --max-deliveries 3 --dead-letters x --follow",
+        ] {
+            assert!(parse(line).is_ok_and(|args| args.group.is_some()), "{line}");
+        }
         assert_eq!(
             parse("--gated-for 1s --name x --hold 2s").unwrap().hold,
             Some(Hold::For(Duration::from_secs(2)))
@@ -230,6 +263,15 @@ mod tests {
             "--next",
             "--follow --next",
             "--gated-for 50",
+            "--group g --name x",
+            "--group g --observe",
+            "--group g --until-closed --next",
+            "--group g --populate",
+            "--ack-after true",
+            "--group g --ack-after true --json",
+            "--group g --max-deliveries 3",
+            "--group g --dead-letters x",
+            "--group g --max-deliveries 0 --dead-letters x",
         ] {
             assert!(parse(line).is_err(), "{line} was taken");
         }

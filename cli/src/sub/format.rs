@@ -37,6 +37,12 @@ pub(crate) enum Notice {
         first: u64,
         next: u64,
     },
+    /// A group has lost records.
+    GroupLost {
+        records: u64,
+        first: u64,
+        next: u64,
+    },
     Evicted(bool),
     ProducerChanged {
         epoch: u64,

@@ -3,6 +3,7 @@
 mod args;
 mod attached;
 mod format;
+mod group;
 mod source;
 mod tally;
 
@@ -32,6 +33,9 @@ const WRITE: u64 = 256 << 10;
 
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let signals = Signals::install()?;
+    if let Some(name) = &args.group {
+        return group::run(&args, signals, name);
+    }
     let mut sub = Sub {
         args: &args,
         signals,

@@ -6,6 +6,7 @@ mod documents;
 mod ends;
 mod events;
 mod gone;
+mod groups;
 mod holding;
 mod ignored;
 mod memory;

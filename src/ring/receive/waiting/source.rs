@@ -3,13 +3,12 @@
 use super::{AGAIN_NS, Receiver};
 use crate::error::RecvError;
 use crate::ring::protocol::record::Status;
-use crate::ring::stream::{is_closed, mode};
+use crate::ring::stream::{self, is_closed};
 #[cfg(not(loom))]
 use crate::source::SharedBell;
-use crate::source::{Arming, Bell, Source, Waker};
+use crate::source::{Arming, Bell, Source};
 use crate::wait::clock;
 use crate::wait::doorbell;
-use crate::wait::mode::WaitMode;
 
 impl Receiver {
     /// The end of the stream, if it has come and nothing is left. It then counts as reported.
@@ -57,17 +56,10 @@ impl Source for Receiver {
 
     fn arm(&mut self) -> Arming {
         let areas = self.region.areas();
-        let word = &areas.control.data;
-        if self.own_slot.is_none() || areas.geometry.wait == WaitMode::Spin {
-            return Arming::unarmed(doorbell::unarmed(word));
+        match self.own_slot {
+            Some(_) => stream::arm(areas),
+            None => Arming::unarmed(doorbell::unarmed(&areas.control.data)),
         }
-        let expected = doorbell::arm(word);
-        let waker = match mode(areas) {
-            Some(WaitMode::Membarrier) => Waker::NeedsBarrier,
-            Some(WaitMode::Fence) => Waker::Fences,
-            Some(WaitMode::Spin) | None => Waker::Missing,
-        };
-        Arming::woken(expected, waker)
     }
 
     fn bell(&self) -> Option<Bell<'_>> {

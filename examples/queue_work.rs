@@ -1,9 +1,9 @@
-//! Does the jobs that `jobs_submit` submits. Start as many as you like.
+//! Does the jobs that `queue_submit` submits. Start as many as you like.
 //!
-//!     cargo run --example jobs_work [PATH]
+//!     cargo run --example queue_work [PATH]
 //!
 //! A worker that is killed, with Ctrl-C or `kill -9`, while it works leaves its job to another. One job in seven fails the first
-//! time, and is given back.
+//! time, and is given back. One in twenty kills its worker: start another, and after three the job is put aside in `PATH.dead`.
 
 use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use quoit::{GroupError, GroupMember, Ring};
 
-#[path = "jobs/queue.rs"]
+#[path = "queue/mod.rs"]
 mod queue;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).unwrap_or_else(|| queue::PATH.into());
     Ring::open_wait(&path, Instant::now() + Duration::from_secs(60))?;
-    let mut member = GroupMember::join(&path, &queue::workers())?;
+    let mut member = GroupMember::join(&path, &queue::workers(&path)?)?;
     println!("worker {}: waits for jobs", std::process::id());
     loop {
         let job = match member.recv_job(|lost| eprintln!("{lost:?}")) {
@@ -29,6 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (sequence, deliveries) = (job.sequence(), job.deliveries());
         if deliveries > 1 {
             println!("job {sequence}: handed out for the {deliveries}. time");
+        }
+        if sequence % 20 == 19 {
+            println!("job {sequence}: kills this worker");
+            std::process::abort();
         }
         if sequence % 7 == 6 && deliveries == 1 {
             println!("job {sequence}: failed, given back");

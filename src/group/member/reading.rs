@@ -1,0 +1,115 @@
+//! How a member reads the records of its lease, and lends them.
+
+use crate::atomics::{Word, at, fence_at};
+use crate::group::error::GroupError;
+use crate::group::holding::bit;
+use crate::group::leases::Lease;
+use crate::group::member::job::{Job, JobId};
+use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Next};
+use crate::ring::protocol::gate;
+use crate::ring::protocol::reader::{Found, Taken};
+use crate::ring::protocol::record::Record;
+
+impl GroupMember {
+    /// Whether something of its lease is still to be handed to its caller.
+    pub(in crate::group) fn has_current(&self) -> bool {
+        self.current
+            .is_some_and(|Current { lease, next }| !lease.done & u32::MAX.checked_shl(next).unwrap_or(0) != 0)
+    }
+
+    /// The gate may have been opened, or taken, since the last look. What is published from then on is read in place.
+    pub(in crate::group) fn look_at_the_gate(&mut self) {
+        if self.budget_ns > 0 {
+            // The producer may take it at any time: the reader checks every copy.
+            return;
+        }
+        let areas = self.ring.areas();
+        let Some(slot) = areas.slots.get(self.slot as usize) else { return };
+        let state = slot.gate.state.load(at!(G_STATE, Relaxed));
+        if self.gate == Some(state) {
+            return;
+        }
+        self.gate = Some(state);
+        if !gate::is_gated(state) {
+            return self.reader.gate_is_shut();
+        }
+        // [G2] SeqCst. Pairs with [G1].
+        // Orders: the look at the open gate before the load of `published`, as for whoever opened it.
+        // Without it: see [G1].
+        fence_at!(G2_FENCE, SeqCst);
+        let published = areas.head.inline.published.load(at!(G2_PUBLISHED, Relaxed));
+        let is_copied = self.lease_ns > 0 || self.ring.is_guarded();
+        self.reader.gate_holds(published, None, is_copied);
+    }
+
+    /// The next record of the lease. `None`: there is none left.
+    pub(super) fn read_next(&mut self) -> Result<Option<Next>, GroupError> {
+        while let Some(Current { lease, next }) = self.current {
+            // Looked at before the ring: once all of its own are done, the rest of the lease may be overwritten.
+            if !self.has_current() {
+                self.current = None;
+                break;
+            }
+            let found = self.reader.poll(self.ring.areas(), &mut self.copies);
+            self.check_memory()?;
+            match found {
+                Found::Record(taken) => {
+                    let index = taken.sequence.wrapping_sub(lease.place.sequence);
+                    if index != next.into() {
+                        return Err(BAD_LEASE.into());
+                    }
+                    self.current = Some(Current { lease, next: next + 1 });
+                    if lease.done & bit(next) == 0 {
+                        let (number, tag) = (lease.number, lease.tag);
+                        let id = JobId { lease: (number, tag), index: next, sequence: taken.sequence };
+                        return Ok(Some(Next::Job(taken, id, lease.deliveries)));
+                    }
+                }
+                Found::Changed { .. } => {}
+                Found::Lapped => {
+                    self.current = None;
+                    return self.lose(lease, next);
+                }
+                Found::Nothing => return Err(BAD_LEASE.into()),
+                Found::Corrupt(corruption) => return Err(corruption.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The rest of a lease was overwritten.
+    #[cold]
+    fn lose(&self, lease: Lease, next: u32) -> Result<Option<Next>, GroupError> {
+        let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
+        let records = self.in_turn(u64::MAX, |member| Ok(member.leases().lose(id, rest)))?;
+        self.holding.borrow_mut().close(id, rest, false);
+        let first = lease.place.sequence.wrapping_add(next.into());
+        let lost = Lost { records, first, next: lease.end.sequence };
+        Ok((records > 0).then_some(Next::Lost(lost)))
+    }
+
+    pub(super) fn lend(&self, next: Next) -> GroupEvent<'_> {
+        match next {
+            Next::Job(taken, id, deliveries) => GroupEvent::Job(self.job(taken, id, deliveries)),
+            Next::Lost(lost) => GroupEvent::Lost(lost),
+        }
+    }
+
+    /// The lease is not this member's any more.
+    pub(in crate::group) fn leave_current(&mut self, lease: (u64, u32)) {
+        self.holding.borrow_mut().forget(lease);
+        self.current = None;
+    }
+
+    pub(in crate::group) fn job(&self, taken: Taken, id: JobId, deliveries: u32) -> Job<'_> {
+        let Taken { sequence, len, in_ring } = taken;
+        let record = match in_ring {
+            None => Record::copied(sequence, self.copies.payload(len)),
+            Some(word) => {
+                let words: &[Word] = &self.ring.areas().data[word..word + (len as usize).div_ceil(8)];
+                Record::lent(sequence, len as usize, words)
+            }
+        };
+        Job::new(self, record, id, deliveries)
+    }
+}

@@ -1,0 +1,149 @@
+//! Groups that do not hold the producer up for good: what they lose is told, and the rest is done.
+
+use std::time::Duration;
+
+use quoit::{Error, Group, GroupError, GroupEvent, GroupMember, Inspector, JobId, Lost, Producer, SendError};
+
+use crate::{CAPACITY, Scene, nothing, receive, send, workers};
+
+/// Records of a number that fit the ring.
+const FITS: u64 = CAPACITY / 16;
+
+/// Receives what there is: acknowledges records, and counts what is lost.
+fn drain(member: &mut GroupMember) -> (u64, u64) {
+    let (mut done, mut lost) = (0, 0);
+    while let Some(event) = member.try_recv().expect("try") {
+        match event {
+            GroupEvent::Job(job) => {
+                assert_eq!(job.record().read::<u64>(), Some(job.sequence()), "torn or foreign payload");
+                job.ack().expect("its own");
+                done += 1;
+            }
+            GroupEvent::Lost(told) => {
+                lost += told.records;
+                assert!(told.records <= told.next - told.first, "{told:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (done, lost)
+}
+
+fn is_full(producer: &mut Producer) -> bool {
+    matches!(producer.try_send(&[0; 8]), Err(SendError::Full { .. }))
+}
+
+#[test]
+fn a_lossy_group_never_holds_the_producer_up() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut member = scene.join(&workers().lossy());
+    send(&mut producer, 0, 5);
+    let first = receive(&mut member).2;
+    // Three laps.
+    send(&mut producer, 5, 3 * FITS);
+    // What it has is its own still, and the rest was overwritten or is there.
+    member.ack(first).expect("its own");
+    let (done, lost) = drain(&mut member);
+    assert_eq!(done + lost + 1, 3 * FITS);
+    assert!(done > FITS / 2 && lost >= 2 * FITS - 1, "{done} done, {lost} lost");
+}
+
+#[test]
+fn what_a_member_has_is_copied() {
+    let scene = Scene::new();
+    for group in [workers().lossy(), Group::new("others").gated_for(Duration::from_millis(1))] {
+        let mut producer = scene.ring().producer().expect("a producer");
+        let mut member = scene.join(&group);
+        producer.send(&[7; 8]).expect("send");
+        let job = member.recv_job(|event| panic!("{event:?}")).expect("a record");
+        for _ in 0..2 * FITS {
+            producer.send(&[8; 8]).expect("nobody is in the way for long");
+        }
+        assert_eq!(job.record().to_vec(), [7; 8], "overwritten while a member has it");
+        job.ack().expect("its own");
+    }
+}
+
+/// What a member had is overwritten, and then it leaves.
+#[test]
+fn what_comes_back_may_be_lost() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let group = workers().lossy();
+    let (mut first, mut second) = (scene.join(&group), scene.join(&group));
+    send(&mut producer, 0, 3);
+    let mut ids: Vec<JobId> = Vec::new();
+    first
+        .recv_up_to(3, |event| match event {
+            GroupEvent::Job(job) => ids.push(job.id()),
+            other => panic!("{other:?}"),
+        })
+        .expect("three");
+    first.ack(ids[1]).expect("its own");
+    send(&mut producer, 3, 2 * FITS);
+    drop(first);
+    match second.try_recv().expect("try") {
+        Some(GroupEvent::Lost(Lost { records: 2, first: 0, next: 3, .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    let (done, lost) = drain(&mut second);
+    assert_eq!(3 + done + lost, 2 * FITS);
+    nothing(&mut second);
+}
+
+#[test]
+fn a_group_over_its_budget_is_passed_and_gates_again() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut member = scene.join(&workers().gated_for(Duration::from_millis(20)));
+    let evictions = || {
+        let inspector = Inspector::open(scene.path()).expect("open");
+        inspector.snapshot().expect("a snapshot").evictions
+    };
+    let mut sent = 0;
+    for lap in 0..3 {
+        // It gates: after a ring of records there is no room.
+        let full = sent + FITS;
+        send(&mut producer, sent, full);
+        assert!(is_full(&mut producer), "the gate is open");
+        let (number, _, id) = receive(&mut member);
+        assert_eq!((number, evictions()), (sent, lap));
+        // It is over its budget once, and is not in the way again, though it has turns.
+        for number in full..full + 2 * FITS {
+            producer.send(&number.to_le_bytes()).expect("the group is passed");
+            if number % 64 == 0
+                && let Some(GroupEvent::Job(job)) = member.try_recv().expect("try")
+            {
+                job.ack().expect("its own");
+            }
+        }
+        assert_eq!(evictions(), lap + 1);
+        sent = full + 2 * FITS;
+        let _ = member.ack(id);
+        drain(&mut member);
+        // Whoever sleeps moves the gate to where it can be.
+        assert!(matches!(member.recv_timeout(Duration::from_millis(5)), Err(GroupError::TimedOut)));
+    }
+}
+
+#[test]
+fn only_what_gates_can_be_held() {
+    let scene = Scene::new();
+    for group in [workers().lossy().hold_forever(), workers().hold_forever().lossy()] {
+        let error = GroupMember::join(scene.path(), &group).expect_err("refused");
+        assert!(matches!(error, Error::BadOption { .. }), "{error}");
+    }
+    let held = workers().gated_for(Duration::from_millis(1)).hold_forever();
+    drop(scene.join(&held));
+    // How it gates is what the first said.
+    let mut member = scene.join(&workers().lossy());
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut sent = 0;
+    while !is_full(&mut producer) {
+        sent += 1;
+    }
+    assert_eq!(sent, FITS);
+    producer.send(&[0; 8]).expect("its budget is over");
+    assert!(member.try_recv().expect("try").is_some());
+}
