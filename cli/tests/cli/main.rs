@@ -14,6 +14,7 @@ mod objects;
 mod policies;
 mod rings;
 mod round_trip;
+mod services;
 mod streams;
 mod support;
 mod turns;
