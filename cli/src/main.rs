@@ -83,6 +83,8 @@ enum Verb {
     #[command(hide = true)]
     DemoChild(demo::ChildArgs),
     #[command(hide = true)]
+    KitChild(demo::KitChildArgs),
+    #[command(hide = true)]
     BenchChild(bench::ChildArgs),
 }
 
@@ -116,6 +118,7 @@ fn run() -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
+        Verb::KitChild(args) => demo::run_kit_child(&args),
         Verb::Bench(args) => bench::run(&args).map(|exit| exit as u8),
         Verb::BenchChild(args) => bench::run_child(args).map(|exit| exit as u8),
         Verb::Create(args) => create::run(args).map(|exit| exit as u8),
