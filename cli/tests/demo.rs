@@ -115,8 +115,8 @@ fn the_kit_keeps_its_promises_and_leaves_nothing_behind() {
         "✓ service: every call ended once",
         "✓ service: no call ran twice",
         "✓ group: every record acknowledged once",
-        "✓ barrier: nobody passes before all have arrived",
-        "✓ barrier: a death breaks the phase",
+        "✓ barrier: nobody passes before all arrived",
+        "✓ barrier: a death is told to all others",
         "✓ all ended as the script has it",
         "All promises kept.",
     ] {

@@ -58,6 +58,7 @@ pub(crate) const CAST: [Part; 10] = [
 impl Part {
     pub(crate) fn name(self) -> String {
         match self.role {
+            Role::Server if self == SUCCESSOR => "the next server".into(),
             Role::Server => "the server".into(),
             Role::Caller => format!("caller {}", self.number),
             Role::Feed => "the feed".into(),

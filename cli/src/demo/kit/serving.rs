@@ -18,13 +18,13 @@ pub(super) const SERVICE: &str = "service";
 /// Requests that the server takes before it works on them.
 const TAKEN: usize = 4;
 /// Its work on each.
-const WORK: Duration = Duration::from_micros(500);
+const WORK: Duration = Duration::from_millis(1);
 /// Calls that a caller has in flight.
 const IN_FLIGHT: usize = 6;
 /// Between two calls.
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(1);
 /// What some calls wait at most.
-const PATIENCE: Duration = Duration::from_millis(60);
+const PATIENCE: Duration = Duration::from_millis(80);
 
 /// Serves until it is asked to end: several requests are in its hands, the newest is answered first.
 pub(super) fn serve(args: &ChildArgs, mut notes: Notes) -> Result<()> {
@@ -169,7 +169,7 @@ impl Caller {
     fn tell(&mut self) -> Result<()> {
         if self.gone > 0 {
             let calls = units::counted(self.gone, "call");
-            tell(&Line::Told { what: format!("{calls} may have run: the server died with them") })?;
+            tell(&Line::Told { what: format!("the server died with {calls}, which may have run") })?;
         }
         if self.again > 0 {
             let calls = units::counted(self.again, "call");

@@ -79,7 +79,7 @@ fn ended_once(account: &Account) -> Promise {
 }
 
 fn not_executed(account: &Account) -> Promise {
-    const TEXT: &str = "service: what was said not to have run did not";
+    const TEXT: &str = "service: not executed means never run";
     let mut doubts = Doubts::default();
     let calls = calls(account);
     let of_end = |end: usize| calls.iter().filter(move |(_, call)| call.ends == [end]);
@@ -117,7 +117,7 @@ fn once_at_most(account: &Account) -> Promise {
 }
 
 fn told_of_the_server(account: &Account) -> Promise {
-    const TEXT: &str = "service: a server's death is told, the next goes on";
+    const TEXT: &str = "service: a server's death is told";
     let mut doubts = Doubts::default();
     let calls = calls(account);
     let gone = calls.values().filter(|call| call.ends == [notes::SERVER_GONE]);
@@ -190,7 +190,7 @@ fn acknowledged_once(account: &Account) -> Promise {
 }
 
 fn handed_out_again(account: &Account) -> Promise {
-    const TEXT: &str = "group: only what the dead had is handed out again";
+    const TEXT: &str = "group: handed out again only from the dead";
     let mut doubts = Doubts::default();
     let records = records(account);
     // At most the dead and one more.
@@ -264,7 +264,7 @@ fn met(account: &Account) -> Promise {
     });
     list(&mut doubts, wrong);
     doubts.unless(!phases.is_empty(), || "no phase was passed".into());
-    doubts.settle("barrier: nobody passes before all have arrived", counted(phases.len() as u64, "phase"))
+    doubts.settle("barrier: nobody passes before all arrived", counted(phases.len() as u64, "phase"))
 }
 
 fn broken(account: &Account) -> Promise {
@@ -286,7 +286,7 @@ fn broken(account: &Account) -> Promise {
         });
         told += u64::from(!is_new && during.len() == 1);
     }
-    doubts.settle("barrier: a death breaks the phase, and all are told", format!("{told} told"))
+    doubts.settle("barrier: a death is told to all others", format!("{told} told"))
 }
 
 fn all_ended(account: &Account) -> Promise {

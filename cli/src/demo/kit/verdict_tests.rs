@@ -105,7 +105,7 @@ fn what_is_in_order_is_kept() {
 fn calls_that_end_or_run_otherwise_show() {
     const ONCE: &str = "service: every call ended once";
     const TWICE: &str = "service: no call ran twice, unless it may";
-    const IDLE: &str = "service: what was said not to have run did not";
+    const IDLE: &str = "service: not executed means never run";
     assert_eq!(broken_by(note(CALLER, notes::ENDED, [0, 0, 0])), [ONCE]);
     assert_eq!(broken_by(note(CALLER, notes::CALLED, [9, 0, 0])), [ONCE]);
     assert_eq!(broken_by(note(CALLER, notes::ENDED, [9, 0, 0])), [ONCE, IDLE]);
@@ -117,7 +117,7 @@ fn calls_that_end_or_run_otherwise_show() {
 #[test]
 fn records_that_are_lost_or_done_twice_show() {
     const ACKNOWLEDGED: &str = "group: every record acknowledged once";
-    const AGAIN: &str = "group: only what the dead had is handed out again";
+    const AGAIN: &str = "group: handed out again only from the dead";
     assert_eq!(broken_by(note(FEED, notes::SENT, [4, 0, 0])), [ACKNOWLEDGED]);
     assert_eq!(broken_by(forget(NEWCOMER, notes::ACKNOWLEDGED)), [ACKNOWLEDGED]);
     assert_eq!(broken_by(note(NEWCOMER, notes::ACKNOWLEDGED, [2, 0, 0])), [ACKNOWLEDGED]);
@@ -137,8 +137,8 @@ fn records_that_are_lost_or_done_twice_show() {
 
 #[test]
 fn parties_that_pass_early_or_are_not_told_show() {
-    const MET: &str = "barrier: nobody passes before all have arrived";
-    const TOLD: &str = "barrier: a death breaks the phase, and all are told";
+    const MET: &str = "barrier: nobody passes before all arrived";
+    const TOLD: &str = "barrier: a death is told to all others";
     let early = |account: &mut Account| account.witnesses[8].notes[0].numbers[0] = 7;
     assert_eq!(broken_by(early), [MET]);
     assert_eq!(broken_by(note(SECOND, notes::PASSED, [50, 7, 1])), [MET]);
@@ -156,5 +156,5 @@ fn who_ends_otherwise_shows() {
     assert_eq!(broken_by(|account| account.witnesses[2].is_done = false), [ENDED]);
     assert_eq!(broken_by(|account| account.witnesses[6].was_killed = true).last(), Some(&ENDED));
     let gone = |account: &mut Account| account.witnesses.retain(|witness| witness.part != SUCCESSOR);
-    assert_eq!(broken_by(gone), ["service: a server's death is told, the next goes on"]);
+    assert_eq!(broken_by(gone), ["service: a server's death is told"]);
 }

@@ -15,7 +15,7 @@ use crate::units;
 pub(super) const RING: &str = "work.ring";
 
 /// The feed publishes so many records, then pauses.
-const BURST: u64 = 4;
+const BURST: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(4);
 /// Records that a worker takes at a time.
 const TAKEN: u32 = 8;
@@ -81,7 +81,7 @@ pub(super) fn work(args: &ChildArgs, mut notes: Notes) -> Result<()> {
         }
         if again > 0 {
             figures.other += again;
-            let what = format!("{} of one that died are its own now", units::counted(again, "record"));
+            let what = format!("it has {} of one that died", units::counted(again, "record"));
             tell(&Line::Told { what })?;
             again = 0;
         }
