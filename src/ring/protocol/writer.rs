@@ -64,13 +64,6 @@ enum Way {
 }
 
 impl Claimed {
-    /// The same claim, of whose length `len` the compiler may know more.
-    #[inline(always)]
-    pub(crate) fn of_len(self, len: u32) -> Self {
-        debug_assert_eq!(self.len, len, "a claim has one length");
-        Self { len, ..self }
-    }
-
     /// The words for the header and for the payload.
     #[inline(always)]
     fn record(self, areas: Areas<'_>) -> Option<(&Word, &[Word])> {
@@ -250,7 +243,7 @@ impl Writer {
             let bytes = payload.as_ref();
             let room = fast_room(staged.position, fast_until, capacity, bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break next };
-            copy::write(claimed.words(areas), bytes);
+            copy::write_run(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
         self.staged = staged;
@@ -508,7 +501,7 @@ mod tests {
     fn in_a_rush_a_record_is_in_the_ring_alone() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         let mut send = |pace, byte| {
@@ -535,7 +528,7 @@ mod tests {
     fn after_a_rush_claims_have_copies_again() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         writer.pace = Pace::rush(writer.staged.sequence);
