@@ -2,6 +2,8 @@
 
 #[path = "service/garbage.rs"]
 mod garbage;
+#[path = "service/looks.rs"]
+mod looks;
 #[path = "service/room.rs"]
 mod room;
 #[path = "service/successors.rs"]

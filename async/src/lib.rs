@@ -1,4 +1,4 @@
-//! Rings, values, events and locks of [`quoit`] for async code, under any runtime.
+//! Rings, values, events, locks and services of [`quoit`] for async code, under any runtime.
 //!
 //! | type | waits for |
 //! |---|---|
@@ -9,13 +9,14 @@
 //! | [`AsyncLatest`] | a change |
 //! | [`AsyncEvent`] | an event to be set |
 //! | [`AsyncMutex`], [`AsyncSemaphore`] | a lock, a permit |
+//! | [`AsyncClient`], [`AsyncServer`] | the reply to a call, a request |
 //!
 //! A future that is pending takes no thread of the runtime: a helper thread of `quoit` sleeps, for up to 127 handles, and
 //! wakes the task ([`quoit::Watch`]). A lock and a permit are waited for by a thread for each handle. No runtime is named here,
 //! and none is needed.
 //!
 //! All futures may be dropped at any time, as `select!` does. Nothing is lost: a record is taken, or sent, in the very poll
-//! that returns it, and a lock that nobody waits for any more is given back.
+//! that returns it, a lock that nobody waits for any more is given back, and so is a call given up.
 //!
 //! A handle is used by one task at a time; it may move between threads (`Send`). A task that always has something to
 //! receive gives way to others after 128 events.
@@ -38,6 +39,7 @@
 //! # }).unwrap();
 //! ```
 
+mod client;
 mod deputy;
 mod event;
 mod group;
@@ -48,8 +50,10 @@ mod producer;
 mod reader;
 mod reads;
 mod semaphore;
+mod server;
 mod waiting;
 
+pub use client::AsyncClient;
 pub use event::AsyncEvent;
 pub use group::{AsyncGroupEvent, AsyncGroupMember, AsyncJob};
 pub use latest::AsyncLatest;
@@ -59,3 +63,4 @@ pub use producer::AsyncProducer;
 pub use reader::{AsyncConsumer, AsyncObserver, AsyncReader, AsyncTypedConsumer};
 pub use reads::Reads;
 pub use semaphore::{AsyncPermit, AsyncSemaphore};
+pub use server::AsyncServer;

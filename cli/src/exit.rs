@@ -2,7 +2,7 @@
 
 use std::io;
 
-use quoit::{Error, ErrorKind, GroupError, RecvError, SendError};
+use quoit::{CallError, Error, ErrorKind, GroupError, RecvError, SendError};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use crate::signals::Signals;
@@ -23,9 +23,9 @@ pub(crate) enum Exit {
     Mismatch = 4,
     /// Records were lost and `--fail-on-loss` was given.
     Loss = 5,
-    /// A time limit passed, or the ring was full and `--wait` was not given.
+    /// A time limit passed, or the ring was full and `--wait` was not given. Of a call: it has not run.
     Timeout = 6,
-    /// The producer died, and `sub` was asked to read to a clean end.
+    /// The producer died, and `sub` was asked to read to a clean end; or the server died with a call.
     ProducerGone = 7,
     /// The file was removed, replaced or cut short while it was in use.
     RingGone = 8,
@@ -35,6 +35,10 @@ pub(crate) enum Exit {
     Exists = 10,
     /// A holder died, and `--refuse-abandoned` was given.
     Abandoned = 11,
+    /// A call was taken, and not answered in time.
+    Unanswered = 12,
+    /// The server answered a call with an error, or dropped it.
+    CallFailed = 13,
     /// The command could not be run.
     CannotRun = 126,
     /// There is no such command.
@@ -56,14 +60,16 @@ Exit codes:
     3  no such file or name, or not of the kind asked for
     4  a file of another version, type, layout, machine or boot, a damaged one, or a copy
     5  records were lost, with --fail-on-loss
-    6  a time limit passed, or the ring was full without --wait
-    7  the producer died before a clean end, with sub --until-closed
+    6  a time limit passed, or the ring was full without --wait; a call that has not run
+    7  the producer died before a clean end, with sub --until-closed; the server died with a call
     8  the file was removed, replaced or cut short while in use
-    9  in use: another producer or writer is alive, the name is taken, no slot is free
+    9  in use: another producer, writer or server is alive, the name is taken, no slot or seat is free
    10  a file exists at the path
    11  a holder of a lock died with it, with lock --refuse-abandoned
-  126  the command of lock or sem could not be run
-  127  there is no such command, of lock or sem
+   12  a server took a call, and did not answer it in time: it may have run
+   13  a server answered a call with an error
+  126  the command of lock, sem or serve could not be run
+  127  there is no such command, of lock, sem or serve
   129  ended by SIGHUP before the work was done
   130  ended by Ctrl-C before the work was done
   143  ended by SIGTERM before the work was done
@@ -110,9 +116,13 @@ impl Exit {
             if let Some(failure) = cause.downcast_ref::<Failure>() {
                 return failure.exit;
             }
+            if let Some(CallError::Unanswered) = cause.downcast_ref() {
+                return Self::Unanswered;
+            }
             let kind = cause
                 .downcast_ref()
                 .map(Error::kind)
+                .or_else(|| cause.downcast_ref().map(CallError::kind))
                 .or_else(|| cause.downcast_ref().map(SendError::kind))
                 .or_else(|| cause.downcast_ref().map(RecvError::kind))
                 .or_else(|| cause.downcast_ref().map(GroupError::kind));
@@ -141,7 +151,8 @@ impl Exit {
             ErrorKind::Truncated => Self::RingGone,
             ErrorKind::Invalid => Self::Usage,
             ErrorKind::Full | ErrorKind::TimedOut => Self::Timeout,
-            ErrorKind::ProducerGone => Self::ProducerGone,
+            ErrorKind::ProducerGone | ErrorKind::ServerGone => Self::ProducerGone,
+            ErrorKind::CallFailed => Self::CallFailed,
             ErrorKind::Abandoned => Self::Abandoned,
             _ => Self::Failed,
         }
@@ -180,6 +191,8 @@ mod tests {
             Exit::InUse,
             Exit::Exists,
             Exit::Abandoned,
+            Exit::Unanswered,
+            Exit::CallFailed,
             Exit::CannotRun,
             Exit::NoCommand,
             Exit::HungUp,
@@ -211,6 +224,10 @@ mod tests {
         assert_eq!(Exit::of(&anyhow::anyhow!("anything")), Exit::Failed);
         assert_eq!(Exit::of(&anyhow::Error::new(SendError::Full { slot: 0 })), Exit::Timeout);
         assert_eq!(Exit::of(&anyhow::Error::new(RecvError::ProducerGone)), Exit::ProducerGone);
+        assert_eq!(Exit::of(&anyhow::Error::new(CallError::NotExecuted)), Exit::Timeout);
+        assert_eq!(Exit::of(&anyhow::Error::new(CallError::Unanswered)), Exit::Unanswered);
+        assert_eq!(Exit::of(&anyhow::Error::new(CallError::ServerGone)), Exit::ProducerGone);
+        assert_eq!(Exit::of(&anyhow::Error::new(CallError::Dropped)), Exit::CallFailed);
         assert_eq!(Exit::of(&anyhow::Error::new(Failure::new(Exit::Loss, "x"))), Exit::Loss);
     }
 }

@@ -1,6 +1,7 @@
-//! The command `quoit`: make, feed, read and inspect shared-memory rings, and locks between processes.
+//! The command `quoit`: make, feed, read and inspect shared-memory rings, locks between processes, and services.
 
 mod bench;
+mod call;
 mod columns;
 mod create;
 mod demo;
@@ -24,6 +25,8 @@ mod publish;
 mod remove;
 mod ring_file;
 mod sem;
+mod serve;
+mod service;
 mod set;
 mod shown;
 mod signals;
@@ -40,8 +43,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Exit;
 
-/// Shared-memory rings: one producer, many consumers, one memory-mapped file. Locks, semaphores, events and values of
-/// the same kind.
+/// Shared-memory rings: one producer, many consumers, one memory-mapped file. Locks, semaphores, events, values and
+/// services of the same kind.
 #[derive(Debug, Parser)]
 #[command(name = "quoit", version, after_help = exit::HELP, max_term_width = 110)]
 struct Cli {
@@ -70,6 +73,8 @@ enum Verb {
     Event(event::Args),
     Get(get::Args),
     Set(set::Args),
+    Serve(serve::Args),
+    Call(call::Args),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -77,6 +82,8 @@ enum Verb {
     },
     #[command(hide = true)]
     DemoChild(demo::ChildArgs),
+    #[command(hide = true)]
+    KitChild(demo::KitChildArgs),
     #[command(hide = true)]
     BenchChild(bench::ChildArgs),
 }
@@ -111,6 +118,7 @@ fn run() -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Demo(args) => demo::run(args),
         Verb::DemoChild(args) => demo::run_child(args),
+        Verb::KitChild(args) => demo::run_kit_child(&args),
         Verb::Bench(args) => bench::run(&args).map(|exit| exit as u8),
         Verb::BenchChild(args) => bench::run_child(args).map(|exit| exit as u8),
         Verb::Create(args) => create::run(args).map(|exit| exit as u8),
@@ -126,6 +134,8 @@ fn run() -> anyhow::Result<u8> {
         Verb::Event(args) => event::run(&args).map(|exit| exit as u8),
         Verb::Get(args) => get::run(&args).map(|exit| exit as u8),
         Verb::Set(args) => set::run(&args).map(|exit| exit as u8),
+        Verb::Serve(args) => serve::run(&args).map(|exit| exit as u8),
+        Verb::Call(args) => call::run(&args).map(|exit| exit as u8),
         Verb::Completions { shell } => completions(shell).map(|exit| exit as u8),
     }
 }

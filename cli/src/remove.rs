@@ -157,6 +157,10 @@ fn in_use(path: &Path) -> Failure {
     if let Ok(object) = object {
         who.extend(object.participants.iter().filter(|who| who.is_alive).map(crate::object::who));
     }
+    let service = quoit::service::Inspector::open(path).and_then(|inspector| inspector.snapshot());
+    if let Ok(service) = service {
+        who.extend(crate::service::everybody(&service));
+    }
     let who = if who.is_empty() {
         "somebody holds a lock on it who does not take part in it".to_owned()
     } else {

@@ -73,8 +73,13 @@ impl Signals {
 
     /// Waits until `fd` can be read without blocking, or the time is over.
     pub(crate) fn readable(&self, fd: BorrowedFd<'_>, time: Duration) -> io::Result<Woken> {
-        wait(Some(self), Some((fd, PollFlags::IN)), Some(time))
+        wait_for(Some(self), fd, time)
     }
+}
+
+/// Waits until `fd` can be read without blocking, the time is over, or one of the `signals` comes.
+pub(crate) fn wait_for(signals: Option<&Signals>, fd: BorrowedFd<'_>, time: Duration) -> io::Result<Woken> {
+    wait(signals, Some((fd, PollFlags::IN)), Some(time))
 }
 
 /// Waits until `fd` can be written to, the time is over, or one of the `signals` comes.

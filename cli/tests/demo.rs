@@ -12,9 +12,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn demo(seconds: u64) -> Child {
+    start(&["demo"], seconds)
+}
+
+fn start(words: &[&str], seconds: u64) -> Child {
     ignored::reach_commands();
     Command::new(env!("CARGO_BIN_EXE_quoit"))
-        .args(["demo", "--plain", "--seconds", &seconds.to_string()])
+        .args(words)
+        .args(["--plain", "--seconds", &seconds.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -22,11 +27,15 @@ fn demo(seconds: u64) -> Child {
         .unwrap()
 }
 
+/// The first path in the first line.
+fn path(first_line: &str) -> PathBuf {
+    let mut words = first_line.split([' ', ',']).map(Path::new);
+    words.find(|word| word.is_absolute()).expect("the first line has a path").to_owned()
+}
+
 /// The directory of the ring, which the first line names.
 fn directory(first_line: &str) -> PathBuf {
-    let mut words = first_line.split([' ', ',']).map(Path::new);
-    let ring = words.find(|word| word.is_absolute()).expect("the first line names the ring");
-    ring.parent().unwrap().to_owned()
+    path(first_line).parent().unwrap().to_owned()
 }
 
 /// Processes with the directory in their command line.
@@ -85,6 +94,49 @@ fn keeps_its_promises_and_leaves_nothing_behind() {
     assert!(!page.contains('\x1b'), "colours without a terminal:\n{page}");
     assert!(began.elapsed() < Duration::from_secs(30));
     assert_nothing_left(&directory(page.lines().next().unwrap()));
+}
+
+#[test]
+fn the_kit_keeps_its_promises_and_leaves_nothing_behind() {
+    let output = start(&["demo", "--kit"], 5).wait_with_output().unwrap();
+    let (page, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{page}\n{errors}");
+    assert_eq!(errors, "");
+    for line in [
+        ": the server, in the middle of its work",
+        ": worker 2, in the middle of its work",
+        ": party 3, in the middle of its work",
+        "party 1 is told: its phase is broken",
+        "party 2 is told: its phase is broken",
+        " answered, ",
+        " acknowledged, ",
+        " passed, 1 broken",
+        "✓ service: every call ended once",
+        "✓ service: no call ran twice",
+        "✓ group: every record acknowledged once",
+        "✓ barrier: nobody passes before all arrived",
+        "✓ barrier: a death is told to all others",
+        "✓ all ended as the script has it",
+        "All promises kept.",
+    ] {
+        assert!(page.contains(line), "{line:?} is missing in:\n{page}");
+    }
+    assert!(!page.contains('\x1b'), "colours without a terminal:\n{page}");
+    assert_nothing_left(&path(page.lines().next().unwrap()));
+}
+
+#[test]
+fn the_kit_ends_when_it_is_told_to() {
+    let mut child = start(&["demo", "--kit"], 60);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let directory = path(&lines.next().unwrap());
+    assert!(lines.any(|line| line.contains("all are there")), "the show did not begin");
+    assert_eq!(running(&directory), 10);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_nothing_left(&directory);
 }
 
 #[test]

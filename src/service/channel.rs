@@ -93,7 +93,7 @@ impl<'a> Channel<'a> {
         Self { words }
     }
 
-    fn capacity(self) -> u64 {
+    pub(super) fn capacity(self) -> u64 {
         self.words.len() as u64 * 8
     }
 
@@ -129,12 +129,23 @@ impl<'a> Channel<'a> {
 
     /// Receiver: what is at a position, behind padding if there is any.
     #[inline]
-    pub(super) fn look(self, mut position: u64) -> Found {
+    pub(super) fn look(self, position: u64) -> Found {
+        // [Q1] Acquire. Pairs with the store in `publish`.
+        // Orders: the header before note and payload.
+        // Without it: the receiver reads what was there before the message.
+        self.find(position, |word| word.load(at!(Q1_LOOK, Acquire)))
+    }
+
+    /// The same for people, who read neither note nor payload. Orders nothing.
+    #[cfg(not(loom))]
+    pub(super) fn peek(self, position: u64) -> Found {
+        self.find(position, |word| word.load(at!(Q_PEEK, Relaxed)))
+    }
+
+    #[inline]
+    fn find(self, mut position: u64, load: impl Fn(&Word) -> u64) -> Found {
         for _ in 0..2 {
-            // [Q1] Acquire. Pairs with the store in `publish`.
-            // Orders: the header before note and payload.
-            // Without it: the receiver reads what was there before the message.
-            let header = Header(self.word(position).load(at!(Q1_LOOK, Acquire)));
+            let header = Header(load(self.word(position)));
             let room = self.room(position);
             if header.0 == 0 {
                 return Found::Nothing { position };

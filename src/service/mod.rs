@@ -62,6 +62,8 @@ mod channel;
 mod client;
 mod clones;
 mod header;
+#[cfg(not(loom))]
+mod inspect;
 mod options;
 mod payload;
 mod server;
@@ -69,6 +71,8 @@ mod shape;
 mod typed;
 
 pub use client::{Answer, CallId, Client, Outcome, RequestClaim};
+#[cfg(not(loom))]
+pub use inspect::{ClientInfo, Inspector, ServerInfo, Snapshot};
 pub use options::{CallOptions, ServiceOptions};
 pub use payload::Payload;
 pub use server::{ReplyClaim, Request, Server};

@@ -141,6 +141,12 @@ impl CallOptions {
         Self { until_ns: clock::after_ns(timeout).max(1), ..self }
     }
 
+    /// How long it is until the deadline; 0: it has passed. `None`: there is none.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = || Duration::from_nanos(self.until_ns.saturating_sub(clock::monotonic_ns()));
+        (self.until_ns != 0).then(left)
+    }
+
     /// Whether the next server may run the call again if the one that has taken it dies. Then it runs once or more; its
     /// replies begin anew each time. Default: no, so it runs once at most.
     pub fn repeatable(self, repeatable: bool) -> Self {

@@ -74,8 +74,8 @@ impl Inspector {
     ///
     /// # Errors
     ///
-    /// [`Error::BadOption`] for a ring, which [`quoit::Inspector`](crate::Inspector) shows; any other error of opening
-    /// the file.
+    /// [`Error::BadOption`] for a ring, which [`quoit::Inspector`](crate::Inspector) shows, and for a service, which
+    /// [`service::Inspector`](crate::service::Inspector) shows; any other error of opening the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let object = match kind_of(path)? {
@@ -89,7 +89,7 @@ impl Inspector {
             }
             Kind::Service => {
                 return Err(Error::BadOption {
-                    what: "this is a service: `quoit::service::Client` opens it",
+                    what: "this is a service: open it with `quoit::service::Inspector`",
                 });
             }
             Kind::Latest => Box::new(latest::Region::open(path, Access::Reader)?),

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use quoit::service::{Client, Server};
+use quoit::service::{Client, Inspector, Server};
 use quoit::{CallError, Error};
 
 use crate::{SOON, Scene, answer, how, small, start, take};
@@ -132,6 +132,9 @@ fn every_bit_flipped() {
             let file = std::fs::File::options().write(true).open(scene.path()).expect("open");
             file.write_all_at(&image[4096..], 4096).expect("write");
             file.write_all_at(&[image[byte as usize] ^ 1 << bit], byte).expect("write");
+            if let Ok(inspector) = Inspector::open(scene.path()) {
+                drop(inspector.snapshot());
+            }
             // Seats are free or taken by handles that the test has no more: whoever opens them copes.
             let Ok(server) = Server::open(scene.path()) else { continue };
             for _ in 0..3 {

@@ -18,6 +18,21 @@ fn ready(set: &mut WaitSet, things: &mut [&mut dyn Waitable], patience: Duration
 }
 
 #[test]
+fn a_server_with_open_requests_waits_for_more() {
+    on_each(&small(), |server, mut client| {
+        let mut set = sleeper();
+        start(&mut client, b"one");
+        let first = take(&server);
+        assert!(ready(&mut set, &mut [&mut &server], Duration::from_millis(3)).is_empty());
+        start(&mut client, b"two");
+        assert_eq!(ready(&mut set, &mut [&mut &server, &mut client], SOON), [0]);
+        let second = take(&server);
+        second.reply(b"").unwrap();
+        first.reply(b"").unwrap();
+    });
+}
+
+#[test]
 fn what_has_something_is_ready() {
     on_each(&small(), |mut server, mut client| {
         let mut set = sleeper();

@@ -1,6 +1,6 @@
 //! The last page: what was published, delivered and lost, and whether the guarantees held.
 
-use super::board::Board;
+use super::board::{Board, Entry};
 use super::evidence::Evidence;
 use super::table;
 use super::text::{EVENT, Pieces, Tone, moment, wrap};
@@ -18,11 +18,7 @@ pub(crate) fn lines(
 ) -> Vec<Pieces> {
     let mut lines: Vec<Pieces> = Vec::new();
     if events {
-        for entry in &board.log {
-            let line =
-                vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())];
-            lines.extend(wrap(&line, width, EVENT));
-        }
+        lines.extend(log(&board.log, width));
     }
     lines.push(Vec::new());
     let weight = bytes(tick::span_bytes(evidence.origin, evidence.end()));
@@ -40,7 +36,25 @@ pub(crate) fn lines(
     lines.push(table::closing_header(width));
     lines.extend(board.rows.iter().map(|row| table::closing(row, width)));
     lines.extend(wrap(&ages(), width, 1));
-    lines.push(Vec::new());
+    lines.extend(kept(promises, width));
+    lines
+}
+
+/// The events, with their times.
+pub(super) fn log(entries: &[Entry], width: usize) -> Vec<Pieces> {
+    let line = |entry: &Entry| {
+        wrap(
+            &vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())],
+            width,
+            EVENT,
+        )
+    };
+    entries.iter().flat_map(line).collect()
+}
+
+/// The promises, each with its mark, and in one line whether all were kept.
+pub(super) fn kept(promises: &[Promise], width: usize) -> Vec<Pieces> {
+    let mut lines = vec![Vec::new()];
     lines.extend(promises.iter().flat_map(|one| promise(one, width)));
     let broken = promises.iter().filter(|promise| promise.kept == Kept::No).count();
     lines.push(Vec::new());

@@ -11,7 +11,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
-use super::board::Board;
+use super::board::{Board, Entry};
 use super::history::History;
 use super::table;
 use super::text::{EVENT, Pieces, Tone, moment, nanos, wrap};
@@ -31,16 +31,7 @@ impl Live {
     }
 
     pub(crate) fn quit(&mut self) -> io::Result<bool> {
-        while event::poll(Duration::ZERO)? {
-            if let Event::Key(key) = event::read()? {
-                let control_c =
-                    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-                if control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        is_ended()
     }
 
     pub(crate) fn draw(&mut self, board: &Board) -> io::Result<()> {
@@ -49,6 +40,19 @@ impl Live {
         self.terminal.draw(|frame| draw(frame, board, history, colours))?;
         Ok(())
     }
+}
+
+/// Whether a key was pressed that ends the show.
+pub(super) fn is_ended() -> io::Result<bool> {
+    while event::poll(Duration::ZERO)? {
+        if let Event::Key(key) = event::read()? {
+            let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+            if control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 impl Drop for Live {
@@ -79,7 +83,7 @@ fn draw(frame: &mut Frame<'_>, board: &Board, history: &History, colours: bool) 
     frame.render_widget(bars, inner.intersection(whole));
     frame.render_widget(Paragraph::new(marks(board, inner.width.into(), colours)), below.intersection(whole));
     frame.render_widget(Paragraph::new(table_lines(board, width, colours)), table);
-    frame.render_widget(Paragraph::new(log_lines(board, log.height as usize, width, colours)), log);
+    frame.render_widget(Paragraph::new(log_lines(&board.log, log.height as usize, width, colours)), log);
 }
 
 /// What the bars are, and how high they can get.
@@ -138,9 +142,9 @@ fn table_lines(board: &Board, width: usize, colours: bool) -> Vec<Line<'static>>
 }
 
 /// The last events, as many as there is room for.
-fn log_lines(board: &Board, height: usize, width: usize, colours: bool) -> Vec<Line<'static>> {
+pub(super) fn log_lines(log: &[Entry], height: usize, width: usize, colours: bool) -> Vec<Line<'static>> {
     let mut lines: Vec<Pieces> = Vec::new();
-    for entry in board.log.iter().rev().take(height) {
+    for entry in log.iter().rev().take(height) {
         let line = vec![(Tone::Dim, format!(" {}  ", moment(entry.at))), (entry.tone, entry.text.clone())];
         let wrapped = wrap(&line, width, EVENT);
         if lines.len() + wrapped.len() > height {
@@ -151,7 +155,7 @@ fn log_lines(board: &Board, height: usize, width: usize, colours: bool) -> Vec<L
     lines.into_iter().rev().map(|line| styled(line, colours)).collect()
 }
 
-fn styled(line: Pieces, colours: bool) -> Line<'static> {
+pub(super) fn styled(line: Pieces, colours: bool) -> Line<'static> {
     line.into_iter().map(|(tone, text)| Span::styled(text, style(tone, colours))).collect()
 }
 

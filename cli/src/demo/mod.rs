@@ -12,15 +12,18 @@ mod closing;
 mod consume;
 mod evidence;
 mod history;
+mod kit;
 mod ledger;
 mod live;
 mod play;
 mod produce;
+mod room;
 mod script;
 mod stage;
 mod table;
 mod text;
 mod tick;
+mod troupe;
 mod verdict;
 mod view;
 mod wire;
@@ -32,6 +35,7 @@ use anyhow::Result;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::cast::Role;
+pub(crate) use self::kit::{ChildArgs as KitChildArgs, run_child as run_kit_child};
 use self::play::Show;
 use self::script::Script;
 use self::stage::Stage;
@@ -42,7 +46,8 @@ use crate::output;
 use crate::signals::Signals;
 use crate::units;
 
-/// Run several processes on one ring, kill two of them, and check that nothing was lost unreported.
+/// Run several processes on one ring, kill two of them, and check that nothing was lost unreported. With --kit, processes
+/// of a service, a work group and a barrier.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Duration: 4 to 3,600 seconds
@@ -57,6 +62,10 @@ pub(crate) struct Args {
     /// Print lines instead of a screen, even on a terminal
     #[arg(long)]
     plain: bool,
+    /// Instead of a ring, show a service, a work group and a barrier: kill one process of each, and check what became of
+    /// its work and what the others were told
+    #[arg(long, conflicts_with_all = ["capacity", "rate"])]
+    kit: bool,
 }
 
 /// One of the demo's own processes.
@@ -73,6 +82,9 @@ pub(crate) struct ChildArgs {
 
 /// Runs the demo and returns an exit code: 0 if every guarantee held.
 pub(crate) fn run(args: Args) -> Result<u8> {
+    if args.kit {
+        return kit::run(args.seconds, args.plain);
+    }
     let signals = Signals::install()?;
     let total = Duration::from_secs(args.seconds);
     let capacity = args.capacity.unwrap_or_else(|| script::capacity(total, args.rate));

@@ -32,16 +32,16 @@ pub(crate) struct Promise {
 
 /// Collects what is wrong with one guarantee.
 #[derive(Default)]
-struct Doubts(Vec<String>);
+pub(super) struct Doubts(pub(super) Vec<String>);
 
 impl Doubts {
-    fn unless(&mut self, fine: bool, what: impl FnOnce() -> String) {
+    pub(super) fn unless(&mut self, fine: bool, what: impl FnOnce() -> String) {
         if !fine {
             self.0.push(what());
         }
     }
 
-    fn settle(self, text: &'static str, detail: String) -> Promise {
+    pub(super) fn settle(self, text: &'static str, detail: String) -> Promise {
         if self.0.is_empty() {
             Promise { kept: Kept::Yes, text, detail }
         } else {

@@ -18,9 +18,7 @@ pub(crate) enum View {
 
 impl View {
     pub(crate) fn choose(plain: bool) -> Self {
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        let live =
-            if plain || dumb || !io::stdout().is_terminal() { None } else { Live::new(colours()).ok() };
+        let live = if plain || !has_screen() { None } else { Live::new(colours()).ok() };
         live.map_or_else(|| Self::Plain(Plain::default()), Self::Live)
     }
 
@@ -43,6 +41,12 @@ impl View {
     pub(crate) fn forgets(&self) -> bool {
         matches!(self, Self::Live(_))
     }
+}
+
+/// Is standard output a terminal that a cursor can be moved on?
+pub(super) fn has_screen() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !is_dumb && io::stdout().is_terminal()
 }
 
 /// Is standard output a terminal that supports colours?

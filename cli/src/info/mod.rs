@@ -4,6 +4,7 @@ mod document;
 mod groups;
 mod object;
 mod policy;
+mod service;
 mod table;
 
 use std::fmt::Write as _;
@@ -19,8 +20,8 @@ use crate::signals::{Signals, Woken};
 use crate::standing::{self, Standing};
 use crate::{shown, units};
 
-/// Show a ring's geometry, cursors, producer and consumers; of any other object, who holds it, who waits, and who died
-/// with something of it. Nobody notices.
+/// Show a ring's geometry, cursors, producer and consumers; of a service, its server, clients and calls; of any other
+/// object, who holds it, who waits, and who died with something of it. Nobody notices.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The ring, or another object
@@ -34,8 +35,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
-    if quoit::kind_of(&args.path)? != Kind::Ring {
-        return object::run(&args);
+    match quoit::kind_of(&args.path)? {
+        Kind::Ring => {}
+        Kind::Service => return service::run(&args),
+        _ => return object::run(&args),
     }
     let inspector = Inspector::open(&args.path)?;
     let snapshot = inspector.snapshot()?;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::found::{Found, What};
 use super::table::{count, not_before};
 use crate::json::Name;
-use crate::object;
 use crate::standing::{self, Standing};
+use crate::{object, service};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
@@ -16,7 +16,14 @@ pub(super) struct Document {
     directory: Name,
     rings: Vec<Ring>,
     /// Everything else, as `info` shows it.
-    objects: Vec<object::Document>,
+    objects: Vec<Other>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Other {
+    Object(Box<object::Document>),
+    Service(Box<service::Document>),
 }
 
 /// Facts that are not known are `null`.
@@ -54,7 +61,12 @@ struct Consumers {
 impl Document {
     pub(super) fn of(directory: &Path, files: &[Found]) -> Self {
         let objects = files.iter().filter_map(|file| match &file.what {
-            What::Object(snapshot) => Some(object::Document::of(&file.path, snapshot)),
+            What::Object(snapshot) => {
+                Some(Other::Object(Box::new(object::Document::of(&file.path, snapshot))))
+            }
+            What::Service(snapshot) => {
+                Some(Other::Service(Box::new(service::Document::of(&file.path, snapshot))))
+            }
             _ => None,
         });
         Self {
@@ -71,7 +83,7 @@ impl Ring {
     fn of(file: &Found) -> Option<Self> {
         let path = Name::of(&file.path);
         Some(match &file.what {
-            What::Object(_) => return None,
+            What::Object(_) | What::Service(_) => return None,
             What::Unreadable { .. } => Self { path, state: "unreadable", ..Self::default() },
             What::Refused(error) => {
                 Self { path, state: "unusable", error: Some(error.to_string()), ..Self::default() }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use quoit::{Error, Inspector, Snapshot, sync};
+use quoit::{Error, Inspector, Kind, Snapshot, service, sync};
 use rustix::fs::OFlags;
 
 use crate::exit::{Exit, Failure};
@@ -41,10 +41,14 @@ pub(super) enum What {
     },
     /// An object of another kind.
     Object(Box<sync::Snapshot>),
+    Service(Box<service::Snapshot>),
     /// An object that cannot be used, and why.
     Refused(Error),
     /// A file that may be an object, without permission to read it.
-    Unreadable { user: u32, mode: u32 },
+    Unreadable {
+        user: u32,
+        mode: u32,
+    },
 }
 
 /// All of them, by name.
@@ -76,6 +80,12 @@ pub(super) fn look(directory: &Path) -> Result<Vec<Found>> {
 }
 
 fn object(path: &Path) -> What {
+    if quoit::kind_of(path).is_ok_and(|kind| kind == Kind::Service) {
+        return match service::Inspector::open(path).and_then(|inspector| inspector.snapshot()) {
+            Ok(snapshot) => What::Service(Box::new(snapshot)),
+            Err(error) => What::Refused(error),
+        };
+    }
     match sync::Inspector::open(path).and_then(|inspector| inspector.snapshot()) {
         Ok(snapshot) => What::Object(Box::new(snapshot)),
         Err(error) => What::Refused(error),

@@ -10,8 +10,8 @@ use crate::exit::Exit;
 use crate::output;
 use crate::shown;
 
-/// List the rings in a directory, with state, capacity, producer, consumers, and current rate; then locks and other
-/// objects, with who holds them.
+/// List the rings in a directory, with state, capacity, producer, consumers, and current rate; then locks, services and
+/// other objects, with who holds or serves them.
 ///
 /// Other files are left out. Rings and objects that cannot be used, and files that cannot be read, are listed as
 /// such. A ring with a living producer is read twice, 0.2 s apart, to show its rate. If nothing was published in

@@ -6,12 +6,12 @@ use quoit::Snapshot;
 
 use super::found::{Found, What};
 use crate::standing::{self, Standing};
-use crate::{columns, object, shown, units};
+use crate::{columns, object, service, shown, units};
 
 /// Rings and what may be one; then all other objects; then why some cannot be used.
 pub(super) fn table(files: &[Found]) -> String {
     let (objects, rings): (Vec<_>, Vec<_>) =
-        files.iter().partition(|file| matches!(file.what, What::Object(_)));
+        files.iter().partition(|file| matches!(file.what, What::Object(_) | What::Service(_)));
     let (mut text, notes) = table_of_rings(&rings);
     if !objects.is_empty() {
         if !text.is_empty() {
@@ -30,7 +30,14 @@ fn table_of_objects(files: &[&Found]) -> String {
     let head = ["object", "kind", "state", "held by", "waiting", "in use"];
     let mut rows = vec![head.map(str::to_owned)];
     for file in files {
-        let What::Object(object) = &file.what else { continue };
+        let object = match &file.what {
+            What::Object(object) => object,
+            What::Service(service) => {
+                rows.push(row_of_service(file, service));
+                continue;
+            }
+            _ => continue,
+        };
         let holders: Vec<String> = object::holders(object).map(object::who).collect();
         let alive = object.participants.iter().filter(|who| who.is_alive).count();
         rows.push([
@@ -43,6 +50,19 @@ fn table_of_objects(files: &[&Found]) -> String {
         ]);
     }
     columns::aligned(&rows, &[true, true, true, true, false, false])
+}
+
+/// Its server holds it; the clients that sleep wait.
+fn row_of_service(file: &Found, service: &quoit::service::Snapshot) -> [String; 6] {
+    let waiting = service.clients.iter().filter(|client| client.is_alive && client.is_waiting).count();
+    [
+        name(file),
+        "service".into(),
+        service::state(service),
+        service::server(service),
+        units::count(waiting as u64),
+        units::count(service::in_use(service) as u64),
+    ]
 }
 
 fn table_of_rings(files: &[&Found]) -> (String, Vec<String>) {
@@ -61,7 +81,7 @@ fn table_of_rings(files: &[&Found]) -> (String, Vec<String>) {
                 records_per_second.map_or_else(|| "-".into(), |rate| units::count(rate.round() as u64)),
                 last_publish(snapshot, *records_per_second),
             ]),
-            What::Object(_) => {}
+            What::Object(_) | What::Service(_) => {}
             What::Refused(error) => {
                 rows.push([&name, "-", "unusable", "-", "-", "-", "-"].map(str::to_owned));
                 notes.push(shown::text(&error.to_string()));

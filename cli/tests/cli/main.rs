@@ -15,6 +15,7 @@ mod objects;
 mod policies;
 mod rings;
 mod round_trip;
+mod services;
 mod sharing;
 mod streams;
 mod support;

@@ -55,8 +55,8 @@ impl<'a> Answer<'a> {
         Self { call, begins_anew: false, outcome }
     }
 
-    /// The same, independent of the client.
-    pub(super) fn into_owned(self) -> Answer<'static> {
+    /// The same, with a copy of the payload, independent of the client.
+    pub fn into_owned(self) -> Answer<'static> {
         let copied = |payload: Payload<'_>| Payload::copied(payload.to_vec());
         let outcome = match self.outcome {
             Outcome::More(payload) => Outcome::More(copied(payload)),

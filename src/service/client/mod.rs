@@ -189,6 +189,13 @@ impl Client {
         }
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this service. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     /// Makes a call, and waits for its last reply. Earlier replies to it are passed over; those to other calls are kept
     /// for [`recv`](Self::recv).
     ///

@@ -193,6 +193,13 @@ impl Server {
         self.lanes.iter().filter(|lane| lane.is_garbled.get()).count()
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this service. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     /// Takes the next request, and waits for one without a limit.
     ///
     /// # Errors

@@ -13,7 +13,33 @@ impl Waitable for Server {
     }
 }
 
+/// As the server, while it has requests that are not answered: they borrow it.
+impl Waitable for &Server {
+    fn source(&mut self) -> &mut dyn Source {
+        self
+    }
+}
+
 impl Source for Server {
+    fn look(&mut self) -> bool {
+        (&*self).look()
+    }
+
+    fn arm(&mut self) -> Arming {
+        (&*self).arm()
+    }
+
+    fn bell(&self) -> Option<Bell<'_>> {
+        Some(Bell(&self.region.views().server.bell))
+    }
+
+    #[cfg(not(loom))]
+    fn share_bell(&self) -> Option<SharedBell> {
+        (&self).share_bell()
+    }
+}
+
+impl Source for &Server {
     fn look(&mut self) -> bool {
         self.region.broken() || self.may_find() || self.region.memory_gone()
     }
