@@ -33,7 +33,7 @@ impl Verdict {
             return Self::Spread;
         }
         let is_more = new.median > old.median;
-        if is_more == (ratio == Ratio::Throughput) { Self::Better } else { Self::Worse }
+        if is_more == ratio.more_is_better() { Self::Better } else { Self::Worse }
     }
 
     pub(crate) fn word(self) -> &'static str {

@@ -225,9 +225,8 @@ impl Judged<'_> {
 
 impl Outcome {
     fn of(group: &Group, row: &Row, series: &Series) -> Self {
-        let of = |floor: Figures, row: Figures| Some(group.ratio.of(floor.typical, row.typical));
-        let ratio = Ratios::of(group.ratio, series, of);
-        let share = series.median(|_, row| row.share);
+        let ratio = Ratios::of(group.ratio, series, |floor, row| group.ratio.of(floor, row));
+        let share = series.median(|_, row| row.share).filter(|_| group.ratio.has_floor());
         let verdict = ratio.zip(row.target.as_ref()).map(|(ratio, target)| {
             let received = share.is_none_or(|share| share >= SHARE_TARGET);
             if received { Verdict::of(group.ratio, ratio.spread, target) } else { Verdict::Missed }
@@ -237,7 +236,7 @@ impl Outcome {
             workload: group.workload,
             label: row.label.clone(),
             bytes: group.bytes,
-            floor_ns: series.times(|floor, _| floor),
+            floor_ns: series.times(|floor, _| floor).filter(|_| group.ratio.has_floor()),
             quoit_ns: series.times(|_, row| row),
             ratio_of: group.ratio,
             ratio,
@@ -249,7 +248,7 @@ impl Outcome {
             kept: series.kept.len(),
             discarded: series.discarded,
             windows_left_out: series.kept.iter().map(left_out).sum(),
-            floor_latencies: series.floor_latencies.clone(),
+            floor_latencies: series.floor_latencies.clone().filter(|_| group.ratio.has_floor()),
             quoit_latencies: series.latencies.clone(),
         }
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff::Case;
 use crate::claims::Call;
+use crate::kit;
 use crate::large::Way;
 use crate::{backoff, bounce, claims, fan, flood, gates, large, open, sleepers, stream};
 
@@ -55,6 +56,8 @@ pub(crate) enum Job {
     OpenRing { count: u64, interval: u64 },
     /// A reader with or, as the floor, without back-off.
     Backoff(Case),
+    /// Something of the kit, or its floor.
+    Kit(kit::Task),
 }
 
 /// [`WaitMode`] as it goes over a pipe.
@@ -79,6 +82,7 @@ impl crew::Job for Job {
     fn members(self) -> usize {
         match self {
             Self::Fan { readers, .. } => 1 + readers,
+            Self::Kit(task) => task.members(),
             _ => 2,
         }
     }
@@ -113,6 +117,7 @@ impl Job {
             Self::OpenLines { count, interval } => quoit_floors::open::lines(scene, count, interval),
             Self::OpenRing { count, interval } => open::ring(scene, count, interval),
             Self::Backoff(case) => backoff::case(scene, case),
+            Self::Kit(task) => task.run(scene),
         }
     }
 }

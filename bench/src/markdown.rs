@@ -19,9 +19,14 @@ struct Section {
     table: fn(&Document) -> String,
 }
 
-const SECTIONS: [Section; 2] = [
-    Section { name: "bench", has: |workload| workload != Workload::Backoff, table },
+const SECTIONS: [Section; 3] = [
+    Section {
+        name: "bench",
+        has: |workload| workload != Workload::Backoff && !workload.is_of_the_kit(),
+        table,
+    },
     Section { name: "backoff", has: |workload| workload == Workload::Backoff, table: backoffs },
+    Section { name: "kit", has: Workload::is_of_the_kit, table },
 ];
 
 /// Whether there is a place for the tables of these workloads.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::{Case, Reader};
 use crate::claims::Call;
 use crate::job::{Job, Wait};
+use crate::kit;
 use crate::large::{self, Way};
 use crate::ratio::Ratio;
 
@@ -41,12 +42,61 @@ pub(crate) enum Workload {
     Open,
     /// Readers with back-off by readers without, for many sizes of rings and records; only if asked for
     Backoff,
+    /// Lock and unlock, nobody else there; this and the rest only if asked for
+    Locks,
+    /// Locks and barriers of several processes at once
+    Contended,
+    /// What a lock takes to get to one who sleeps
+    Handover,
+    /// The least share of eight that want a lock
+    Fairness,
+    /// Reading a latest value
+    Latest,
+    /// The same just after a change
+    Changed,
+    /// Waiting by a set of rings, and as a task
+    Waits,
+    /// Processor time of a set of rings from which nothing comes
+    Idle,
+    /// Round trips of calls
+    Calls,
+    /// Calls of many clients, many calls in flight, large calls
+    Serving,
+    /// Records handed out to the members of a group
+    Groups,
+    /// All of these, from locks on
+    Kit,
 }
 
 impl Workload {
     /// Those that are measured if nobody asks for others.
     pub(crate) fn usual() -> Vec<Self> {
-        Self::value_variants().iter().copied().filter(|workload| *workload != Self::Backoff).collect()
+        let is_usual = |workload: &Self| *workload != Self::Backoff && !workload.is_of_the_kit();
+        Self::value_variants().iter().copied().filter(is_usual).collect()
+    }
+
+    /// Whether it is one of those that `Kit` stands for, or `Kit`.
+    pub(crate) fn is_of_the_kit(self) -> bool {
+        matches!(
+            self,
+            Self::Locks
+                | Self::Contended
+                | Self::Handover
+                | Self::Fairness
+                | Self::Latest
+                | Self::Changed
+                | Self::Waits
+                | Self::Idle
+                | Self::Calls
+                | Self::Serving
+                | Self::Groups
+                | Self::Kit
+        )
+    }
+
+    /// Whether `other` is measured if this is asked for.
+    pub(crate) fn has(self, other: Self) -> bool {
+        self == other || (self == Self::Kit && other.is_of_the_kit())
     }
 
     /// A stream to one consumer, whose throughput is to be the same in every round.
@@ -208,7 +258,8 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         groups.push(group(Workload::Open, 64, Ratio::Time, floor, vec![row]));
     }
     groups.extend(backoff(scaled));
-    groups.retain(|group| workloads.contains(&group.workload));
+    groups.extend(kit::plan(quick, scaled));
+    groups.retain(|group| workloads.iter().any(|workload| workload.has(group.workload)));
     groups
 }
 
@@ -311,15 +362,15 @@ const STREAMS: [(usize, &str, f64, u64); 6] = [
     (65_536, "4", 1.0, 300),
 ];
 
-fn to(number: &str, ratio: f64) -> Option<Target> {
+pub(crate) fn to(number: &str, ratio: f64) -> Option<Target> {
     Some(Target { number: number.into(), ratio })
 }
 
-fn group(workload: Workload, bytes: usize, ratio: Ratio, floor: Job, rows: Vec<Row>) -> Group {
+pub(crate) fn group(workload: Workload, bytes: usize, ratio: Ratio, floor: Job, rows: Vec<Row>) -> Group {
     Group { workload, bytes, ratio, floor, rows }
 }
 
-fn row(label: impl Into<String>, job: Job, target: Option<Target>) -> Row {
+pub(crate) fn row(label: impl Into<String>, job: Job, target: Option<Target>) -> Row {
     Row { label: label.into(), job, target }
 }
 
@@ -335,9 +386,11 @@ mod tests {
     fn only_what_was_asked_for() {
         for workload in Workload::value_variants() {
             let groups = plan(&[*workload], false);
-            assert!(!groups.is_empty() && groups.iter().all(|group| group.workload == *workload));
+            assert!(!groups.is_empty() && groups.iter().all(|group| workload.has(group.workload)));
         }
         assert!(!Workload::usual().contains(&Workload::Backoff));
+        assert!(Workload::usual().into_iter().all(|workload| !Workload::Kit.has(workload)));
+        assert!(Workload::Kit.has(Workload::Locks) && Workload::Kit.has(Workload::Groups));
         let some = plan(&[Workload::Price, Workload::Flood], true);
         assert_eq!(some.iter().map(|group| group.rows.len()).collect::<Vec<_>>(), [2, 3]);
     }
@@ -353,7 +406,8 @@ mod tests {
     fn the_page_has_every_workload_and_every_target() {
         let page = include_str!("../../docs/benchmarks.md");
         let name = |workload: &Workload| format!("`{}`", workload.name());
-        let mut names: Vec<_> = Workload::value_variants().iter().map(name).collect();
+        let workloads = || Workload::value_variants().iter().filter(|workload| **workload != Workload::Kit);
+        let mut names: Vec<_> = workloads().map(name).collect();
         names.sort_unstable();
         let mut described: Vec<_> =
             lines(page, "| workload | what | floor |").iter().map(|line| line[0].to_owned()).collect();
@@ -361,7 +415,7 @@ mod tests {
         assert_eq!(described, names);
 
         let mut told = lines(page, "| workload | targets |");
-        for workload in Workload::value_variants() {
+        for workload in workloads() {
             let groups = plan(&[*workload], false);
             let rows = groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group.ratio, row)));
             let of = |(ratio, row): (Ratio, &Row)| {

@@ -13,26 +13,41 @@ pub(crate) enum Ratio {
     Time,
     /// Our throughput by the floor's: more is better.
     Throughput,
+    /// What the least of several got, by what they got on average. By no floor; more is better.
+    Share,
+    /// Of a processor's time, in percent. By no floor; less is better.
+    Part,
 }
 
 impl Ratio {
-    pub(crate) fn of(self, floor: f64, quoit: f64) -> f64 {
+    /// `None`: a share that was not measured.
+    pub(crate) fn of(self, floor: Figures, quoit: Figures) -> Option<f64> {
         match self {
-            Self::Time => quoit / floor,
-            Self::Throughput => floor / quoit,
+            Self::Time => Some(quoit.typical / floor.typical),
+            Self::Throughput => Some(floor.typical / quoit.typical),
+            Self::Share => quoit.share,
+            Self::Part => quoit.share.map(|share| 100.0 * share),
         }
+    }
+
+    /// Whether the floor has a part in it. Of what has none, a floor is measured all the same: it tells whether the machine
+    /// kept still.
+    pub(crate) fn has_floor(self) -> bool {
+        matches!(self, Self::Time | Self::Throughput)
+    }
+
+    /// Which way is good.
+    pub(crate) fn more_is_better(self) -> bool {
+        matches!(self, Self::Throughput | Self::Share)
     }
 
     /// Which way a target is to be reached.
     pub(crate) fn sign(self) -> &'static str {
-        if self == Self::Time { "≤" } else { "≥" }
+        if self.more_is_better() { "≥" } else { "≤" }
     }
 
     pub(crate) fn meets(self, ratio: f64, target: f64) -> bool {
-        match self {
-            Self::Time => ratio <= target,
-            Self::Throughput => ratio >= target,
-        }
+        if self.more_is_better() { ratio >= target } else { ratio <= target }
     }
 }
 
@@ -41,7 +56,7 @@ impl Ratio {
 pub(crate) struct Ratios {
     #[serde(flatten)]
     pub(crate) spread: Spread,
-    /// That of the worst round: the highest of times, the lowest of throughputs.
+    /// That of the worst round: the highest where less is better, otherwise the lowest.
     pub(crate) worst: f64,
 }
 
@@ -52,10 +67,7 @@ impl Ratios {
         series: &Series,
         ratio: impl Fn(Figures, Figures) -> Option<f64>,
     ) -> Option<Self> {
-        let worst = match ratio_of {
-            Ratio::Time => series.highest(&ratio),
-            Ratio::Throughput => series.lowest(&ratio),
-        };
+        let worst = if ratio_of.more_is_better() { series.lowest(&ratio) } else { series.highest(&ratio) };
         Some(Self { spread: series.spread(&ratio)?, worst: worst? })
     }
 
@@ -71,8 +83,13 @@ mod tests {
 
     #[test]
     fn ratios_point_the_right_way() {
-        assert_eq!(Ratio::Time.of(100.0, 125.0), 1.25);
-        assert_eq!(Ratio::Throughput.of(100.0, 50.0), 2.0);
+        let figures = |typical, share| Figures { typical, share, ..Figures::default() };
+        assert_eq!(Ratio::Time.of(figures(100.0, None), figures(125.0, None)), Some(1.25));
+        assert_eq!(Ratio::Throughput.of(figures(100.0, None), figures(50.0, None)), Some(2.0));
+        assert_eq!(Ratio::Share.of(figures(100.0, None), figures(50.0, Some(0.5))), Some(0.5));
+        assert_eq!(Ratio::Part.of(figures(100.0, None), figures(50.0, Some(0.001))), Some(0.1));
+        assert_eq!(Ratio::Part.of(figures(100.0, None), figures(50.0, None)), None);
+        assert!(Ratio::Part.meets(0.1, 0.1) && !Ratio::Share.meets(0.2, 0.25));
         assert!(Ratio::Time.meets(1.2, 1.25) && !Ratio::Time.meets(1.3, 1.25));
         assert!(Ratio::Throughput.meets(1.3, 1.3) && !Ratio::Throughput.meets(1.2, 1.3));
     }
@@ -84,10 +101,8 @@ mod tests {
             (figures(100.0), figures(quoit))
         };
         let series = Series { kept: [80.0, 100.0, 200.0].map(round).into(), ..Series::default() };
-        let ratios = |ratio_of: Ratio| {
-            let of = |floor: Figures, row: Figures| Some(ratio_of.of(floor.typical, row.typical));
-            Ratios::of(ratio_of, &series, of).unwrap()
-        };
+        let ratios =
+            |ratio_of: Ratio| Ratios::of(ratio_of, &series, |floor, row| ratio_of.of(floor, row)).unwrap();
         let (time, throughput) = (ratios(Ratio::Time), ratios(Ratio::Throughput));
         assert_eq!((time.spread.median, time.worst), (1.0, 2.0));
         assert_eq!((throughput.spread.median, throughput.worst), (1.0, 0.5));

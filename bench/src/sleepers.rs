@@ -35,14 +35,14 @@ pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Measured> {
     })
 }
 
-fn wake(word: &AtomicU32, value: u32) -> Result<()> {
+pub(crate) fn wake(word: &AtomicU32, value: u32) -> Result<()> {
     word.store(value, Ordering::Release);
     futex::wake(word, futex::Flags::empty(), 1)?;
     Ok(())
 }
 
 /// Sleeps until the word is no longer as it was known.
-fn sleep(word: &AtomicU32, known: &mut u32) -> Result<()> {
+pub(crate) fn sleep(word: &AtomicU32, known: &mut u32) -> Result<()> {
     loop {
         match futex::wait(word, futex::Flags::empty(), *known, None) {
             Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}

@@ -192,8 +192,8 @@ fn ticks(most: f64) -> Vec<f64> {
 /// Which way is good, for the one who looks at bars.
 pub(crate) fn direction(ratio: Ratio) -> &'static str {
     match ratio {
-        Ratio::Time => "shorter is better",
-        Ratio::Throughput => "longer is better",
+        Ratio::Time | Ratio::Part => "shorter is better",
+        Ratio::Throughput | Ratio::Share => "longer is better",
     }
 }
 

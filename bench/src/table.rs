@@ -17,23 +17,29 @@ pub(crate) fn table(document: &Document) -> String {
     for warning in words::warnings(document) {
         line(format_args!("WARNING     {warning}"));
     }
-    let mut workload = None;
+    let (mut workload, mut width) = (None, NARROW);
     for outcome in &document.results {
         let has_tail = outcome.quoit_ns.is_some_and(|times| times.tail.is_some());
         if workload != Some(outcome.workload) {
             workload = Some(outcome.workload);
+            let labels = document.results.iter().filter(|other| other.workload == outcome.workload);
+            width = labels.map(|other| other.label.chars().count()).fold(NARROW, usize::max);
             line(format_args!("\n{}", words::title(outcome.workload)));
             line(format_args!(
                 "floor: {}; ratio: {}",
                 words::floor(outcome.workload),
                 words::ratio_of(outcome.ratio_of)
             ));
-            line(format_args!("{}", if has_tail { TRIPS } else { RECORDS }));
+            if has_tail {
+                line(format_args!("{TRIPS}"));
+            } else {
+                line(format_args!("{:width$}{RECORDS}", ""));
+            }
         }
         if has_tail {
             latency(&mut line, outcome);
         } else {
-            record(&mut line, outcome);
+            record(&mut line, outcome, width);
         }
     }
     line(format_args!(""));
@@ -45,7 +51,7 @@ pub(crate) fn table(document: &Document) -> String {
 }
 
 const TRIPS: &str = "                              p50       p99     p99.9       max   quartiles     target                rounds";
-const RECORDS: &str = "                            floor     quoit     ratio     worst   quartiles     target                rounds";
+const RECORDS: &str = "     floor     quoit     ratio     worst   quartiles     target                rounds";
 
 fn latency(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
     let [p50, p99, p999, max] = words::percentiles(outcome.floor_ns);
@@ -63,14 +69,17 @@ fn latency(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
     line(format_args!("                    worst {p50:>9} {p99:>9} {p999:>9}"));
 }
 
-fn record(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome) {
+/// What a column of labels is wide at least.
+const NARROW: usize = 25;
+
+fn record(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome, width: usize) {
     let floor = words::nanos(outcome.floor_ns.map(|times| times.typical));
     let quoit = words::nanos(outcome.quoit_ns.map(|times| times.typical));
     let ratio = words::ratio(outcome.ratio.map(|ratio| ratio.spread.median));
     let worst = words::ratio(outcome.ratio.map(|ratio| ratio.worst));
     let share = outcome.share.map_or_else(String::new, |share| format!(", received {:.1} %", 100.0 * share));
     line(format_args!(
-        "{:>25} {floor:>9} {quoit:>9} {ratio:>9} {worst:>9} {}{share}",
+        "{:>width$} {floor:>9} {quoit:>9} {ratio:>9} {worst:>9} {}{share}",
         outcome.label,
         verdict(outcome)
     ));

@@ -29,6 +29,18 @@ pub(crate) fn title(workload: Workload) -> &'static str {
         Workload::Large => "Records of 1 MiB",
         Workload::Open => "A record every microsecond, latency from when it was due",
         Workload::Backoff => "Readers that back off, by sizes of record and ring",
+        Workload::Locks => "Lock and unlock, nobody else there",
+        Workload::Contended => "Locks and barriers of several processes at once",
+        Workload::Handover => "From an unlock to one who slept; there and back by events",
+        Workload::Fairness => "The least share of eight that want a lock all the time",
+        Workload::Latest => "Reading a latest value of 64 B",
+        Workload::Changed => "Reading a latest value just after a change",
+        Workload::Waits => "Round trip to one who sleeps in a set, or as a task",
+        Workload::Idle => "A set of rings from which nothing comes, in the first second",
+        Workload::Calls => "Round trips of calls, one at a time",
+        Workload::Serving => "Calls of many clients, many calls in flight, large calls",
+        Workload::Groups => "Records of 64 B, each for one of several, 16 at a time",
+        Workload::Kit => "The kit",
     }
 }
 
@@ -49,6 +61,16 @@ pub(crate) fn floor(workload: Workload) -> &'static str {
             "a sequence and the bytes in lines of their own; or half a round trip of plain atomics"
         }
         Workload::Backoff => "the same reader, which polls at once",
+        Workload::Fairness | Workload::Idle => "none",
+        Workload::Latest | Workload::Changed => "a bare seqlock",
+        Workload::Waits => "a receive that sleeps",
+        Workload::Kit
+        | Workload::Locks
+        | Workload::Contended
+        | Workload::Handover
+        | Workload::Calls
+        | Workload::Serving
+        | Workload::Groups => "what the row names after \u{201c}by\u{201d}",
     }
 }
 
@@ -57,6 +79,8 @@ pub(crate) fn ratio_of(ratio: Ratio) -> &'static str {
     match ratio {
         Ratio::Time => "time by the floor's: less is better",
         Ratio::Throughput => "throughput by the floor's: more is better",
+        Ratio::Share => "the least share by the mean: more is better",
+        Ratio::Part => "percent of a processor: less is better",
     }
 }
 
@@ -76,6 +100,18 @@ pub(crate) fn row(outcome: &Outcome) -> String {
         Workload::Large => "1 MiB records",
         Workload::Open => "open loop, 1 M records/s",
         Workload::Backoff => "back-off",
+        Workload::Locks => "lock and unlock",
+        Workload::Contended => "contended",
+        Workload::Handover => "handed to a sleeper",
+        Workload::Fairness => "least share",
+        Workload::Latest => "latest value",
+        Workload::Changed => "latest value after a change",
+        Workload::Waits => "round trip to a sleeper",
+        Workload::Idle => "idle, percent of a processor",
+        Workload::Calls => "call",
+        Workload::Serving => "calls",
+        Workload::Groups => "handed out",
+        Workload::Kit => "kit",
     };
     let comma = if matches!(outcome.workload, Workload::Fanout | Workload::Slots) { "" } else { "," };
     format!("{name}{comma} {}", outcome.label)

@@ -361,6 +361,67 @@ fn readers_that_back_off_have_a_table_of_their_own() {
 }
 
 #[test]
+fn the_kit_is_measured_if_asked_for_and_has_a_table_of_its_own() {
+    if is_alone() {
+        return;
+    }
+    let output = bench(&["--quick", "--only", "kit", "--rounds", "1", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = document["results"].as_array().unwrap();
+    let workloads = [
+        ("locks", 5),
+        ("contended", 8),
+        ("handover", 4),
+        ("fairness", 3),
+        ("latest", 3),
+        ("changed", 1),
+        ("waits", 4),
+        ("idle", 3),
+        ("calls", 9),
+        ("serving", 6),
+        ("groups", 12),
+    ];
+    for (workload, rows) in workloads {
+        let count = results.iter().filter(|result| result["workload"] == workload).count();
+        assert_eq!(count, rows, "{workload}");
+    }
+    assert_eq!(results.len(), workloads.iter().map(|(_, rows)| rows).sum::<usize>());
+    for result in results {
+        let is_kept = result["kept"] == 1;
+        assert!(is_kept || result["discarded"] == 1, "{result}");
+        assert_eq!(result["ratio"].is_object(), is_kept, "{result}");
+        let has_no_floor = ["fairness", "idle"].contains(&result["workload"].as_str().unwrap());
+        assert_eq!(result["floor_ns"].is_object(), is_kept && !has_no_floor, "{result}");
+        if is_kept {
+            assert!(result["quoit_ns"]["typical"].as_f64().unwrap() > 0.0, "{result}");
+            assert!(result["ratio"]["median"].as_f64().unwrap() >= 0.0, "{result}");
+        }
+    }
+    let mut targets: Vec<&str> =
+        results.iter().filter_map(|result| result["target"]["number"].as_str()).collect();
+    targets.dedup();
+    assert_eq!(targets, ["15", "16", "17", "18", "19", "20", "21"]);
+
+    let (directory, path) = kept(&document);
+    let page = directory.path().join("page.md");
+    fs::write(&page, "<!-- bench -->\nother\n<!-- end of bench -->\n<!-- kit -->\n<!-- end of kit -->\n")
+        .unwrap();
+    shown(&path, &[Path::new("--markdown"), &page]);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("<!-- bench -->\nother\n<!-- end of bench -->\n<!-- kit -->\n"), "{text}");
+    for row in [
+        "lock and unlock, mutex by parking_lot, the value read",
+        "handed out, 8 members, by a pipe, 16 a read",
+    ] {
+        assert_eq!(text.matches(&format!("\n| {row} | ")).count(), 1, "{row}: {text}");
+    }
+    // One round, of a machine that tests share: the table says so.
+    let rows = results.len();
+    assert!(text.contains(&format!("**{rows} of {rows} rows have fewer than 20 rounds")), "{text}");
+}
+
+#[test]
 fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
     let Some(document) = settled() else { return };
     let (directory, path) = kept(&document);
@@ -401,7 +462,7 @@ fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
 fn the_page_of_this_project_has_a_place_for_the_tables() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
     let text = fs::read_to_string(page).unwrap();
-    for section in ["bench", "backoff"] {
+    for section in ["bench", "backoff", "kit"] {
         let (_, rest) = text.split_once(&format!("<!-- {section} -->")).unwrap();
         assert!(rest.contains(&format!("<!-- end of {section} -->")));
     }

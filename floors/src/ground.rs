@@ -1,5 +1,5 @@
-//! Plain shared memory for the floors: what the hardware does when nothing stands between. All the unsafe code of
-//! the measurements is here.
+//! Plain shared memory for the floors: what the hardware does when nothing stands between. The unsafe code of the
+//! measurements is here, and for locks of the C library in `bench/src/kit/posix.rs`.
 #![allow(unsafe_code, reason = "a mapping that two processes write can only be had from raw memory")]
 
 use std::fs::{File, OpenOptions};
@@ -14,9 +14,9 @@ use quoit::{Claim, Record};
 /// Words between two places that must not share a pair of cache lines.
 pub const APART: usize = 16;
 /// The most processes that take part in a measurement.
-pub const MOST_MEMBERS: usize = 9;
+pub const MOST_MEMBERS: usize = 17;
 /// Where the two areas begin that messages are bounced between, and the words of one: 4 KiB and a sequence.
-const AREAS: usize = 512;
+const AREAS: usize = 1024;
 const AREA: usize = 1024;
 /// Where the textbook rings begin.
 const ROOM: usize = AREAS + 2 * AREA;

@@ -28,6 +28,9 @@ pub struct Scene {
     /// What it shares with the others.
     pub ground: Ground,
     number: usize,
+    cpu: usize,
+    /// Whether it runs on the CPUs of all, which it then shares with others.
+    roaming: Cell<bool>,
     /// How many take part in this measurement.
     members: Cell<usize>,
     /// How often they have met.
@@ -40,14 +43,14 @@ pub struct Scene {
 impl Scene {
     /// Pins the calling thread.
     pub fn enter(number: usize, directory: PathBuf, cpu: usize) -> Result<Self> {
-        let mut cpus = CpuSet::new();
-        cpus.set(cpu);
-        sched_setaffinity(None, &cpus).with_context(|| format!("could not pin a process to CPU {cpu}"))?;
+        pin([cpu])?;
         let ground = Ground::open(&directory.join(GROUND)).context("could not map the floors' memory")?;
         Ok(Self {
             side: if number == 0 { Side::Left } else { Side::Right },
             ground,
             number,
+            cpu,
+            roaming: Cell::new(false),
             members: Cell::new(0),
             turn: Cell::new(0),
             directory,
@@ -68,6 +71,39 @@ impl Scene {
         self.side == Side::Right && self.members.get() > 2
     }
 
+    /// Whether this process shares all CPUs of the measurement, and may sleep while others run.
+    pub fn is_roaming(&self) -> bool {
+        self.roaming.get()
+    }
+
+    /// Lets this process run on the CPUs of all, until what is returned goes. Everybody has to.
+    pub fn roam(&self) -> Result<Roaming<'_>> {
+        pin(self.cpus())?;
+        self.roaming.set(true);
+        Ok(Roaming(self))
+    }
+
+    /// The CPU of each: the left side's first. Everybody has to ask.
+    pub fn cpus(&self) -> Vec<usize> {
+        self.tell(self.cpu as u64).iter().take(self.members()).map(|cpu| *cpu as usize).collect()
+    }
+
+    /// What makes the scene of a thread that stands in for the member of this number, who has nothing to do. It pins the
+    /// thread that calls it.
+    pub fn understudy(&self, number: usize, cpu: usize) -> impl FnOnce() -> Result<Self> + use<> {
+        let (directory, members, turn) = (self.directory.clone(), self.members(), self.turn());
+        move || {
+            let scene = Self::enter(number, directory, cpu)?;
+            scene.begin(members, turn);
+            Ok(scene)
+        }
+    }
+
+    /// Its number among those that take part.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
     /// How many take part.
     pub fn members(&self) -> usize {
         self.members.get()
@@ -81,7 +117,7 @@ impl Scene {
     /// Passes the time until the next look: at full alert, or by letting the others of a crowd run.
     #[inline]
     pub fn pass(&self) {
-        if self.is_crowded() {
+        if self.is_crowded() || self.is_roaming() {
             sched_yield();
         } else {
             std::hint::spin_loop();
@@ -131,6 +167,24 @@ impl Scene {
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
+}
+
+/// A process that runs on the CPUs of all members; on its own again when this goes.
+#[derive(Debug)]
+pub struct Roaming<'a>(&'a Scene);
+
+impl Drop for Roaming<'_> {
+    fn drop(&mut self) {
+        self.0.roaming.set(false);
+        // It was allowed to run there before.
+        let _ = pin([self.0.cpu]);
+    }
+}
+
+fn pin(cpus: impl IntoIterator<Item = usize>) -> Result<()> {
+    let mut set = CpuSet::new();
+    cpus.into_iter().for_each(|cpu| set.set(cpu));
+    sched_setaffinity(None, &set).with_context(|| format!("could not pin a process to {set:?}"))
 }
 
 /// The file that the floors share.

@@ -36,17 +36,20 @@ fn windows<T>(scene: &Scene, mut part: impl FnMut() -> Result<T>) -> Result<Wind
         let outcome = part()?;
         let nanos = before.elapsed().as_nanos() as f64;
         // A crowd is preempted by itself. There it counts how long all of it ran.
-        let told = if scene.is_crowded() {
+        // The left side keeps the time for all.
+        let over = scene.side == Side::Left && began.elapsed() > TIME;
+        let told = if scene.is_roaming() {
+            // Those that share all CPUs and sleep cannot tell others from each other: there the floor has to.
+            Told { calm: true, over, nanos: nanos as u64 }
+        } else if scene.is_crowded() {
             Told { calm: true, over: false, nanos: scene.ran() - ran }
         } else {
-            // The left side keeps the time for all.
-            let over = scene.side == Side::Left && began.elapsed() > TIME;
             Told { calm: scene.preemptions() == preemptions, over, nanos: nanos as u64 }
         };
         let all = scene.tell(told.word()).map(Told::of);
         let (left, right) = (all[0], &all[1..scene.members()]);
         let ran: u64 = right.iter().map(|told| told.nanos).sum();
-        let alone = right.len() < 2 || ran as f64 > left.nanos as f64 * CROWDED;
+        let alone = scene.is_roaming() || right.len() < 2 || ran as f64 > left.nanos as f64 * CROWDED;
         if left.calm && right.iter().all(|told| told.calm) && alone {
             if disturbed {
                 kept.clear();

@@ -36,7 +36,7 @@ impl Job {
         }
         let scene = member.scene;
         let floor = match work {
-            Work::Pingpong => bounce::lines(scene, bytes, count),
+            Work::Pingpong | Work::Call => bounce::lines(scene, bytes, count),
             Work::Stream { building } => stream::slots_built(scene, bytes, count, building),
             Work::Batch | Work::Fanout { batched: true, .. } => stream::cursors(scene, bytes, count, BATCH),
             Work::Fanout { batched: false, .. } => stream::slots(scene, bytes, count),

@@ -122,6 +122,7 @@ pub(crate) fn measure(
             },
         },
         Work::Pingpong => sized!(bytes, N => pingpong::<N>(task)),
+        Work::Call => sized!(bytes, N => call::<N>(task)),
         Work::Batch => sized!(bytes, N => batch::<N>(task)),
         _ if bytes != 64 => bail!("nothing but 64 bytes is made for this"),
         Work::Fanout { consumers, batched: false } => fan(task, consumers),
@@ -204,6 +205,15 @@ fn pingpong<const N: usize>(task: Task<'_>) -> Result<Figures> {
         System::Rtrb => sides::there_and_back_inside::<N, Rtrb>(member, shape, count, warm),
         System::Disruptor => sides::there_and_back_inside::<N, Disruptor>(member, shape, count, warm),
         System::Crossbeam => sides::there_and_back_inside::<N, Crossbeam>(member, shape, count, warm),
+    }
+}
+
+fn call<const N: usize>(task: Task<'_>) -> Result<Figures> {
+    let (Task { member, count, .. }, warm) = (task, task.warm::<N>());
+    match task.system {
+        System::Quoit => sides::calls::<N, Quoit>(member, count, warm),
+        System::Iceoryx2 => sides::calls::<N, Iceoryx>(member, count, warm),
+        system => bail!("{} has no calls", system.name()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The systems compared, each used as its own documentation recommends for speed.
 
 pub(crate) mod bcast;
+pub(crate) mod calls;
 pub(crate) mod crossbeam;
 pub(crate) mod disruptor;
 pub(crate) mod iceoryx;

@@ -69,6 +69,9 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
         }
     }
     group(Work::Open, 64, 10_000);
+    for (bytes, count) in [(64, 4000), (1024, 2000)] {
+        group(Work::Call, bytes, count);
+    }
     groups.retain(|group| only.is_empty() || only.contains(&group.work.workload()));
     groups
 }
@@ -115,6 +118,7 @@ mod tests {
         assert_eq!(rows(|work| matches!(work, Work::Flood { batched: false, .. })), 2 * 5);
         assert_eq!(rows(|work| matches!(work, Work::Flood { batched: true, .. })), 2 * 2);
         assert_eq!(rows(|work| work == Work::Open), 11);
+        assert_eq!(rows(|work| work == Work::Call), 2 * 2);
     }
 
     #[test]

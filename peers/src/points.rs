@@ -33,6 +33,10 @@ impl Outcome {
                     tail.map(|tail| tail.p99),
                 ),
             ],
+            Work::Call => vec![
+                point(table, &column, self.ratio, floor),
+                point(table, &format!("{column}, p99"), self.p99, tail.map(|tail| tail.p99)),
+            ],
             Work::Open => vec![
                 point(table, "p50", self.ratio, floor),
                 point(table, "p99", self.p99, tail.map(|tail| tail.p99)),

@@ -10,8 +10,10 @@ use quoit_floors::scene::{Scene, Side};
 use crate::credits::{Credited, Crediting};
 use crate::ends::Shape;
 use crate::member::Member;
+use crate::peers::calls::Calls;
 use crate::peers::{Inside, Peer};
 use crate::record::Record;
+use crate::works::call::call;
 use crate::works::one_way::OneWay;
 use crate::works::pingpong::pingpong;
 
@@ -138,7 +140,18 @@ pub(crate) fn there_and_back<const N: usize, P: Peer<N, [u64; N]>>(
     Ok(measured.figures)
 }
 
-/// The same between two threads.
+/// A request and its reply, each side in its process.
+pub(crate) fn calls<const N: usize, P: Calls<N>>(
+    member: Member<'_>,
+    count: u64,
+    warm: u64,
+) -> Result<Figures> {
+    let measured = call::<N, P>(member.scene, count, warm)?;
+    clear(member.scene)?;
+    Ok(measured.figures)
+}
+
+/// There and back between two threads.
 pub(crate) fn there_and_back_inside<const N: usize, P: Inside<N, [u64; N]>>(
     member: Member<'_>,
     shape: Shape,

@@ -73,6 +73,11 @@ impl System {
         matches!(self, Self::Quoit | Self::Ringfire | Self::Outcry | Self::Bcast | Self::Iceoryx2)
     }
 
+    /// It has request and reply.
+    pub(crate) fn calls(self) -> bool {
+        matches!(self, Self::Quoit | Self::Iceoryx2)
+    }
+
     /// Each record takes a system call.
     pub(crate) fn syscalls(self) -> bool {
         matches!(self, Self::Pipe | Self::Socket)

@@ -23,6 +23,7 @@ pub(crate) fn table(work: Work) -> &'static str {
         Work::Fanout { batched: true, .. } => "Several consumers, 64 B, batches of 64",
         Work::Flood { .. } => "A producer that never waits, 64 B",
         Work::Open => "A record every microsecond, 64 B",
+        Work::Call => "Request and reply, both sides busy",
     }
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn column(work: Work, bytes: usize) -> String {
 /// What the floor of a table is.
 pub(crate) fn floor(work: Work) -> &'static str {
     match work {
-        Work::Pingpong => "the same bytes between two fixed areas of plain atomics",
+        Work::Pingpong | Work::Call => "the same bytes between two fixed areas of plain atomics",
         Work::Stream { .. } => {
             "a textbook ring with a sequence in every slot, whose records are built in the same way"
         }

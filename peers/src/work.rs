@@ -21,6 +21,8 @@ pub(crate) enum Workload {
     Flood,
     /// A record every microsecond; latency counts from when it was due
     Open,
+    /// Requests and replies, both sides busy
+    Call,
 }
 
 /// One of a workload.
@@ -33,6 +35,7 @@ pub(crate) enum Work {
     Fanout { consumers: usize, batched: bool },
     Flood { consumers: usize, batched: bool },
     Open,
+    Call,
 }
 
 impl Work {
@@ -44,6 +47,7 @@ impl Work {
             Self::Fanout { .. } => Workload::Fanout,
             Self::Flood { .. } => Workload::Flood,
             Self::Open => Workload::Open,
+            Self::Call => Workload::Call,
         }
     }
 
@@ -54,13 +58,14 @@ impl Work {
 
     /// Latencies are taken one by one, everything else is a throughput.
     pub(crate) fn latency(self) -> bool {
-        matches!(self, Self::Pingpong | Self::Open)
+        matches!(self, Self::Pingpong | Self::Open | Self::Call)
     }
 
     /// Whether this system has what it takes.
     pub(crate) fn suits(self, system: System) -> bool {
         match self {
             Self::Pingpong | Self::Open => true,
+            Self::Call => system.calls(),
             Self::Stream { building: Building::ByField } => system.typed(),
             Self::Stream { building: Building::InPlace } => system.places(),
             Self::Stream { .. } => true,
@@ -72,6 +77,6 @@ impl Work {
 
     /// Whether this program adds credits to this system.
     pub(crate) fn credits(self, system: System) -> bool {
-        system.overwrites() && !matches!(self, Self::Pingpong | Self::Flood { .. })
+        system.overwrites() && !matches!(self, Self::Pingpong | Self::Flood { .. } | Self::Call)
     }
 }

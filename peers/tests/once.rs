@@ -16,7 +16,7 @@ fn a_round_of_everything() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let results = document["results"].as_array().unwrap();
-    for workload in ["pingpong", "stream", "batch", "fanout", "flood", "open"] {
+    for workload in ["pingpong", "stream", "batch", "fanout", "flood", "open", "call"] {
         assert!(results.iter().any(|result| result["workload"] == workload), "no {workload}");
     }
     for result in results {

@@ -14,7 +14,7 @@ use super::Peer;
 use crate::ends::{Placing, Receiver, Sender, Shape, build_in};
 use crate::record::{Bytes, Record, Words};
 
-type Service = ipc::Service;
+pub(crate) type Service = ipc::Service;
 
 /// Its queues hold references, and it makes a sample for each: so many are enough for every size.
 const MOST: usize = 16_384;
@@ -22,7 +22,7 @@ const MOST: usize = 16_384;
 /// A record as it takes them.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(crate) struct Sample<R>(R);
+pub(crate) struct Sample<R>(pub(crate) R);
 
 // SAFETY: records are nothing but bytes, of one layout in all processes, which are of one program.
 unsafe impl<R: Bytes> ZeroCopySend for Sample<R> {}
@@ -50,7 +50,7 @@ impl<const N: usize, R: Record<N>> Peer<N, R> for Iceoryx {
 type Found<R> = (Node<Service>, PortFactory<Service, Sample<R>, ()>);
 
 /// Everything of it lies in the directory of the path, or carries its name.
-fn service<const N: usize, R: Record<N>>(path: &Path, shape: Shape) -> Result<Found<R>> {
+pub(crate) fn node(path: &Path) -> Result<Node<Service>> {
     let directory = path.parent().and_then(Path::to_str).context("no directory")?;
     let mut config = Config::default();
     let root = iceoryx2::prelude::Path::new(directory.as_bytes());
@@ -60,10 +60,19 @@ fn service<const N: usize, R: Record<N>>(path: &Path, shape: Shape) -> Result<Fo
     let prefix = FileName::new(run.as_encoded_bytes()).map_err(|error| anyhow!("{error:?}"))?;
     config.global.prefix = prefix;
     let node = NodeBuilder::new().config(&config).create::<Service>();
-    let node = node.map_err(|error| anyhow!("{error:?}"))?;
+    node.map_err(|error| anyhow!("{error:?}"))
+}
+
+/// What a service at this path is called.
+pub(crate) fn name(path: &Path) -> Result<ServiceName> {
     let name = path.file_name().and_then(|name| name.to_str()).context("no name")?;
+    name.try_into().map_err(|error| anyhow!("{error:?}"))
+}
+
+fn service<const N: usize, R: Record<N>>(path: &Path, shape: Shape) -> Result<Found<R>> {
+    let node = node(path)?;
     let service = node
-        .service_builder(&name.try_into().map_err(|error| anyhow!("{error:?}"))?)
+        .service_builder(&name(path)?)
         .publish_subscribe::<Sample<R>>()
         .enable_safe_overflow(shape.lossy)
         .subscriber_max_buffer_size(Shape::slots(N * 8).min(MOST))
