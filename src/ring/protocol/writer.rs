@@ -47,6 +47,8 @@ pub(crate) struct Writer {
 pub(crate) struct Claimed {
     /// Word number of the payload in the data area.
     word: usize,
+    /// Position behind the record.
+    end: u64,
     pub(crate) len: u32,
     way: Way,
 }
@@ -56,19 +58,12 @@ pub(crate) struct Claimed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Way {
-    /// By `claim_alone_fast`: `publish_fast` may publish it.
+    /// One comparison was enough, and `open` stores the header: `publish_fast` may publish it.
     Alone,
     Checked,
 }
 
 impl Claimed {
-    /// The same claim, of whose length `len` the compiler may know more.
-    #[inline(always)]
-    pub(crate) fn of_len(self, len: u32) -> Self {
-        debug_assert_eq!(self.len, len, "a claim has one length");
-        Self { len, ..self }
-    }
-
     /// The words for the header and for the payload.
     #[inline(always)]
     fn record(self, areas: Areas<'_>) -> Option<(&Word, &[Word])> {
@@ -153,14 +148,29 @@ impl Writer {
         fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
-    /// The same for a record that is published alone. The header is stored now, while the words are at hand, so that
-    /// publishing needs no second check of bounds.
+    /// Whether a record of `len` payload bytes that is published alone has room, if one comparison is enough.
     #[inline(always)]
-    pub(crate) fn claim_alone_fast(&self, areas: Areas<'_>, len: usize) -> Option<Claimed> {
-        let claimed = self.room_alone(areas.geometry, len)?;
-        let (first, _) = claimed.record(areas)?;
-        first.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
-        Some(Claimed { way: Way::Alone, ..claimed })
+    pub(crate) fn has_room_alone(&self, geometry: &Geometry, len: usize) -> bool {
+        self.room_alone(geometry, len).is_some()
+    }
+
+    /// The claim for which `has_room_alone` is true.
+    #[inline(always)]
+    pub(crate) fn claimed_alone(&self, areas: Areas<'_>, len: u32) -> Claimed {
+        Claimed { way: Way::Alone, ..self.claimed(areas, len) }
+    }
+
+    /// The words for the payload of a claim. The header of one that is published by `publish_fast` is stored now, while
+    /// the words are at hand, so that publishing needs no second check of bounds.
+    #[inline(always)]
+    pub(crate) fn open<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [Word] {
+        if claimed.way == Way::Alone
+            && let Some((first, words)) = claimed.record(areas)
+        {
+            first.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
+            return words;
+        }
+        claimed.words(areas)
     }
 
     #[inline(always)]
@@ -188,14 +198,14 @@ impl Writer {
 
     /// Publishes a claim that was filled in place, as `send_fast` does.
     #[inline(always)]
-    pub(crate) fn publish_fast(&mut self, areas: Areas<'_>, claimed: Claimed) -> Option<u64> {
+    pub(crate) fn publish_fast(&mut self, areas: Areas<'_>, claimed: Claimed, words: &[Word]) -> Option<u64> {
         if claimed.way != Way::Alone {
             return None;
         }
         let place = self.staged;
-        let staged = place.past_record(claimed.len);
+        let staged = Place { position: claimed.end, ..place.past_record(claimed.len) };
         self.staged = staged;
-        self.repeat(areas, claimed, staged);
+        self.repeat(areas, claimed, staged, words);
         self.show(areas, staged);
         Some(place.sequence)
     }
@@ -233,7 +243,7 @@ impl Writer {
             let bytes = payload.as_ref();
             let room = fast_room(staged.position, fast_until, capacity, bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break next };
-            copy::write(claimed.words(areas), bytes);
+            copy::write_run(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
         self.staged = staged;
@@ -269,7 +279,9 @@ impl Writer {
     /// The claim of `len` payload bytes that was made last. Rarely needed, so that the claim itself stays in
     /// registers.
     pub(crate) fn claimed(&self, areas: Areas<'_>, len: u32) -> Claimed {
-        Claimed { word: areas.geometry.word(self.staged.position) + 1, len, way: Way::Checked }
+        let position = self.staged.position;
+        let end = position.wrapping_add(footprint(len as usize));
+        Claimed { word: areas.geometry.word(position) + 1, end, len, way: Way::Checked }
     }
 
     /// Makes everything up to `end` writable.
@@ -370,10 +382,10 @@ impl Writer {
 
     /// Writes the inline copy of a record that is published alone and is already in the ring.
     #[inline(always)]
-    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
+    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, words: &[Word]) {
         let Some(inline) = self.inline(areas, claimed) else { return };
         Self::open_inline(areas, claimed, staged);
-        for (word, filled) in inline.iter().zip(claimed.words(areas)) {
+        for (word, filled) in inline.iter().zip(words) {
             // Only the producer writes this word.
             word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
         }
@@ -467,6 +479,7 @@ fn fast_room(position: u64, fast_until: u64, capacity: u64, len: usize) -> Optio
     let end = position.wrapping_add(footprint(len));
     after(fast_until, end).then(|| Claimed {
         word: word_of(position, capacity) + 1,
+        end,
         len: len as u32,
         way: Way::Checked,
     })
@@ -488,7 +501,7 @@ mod tests {
     fn in_a_rush_a_record_is_in_the_ring_alone() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         let mut send = |pace, byte| {
@@ -515,7 +528,7 @@ mod tests {
     fn after_a_rush_claims_have_copies_again() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
         writer.set_limit(areas.geometry.capacity);
         writer.pace = Pace::rush(writer.staged.sequence);
@@ -523,7 +536,7 @@ mod tests {
             .map(|_| {
                 let claimed = writer.claim(areas, 8).expect("room");
                 let staged = writer.stage(areas, claimed);
-                writer.repeat(areas, claimed, staged);
+                writer.repeat(areas, claimed, staged, claimed.words(areas));
                 writer.publish(areas, staged);
                 areas.head.inline.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position
             })
