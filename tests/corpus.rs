@@ -137,3 +137,15 @@ mod framing {
         super::at_random("framing", 5000);
     }
 }
+
+mod objects {
+    #[test]
+    fn replayed() {
+        super::replay("objects");
+    }
+
+    #[test]
+    fn random() {
+        super::at_random("objects", 2000);
+    }
+}

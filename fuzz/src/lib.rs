@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets: each takes any bytes, does with a ring what they say, and panics if the ring
-//! breaks a promise. libFuzzer calls them, `tests/corpus.rs` replays the corpora through them on stable, and so does
+//! The bodies of the fuzz targets: each takes any bytes, does with a ring, or another object, what they say, and panics
+//! if that breaks a promise. libFuzzer calls them, `tests/corpus.rs` replays the corpora through them on stable, and so does
 //! `cargo verify fuzz`.
 //!
 //! Bytes are read as a small program (which ring to start with, what to write where and when, what to do), so short
@@ -12,6 +12,7 @@ mod framing;
 mod input;
 #[path = "../../tests/properties/model.rs"]
 mod model;
+mod objects;
 mod open;
 mod ops;
 mod race;
@@ -31,13 +32,14 @@ pub use rings::images;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them. The names are those of `fuzz/fuzz_targets` and of the folders in `fuzz/corpus`.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("open", open::run),
     ("walk", walk::run),
     ("race", race::run),
     ("control", control::run),
     ("ops", ops::run),
     ("framing", framing::run),
+    ("objects", objects::run),
 ];
 
 /// Runs the target of this name.

@@ -210,6 +210,9 @@ impl<K: Content> Wait<'_, K> {
     /// Lets a sleeper that has waited for long have the free word.
     fn let_pass(&mut self, seen: u64) {
         let until_ns = clock::monotonic_ns().saturating_add(PATIENCE_NS);
+        // Nobody has to wake it.
+        #[cfg(quoit_delays)]
+        crate::atomics::delays::count(|sleeps| sleeps.naps += 1);
         futex::wait_low(self.owned.word, seen, until_ns.min(self.until_ns));
         self.has_slept = true;
     }

@@ -5,9 +5,11 @@
 //! before the `kill`: until the send has returned; until an independent watcher, blocked in `F_OFD_SETLKW`, has got a
 //! lock on another file that the victim held; until another watcher sees the victim's pidfd readable. A lock ends
 //! with the victim's descriptors, which the kernel closes after it has freed the memory. That time is the kernel's;
-//! the difference is the library's.
+//! the difference is the library's. `objects` measures the same for locks, groups and services.
 
 #![allow(unsafe_code, reason = "touching memory")]
+
+mod objects;
 
 use std::fs::File;
 use std::io::Read;
@@ -94,6 +96,9 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         }
     }
     outcome.count("gated consumers killed while their producer was blocked, which then went on", killed);
+    let objects = Place::new("burial")?;
+    let kills = args.kills.unwrap_or(if form == Form::Quick { 5 } else { 200 });
+    table.push_str(&objects::run(objects.path(), kills, &mut outcome)?);
     outcome.note("times are p50 / p99 / max by nearest rank; nothing is asserted of them");
     outcome.note(format!("memory in pages of 4 KiB, {} processors", std::thread::available_parallelism()?));
     outcome.table = Some(table);
@@ -128,7 +133,7 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
     let scratch = folder.join("scratch");
     std::fs::write(&scratch, b"")?;
     Options::new().capacity(64 << 10).create(&path)?;
-    let victim = start_victim(&path, &scratch, mib)?;
+    let victim = start_victim(&scratch, mib, &|| Ok(keep(Consumer::open(&path, &Attach::gated())?)))?;
     let mut producer = Producer::open(&path)?;
     let payload = [0x5a; 1000];
     let sent = loop {
@@ -177,10 +182,26 @@ fn bury(folder: &Path, mib: u64, number: u32) -> Result<Times> {
     times
 }
 
-/// A child that attaches, takes a lock, touches memory and stays.
-fn start_victim(path: &Path, scratch: &Path, mib: u64) -> Result<Child> {
+/// What a victim does until its death.
+type Stay = Box<dyn FnOnce()>;
+
+/// Takes what a victim is to hold.
+type Hold<'a> = &'a dyn Fn() -> Result<Stay>;
+
+/// For a victim that does nothing but to keep a handle.
+fn keep<T: 'static>(handle: T) -> Stay {
+    Box::new(move || {
+        let _kept = handle;
+        loop {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+    })
+}
+
+/// A child that takes a lock, touches memory, takes what it is to hold, and stays.
+fn start_victim(scratch: &Path, mib: u64, hold: Hold<'_>) -> Result<Child> {
     let (ready, says) = pipe()?;
-    let victim = Child::start(|| panic!("the victim: {:?}", live(path, scratch, mib, &says)))?;
+    let victim = Child::start(|| panic!("the victim: {:?}", live(scratch, mib, hold, &says)))?;
     drop(says);
     match File::from(ready).read(&mut [0])? {
         1 => Ok(victim),
@@ -188,17 +209,16 @@ fn start_victim(path: &Path, scratch: &Path, mib: u64) -> Result<Child> {
     }
 }
 
-fn live(path: &Path, scratch: &Path, mib: u64, says: &OwnedFd) -> Result<()> {
+fn live(scratch: &Path, mib: u64, hold: Hold<'_>, says: &OwnedFd) -> Result<()> {
     let lock = File::options().read(true).write(true).open(scratch)?;
     if !try_lock(&lock)? {
         bail!("somebody else holds the lock");
     }
     let _memory = touch(usize::try_from(mib)? << 20)?;
-    let _consumer = Consumer::open(path, &Attach::gated())?;
+    let stay = hold()?;
     nix::unistd::write(says, b"r")?;
-    loop {
-        std::thread::sleep(Duration::from_secs(60));
-    }
+    stay();
+    bail!("it has come to its end")
 }
 
 /// Anonymous memory, every page of it touched; never a huge one.

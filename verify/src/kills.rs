@@ -12,11 +12,15 @@
 //! * losses of the others are reported exactly, in records and in bytes;
 //! * a creator leaves nothing, or a complete ring;
 //! * no process waits forever.
+//!
+//! `objects` does the same with locks, values, groups and services.
 
 #![allow(unsafe_code, reason = "fork, a page shared with children")]
 
+mod objects;
 mod page;
 mod scene;
+mod troupe;
 mod victims;
 
 /// The oracle of the process tests, and how they send by it.
@@ -33,8 +37,9 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use quoit::WaitMode;
 
+use self::objects::Sum;
 use self::page::NAMES;
-use self::scene::{Goal, Kills, Part, Plan, Scene};
+use self::scene::{Goal, Kills, Part as Role, Plan, Scene};
 use self::victims::Kind;
 use crate::outcome::{Form, Outcome, grouped, root};
 use crate::place::Place;
@@ -42,7 +47,7 @@ use crate::place::Place;
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
-    /// Kills in all [default: a million; quick: as many as 20 seconds have room for]
+    /// Kills in each part [default: a million; quick: as many as half a minute has room for]
     #[arg(long)]
     count: Option<u64>,
     /// Where the dice begin
@@ -51,37 +56,51 @@ pub(crate) struct Args {
     /// Only the scenes with this in their name
     #[arg(long)]
     only: Option<String>,
+    /// One part only; `--count` is for each
+    #[arg(long)]
+    part: Option<Part>,
 }
 
+/// The parts of this check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Rings
+    Rings,
+    /// Locks, values, groups and services
+    Objects,
+}
+
+/// Kills in each part.
 const FULL: u64 = 1_000_000;
 const QUICK: Duration = Duration::from_secs(18);
+const QUICK_OBJECTS: Duration = Duration::from_secs(12);
 
-const READER: Part = Part::Consume(Kind::Gated);
-const EVERY_READER: &[Part] = &[
+const READER: Role = Role::Consume(Kind::Gated);
+const EVERY_READER: &[Role] = &[
     READER,
-    Part::Consume(Kind::Held),
-    Part::Consume(Kind::Keeper),
-    Part::Consume(Kind::Named),
-    Part::Consume(Kind::Lossy),
-    Part::Consume(Kind::NamedLossy),
+    Role::Consume(Kind::Held),
+    Role::Consume(Kind::Keeper),
+    Role::Consume(Kind::Named),
+    Role::Consume(Kind::Lossy),
+    Role::Consume(Kind::NamedLossy),
     READER,
 ];
-const EVERYBODY: &[Part] = &[
-    Part::Produce,
-    Part::Consume(Kind::Held),
-    Part::Consume(Kind::Keeper),
+const EVERYBODY: &[Role] = &[
+    Role::Produce,
+    Role::Consume(Kind::Held),
+    Role::Consume(Kind::Keeper),
     READER,
-    Part::Consume(Kind::NamedLossy),
-    Part::Visit,
+    Role::Consume(Kind::NamedLossy),
+    Role::Visit,
 ];
 /// The visitor looks at what is about to be overwritten, again and again.
-const READERS: &[Part] = &[READER, Part::Consume(Kind::Lossy), Part::Visit];
-const WRITER_AND_READER: &[Part] = &[READER, Part::Produce];
+const READERS: &[Role] = &[READER, Role::Consume(Kind::Lossy), Role::Visit];
+const WRITER_AND_READER: &[Role] = &[READER, Role::Produce];
 const TMPFS: Plan = Plan {
     what: "",
     disk: false,
     mode: WaitMode::Membarrier,
-    victims: &[Part::Produce],
+    victims: &[Role::Produce],
     steady: READERS,
     at_once: false,
     share: 0,
@@ -102,16 +121,16 @@ const PLANS: &[Plan] = &[
     },
     Plan {
         what: "visitors",
-        victims: &[Part::Visit, Part::Visit, Part::Visit],
+        victims: &[Role::Visit, Role::Visit, Role::Visit],
         steady: WRITER_AND_READER,
         share: 90,
         ..TMPFS
     },
-    Plan { what: "creators", victims: &[Part::Create, Part::Create], steady: &[], share: 40, ..TMPFS },
+    Plan { what: "creators", victims: &[Role::Create, Role::Create], steady: &[], share: 40, ..TMPFS },
     Plan {
         what: "creators on disk",
         disk: true,
-        victims: &[Part::Create, Part::Create],
+        victims: &[Role::Create, Role::Create],
         steady: &[],
         share: 10,
         ..TMPFS
@@ -136,65 +155,153 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     });
     outcome.note(format!("dice begin at {seed}"));
     let count = args.count.or((form == Form::Full).then_some(FULL));
-    let wanted = |plan: &&Plan| args.only.as_ref().is_none_or(|only| plan.what.contains(only.as_str()));
-    let plans: Vec<_> = PLANS.iter().filter(wanted).collect();
-    let shares: u64 = plans.iter().map(|plan| plan.share).sum();
-    let mut total = Kills::default();
-    let mut table = String::from(
-        "| scene | kills | of these inside a call | before its loop | records | kills/s |\n|---|---|---|---|---|---|\n",
-    );
+    let is_wanted = |part: Part| args.part.is_none_or(|only| only == part);
     let mut progress = Progress::new(count);
-    for plan in plans {
-        let goal = match count {
-            Some(count) => Goal::Kills((count * plan.share).div_ceil(shares)),
-            // Short scenes need a moment too.
-            None => Goal::Time((QUICK * plan.share as u32 / shares as u32).max(Duration::from_millis(800))),
-        };
-        let began = Instant::now();
-        match perform(plan, goal, seed, &mut progress, total.working) {
-            Ok(kills) => {
-                let inside = kills.working - kills.inside[0];
-                let rate = kills.working as f64 / began.elapsed().as_secs_f64();
-                writeln!(
-                    table,
-                    "| {} | {} | {} | {} | {} | {rate:.0} |",
-                    plan.what,
-                    grouped(kills.working),
-                    grouped(inside),
-                    grouped(kills.opening + kills.unborn),
-                    grouped(kills.records)
-                )?;
-                total.add(&kills);
-            }
-            Err(error) => {
-                let again = format!("cargo verify kills --only '{}' --seed {seed}", plan.what);
-                outcome.fail(format!("{}: {error:#}; see it again: {again}", plan.what));
-            }
-        }
+    let mut table = String::new();
+    let mut check = Check { args, count, seed, progress: &mut progress, table: &mut table };
+    if is_wanted(Part::Rings) {
+        check.rings(&mut outcome)?;
+    }
+    if is_wanted(Part::Objects) {
+        check.objects(&mut outcome)?;
     }
     progress.bar.finish_and_clear();
-    for (name, count) in [
-        ("kills of a process in its loop", total.working),
-        ("of these, of producers", total.producers),
-        ("of these, of consumers", total.consumers),
-        ("of these, of processes that attach and detach", total.visitors),
-        ("of these, of processes that create rings", total.creators),
-        ("of these, inside a call", total.working - total.inside[0]),
-    ] {
-        outcome.count(name, count);
-    }
-    for (name, count) in NAMES.iter().zip(total.inside).skip(1) {
-        outcome.count(format!("inside {name}"), count);
-    }
-    outcome.count("more kills, while opening the ring", total.opening);
-    outcome.count("more kills, before that", total.unborn);
-    outcome.count("records published", total.records);
-    outcome.count("events received and checked", total.events);
-    outcome.count("losses told and checked, to readers that may lose", total.gaps);
-    outcome.count("names resumed", total.resumed);
-    outcome.count("of these with the account checked to the record", total.accounts);
     outcome.table = Some(table);
     Ok(outcome)
+}
+
+struct Check<'a> {
+    args: &'a Args,
+    count: Option<u64>,
+    seed: u64,
+    progress: &'a mut Progress,
+    table: &'a mut String,
+}
+
+impl Check<'_> {
+    fn is_wanted(&self, what: &str) -> bool {
+        self.args.only.as_ref().is_none_or(|only| what.contains(only.as_str()))
+    }
+
+    /// How long a scene with this share goes on.
+    fn goal(&self, share: u64, shares: u64, quick: Duration) -> Goal {
+        match self.count {
+            Some(count) => Goal::Kills((count * share).div_ceil(shares)),
+            // Short scenes need a moment too.
+            None => Goal::Time((quick * share as u32 / shares as u32).max(Duration::from_millis(800))),
+        }
+    }
+
+    fn again(&self, what: &str) -> String {
+        format!("cargo verify kills --only '{what}' --seed {}", self.seed)
+    }
+
+    fn rings(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let plans: Vec<_> = PLANS.iter().filter(|plan| self.is_wanted(plan.what)).collect();
+        let shares: u64 = plans.iter().map(|plan| plan.share).sum();
+        let mut total = Kills::default();
+        self.table.push_str(
+            "| scene | kills | of these inside a call | before its loop | records | kills/s |\n|---|---|---|---|---|---|\n",
+        );
+        for plan in plans {
+            let goal = self.goal(plan.share, shares, QUICK);
+            let began = Instant::now();
+            match perform(plan, goal, self.seed, self.progress, total.working) {
+                Ok(kills) => {
+                    let inside = kills.working - kills.inside[0];
+                    let rate = kills.working as f64 / began.elapsed().as_secs_f64();
+                    writeln!(
+                        self.table,
+                        "| {} | {} | {} | {} | {} | {rate:.0} |",
+                        plan.what,
+                        grouped(kills.working),
+                        grouped(inside),
+                        grouped(kills.opening + kills.unborn),
+                        grouped(kills.records)
+                    )?;
+                    total.add(&kills);
+                }
+                Err(error) => {
+                    outcome.fail(format!(
+                        "{}: {error:#}; see it again: {}",
+                        plan.what,
+                        self.again(plan.what)
+                    ));
+                }
+            }
+        }
+        for (name, count) in [
+            ("kills of a process in its loop", total.working),
+            ("of these, of producers", total.producers),
+            ("of these, of consumers", total.consumers),
+            ("of these, of processes that attach and detach", total.visitors),
+            ("of these, of processes that create rings", total.creators),
+            ("of these, inside a call", total.working - total.inside[0]),
+        ] {
+            outcome.count(name, count);
+        }
+        for (name, count) in NAMES.iter().zip(total.inside).skip(1) {
+            outcome.count(format!("inside {name}"), count);
+        }
+        outcome.count("more kills, while opening the ring", total.opening);
+        outcome.count("more kills, before that", total.unborn);
+        outcome.count("records published", total.records);
+        outcome.count("events received and checked", total.events);
+        outcome.count("losses told and checked, to readers that may lose", total.gaps);
+        outcome.count("names resumed", total.resumed);
+        outcome.count("of these with the account checked to the record", total.accounts);
+        Ok(())
+    }
+
+    fn objects(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let plays: Vec<_> = objects::plays().filter(|play| self.is_wanted(play.what)).collect();
+        let shares: u64 = plays.iter().map(|play| play.share).sum();
+        let mut total = Sum::default();
+        self.table.push_str(
+            "\n| scene | kills | of these inside a call | before its loop | operations checked | deaths told | of these certain | kills/s |\n\
+             |---|---|---|---|---|---|---|---|\n",
+        );
+        for play in plays {
+            let goal = self.goal(play.share, shares, QUICK_OBJECTS);
+            let began = Instant::now();
+            let directory = Place::new("kills")?;
+            let before = total.working;
+            let progress = &mut *self.progress;
+            let show = |kills| progress.show(play.what, before + kills);
+            match objects::perform(play, directory.path(), goal, self.seed, show) {
+                Ok(sum) => {
+                    let rate = sum.working as f64 / began.elapsed().as_secs_f64();
+                    let [kills, inside, earlier, done, told, to_tell] =
+                        [sum.working, sum.inside, sum.earlier, sum.done, sum.told, sum.to_tell].map(grouped);
+                    writeln!(
+                        self.table,
+                        "| {} | {kills} | {inside} | {earlier} | {done} | {told} | {to_tell} | {rate:.0} |",
+                        play.what
+                    )?;
+                    total.add(&sum);
+                }
+                Err(error) => {
+                    outcome.fail(format!(
+                        "{}: {error:#}; see it again: {}",
+                        play.what,
+                        self.again(play.what)
+                    ));
+                }
+            }
+            directory.close()?;
+        }
+        for (name, count) in [
+            ("kills of a process that worked with locks, values, groups or services", total.working),
+            ("of these, inside a call of those", total.inside),
+            ("more kills, before its loop there", total.earlier),
+            ("operations on them that ended and were checked", total.done),
+            ("deaths told by them", total.told),
+            ("deaths of processes that held something for certain", total.to_tell),
+        ] {
+            outcome.count(name, count);
+        }
+        Ok(())
+    }
 }
 
 /// One scene in a directory of its own.

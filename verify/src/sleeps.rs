@@ -8,6 +8,7 @@
 mod board;
 mod buffering;
 mod loads;
+mod objects;
 mod peek;
 mod storm;
 mod watch;
@@ -36,7 +37,7 @@ use crate::place::Place;
 /// Options of this check alone.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(crate) struct Args {
-    /// Hand-overs in each barrier mode; 10,000,000 in the full form unless given
+    /// Hand-overs in each barrier mode, and by all objects together; 10,000,000 and 3,000,000 in the full form unless given
     #[arg(long)]
     handovers: Option<u64>,
     /// What the delays and the pauses begin with
@@ -52,6 +53,8 @@ pub(crate) struct Args {
 enum Part {
     /// Hand-overs in each barrier mode
     Loads,
+    /// Hand-overs by locks, values, groups and services
+    Objects,
     /// The same with a barrier left out: the loss must be seen
     Controls,
     /// Store buffering, bare
@@ -187,6 +190,10 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     if wanted(Part::Loads) {
         let handovers = args.handovers.unwrap_or(if quick { 100_000 } else { 10_000_000 });
         hand_over(&mut bench, quick, handovers, &mut outcome)?;
+    }
+    if wanted(Part::Objects) {
+        let handovers = args.handovers.unwrap_or(if quick { 20_000 } else { 3_000_000 });
+        objects::hand_over(&mut bench, quick, handovers, &mut outcome)?;
     }
     Ok(outcome)
 }
@@ -358,7 +365,27 @@ fn controls(bench: &mut Bench, quick: bool, outcome: &mut Outcome) -> Result<()>
             None => outcome.fail(format!("{mode:?} without {site}: no wake was lost in {after} hand-overs")),
         }
     }
-    outcome.count("barriers left out whose loss was seen, of 4", seen);
+    let limits = Limits {
+        enough: u64::MAX,
+        longest: Duration::from_secs(if quick { 3 } else { 300 }),
+        patience: Duration::from_secs(if quick { 1 } else { 5 }),
+    };
+    let (run, _) = objects::run(bench, &objects::LATEST, limits, Some("S1_FENCE"), |_| {})?;
+    let after = run.steps.iter().max().copied().unwrap_or(0);
+    match &run.trouble {
+        Some(Trouble::Hung(state)) if state.contains('S') => {
+            seen += 1;
+            outcome.count("hand-overs until a wake was lost, a latest value without S1_FENCE: seen", after);
+        }
+        Some(trouble) => {
+            outcome.fail(format!("a latest value without S1_FENCE: not a lost wake: {trouble:?}"))
+        }
+        None if quick || processors().len() < 2 => outcome.note(format!(
+            "a latest value without S1_FENCE: no wake was lost in {after} hand-overs, this time"
+        )),
+        None => outcome.fail(format!("a latest value without S1_FENCE: no wake was lost in {after}")),
+    }
+    outcome.count("barriers left out whose loss was seen, of 5", seen);
     Ok(())
 }
 

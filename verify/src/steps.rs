@@ -14,6 +14,7 @@ mod chain;
 mod grid;
 mod making;
 mod notes;
+mod objects;
 mod ops;
 mod oracle;
 mod plan;
@@ -44,6 +45,18 @@ pub(crate) struct Args {
     /// Count instructions and groups, and kill nobody
     #[arg(long)]
     count: bool,
+    /// One part only
+    #[arg(long)]
+    part: Option<Part>,
+}
+
+/// The parts of this check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Rings
+    Rings,
+    /// Locks, values, groups and services
+    Objects,
 }
 
 /// What `--only` asks for.
@@ -77,8 +90,10 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         Form::Full => 700,
     });
     let stage = Stage::new()?;
-    let states = grid::states();
+    let is_wanted = |part: Part| args.part.is_none_or(|only| only == part);
+    let states = if is_wanted(Part::Rings) { grid::states() } else { Vec::new() };
     let mut totals = Totals::default();
+    let points = if args.count { Points::Count } else { points(form, every, wanted.point) };
     let mut seen_states = 0;
     let mut seen_ops = vec![false; OPS.len()];
     let mut pace = Pace::new();
@@ -110,7 +125,6 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
             seen_ops[at] = true;
             seen = true;
             let sweep = Sweep { stage: &stage, state, ring: &ring, op: *op, plan: &plan };
-            let points = if args.count { Points::Count } else { points(form, every, wanted.point) };
             let swept = match op.role() {
                 Role::Creator => births::sweep(&stage, state, points, &mut totals),
                 _ => sweep.run(points, &mut totals),
@@ -127,8 +141,12 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         }
         seen_states += u64::from(seen);
     }
-    if wanted.op.is_none() && wanted.state.is_none() && !args.count {
+    if wanted.op.is_none() && wanted.state.is_none() && !args.count && is_wanted(Part::Rings) {
         chain::run(&stage, form, &mut totals).context("dying successors")?;
+    }
+    let mut cases = 0;
+    if is_wanted(Part::Objects) && wanted.state.is_none() {
+        cases = objects::run(wanted.op.as_deref(), points, &mut totals).context("locks and the like")?;
     }
     if totals.pairs == 0 {
         bail!("no such operation in such a state");
@@ -136,7 +154,8 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     for failure in std::mem::take(&mut totals.failures) {
         outcome.fail(failure);
     }
-    outcome.count("operations interrupted", seen_ops.iter().filter(|seen| **seen).count() as u64);
+    outcome.count("operations on rings interrupted", seen_ops.iter().filter(|seen| **seen).count() as u64);
+    outcome.count("operations on locks, values, groups and services interrupted", cases);
     outcome.count("ring states", seen_states);
     totals.count(&mut outcome);
     outcome.table = Some(totals.table(every));

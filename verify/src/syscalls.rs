@@ -1,6 +1,6 @@
 //! Every system call failed once at every call site, with every documented error.
 //!
-//! A scenario is one thing that a process does with a ring: create, attach, wait, close. A first run records its
+//! A scenario is one thing that a process does with a ring, a lock, a value, a group or a service: create, wait, close. A first run records its
 //! system calls; each is a site. Then, for each site and each error that the manual documents for the call (and
 //! ENOSYS and EPERM, as from a filter), the scenario runs again in a fresh process, under `ptrace`: the call is not
 //! made, and the process gets the error. Short reads and writes, calls that are refused permanently, and kills right
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use self::scenarios::{SCENARIOS, Scenario};
+use self::scenarios::{Scenario, all};
 use self::stage::{Stage, Template, elsewhere};
 use self::victim::{Fate, Made, Run, Site, Verdict, run as play};
 use crate::outcome::{Form, Outcome, grouped, root};
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     };
     let memory = Place::new("syscalls")?;
     let disk = Place::below(&root().join("target/verify"), "syscalls")?;
-    for scenario in SCENARIOS {
+    for scenario in all() {
         if args.only.as_ref().is_some_and(|only| !scenario.name.contains(only.as_str())) {
             continue;
         }
@@ -278,8 +278,10 @@ impl Check<'_> {
     fn finish(self) -> Outcome {
         let Self { mut outcome, rows, failures, .. } = self;
         let sum = |what: fn(&Row) -> u64| rows.values().map(what).sum::<u64>();
-        outcome
-            .count("scenarios of create, open, attach, wait and close, each on a fresh ring", self.scenarios);
+        outcome.count(
+            "scenarios of create, open, attach, wait and close, each on a fresh ring or other object",
+            self.scenarios,
+        );
         outcome.count("system calls in them: the sites", sum(|row| row.sites));
         outcome.count("runs with a call failed, cut short, or refused for good", sum(|row| row.fates));
         outcome.count("  of these, with the call and all of its kind refused for good", self.for_good);
@@ -438,7 +440,9 @@ fn fits(variant: &str, errno: Option<Errno>) -> bool {
         "FileSizeLimit" | "Copied" => false,
         "NoSpace" => any_of(&[ENOSPC, EDQUOT, EFBIG, ENOMEM]),
         "NotRegular" => any_of(&[ELOOP, EISDIR, ENXIO, ENODEV, ENOTDIR]),
-        "ProducerAlive" | "NameInUse" | "SlotsTaken" => any_of(&[EAGAIN, EACCES]),
+        "ProducerAlive" | "NameInUse" | "SlotsTaken" | "SeatsTaken" | "WriterAlive" | "ServerAlive" => {
+            any_of(&[EAGAIN, EACCES])
+        }
         // A wish for memory: whatever the kernel said, or nothing where it did not show what it did.
         "Memory" => true,
         _ => false,
@@ -447,7 +451,16 @@ fn fits(variant: &str, errno: Option<Errno>) -> bool {
 
 /// Does the text lead whoever reads it to the place, and say what to do or what the system said?
 fn says_where(variant: &str, text: &str, folder: &Path) -> bool {
-    let about_the_ring = matches!(variant, "ProducerAlive" | "NameInUse" | "SlotsTaken" | "Memory");
+    let about_the_ring = matches!(
+        variant,
+        "ProducerAlive"
+            | "NameInUse"
+            | "SlotsTaken"
+            | "SeatsTaken"
+            | "WriterAlive"
+            | "ServerAlive"
+            | "Memory"
+    );
     let folder = folder.display().to_string();
     let place = [folder.as_str(), "ring:", ".:", "could not "].iter().any(|start| text.starts_with(start));
     let more = text.contains("; ") || text.contains("could not ") || text.contains(": ");

@@ -383,7 +383,7 @@ impl Semaphore {
     fn collect(&self, permit: &mut Permit<'_>, count: usize, until_ns: u64) -> Result<(), Error> {
         let line = self.member.views().line;
         let began_ns = clock::monotonic_ns();
-        let mut sweeps_at_ns = began_ns.saturating_add(SWEEP_NS);
+        let mut sweeps_at_ns = began_ns.saturating_add(doorbell::armed_ns(SWEEP_NS));
         let mut spins = SPINS;
         loop {
             self.member.check()?;
@@ -402,7 +402,8 @@ impl Semaphore {
                 let is_swept = permits::sweep(&self.member)?;
                 let after_ns = clock::monotonic_ns();
                 let took_ns = after_ns.saturating_sub(now);
-                sweeps_at_ns = after_ns.saturating_add(SWEEP_NS.max(SWEEP_PART * took_ns));
+                let slice_ns = doorbell::armed_ns(SWEEP_NS.max(SWEEP_PART * took_ns));
+                sweeps_at_ns = after_ns.saturating_add(slice_ns);
                 if is_swept {
                     continue;
                 }

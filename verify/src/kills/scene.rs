@@ -6,16 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Pid, setpgid};
+use anyhow::{Context, Result, ensure};
 use quoit::{Inspector, Options, WaitMode};
-use support::dice::mix;
 
 use super::page::{NAMES, Page, Phase, Role};
+use super::troupe::Troupe;
 use super::victims::{self, Kind, PATIENCE};
-use crate::child::{self, Shared, leave};
+use crate::child::Shared;
 
 /// What a process of a scene is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,26 +90,16 @@ impl Kills {
     }
 }
 
-/// A process of the scene, or the place of one.
-#[derive(Debug)]
-struct Member {
-    part: Part,
-    number: usize,
-    pid: Option<Pid>,
-}
-
 #[derive(Debug)]
 pub(super) struct Scene {
     plan: Plan,
-    page: &'static Page,
     directory: PathBuf,
     ring: PathBuf,
     inspector: Inspector,
-    members: Vec<Member>,
+    /// What each process is: victims first.
+    parts: Vec<Part>,
     victims: usize,
-    /// The dead that are zombies still: who succeeds them must not take them for alive.
-    corpses: Vec<Pid>,
-    dice: u64,
+    troupe: Troupe,
     kills: Kills,
     /// Events of the steady ones when they were last seen to go on, and when that was.
     moved: (u64, Instant),
@@ -122,18 +109,15 @@ impl Scene {
     pub(super) fn set(plan: Plan, directory: &Path, seed: u64) -> Result<Self> {
         let ring = directory.join("ring");
         Options::new().capacity(1 << 15).slots(12).wait(plan.mode).create(&ring)?;
-        let parts = plan.victims.iter().chain(plan.steady);
-        let member = |(number, part): (usize, &Part)| Member { part: *part, number, pid: None };
+        let parts: Vec<_> = plan.victims.iter().chain(plan.steady).copied().collect();
         Ok(Self {
             plan,
-            page: Shared::<Page>::new()?.kept(),
             directory: directory.to_owned(),
             inspector: Inspector::open(&ring)?,
             ring,
-            members: parts.enumerate().map(member).collect(),
             victims: plan.victims.len(),
-            corpses: Vec::new(),
-            dice: seed,
+            troupe: Troupe::new(Shared::<Page>::new()?.kept(), parts.len(), seed),
+            parts,
             kills: Kills::default(),
             moved: (0, Instant::now()),
         })
@@ -143,13 +127,13 @@ impl Scene {
     pub(super) fn run(mut self, goal: Goal, mut progress: impl FnMut(u64)) -> Result<Kills> {
         let began = Instant::now();
         // Readers come before the producer among the steady ones: they are there from the beginning.
-        for number in self.victims..self.members.len() {
+        for number in self.victims..self.parts.len() {
             self.start(number)?;
-            self.wait_until_working(number..number + 1)?;
+            self.troupe.wait_until_working(number..number + 1)?;
         }
         loop {
             for number in 0..self.victims {
-                if self.members[number].pid.is_none() {
+                if !self.troupe.is_there(number) {
                     self.start(number)?;
                 }
             }
@@ -161,10 +145,10 @@ impl Scene {
                 break;
             }
             // One life in eight may end before its loop.
-            if self.roll(8) > 0 {
-                self.wait_until_working(0..self.victims)?;
+            if self.troupe.roll(8) > 0 {
+                self.troupe.wait_until_working(0..self.victims)?;
             }
-            sleep(self.moment());
+            sleep(self.troupe.moment());
             self.strike()?;
             self.check_the_steady()?;
             progress(self.kills.working);
@@ -173,57 +157,22 @@ impl Scene {
         Ok(self.kills)
     }
 
-    fn roll(&mut self, limit: u64) -> u64 {
-        self.dice = mix(self.dice);
-        self.dice % limit
-    }
-
-    /// How long a life goes on: mostly a fraction of a millisecond.
-    fn moment(&mut self) -> Duration {
-        let most = match self.roll(64) {
-            0 => 4_000,
-            1..16 => 30,
-            _ => 400,
-        };
-        Duration::from_nanos(self.roll(most * 1000))
-    }
-
     fn role(&self, number: usize) -> &'static Role {
-        &self.page.roles[number]
-    }
-
-    /// The words of one who failed, if there is one.
-    fn trouble(&self, what: impl std::fmt::Display) -> anyhow::Error {
-        match self.page.failure() {
-            Some(said) => anyhow!("{what}: {said}"),
-            None => anyhow!("{what}"),
-        }
+        self.troupe.role(number)
     }
 
     /// Kills one or more victims: all of them struck before the death of any is awaited. Then looks at what they left.
     fn strike(&mut self) -> Result<()> {
-        for corpse in self.corpses.drain(..) {
-            waitpid(corpse, None)?;
-        }
-        let chosen = match self.victims {
-            1 => 1,
-            victims => self.roll((1 << victims) - 1) + 1,
+        let struck: Vec<_> = match self.plan.at_once {
+            true => (0..self.victims).collect(),
+            false => self.troupe.choose(self.victims),
         };
-        let struck: Vec<_> =
-            (0..self.victims).filter(|number| self.plan.at_once || chosen >> number & 1 == 1).collect();
-        if self.plan.at_once {
-            killpg(self.group()?, Signal::SIGKILL).context("kill a process group")?;
-        } else {
-            for number in &struck {
-                let pid = self.members[*number].pid.context("a victim that lives")?;
-                kill(pid, Signal::SIGKILL).context("kill")?;
-            }
-        }
+        self.troupe.strike(&struck, self.plan.at_once, self.plan.what)?;
         for number in &struck {
-            self.await_death(*number)?;
+            self.count(*number);
         }
         for number in struck {
-            match self.members[number].part {
+            match self.parts[number] {
                 Part::Produce => self.check_published(number)?,
                 Part::Create => self.check_directory()?,
                 _ => {}
@@ -232,41 +181,24 @@ impl Scene {
         Ok(())
     }
 
-    /// The victims' process group: its first member's id.
-    fn group(&self) -> Result<Pid> {
-        self.members[0].pid.context("a leader")
-    }
-
-    /// Counts a kill once the victim is dead. It stays a zombie until the next strike.
-    fn await_death(&mut self, number: usize) -> Result<()> {
-        let Some(pid) = self.members[number].pid.take() else { bail!("no victim to wait for") };
-        let part = self.members[number].part;
-        self.corpses.push(pid);
-        match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)? {
-            WaitStatus::Signaled(_, Signal::SIGKILL, _) => {}
-            other => {
-                return Err(
-                    self.trouble(format_args!("{part:?} did not live until it was killed: {other:?}"))
-                );
-            }
-        }
+    /// Counts a kill whose victim is dead.
+    fn count(&mut self, number: usize) {
         let role = self.role(number);
         if !role.reached(Phase::Working) {
             let counted =
                 if role.reached(Phase::Opening) { &mut self.kills.opening } else { &mut self.kills.unborn };
             *counted += 1;
-            return Ok(());
+            return;
         }
         self.kills.working += 1;
         self.kills.inside[role.inside.load(Relaxed) as usize] += 1;
-        let counted = match part {
+        let counted = match self.parts[number] {
             Part::Produce => &mut self.kills.producers,
             Part::Consume(_) => &mut self.kills.consumers,
             Part::Visit => &mut self.kills.visitors,
             Part::Create => &mut self.kills.creators,
         };
         *counted += 1;
-        Ok(())
     }
 
     /// A producer died: everything acknowledged is there, and nothing that was never sent.
@@ -296,66 +228,24 @@ impl Scene {
     }
 
     fn start(&mut self, number: usize) -> Result<()> {
-        let (page, role, part) = (self.page, self.role(number), self.members[number].part);
+        let (page, role, part) = (self.troupe.page, self.role(number), self.parts[number]);
         let steady = number >= self.victims;
-        let dice = self.roll(u64::MAX);
-        let group = match (self.plan.at_once && !steady, number) {
-            (false, _) => None,
-            (true, 0) => Some(Pid::from_raw(0)),
-            (true, _) => Some(self.group()?),
-        };
-        role.reach(Phase::Born);
-        role.inside.store(0, Relaxed);
-        let pid = child::fork(|| {
-            std::panic::set_hook(Box::new(move |panic| {
-                page.fail(&format!("{part:?}: {panic}"));
-                leave(101);
-            }));
-            // The supervisor strikes when it means to.
-            let _ = rustix::process::nice(19);
-            match part {
-                Part::Produce => victims::produce(page, role, &self.ring, dice),
-                Part::Consume(kind) => victims::consume(role, &self.ring, kind, number, steady),
-                Part::Visit => victims::visit(role, &self.ring, dice),
-                Part::Create => victims::create(role, &self.directory, number, dice),
-            }
-            role.reach(Phase::Done);
-            0
-        })?;
-        if let Some(group) = group {
-            setpgid(pid, group).context("a process group")?;
-        }
-        self.members[number].pid = Some(pid);
-        Ok(())
-    }
-
-    fn wait_until_working(&self, members: std::ops::Range<usize>) -> Result<()> {
-        let began = Instant::now();
-        for member in &self.members[members] {
-            while !self.role(member.number).reached(Phase::Working) {
-                sleep(Duration::from_micros(20));
-                let pid = member.pid.context("a process that lives")?;
-                let (pid, waited) = (pid, began.elapsed());
-                if waited > Duration::from_millis(5) {
-                    let status = waitpid(pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT));
-                    if self.page.failure().is_some() || !matches!(status, Ok(WaitStatus::StillAlive) | Err(_))
-                    {
-                        return Err(self.trouble(format_args!("{:?} ended", member.part)));
-                    }
-                }
-                ensure!(waited < PATIENCE, "BLOCKED: {:?} is not in its loop after {waited:?}", member.part);
-            }
-        }
-        Ok(())
+        let (ring, directory) = (&self.ring, &self.directory);
+        self.troupe.start(number, part, self.plan.at_once && !steady, |dice| match part {
+            Part::Produce => victims::produce(page, role, ring, dice),
+            Part::Consume(kind) => victims::consume(role, ring, kind, number, steady),
+            Part::Visit => victims::visit(role, ring, dice),
+            Part::Create => victims::create(role, directory, number, dice),
+        })
     }
 
     /// Nobody who is not killed ends or stands still.
     fn check_the_steady(&mut self) -> Result<()> {
-        if self.page.failure().is_some() {
-            return Err(self.trouble("a process failed"));
+        if self.troupe.page.failure().is_some() {
+            return Err(self.troupe.trouble("a process failed"));
         }
-        let readers = self.members[self.victims..].iter().filter(|member| member.part != Part::Produce);
-        let counts: Vec<_> = readers.map(|member| self.role(member.number).events.load(Relaxed)).collect();
+        let readers = (self.victims..self.parts.len()).filter(|number| self.parts[*number] != Part::Produce);
+        let counts: Vec<_> = readers.map(|number| self.role(number).events.load(Relaxed)).collect();
         let Some(least) = counts.into_iter().min() else { return Ok(()) };
         if least != self.moved.0 {
             self.moved = (least, Instant::now());
@@ -366,39 +256,21 @@ impl Scene {
 
     /// The last producer closes the ring; everybody accounts for what they saw.
     fn finish(&mut self) -> Result<()> {
-        let is_last = |member: &Member| member.part == Part::Produce;
-        self.wait_until_working(0..self.victims)?;
+        self.troupe.wait_until_working(0..self.victims)?;
         // Those who would go on for ever, and the producer, which is not to look at the order to stop too late.
-        for number in 0..self.victims {
-            if !matches!(self.members[number].part, Part::Consume(_)) {
-                let pid = self.members[number].pid.context("a victim that lives")?;
-                kill(pid, Signal::SIGKILL).context("kill")?;
-                self.await_death(number)?;
-            }
+        let endless: Vec<_> =
+            (0..self.victims).filter(|number| !matches!(self.parts[*number], Part::Consume(_))).collect();
+        self.troupe.strike(&endless, false, self.plan.what)?;
+        for number in endless {
+            self.count(number);
         }
-        self.page.stop.store(true, Relaxed);
-        if let Some(number) = self.members[..self.victims].iter().position(is_last) {
+        self.troupe.page.stop.store(true, Relaxed);
+        if let Some(number) = self.parts[..self.victims].iter().position(|part| *part == Part::Produce) {
             self.check_published(number)?;
             self.plan.at_once = false;
             self.start(number)?;
         }
-        let began = Instant::now();
-        for number in 0..self.members.len() {
-            let Some(pid) = self.members[number].pid else { continue };
-            loop {
-                match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
-                    WaitStatus::StillAlive => sleep(Duration::from_millis(1)),
-                    WaitStatus::Exited(_, 0) => break,
-                    other => {
-                        self.members[number].pid = None;
-                        return Err(self.trouble(format_args!("{:?}: {other:?}", self.members[number].part)));
-                    }
-                }
-                let part = self.members[number].part;
-                ensure!(began.elapsed() < 2 * PATIENCE, "BLOCKED: {part:?} does not come to the end");
-            }
-            self.members[number].pid = None;
-        }
+        self.troupe.await_the_end()?;
         self.account()
     }
 
@@ -406,9 +278,9 @@ impl Scene {
         let snapshot = self.inspector.snapshot().context("the last snapshot")?;
         let end = snapshot.next_sequence;
         let mut names = 0;
-        for member in &self.members {
-            let role = self.role(member.number);
-            let (part, events) = (member.part, role.events.load(Relaxed));
+        for (number, part) in self.parts.iter().enumerate() {
+            let role = self.role(number);
+            let events = role.events.load(Relaxed);
             self.kills.events += events;
             self.kills.gaps += role.gaps.load(Relaxed);
             self.kills.resumed += role.resumed.load(Relaxed);
@@ -428,19 +300,9 @@ impl Scene {
             "only names keep slots: {:?}",
             snapshot.consumers
         );
-        for member in self.members.iter().filter(|member| member.part == Part::Create) {
-            victims::check_left(&self.directory.join(format!("made-{}", member.number)));
+        for number in (0..self.parts.len()).filter(|number| self.parts[*number] == Part::Create) {
+            victims::check_left(&self.directory.join(format!("made-{number}")));
         }
         Ok(())
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let living = self.members.iter_mut().filter_map(|member| member.pid.take());
-        for pid in living.chain(self.corpses.drain(..)) {
-            let _ = kill(pid, Signal::SIGKILL);
-            let _ = waitpid(pid, None);
-        }
     }
 }

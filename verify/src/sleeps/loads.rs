@@ -117,11 +117,11 @@ pub(crate) fn play(setup: &Setup, number: usize, board: &Board) {
     }
 }
 
-const MOST_SEEDS: u64 = 16;
+pub(super) const MOST_SEEDS: u64 = 16;
 
 /// Holds the caller up for a while: often less than it takes to fall asleep, often more. Whoever arms by `membarrier`
 /// interrupts the other processors before it sleeps, which takes as long again.
-fn dawdle(dice: &mut Dice, mode: WaitMode) {
+pub(super) fn dawdle(dice: &mut Dice, mode: WaitMode) {
     let roll = dice.roll();
     let slow = if mode == WaitMode::Membarrier { 2 } else { 1 };
     let size = roll >> 32;

@@ -27,6 +27,8 @@ pub(crate) struct Totals {
     pub(crate) kills: u64,
     pub(crate) stops: u64,
     pub(crate) checks: u64,
+    /// Deaths that somebody was told of, and had to be in many cases.
+    pub(crate) told: u64,
     pub(crate) successors: u64,
     pub(crate) chains: u64,
     pub(crate) failures: Vec<String>,
@@ -46,6 +48,7 @@ impl Totals {
         outcome.count("successors killed in chains of five", self.successors);
         outcome.count("such chains", self.chains);
         outcome.count("single steps made", self.steps);
+        outcome.count("deaths told to whoever came next to a lock, a group or a service", self.told);
         outcome.count("checks after kills and stops", self.checks);
     }
 

@@ -3,6 +3,7 @@
 mod before;
 mod bodies;
 mod neighbours;
+mod objects;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -22,9 +23,9 @@ use self::neighbours::{
     blocking, naming, not_reading, not_reading_for_long, producing, reading_late, sending, sitting,
     succeeding, waiting,
 };
-use super::stage::{Cue, Ended, Stage};
+use super::stage::{Cue, Ended, Found, Stage, afresh};
 
-/// One thing that a process does with a ring.
+/// One thing that a process does with a ring, or with another object.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) mode: WaitMode,
@@ -39,11 +40,24 @@ pub(crate) struct Scenario {
     /// Nothing comes of it unless the kernel says who is dead.
     pub(crate) needs_proof: bool,
     pub(crate) body: fn(&Stage) -> Ended,
+    /// What a process finds that had no part.
+    pub(crate) afresh: fn(&Stage) -> Found,
 }
 
 const fn scenario(name: &'static str, prepare: fn(&Stage) -> Ended, body: fn(&Stage) -> Ended) -> Scenario {
     let (mode, disk, neighbour, neighbour_ends, refused) = (Membarrier, false, None, false, None);
-    Scenario { name, mode, disk, prepare, neighbour, neighbour_ends, refused, needs_proof: false, body }
+    Scenario {
+        name,
+        mode,
+        disk,
+        prepare,
+        neighbour,
+        neighbour_ends,
+        refused,
+        needs_proof: false,
+        body,
+        afresh,
+    }
 }
 
 impl Scenario {
@@ -65,6 +79,10 @@ impl Scenario {
         Self { neighbour: Some(neighbour), neighbour_ends: true, ..self }
     }
 
+    const fn afresh(self, afresh: fn(&Stage) -> Found) -> Self {
+        Self { afresh, ..self }
+    }
+
     const fn needs_proof(self) -> Self {
         Self { needs_proof: true, ..self }
     }
@@ -74,7 +92,12 @@ impl Scenario {
     }
 }
 
-pub(crate) static SCENARIOS: &[Scenario] = &[
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
+    RINGS.iter().chain(objects::SCENARIOS)
+}
+
+static RINGS: &[Scenario] = &[
     scenario("create", nothing, create),
     scenario("create on disk", nothing, create).on_disk(),
     scenario("create, no fallocate", nothing, create).without(libc::SYS_fallocate, Errno::EOPNOTSUPP),

@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{alarm, pipe};
 use quoit::{
-    Attach, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError, SendError, Start,
-    WaitMode,
+    Attach, CallError, Consumer, Error, Event, GroupError, Inspector, Observer, Options, Producer, RecvError,
+    SendError, Start, WaitMode,
 };
 use support::offsets;
 
@@ -51,6 +51,24 @@ impl From<Error> for Problem {
     }
 }
 
+impl From<GroupError> for Problem {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Failed(error) => error.into(),
+            error => Self::Wrong(format!("a member ended with {error:?}")),
+        }
+    }
+}
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Client(error) => error.into(),
+            error => Self::Wrong(format!("a call ended with {error:?}")),
+        }
+    }
+}
+
 impl From<SendError> for Problem {
     fn from(error: SendError) -> Self {
         Self::Wrong(format!("a send ended with {error:?}"))
@@ -65,6 +83,9 @@ impl From<RecvError> for Problem {
 
 /// What a scenario ends with: nothing, or a problem.
 pub(crate) type Ended = Result<(), Problem>;
+
+/// What somebody finds who had no part: the number that the object stands at, and whether it has its random number.
+pub(crate) type Found = Result<(u64, bool), Problem>;
 
 /// Ends a scenario: something came out that must not.
 macro_rules! wrong {
@@ -82,6 +103,11 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn ring(&self) -> PathBuf {
         self.folder.join("ring")
+    }
+
+    /// Any other object.
+    pub(crate) fn object(&self) -> PathBuf {
+        self.folder.join("object")
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -189,7 +215,7 @@ pub(crate) fn soon() -> Instant {
 /// What a process that had no part so far finds at the path: a ring that works in every role, with every record
 /// intact and every lock free; or nothing, and then it can create one. Returns the sequence it went on with,
 /// and whether the ring has its random number.
-pub(crate) fn afresh(stage: &Stage) -> Result<(u64, bool), Problem> {
+pub(crate) fn afresh(stage: &Stage) -> Found {
     let path = stage.ring();
     let mut producer = match Producer::open(&path) {
         Err(Error::NotFound { .. }) => Producer::create(&path, &stage.options())?,

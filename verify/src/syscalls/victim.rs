@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, alarm};
 
 use super::scenarios::Scenario;
-use super::stage::{self, Neighbour, Problem, Stage, afresh, catch, elsewhere};
+use super::stage::{self, Neighbour, Problem, Stage, catch, elsewhere};
 use crate::tracee::{Stop, Tracee, mark};
 
 /// One system call of a run.
@@ -181,13 +181,17 @@ pub(crate) fn run(scenario: &Scenario, stage: &Stage, fate: Fate) -> Result<Run>
     if let Some(neighbour) = &mut neighbour {
         neighbour.go();
     }
-    let mut trace = Trace { scenario, fate, calls: Vec::new(), kept: Vec::new(), reached: false };
+    let mut trace =
+        Trace { scenario, fate, calls: Vec::new(), kept: Vec::new(), reached: false, endless: None };
     let mut verdict = match trace.follow(&mut victim)? {
         Stop::Mark => None,
         Stop::Killed(Signal::SIGKILL) => Some(Verdict::Killed),
         Stop::Signal(Signal::SIGALRM) => Some(Verdict::Failed("hangs".to_owned())),
         other => Some(Verdict::Failed(format!("ended with {other:?}"))),
     };
+    if let Some(endless) = trace.endless.take() {
+        verdict.get_or_insert(Verdict::Failed(endless));
+    }
     if verdict.is_none() {
         let leaks = Holdings::of(victim.pid())?.leaks(&before, &trace.kept);
         if !leaks.is_empty() {
@@ -203,7 +207,7 @@ pub(crate) fn run(scenario: &Scenario, stage: &Stage, fate: Fate) -> Result<Run>
     drop(neighbour);
     let names = stage.names()?;
     // The victim is still there: a lock it left behind is in the way.
-    let found = elsewhere(|| match afresh(stage) {
+    let found = elsewhere(|| match (scenario.afresh)(stage) {
         Ok((next, has_id)) => Ok(format!("{next} {has_id}")),
         Err(problem) => Err(format!("{problem:?}")),
     });
@@ -250,7 +254,7 @@ fn live(scenario: &Scenario, stage: &Stage, says: &File) {
     // A process that met an error goes on: with the same ring, and with forks, which take the table's lock.
     let later = catch(|| {
         elsewhere(|| Ok(String::new())).map_err(|error| format!("a fork: {error:#}"))?;
-        afresh(stage).map_err(|problem| format!("{problem:?}"))
+        (scenario.afresh)(stage).map_err(|problem| format!("{problem:?}"))
     });
     let text = match (ended, later) {
         (Err(panic), _) => format!("-panics: {panic}"),
@@ -294,6 +298,8 @@ struct Trace<'a> {
     calls: Vec<Made>,
     kept: Vec<Kept>,
     reached: bool,
+    /// A sleep that only somebody else could end.
+    endless: Option<String>,
 }
 
 impl Trace<'_> {
@@ -309,6 +315,9 @@ impl Trace<'_> {
             let site = Site { number, nth };
             let needed = needed(victim.pid(), &entry);
             self.calls.push(Made { site, place: (entry.rip, entry.rsi), needed });
+            if is_endless(&entry) {
+                self.endless.get_or_insert_with(|| format!("call {number} sleeps without a time limit"));
+            }
             let failing = self.failing(site);
             let here = self.fate.site() == Some(site);
             self.reached |= here;
@@ -363,6 +372,20 @@ impl Trace<'_> {
             _ => {}
         }
         self.scenario.refused.filter(|(number, _)| *number == site.number).map(|(_, errno)| errno)
+    }
+}
+
+/// Whether a call sleeps until somebody else ends that: no call of the library's may.
+fn is_endless(entry: &libc::user_regs_struct) -> bool {
+    const FUTEX_WAITS: [i32; 2] = [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET];
+    let has_no_limit = entry.r10 == 0;
+    match entry.orig_rax as i64 {
+        libc::SYS_futex => FUTEX_WAITS.contains(&(entry.rsi as i32 & libc::FUTEX_CMD_MASK)) && has_no_limit,
+        libc::SYS_futex_waitv | libc::SYS_ppoll => has_no_limit,
+        libc::SYS_poll => entry.rdx as i32 == -1,
+        libc::SYS_fcntl => entry.rsi as i32 == libc::F_SETLKW || entry.rsi as i32 == libc::F_OFD_SETLKW,
+        libc::SYS_pause => true,
+        _ => false,
     }
 }
 

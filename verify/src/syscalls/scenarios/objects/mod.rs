@@ -1,0 +1,104 @@
+//! What processes do with locks, values, groups and services: what there is before, what the victim does, who is
+//! beside it, and what somebody must find who comes afterwards.
+
+mod barrier;
+mod condvar;
+mod event;
+mod group;
+mod latch;
+mod latest;
+mod mutex;
+mod once;
+mod rwlock;
+mod semaphore;
+mod service;
+mod table;
+
+use std::time::Duration;
+
+use quoit::Error;
+use quoit::sync::SyncOptions;
+
+use super::{Scenario, scenario};
+use crate::syscalls::stage::{Ended, Found, Stage};
+use crate::tracee::mark;
+
+/// Few, so that a lock left behind on any of them is met.
+const SEATS: u32 = 3;
+
+const fn of(
+    name: &'static str,
+    prepare: fn(&Stage) -> Ended,
+    body: fn(&Stage) -> Ended,
+    afresh: fn(&Stage) -> Found,
+) -> Scenario {
+    scenario(name, prepare, body).afresh(afresh)
+}
+
+pub(super) static SCENARIOS: &[Scenario] = &[
+    of("mutex: create", nothing, mutex::create, mutex::afresh),
+    of("mutex: create on disk", nothing, mutex::create, mutex::afresh).on_disk(),
+    of("mutex: open or create", nothing, mutex::open_or_create, mutex::afresh),
+    of("mutex: lock and commit", mutex::make, mutex::lock, mutex::afresh),
+    of("mutex: clone", mutex::make, mutex::clone, mutex::afresh),
+    of("mutex: lock, sleeping", mutex::make, mutex::lock, mutex::afresh).beside(mutex::hold),
+    of("mutex: lock, time passes", mutex::make, mutex::time_passes, mutex::afresh).beside(mutex::stay),
+    of("mutex: lock what the dead had", mutex::make_dead, mutex::recover, mutex::afresh).needs_proof(),
+    of("mutex: seats taken", mutex::make, mutex::seats_taken, mutex::afresh).beside(mutex::sit),
+    of("semaphore: create", nothing, semaphore::create, semaphore::afresh),
+    of("semaphore: acquire", semaphore::make, semaphore::acquire, semaphore::afresh),
+    of("semaphore: acquire, sleeping", semaphore::make, semaphore::acquire, semaphore::afresh)
+        .beside(semaphore::hold),
+    of("semaphore: acquire what the dead had", semaphore::make_dead, semaphore::acquire, semaphore::afresh)
+        .needs_proof(),
+    of("event: create", nothing, event::create, event::afresh),
+    of("event: set and take", event::make, event::set_and_take, event::afresh),
+    of("event: wait, sleeping", event::make, event::wait, event::afresh).beside(event::set_late),
+    of("barrier: create", nothing, barrier::create, barrier::afresh),
+    of("barrier: arrive, sleeping", barrier::make, barrier::arrive, barrier::afresh).with(barrier::come_late),
+    of("barrier: broken by the dead", barrier::make, barrier::broken, barrier::afresh)
+        .with(barrier::leave)
+        .needs_proof(),
+    of("latch: create, join and arrive", nothing, latch::all, latch::afresh),
+    of("once: create and call", nothing, once::all, once::afresh),
+    of("condvar: wait, sleeping", condvar::make, condvar::wait, condvar::afresh).beside(condvar::change_late),
+    of("condvar: change and notify", condvar::make, condvar::change, condvar::afresh),
+    of("rwlock: create", nothing, rwlock::create, rwlock::afresh),
+    of("rwlock: read and write", rwlock::make, rwlock::both, rwlock::afresh),
+    of("rwlock: write, sleeping", rwlock::make, rwlock::both, rwlock::afresh).beside(rwlock::read_a_while),
+    of("latest: create and set", nothing, latest::all, latest::afresh),
+    of("latest: next, sleeping", latest::make, latest::next, latest::afresh).beside(latest::set_late),
+    of("table: create", nothing, table::create, table::afresh),
+    of("table: set and get", table::make, table::set, table::afresh),
+    of("table: next, sleeping", table::make, table::next, table::afresh).beside(table::set_late),
+    of("group: first to join", group::make_ring, group::join, group::afresh),
+    of("group: take and acknowledge", group::make, group::take, group::afresh),
+    of("group: take, sleeping", group::make, group::wait, group::afresh).beside(group::send_late),
+    of("group: take what the dead had", group::make_dead, group::take, group::afresh).needs_proof(),
+    of("service: create", nothing, service::create, service::afresh),
+    of("service: call, sleeping", service::make, service::call, service::afresh).beside(service::serve),
+    of("service: serve, sleeping", service::make, service::serve_one, service::afresh).beside(service::ask),
+    of("service: call, time passes", service::make, service::time_passes, service::afresh),
+];
+
+fn nothing(_: &Stage) -> Ended {
+    Ok(())
+}
+
+fn options() -> SyncOptions {
+    SyncOptions::new().seats(SEATS)
+}
+
+fn moment() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+/// From here on the victim's system calls are failed.
+fn begin() {
+    mark();
+}
+
+/// Every seat can be taken: nobody has left a lock behind.
+fn all_seats<T>(seats: u32, open: impl Fn() -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    (0..seats).map(|_| open()).collect()
+}
