@@ -1,4 +1,5 @@
 //! Runtimes, as far as tests need them.
+#![allow(dead_code, reason = "each test crate uses its share")]
 
 use std::future::Future;
 use std::pin::Pin;
