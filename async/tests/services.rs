@@ -52,14 +52,21 @@ fn on_its_own_thread<F: Future<Output = ()>>(test: impl Fn() -> F) {
 
 #[test]
 fn calls_are_futures() {
-    Runtime::each(|_| async {
+    Runtime::each(|runtime| async move {
         let (server, client) = service();
         let mut client = AsyncClient::new(client).unwrap();
-        let serving = answers(server, 300);
+        let mut other = AsyncClient::new(server.client().unwrap()).unwrap();
+        let serving = answers(server, 400);
+        let task = runtime.spawn(async move {
+            for _ in 0..100 {
+                assert_eq!(other.call(b"other", how()).await.unwrap(), b"OTHER");
+            }
+        });
         for number in 0..300 {
             let reply = client.call(format!("call {number}").as_bytes(), how()).await.unwrap();
             assert_eq!(reply, format!("CALL {number}").as_bytes());
         }
+        task.await;
         let server = serving.join().unwrap();
         assert_eq!((client.get_ref().in_flight(), server.open_requests()), (0, 0));
         let ended = client.call(b"late", how().timeout(Duration::from_millis(5))).await;
