@@ -47,9 +47,7 @@ impl<'a> Cells<'a> {
 
     #[inline(always)]
     fn cell(self, version: u64) -> &'a [Word] {
-        // Most values have two cells, and a division by a number that is not known takes as long as the copy.
-        let cell = if self.count == 2 { version % 2 } else { version % self.count };
-        let first = cell as usize * self.size;
+        let first = (version % self.count) as usize * self.size;
         self.words.get(first..first + self.size).unwrap_or_default()
     }
 
