@@ -16,7 +16,7 @@ fn join_at(stage: &Stage) -> Result<GroupMember, Error> {
 }
 
 /// A ring with three records, and no group.
-pub(super) fn make_ring(stage: &Stage) -> Ended {
+fn make_ring(stage: &Stage) -> Ended {
     let mut producer = Producer::create(stage.object(), &Options::new().capacity(4096).slots(2))?;
     for number in 0..3_u64 {
         producer.send(&number.to_le_bytes())?;
@@ -35,12 +35,6 @@ pub(super) fn make_dead(stage: &Stage) -> Ended {
     let mut member = join_at(stage)?;
     let _ = member.recv_job(|_| {})?;
     std::mem::forget(member);
-    Ok(())
-}
-
-pub(super) fn join(stage: &Stage) -> Ended {
-    begin();
-    drop(join_at(stage)?);
     Ok(())
 }
 

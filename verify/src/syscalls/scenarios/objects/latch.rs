@@ -6,9 +6,20 @@ use quoit::sync::Latch;
 use super::{begin, options};
 use crate::syscalls::stage::{Ended, Found, Stage, soon, wrong};
 
-pub(super) fn all(stage: &Stage) -> Ended {
+pub(super) fn create(stage: &Stage) -> Ended {
     begin();
-    let latch = Latch::create(stage.object(), &options(), 1)?;
+    drop(Latch::create(stage.object(), &options(), 1)?);
+    Ok(())
+}
+
+pub(super) fn make(stage: &Stage) -> Ended {
+    Latch::create(stage.object(), &options(), 1)?;
+    Ok(())
+}
+
+pub(super) fn arrive(stage: &Stage) -> Ended {
+    begin();
+    let latch = Latch::open(stage.object())?;
     if !latch.join()?.arrive()? {
         wrong!("its only party did not open it");
     }
