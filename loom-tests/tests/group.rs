@@ -425,14 +425,17 @@ fn a_death_while_it_shelves() {
             fill(&mut producer, 0..1);
             give_back(&mut first);
             assert!(first.try_recv().is_err(), "there is room");
+            // It is too early for this one to try again: it passes what is shelved, and leaves no other hint.
+            assert!(first.try_recv().unwrap().is_none());
             let dying = common::spawn(move || {
                 crash_after(stores, || {
                     let _ = second.try_recv();
                 });
                 kill(second);
             });
+            // Its turns come in between, and after.
+            assert!(first.try_recv().unwrap().is_none());
             dying.join().unwrap();
-            // It is too early for this one to try again: it passes what the dead one has.
             assert!(first.try_recv().unwrap().is_none());
             while consumer.try_recv().unwrap().is_some() {}
             assert!(third.try_recv().unwrap().is_none());
