@@ -427,11 +427,13 @@ impl Object for (Server, [Client; 2]) {
                 Err(CallError::Client(error)) => answered::<()>(Err(error)),
                 Err(error) => panic!("{error:?}"),
             },
-            1 => match client.call(b"request", CallOptions::new().deadline(now())).map(drop) {
-                Err(CallError::Client(error)) => answered::<()>(Err(error)),
-                // Garbage may be any end.
-                _ => {}
-            },
+            1 => {
+                let called = client.call(b"request", CallOptions::new().deadline(now())).map(drop);
+                // Garbage may be any other end.
+                if let Err(CallError::Client(error)) = called {
+                    answered::<()>(Err(error));
+                }
+            }
             2 => answered(server.try_recv().map(reply)),
             3 => answered(server.recv_deadline(now()).map(reply)),
             4 => answered(server.try_recv().map(drop)),
@@ -542,7 +544,7 @@ pub(super) fn run(data: &[u8]) {
     let whole = images(directory.path());
     // Nobody looks at the identity page of an object that is open, and a group's file with a bad one is made anew.
     let is_replaced = (kind.file)(&path).extension().is_some_and(|end| end == "group");
-    let first = if how % 4 == 0 && !is_replaced { 0 } else { CONTROL };
+    let first = if how.is_multiple_of(4) && !is_replaced { 0 } else { CONTROL };
     let pokes: Vec<_> = (0..input.below(12)).map(|_| Poke::read(&mut input, first, bytes)).collect();
     let attack = |object: &mut dyn Object, input: &mut Input<'_>| {
         for _ in 0..24 {
