@@ -14,6 +14,7 @@ use crate::ring::Region;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, Overwritable, Reader, Taken};
 use crate::ring::protocol::record::Record;
+use crate::ring::protocol::times;
 use crate::ring::protocol::{Place, after, gate};
 use crate::sync::member::Member;
 use crate::wait::clock;
@@ -362,6 +363,10 @@ impl GroupMember {
             let found = self.reader.poll(self.ring.areas(), &mut self.copies);
             self.check_memory()?;
             match found {
+                Found::Record(taken) if taken.len < self.ring.geometry().time_bytes() => {
+                    let place = self.reader.next().before_record(taken.len);
+                    return Err(times::missing(place).into());
+                }
                 Found::Record(taken) => {
                     let index = taken.sequence.wrapping_sub(lease.place.sequence);
                     if index != next.into() {
@@ -413,7 +418,8 @@ impl GroupMember {
                 Record::lent(sequence, len as usize, words)
             }
         };
-        Job::new(self, record, id, deliveries)
+        let record = if self.ring.geometry().timed { record.with_time() } else { Some(record) };
+        Job::new(self, record.unwrap_or(Record::copied(sequence, &[])), id, deliveries)
     }
 }
 

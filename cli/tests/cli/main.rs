@@ -16,6 +16,7 @@ mod rings;
 mod round_trip;
 mod streams;
 mod support;
+mod times;
 mod turns;
 mod values;
 mod verbs;
