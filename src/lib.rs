@@ -211,7 +211,7 @@
 //! | layer | files |
 //! |---|---|
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream; `ordered`: by time) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text; `rfc3339`: times of day) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text; `rfc3339`: times of day; `parse`: what is neither) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
 //! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish; `timed`: with times) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `times` (in records, and clocks) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `acknowledging`, `holding`), over `leases` (which member has which records; knows no file and no lock) · `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something: `typed`, or `bytes`), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock` · `table`, over `cells`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `inspect` (a read-only view of any of these; `look`: what it shows) · `shape` (every byte of these), `options` |
@@ -280,6 +280,7 @@ pub use ring::holding::Hold;
 pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot};
 pub use ring::observer::Observer;
 pub use ring::options::Options;
+pub use ring::parse::ParseError;
 pub use ring::producer::Producer;
 pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Skipped, Status};
 pub use ring::reading::Receive;
@@ -287,7 +288,6 @@ pub use ring::reading::events::{EventOf, Events};
 pub use ring::rfc3339::Rfc3339;
 pub use ring::rings::Ring;
 pub use ring::space::Space;
-pub use ring::text::ParseError;
 #[cfg(not(loom))]
 pub use ring::trusted::{Trusted, TrustedClaim};
 pub use ring::typed::{TypedConsumer, TypedProducer};

@@ -15,6 +15,7 @@ pub(crate) mod locks;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
+pub(crate) mod parse;
 pub(crate) mod producer;
 pub(crate) mod protocol;
 pub(crate) mod reading;

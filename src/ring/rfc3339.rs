@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use crate::ring::text::ParseError;
+use crate::ring::parse::ParseError;
 
 /// A time of day as text: `2026-11-29T19:21:48.25Z`. It is shown in UTC, to the nanosecond where it is not a whole second. Parsing
 /// accepts a space for the `T`, small letters, and an offset such as `+01:00` for the `Z`; not a time before 1970, and not a leap second.

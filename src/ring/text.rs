@@ -6,38 +6,13 @@ use std::time::Duration;
 
 use crate::ring::attach::{Attach, Start};
 use crate::ring::holding::Hold;
+use crate::ring::parse::ParseError;
 use crate::ring::protocol::record::{Event, Loss, LossCause, Status};
 use crate::ring::reading::events::EventOf;
 use crate::ring::rfc3339::Rfc3339;
 use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
 use crate::wait::timestamp::Timestamp;
-
-/// The error of text that does not parse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    word: String,
-    expected: &'static str,
-}
-
-impl ParseError {
-    pub(crate) fn new(word: &str, expected: &'static str) -> Self {
-        Self { word: word.to_owned(), expected }
-    }
-
-    /// The accepted forms.
-    pub fn expected(&self) -> &'static str {
-        self.expected
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not understood; give {}", self.word, self.expected)
-    }
-}
-
-impl std::error::Error for ParseError {}
 
 /// `oldest` (or `earliest`), `newest` (or `latest`), a sequence, or `-N` for the last N records; a time ago as in `5m-ago`,
 /// counted from the call; a time of day as an [`Rfc3339`]; or `@` and seconds on the publish clock, as a [`Timestamp`]
