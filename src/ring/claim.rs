@@ -7,13 +7,15 @@ use crate::atomics::Word;
 use crate::atomics::copy;
 use crate::error::SendError;
 use crate::ring::protocol::writer::Claimed;
-use crate::ring::send::{Sender, TimeLimit};
+use crate::ring::send::{Publisher, Sender, TimeLimit};
 
 /// Room for one record, to be filled in place and published. Dropping a claim publishes nothing and returns the room.
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'a> {
-    sender: &'a mut Sender,
+    publisher: Publisher<'a>,
     claimed: Claimed,
+    /// The words of the payload.
+    words: &'a [Word],
 }
 
 /// The error of a write that would pass the end of its claim. Nothing was written.
@@ -40,12 +42,9 @@ impl std::error::Error for OutOfClaim {}
 impl<'a> Claim<'a> {
     #[inline(always)]
     pub(crate) fn new(sender: &'a mut Sender, claimed: Claimed) -> Self {
-        Self { sender, claimed }
-    }
-
-    #[inline(always)]
-    fn words(&self) -> &[Word] {
-        self.claimed.words(self.sender.areas())
+        let publisher = sender.publisher();
+        let words = publisher.words(claimed);
+        Self { publisher, claimed, words }
     }
 
     /// Payload bytes of the record.
@@ -61,7 +60,7 @@ impl<'a> Claim<'a> {
 
     /// The sequence the record will have.
     pub fn sequence(&self) -> u64 {
-        self.sender.writer().staged().sequence
+        self.publisher.writer.staged().sequence
     }
 
     /// Writes `bytes` at `offset` bytes from the start of the record. Bytes that are never written hold whatever the
@@ -76,7 +75,7 @@ impl<'a> Claim<'a> {
         if offset.checked_add(bytes.len()).is_none_or(|end| end > len) {
             return Err(OutOfClaim { offset, bytes: bytes.len(), len });
         }
-        copy::write_at(self.words(), offset, bytes);
+        copy::write_at(self.words, offset, bytes);
         Ok(())
     }
 
@@ -99,18 +98,18 @@ impl<'a> Claim<'a> {
     #[cfg(not(loom))]
     #[allow(unsafe_code, reason = "hands its contract on to the caller")]
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
-        if !self.sender.region().geometry().gated_only {
+        if !self.publisher.region.geometry().gated_only {
             return None;
         }
         // SAFETY: the caller's promise; `&mut self` prevents this handle from touching the words meanwhile.
-        Some(unsafe { copy::slice_mut(self.words(), self.claimed.len as usize) })
+        Some(unsafe { copy::slice_mut(self.words, self.claimed.len as usize) })
     }
 
     /// Publishes the record and returns its sequence. If the file was cut short, the record is not published, and the
     /// next call returns [`SendError::Truncated`](crate::SendError::Truncated).
     #[inline(always)]
     pub fn publish(self) -> u64 {
-        self.sender.publish_claim(self.claimed)
+        self.publisher.publish_claim(self.claimed, self.words)
     }
 }
 
@@ -309,6 +308,6 @@ impl BatchClaim<'_> {
     #[inline]
     pub fn add(self) -> u64 {
         *self.records += 1;
-        self.claim.sender.add_claim(self.claim.claimed)
+        self.claim.publisher.add_claim(self.claim.claimed)
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Writer {
 pub(crate) struct Claimed {
     /// Word number of the payload in the data area.
     word: usize,
+    /// Position behind the record.
+    end: u64,
     pub(crate) len: u32,
     way: Way,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Claimed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Way {
-    /// By `claim_alone_fast`: `publish_fast` may publish it.
+    /// One comparison was enough, and `open` stores the header: `publish_fast` may publish it.
     Alone,
     Checked,
     /// As checked, and the publish time in front of the payload is left out.
@@ -174,14 +176,29 @@ impl Writer {
         fast_room(self.staged.position, self.fast_until, geometry.capacity, len)
     }
 
-    /// The same for a record that is published alone. The header is stored now, while the words are at hand, so that
-    /// publishing needs no second check of bounds.
+    /// Whether a record of `len` payload bytes that is published alone has room, if one comparison is enough.
     #[inline(always)]
-    pub(crate) fn claim_alone_fast(&self, areas: Areas<'_>, len: usize) -> Option<Claimed> {
-        let claimed = self.room_alone(areas.geometry, len)?;
-        let (first, _) = claimed.record(areas)?;
-        first.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
-        Some(Claimed { way: Way::Alone, ..claimed })
+    pub(crate) fn has_room_alone(&self, geometry: &Geometry, len: usize) -> bool {
+        self.room_alone(geometry, len).is_some()
+    }
+
+    /// The claim for which `has_room_alone` is true.
+    #[inline(always)]
+    pub(crate) fn claimed_alone(&self, areas: Areas<'_>, len: u32) -> Claimed {
+        Claimed { way: Way::Alone, ..self.claimed(areas, len) }
+    }
+
+    /// The words for the payload of a claim. The header of one that is published by `publish_fast` is stored now, while
+    /// the words are at hand, so that publishing needs no second check of bounds.
+    #[inline(always)]
+    pub(crate) fn open<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> &'a [Word] {
+        if claimed.way == Way::Alone
+            && let Some((first, words)) = claimed.record(areas)
+        {
+            first.store(header(claimed.len, self.staged.sequence), at!(W2_HEADER, Relaxed));
+            return words;
+        }
+        claimed.words(areas)
     }
 
     #[inline(always)]
@@ -209,14 +226,14 @@ impl Writer {
 
     /// Publishes a claim that was filled in place, as `send_fast` does.
     #[inline(always)]
-    pub(crate) fn publish_fast(&mut self, areas: Areas<'_>, claimed: Claimed) -> Option<u64> {
+    pub(crate) fn publish_fast(&mut self, areas: Areas<'_>, claimed: Claimed, words: &[Word]) -> Option<u64> {
         if claimed.way != Way::Alone {
             return None;
         }
         let place = self.staged;
-        let staged = place.past_record(claimed.len);
+        let staged = Place { position: claimed.end, ..place.past_record(claimed.len) };
         self.staged = staged;
-        self.repeat(areas, claimed, staged);
+        self.repeat(areas, claimed, staged, words);
         self.show(areas, staged);
         Some(place.sequence)
     }
@@ -294,7 +311,9 @@ impl Writer {
     /// The claim of `len` payload bytes that was made last. Rarely needed, so that the claim itself stays in
     /// registers.
     pub(crate) fn claimed(&self, areas: Areas<'_>, len: u32) -> Claimed {
-        Claimed { word: areas.geometry.word(self.staged.position) + 1, len, way: Way::Checked }
+        let position = self.staged.position;
+        let end = position.wrapping_add(footprint(len as usize));
+        Claimed { word: areas.geometry.word(position) + 1, end, len, way: Way::Checked }
     }
 
     /// Makes everything up to `end` writable.
@@ -395,10 +414,10 @@ impl Writer {
 
     /// Writes the inline copy of a record that is published alone and is already in the ring.
     #[inline(always)]
-    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place) {
+    pub(crate) fn repeat(&self, areas: Areas<'_>, claimed: Claimed, staged: Place, words: &[Word]) {
         let Some(inline) = self.inline(areas, claimed) else { return };
         Self::open_inline(areas, claimed, staged);
-        for (word, filled) in inline.iter().zip(claimed.words(areas)) {
+        for (word, filled) in inline.iter().zip(words) {
             // Only the producer writes this word.
             word.store(filled.load_gated(at!(R2_PAYLOAD, Relaxed)), at!(W2_PAYLOAD, Relaxed));
         }
@@ -492,6 +511,7 @@ fn fast_room(position: u64, fast_until: u64, capacity: u64, len: usize) -> Optio
     let end = position.wrapping_add(footprint(len));
     after(fast_until, end).then(|| Claimed {
         word: word_of(position, capacity) + 1,
+        end,
         len: len as u32,
         way: Way::Checked,
     })
@@ -548,7 +568,7 @@ mod tests {
             .map(|_| {
                 let claimed = writer.claim(areas, 8).expect("room");
                 let staged = writer.stage(areas, claimed);
-                writer.repeat(areas, claimed, staged);
+                writer.repeat(areas, claimed, staged, claimed.words(areas));
                 writer.publish(areas, staged);
                 areas.head.inline.stamp.load(at!(R3_STAMP, Relaxed)) == staged.position
             })

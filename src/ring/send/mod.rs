@@ -30,7 +30,6 @@ use crate::error::{Error, SendError};
 use crate::ring::Region;
 use crate::ring::layout::Areas;
 use crate::ring::locks;
-use crate::ring::protocol::Place;
 use crate::ring::protocol::stalls::Stalls;
 use crate::ring::protocol::writer::{Claimed, Writer};
 use crate::ring::takeover::{self, Succession};
@@ -38,10 +37,12 @@ use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
 mod attached;
+mod publisher;
 mod space;
 mod timed;
 mod totals;
 
+pub(crate) use publisher::Publisher;
 use space::Blocked;
 use totals::Totals;
 
@@ -106,7 +107,7 @@ impl Sender {
             return None;
         }
         let sequence = self.writer.send_fast(self.region.areas(), payload)?;
-        self.wake();
+        self.publisher().wake();
         Some(sequence)
     }
 
@@ -120,7 +121,7 @@ impl Sender {
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed);
         self.writer.fill(areas, claimed, staged, claimed.words(areas), payload);
-        self.publish(staged)?;
+        self.publisher().publish(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
 
@@ -166,14 +167,17 @@ impl Sender {
     /// Room for a record that is published alone.
     #[inline(always)]
     pub(crate) fn claim_alone(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
-        let fast =
-            if self.region.broken() { None } else { self.writer.claim_alone_fast(self.region.areas(), len) };
-        let claimed = match fast {
-            Some(claimed) => claimed,
-            None => self.claim_alone_slow(len, time_limit)?,
-        };
-        // It has this length whichever way it was made: a length that the compiler knows stays known.
-        Ok(claimed.of_len(len as u32))
+        let is_fast = !self.region.broken() && self.writer.has_room_alone(self.region.geometry(), len);
+        if !is_fast {
+            self.claim_alone_slow(len, time_limit)?;
+        }
+        // Both ways claim at the place staged, and with this length: so a length that the compiler knows stays known.
+        let (areas, len) = (self.region.areas(), len as u32);
+        Ok(if is_fast {
+            self.writer.claimed_alone(areas, len)
+        } else {
+            self.writer.claimed_payload(areas, len)
+        })
     }
 
     #[cold]
@@ -224,43 +228,15 @@ impl Sender {
         }
     }
 
-    /// Publishes a record that was filled in place. Returns its sequence even if the file was cut short; that is
-    /// permanent, and the next call reports it.
+    /// The parts that publish.
     #[inline(always)]
-    pub(crate) fn publish_claim(&mut self, claimed: Claimed) -> u64 {
-        match self.publish_fast(claimed) {
-            Some(sequence) => sequence,
-            None => self.publish_slow(claimed.len),
+    pub(crate) fn publisher(&mut self) -> Publisher<'_> {
+        Publisher {
+            region: &self.region,
+            writer: &mut self.writer,
+            totals: &mut self.totals,
+            mode: self.mode,
         }
-    }
-
-    /// A whole publish, if the claim was made by the fast way. `None`: nothing was done.
-    #[inline(always)]
-    fn publish_fast(&mut self, claimed: Claimed) -> Option<u64> {
-        // As in `send_fast`.
-        if self.region.broken() {
-            return None;
-        }
-        let sequence = self.writer.publish_fast(self.region.areas(), claimed)?;
-        self.wake();
-        Some(sequence)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn publish_slow(&mut self, len: u32) -> u64 {
-        let areas = self.region.areas();
-        let claimed = self.writer.claimed(areas, len + areas.geometry.time_bytes());
-        self.writer.stamp_claim(areas, claimed);
-        let staged = self.writer.stage(areas, claimed);
-        self.writer.repeat(areas, claimed, staged);
-        let _ = self.publish(staged);
-        staged.sequence.wrapping_sub(1)
-    }
-
-    /// Adds a record that was filled in place to the batch. Returns the sequence it will have.
-    pub(crate) fn add_claim(&mut self, claimed: Claimed) -> u64 {
-        self.writer.stage(self.region.areas(), claimed.whole()).sequence.wrapping_sub(1)
     }
 
     /// Records added from here on are published together.
@@ -274,7 +250,8 @@ impl Sender {
         if self.writer.is_timed() && !self.region.broken() {
             self.writer.stamp_batch(self.region.areas());
         }
-        self.publish(self.writer.staged())?;
+        let staged = self.writer.staged();
+        self.publisher().publish(staged)?;
         Ok(self.next_sequence().wrapping_sub(1))
     }
 
@@ -289,39 +266,6 @@ impl Sender {
         if self.writer.in_batch() {
             self.writer.end_batch();
         }
-    }
-
-    /// Publishes staged records, and wakes the sleepers.
-    fn publish(&mut self, staged: Place) -> Result<(), SendError> {
-        // Records written beyond the end of a file that was cut short are in no file: they must not be published.
-        if self.region.memory_gone() {
-            self.writer.withhold();
-            return Err(self.region.fault().into());
-        }
-        self.writer.publish(self.region.areas(), staged);
-        if self.writer.has_notes() {
-            self.writer.write_notes(self.region.areas());
-        }
-        self.wake();
-        // If the file was cut short, no reader sees it.
-        if self.region.memory_gone() {
-            return Err(self.region.fault().into());
-        }
-        Ok(())
-    }
-
-    /// Wakes consumers that sleep for records.
-    #[inline(always)]
-    fn wake(&mut self) {
-        if doorbell::notify(&self.region.areas().control.data, self.mode) {
-            self.count_wake();
-        }
-    }
-
-    /// A separate function: otherwise `wake` would build the areas for every record.
-    #[cold]
-    fn count_wake(&mut self) {
-        self.totals.count_wake(self.region.areas());
     }
 
     pub(crate) fn region(&self) -> &Region {

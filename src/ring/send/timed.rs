@@ -10,14 +10,14 @@ impl Sender {
         if !self.region.broken()
             && let Some(sequence) = self.writer.send_timed(self.region.areas(), payload)
         {
-            self.wake();
+            self.publisher().wake();
             return Ok(sequence);
         }
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed.whole());
         self.writer.fill_timed(areas, claimed, staged, payload);
-        self.publish(staged)?;
+        self.publisher().publish(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }
 

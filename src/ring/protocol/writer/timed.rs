@@ -34,14 +34,14 @@ impl Timed {
 impl Claimed {
     /// The same claim without its publish time, for the caller to fill.
     pub(crate) fn behind_time(self) -> Self {
-        Self { word: self.word + 1, len: self.len.saturating_sub(TIME_BYTES), way: Way::Timed }
+        Self { word: self.word + 1, len: self.len.saturating_sub(TIME_BYTES), way: Way::Timed, ..self }
     }
 
     /// The whole claim, with the publish time that `behind_time` may have left out.
     #[inline(always)]
     pub(crate) fn whole(self) -> Self {
         match self.way {
-            Way::Timed => Self { word: self.word - 1, len: self.len + TIME_BYTES, way: Way::Checked },
+            Way::Timed => Self { word: self.word - 1, len: self.len + TIME_BYTES, way: Way::Checked, ..self },
             Way::Alone | Way::Checked => self,
         }
     }
@@ -55,6 +55,14 @@ impl Claimed {
 impl Writer {
     pub(crate) fn is_timed(&self) -> bool {
         self.timed.is_some()
+    }
+
+    /// The claim for a payload of `len` bytes that was made last, without its publish time if it has one.
+    pub(crate) fn claimed_payload(&self, areas: Areas<'_>, len: u32) -> Claimed {
+        match self.timed {
+            None => self.claimed(areas, len),
+            Some(_) => self.claimed(areas, len + TIME_BYTES).behind_time(),
+        }
     }
 
     /// As `claim_fast`, for a record of `len` bytes, its publish time included.
