@@ -72,13 +72,6 @@ enum Way {
 }
 
 impl Claimed {
-    /// The same claim, of whose length `len` the compiler may know more.
-    #[inline(always)]
-    pub(crate) fn of_len(self, len: u32) -> Self {
-        debug_assert_eq!(self.len, len, "a claim has one length");
-        Self { len, ..self }
-    }
-
     /// The words for the header and for the payload.
     #[inline(always)]
     fn record(self, areas: Areas<'_>) -> Option<(&Word, &[Word])> {

@@ -28,7 +28,6 @@
 use crate::atomics::at;
 use crate::error::{Error, SendError};
 use crate::ring::Region;
-use crate::ring::layout::Areas;
 use crate::ring::locks;
 use crate::ring::protocol::stalls::Stalls;
 use crate::ring::protocol::writer::{Claimed, Writer};
@@ -272,10 +271,12 @@ impl Sender {
         &self.region
     }
 
-    pub(crate) fn areas(&self) -> Areas<'_> {
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn areas(&self) -> crate::ring::layout::Areas<'_> {
         self.region.areas()
     }
 
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
