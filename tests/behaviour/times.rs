@@ -175,7 +175,7 @@ fn the_largest_payload_is_shorter_by_the_time(setup: Setup) {
     producer.send(&[5; 2032]).unwrap();
     assert_eq!(received(&mut consumer)[0].2, [5; 2032]);
     let too_large = SendError::TooLarge { len: 2033, max: 2032 };
-    assert_eq!(producer.send(&[5; 2033]), Err(too_large.clone()));
+    assert_eq!(producer.send(&[5; 2033]), Err(too_large));
     assert_eq!(producer.claim(2033).unwrap_err(), too_large);
     assert_eq!(producer.batch().send(&[5; 2033]), Err(too_large));
 }
