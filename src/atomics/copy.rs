@@ -49,6 +49,26 @@ pub(crate) fn write(words: &[Word], bytes: &[u8]) {
     }
 }
 
+/// As `write`, for the records of a run, which the compiler may have in registers: it loads the payload, and stores word
+/// by word. `write` loads in assembly, so a record has to be in memory first, and is built there, stored and loaded
+/// again. That costs more than the stores it saves, unless each store waits for a line of the other side's.
+#[inline(always)]
+pub(crate) fn write_run(words: &[Word], bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(bytes_in(words))];
+    if bytes.len() >= LONG {
+        return write_long(words, bytes);
+    }
+    let (chunks, _) = bytes.as_chunks::<WORD>();
+    unrolled(chunks.len(), |at| {
+        // SAFETY: `at` is below the number of chunks, and there are as many words: `bytes` has just been cut to them.
+        let word = unsafe { words.get_unchecked(at) };
+        // SAFETY: as above.
+        let chunk = unsafe { chunks.get_unchecked(at) };
+        store(word, u64::from_le_bytes(*chunk));
+    });
+    write_tail(words.get(chunks.len()..).unwrap_or_default(), bytes);
+}
+
 /// As `write`, but not inlined: for callers that are inlined in many places, and rarely get here.
 #[inline(never)]
 pub(crate) fn write_apart(words: &[Word], bytes: &[u8]) {
@@ -754,6 +774,7 @@ mod tests {
 
     const WRITES: &[(Write, core::ops::Range<usize>)] = &[
         (|words, bytes| write(words, bytes), 0..usize::MAX),
+        (|words, bytes| write_run(words, bytes), 0..usize::MAX),
         (|words, bytes| write_plain(words, bytes), 0..usize::MAX),
         (|words, bytes| write_long(words, bytes), 32..usize::MAX),
         #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]

@@ -39,8 +39,10 @@ pub(crate) struct Args {
     jobs: Option<usize>,
 }
 
-/// How long a model that must fail for a mutant may run, and one that runs without any in the full form.
+/// How long a model that must fail for a mutant may run.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a model may run to its end without a mutant, in the full form. The longest takes three minutes of a processor.
+const TO_THE_END: Duration = Duration::from_secs(900);
 /// How long every model runs under a mutant that is listed as surviving. Models fail early, if at all.
 const SHORT: Duration = Duration::from_secs(3);
 /// How long a model runs without a mutant before it is believed not to fail by itself, where its end is not waited for:
@@ -129,13 +131,13 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         model,
         patience: match (form, build) {
             (Form::Quick, _) => TRIAL,
-            (Form::Full, 0) => PATIENCE,
+            (Form::Full, 0) => TO_THE_END,
             (Form::Full, _) => TRIAL_OF_COPIES,
         },
         listing: listing && build == 0,
     });
     let plain = work(&builds, plain.collect(), jobs)?;
-    all_pass(&plain, form)?;
+    all_pass(&plain, form, &mut outcome)?;
     if listing {
         let mut unreached = places::to_reach(&sources, &document);
         outcome.count("places in the source that a model has to reach", unreached.len() as u64);
@@ -200,14 +202,19 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Refuses to go on with a model that fails without any mutant.
-fn all_pass(plain: &Results, form: Form) -> Result<()> {
+/// Refuses to go on with a model that fails without any mutant. One that should have come to its end and did not is a
+/// failure as well, which tells nothing of the mutants.
+fn all_pass(plain: &Results, form: Form, outcome: &mut Outcome) -> Result<()> {
     for ((build, model), ran) in plain {
         let whole = form == Form::Full && build == "build 0";
         let how = match &ran.verdict {
             Verdict::Passed { .. } => continue,
-            Verdict::TimedOut if !whole => continue,
-            Verdict::TimedOut => format!("comes to no end in {PATIENCE:?}"),
+            Verdict::TimedOut => {
+                if whole {
+                    outcome.fail(format!("the model {model} comes to no end in {TO_THE_END:?}"));
+                }
+                continue;
+            }
             Verdict::Killed(by) => format!("fails ({by})"),
             Verdict::Odd(what) => format!("fails ({what})"),
         };

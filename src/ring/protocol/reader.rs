@@ -552,7 +552,7 @@ mod tests {
         for _ in 0..1000 {
             producer.send(&[7; 56]).expect("nobody is in the way");
         }
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         assert_eq!(reader.poll(areas, &mut copies), Found::Lapped);
         let (left, place) = reader.resync(areas).expect("a way on");
         assert!(place.sequence - left.sequence > 900);

@@ -264,7 +264,7 @@ impl Writer {
             let bytes = payload.as_ref();
             let room = fast_room(staged.position, fast_until, capacity, bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break next };
-            copy::write(claimed.words(areas), bytes);
+            copy::write_run(claimed.words(areas), bytes);
             staged = put_header(areas, claimed, staged);
         };
         self.staged = staged;
@@ -526,7 +526,7 @@ mod tests {
     fn in_a_rush_a_record_is_in_the_ring_alone() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), 0, false, || 0);
         writer.set_limit(areas.geometry.capacity);
         let mut send = |pace, byte| {
@@ -553,7 +553,7 @@ mod tests {
     fn after_a_rush_claims_have_copies_again() {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
-        let areas = producer.sender.areas();
+        let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), 0, false, || 0);
         writer.set_limit(areas.geometry.capacity);
         writer.pace = Pace::rush(writer.staged.sequence);

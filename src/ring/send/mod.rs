@@ -272,11 +272,6 @@ impl Sender {
     }
 
     #[cfg(all(test, not(loom)))]
-    pub(crate) fn areas(&self) -> crate::ring::layout::Areas<'_> {
-        self.region.areas()
-    }
-
-    #[cfg(all(test, not(loom)))]
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
