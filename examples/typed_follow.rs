@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     loop {
         match quotes.recv() {
-            Ok(EventOf::Record { sequence, payload }) => {
+            Ok(EventOf::Record { sequence, payload, .. }) => {
                 let Quote { instrument, size, bid, ask, .. } = payload;
                 println!("{sequence:6}  instrument {instrument}  {size} at {bid} / {ask}");
             }

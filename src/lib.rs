@@ -181,6 +181,8 @@
 //! | reclaim | take the gate from a consumer that is dead |
 //! | loss | records overwritten before they were read, counted exactly; *overrun* is one of its causes |
 //! | skip | go on at the newest record on request, and count those before it; they are not lost |
+//! | publish time | when a record became visible, on the machine's monotonic clock; part of the record, not of its payload |
+//! | lateness | of a merge by time: how old a record is when it goes out although an older one may come |
 //! | account | what a consumer has lost and skipped over all its attachments, kept in its slot |
 //! | slot | a consumer's part of the file: cursor, policy, name, accounts |
 //! | channel | of a service: messages from one sender to one receiver |
@@ -208,16 +210,16 @@
 //!
 //! | layer | files |
 //! |---|---|
-//! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
-//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
+//! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream; `ordered`: by time) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text; `rfc3339`: times of day; `parse`: what is neither) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
+//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish; `timed`: with times) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `times` (in records, and clocks) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `waitable`, `acknowledging`, `aside`, `holding`), over `leases` (which member has which records; knows no file and no lock) and `tries` (how often) · `dead_letters` (what nobody acknowledged), `inspect` (a read-only view), `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something: `typed`, or `bytes`), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock` · `table`, over `cells`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `inspect` (a read-only view of any of these; `look`: what it shows) · `shape` (every byte of these), `options` |
 //! | `service/` | `server/` (takes requests, answers them) · `client/` (makes calls), over `channel` (messages one way) and `header` (the states of a call) · `clones` (handles from handles) · `inspect` (a read-only view) · `typed`, `payload` · `shape` (every byte of these), `options` |
 //! | `source` | what a wait set needs from each thing that it waits for |
 //! | `seats` | which participants an object has, and which of them live |
 //! | `memory/` | `format` (what a kind of object is), `block` (structs of words), `identity` (the first page) · `region` (a handle's view of an object), `map` and `handler` (all of its `unsafe` code; `handler`: of SIGBUS), `extents` · `permissions` · `file` (check), `draft` (create), `arrival` (wait for) · `filesystem` (which are suitable), `room` (whether there is space; `control_group`: for memory), `refusal` · `lock` (which participants live), `fork` · `prepare` (pages faulted in, locked, huge, on a node; `pages`: measured) · `sigbus`, `truncation` (an error instead of SIGBUS); `region_loom` in the models |
-//! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `mode` |
+//! | `wait/` | `doorbell` (sleep and wake) · `futex` (the system calls) · `clock` · `timestamp`, over `namespace` (of time) · `mode` |
 //! | `atomics/` | `mod` (the only module that names the standard atomics) · `copy` (words to bytes; `vector`, `plain`: long ones); `delays` and `tamper` in builds of their own |
 //! | `error/`, `limits` | the errors, each with a remedy |
 //!
@@ -280,13 +282,14 @@ pub use ring::holding::Hold;
 pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot};
 pub use ring::observer::Observer;
 pub use ring::options::Options;
+pub use ring::parse::ParseError;
 pub use ring::producer::Producer;
 pub use ring::protocol::record::{Event, Loss, LossAccount, LossCause, Record, Resumed, Skipped, Status};
 pub use ring::reading::Receive;
 pub use ring::reading::events::{EventOf, Events};
+pub use ring::rfc3339::Rfc3339;
 pub use ring::rings::Ring;
 pub use ring::space::Space;
-pub use ring::text::ParseError;
 #[cfg(not(loom))]
 pub use ring::trusted::{Trusted, TrustedClaim};
 pub use ring::typed::{TypedConsumer, TypedProducer};
@@ -294,6 +297,7 @@ pub use ring::writing::{ClaimWriter, RecordWriter};
 pub use schema::{Schema, Typed};
 pub use source::Waitable;
 pub use wait::mode::WaitMode;
+pub use wait::timestamp::Timestamp;
 pub use waitset::WaitSet;
 #[cfg(not(loom))]
 pub use waitset::descriptor::WaitFd;

@@ -33,7 +33,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// let mut producer = ring.typed_producer::<Quote>()?;
 /// let quote = Quote { time_ns: 1, instrument: 2, price: 3.0 };
 /// producer.send(&quote)?;
-/// assert_eq!(consumer.recv()?, EventOf::Record { sequence: 0, payload: quote });
+/// assert_eq!(consumer.recv()?, EventOf::Record { sequence: 0, time: None, payload: quote });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Typed: FromBytes + IntoBytes + Immutable {

@@ -177,6 +177,8 @@ mod sending;
 mod skipping;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
+#[path = "behaviour/times.rs"]
+mod times;
 #[path = "behaviour/waited_for.rs"]
 mod waited_for;
 #[path = "behaviour/waiting.rs"]

@@ -70,7 +70,7 @@ fn iterators_end_with_the_stream() {
     producer.send(b"one").unwrap();
     producer.send(b"two").unwrap();
     let first = consumer.events().next();
-    assert_eq!(first, Some(Ok(EventOf::Record { sequence: 0, payload: b"one".to_vec() })));
+    assert_eq!(first, Some(Ok(EventOf::Record { sequence: 0, time: None, payload: b"one".to_vec() })));
     let mut seen = Vec::new();
     drop(producer);
     consumer.for_each(|event| seen.extend(event.record().map(|record| record.to_vec()))).unwrap();
@@ -195,7 +195,7 @@ fn one_promise_lends_slices() {
         assert_eq!((claim.len(), claim.sequence()), (100, round.into()));
         claim.publish();
         match consumer.recv().unwrap() {
-            EventOf::Record { sequence, payload } => {
+            EventOf::Record { sequence, payload, .. } => {
                 assert_eq!((sequence, payload), (round.into(), &[round; 100][..]))
             }
             other => panic!("{other}"),

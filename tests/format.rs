@@ -23,6 +23,8 @@ mod semaphore;
 mod service;
 #[path = "format/table.rs"]
 mod table;
+#[path = "format/times.rs"]
+mod times;
 #[path = "format/vector.rs"]
 mod vector;
 

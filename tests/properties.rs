@@ -26,6 +26,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Where::Oldest),
         1 => (0..80u64).prop_map(Where::Last),
         1 => (-3..60i64).prop_map(Where::Back),
+        1 => (-1..60i64).prop_map(Where::Time),
     ];
     prop_oneof![
         12 => len().prop_map(Op::Send),
@@ -53,8 +54,8 @@ fn run(backing: Backing, cases: u32, steps: usize) {
         2 => (0..1024u64, 0..200u64).prop_map(|(words, records)| (0u64.wrapping_sub(words * 8), 0u64.wrapping_sub(records))),
         1 => (0..1024u64, 0..200u64).prop_map(|(words, records)| ((1 << 63) - words * 8, (1 << 32) - records)),
     ];
-    proptest!(config, |((position, first) in origin, inline in any::<bool>(), ops in vec(op(), 1..steps))| {
-        let mut world = World::new(backing, position, first, inline);
+    proptest!(config, |((position, first) in origin, inline in any::<bool>(), timed in any::<bool>(), ops in vec(op(), 1..steps))| {
+        let mut world = World::new(backing, position, first, inline, timed);
         for op in &ops {
             world.apply(op)?;
         }

@@ -114,7 +114,7 @@ fn a_ring_of_one_type_is_no_ring_of_another() {
         let quotes: Vec<_> = (0..10).map(quote).collect();
         assert_eq!(producer.send_all(&quotes), Ok(10));
         for (sequence, quote) in (0..).zip(&quotes) {
-            assert_eq!(consumer.recv(), Ok(EventOf::Record { sequence, payload: *quote }));
+            assert_eq!(consumer.recv(), Ok(EventOf::Record { sequence, time: None, payload: *quote }));
         }
         assert_eq!(consumer.try_recv(), Ok(None));
         assert_eq!(consumer.recv_timeout(Duration::ZERO), Err(RecvError::TimedOut));
@@ -129,7 +129,7 @@ fn a_batch_that_is_full_is_followed_by_another() {
     let quotes: Vec<_> = (0..1000).map(quote).collect();
     assert_eq!(producer.send_all(&quotes), Ok(1000));
     let last = std::iter::from_fn(|| consumer.try_recv().unwrap()).last();
-    assert_eq!(last, Some(EventOf::Record { sequence: 999, payload: quote(999) }));
+    assert_eq!(last, Some(EventOf::Record { sequence: 999, time: None, payload: quote(999) }));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_record_of_another_length_is_told_and_passed_over() {
     let error = consumer.recv().unwrap_err();
     assert_eq!(error, RecvError::WrongLength { sequence: 0, len: 5, expected: 24 });
     assert_eq!(error.kind(), ErrorKind::Mismatch);
-    assert_eq!(consumer.recv(), Ok(EventOf::Record { sequence: 1, payload: quote(1) }));
+    assert_eq!(consumer.recv(), Ok(EventOf::Record { sequence: 1, time: None, payload: quote(1) }));
 }
 
 #[test]

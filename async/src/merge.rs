@@ -19,6 +19,8 @@ pub struct MergedOf {
     pub ring: usize,
     /// What a receive from it returned. An error is told once, and concerns this ring alone.
     pub event: Result<EventOf<Vec<u8>>, RecvError>,
+    /// The record is older than one that was returned before: see [`Merge::by_time`].
+    pub late: bool,
 }
 
 /// A [`Merge`], for async code.
@@ -69,7 +71,7 @@ impl AsyncMerge {
                 Ok(merged) => {
                     self.is_told = false;
                     let event = merged.event.map(|event| event.to_owned());
-                    return Poll::Ready(Ok(MergedOf { ring: merged.ring, event }));
+                    return Poll::Ready(Ok(MergedOf { ring: merged.ring, event, late: merged.late }));
                 }
                 Err(RecvError::TimedOut) => {}
                 Err(RecvError::Closed) if self.is_told => {}

@@ -32,6 +32,10 @@ pub(crate) struct Args {
     /// Refuse every consumer that can be overwritten: lossy consumers, observers, and gates with a budget
     #[arg(long, conflicts_with = "hard_limit")]
     gated_only: bool,
+    /// Store with each record the time at which it is published, for sub --times, --stats and --from TIME; takes 8 bytes
+    /// a record
+    #[arg(long)]
+    times: bool,
     /// Align the file to huge pages of 2 MiB, for pub --huge and sub --huge; adds up to 6 MiB to the file
     #[arg(long)]
     huge: bool,
@@ -63,6 +67,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         .inline(!args.no_inline)
         .wait(args.wait)
         .gated_only(args.gated_only)
+        .times(args.times)
         .huge_pages(args.huge)
         .mode(args.mode);
     if let Some(limit) = args.hard_limit {
@@ -121,6 +126,7 @@ fn differences(args: &Args, ring: &Snapshot) -> Vec<String> {
         (units::counted(ring.slots.into(), "slot"), units::counted(args.slots.into(), "slot")),
         (limit(ring.hard_limit), limit(args.hard_limit)),
         (yes(ring.gated_only, "for gated consumers only"), yes(args.gated_only, "for gated consumers only")),
+        (yes(ring.times, "with times"), yes(args.times, "with times")),
         (yes(ring.inline, "inline"), yes(!args.no_inline, "inline")),
         (wait(ring.wait), wait(args.wait)),
     ];

@@ -13,6 +13,7 @@ fn start(input: &mut Input<'_>) -> Where {
         0..3 => Where::Newest,
         3..5 => Where::Oldest,
         5 | 6 => Where::Last(u64::from(input.byte() % 80)),
+        7 => Where::Time(i64::from(input.byte() % 61) - 1),
         _ => Where::Back(i64::from(input.byte() % 63) - 3),
     }
 }
@@ -58,7 +59,7 @@ pub(super) fn run(data: &[u8]) {
         1 => (0u64.wrapping_sub(words * 8), 0u64.wrapping_sub(records)),
         _ => ((1 << 63) - words * 8, (1 << 32) - records),
     };
-    let mut world = World::new(Backing::Heap, origin, first, flags & 128 == 0);
+    let mut world = World::new(Backing::Heap, origin, first, flags & 128 == 0, flags & 64 != 0);
     for _ in 0..MOST {
         if input.is_empty() {
             break;

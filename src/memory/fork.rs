@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use crate::atomics::{AtomicBool, AtomicI32, AtomicU32, at};
 use crate::error::Error;
+use crate::wait::namespace;
 
 const NONE: i32 = -1;
 
@@ -93,6 +94,7 @@ pub(crate) fn forks() -> u32 {
 /// as they are, and detect the fork by their tripwire.
 pub(crate) extern "C" fn child() {
     FORKS.fetch_add(1, at!(FORK_COUNT, Relaxed));
+    namespace::forget();
     for place in DESCRIPTORS.all() {
         let descriptor = place.load(at!(FORK_FIND, Relaxed));
         if descriptor != NONE {

@@ -1,6 +1,6 @@
 //! How a consumer attaches: what happens when it is slow, where it starts, under which name.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_utils::Backoff;
 
@@ -10,8 +10,9 @@ use crate::ring::layout::{Areas, NAME_BYTES};
 use crate::ring::names;
 use crate::ring::protocol::gate::HOLD_FOREVER;
 use crate::ring::protocol::index::{self, Effort, Walk};
-use crate::ring::protocol::{Place, after};
+use crate::ring::protocol::{Place, after, floor, times};
 use crate::wait::clock;
+use crate::wait::timestamp::Timestamp;
 
 /// Where a consumer that is not resuming under its name starts.
 ///
@@ -34,6 +35,14 @@ pub enum Start {
     Sequence(u64),
     /// At the last N records, or as many of them as are not about to be overwritten.
     Last(u64),
+    /// At the first record that was published at this time or later; at the oldest that is not about to be overwritten, if
+    /// that is later still; at the next record to be published, if there is none yet. Only on a ring made with
+    /// [`Options::times`](crate::Options::times).
+    Time(Timestamp),
+    /// As `Time`, for a time of day. The ring notes both clocks once in each 64th of its capacity; this goes by the pair
+    /// before the time. If the time of day was set, or the machine suspended, between that pair and the next one, it is
+    /// wrong by as much at most.
+    Wall(SystemTime),
 }
 
 /// How a consumer attaches. Every consumer of a ring chooses for itself.
@@ -310,12 +319,35 @@ pub(crate) fn held_from(areas: Areas<'_>, place: Place, published: u64) -> Optio
     (1..HELD_ATTEMPTS).find_map(|_| end(areas, &mut effort).ok().flatten())
 }
 
+/// The first record from `oldest` on, before `end`, that was published at `host_ns` or later; or `end`. `None`: the path
+/// there was overwritten.
+fn find_time(
+    areas: Areas<'_>,
+    (oldest, end): (Place, Place),
+    host_ns: u64,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
+    if !areas.geometry.timed {
+        let what =
+            "the ring's records carry no times, so none can be found by its time; create a ring with times";
+        return Err(Error::BadOption { what });
+    }
+    let before = index::before_time(areas, host_ns).filter(|place| after(place.position, oldest.position));
+    let is_there = |place: &Place| times::of_record(areas, place).is_some_and(|time_ns| time_ns >= host_ns);
+    match index::walk(areas, before.unwrap_or(oldest), end.position, effort, is_there, |_| {}) {
+        // The walk has not checked the record at which it stopped.
+        Walk::At(place) => Ok((!after(floor(areas), place.position)).then_some(place)),
+        Walk::Lapped => Ok(None),
+        Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
 /// The place that `start` means. `None`: the path there was overwritten.
 pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Result<Option<Place>, Error> {
     // The very oldest place may be overwritten during each attempt, so every further attempt leaves a larger margin.
     let segment = areas.geometry.segment_bytes();
-    let margin =
-        if matches!(start, Start::Last(_)) { (segment << effort.attempts.min(5)) - segment } else { 0 };
+    let is_loose = matches!(start, Start::Last(_) | Start::Time(_) | Start::Wall(_));
+    let margin = if is_loose { (segment << effort.attempts.min(5)) - segment } else { 0 };
     let Some(oldest) = index::oldest(areas, margin) else { return Ok(None) };
     if start == Start::Oldest {
         return Ok(Some(oldest));
@@ -323,6 +355,12 @@ pub(crate) fn find(areas: Areas<'_>, start: Start, effort: &mut Effort) -> Resul
     let Some(end) = end(areas, effort)? else { return Ok(None) };
     let wanted = match start {
         Start::Newest | Start::Oldest => return Ok(Some(end)),
+        Start::Time(time) => return find_time(areas, (oldest, end), time.as_nanos(), effort),
+        Start::Wall(time) => {
+            let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let host_ns = times::host_ns(areas, clock::duration_ns(since_1970));
+            return find_time(areas, (oldest, end), host_ns, effort);
+        }
         Start::Sequence(sequence) => sequence,
         Start::Last(records) => {
             let held = end.sequence.wrapping_sub(oldest.sequence);
@@ -415,6 +453,6 @@ mod tests {
         let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
         let from = Place::default();
         assert_eq!(walked(&|effort| walk_to(areas, from, published, effort).unwrap().unwrap()), all);
-        assert_eq!(walked(&|effort| takeover::place_at(areas, published, effort).unwrap().unwrap()), all);
+        assert_eq!(walked(&|effort| takeover::place_at(areas, published, 0, effort).unwrap().unwrap()), all);
     }
 }

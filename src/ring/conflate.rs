@@ -9,6 +9,7 @@ use crate::error::RecvError;
 use crate::ring::any::AnyReader;
 use crate::ring::protocol::record::{Event, Record};
 use crate::wait::clock;
+use crate::wait::timestamp::Timestamp;
 
 /// Hands out the newest record of each key, of those that piled up since the last call.
 ///
@@ -66,6 +67,8 @@ pub struct Newest<K> {
     pub key: K,
     /// The record's number in the stream.
     pub sequence: u64,
+    /// When it was published: as [`Record::time`].
+    pub time: Option<Timestamp>,
     /// Its payload.
     pub payload: Vec<u8>,
     /// How many older records of the key it replaced since the last receive.
@@ -74,7 +77,7 @@ pub struct Newest<K> {
 
 impl<K> Newest<K> {
     fn set(&mut self, record: &Record<'_>) {
-        self.sequence = record.sequence();
+        (self.sequence, self.time) = (record.sequence(), record.time());
         self.payload.clear();
         record.append_to(&mut self.payload);
     }
@@ -93,8 +96,8 @@ fn put<K>(newest: &mut Vec<Newest<K>>, place: usize, key: K, record: &Record<'_>
             newest.set(record);
         }
         None => {
-            let (sequence, payload) = (record.sequence(), record.to_vec());
-            newest.push(Newest { key, sequence, payload, replaced: 0 });
+            let (sequence, time, payload) = (record.sequence(), record.time(), record.to_vec());
+            newest.push(Newest { key, sequence, time, payload, replaced: 0 });
         }
     }
 }

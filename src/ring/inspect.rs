@@ -2,7 +2,7 @@
 
 #[cfg(not(loom))]
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::atomics::{AtomicU64, at};
 use crate::error::{Corruption, Error};
@@ -20,10 +20,11 @@ use crate::ring::protocol::gate;
 use crate::ring::protocol::index;
 use crate::ring::protocol::record::LossAccount;
 use crate::ring::protocol::stalls::budget_ns;
-use crate::ring::protocol::{Place, after, floor};
+use crate::ring::protocol::{Place, after, floor, times};
 use crate::schema::Schema;
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
+use crate::wait::timestamp::Timestamp;
 
 /// Reads a ring's state through a read-only mapping. The participants do not notice it.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub created_ns: u64,
     /// Whether single sends keep an inline copy.
     pub inline: bool,
+    /// Whether its records carry publish times.
+    pub times: bool,
     /// Whether it refuses consumers that can be overwritten.
     pub gated_only: bool,
     /// The type of its records, if it was made for one: [`Options::schema`](crate::Options::schema).
@@ -82,6 +85,8 @@ pub struct Snapshot {
     /// capacity, and first when the ring is made, so the newest record was published then or later. `None`: the value
     /// is garbage.
     pub noted_ns: Option<u64>,
+    /// When the newest record was published. `None`: none was, it could not be found, or records carry no times.
+    pub newest_time: Option<Timestamp>,
     /// How many producers have opened the ring.
     pub epoch: u64,
     /// Whether a producer lives.
@@ -143,6 +148,9 @@ pub struct ConsumerInfo {
     pub lag_records: u64,
     /// Bytes of the ring published and not released.
     pub lag_bytes: u64,
+    /// When the first record was published that it had not released at its last cursor store. `None`: it has released
+    /// everything, that record is overwritten, or records carry no times.
+    pub next_time: Option<Timestamp>,
     /// Records of this lag that are already overwritten, and will be reported to it as lost.
     pub lost_already: u64,
     /// How long ago it left, by the wall clock. `None`: it lives; or it was killed, and no process has noticed that
@@ -190,6 +198,11 @@ impl Inspector {
         self.region.is_stale()
     }
 
+    /// The time of day at a publish time: as [`Consumer::wall_time`](crate::Consumer::wall_time).
+    pub fn wall_time(&self, time: Timestamp) -> Option<SystemTime> {
+        self.region.wall_time(time)
+    }
+
     /// Reads everything once. Walks over at most one batch and a 64th of the ring, and makes a system call for every
     /// slot in use. Garbage in the ring is not an error here: see [`Snapshot::corruption`].
     ///
@@ -227,6 +240,7 @@ impl Inspector {
             ring_id: self.region.id(),
             created_ns: self.region.created_ns(),
             inline: geometry.inline,
+            times: geometry.timed,
             gated_only: geometry.gated_only,
             schema: Schema::from_word(geometry.schema),
             hard_limit: limit(geometry.hard_limit_ns),
@@ -238,8 +252,10 @@ impl Inspector {
             next_sequence: newest.sequence,
             oldest_sequence: oldest.sequence,
             records: newest.sequence.wrapping_sub(geometry.origin_sequence),
-            bytes: newest.bytes,
+            bytes: geometry
+                .payload_bytes(newest.bytes, newest.sequence.wrapping_sub(geometry.origin_sequence)),
             noted_ns: index::noted_ns(areas),
+            newest_time: if corruption.is_none() { newest_time(areas, oldest, newest) } else { None },
             epoch: read(&reserve.epoch),
             producer_alive,
             blocked: self.blocked(areas, producer_alive),
@@ -321,6 +337,7 @@ impl Inspector {
             next_sequence: place.sequence,
             lag_records,
             lag_bytes: lag(newest.position, place.position),
+            next_time: if lag_records > 0 { time_from(areas, place) } else { None },
             lost_already: lost_already(areas, place).min(lag_records),
             away_for: left_ns.map(|left| Duration::from_nanos(clock::wall_ns().saturating_sub(left))),
             lost,
@@ -338,6 +355,29 @@ fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
         Error::Corrupt(corruption) => (reached, corruption),
         _ => (reached, Corruption { position: 0, what: "no way to the newest record" }),
     })
+}
+
+/// When the newest record was published.
+fn newest_time(areas: Areas<'_>, oldest: Place, end: Place) -> Option<Timestamp> {
+    if !areas.geometry.timed || oldest.sequence == end.sequence {
+        return None;
+    }
+    let capacity = areas.geometry.capacity;
+    let newest = until_found(capacity, |effort| attach::before_newest(areas, oldest, effort)).ok()?;
+    time_from(areas, newest)
+}
+
+/// When the record was published that begins at a place, or behind the padding there. `None`: it is overwritten, or has no
+/// time.
+fn time_from(areas: Areas<'_>, place: Place) -> Option<Timestamp> {
+    if !areas.geometry.timed {
+        return None;
+    }
+    let behind = place.past_padding(areas.geometry.room(place.position));
+    let time_ns = times::of_record(areas, &place).or_else(|| times::of_record(areas, &behind));
+    // Only now is it known whether that was the record.
+    let is_intact = !after(floor(areas), place.position);
+    time_ns.filter(|_| is_intact).map(Timestamp::from_nanos)
 }
 
 /// Records from `place` on that are already overwritten.

@@ -23,9 +23,12 @@ use crate::memory::identity::IDENTITY_WORDS;
 #[cfg(not(loom))]
 use crate::memory::map::{Bytes, Lay};
 use crate::wait::mode::WaitMode;
+use crate::wait::timestamp;
 
 /// Bytes of a record's header word.
 pub(crate) const HEADER_BYTES: u64 = 8;
+/// Bytes of the publish time in front of a payload, on rings with times.
+pub(crate) const TIME_BYTES: u32 = 8;
 /// Payload bytes that the inline block holds.
 pub(crate) const INLINE_BYTES: usize = 104;
 /// Words of them that are on the cache line of `published`; the others are on the next.
@@ -67,10 +70,9 @@ pub(crate) mod option {
     /// Two bits: the wait mode asked for at create.
     pub(crate) const WAIT_SHIFT: u32 = 2;
     pub(crate) const WAIT_MASK: u64 = 3 << WAIT_SHIFT;
-    /// Records carry a publish time in a 16-byte header. Reserved: version 1.0 writes 0 and refuses 1.
+    /// Records begin with their publish time.
     pub(crate) const TIMED: u64 = 1 << 4;
-    pub(crate) const KNOWN: u64 = INLINE | GATED_ONLY | WAIT_MASK;
-    const _: () = assert!(KNOWN & TIMED == 0);
+    pub(crate) const KNOWN: u64 = INLINE | GATED_ONLY | WAIT_MASK | TIMED;
 }
 
 block! {
@@ -156,6 +158,15 @@ block! {
         at 16: pub(crate) bytes: AtomicU64,
         /// Wall-clock time of the entry, ns since 1970.
         at 24: pub(crate) time_ns: AtomicU64,
+    }
+}
+
+block! {
+    /// On rings with times, beside each entry of the index and under the same seqlock: the publish clock when the entry was
+    /// written.
+    pub(crate) struct Clock: 8 bytes, aligned to 8 {
+        /// The machine's monotonic clock, ns: not before any record below the entry's position was published.
+        at 0: pub(crate) host_ns: AtomicU64,
     }
 }
 
@@ -286,6 +297,8 @@ pub(crate) struct Geometry {
     pub(crate) alignment: u64,
     pub(crate) inline: bool,
     pub(crate) gated_only: bool,
+    /// Records carry the time at which they were published, in the first 8 bytes of what their header counts.
+    pub(crate) timed: bool,
     pub(crate) wait: WaitMode,
     /// The longest budget of any consumer, ns; 0: no limit.
     pub(crate) hard_limit_ns: u64,
@@ -359,13 +372,31 @@ impl Geometry {
     #[inline(always)]
     pub(crate) fn max_len(&self) -> usize {
         (self.capacity / 2 - HEADER_BYTES).min(u64::from(PADDING_BIT) - 8) as usize
+            - self.time_bytes() as usize
+    }
+
+    /// Bytes of each record's publish time.
+    #[inline(always)]
+    pub(crate) fn time_bytes(&self) -> u32 {
+        if self.timed { TIME_BYTES } else { 0 }
+    }
+
+    /// Payload bytes of so many records, of whose lengths `bytes` is the sum: the publish times are no payload.
+    pub(crate) fn payload_bytes(&self, bytes: u64, records: u64) -> u64 {
+        bytes.wrapping_sub(records.wrapping_mul(self.time_bytes().into()))
+    }
+
+    /// Publish clocks beside the index.
+    fn clocks(&self) -> u64 {
+        if self.timed { self.segments } else { 0 }
     }
 
     #[cfg(not(loom))]
     fn option_bits(&self) -> u64 {
         let inline = if self.inline { option::INLINE } else { 0 };
         let gated_only = if self.gated_only { option::GATED_ONLY } else { 0 };
-        inline | gated_only | (self.wait.to_bits() << option::WAIT_SHIFT)
+        let timed = if self.timed { option::TIMED } else { 0 };
+        inline | gated_only | timed | (self.wait.to_bits() << option::WAIT_SHIFT)
     }
 }
 
@@ -374,9 +405,11 @@ impl Lay for Geometry {
     type Views<'a> = Views<'a>;
 
     fn views<'a>(&self, [head, control, data]: [Bytes<'a>; 3]) -> Option<Views<'a>> {
+        let index_end = size_of::<Head>() + self.segments as usize * size_of::<IndexEntry>();
         Some(Views {
             head: head.view(0)?,
             index: head.views(size_of::<Head>(), self.segments as usize)?,
+            clocks: head.views(index_end, self.clocks() as usize)?,
             control: control.view(0)?,
             slots: control.views(size_of::<Control>(), self.slots as usize)?,
             data: data.views(0, (self.capacity / 8) as usize)?,
@@ -396,13 +429,14 @@ impl Format for Geometry {
     type Views<'a> = Views<'a>;
 
     #[cfg(loom)]
-    type Objects = (Head, Vec<IndexEntry>, Control, Vec<Slot>, Vec<Word>);
+    type Objects = (Head, Vec<IndexEntry>, Vec<Clock>, Control, Vec<Slot>, Vec<Word>);
 
     #[cfg(loom)]
     fn objects(&self) -> Self::Objects {
         (
             Head::zeroed(),
             zeroed(self.segments),
+            zeroed(self.clocks()),
             Control::zeroed(),
             zeroed(u64::from(self.slots)),
             zeroed(self.capacity / 8),
@@ -410,8 +444,8 @@ impl Format for Geometry {
     }
 
     #[cfg(loom)]
-    fn views((head, index, control, slots, data): &Self::Objects) -> Views<'_> {
-        Views { head, index, control, slots, data }
+    fn views((head, index, clocks, control, slots, data): &Self::Objects) -> Views<'_> {
+        Views { head, index, clocks, control, slots, data }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -419,7 +453,8 @@ impl Format for Geometry {
     }
 
     fn extents(&self) -> Extents {
-        let head = size_of::<Head>() as u64 + self.segments * size_of::<IndexEntry>() as u64;
+        let index = self.segments * size_of::<IndexEntry>() as u64;
+        let head = size_of::<Head>() as u64 + index + self.clocks() * size_of::<Clock>() as u64;
         let control = size_of::<Control>() as u64 + u64::from(self.slots) * size_of::<Slot>() as u64;
         Extents::of([head, control, self.capacity], self.alignment)
     }
@@ -460,6 +495,7 @@ impl Format for Geometry {
             alignment,
             inline: options & option::INLINE != 0,
             gated_only: options & option::GATED_ONLY != 0,
+            timed: options & option::TIMED != 0,
             wait: wait.ok_or("wait mode")?,
             hard_limit_ns: words[shape::HARD_LIMIT_NS],
             sealed: false,
@@ -485,7 +521,7 @@ impl Format for Geometry {
 
     fn initialise(&self, created_ns: u64, views: Views<'_>) {
         let Self { origin_position, origin_sequence, wait, .. } = *self;
-        let Views { head, index, .. } = views;
+        let Views { head, index, clocks, .. } = views;
         set(&head.inline.published, origin_position);
         set(&head.inline.stamp, STAMP_NONE);
         set(&head.reserve.reserve, origin_position);
@@ -494,6 +530,9 @@ impl Format for Geometry {
         for entry in index {
             // Odd: no record starts in this segment yet.
             set(&entry.position, 1);
+        }
+        if let Some(clock) = clocks.get(self.segment(origin_position)) {
+            set(&clock.host_ns, timestamp::now_ns());
         }
         let first = &index[self.segment(origin_position)];
         set(&first.sequence, origin_sequence);
@@ -516,6 +555,8 @@ fn set(word: &AtomicU64, value: u64) {
 pub(crate) struct Views<'a> {
     pub(crate) head: &'a Head,
     pub(crate) index: &'a [IndexEntry],
+    /// Empty on a ring without times.
+    pub(crate) clocks: &'a [Clock],
     pub(crate) control: &'a Control,
     pub(crate) slots: &'a [Slot],
     pub(crate) data: &'a [Word],
@@ -527,6 +568,8 @@ pub(crate) struct Areas<'a> {
     pub(crate) geometry: &'a Geometry,
     pub(crate) head: &'a Head,
     pub(crate) index: &'a [IndexEntry],
+    /// Empty on a ring without times.
+    pub(crate) clocks: &'a [Clock],
     pub(crate) control: &'a Control,
     pub(crate) slots: &'a [Slot],
     pub(crate) data: &'a [Word],

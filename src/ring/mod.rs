@@ -15,10 +15,12 @@ pub(crate) mod locks;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
+pub(crate) mod parse;
 pub(crate) mod producer;
 pub(crate) mod protocol;
 pub(crate) mod reading;
 pub(crate) mod receive;
+pub(crate) mod rfc3339;
 pub(crate) mod rings;
 #[cfg(not(loom))]
 pub(crate) mod sealed;
@@ -35,11 +37,15 @@ pub(crate) mod typed;
 mod waitable;
 pub(crate) mod writing;
 
+use std::time::{Duration, SystemTime};
+
 use layout::{Areas, Geometry, Views};
+use protocol::times;
 
 use crate::atomics::at;
 use crate::error::Error;
 use crate::seats::{self, Vacancy};
+use crate::wait::timestamp::Timestamp;
 
 /// A handle's view of a ring's memory and locks.
 pub(crate) type Region = crate::memory::region::Region<Geometry>;
@@ -53,8 +59,17 @@ impl Region {
     /// The ring's memory.
     #[inline(always)]
     pub(crate) fn areas(&self) -> Areas<'_> {
-        let Views { head, index, control, slots, data } = self.views();
-        Areas { geometry: self.shape(), head, index, control, slots, data }
+        let Views { head, index, clocks, control, slots, data } = self.views();
+        Areas { geometry: self.shape(), head, index, clocks, control, slots, data }
+    }
+
+    /// The time of day at a publish time. `None`: the records carry none, or the handle is broken.
+    pub(crate) fn wall_time(&self, time: Timestamp) -> Option<SystemTime> {
+        if self.broken() || !self.geometry().timed {
+            return None;
+        }
+        let wall_ns = times::wall_ns(self.areas(), time.as_nanos());
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(wall_ns))
     }
 
     /// Whether the current or last consumer of a slot lives, or a member of its group. One system call, two for a

@@ -36,6 +36,7 @@ pub struct Options {
     wait: WaitMode,
     hard_limit: Option<Duration>,
     gated_only: bool,
+    times: bool,
     huge_pages: bool,
     mode: u32,
     any_owner: bool,
@@ -53,6 +54,7 @@ impl Default for Options {
             wait: WaitMode::default(),
             hard_limit: None,
             gated_only: false,
+            times: false,
             huge_pages: false,
             mode: 0o600,
             any_owner: false,
@@ -106,6 +108,19 @@ impl Options {
     /// hard limit. Default: off.
     pub fn gated_only(self, on: bool) -> Self {
         Self { gated_only: on, ..self }
+    }
+
+    /// Whether records carry the time at which they were published: [`Record::time`](crate::Record::time). Default: off.
+    ///
+    /// The time takes 8 bytes more of the ring for each record, so the largest payload is 8 bytes shorter, and payloads of
+    /// up to 96 bytes have an inline copy. It counts in no number of payload bytes. The producer looks at the clock
+    /// for each record that it publishes alone, and once for a batch, when it publishes it. Times never decrease, not even
+    /// from one producer to the next.
+    ///
+    /// With times, readers can start at a time ([`Start::Time`](crate::Start::Time), [`Start::Wall`](crate::Start::Wall)), and
+    /// a [`Merge`](crate::Merge) can put records of several rings in order.
+    pub fn times(self, on: bool) -> Self {
+        Self { times: on, ..self }
     }
 
     /// Whether the parts of the file begin at multiples of 2 MiB, in the file and in memory. The kernel needs this to
@@ -195,6 +210,7 @@ impl Options {
             alignment: if self.huge_pages { HUGE_PAGE } else { page_bytes() },
             inline: self.inline,
             gated_only: self.gated_only,
+            timed: self.times,
             wait: self.wait,
             hard_limit_ns: self.hard_limit.map_or(0, duration_ns),
             sealed: false,

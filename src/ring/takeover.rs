@@ -8,12 +8,14 @@ use crate::ring::attach::until_found;
 use crate::ring::layout::{Areas, STAMP_NONE};
 use crate::ring::locks;
 use crate::ring::protocol::Place;
-use crate::ring::protocol::index::{self, Effort, Walk};
+use crate::ring::protocol::index::{self, Effort, Noted, Walk};
+use crate::ring::protocol::times;
 use crate::ring::protocol::writer::Writer;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::futex;
 use crate::wait::mode::WaitMode;
+use crate::wait::timestamp;
 
 /// The state a new producer starts with.
 #[derive(Debug)]
@@ -33,8 +35,9 @@ pub(crate) fn take_over(region: &Region) -> Result<Succession, Error> {
     let published = check_cursors(areas)?;
     // The dead producer may have been writing the inline copy; its stamp must never match a position.
     areas.head.inline.stamp.store(STAMP_NONE, at!(T_STAMP, Relaxed));
-    let place = recover(areas, published)?;
-    let writer = Writer::resume(areas, place, region.is_guarded(), clock::wall_ns);
+    let last_ns = if areas.geometry.timed { last_time(areas, published)? } else { 0 };
+    let place = recover(areas, published, last_ns)?;
+    let writer = Writer::resume(areas, place, last_ns, region.is_guarded(), clock::wall_ns);
     let mode = negotiate(region.geometry().wait);
     clear_traces(areas);
     let epoch = begin_epoch(areas, published, mode);
@@ -56,14 +59,41 @@ fn check_cursors(areas: Areas<'_>) -> Result<u64, Error> {
 }
 
 /// The place at `published`, and the index entries that a dead producer had not written yet.
-fn recover(areas: Areas<'_>, published: u64) -> Result<Place, Error> {
-    until_found(areas.geometry.capacity, |effort| place_at(areas, published, effort))
+fn recover(areas: Areas<'_>, published: u64, last_ns: u64) -> Result<Place, Error> {
+    until_found(areas.geometry.capacity, |effort| place_at(areas, published, last_ns, effort))
+}
+
+/// The newest publish time, or a later one that the last producer has seen. Read before missing entries are written: they
+/// may be ahead of the records below them.
+fn last_time(areas: Areas<'_>, published: u64) -> Result<u64, Error> {
+    until_found(areas.geometry.capacity, |effort| {
+        let Some(Noted { mut place, host_ns: mut last_ns, .. }) = index::newest_noted(areas) else {
+            return Ok(None);
+        };
+        let walk = index::walk(
+            areas,
+            place,
+            published,
+            effort,
+            |_| false,
+            |passed| {
+                let time_ns = times::of_record(areas, &place);
+                (place, last_ns) = (passed, time_ns.map_or(last_ns, |time_ns| last_ns.max(time_ns)));
+            },
+        );
+        match walk {
+            Walk::At(_) => Ok(Some(last_ns)),
+            Walk::Lapped => Ok(None),
+            Walk::Corrupt(corruption) => Err(corruption.into()),
+        }
+    })
 }
 
 /// One search for that place. `None`: not found.
 pub(crate) fn place_at(
     areas: Areas<'_>,
     published: u64,
+    last_ns: u64,
     effort: &mut Effort,
 ) -> Result<Option<Place>, Error> {
     let shift = areas.geometry.segment_bytes().trailing_zeros();
@@ -86,7 +116,7 @@ pub(crate) fn place_at(
     match walk {
         Walk::At(place) => {
             for place in missing {
-                index::write(areas, place, clock::wall_ns());
+                index::write(areas, place, clock::wall_ns(), timestamp::now_ns().max(last_ns));
             }
             Ok(Some(place))
         }

@@ -6,37 +6,17 @@ use std::time::Duration;
 
 use crate::ring::attach::{Attach, Start};
 use crate::ring::holding::Hold;
+use crate::ring::parse::ParseError;
 use crate::ring::protocol::record::{Event, Loss, LossCause, Status};
 use crate::ring::reading::events::EventOf;
+use crate::ring::rfc3339::Rfc3339;
+use crate::wait::clock::duration_ns;
 use crate::wait::mode::WaitMode;
+use crate::wait::timestamp::Timestamp;
 
-/// The error of text that does not parse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    word: String,
-    expected: &'static str,
-}
-
-impl ParseError {
-    fn new(word: &str, expected: &'static str) -> Self {
-        Self { word: word.to_owned(), expected }
-    }
-
-    /// The accepted forms.
-    pub fn expected(&self) -> &'static str {
-        self.expected
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not understood; give {}", self.word, self.expected)
-    }
-}
-
-impl std::error::Error for ParseError {}
-
-/// `oldest` (or `earliest`), `newest` (or `latest`), a sequence, or `-N` for the last N records.
+/// `oldest` (or `earliest`), `newest` (or `latest`), a sequence, or `-N` for the last N records; a time ago as in `5m-ago`,
+/// counted from the call; a time of day as an [`Rfc3339`]; or `@` and seconds on the publish clock, as a [`Timestamp`]
+/// shows them.
 impl FromStr for Start {
     type Err = ParseError;
 
@@ -51,11 +31,25 @@ impl FromStr for Start {
             "newest" | "latest" => Some(Self::Newest),
             _ => match text.strip_prefix('-') {
                 Some(last) => number(last).map(Self::Last),
-                None => number(text).map(Self::Sequence),
+                None => number(text).map(Self::Sequence).or_else(|| time(text)),
             },
         };
-        start.ok_or_else(|| ParseError::new(text, "oldest, newest, a sequence, or -N for the last N records"))
+        let expected = "oldest, newest, a sequence, -N for the last N records, a time such as 5m-ago, or a time of day \
+                        such as 2026-11-29T19:21:48Z";
+        start.ok_or_else(|| ParseError::new(text, expected))
     }
+}
+
+/// A start at a time.
+fn time(text: &str) -> Option<Start> {
+    if let Some(ago) = text.strip_suffix("-ago") {
+        return duration(ago).map(|ago| Start::Time(Timestamp::now().saturating_sub(ago)));
+    }
+    if let Some(seconds) = text.strip_prefix('@') {
+        let since_start = duration(&format!("{seconds}s"))?;
+        return Some(Start::Time(Timestamp::from_nanos(duration_ns(since_start))));
+    }
+    text.parse().ok().map(|Rfc3339(time)| Start::Wall(time))
 }
 
 /// In the form that `FromStr` parses.
@@ -66,6 +60,8 @@ impl fmt::Display for Start {
             Self::Oldest => f.write_str("oldest"),
             Self::Sequence(sequence) => write!(f, "{sequence}"),
             Self::Last(records) => write!(f, "-{records}"),
+            Self::Time(time) => write!(f, "@{time}"),
+            Self::Wall(time) => Rfc3339(*time).fmt(f),
         }
     }
 }
@@ -252,7 +248,17 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_understood() {
-        for start in [Start::Newest, Start::Oldest, Start::Sequence(7), Start::Last(0), Start::Last(9)] {
+        let time = Timestamp::from_nanos(12_000_000_345);
+        let wall = std::time::UNIX_EPOCH + Duration::from_millis(1_500);
+        for start in [
+            Start::Newest,
+            Start::Oldest,
+            Start::Sequence(7),
+            Start::Last(0),
+            Start::Last(9),
+            Start::Time(time),
+            Start::Wall(wall),
+        ] {
             assert_eq!(start.to_string().parse(), Ok(start));
         }
         for mode in [WaitMode::Membarrier, WaitMode::Fence, WaitMode::Spin] {
@@ -278,8 +284,33 @@ mod tests {
     }
 
     #[test]
+    fn a_time_ago_counts_from_now() {
+        let (before, start) = (Timestamp::now(), "90s-ago".parse());
+        let Ok(Start::Time(time)) = start else { panic!("{start:?} is not a time") };
+        let ago = Duration::from_secs(90);
+        assert!(before.saturating_sub(ago) <= time && time <= Timestamp::now().saturating_sub(ago));
+        assert_eq!("100000d-ago".parse(), Ok(Start::Time(Timestamp::from_nanos(0))));
+    }
+
+    #[test]
     fn what_is_no_word_is_named() {
-        for bad in ["", "-", "--5", "new", "1.5", "-x", "+5", "99999999999999999999"] {
+        for bad in [
+            "5m-age",
+            "-5m-ago",
+            "ago",
+            "@",
+            "@-1",
+            "@1s",
+            "2026-11-29",
+            "",
+            "-",
+            "--5",
+            "new",
+            "1.5",
+            "-x",
+            "+5",
+            "99999999999999999999",
+        ] {
             assert!(bad.parse::<Start>().is_err(), "{bad:?} was taken for a start");
         }
         let error = "gated:soon".parse::<Attach>().unwrap_err();

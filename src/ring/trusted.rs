@@ -34,7 +34,7 @@ use crate::source::{Source, Waitable};
 /// claim.as_mut().copy_from_slice(b"hello");
 /// claim.publish();
 ///
-/// assert_eq!(consumer.recv()?, EventOf::Record { sequence: 0, payload: &b"hello"[..] });
+/// assert_eq!(consumer.recv()?, EventOf::Record { sequence: 0, time: None, payload: &b"hello"[..] });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -306,7 +306,7 @@ fn lend(event: Event<'_>) -> EventOf<&[u8]> {
             // producer writes no word of a record before the record is released, and that requires this borrow of the
             // handle to end.
             let payload = unsafe { record.as_slice() };
-            EventOf::Record { sequence: record.sequence(), payload }
+            EventOf::Record { sequence: record.sequence(), time: record.time(), payload }
         }
         Event::Lost(loss) => EventOf::Lost(loss),
         Event::Evicted => EventOf::Evicted,

@@ -292,7 +292,7 @@ impl<T: Typed> TypedConsumer<T> {
 fn value<T: Typed>(event: Event<'_>) -> Result<EventOf<T>, RecvError> {
     Ok(match event {
         Event::Record(record) => match record.read() {
-            Some(payload) => EventOf::Record { sequence: record.sequence(), payload },
+            Some(payload) => EventOf::Record { sequence: record.sequence(), time: record.time(), payload },
             None => {
                 let (sequence, len) = (record.sequence(), record.len());
                 return Err(RecvError::WrongLength { sequence, len, expected: size_of::<T>() });

@@ -4,3 +4,6 @@ pub(crate) mod clock;
 pub(crate) mod doorbell;
 pub(crate) mod futex;
 pub(crate) mod mode;
+#[cfg(not(loom))]
+pub(crate) mod namespace;
+pub(crate) mod timestamp;

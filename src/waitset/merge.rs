@@ -11,14 +11,19 @@ use crate::wait::clock;
 use crate::wait::doorbell::SLICE_NS;
 use crate::waitset::WaitSet;
 
+mod ordered;
+
+use ordered::{InHand, Order};
+
 /// Events in a row from one ring, while others have some too.
 const BURST: u32 = 16;
 /// Events in a row of all rings, before a look at those that have none: they may have ended.
 const MOST: u32 = 1024;
 
-/// Several readers as one stream, in the order in which events are found: fairly, and each told with its ring.
+/// Several readers as one stream, each event told with its ring: in the order in which events are found, fairly
+/// ([`new`](Self::new)), or by publish time ([`by_time`](Self::by_time)).
 ///
-/// Each ring keeps its own order. Between rings there is none, as records carry no time; a ring with many records gives way to
+/// Each ring keeps its own order. Where none is asked for between rings, one with many records gives way to
 /// the others after 16 in a row. What happens to one ring does not stop the others: the end of its stream, the death of its
 /// producer, or an error of its handle is an event, told once. After an end its ring goes on if another producer comes.
 ///
@@ -70,6 +75,8 @@ pub struct Merge {
     /// Rings that the set found ready although they have no event: they may have ended. What makes them ready is told
     /// once in a while only, and others may have had an event at that very moment.
     quiet: Vec<usize>,
+    /// By publish time. `None`: as events come.
+    order: Option<Order>,
 }
 
 #[derive(Debug)]
@@ -77,6 +84,8 @@ struct Member {
     /// `None`: it was removed.
     reader: Option<AnyReader>,
     state: State,
+    /// Only by time.
+    in_hand: Option<InHand>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,27 +106,43 @@ pub struct Merged<'a> {
     /// [`RecvError::ProducerGone`], after which it goes on if another producer comes; or an error that stays, after which
     /// the ring is not looked at any more.
     pub event: Result<Event<'a>, RecvError>,
+    /// Of a merge [by time](Merge::by_time): the record is older than one that was handed out before.
+    pub late: bool,
 }
 
 /// An event that is not lent yet.
-type Taken = (usize, Result<Received, RecvError>);
+#[derive(Debug)]
+struct Taken {
+    ring: usize,
+    received: Result<Received, RecvError>,
+    late: bool,
+}
+
+impl Taken {
+    fn of(ring: usize, received: Result<Received, RecvError>) -> Self {
+        Self { ring, received, late: false }
+    }
+}
 
 impl Merge {
-    /// Of no rings yet.
+    /// In the order in which events are found. Of no rings yet.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a reader, and returns the number of its ring.
     pub fn push(&mut self, reader: impl Into<AnyReader>) -> usize {
-        self.members.push(Member { reader: Some(reader.into()), state: State::Streaming });
+        self.members.push(Member { reader: Some(reader.into()), state: State::Streaming, in_hand: None });
         self.told = false;
         self.members.len() - 1
     }
 
-    /// Takes a reader out. The numbers of the others stay. `None`: it was taken out before, or never added.
+    /// Takes a reader out. The numbers of the others stay. By time, a record of it that still waits for its turn is dropped; it
+    /// counts as received. `None`: it was taken out before, or never added.
     pub fn remove(&mut self, ring: usize) -> Option<AnyReader> {
-        self.members.get_mut(ring)?.reader.take()
+        let member = self.members.get_mut(ring)?;
+        member.in_hand = None;
+        member.reader.take()
     }
 
     /// The reader of a ring.
@@ -125,14 +150,19 @@ impl Merge {
         self.members.get(ring)?.reader.as_ref()
     }
 
-    /// The reader of a ring.
+    /// The reader of a ring. `None`: there is none; or, by time, a record of it waits for its turn.
     pub fn reader_mut(&mut self, ring: usize) -> Option<&mut AnyReader> {
-        self.members.get_mut(ring)?.reader.as_mut()
+        self.members.get_mut(ring).filter(|member| member.in_hand.is_none())?.reader.as_mut()
     }
 
-    /// The readers that are waited for, as things for a wait set, a watch or a descriptor of the caller.
+    /// The readers that are waited for, as things for a wait set, a watch or a descriptor of the caller. By time there is one
+    /// thing more, the last: the turn of a record that waits for it.
     pub fn things(&mut self) -> Vec<&mut dyn Waitable> {
-        self.waited().map(|(_, reader)| reader as &mut dyn Waitable).collect()
+        let due_ns = self.due_ns();
+        let Self { members, order, .. } = self;
+        let turn = order.as_mut().map(|order| order.turn(due_ns) as &mut dyn Waitable);
+        let readers = waited(members).map(|(_, reader)| reader as &mut dyn Waitable);
+        readers.chain(turn).collect()
     }
 
     /// As [`WaitSet::set_spins`].
@@ -189,7 +219,7 @@ impl Merge {
                 }
                 until_ns = until_ns.min(clock::monotonic_ns().saturating_add(SLICE_NS));
             }
-            match self.wait(until_ns) {
+            match self.wait(until_ns.min(self.due_ns())) {
                 Some(taken) => break taken,
                 None if self.has_ended() && clock::is_past(until_ns) => return Err(RecvError::Closed),
                 None if clock::is_past(until_ns) => return Err(RecvError::TimedOut),
@@ -202,6 +232,9 @@ impl Merge {
 
     /// The next event of the ring whose turn it is, or of the first after it that has one.
     fn take(&mut self) -> Option<Taken> {
+        if self.order.is_some() {
+            return self.take_in_order();
+        }
         let (count, turn) = (self.members.len(), self.turn);
         (0..count).find_map(|step| self.take_from((turn + step) % count))
     }
@@ -217,7 +250,7 @@ impl Merge {
         if self.in_a_row >= BURST {
             (self.turn, self.in_a_row) = (ring + 1, 0);
         }
-        Some((ring, received))
+        Some(Taken::of(ring, received))
     }
 
     /// Waits for one round. `None`: the time is over, or what was ready had no event.
@@ -258,29 +291,26 @@ impl Merge {
         let member = self.members.get_mut(ring)?;
         let end = member.reader.as_mut()?.receiver_mut().take_end()?;
         member.state = State::Ended;
-        Some((ring, Err(end)))
+        Some(Taken::of(ring, Err(end)))
     }
 
-    fn lend(&self, (ring, received): Taken) -> Merged<'_> {
+    fn lend(&self, Taken { ring, received, late }: Taken) -> Merged<'_> {
         let reader = self.members.get(ring).and_then(|member| member.reader.as_ref());
         let event = received.and_then(|received| match reader {
             Some(reader) => Ok(reader.receiver().lend_taken(received)),
             None => Err(RecvError::Closed),
         });
-        Merged { ring, event }
+        Merged { ring, event, late }
     }
 
     /// Whether no ring streams any more.
     fn has_ended(&self) -> bool {
         !self.members.iter().any(|member| member.reader.is_some() && member.state == State::Streaming)
     }
-
-    fn waited(&mut self) -> impl Iterator<Item = (usize, &mut AnyReader)> {
-        waited(&mut self.members)
-    }
 }
 
 fn waited(members: &mut [Member]) -> impl Iterator<Item = (usize, &mut AnyReader)> {
-    let waited = members.iter_mut().enumerate().filter(|(_, member)| member.state != State::Failed);
+    let is_waited_for = |member: &Member| member.state != State::Failed && member.in_hand.is_none();
+    let waited = members.iter_mut().enumerate().filter(move |(_, member)| is_waited_for(member));
     waited.filter_map(|(ring, member)| Some((ring, member.reader.as_mut()?)))
 }

@@ -75,6 +75,11 @@ pub const fn control(segments: u64, alignment: u64) -> u64 {
 /// The same of a ring with 64 segments and pages of 4 KiB, which a capacity of 4 KiB and many others have.
 pub const CONTROL: u64 = control(64, 4096);
 
+/// Where the data area begins.
+pub const fn data(segments: u64, slots: u64, alignment: u64) -> u64 {
+    control(segments, alignment) + slot(slots).next_multiple_of(alignment)
+}
+
 /// A slot, from the start of the control area.
 pub const fn slot(number: u64) -> u64 {
     SLOTS + SLOT * number

@@ -254,7 +254,7 @@ fn garbage_with_a_good_checksum() {
         (15, &[1, ones], "a word that this version does not use"),
         (24, &[1, ones], "a word that this version does not use"),
         (END - 1, &[1 << 63], "a word that this version does not use"),
-        (OPTIONS, &[1 << 4, 1 << 5, 1 << 31, 1 << 63, ones], "unknown options"),
+        (OPTIONS, &[1 << 5, 1 << 6, 1 << 31, 1 << 63, ones], "unknown options"),
         (OPTIONS, &[3 << 2, 3 << 2 | 1], "wait mode"),
         (ORIGIN_POSITION, &[1, 4, 7, (1 << 63) + 1, ones], "the origin is a multiple of 8"),
         (ORIGIN_POSITION, &[ones - 1, ones - 3], "the origin is a multiple of 8"),

@@ -189,6 +189,13 @@ impl Ring {
         self.file().write_all_at(&value.to_le_bytes(), self.slot(number) + at).unwrap();
     }
 
+    /// Writes a word of the data area, at a position of the stream. Files only.
+    pub(crate) fn set_data(&self, position: u64, value: u64) {
+        let now = self.snapshot();
+        let data = offsets::data(now.segments, now.slots.into(), 4096);
+        self.file().write_all_at(&value.to_le_bytes(), data + position % now.capacity).unwrap();
+    }
+
     /// Leaves the ring as if its producer had been killed between two records. Files only.
     pub(crate) fn kill_producer(&self, producer: Producer) {
         drop(producer);

@@ -34,6 +34,7 @@ mod skips;
 mod sleepers;
 mod stopped;
 mod table;
+mod times;
 mod waitset;
 mod ways;
 mod words;
@@ -67,6 +68,7 @@ fn child() {
         "take what there is" => rwlock::take(&part),
         "write a row" => table::write(&part),
         "read rows" => table::read(&part),
+        "publish with times" => times::publish(&part),
         "meet at a barrier" => barrier::meet(&part),
         "join a latch" => barrier::join(&part),
         "do it once" => barrier::once(&part),

@@ -42,4 +42,6 @@ pub(crate) enum Where {
     Last(u64),
     /// A sequence so far back from the next one; negative: ahead.
     Back(i64),
+    /// The time at which the record so far back was published; negative: now.
+    Time(i64),
 }

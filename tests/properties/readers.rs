@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use quoit::{Attach, ConsumerState, Error, Event, EventOf, Loss, LossAccount, LossCause, Start};
+use quoit::{Attach, ConsumerState, Error, Event, EventOf, Loss, LossAccount, LossCause, Start, Timestamp};
 
 use super::super::common::Oracle;
 use super::world::{Follower, Handle, Outcome, Saved, World};
@@ -18,6 +18,12 @@ impl World {
             Where::Oldest => Start::Oldest,
             Where::Last(records) => Start::Last(records),
             Where::Back(back) => Start::Sequence(self.sent.next().wrapping_sub(back as u64)),
+            Where::Time(back) => {
+                let index =
+                    usize::try_from(back).ok().and_then(|back| self.times.len().checked_sub(back + 1));
+                let before = index.map(|index| self.times[index].0);
+                Start::Time(before.unwrap_or_else(Timestamp::now))
+            }
         }
     }
 
@@ -31,6 +37,11 @@ impl World {
             Start::Oldest => Some(oldest),
             Start::Last(records) => Some(next.wrapping_sub(records.min(held))),
             Start::Sequence(asked) => (next.wrapping_sub(asked) <= held).then_some(asked),
+            Start::Time(time) => {
+                let earlier = self.times.partition_point(|(before, _)| *before < time) as u64;
+                let first = next.wrapping_sub(self.times.len() as u64).wrapping_add(earlier);
+                self.timed.then_some(if next.wrapping_sub(first) <= held { first } else { oldest })
+            }
             _ => unreachable!("no other kind is known here"),
         }
     }
@@ -80,6 +91,11 @@ impl World {
             }
             Err(Error::StartGone { .. }) => {
                 prop_assert!(saved.is_none() && expected.is_none() && !taken, "the start is there");
+                return Ok(());
+            }
+            Err(Error::BadOption { .. }) => {
+                let is_time = matches!(start, Start::Time(_));
+                prop_assert!(saved.is_none() && !taken && is_time && !self.timed, "the records have times");
                 return Ok(());
             }
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
@@ -168,7 +184,7 @@ impl World {
         let expected = self.expected_start(start);
         let observer = match self.ring.try_observer(start) {
             Ok(observer) => observer,
-            Err(Error::StartGone { .. }) => {
+            Err(Error::StartGone { .. } | Error::BadOption { .. }) => {
                 prop_assert_eq!(expected, None);
                 return Ok(());
             }
@@ -338,7 +354,10 @@ impl World {
         let intact = self.least(at) as i64 >= floor;
         let oracle = &reader.oracle;
         match told {
-            EventOf::Record { sequence, .. } => {
+            EventOf::Record { sequence, time, .. } => {
+                let (after, before) = self.times[self.index(*sequence)];
+                let is_then = time.is_some_and(|time| after <= time && time <= before);
+                prop_assert!(is_then || !self.timed && time.is_none(), "published at {:?}", time);
                 if lost_for_sure {
                     let end = self.least(at.wrapping_add(1));
                     prop_assert!(end <= reader.copied, "a record that was overwritten: {}", sequence);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use quoit::{Consumer, Loss, LossAccount, Observer, Producer, SendError};
+use quoit::{Consumer, Loss, LossAccount, Observer, Producer, SendError, Timestamp};
 
 use super::super::common::{Backing, Oracle, Ring, Sent, payload};
 use super::{CAPACITY, Op, Policy, READERS, SLOTS};
@@ -13,6 +13,9 @@ use super::{CAPACITY, Op, Policy, READERS, SLOTS};
 pub(crate) struct World {
     pub(crate) ring: Ring,
     pub(crate) origin: u64,
+    /// Its records carry times; and between which two looks at the clock each was published.
+    pub(crate) timed: bool,
+    pub(crate) times: Vec<(Timestamp, Timestamp)>,
     pub(crate) producer: Option<Producer>,
     pub(crate) epoch: u64,
     /// First sequence of each epoch, from epoch 1 on.
@@ -88,19 +91,28 @@ pub(crate) struct Gate {
 
 pub(crate) type Outcome = Result<(), TestCaseError>;
 
-pub(crate) fn size(len: usize) -> u64 {
-    8 + (len as u64).next_multiple_of(8)
+/// A point on the publish clock that is later than every earlier look at it.
+fn tick() -> Timestamp {
+    let before = Timestamp::now();
+    loop {
+        let now = Timestamp::now();
+        if now > before {
+            return now;
+        }
+    }
 }
 
 impl World {
-    pub(crate) fn new(backing: Backing, origin: u64, first: u64, inline: bool) -> Self {
-        let options =
-            quoit::Options::new().capacity(CAPACITY).slots(SLOTS).origin(origin, first).inline(inline);
+    pub(crate) fn new(backing: Backing, origin: u64, first: u64, inline: bool, timed: bool) -> Self {
+        let options = quoit::Options::new().capacity(CAPACITY).slots(SLOTS).origin(origin, first);
+        let options = options.inline(inline).times(timed);
         let ring = backing.ring(&options);
         let producer = ring.producer();
         Self {
             ring,
             origin,
+            timed,
+            times: Vec::new(),
             producer: Some(producer),
             epoch: 1,
             began: vec![first],
@@ -112,6 +124,16 @@ impl World {
             readers: [const { None }; READERS],
             away: BTreeMap::new(),
         }
+    }
+
+    /// What a record of `len` payload bytes takes up.
+    pub(crate) fn size(&self, len: usize) -> u64 {
+        (if self.timed { 16 } else { 8 }) + (len as u64).next_multiple_of(8)
+    }
+
+    /// The longest payload, or `len` if that is shorter.
+    fn clamp(&self, len: usize) -> usize {
+        len.min((CAPACITY / 2 - self.size(0)) as usize)
     }
 
     pub(crate) fn room(&self, position: u64) -> u64 {
@@ -132,9 +154,10 @@ impl World {
         self.starts.get(self.index(sequence)).copied().unwrap_or(self.published)
     }
 
-    /// A record of `len` was published, from `position` on or behind padding.
-    pub(crate) fn publish(&mut self, len: usize) {
-        let size = size(len);
+    /// A record of `len` was published since `before`, from `position` on or behind padding.
+    pub(crate) fn publish(&mut self, len: usize, before: Timestamp) {
+        let size = self.size(len);
+        self.times.push((before, Timestamp::now()));
         if size > self.room(self.published) {
             self.published += self.room(self.published);
         }
@@ -186,8 +209,8 @@ impl World {
 
     /// Where a record of `len` would end if it came next.
     pub(crate) fn end_of(&self, len: usize) -> u64 {
-        let padding = if size(len) > self.room(self.published) { self.room(self.published) } else { 0 };
-        self.published + padding + size(len)
+        let padding = if self.size(len) > self.room(self.published) { self.room(self.published) } else { 0 };
+        self.published + padding + self.size(len)
     }
 
     /// What is published by the ring's own account. A refused or dropped claim may have brought padding out.
@@ -195,7 +218,7 @@ impl World {
         let now = self.ring.snapshot();
         let published = now.published.wrapping_sub(self.origin);
         let room = self.room(self.published);
-        let padded = len.is_some_and(|len| size(len) > room) && published == self.published + room;
+        let padded = len.is_some_and(|len| self.size(len) > room) && published == self.published + room;
         prop_assert!(
             published == self.published || padded,
             "{published} published, and not {}",
@@ -213,9 +236,12 @@ impl World {
 
     pub(crate) fn apply(&mut self, op: &Op) -> Outcome {
         match op {
-            Op::Send(len) => self.send(*len),
-            Op::Claim { len, publish } => self.claim(*len, *publish),
-            Op::Batch { lens, claims, publish } => self.batch(lens, *claims, *publish),
+            Op::Send(len) => self.send(self.clamp(*len)),
+            Op::Claim { len, publish } => self.claim(self.clamp(*len), *publish),
+            Op::Batch { lens, claims, publish } => {
+                let lens: Vec<_> = lens.iter().map(|len| self.clamp(*len)).collect();
+                self.batch(&lens, *claims, *publish)
+            }
             Op::Reopen => self.reopen(),
             Op::Attach { who, policy, start, name, hold, keep } => {
                 self.attach(*who, *policy, *start, *name, *hold, *keep)
@@ -231,12 +257,12 @@ impl World {
 
     pub(crate) fn send(&mut self, len: usize) -> Outcome {
         let next = self.sent.next();
-        let end = self.end_of(len);
+        let (end, before) = (self.end_of(len), tick());
         match self.producer.as_mut().unwrap().try_send(&payload(next, len)) {
             Ok(sequence) => {
                 prop_assert_eq!(sequence, next);
                 self.check_room(end)?;
-                self.publish(len);
+                self.publish(len, before);
                 self.check_published(None)
             }
             Err(SendError::Full { .. }) => {
@@ -249,7 +275,7 @@ impl World {
 
     pub(crate) fn claim(&mut self, len: usize, publish: bool) -> Outcome {
         let next = self.sent.next();
-        let end = self.end_of(len);
+        let (end, before) = (self.end_of(len), tick());
         match self.producer.as_mut().unwrap().try_claim(len) {
             Ok(mut claim) => {
                 let bytes = if publish { payload(next, len) } else { vec![0xcd; len] };
@@ -259,7 +285,7 @@ impl World {
                 }
                 self.check_room(end)?;
                 if publish {
-                    self.publish(len);
+                    self.publish(len, before);
                 }
                 self.check_published(Some(len))
             }
@@ -282,9 +308,9 @@ impl World {
         for (number, len) in lens.iter().copied().enumerate() {
             let sequence = self.sent.next().wrapping_add(staged.len() as u64);
             let bytes = payload(sequence, len);
-            let padding = if size(len) > self.room(end) { self.room(end) } else { 0 };
+            let padding = if self.size(len) > self.room(end) { self.room(end) } else { 0 };
             let alone = staged.is_empty();
-            let new_end = end + padding + size(len);
+            let new_end = end + padding + self.size(len);
             let result = if claims >> (number % 8) & 1 == 1 {
                 batch.try_claim(len).map(|mut claim| {
                     claim.write_at(0, &bytes).unwrap();
@@ -320,6 +346,7 @@ impl World {
                 Err(error) => return Err(TestCaseError::fail(error.to_string())),
             }
         }
+        let before = tick();
         let last = if publish {
             batch.publish()
         } else {
@@ -329,10 +356,10 @@ impl World {
         self.producer = Some(producer);
         if publish && !staged.is_empty() {
             for len in &staged {
-                self.publish(*len);
+                self.publish(*len, before);
             }
             prop_assert_eq!(last, Some(self.sent.next().wrapping_sub(1)));
-            return self.check_published(padded_at_the_end.then_some(2040));
+            return self.check_published(padded_at_the_end.then_some(self.clamp(2040)));
         }
         prop_assert_eq!(last, None);
         self.check_published(first)

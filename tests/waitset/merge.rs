@@ -212,3 +212,122 @@ fn an_end_is_told_beside_a_ring_that_is_never_silent_for_long() {
         });
     }
 }
+
+/// A ring whose records carry times.
+fn timed() -> quoit::Options {
+    small().times(true)
+}
+
+/// The payloads of all records until all rings have ended, and which of them were late.
+fn in_order(merge: &mut Merge) -> Vec<(usize, Vec<u8>, bool)> {
+    let mut all = Vec::new();
+    loop {
+        match merge.recv_deadline(soon()) {
+            Ok(quoit::Merged { ring, event: Ok(Event::Record(record)), late }) => {
+                all.push((ring, record.to_vec(), late));
+            }
+            Ok(_) => {}
+            Err(RecvError::Closed) => return all,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn by_time_records_of_several_rings_are_in_order() {
+    for backing in BACKINGS {
+        let rings: Vec<_> = (0..3).map(|_| backing.ring(&timed())).collect();
+        let mut merge = Merge::by_time(Duration::from_secs(60));
+        for (number, ring) in rings.iter().enumerate() {
+            let attach = if number == 2 { Attach::lossy() } else { Attach::gated() };
+            merge.push(ring.consumer(&attach));
+        }
+        let mut producers: Vec<_> = rings.iter().map(|ring| ring.producer()).collect();
+        let mut dice = 7_u64;
+        // Fewer than fill a ring.
+        let sent: Vec<_> = (0..60_u64)
+            .map(|number| {
+                dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let ring = (dice >> 60) as usize % 3;
+                producers[ring].send(&number.to_le_bytes()).unwrap();
+                (ring, number.to_le_bytes().to_vec(), false)
+            })
+            .collect();
+        drop(producers);
+        // Those with nothing left have ended, and are not waited for.
+        assert_eq!(in_order(&mut merge), sent);
+    }
+}
+
+#[test]
+fn by_time_a_record_waits_for_a_silent_ring_as_long_as_the_lateness() {
+    let rings = [Backing::Heap.ring(&timed()), Backing::Heap.ring(&timed())];
+    let lateness = Duration::from_millis(50);
+    let mut merge = Merge::by_time(lateness);
+    for ring in &rings {
+        merge.push(ring.consumer(&Attach::gated()));
+    }
+    let mut producers = rings.each_ref().map(|ring| ring.producer());
+    producers[0].send(b"waits").unwrap();
+    assert!(merge.try_recv().is_none(), "the other ring may have an older one");
+    assert!(merge.reader_mut(0).is_none() && merge.reader_mut(1).is_some());
+    // What waits for its turn is a thing of its own.
+    assert_eq!(merge.things().len(), 2);
+    let mut set = crate::sleeper();
+    let ready = set.wait_deadline(&mut merge.things(), soon());
+    assert!(ready.contains(1) && !ready.contains(0));
+    let merged = merge.recv_deadline(soon()).unwrap();
+    assert!(!merged.late);
+    let record = merged.event.unwrap().record().unwrap();
+    assert!(record.time().unwrap().elapsed() >= lateness, "too early");
+    // As soon as the other has one as well, the older one goes out.
+    producers[1].send(b"older").unwrap();
+    producers[0].send(b"newer").unwrap();
+    let mut long = Merge::by_time(Duration::from_secs(600));
+    for ring in [0, 1] {
+        long.push(merge.remove(ring).unwrap());
+    }
+    let merged = long.recv_deadline(soon()).unwrap();
+    assert_eq!((merged.ring, merged.event.unwrap().record().unwrap().to_vec()), (1, b"older".to_vec()));
+    assert_eq!(long.recv_timeout(Duration::ZERO).unwrap_err(), RecvError::TimedOut);
+}
+
+#[test]
+fn by_time_what_comes_too_late_is_marked() {
+    let rings = [Backing::Heap.ring(&timed()), Backing::Heap.ring(&timed())];
+    let mut producers = rings.each_ref().map(|ring| ring.producer());
+    let mut merge = Merge::by_time(Duration::ZERO);
+    merge.push(rings[0].consumer(&Attach::gated()));
+    let late = rings[1].consumer(&Attach::gated());
+    producers[1].send(b"first").unwrap();
+    producers[0].send(b"second").unwrap();
+    producers[1].send(b"third").unwrap();
+    // The reader of the other ring comes after the second record has gone out.
+    assert!(matches!(merge.recv().unwrap(), quoit::Merged { ring: 0, event: Ok(_), late: false }));
+    merge.push(late);
+    drop(producers);
+    assert_eq!(in_order(&mut merge), [(1, b"first".to_vec(), true), (1, b"third".to_vec(), false)]);
+}
+
+#[test]
+fn by_time_other_events_and_records_without_times_do_not_wait() {
+    let rings = [Backing::Heap.ring(&timed()), Backing::Heap.ring(&small()), Backing::Heap.ring(&timed())];
+    let mut merge = Merge::by_time(Duration::from_secs(600));
+    for ring in &rings {
+        merge.push(ring.consumer(&Attach::lossy()));
+    }
+    let mut producers = rings.each_ref().map(|ring| ring.producer());
+    for _ in 0..500 {
+        producers[0].send(&[7; 50]).unwrap();
+    }
+    producers[1].send(b"no time").unwrap();
+    let (mut lost, mut plain) = (0, 0);
+    while let Some(merged) = merge.try_recv() {
+        match (merged.ring, merged.event.unwrap()) {
+            (0, Event::Lost(loss)) => lost += loss.records,
+            (1, Event::Record(record)) => plain += record.len(),
+            (ring, event) => panic!("{event} of ring {ring}"),
+        }
+    }
+    assert!(lost > 0 && plain == 7);
+}

@@ -49,6 +49,8 @@ struct Geometry {
 #[derive(Debug, Serialize)]
 struct Options {
     inline: bool,
+    /// Records carry the time at which they were published.
+    times: bool,
     gated_only: bool,
     hard_limit_ns: Option<u64>,
     wait: String,
@@ -78,6 +80,9 @@ struct Position {
     reserve: u64,
     oldest_sequence: u64,
     next_sequence: u64,
+    /// How long ago the newest record was published, if records carry times and there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest_age_ns: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,6 +147,9 @@ struct Consumer {
     next_sequence: u64,
     lag_records: u64,
     lag_bytes: u64,
+    /// How long ago the first record of the lag was published, if records carry times and it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_ns: Option<u64>,
     /// Records of the lag that are overwritten already.
     lost_already_records: u64,
     /// How long ago it left; `null`: it is alive, or it was killed and no process has noted when.
@@ -199,6 +207,7 @@ impl Document {
             },
             options: Options {
                 inline: s.inline,
+                times: s.times,
                 gated_only: s.gated_only,
                 hard_limit_ns: s.hard_limit.map(nanos),
                 wait: s.wait.to_string(),
@@ -216,6 +225,7 @@ impl Document {
                 reserve: s.reserve,
                 oldest_sequence: s.oldest_sequence,
                 next_sequence: s.next_sequence,
+                newest_age_ns: s.newest_time.map(|time| nanos(time.elapsed())),
             },
             corruption: s
                 .corruption
@@ -269,6 +279,7 @@ impl Consumer {
             next_sequence: info.next_sequence,
             lag_records: info.lag_records,
             lag_bytes: info.lag_bytes,
+            lag_ns: info.next_time.map(|time| nanos(time.elapsed())),
             lost_already_records: info.lost_already,
             away_ns: info.away_for.map(nanos),
             lost: Loss::of(&info.lost),

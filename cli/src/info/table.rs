@@ -60,6 +60,9 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
         "sequences",
         format!("{} up to, but not including, {} are in the ring", s.oldest_sequence, s.next_sequence),
     );
+    if let Some(time) = s.newest_time {
+        row("newest", format!("published {} ago", units::time(time.elapsed())));
+    }
     row("positions", format!("published {}, reserved {}", s.published, s.reserve));
     row(
         "producer's",
@@ -88,6 +91,9 @@ fn options(s: &Snapshot) -> String {
     } else {
         format!("wait by {} (asked for {})", s.mode, s.wait)
     });
+    if s.times {
+        options.push("times".into());
+    }
     if let Some(limit) = s.hard_limit {
         options.push(format!("no consumer delays the producer by more than {}", units::time(limit)));
     }
@@ -134,7 +140,23 @@ fn consumers(ring: &Snapshot) -> String {
         ]);
     }
     let is_left = [false, true, true, true, false, false, false, false, false, false, false, false];
-    columns::aligned(&rows, &is_left)
+    if !ring.times {
+        return columns::aligned(&rows, &is_left);
+    }
+    let ages = ring.consumers.iter().map(|consumer| match consumer.next_time {
+        Some(time) => units::time(time.elapsed()),
+        None => "-".into(),
+    });
+    let ages = std::iter::once("lag time".to_owned()).chain(ages);
+    let rows: Vec<_> = rows.into_iter().zip(ages).map(|(row, age)| with(row, age)).collect();
+    columns::aligned(&rows, &with(is_left, false))
+}
+
+/// A row with one more cell, behind the lag in bytes.
+fn with<T: Default>(row: [T; 12], cell: T) -> [T; 13] {
+    let mut cells = row.into_iter();
+    let mut cell = Some(cell);
+    std::array::from_fn(|at| if at == 8 { cell.take() } else { cells.next() }.unwrap_or_default())
 }
 
 /// Its state, and whether it keeps its gate.

@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Permissions of the file if it is created, in octal
     #[arg(long, value_parser = units::mode, default_value = "0600", requires = "create")]
     mode: u32,
+    /// If it is created: store with each record the time at which it is published
+    #[arg(long, requires = "create")]
+    times: bool,
     /// Also use a ring that another user created, who can read the records and truncate the file; by default only a
     /// ring of this user or of root
     #[arg(long, requires = "create")]
@@ -136,6 +139,7 @@ fn open(args: &Args, signals: &Signals) -> anyhow::Result<Producer> {
             let options = Options::new()
                 .capacity(capacity)
                 .mode(args.mode)
+                .times(args.times)
                 .huge_pages(args.memory.huge)
                 .any_owner(args.any_owner);
             Producer::open_or_create(&args.path, &options)

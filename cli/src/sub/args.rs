@@ -67,11 +67,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", requires = "max_deliveries", help_heading = "Groups")]
     pub(crate) dead_letters: Option<PathBuf>,
 
-    /// Where to start: oldest, newest, a sequence, or -N for the last N records; ignored when a name resumes.
-    /// Default: oldest; newest with --next
+    /// Where to start: oldest, newest, a sequence, or -N for the last N records; on a ring with times, also a time ago such
+    /// as 5m-ago, or a time of day such as 2026-11-29T19:21:48Z; ignored when a name resumes. Default: oldest; newest
+    /// with --next
     #[arg(
         long,
-        value_name = "oldest|newest|SEQ|-N",
+        value_name = "oldest|newest|SEQ|-N|TIME",
         allow_hyphen_values = true,
         help_heading = "From where to where"
     )]
@@ -132,6 +133,14 @@ pub(crate) struct Args {
     /// Write each payload after its length, four bytes, little-endian
     #[arg(long, group = "format", help_heading = "Output")]
     pub(crate) length_prefixed: bool,
+    /// Write when each record was published, before its payload or as "time" in JSON. The ring needs times: quoit create
+    /// --times
+    #[arg(long, conflicts_with_all = ["raw", "length_prefixed"], help_heading = "Output")]
+    pub(crate) times: bool,
+    /// At the end, print on standard error how long records took from their publish to here. The ring needs times. Records
+    /// that were there at the start count, so start with --from newest
+    #[arg(long, help_heading = "Output")]
+    pub(crate) stats: bool,
     #[command(flatten)]
     pub(crate) memory: Wishes,
 
@@ -205,6 +214,7 @@ mod tests {
             ("latest", Start::Newest),
             ("17", Start::Sequence(17)),
             ("-5", Start::Last(5)),
+            ("1970-01-01T00:00:00Z", Start::Wall(std::time::UNIX_EPOCH)),
         ] {
             assert_eq!(parse(&format!("--from {word}")).unwrap().start(), start, "{word}");
         }
@@ -212,6 +222,7 @@ mod tests {
             assert!(parse(&format!("--from={bad}")).is_err(), "{bad:?} was taken for a start");
         }
         assert_eq!(parse("--from -5").unwrap().start(), Start::Last(5));
+        assert!(matches!(parse("--from 5m-ago").unwrap().start(), Start::Time(_)));
         assert_eq!(parse("--until-closed").unwrap().start(), Start::Oldest);
         assert_eq!(parse("--until-closed --next").unwrap().start(), Start::Newest);
         assert_eq!(parse("--until-closed --next --from 3").unwrap().start(), Start::Sequence(3));
@@ -258,6 +269,8 @@ mod tests {
             "--name x --hold 2s",
             "--lossy --name x --hold 2s",
             "--raw --json",
+            "--raw --times",
+            "--length-prefixed --times",
             "--follow --until-closed",
             "--timeout 5s",
             "--next",

@@ -73,6 +73,11 @@ impl Attached {
         let (inspector, source) = opened.map_err(|error| refused(error, args))?;
         args.memory.tell(args.quiet, |memory| source.prepare(memory));
         let snapshot = inspector.snapshot()?;
+        if (args.times || args.stats) && !snapshot.times {
+            let message = "the records of this ring carry no times, which --times and --stats need; create a ring with \
+                           quoit create --times";
+            return Err(Failure::new(Exit::Failed, message).into());
+        }
         let there = snapshot.producer_alive;
         if !args.quiet {
             tell(args, &snapshot);
@@ -108,6 +113,11 @@ impl Attached {
             }
             other => other.map(Some),
         }
+    }
+
+    /// The source, and what tells the time of day of its records meanwhile.
+    pub(crate) fn split(&mut self) -> (&mut Source, &Inspector) {
+        (&mut self.source, &self.inspector)
     }
 
     /// Was everything received that was published when this consumer attached?

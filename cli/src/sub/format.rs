@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use quoit::{Loss, Record};
+use quoit::{Loss, Record, Rfc3339};
 use serde::Serialize;
 
 use super::args::Args;
@@ -21,6 +21,8 @@ pub(crate) enum Format {
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
     payload: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'static str>,
@@ -76,10 +78,14 @@ impl Format {
         }
     }
 
-    /// Appends a record.
-    pub(crate) fn record(self, record: &Record<'_>, out: &mut Vec<u8>) {
+    /// Appends a record. `time`: when it was published, if that is to be written.
+    pub(crate) fn record(self, record: &Record<'_>, time: Option<Rfc3339>, out: &mut Vec<u8>) {
         match self {
             Self::Lines => {
+                if let Some(time) = time {
+                    // Writing to a vector cannot fail.
+                    let _ = write!(out, "{time} ");
+                }
                 payload(record, out);
                 out.push(b'\n');
             }
@@ -89,7 +95,7 @@ impl Format {
                 out.extend((record.len() as u32).to_le_bytes());
                 payload(record, out);
             }
-            Self::Json => json_record(record.sequence(), &record.bytes(), out),
+            Self::Json => json_record(record.sequence(), time, &record.bytes(), out),
         }
     }
 
@@ -107,12 +113,13 @@ fn payload(record: &Record<'_>, out: &mut Vec<u8>) {
     record.copy_to(&mut out[start..]);
 }
 
-fn json_record(sequence: u64, payload: &[u8], out: &mut Vec<u8>) {
+fn json_record(sequence: u64, time: Option<Rfc3339>, payload: &[u8], out: &mut Vec<u8>) {
+    let time = time.map(|time| time.to_string());
     match str::from_utf8(payload) {
-        Ok(payload) => json(&Line { sequence, payload, encoding: None }, out),
+        Ok(payload) => json(&Line { sequence, time, payload, encoding: None }, out),
         Err(_) => {
             let payload = BASE64_STANDARD.encode(payload);
-            json(&Line { sequence, payload: &payload, encoding: Some("base64") }, out);
+            json(&Line { sequence, time, payload: &payload, encoding: Some("base64") }, out);
         }
     }
 }
@@ -129,7 +136,7 @@ mod tests {
 
     fn line(sequence: u64, payload: &[u8]) -> String {
         let mut out = Vec::new();
-        json_record(sequence, payload, &mut out);
+        json_record(sequence, None, payload, &mut out);
         String::from_utf8(out).unwrap()
     }
 

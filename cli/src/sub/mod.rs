@@ -4,18 +4,20 @@ mod args;
 mod attached;
 mod format;
 mod group;
+mod latency;
 mod source;
 mod tally;
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use quoit::{Event, RecvError, Start};
+use quoit::{Event, RecvError, Rfc3339, Start};
 
 pub(crate) use self::args::Args;
 use self::args::Follow;
 use self::attached::{Attached, Whereabouts};
 use self::format::{Format, Notice};
+use self::latency::Latency;
 use self::tally::Tally;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, say};
@@ -43,6 +45,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         out: Output::stdout(),
         format: Format::of(&args),
         tally: Tally::new(),
+        latency: if args.stats { Some(Latency::new()?) } else { None },
         idle_since: Instant::now(),
     };
     let result = sub.run();
@@ -51,6 +54,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     let enough = result.as_ref().is_err_and(|error| Exit::of(error) == Exit::Done);
     if !args.quiet && !enough {
         sub.tally.summary();
+    }
+    if let Some(latency) = sub.latency.filter(|_| !enough) {
+        latency.tell();
     }
     result
 }
@@ -82,6 +88,7 @@ struct Sub<'a> {
     out: Output,
     format: Format,
     tally: Tally,
+    latency: Option<Latency>,
     idle_since: Instant,
 }
 
@@ -130,7 +137,7 @@ impl Sub<'_> {
 
     /// Receives one event into the buffer, if there is one.
     fn receive(&mut self, flow: Flow) -> Result<Flow, RecvError> {
-        let source = &mut self.attached.source;
+        let (source, inspector) = self.attached.split();
         let event = match flow {
             Flow::Streaming => source.try_recv(),
             Flow::Waiting | Flow::NoProducer { .. } => source.recv_deadline(Instant::now() + SLICE).map(Some),
@@ -141,10 +148,15 @@ impl Sub<'_> {
             Err(RecvError::ProducerGone) => return Ok(Flow::NoProducer { died: true }),
             Err(error) => return Err(error),
             Ok(Some(Event::Record(record))) => {
-                self.attached.had_producer = true;
+                if let (Some(latency), Some(published)) = (&mut self.latency, record.time()) {
+                    latency.received(published);
+                }
+                let wall_time = |published| inspector.wall_time(published);
+                let time = record.time().filter(|_| self.args.times).and_then(wall_time).map(Rfc3339);
                 let buffer = self.out.buffer();
-                self.format.record(&record, buffer);
+                self.format.record(&record, time, buffer);
                 self.tally.record(record.len(), buffer.len());
+                self.attached.had_producer = true;
                 return Ok(Flow::Streaming);
             }
             Ok(Some(Event::Lost(loss))) => {

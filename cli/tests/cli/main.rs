@@ -19,6 +19,7 @@ mod services;
 mod sharing;
 mod streams;
 mod support;
+mod times;
 mod turns;
 mod values;
 mod verbs;

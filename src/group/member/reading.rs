@@ -9,6 +9,7 @@ use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Ne
 use crate::ring::protocol::gate;
 use crate::ring::protocol::reader::{Found, Taken};
 use crate::ring::protocol::record::Record;
+use crate::ring::protocol::times;
 
 impl GroupMember {
     /// Whether something of its lease is still to be handed to its caller.
@@ -53,6 +54,10 @@ impl GroupMember {
             let found = self.reader.poll(self.ring.areas(), &mut self.copies);
             self.check_memory()?;
             match found {
+                Found::Record(taken) if taken.len < self.ring.geometry().time_bytes() => {
+                    let place = self.reader.next().before_record(taken.len);
+                    return Err(times::missing(place).into());
+                }
                 Found::Record(taken) => {
                     let index = taken.sequence.wrapping_sub(lease.place.sequence);
                     if index != next.into() {
@@ -110,6 +115,7 @@ impl GroupMember {
                 Record::lent(sequence, len as usize, words)
             }
         };
-        Job::new(self, record, id, deliveries)
+        let record = if self.ring.geometry().timed { record.with_time() } else { Some(record) };
+        Job::new(self, record.unwrap_or(Record::copied(sequence, &[])), id, deliveries)
     }
 }

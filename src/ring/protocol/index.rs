@@ -7,7 +7,7 @@
 //! process dies, leaves no entry that later points into the middle of a payload. Each entry is a small seqlock:
 //!
 //! ```text
-//! writer: position odd, fence [I1], fields, position even [I2]
+//! writer: position odd, fence [I1], fields (with times: the clock, too), position even [I2]
 //! reader: position, fence [I2'], fields, fence [I1'], position again: the same and even
 //! ```
 //!
@@ -19,9 +19,11 @@ use crate::error::Corruption;
 use crate::ring::layout::{Areas, IndexEntry};
 use crate::ring::protocol::{Judged, Place, after, floor};
 
-/// Producer only: sets the entry of `place`'s segment to `place`.
-pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
-    let entry = &areas.index[areas.geometry.segment(place.position)];
+/// Producer only: sets the entry of `place`'s segment to `place`. On a ring with times `host_ns` is the publish clock at the
+/// same moment, and not before any record below the place was published.
+pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64, host_ns: u64) {
+    let segment = areas.geometry.segment(place.position);
+    let entry = &areas.index[segment];
     entry.position.store(place.position | 1, at!(I1_POSITION, Relaxed));
     // [I1] Release. Pairs with [I1'] in `read`.
     // Orders: the odd position before the fields.
@@ -30,6 +32,9 @@ pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
     entry.sequence.store(place.sequence, at!(I_FIELDS, Relaxed));
     entry.bytes.store(place.bytes, at!(I_FIELDS, Relaxed));
     entry.time_ns.store(time_ns, at!(I_FIELDS, Relaxed));
+    if let Some(clock) = areas.clocks.get(segment) {
+        clock.host_ns.store(host_ns, at!(I_FIELDS, Relaxed));
+    }
     // [I2] Release. Pairs with [I2'] in `read`.
     // Orders: the fields before the even position.
     // Without it: a reader may take the new position with old fields, and miscount its loss.
@@ -37,6 +42,11 @@ pub(crate) fn write(areas: Areas<'_>, place: Place, time_ns: u64) {
 }
 
 fn read(entry: &IndexEntry) -> Option<Place> {
+    read_with(entry, || ()).map(|(place, ())| place)
+}
+
+/// Reads the place, and what `more` loads of the same entry.
+fn read_with<T>(entry: &IndexEntry, more: impl FnOnce() -> T) -> Option<(Place, T)> {
     let position = entry.position.load(at!(I2_READ, Relaxed));
     if !position.is_multiple_of(8) {
         return None;
@@ -45,10 +55,45 @@ fn read(entry: &IndexEntry) -> Option<Place> {
     fence_at!(I2_READ_FENCE, Acquire);
     let sequence = entry.sequence.load(at!(I_READ_FIELDS, Relaxed));
     let bytes = entry.bytes.load(at!(I_READ_FIELDS, Relaxed));
+    let more = more();
     // [I1'] Acquire. Pairs with [I1].
     fence_at!(I1_READ_FENCE, Acquire);
     let again = entry.position.load(at!(I1_READ, Relaxed));
-    (position == again).then_some(Place { position, sequence, bytes })
+    (position == again).then_some((Place { position, sequence, bytes }, more))
+}
+
+/// An entry of a ring with times, and both clocks when it was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    pub(crate) place: Place,
+    pub(crate) wall_ns: u64,
+    /// The publish clock: not before any record below the place was published.
+    pub(crate) host_ns: u64,
+}
+
+/// The entries of a ring with times, in no particular order. Some may be overwritten.
+pub(crate) fn noted(areas: Areas<'_>) -> impl Iterator<Item = Noted> + '_ {
+    areas.index.iter().zip(areas.clocks).filter_map(|(entry, clock)| {
+        let clocks = || {
+            let wall_ns = entry.time_ns.load(at!(I_READ_FIELDS, Relaxed));
+            (wall_ns, clock.host_ns.load(at!(I_READ_FIELDS, Relaxed)))
+        };
+        let (place, (wall_ns, host_ns)) = read_with(entry, clocks)?;
+        Some(Noted { place, wall_ns, host_ns })
+    })
+}
+
+/// The newest entry of a ring with times.
+pub(crate) fn newest_noted(areas: Areas<'_>) -> Option<Noted> {
+    let intact = noted(areas).filter(|noted| is_intact(areas, &noted.place));
+    intact.reduce(|a, b| if after(b.place.position, a.place.position) { b } else { a })
+}
+
+/// The newest place before which every record was published before a time.
+pub(crate) fn before_time(areas: Areas<'_>, host_ns: u64) -> Option<Place> {
+    let places = noted(areas).filter(|noted| noted.host_ns < host_ns).map(|noted| noted.place);
+    let intact = places.filter(|place| is_intact(areas, place));
+    intact.reduce(|a, b| if after(b.position, a.position) { b } else { a })
 }
 
 /// When the newest entry was written, wall clock. A hint: the entry may be rewritten while it is read.
@@ -63,11 +108,13 @@ pub(crate) fn noted_ns(areas: Areas<'_>) -> Option<u64> {
 
 /// The places that can still be read from, in no particular order.
 fn intact(areas: Areas<'_>) -> impl Iterator<Item = Place> + '_ {
-    areas.index.iter().filter_map(move |entry| {
-        let place = read(entry)?;
-        // A distance beyond the capacity means that the entry is overwritten or not honest.
-        (place.position.wrapping_sub(floor(areas)) <= areas.geometry.capacity).then_some(place)
-    })
+    areas.index.iter().filter_map(move |entry| read(entry).filter(|place| is_intact(areas, place)))
+}
+
+/// Whether reading can start at a place of the index. A distance beyond the capacity means that the entry is overwritten or not
+/// honest.
+fn is_intact(areas: Areas<'_>, place: &Place) -> bool {
+    place.position.wrapping_sub(floor(areas)) <= areas.geometry.capacity
 }
 
 /// The newest place that can be read from.

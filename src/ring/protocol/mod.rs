@@ -44,6 +44,7 @@ pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod stalls;
+pub(crate) mod times;
 pub(crate) mod writer;
 
 use crate::atomics::{at, fence_at};

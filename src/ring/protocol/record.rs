@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::atomics::Word;
-use crate::atomics::copy;
+use crate::atomics::{Word, at, copy};
+use crate::ring::layout::{Geometry, TIME_BYTES};
 use crate::ring::protocol::Place;
+use crate::wait::timestamp::Timestamp;
 
 /// What a consumer receives.
 #[derive(Debug)]
@@ -119,11 +120,9 @@ pub struct Skipped {
 
 impl Skipped {
     /// What is between two places.
-    pub(crate) fn between(left: Place, place: Place) -> Self {
-        Self {
-            records: place.sequence.wrapping_sub(left.sequence),
-            bytes: place.bytes.wrapping_sub(left.bytes),
-        }
+    pub(crate) fn between(left: Place, place: Place, geometry: &Geometry) -> Self {
+        let records = place.sequence.wrapping_sub(left.sequence);
+        Self { records, bytes: geometry.payload_bytes(place.bytes.wrapping_sub(left.bytes), records) }
     }
 
     /// What was added since `before`.
@@ -168,6 +167,9 @@ enum Source<'a> {
     Copied(&'a [u8]),
     /// Words of the ring that are not overwritten before they are released.
     Lent(&'a [Word]),
+    /// The same on a ring with times: the publish time, and the payload behind it.
+    CopiedTimed(Timestamp, &'a [u8]),
+    LentTimed(Timestamp, &'a [Word]),
 }
 
 impl<'a> Record<'a> {
@@ -177,6 +179,34 @@ impl<'a> Record<'a> {
 
     pub(crate) fn lent(sequence: u64, len: usize, words: &'a [Word]) -> Self {
         Self { sequence, len, source: Source::Lent(words) }
+    }
+
+    /// The same record of a ring with times: its first bytes are its publish time. `None`: it is too short for one.
+    pub(crate) fn with_time(self) -> Option<Self> {
+        let len = self.len.checked_sub(TIME_BYTES as usize)?;
+        let source = match self.source {
+            Source::Copied(bytes) => {
+                let (time, payload) = bytes.split_first_chunk()?;
+                Source::CopiedTimed(Timestamp::from_nanos(u64::from_le_bytes(*time)), payload)
+            }
+            Source::Lent(words) => {
+                let (time, payload) = words.split_first()?;
+                Source::LentTimed(Timestamp::from_nanos(time.load_gated(at!(R2_PAYLOAD, Relaxed))), payload)
+            }
+            timed => timed,
+        };
+        Some(Self { len, source, ..self })
+    }
+
+    /// When the record was published, on the machine's monotonic clock: taken from the clock just before it became visible.
+    /// Never before the time of an earlier record of the ring. Records of a batch have the same time. `None`: the ring was
+    /// made without [`Options::times`](crate::Options::times).
+    #[inline]
+    pub fn time(&self) -> Option<Timestamp> {
+        match self.source {
+            Source::Copied(_) | Source::Lent(_) => None,
+            Source::CopiedTimed(time, _) | Source::LentTimed(time, _) => Some(time),
+        }
     }
 
     /// The record's number in the stream: one more than that of the record published before it.
@@ -203,8 +233,10 @@ impl<'a> Record<'a> {
     pub fn copy_to(&self, buffer: &mut [u8]) -> usize {
         let len = self.len.min(buffer.len());
         match self.source {
-            Source::Copied(bytes) => buffer[..len].copy_from_slice(&bytes[..len]),
-            Source::Lent(words) => copy::read(words, &mut buffer[..len], true),
+            Source::Copied(bytes) | Source::CopiedTimed(_, bytes) => {
+                buffer[..len].copy_from_slice(&bytes[..len])
+            }
+            Source::Lent(words) | Source::LentTimed(_, words) => copy::read(words, &mut buffer[..len], true),
         }
         len
     }
@@ -213,8 +245,10 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn append_to(&self, buffer: &mut Vec<u8>) {
         match self.source {
-            Source::Copied(bytes) => buffer.extend_from_slice(bytes),
-            Source::Lent(words) => copy::read_vec(words, self.len, buffer, true),
+            Source::Copied(bytes) | Source::CopiedTimed(_, bytes) => buffer.extend_from_slice(bytes),
+            Source::Lent(words) | Source::LentTimed(_, words) => {
+                copy::read_vec(words, self.len, buffer, true)
+            }
         }
     }
 
@@ -229,8 +263,8 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         match self.source {
-            Source::Copied(bytes) => Cow::Borrowed(bytes),
-            Source::Lent(_) => Cow::Owned(self.to_vec()),
+            Source::Copied(bytes) | Source::CopiedTimed(_, bytes) => Cow::Borrowed(bytes),
+            Source::Lent(_) | Source::LentTimed(..) => Cow::Owned(self.to_vec()),
         }
     }
 
@@ -245,9 +279,9 @@ impl<'a> Record<'a> {
     #[inline]
     pub unsafe fn as_slice(&self) -> &'a [u8] {
         match self.source {
-            Source::Copied(bytes) => bytes,
+            Source::Copied(bytes) | Source::CopiedTimed(_, bytes) => bytes,
             // SAFETY: the caller's promise; this library's producer writes no word that a gate protects.
-            Source::Lent(words) => unsafe { copy::slice(words, self.len) },
+            Source::Lent(words) | Source::LentTimed(_, words) => unsafe { copy::slice(words, self.len) },
         }
     }
 

@@ -10,6 +10,10 @@ use crate::ring::protocol::pace::Pace;
 use crate::ring::protocol::{Place, after};
 use crate::wait::clock;
 
+mod timed;
+
+use timed::Timed;
+
 /// The pace is measured after no more than this many bytes of records sent alone, so that they need not be counted.
 const PACE_BYTES: u64 = 16 << 10;
 
@@ -33,6 +37,8 @@ pub(crate) struct Writer {
     /// A guard against truncation is on. There is no fast way, because every record is followed by a check of the
     /// memory.
     guarded: bool,
+    /// Not on a ring without times.
+    timed: Option<Timed>,
     /// The segment of the newest index entry written or noted, counted over all laps.
     noted: u64,
     /// Places to write to the index once they are published.
@@ -61,6 +67,8 @@ enum Way {
     /// One comparison was enough, and `open` stores the header: `publish_fast` may publish it.
     Alone,
     Checked,
+    /// As checked, and the publish time in front of the payload is left out.
+    Timed,
 }
 
 impl Claimed {
@@ -88,8 +96,14 @@ pub(crate) enum Refused {
 
 impl Writer {
     /// Continues at the ring's `published`. The caller holds the producer's lock, and the segment of `published` has
-    /// its index entry. `guarded`: no claim takes the fast way.
-    pub(crate) fn resume(areas: Areas<'_>, published: Place, guarded: bool, clock: fn() -> u64) -> Self {
+    /// its index entry. `last_ns`: on a ring with times, the newest of them. `guarded`: no claim takes the fast way.
+    pub(crate) fn resume(
+        areas: Areas<'_>,
+        published: Place,
+        last_ns: u64,
+        guarded: bool,
+        clock: fn() -> u64,
+    ) -> Self {
         let segment_shift = areas.geometry.segment_bytes().trailing_zeros();
         // The dead producer's `reserve` stays, so that words it overwrote are not taken for whole. The limit forces
         // the first claim to scan the gates, and the fence of that scan [G1] orders this load of `reserve` before the
@@ -103,6 +117,7 @@ impl Writer {
             fast_until: published.position,
             alone_until: published.position,
             guarded,
+            timed: areas.geometry.timed.then(|| Timed::after(last_ns, published.position)),
             noted: published.position >> segment_shift,
             notes: Vec::with_capacity(areas.geometry.segments as usize + 1),
             segment_shift,
@@ -119,6 +134,9 @@ impl Writer {
     /// Records staged from here on are published together.
     pub(crate) fn begin_batch(&mut self) {
         self.alone_until = self.staged.position;
+        if let Some(timed) = &mut self.timed {
+            timed.alone_until = self.staged.position;
+        }
         self.batch = Some(self.staged);
     }
 
@@ -140,6 +158,9 @@ impl Writer {
     fn forbid_fast(&mut self) {
         self.fast_until = self.published().position;
         self.alone_until = self.fast_until;
+        if let Some(timed) = &mut self.timed {
+            (timed.fast_until, timed.alone_until) = (self.fast_until, self.alone_until);
+        }
     }
 
     /// Room for a record of `len` payload bytes, if one comparison is enough. `None`: ask `claim`.
@@ -266,12 +287,16 @@ impl Writer {
         let batch_end = self.published().position.wrapping_add(areas.geometry.capacity / 2);
         let first = |a, b| if after(a, b) { b } else { a };
         if !self.guarded {
-            self.fast_until = first(first(segment_end, batch_end), first(self.reserve, self.limit));
-            self.alone_until = if self.in_batch() {
+            let fast_until = first(first(segment_end, batch_end), first(self.reserve, self.limit));
+            let alone_until = if self.in_batch() {
                 self.published().position
             } else {
-                first(self.fast_until, position.wrapping_add(size.max(PACE_BYTES)))
+                first(fast_until, position.wrapping_add(size.max(PACE_BYTES)))
             };
+            match &mut self.timed {
+                None => (self.fast_until, self.alone_until) = (fast_until, alone_until),
+                Some(timed) => (timed.fast_until, timed.alone_until) = (fast_until, alone_until),
+            }
         }
         Ok(self.claimed(areas, len))
     }
@@ -462,9 +487,9 @@ impl Writer {
 
     #[cold]
     pub(crate) fn write_notes(&mut self, areas: Areas<'_>) {
-        let now = (self.clock)();
+        let (now, host_ns) = ((self.clock)(), self.clock_ns());
         for place in self.notes.drain(..) {
-            index::write(areas, place, now);
+            index::write(areas, place, now, host_ns);
         }
     }
 }
@@ -502,7 +527,7 @@ mod tests {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.sender.region().areas();
-        let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
+        let mut writer = Writer::resume(areas, producer.sender.writer().published(), 0, false, || 0);
         writer.set_limit(areas.geometry.capacity);
         let mut send = |pace, byte| {
             writer.pace = pace;
@@ -529,7 +554,7 @@ mod tests {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
         let producer = ring.producer().expect("a producer");
         let areas = producer.sender.region().areas();
-        let mut writer = Writer::resume(areas, producer.sender.writer().published(), false, || 0);
+        let mut writer = Writer::resume(areas, producer.sender.writer().published(), 0, false, || 0);
         writer.set_limit(areas.geometry.capacity);
         writer.pace = Pace::rush(writer.staged.sequence);
         let copied: Vec<_> = (0..100)

@@ -7,6 +7,7 @@ use crate::ring::consumer::Consumer;
 use crate::ring::observer::Observer;
 use crate::ring::protocol::record::{Event, Loss};
 use crate::ring::reading::Receive;
+use crate::wait::timestamp::Timestamp;
 
 /// An [`Event`] whose payload is a `P`: owned bytes, a value, or a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum EventOf<P> {
     Record {
         /// The record's number in the stream.
         sequence: u64,
+        /// When it was published: as [`Record::time`](crate::Record::time).
+        time: Option<Timestamp>,
         /// Its payload.
         payload: P,
     },
@@ -44,7 +47,9 @@ impl Event<'_> {
     /// The same event with an owned copy of the payload.
     pub fn to_owned(&self) -> EventOf<Vec<u8>> {
         match self {
-            Self::Record(record) => EventOf::Record { sequence: record.sequence(), payload: record.to_vec() },
+            Self::Record(record) => {
+                EventOf::Record { sequence: record.sequence(), time: record.time(), payload: record.to_vec() }
+            }
             Self::Lost(loss) => EventOf::Lost(*loss),
             Self::Evicted => EventOf::Evicted,
             Self::ProducerChanged { epoch } => EventOf::ProducerChanged { epoch: *epoch },

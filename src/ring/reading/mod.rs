@@ -1,6 +1,6 @@
 //! The calls that receive, which consumers and observers share.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::RecvError;
 #[cfg(not(loom))]
@@ -10,6 +10,7 @@ use crate::ring::observer::Observer;
 use crate::ring::protocol::record::{Event, LossAccount, Record, Resumed, Skipped, Status};
 use crate::ring::reading::events::Events;
 use crate::schema::Schema;
+use crate::wait::timestamp::Timestamp;
 
 pub(crate) mod events;
 
@@ -83,6 +84,8 @@ pub trait Receive: sealed::Sealed {
     }
     /// Sequence of the next record to be received.
     fn next_sequence(&self) -> u64;
+    /// The time of day at a publish time: as [`Consumer::wall_time`].
+    fn wall_time(&self, time: Timestamp) -> Option<SystemTime>;
     /// Whether a producer lives. One system call.
     fn producer_alive(&self) -> bool;
     /// Asks the kernel to prepare the memory of this handle: as [`Consumer::prepare`].
@@ -338,6 +341,14 @@ macro_rules! reading {
                 Schema::from_word(self.receiver.region().geometry().schema)
             }
 
+            /// The time of day at a time on the publish clock. The ring notes both clocks once in each 64th of its
+            /// capacity; this goes by the newest pair that is not after `time`, or by the oldest. It is wrong by as
+            /// much as the time of day was set, or the machine suspended, between that pair and `time`. `None`: the ring
+            /// was made without [`Options::times`](crate::Options::times), or the handle is broken.
+            pub fn wall_time(&self, time: Timestamp) -> Option<SystemTime> {
+                self.receiver.wall_time(time)
+            }
+
             /// Whether a producer lives. One system call.
             pub fn producer_alive(&self) -> bool {
                 self.receiver.producer_alive()
@@ -408,6 +419,10 @@ macro_rules! reading {
 
             fn next_sequence(&self) -> u64 {
                 self.next_sequence()
+            }
+
+            fn wall_time(&self, time: Timestamp) -> Option<SystemTime> {
+                self.wall_time(time)
             }
 
             fn producer_alive(&self) -> bool {

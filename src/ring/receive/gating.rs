@@ -3,7 +3,7 @@
 use super::Receiver;
 use crate::error::Error;
 use crate::ring::attach::{self, until_found};
-use crate::ring::protocol::record::{Loss, LossCause};
+use crate::ring::protocol::record::{Loss, LossCause, Skipped};
 use crate::ring::protocol::{Place, after, floor};
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -113,13 +113,8 @@ impl Receiver {
 
     /// The loss of the records between two places.
     pub(super) fn book(&mut self, (left, place): (Place, Place), cause: LossCause) -> Loss {
-        let loss = Loss {
-            records: place.sequence.wrapping_sub(left.sequence),
-            bytes: place.bytes.wrapping_sub(left.bytes),
-            cause,
-            first: left.sequence,
-            next: place.sequence,
-        };
+        let Skipped { records, bytes } = Skipped::between(left, place, self.region.geometry());
+        let loss = Loss { records, bytes, cause, first: left.sequence, next: place.sequence };
         if loss.records > 0
             && let Some(own_slot) = &mut self.own_slot
         {

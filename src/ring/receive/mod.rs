@@ -30,7 +30,7 @@
 //! | a loss was found on attaching, and is not reported yet | decline | declines | reports it |
 //! | the cursor is an eighth of the capacity behind | take records up to there | declines | stores it |
 //! | a producer sleeps until there is space | decline | declines | stores the cursor, and wakes it |
-//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, or the ring is corrupt (`full_only`) | decline | declines | takes it, or reports it |
+//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, records carry times, or the ring is corrupt (`full_only`) | decline | declines | takes it, or reports it |
 //! | the handle is broken: after a fork, or without its memory | decline | declines | returns the error |
 //!
 //! Several ways exist for speed only: the full way could handle every record. `docs/receiving.md` explains the effect
@@ -40,7 +40,7 @@
 //! the same in a register; `Found`, what a poll of the reader found; `Received`, an event without its payload;
 //! `Event`, with it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::atomics::copy;
 use crate::atomics::{Word, fence_at};
@@ -54,7 +54,9 @@ use crate::ring::protocol::gate::OwnSlot;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Found, New, Overwritable, Reader, Taken};
 use crate::ring::protocol::record::{Event, Loss, Record, Skipped};
+use crate::ring::protocol::times;
 use crate::wait::clock;
+use crate::wait::timestamp::Timestamp;
 
 mod drain;
 mod gating;
@@ -109,6 +111,7 @@ enum Remaining {
 impl Receiver {
     pub(crate) fn new(region: Region, reader: Reader, own_slot: Option<OwnSlot>, gated: bool) -> Self {
         let guarded = region.is_guarded();
+        let timed = region.geometry().timed;
         Self {
             released: Released::at(reader.next()),
             region,
@@ -117,7 +120,7 @@ impl Receiver {
             own_slot,
             gate: Gate::new(gated),
             guarded,
-            full_only: guarded,
+            full_only: guarded || timed,
             untold: None,
             skipped: Skipped::default(),
             corrupt: None,
@@ -141,6 +144,10 @@ impl Receiver {
     /// The position below which everything is published. `None`: the handle is broken.
     pub(crate) fn published(&self) -> Option<u64> {
         (!self.region.broken()).then(|| Reader::published(self.region.areas()))
+    }
+
+    pub(crate) fn wall_time(&self, time: Timestamp) -> Option<SystemTime> {
+        self.region.wall_time(time)
     }
 
     pub(crate) fn own_slot(&self) -> Option<&OwnSlot> {
@@ -200,12 +207,12 @@ impl Receiver {
     #[inline(always)]
     pub(crate) fn recv_record(&mut self, mut other: impl FnMut(Event<'_>)) -> Result<Record<'_>, RecvError> {
         loop {
-            let received = match self.take_record() {
-                Ok(taken) => Received::Record(taken),
-                Err(remaining) => self.wait_for_ever(remaining)?,
+            let remaining = match self.take_record() {
+                Ok(taken) => return Ok(self.lend_record(taken)),
+                Err(remaining) => remaining,
             };
-            match received {
-                Received::Record(taken) => return Ok(self.lend_record(taken)),
+            match self.wait_for_ever(remaining)? {
+                Received::Record(taken) => return Ok(self.lend_any(taken)),
                 received => other(self.lend(received)),
             }
         }
@@ -242,12 +249,12 @@ impl Receiver {
         rest: impl Fn(&mut Self, Remaining) -> Result<Option<Received>, RecvError>,
     ) -> Result<Option<Record<'_>>, RecvError> {
         loop {
-            let received = match self.take_record() {
-                Ok(taken) => Some(Received::Record(taken)),
-                Err(remaining) => rest(self, remaining)?,
+            let remaining = match self.take_record() {
+                Ok(taken) => return Ok(Some(self.lend_record(taken))),
+                Err(remaining) => remaining,
             };
-            match received {
-                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
+            match rest(self, remaining)? {
+                Some(Received::Record(taken)) => return Ok(Some(self.lend_any(taken))),
                 Some(received) => other(self.lend(received)),
                 None => return Ok(None),
             }
@@ -353,6 +360,10 @@ impl Receiver {
     fn look(&mut self) -> Result<Option<Received>, RecvError> {
         loop {
             match self.reader.poll(self.region.areas(), &mut self.copies) {
+                Found::Record(taken) if taken.len < self.region.geometry().time_bytes() => {
+                    let place = self.reader.next().before_record(taken.len);
+                    return Err(self.end_corrupt(times::missing(place)));
+                }
                 Found::Record(mut taken) => {
                     taken.in_ring = taken.in_ring.filter(|word| !self.copied_out(*word, taken.len));
                     if !self.full_only {
@@ -441,7 +452,8 @@ impl Receiver {
 
     /// Sets which ways may be used. Call it after the state that decides this has changed.
     fn choose_ways(&mut self) {
-        self.full_only = self.released.keep || self.guarded || self.gate.opens || self.corrupt.is_some();
+        let slow = self.released.keep || self.guarded || self.gate.opens || self.corrupt.is_some();
+        self.full_only = slow || self.region.geometry().timed;
     }
 
     // ---- lending
@@ -449,13 +461,26 @@ impl Receiver {
     #[inline(always)]
     fn lend(&self, received: Received) -> Event<'_> {
         match received {
-            Received::Record(taken) => Event::Record(self.lend_record(taken)),
+            Received::Record(taken) => Event::Record(self.lend_any(taken)),
             Received::Lost(loss) => Event::Lost(loss),
             Received::Evicted => Event::Evicted,
             Received::Changed { epoch } => Event::ProducerChanged { epoch },
         }
     }
 
+    /// A record, taken by whichever way.
+    #[inline(always)]
+    fn lend_any(&self, taken: Taken) -> Record<'_> {
+        let record = self.lend_record(taken);
+        // The full way has checked that the time is there.
+        if self.region.geometry().timed {
+            record.with_time().unwrap_or(Record::copied(taken.sequence, &[]))
+        } else {
+            record
+        }
+    }
+
+    /// A record of a ring without times: the faster ways take none with a time.
     #[inline(always)]
     fn lend_record(&self, taken: Taken) -> Record<'_> {
         match taken {

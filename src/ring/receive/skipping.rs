@@ -38,7 +38,7 @@ impl Receiver {
         loop {
             self.skip_to_newest(&mut other)?;
             match self.try_take()? {
-                Some(Received::Record(taken)) => return Ok(Some(self.lend_record(taken))),
+                Some(Received::Record(taken)) => return Ok(Some(self.lend_any(taken))),
                 Some(received) => other(self.lend(received)),
                 None => return Ok(None),
             }
@@ -99,7 +99,7 @@ impl Receiver {
             return;
         }
         let left = self.reader.skip_to(place);
-        let skipped = Skipped::between(left, place);
+        let skipped = Skipped::between(left, place, self.region.geometry());
         self.skipped.add(skipped);
         if let Some(own_slot) = &mut self.own_slot {
             own_slot.book_skipped(skipped);

@@ -16,6 +16,7 @@
 //! | the batch would span more than half the ring | declines | declines | refuses |
 //! | a batch was forgotten (`mem::forget`) | declines | drops the batch | never |
 //! | a guard against truncation is on | declines | takes it | as without |
+//! | records carry times | declines | takes it; with one comparison, too, if fast would have taken it (`send_timed`, `claim_timed`) | as without |
 //! | the handle is broken: after a fork, or without its memory | declines | returns the error | returns the error |
 //!
 //! Records of a batch take the same ways up to the store of `published`, which is made once, with the wake check,
@@ -37,6 +38,7 @@ use crate::wait::mode::WaitMode;
 mod attached;
 mod publisher;
 mod space;
+mod timed;
 mod totals;
 
 pub(crate) use publisher::Publisher;
@@ -111,6 +113,9 @@ impl Sender {
     #[cold]
     #[inline(never)]
     fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        if self.writer.is_timed() {
+            return self.send_timed(payload, time_limit);
+        }
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed);
@@ -144,7 +149,7 @@ impl Sender {
         let claimed = self.claim(payload.len(), time_limit)?;
         let areas = self.region.areas();
         crate::atomics::copy::write(claimed.words(areas), payload);
-        Ok(self.writer.stage(areas, claimed).sequence.wrapping_sub(1))
+        Ok(self.writer.stage(areas, claimed.whole()).sequence.wrapping_sub(1))
     }
 
     /// Adds records to the batch while they can take the fast way. Returns how many, and the first payload that could
@@ -167,7 +172,11 @@ impl Sender {
         }
         // Both ways claim at the place staged, and with this length: so a length that the compiler knows stays known.
         let (areas, len) = (self.region.areas(), len as u32);
-        Ok(if is_fast { self.writer.claimed_alone(areas, len) } else { self.writer.claimed(areas, len) })
+        Ok(if is_fast {
+            self.writer.claimed_alone(areas, len)
+        } else {
+            self.writer.claimed_payload(areas, len)
+        })
     }
 
     #[cold]
@@ -199,6 +208,14 @@ impl Sender {
         }
         // At most 2^31 - 8, so it fits.
         let len = len as u32;
+        if self.writer.is_timed() {
+            return self.claim_timed(len, time_limit);
+        }
+        self.claim_checked(len, time_limit)
+    }
+
+    /// `len`: all bytes that the header counts.
+    fn claim_checked(&mut self, len: u32, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         match self.writer.claim(self.region.areas(), len) {
             Ok(claimed) => {
                 if self.refused {
@@ -229,6 +246,9 @@ impl Sender {
 
     /// Publishes the batch. Returns the sequence of its last record.
     pub(crate) fn publish_batch(&mut self) -> Result<u64, SendError> {
+        if self.writer.is_timed() && !self.region.broken() {
+            self.writer.stamp_batch(self.region.areas());
+        }
         let staged = self.writer.staged();
         self.publisher().publish(staged)?;
         Ok(self.next_sequence().wrapping_sub(1))

@@ -42,7 +42,7 @@ impl<'a> Publisher<'a> {
     /// Adds a record that was filled in place to the batch. Returns the sequence it will have.
     #[inline]
     pub(crate) fn add_claim(self, claimed: Claimed) -> u64 {
-        self.writer.stage(self.region.areas(), claimed).sequence.wrapping_sub(1)
+        self.writer.stage(self.region.areas(), claimed.whole()).sequence.wrapping_sub(1)
     }
 
     /// Publishes staged records, and wakes the sleepers.
@@ -79,7 +79,8 @@ impl<'a> Publisher<'a> {
 #[inline(never)]
 fn publish_slow(region: &Region, writer: &mut Writer, totals: &mut Totals, mode: WaitMode, len: u32) -> u64 {
     let areas = region.areas();
-    let claimed = writer.claimed(areas, len);
+    let claimed = writer.claimed(areas, len + areas.geometry.time_bytes());
+    writer.stamp_claim(areas, claimed);
     let staged = writer.stage(areas, claimed);
     writer.repeat(areas, claimed, staged, claimed.words(areas));
     let _ = Publisher { region, writer, totals, mode }.publish(staged);

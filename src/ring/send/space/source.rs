@@ -19,7 +19,7 @@ impl Sender {
         }
         self.drop_forgotten();
         // At most 2^31 - 8, so it fits.
-        let len = len as u32;
+        let len = len as u32 + self.region.geometry().time_bytes();
         self.writer.claim(self.region.areas(), len).err()?;
         self.stalls.begin();
         // Limited, as in `claim_refused`.
