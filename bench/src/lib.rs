@@ -149,6 +149,12 @@ pub fn run(args: &Args, caller: &Caller<'_>) -> Result<String> {
     })
 }
 
+fn planned(workloads: &[Workload], quick: bool) -> Vec<Group> {
+    let mut groups = plan::plan(workloads, quick);
+    groups.extend(kit::plan(workloads, quick));
+    groups
+}
+
 fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<Document> {
     let mut machine = Machine::look(args.cpus)?;
     let seconds = match args.quick {
@@ -160,7 +166,7 @@ fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<D
         Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX },
         None => Rounds { most: 1000, time: Duration::from_secs(seconds), enough: 25 },
     };
-    let mut groups = plan::plan(workloads, args.quick);
+    let mut groups = planned(workloads, args.quick);
     if !gates::is_allowed() && groups.iter().any(|group| group.workload == Workload::Slots) {
         (caller.say)("left out: a thousand slots; `ulimit -Hn` allows too few open files");
         groups.retain(|group| group.workload != Workload::Slots);

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::{Case, Reader};
 use crate::claims::Call;
 use crate::job::{Job, Wait};
-use crate::kit;
 use crate::large::{self, Way};
 use crate::ratio::Ratio;
 
@@ -153,7 +152,7 @@ pub(crate) const TAIL_TARGET: (&str, f64) = ("3", 1.5);
 pub(crate) const SHARE_TARGET: f64 = 0.99;
 const BATCH: usize = 64;
 
-/// These workloads, in the order in which they are shown. Counts are those of a window, a millisecond or so; half of them if
+/// Those of these workloads that are about rings, in the order in which they are shown. Counts are those of a window, a millisecond or so; half of them if
 /// it is to be `quick`.
 pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
     let scaled = |count: u64| if quick { (count / 2).max(100) } else { count };
@@ -258,7 +257,6 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         groups.push(group(Workload::Open, 64, Ratio::Time, floor, vec![row]));
     }
     groups.extend(backoff(scaled));
-    groups.extend(kit::plan(quick, scaled));
     groups.retain(|group| workloads.iter().any(|workload| workload.has(group.workload)));
     groups
 }
@@ -381,6 +379,10 @@ fn size(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
+        crate::planned(workloads, quick)
+    }
 
     #[test]
     fn only_what_was_asked_for() {

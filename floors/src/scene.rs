@@ -90,13 +90,13 @@ impl Scene {
 
     /// What makes the scene of a thread that stands in for the member of this number, who has nothing to do. It pins the
     /// thread that calls it.
-    pub fn understudy(&self, number: usize, cpu: usize) -> impl FnOnce() -> Result<Self> + use<> {
+    pub fn understudy(&self, number: usize, cpu: usize) -> Box<dyn FnOnce() -> Result<Self> + Send> {
         let (directory, members, turn) = (self.directory.clone(), self.members(), self.turn());
-        move || {
+        Box::new(move || {
             let scene = Self::enter(number, directory, cpu)?;
             scene.begin(members, turn);
             Ok(scene)
-        }
+        })
     }
 
     /// Its number among those that take part.
