@@ -51,7 +51,7 @@ pub(crate) struct Args {
         value_name = "NAME",
         group = "kept",
         group = "gates",
-        conflicts_with_all = ["observe", "next", "populate", "lock", "huge", "numa_node"],
+        conflicts_with_all = ["observe", "next", "times", "stats", "populate", "lock", "huge", "numa_node"],
         help_heading = "Groups"
     )]
     pub(crate) group: Option<String>,

@@ -130,7 +130,7 @@ impl Worker<'_> {
         let (format, buffer) = (self.format, self.out.buffer());
         self.member.recv_up_to_deadline(most, Instant::now() + SLICE, |event| match event {
             GroupEvent::Job(job) => {
-                format.record(job.record(), buffer);
+                format.record(job.record(), None, buffer);
                 ids.push(job.id());
             }
             GroupEvent::Lost(told) => lost = Some(told),
