@@ -152,6 +152,18 @@ pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
     fill(words, out, gated);
 }
 
+/// As `read`, for a value that its reader may keep in registers: `read` loads in assembly, two words at a time, and a value
+/// that is used at once would wait for those stores.
+#[inline(always)]
+pub(crate) fn read_value(words: &[Word], out: &mut [u8], gated: bool) {
+    if out.len() >= LONG {
+        return read(words, out, gated);
+    }
+    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
+    // SAFETY: the same bytes, borrowed for as long; `read_plain` stores initialised bytes only.
+    read_plain(words, unsafe { &mut *out }, gated);
+}
+
 /// Appends the first `len` bytes of `words` to `out`; cut to what `words` holds.
 #[inline]
 pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: bool) {
@@ -518,6 +530,14 @@ mod tests {
         (|words, out| assert_eq!(fill(words, out, false), out.len()), 0..usize::MAX),
         (|words, out| assert_eq!(fill(words, out, true), out.len()), 0..usize::MAX),
         (|words, out| read_plain(words, out, false), 0..usize::MAX),
+        (
+            |words, out| {
+                out.fill(MaybeUninit::new(0));
+                // SAFETY: all of them have just been initialised.
+                read_value(words, unsafe { out.assume_init_mut() }, true);
+            },
+            0..usize::MAX,
+        ),
         (|words, out| read_long(words, out, false), 32..usize::MAX),
         #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]
         (|words, out| vector::read::<{ vector::SSE }>(words, out, false), 32..usize::MAX),

@@ -21,9 +21,9 @@
 use crossbeam_utils::Backoff;
 
 use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
-use crate::error::Error;
+use crate::schema::Typed;
 
-/// Attempts to copy a value that keeps changing, before the reader gets [`Error::Busy`].
+/// Attempts to copy a value that keeps changing, before the reader gets `Error::Busy`.
 const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
 
 /// The cells of one value.
@@ -45,10 +45,15 @@ impl<'a> Cells<'a> {
         Self { version, words, size, count }
     }
 
+    /// The words for a value of `bytes` bytes in the cell of a version: as many as the caller's value has, of which the
+    /// compiler may know the length, where that of a cell is loaded.
     #[inline(always)]
-    fn cell(self, version: u64) -> &'a [Word] {
-        let first = (version % self.count) as usize * self.size;
-        self.words.get(first..first + self.size).unwrap_or_default()
+    fn cell(self, version: u64, bytes: usize) -> &'a [Word] {
+        // Most values have 2 cells, or 4. A division takes as long as all else.
+        let number =
+            if self.count.is_power_of_two() { version & (self.count - 1) } else { version % self.count };
+        let first = number as usize * self.size;
+        self.words.get(first..first + bytes.div_ceil(8)).unwrap_or_default()
     }
 
     /// The stored version.
@@ -66,7 +71,7 @@ impl<'a> Cells<'a> {
         // Orders: the version of the last commit before every word of this one.
         // Without it: a reader may take words of this commit and still find its own version.
         fence_at!(L2_FENCE, Release);
-        copy::write(self.cell(next), value);
+        copy::write(self.cell(next, value.len()), value);
         // [L1] Release. Pairs with [L3].
         // Orders: the value before its version.
         // Without it: a reader may see the version and read what an earlier commit left in the cell.
@@ -78,18 +83,19 @@ impl<'a> Cells<'a> {
     #[inline(always)]
     pub(crate) fn read_alone(self, value: &mut [u8]) -> u64 {
         let version = self.version();
-        copy::read(self.cell(version), value, true);
+        copy::read_value(self.cell(version, value.len()), value, true);
         version
     }
 
     /// Copies the current value, and returns its version. `None`: too many commits came meanwhile.
+    #[inline(always)]
     fn read(self, value: &mut [u8]) -> Option<u64> {
         let version = self.version();
         // [L3] Acquire. Pairs with [L1].
         // Orders: the version before the value.
         // Without it: see [L1].
         fence_at!(L3_FENCE, Acquire);
-        copy::read(self.cell(version), value, false);
+        copy::read_value(self.cell(version, value.len()), value, false);
         // [L4] Acquire. Pairs with [L2].
         // Orders: the words just read before the second read of the version.
         // Without it: see [L2].
@@ -98,27 +104,38 @@ impl<'a> Cells<'a> {
         (now.wrapping_sub(version) <= self.count - 2).then_some(version)
     }
 
-    /// The same, again and again while too many commits come. `check_memory` says what is wrong after accesses.
-    ///
-    /// # Errors
-    ///
-    /// Those of `check_memory`; [`Error::Busy`].
-    pub(crate) fn read_whole(
-        self,
-        value: &mut [u8],
-        check_memory: impl Fn() -> Result<(), Error>,
-    ) -> Result<u64, Error> {
+    /// The same, again and again while too many commits come. `None`: they kept coming, or `is_gone`, which says after
+    /// each attempt whether the memory is still there.
+    #[inline]
+    pub(crate) fn read_whole(self, value: &mut [u8], is_gone: impl Fn() -> bool) -> Option<u64> {
         let backoff = Backoff::new();
         for _ in 0..TRIES {
             let version = self.read(value);
-            check_memory()?;
-            if let Some(version) = version {
-                return Ok(version);
+            if is_gone() {
+                return None;
+            }
+            if version.is_some() {
+                return version;
             }
             if !cfg!(loom) {
                 backoff.spin();
             }
         }
-        Err(Error::Busy)
+        None
+    }
+
+    /// The current value and its version, if the first attempt to copy it succeeds. The value can stay in registers.
+    #[inline(always)]
+    pub(crate) fn try_get<T: Typed>(self) -> Option<(T, u64)> {
+        let mut value = T::new_zeroed();
+        let version = self.read(value.as_mut_bytes())?;
+        Some((value, version))
+    }
+
+    /// The current value and its version, as `read_whole`.
+    pub(crate) fn get<T: Typed>(self, is_gone: impl Fn() -> bool) -> Option<(T, u64)> {
+        let mut value = T::new_zeroed();
+        let version = self.read_whole(value.as_mut_bytes(), is_gone)?;
+        Some((value, version))
     }
 }

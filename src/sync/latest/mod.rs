@@ -28,10 +28,15 @@ const WRITER: Lock = Lock::of(0);
 
 pub(crate) type Region = crate::memory::region::Region<Shape>;
 
-fn cells<'a>(region: &'a Region) -> Cells<'a> {
+fn cells(region: &Region) -> Cells<'_> {
+    cells_of(region, region.shape().cell_words() as usize)
+}
+
+/// As `cells`, for a caller who knows how many words a cell has.
+#[inline(always)]
+fn cells_of(region: &Region, words: usize) -> Cells<'_> {
     let Views { head, data, .. } = region.views();
-    let shape = region.shape();
-    Cells::new(&head.writer.version, data, shape.cell_words() as usize, shape.cells)
+    Cells::new(&head.writer.version, data, words, region.shape().cells)
 }
 
 /// Options of a latest value.

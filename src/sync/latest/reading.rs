@@ -3,12 +3,14 @@
 #[cfg(not(loom))]
 use std::path::Path;
 
-use super::{Region, WRITER, cells};
+use super::shape::cell_bytes;
+use super::{Region, WRITER, cells, cells_of};
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::permissions::Access;
 #[cfg(not(loom))]
 use crate::schema::Schema;
+use crate::schema::Typed;
 use crate::sync::bell;
 
 pub(super) struct Reader {
@@ -43,6 +45,14 @@ impl Reader {
         Ok(())
     }
 
+    /// The latest value, of the type that was checked.
+    #[inline(always)]
+    pub(super) fn get_typed<T: Typed>(&mut self) -> Result<T, Error> {
+        let (value, version) = read_typed(&self.region)?;
+        self.seen = Some(version);
+        Ok(value)
+    }
+
     /// Waits for a value that was not returned yet, or for something to be wrong with the handle. False: the time is
     /// over.
     pub(super) fn wait(&self, until_ns: u64) -> bool {
@@ -74,5 +84,27 @@ pub(super) fn read(region: &Region, value: &mut [u8]) -> Result<u64, Error> {
     if region.broken() {
         return Err(region.fault().into());
     }
-    cells(region).read_whole(value, || region.or_memory_gone(Ok(())))
+    cells(region).read_whole(value, || region.memory_gone()).ok_or_else(|| region.gone_or(Error::Busy))
+}
+
+/// The current value and its version, of the type that was checked.
+#[inline(always)]
+pub(super) fn read_typed<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
+    if !region.broken()
+        && let Some(found) =
+            cells_of(region, const { (cell_bytes(size_of::<T>() as u64) / 8) as usize }).try_get()
+        && !region.memory_gone()
+    {
+        return Ok(found);
+    }
+    read_typed_again(region)
+}
+
+#[cold]
+#[inline(never)]
+fn read_typed_again<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
+    if region.broken() {
+        return Err(region.fault().into());
+    }
+    cells(region).get(|| region.memory_gone()).ok_or_else(|| region.gone_or(Error::Busy))
 }

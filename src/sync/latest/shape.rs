@@ -65,9 +65,16 @@ pub(crate) struct Shape {
     pub(super) alignment: u64,
 }
 
+/// Bytes of a cell for a value of `size` bytes.
+#[inline(always)]
+pub(super) const fn cell_bytes(size: u64) -> u64 {
+    let size = if size == 0 { 1 } else { size };
+    size.next_multiple_of(CELL_BYTES)
+}
+
 impl Shape {
     fn cell_bytes(&self) -> u64 {
-        u64::from(self.schema.size.max(1)).next_multiple_of(CELL_BYTES)
+        cell_bytes(self.schema.size.into())
     }
 
     pub(super) fn cell_words(&self) -> u64 {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::LatestOptions;
-use super::reading::{Reader, read};
+use super::reading::{Reader, read_typed};
 use super::writing::Writer;
 use crate::error::Error;
 #[cfg(not(loom))]
@@ -132,10 +132,9 @@ impl<T: Typed> Latest<T> {
     /// # Errors
     ///
     /// [`Error::Forked`], [`Error::Truncated`].
+    #[inline(always)]
     pub fn get(&self) -> Result<T, Error> {
-        let mut value = T::new_zeroed();
-        read(self.writer.region(), value.as_mut_bytes())?;
-        Ok(value)
+        read_typed(self.writer.region()).map(|(value, _)| value)
     }
 
     /// The version of the value: the number of commits, the first one included. Continues from writer to writer, and
@@ -196,10 +195,9 @@ impl<T: Typed> LatestReader<T> {
     ///
     /// [`Error::Busy`] if that happened a thousand times in a row: use more [cells](LatestOptions::cells).
     /// [`Error::Forked`], [`Error::Truncated`].
+    #[inline(always)]
     pub fn get(&mut self) -> Result<T, Error> {
-        let mut value = T::new_zeroed();
-        self.reader.get(value.as_mut_bytes())?;
-        Ok(value)
+        self.reader.get_typed()
     }
 
     /// Waits until `deadline` for a value that this handle has not returned yet. `None`: the deadline passed. The

@@ -172,9 +172,9 @@ impl<T: Typed> RwLock<T> {
     pub fn get(&self) -> Result<T, Error> {
         let member = &self.guarded.member;
         member.check()?;
-        let mut value = T::new_zeroed();
-        self.guarded.cells().read_whole(value.as_mut_bytes(), || member.check_memory())?;
-        Ok(value)
+        let region = member.region();
+        let read = self.guarded.cells().get(|| region.memory_gone());
+        read.map(|(value, _)| value).ok_or_else(|| region.gone_or(Error::Busy))
     }
 
     /// Waits for the lock to read, without a limit.

@@ -127,9 +127,7 @@ pub(super) fn read<T: Typed>(region: &Region, number: u32) -> Result<(T, u64), E
         return Err(region.fault().into());
     }
     let cells = cells(region.views(), &region.shape().content, number).ok_or(NO_ROW)?;
-    let mut value = T::new_zeroed();
-    let version = cells.read_whole(value.as_mut_bytes(), || region.or_memory_gone(Ok(())))?;
-    Ok((value, version))
+    cells.get(|| region.memory_gone()).ok_or_else(|| region.gone_or(Error::Busy))
 }
 
 /// The first row from `first` on, around the end, whose version is another than the one in `seen`.
