@@ -45,10 +45,11 @@ impl<'a> Cells<'a> {
         Self { version, words, size, count }
     }
 
-    /// The words for a value of `bytes` bytes in the cell of a version: as many as the caller's value has, of which the
-    /// compiler may know the length, where that of a cell is loaded.
+    /// The words of a value of `bytes` bytes in the cell of a version. The length is the caller's, since the compiler often
+    /// knows that one; a value has at most the size of a cell.
     #[inline(always)]
     fn cell(self, version: u64, bytes: usize) -> &'a [Word] {
+        debug_assert!(bytes.div_ceil(8) <= self.size, "a value has its cell");
         // Most values have 2 cells, or 4. A division takes as long as all else.
         let number =
             if self.count.is_power_of_two() { version & (self.count - 1) } else { version % self.count };
