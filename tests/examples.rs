@@ -368,7 +368,9 @@ fn service_on_tokio() {
         let publishers =
             ["quoit-a", "quoit-b"].map(|ring| stage.run(&format!("ticks_publish /dev/shm/{ring} 30")));
         serve.says("the socket", |line| line == format!("serving at {socket}"));
-        publishers.map(stage::Running::ends);
+        for publisher in publishers {
+            publisher.ends();
+        }
         for _ in 0..2 {
             serve.says("an end", |line| line.contains("closed the ring"));
         }
