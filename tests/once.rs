@@ -1,11 +1,12 @@
 //! Something that is done once, in a file and on the heap.
 
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use quoit::Error;
-use quoit::sync::{Once, SyncOptions};
+use quoit::sync::{Inspector, Once, SyncOptions};
 
 fn options() -> SyncOptions {
     SyncOptions::new().seats(16)
@@ -81,6 +82,29 @@ fn a_panic_leaves_it_to_the_next() {
         assert!(second.call(|state| assert_eq!(state.attempts, 3)).unwrap());
         assert!(!first.call(|_| unreachable!()).unwrap());
     });
+}
+
+/// One that was killed when it was done, and before it could give its word back.
+#[test]
+fn nobody_is_at_what_is_done() {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let path = directory.path().join("once");
+    drop(Once::create(&path, &options()).unwrap());
+    let mut once = Once::open(&path).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let poke = |byte: u64, word: u64| file.write_all_at(&word.to_le_bytes(), 8192 + byte).unwrap();
+    let holds = || {
+        let seen = Inspector::open(&path).unwrap().snapshot().unwrap();
+        seen.participants.iter().map(|who| who.holds).sum::<u32>()
+    };
+    // The first handle on this seat, which is another's by now.
+    poke(0, 1 << 16);
+    let died = once.holder().unwrap().expect("it died at it");
+    assert_eq!((died.is_alive, holds()), (false, 1));
+    poke(16, 1);
+    assert!(once.holder().unwrap().is_none());
+    assert_eq!(holds(), 0);
+    assert!(!once.call(|_| unreachable!()).unwrap());
 }
 
 #[test]

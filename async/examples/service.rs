@@ -4,7 +4,7 @@
 //!
 //! It answers every line that a client sends with a line of how many records came from each ring, and the newest of each. In
 //! other terminals, before or after: `cargo run --example ticks_publish PATH`, for /dev/shm/quoit-a and /dev/shm/quoit-b unless
-//! told otherwise, and `cargo run -p quoit-async --example service_ask`. Stop it with Ctrl-C.
+//! told otherwise. Once both rings are there, `cargo run -p quoit-async --example service_ask`. Stop it with Ctrl-C.
 
 use std::error::Error;
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! Asks `service` once a second, and prints its answers.
 //!
 //!     cargo run -p quoit-async --example service_ask [COUNT [SOCKET]]
+//!
+//! Run `service` in another terminal before, until it says where it serves.
 
 use std::error::Error;
 use std::time::Duration;

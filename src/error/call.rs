@@ -58,7 +58,7 @@ pub enum ReplyError {
     },
     /// The deadline passed, and there still was no room.
     TimedOut,
-    /// The client is gone, or does not wait for the call any more.
+    /// The client is gone, does not wait for the call any more, or has written garbage.
     ClientGone,
     /// The server is of no use.
     Server(Error),

@@ -4,8 +4,8 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use quoit::{
-    Attach, Consumer, DeadLetter, DeadLetterError, Error, ErrorKind, Group, GroupError, GroupMember, Options,
-    RecvError, Ring, SendError, Start, Typed,
+    Attach, Consumer, DeadLetter, DeadLetterError, Error, ErrorKind, Event, Group, GroupError, GroupMember,
+    Options, RecvError, Ring, SendError, Start, Typed,
 };
 
 use crate::{Scene, nothing, receive, send, workers};
@@ -25,13 +25,14 @@ impl Scene {
 fn letters(consumer: &mut Consumer) -> Vec<(u64, u64, u32)> {
     let mut letters = Vec::new();
     loop {
-        match consumer.recv_record(|_| {}) {
-            Ok(record) => {
+        match consumer.recv_timeout(Duration::from_secs(20)) {
+            Ok(Event::Record(record)) => {
                 let record = record.to_vec();
                 let letter = DeadLetter::parse(&record).expect("a dead letter");
                 let number = u64::from_le_bytes(letter.payload().try_into().expect("a number"));
                 letters.push((number, letter.sequence(), letter.deliveries()));
             }
+            Ok(_) => {}
             Err(RecvError::Closed) => return letters,
             Err(error) => panic!("{error}"),
         }

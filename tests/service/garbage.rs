@@ -1,9 +1,10 @@
 //! Garbage in the file, as another process could write it.
 
 use std::os::unix::fs::FileExt;
+use std::time::Instant;
 
 use quoit::service::{Client, Inspector, Server};
-use quoit::{CallError, Error};
+use quoit::{CallError, Error, ReplyError};
 
 use crate::{SOON, Scene, answer, how, small, start, take};
 
@@ -75,6 +76,20 @@ fn a_release_that_cannot_be_is_noticed() {
         }
         looks_away(&server, &mut second);
     }
+}
+
+/// Not a wait for room that never comes.
+#[test]
+fn who_sends_several_replies_is_told() {
+    let (scene, server, mut first, mut second) = scene();
+    start(&mut first, b"");
+    let mut request = take(&server);
+    poke(&scene, SEATS + 256, 3);
+    let deadline = Instant::now() + SOON;
+    let told = std::iter::repeat_with(|| request.more_deadline(&[0; 64], deadline)).find_map(Result::err);
+    assert!(matches!(told, Some(ReplyError::ClientGone)), "{told:?}");
+    drop(request);
+    looks_away(&server, &mut second);
 }
 
 #[test]

@@ -41,6 +41,42 @@ fn requests_and_replies_are_written_and_read_in_place() {
     });
 }
 
+/// Replies to other requests of the same client go out while one is being written, and while two are.
+#[test]
+fn a_reply_that_is_being_written_makes_room_for_others() {
+    on_each(&small(), |server, mut client| {
+        for turn in 0..100 {
+            let calls = ["a", "b", "c", "d"].map(|text| start(&mut client, text.as_bytes()));
+            let [a, b, c, d] = [0; 4].map(|_| take(&server));
+            let mut first = a.claim(20).unwrap();
+            assert!(first.write_at(0, b"the first to begin, "));
+            b.reply(b"in between, and long").unwrap();
+            assert!(first.write_at(4, b"1st") && !first.write_at(18, b"end"));
+            let mut second = c.claim(turn % 60 + 4).unwrap();
+            assert!(second.write_at(0, &vec![b'x'; turn % 60]));
+            let third = d.claim(5).unwrap();
+            assert!(second.write_at(turn % 60, b"last"));
+            if turn % 2 == 0 {
+                second.send().unwrap();
+                drop(third);
+            } else {
+                drop(third);
+                second.send().unwrap();
+            }
+            first.send().unwrap();
+            let mut answers = [0; 4].map(|_| answer(&mut client));
+            answers.sort();
+            let said = format!("reply {}last", "x".repeat(turn % 60));
+            let expected = ["reply the 1stst to begin, ", "reply in between, and long", &said, "Dropped"];
+            for (answer, (call, expected)) in answers.iter().zip(calls.into_iter().zip(expected)) {
+                assert_eq!((answer.0, answer.1.as_str()), (call, expected));
+            }
+            assert!(client.try_recv().unwrap().is_none());
+        }
+        assert_eq!((server.open_requests(), server.garbled_clients()), (0, 0));
+    });
+}
+
 #[test]
 fn what_is_too_large_is_refused() {
     on_each(&small(), |server, mut client| {

@@ -34,6 +34,15 @@ pub(crate) struct Args {
     /// Kills per size, in place of the usual number
     #[arg(long)]
     kills: Option<u32>,
+    /// Only rows whose first column contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+impl Args {
+    fn wants(&self, row: &str) -> bool {
+        self.only.as_ref().is_none_or(|part| row.contains(part.as_str()))
+    }
 }
 
 /// Sizes in MiB, and kills of each.
@@ -60,7 +69,7 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
                      lock (ms) |\n|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     let mut killed = 0;
-    for &(mib, kills) in sizes {
+    for &(mib, kills) in sizes.iter().filter(|(mib, _)| args.wants(&format!("{} MiB", grouped(*mib)))) {
         if free_mib()? < mib + mib / 4 + 512 {
             outcome.note(format!(
                 "SKIPPED: {} MiB: the machine has not that much memory to spare",
@@ -98,7 +107,8 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     outcome.count("gated consumers killed while their producer was blocked, which then went on", killed);
     let objects = Place::new("burial")?;
     let kills = args.kills.unwrap_or(if form == Form::Quick { 5 } else { 200 });
-    table.push_str(&objects::run(objects.path(), kills, &mut outcome)?);
+    table.push_str(&objects::run(objects.path(), kills, args, &mut outcome)?);
+    outcome.whole = args.only.is_none();
     outcome.note("times are p50 / p99 / max by nearest rank; nothing is asserted of them");
     outcome.note(format!("memory in pages of 4 KiB, {} processors", std::thread::available_parallelism()?));
     outcome.table = Some(table);

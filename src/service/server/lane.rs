@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::claims::Claims;
 use crate::atomics::at;
 use crate::service::Region;
 use crate::service::channel::Found;
@@ -24,6 +25,7 @@ pub(super) struct Lane {
     pub(super) is_starved: Cell<bool>,
     /// The client has written what no client of this library writes. The server looks away from it from then on.
     pub(super) is_garbled: Cell<bool>,
+    pub(super) claims: Claims,
 }
 
 impl Lane {
@@ -43,6 +45,7 @@ impl Lane {
             open: Cell::new(0),
             is_starved: Cell::new(false),
             is_garbled: Cell::new(reply.is_none() || !released.is_multiple_of(8)),
+            claims: Claims::default(),
         };
         seat.starved.store(0, at!(Q_STARVED, Relaxed));
         let (mut position, mut has_lost) = (released, false);

@@ -26,6 +26,7 @@ use crate::service::shape::{Channels, Seat};
 use crate::service::{Region, SPINS, ring, server_seat, sleep};
 use crate::wait::{clock, doorbell};
 
+mod claims;
 mod lane;
 mod request;
 mod source;

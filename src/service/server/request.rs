@@ -4,13 +4,17 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Server;
-use crate::atomics::{Word, copy};
+use crate::atomics::copy;
 use crate::error::ReplyError;
 use crate::service::channel::{Message, footprint, room_for};
 use crate::service::header::{self, Header, Part};
-use crate::service::payload::{Payload, fits};
+use crate::service::payload::Payload;
 use crate::service::{ring, sleep};
 use crate::wait::{clock, doorbell};
+
+mod claim;
+
+pub use claim::ReplyClaim;
 
 /// A request that the server has taken, and owes an answer.
 ///
@@ -87,7 +91,8 @@ impl<'s> Request<'s> {
         self.finish(Part::Failed, error)
     }
 
-    /// Room for the last reply, to be written in place.
+    /// Room for the last reply, to be written in place. If another request of the same client is answered before it is
+    /// sent, it is copied.
     ///
     /// # Errors
     ///
@@ -98,7 +103,7 @@ impl<'s> Request<'s> {
             return Err(ReplyError::TooLarge { len, max });
         }
         let position = self.room(len, 0)?;
-        Ok(ReplyClaim { request: self, position, len })
+        Ok(ReplyClaim::new(self, position, len))
     }
 
     /// Sends one of several replies; the last one follows. Does not wait for room.
@@ -146,7 +151,8 @@ impl<'s> Request<'s> {
                 Err(ReplyError::Full) => {}
                 sent => return sent,
             }
-            if self.is_cancelled() || self.server.is_client_gone(self.number, self.message) {
+            let is_garbled = self.server.lane(self.number).is_garbled.get();
+            if is_garbled || self.is_cancelled() || self.server.is_client_gone(self.number, self.message) {
                 return Err(ReplyError::ClientGone);
             }
             let now = clock::monotonic_ns();
@@ -172,6 +178,7 @@ impl<'s> Request<'s> {
         let server = self.server;
         server.check()?;
         let lane = server.lane(self.number);
+        lane.claims.make_room(server.channels(self.number).replies);
         // Padding and the message take up less than two messages.
         server.has_free(self.number, footprint(len).saturating_mul(2).saturating_add(keep));
         let replies = server.channels(self.number).replies;
@@ -213,57 +220,6 @@ impl<'s> Request<'s> {
     }
 }
 
-/// The last reply to a call, while it is being written. A claim that is dropped is answered as dropped.
-#[must_use = "a claim that is dropped is answered as dropped"]
-pub struct ReplyClaim<'s> {
-    request: Request<'s>,
-    position: u64,
-    len: usize,
-}
-
-impl ReplyClaim<'_> {
-    fn words(&self) -> &[Word] {
-        self.request.server.channels(self.request.number).replies.payload(self.position, self.len)
-    }
-
-    /// Bytes of the reply.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the reply has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The request.
-    pub fn request(&self) -> &Request<'_> {
-        &self.request
-    }
-
-    /// Writes `bytes` at `offset` bytes from the start of the reply. `false`: they do not fit, and nothing is written.
-    /// Bytes that are never written hold whatever was there before.
-    #[must_use = "bytes that do not fit are not written"]
-    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
-        let fits = fits(self.len, offset, bytes.len()) && !self.request.server.region.broken();
-        if fits {
-            copy::write_at(self.words(), offset, bytes);
-        }
-        fits
-    }
-
-    /// Publishes the reply, and ends the call.
-    ///
-    /// # Errors
-    ///
-    /// [`ReplyError::Server`].
-    pub fn send(mut self) -> Result<(), ReplyError> {
-        self.request.server.check()?;
-        self.request.publish(self.position, self.len, Part::Last);
-        Ok(self.request.server.region.or_memory_gone(Ok(()))?)
-    }
-}
-
 impl Drop for Request<'_> {
     fn drop(&mut self) {
         if self.is_open
@@ -278,11 +234,5 @@ impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Request");
         shown.field("client", &self.number).field("len", &self.message.len()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ReplyClaim<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyClaim").field("len", &self.len).finish_non_exhaustive()
     }
 }

@@ -248,13 +248,16 @@ impl Once {
         self.member.check_memory().map(|()| is_done)
     }
 
-    /// Who is at it now. One system call if somebody else is.
+    /// Who is at it now, or died at it. Nobody once it is done. One system call if somebody else is.
     ///
     /// # Errors
     ///
     /// [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
     pub fn holder(&self) -> Result<Option<LockHolder>, Error> {
-        self.member.check()?;
+        // Whoever is killed between that and giving the word back leaves its number there for good.
+        if self.is_done()? {
+            return Ok(None);
+        }
         let line = self.member.views().line;
         let owner = Owned::new(&line.owner, &line.watch).owner();
         let holder = owner.map(|owner| self.member.lock_holder(owner)).transpose()?;

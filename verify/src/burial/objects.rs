@@ -13,10 +13,12 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use quoit::service::{CallOptions, Client, Outcome as Ended, Server, ServiceOptions};
-use quoit::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, SyncOptions, Table, TableOptions};
+use quoit::sync::{
+    Barrier, Condvar, Latch, Mutex, Once, RwLock, Semaphore, SyncOptions, Table, TableOptions,
+};
 use quoit::{Error, Group, GroupEvent, GroupMember, Options, Producer, Start};
 
-use super::{Stay, keep, ms_of, spread, start_victim, try_lock, wait_for_lock, whole};
+use super::{Args, Stay, keep, ms_of, spread, start_victim, try_lock, wait_for_lock, whole};
 use crate::outcome::Outcome;
 
 /// What somebody holds, and what another waits for.
@@ -29,7 +31,7 @@ struct Case {
     wait: fn(&Path) -> Result<()>,
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case {
         what: "mutex, the next holder",
         make: |path| Ok(Mutex::create(path, &options(), &0_u64).map(drop)?),
@@ -105,6 +107,41 @@ const CASES: [Case; 9] = [
                 Err(Error::Broken) => Ok(()),
                 other => bail!("a party has died: {other:?}"),
             }
+        },
+    },
+    Case {
+        what: "latch, told that it is broken",
+        make: |path| Ok(Latch::create(path, &options(), 1).map(drop)?),
+        hold: |path| Ok(keep(Latch::open(path)?.join()?)),
+        wait: |path| {
+            let latch = Latch::open(path)?;
+            match latch.wait_deadline(soon()) {
+                Err(Error::Broken) => Ok(()),
+                other => bail!("its party has died: {other:?}"),
+            }
+        },
+    },
+    Case {
+        what: "what is done once, the next one at it",
+        make: |path| Ok(Once::create(path, &options()).map(drop)?),
+        hold: |path| {
+            let mut once = Once::open(path)?;
+            let (at_it, tells) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                once.call(|_| {
+                    let _ = at_it.send(());
+                    keep(())();
+                })
+            });
+            tells.recv()?;
+            Ok(keep(()))
+        },
+        wait: |path| {
+            let mut once = Once::open(path)?;
+            let mut attempts = 0;
+            let is_mine = once.call_deadline(soon(), |state| attempts = state.attempts)?;
+            ensure!(is_mine && attempts == 1, "{attempts} attempts, mine: {is_mine}");
+            Ok(())
         },
     },
     Case {
@@ -205,13 +242,13 @@ struct Times {
     goes_on: Duration,
 }
 
-pub(super) fn run(folder: &Path, kills: u32, outcome: &mut Outcome) -> Result<String> {
+pub(super) fn run(folder: &Path, kills: u32, args: &Args, outcome: &mut Outcome) -> Result<String> {
     let mut table =
         "\n| held by the dead, and waited for | kills | goes on (ms) | after the lock (ms) | floor: asked \
                      without a pause, after the lock (ms) |\n|---|---:|---:|---:|---:|\n"
             .to_owned();
     let mut killed = 0;
-    for case in &CASES {
+    for case in CASES.iter().filter(|case| args.wants(case.what)) {
         let (mut held, mut floor) = (Vec::new(), Vec::new());
         for number in 0..kills {
             let both = bury(folder, case, number).and_then(|times| Ok((times, bury_bare(folder, number)?)));

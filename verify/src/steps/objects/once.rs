@@ -159,8 +159,8 @@ impl Scene for Deeds<'_> {
         }
         let is_done = others.iter().all(|once| matches!(once.is_done(), Ok(true)));
         stage.is(is_done, || "it is done, and not for everybody".to_owned())?;
-        // One that died after it was done may still stand there; nobody looks at that any more.
+        // One that died after it was done still stands in the word.
         let holder = self.once.holder()?;
-        stage.is(holder.is_none_or(|holder| !holder.is_alive), || "somebody is still at it".to_owned())
+        stage.is(holder.is_none(), || "somebody is at what is done".to_owned())
     }
 }
