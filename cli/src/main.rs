@@ -124,7 +124,7 @@ fn run() -> anyhow::Result<u8> {
         Verb::Create(args) => create::run(args).map(|exit| exit as u8),
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
-        Verb::Info(args) => info::run(args).map(|exit| exit as u8),
+        Verb::Info(args) => info::run(&args).map(|exit| exit as u8),
         Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
         Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
         Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),
