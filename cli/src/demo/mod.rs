@@ -15,6 +15,7 @@ mod history;
 mod kit;
 mod ledger;
 mod live;
+mod parent;
 mod play;
 mod produce;
 mod room;
