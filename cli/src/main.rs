@@ -54,7 +54,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run a demonstration: several processes on one ring, kills two of its own processes and checks the result
     Demo(demo::Args),
     /// Measure speed on this machine, relative to plain atomics and futexes doing the same work
     Bench(bench::Args),
