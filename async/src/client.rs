@@ -1,13 +1,9 @@
 //! Calls as futures.
 
-use std::collections::{HashSet, VecDeque};
-use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+use quoit::service::{Answer, CallId, CallOptions, Client, TypedClient};
+use quoit::{CallError, Error, Typed};
 
-use quoit::service::{Answer, CallId, CallOptions, Client};
-use quoit::{CallError, Error, Ticker};
-
-use crate::waiting::Waiting;
+use crate::calls::Calls;
 
 /// A [`Client`], for async code.
 ///
@@ -16,11 +12,7 @@ use crate::waiting::Waiting;
 #[derive(Debug)]
 pub struct AsyncClient {
     client: Client,
-    waiting: Waiting,
-    /// Answers to other calls, that came while one was waited for.
-    kept: VecDeque<Answer<'static>>,
-    /// Calls whose futures were dropped after a server had taken them: nobody wants their answers.
-    forgotten: HashSet<CallId>,
+    calls: Calls,
 }
 
 impl AsyncClient {
@@ -30,8 +22,7 @@ impl AsyncClient {
     ///
     /// As [`quoit::Watch::new`].
     pub fn new(client: Client) -> Result<Self, Error> {
-        let (kept, forgotten) = (VecDeque::new(), HashSet::new());
-        Ok(Self { client, waiting: Waiting::new()?, kept, forgotten })
+        Ok(Self { client, calls: Calls::new()? })
     }
 
     /// Makes a call, and waits for its last reply. Earlier replies to it are passed over; answers to other calls are kept for
@@ -44,9 +35,7 @@ impl AsyncClient {
     ///
     /// As [`Client::call`].
     pub async fn call(&mut self, request: &[u8], how: CallOptions) -> Result<Vec<u8>, CallError> {
-        let call = self.start(request, how).await?;
-        let mut mine = Mine { client: self, call, has_ended: false };
-        let answer = poll_fn(|context| mine.poll_end(context)).await?;
+        let answer = self.calls.call(&mut self.client, request, how).await?;
         answer.into_result().map(|payload| payload.to_vec())
     }
 
@@ -57,28 +46,7 @@ impl AsyncClient {
     ///
     /// As [`Client::start`].
     pub async fn start(&mut self, request: &[u8], how: CallOptions) -> Result<CallId, CallError> {
-        let mut alarm = how.time_left().map(Ticker::every);
-        poll_fn(|context| {
-            ready!(self.waiting.poll_turn(context));
-            loop {
-                match self.client.try_start(request, how) {
-                    Err(CallError::Full) => {}
-                    started => return Poll::Ready(started),
-                }
-                if how.time_left().is_some_and(|left| left.is_zero()) {
-                    return Poll::Ready(Err(CallError::NotExecuted));
-                }
-                match self.poll_new(context, alarm.as_mut()) {
-                    Poll::Ready(answer) => self.kept.push_back(answer?),
-                    // The server may have made room before this was armed, and then rings for nobody.
-                    Poll::Pending => match self.client.try_start(request, how) {
-                        Err(CallError::Full) => return Poll::Pending,
-                        started => return Poll::Ready(started),
-                    },
-                }
-            }
-        })
-        .await
+        self.calls.start(&mut self.client, request, how).await
     }
 
     /// The next answer to any call that was [started](Self::start): one of several replies, or the end of the call.
@@ -88,14 +56,7 @@ impl AsyncClient {
     ///
     /// As [`Client::recv`].
     pub async fn recv(&mut self) -> Result<Answer<'static>, Error> {
-        poll_fn(|context| {
-            ready!(self.waiting.poll_turn(context));
-            match self.kept.pop_front() {
-                Some(answer) => Poll::Ready(Ok(answer)),
-                None => self.poll_new(context, None),
-            }
-        })
-        .await
+        self.calls.recv(&mut self.client).await
     }
 
     /// As [`Client::cancel`].
@@ -105,37 +66,6 @@ impl AsyncClient {
     /// As [`Client::cancel`].
     pub fn cancel(&mut self, call: CallId) -> Result<bool, Error> {
         self.client.cancel(call)
-    }
-
-    /// An answer that has not been seen. The alarm wakes the task, too.
-    fn poll_new(
-        &mut self,
-        context: &Context<'_>,
-        mut alarm: Option<&mut Ticker>,
-    ) -> Poll<Result<Answer<'static>, Error>> {
-        loop {
-            match self.client.try_recv()?.map(Answer::into_owned) {
-                Some(answer) if !self.forgotten.contains(&answer.call()) => {
-                    return Poll::Ready(Ok(answer));
-                }
-                Some(answer) if answer.is_last() => {
-                    self.forgotten.remove(&answer.call());
-                }
-                Some(_) => {}
-                None => match &mut alarm {
-                    None => ready!(self.waiting.poll_ready(context, &mut [&mut self.client])),
-                    Some(alarm) => {
-                        ready!(self.waiting.poll_ready(context, &mut [&mut self.client, *alarm]));
-                        if alarm.take().is_some() {
-                            context.waker().wake_by_ref();
-                            return Poll::Pending;
-                        }
-                    }
-                },
-            }
-            // It may be ready for something that is no answer.
-            ready!(self.waiting.poll_turn(context));
-        }
     }
 
     /// The handle. Do not block in async code: use its `try_` calls.
@@ -149,33 +79,87 @@ impl AsyncClient {
     }
 }
 
-/// A call that a future waits for.
-struct Mine<'a> {
-    client: &'a mut AsyncClient,
-    call: CallId,
-    has_ended: bool,
+/// A [`TypedClient`], for async code: as [`AsyncClient`], with values.
+///
+/// ```
+/// use quoit::service::{CallOptions, ServiceOptions, TypedServer};
+/// use quoit_async::AsyncTypedClient;
+///
+/// # smol::block_on(async {
+/// let server = TypedServer::<u32, u64>::local(&ServiceOptions::new())?;
+/// let mut client = AsyncTypedClient::new(server.client()?)?;
+/// # let serving =
+/// std::thread::spawn(move || {
+///     let request = server.recv().unwrap();
+///     let number = u64::from(request.value());
+///     request.reply(&(number * number)).unwrap();
+/// });
+///
+/// assert_eq!(client.call(&7, CallOptions::new()).await?, 49);
+/// # serving.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct AsyncTypedClient<Q, R> {
+    client: TypedClient<Q, R>,
+    calls: Calls,
 }
 
-impl Mine<'_> {
-    fn poll_end(&mut self, context: &Context<'_>) -> Poll<Result<Answer<'static>, Error>> {
-        ready!(self.client.waiting.poll_turn(context));
-        loop {
-            let answer = ready!(self.client.poll_new(context, None))?;
-            if answer.call() != self.call {
-                self.client.kept.push_back(answer);
-            } else if answer.is_last() {
-                self.has_ended = true;
-                return Poll::Ready(Ok(answer));
-            }
-        }
+impl<Q: Typed, R: Typed> AsyncTypedClient<Q, R> {
+    /// A client of this handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`quoit::Watch::new`].
+    pub fn new(client: TypedClient<Q, R>) -> Result<Self, Error> {
+        Ok(Self { client, calls: Calls::new()? })
     }
-}
 
-impl Drop for Mine<'_> {
-    fn drop(&mut self) {
-        // A handle that is of no use has no calls.
-        if !self.has_ended && self.client.client.cancel(self.call).is_ok_and(|never_runs| !never_runs) {
-            self.client.forgotten.insert(self.call);
-        }
+    /// As [`AsyncClient::call`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TypedClient::call`].
+    pub async fn call(&mut self, request: &Q, how: CallOptions) -> Result<R, CallError> {
+        let answer = self.calls.call(self.client.as_client(), request.as_bytes(), how).await?;
+        TypedClient::<Q, R>::value(answer)
+    }
+
+    /// As [`AsyncClient::start`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TypedClient::start`].
+    pub async fn start(&mut self, request: &Q, how: CallOptions) -> Result<CallId, CallError> {
+        self.calls.start(self.client.as_client(), request.as_bytes(), how).await
+    }
+
+    /// The next answer, as [`AsyncClient::recv`]. [`TypedClient::value`] has its value.
+    ///
+    /// # Errors
+    ///
+    /// As [`quoit::service::Client::recv`].
+    pub async fn recv(&mut self) -> Result<Answer<'static>, Error> {
+        self.calls.recv(self.client.as_client()).await
+    }
+
+    /// As [`Client::cancel`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::cancel`].
+    pub fn cancel(&mut self, call: CallId) -> Result<bool, Error> {
+        self.client.as_client().cancel(call)
+    }
+
+    /// The handle. Do not block in async code: use the `try_` calls of its client.
+    pub fn get_mut(&mut self) -> &mut TypedClient<Q, R> {
+        &mut self.client
+    }
+
+    /// The handle, for other than async code. Answers that were kept are lost.
+    pub fn into_inner(self) -> TypedClient<Q, R> {
+        self.client
     }
 }

@@ -5,11 +5,12 @@
 //! | [`AsyncConsumer`], [`AsyncObserver`], [`AsyncTypedConsumer`] | the next event, as [`AsyncReader::next`] or as a [`Stream`](futures_core::Stream) |
 //! | [`AsyncMerge`] | the next event of several rings |
 //! | [`AsyncGroupMember`] | a record for a member of a group |
-//! | [`AsyncProducer`] | space |
+//! | [`AsyncProducer`], [`AsyncTypedProducer`] | space |
 //! | [`AsyncLatest`] | a change |
 //! | [`AsyncEvent`] | an event to be set |
 //! | [`AsyncMutex`], [`AsyncSemaphore`] | a lock, a permit |
-//! | [`AsyncClient`], [`AsyncServer`] | the reply to a call, a request |
+//! | [`AsyncClient`], [`AsyncTypedClient`] | the reply to a call |
+//! | [`AsyncServer`], [`AsyncTypedServer`] | a request |
 //!
 //! A future that is pending takes no thread of the runtime: a helper thread of `quoit` sleeps, for up to 127 handles, and
 //! wakes the task ([`quoit::Watch`]). A lock and a permit are waited for by a thread for each handle. No runtime is named here,
@@ -39,6 +40,7 @@
 //! # }).unwrap();
 //! ```
 
+mod calls;
 mod client;
 mod deputy;
 mod event;
@@ -53,14 +55,14 @@ mod semaphore;
 mod server;
 mod waiting;
 
-pub use client::AsyncClient;
+pub use client::{AsyncClient, AsyncTypedClient};
 pub use event::AsyncEvent;
 pub use group::{AsyncGroupEvent, AsyncGroupMember, AsyncJob};
 pub use latest::AsyncLatest;
 pub use merge::{AsyncMerge, MergedOf};
 pub use mutex::{AsyncMutex, AsyncMutexGuard};
-pub use producer::AsyncProducer;
+pub use producer::{AsyncProducer, AsyncTypedProducer};
 pub use reader::{AsyncConsumer, AsyncObserver, AsyncReader, AsyncTypedConsumer};
 pub use reads::Reads;
 pub use semaphore::{AsyncPermit, AsyncSemaphore};
-pub use server::AsyncServer;
+pub use server::{AsyncServer, AsyncTypedServer};

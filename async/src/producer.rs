@@ -1,9 +1,9 @@
-//! A producer that waits for space.
+//! Producers that wait for space.
 
 use std::future::poll_fn;
-use std::task::ready;
+use std::task::{Poll, ready};
 
-use quoit::{Error, Producer, SendError};
+use quoit::{Error, Producer, SendError, Typed, TypedProducer};
 
 use crate::waiting::Waiting;
 
@@ -31,18 +31,7 @@ impl AsyncProducer {
     ///
     /// As [`Producer::send`].
     pub async fn send(&mut self, payload: &[u8]) -> Result<u64, SendError> {
-        poll_fn(|context| {
-            ready!(self.waiting.poll_turn(context));
-            loop {
-                match self.producer.try_send(payload) {
-                    Err(SendError::Full { .. }) => {}
-                    sent => return std::task::Poll::Ready(sent),
-                }
-                let space = &mut self.producer.space(payload.len());
-                ready!(self.waiting.poll_ready(context, &mut [space]));
-            }
-        })
-        .await
+        send(&mut self.waiting, &mut self.producer, payload).await
     }
 
     /// Waits until a record of `len` payload bytes may be sent or claimed, or the attempt would fail with another error than
@@ -69,4 +58,71 @@ impl AsyncProducer {
     pub fn into_inner(self) -> Producer {
         self.producer
     }
+}
+
+/// A [`TypedProducer`], for async code: as [`AsyncProducer`], with values.
+///
+/// ```
+/// use quoit::{Attach, Options, Ring};
+/// use quoit_async::{AsyncTypedConsumer, AsyncTypedProducer};
+///
+/// # smol::block_on(async {
+/// let ring = Ring::heap(&Options::new().capacity(4096).schema::<u64>())?;
+/// let mut consumer = AsyncTypedConsumer::new(ring.typed_consumer::<u64>(&Attach::gated())?)?;
+/// let mut producer = AsyncTypedProducer::new(ring.typed_producer::<u64>()?)?;
+///
+/// producer.send(&42).await?;
+/// assert_eq!(consumer.next().await?.payload(), Some(42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct AsyncTypedProducer<T> {
+    producer: TypedProducer<T>,
+    waiting: Waiting,
+}
+
+impl<T: Typed> AsyncTypedProducer<T> {
+    /// A producer of this handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`quoit::Watch::new`].
+    pub fn new(producer: TypedProducer<T>) -> Result<Self, Error> {
+        Ok(Self { producer, waiting: Waiting::new()? })
+    }
+
+    /// Publishes `value` and returns its sequence: as [`AsyncProducer::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TypedProducer::send`].
+    pub async fn send(&mut self, value: &T) -> Result<u64, SendError> {
+        send(&mut self.waiting, self.producer.as_untyped(), value.as_bytes()).await
+    }
+
+    /// The handle. Do not block in async code: use its `try_send`.
+    pub fn get_mut(&mut self) -> &mut TypedProducer<T> {
+        &mut self.producer
+    }
+
+    /// The handle, for other than async code.
+    pub fn into_inner(self) -> TypedProducer<T> {
+        self.producer
+    }
+}
+
+async fn send(waiting: &mut Waiting, producer: &mut Producer, payload: &[u8]) -> Result<u64, SendError> {
+    poll_fn(|context| {
+        ready!(waiting.poll_turn(context));
+        loop {
+            match producer.try_send(payload) {
+                Err(SendError::Full { .. }) => {}
+                sent => return Poll::Ready(sent),
+            }
+            let space = &mut producer.space(payload.len());
+            ready!(waiting.poll_ready(context, &mut [space]));
+        }
+    })
+    .await
 }

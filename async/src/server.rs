@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
-use quoit::Error;
-use quoit::service::{Request, Server};
+use quoit::service::{Request, Server, TypedRequest, TypedServer};
+use quoit::{Error, Typed};
 
 use crate::waiting::Waiting;
 
@@ -37,21 +37,7 @@ impl AsyncServer {
     ///
     /// As [`Server::recv`].
     pub async fn recv(&self) -> Result<Request<'_>, Error> {
-        poll_fn(|context| {
-            let Ok(mut waiting) = self.waiting.try_borrow_mut() else {
-                // A waker that polls this future while it is polled.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            };
-            loop {
-                ready!(waiting.poll_turn(context));
-                if let Some(request) = self.server.try_recv()? {
-                    return Poll::Ready(Ok(request));
-                }
-                ready!(waiting.poll_ready(context, &mut [&mut &self.server]));
-            }
-        })
-        .await
+        take(&self.waiting, &self.server, || self.server.try_recv()).await
     }
 
     /// The handle. Do not block in async code: use its `try_recv`.
@@ -63,4 +49,84 @@ impl AsyncServer {
     pub fn into_inner(self) -> Server {
         self.server
     }
+}
+
+/// A [`TypedServer`], for async code: as [`AsyncServer`], with values.
+///
+/// ```
+/// use quoit::service::{CallOptions, ServiceOptions, TypedServer};
+/// use quoit_async::{AsyncTypedClient, AsyncTypedServer};
+///
+/// # smol::block_on(async {
+/// let server = TypedServer::<u32, u64>::local(&ServiceOptions::new())?;
+/// let mut client = AsyncTypedClient::new(server.client()?)?;
+/// let server = AsyncTypedServer::new(server)?;
+///
+/// let call = client.start(&7, CallOptions::new()).await?;
+/// let request = server.recv().await?;
+/// let number = u64::from(request.value());
+/// request.reply(&(number * number))?;
+/// # let answer = client.recv().await?;
+/// # assert_eq!(answer.call(), call);
+/// # assert_eq!(quoit::service::TypedClient::<u32, u64>::value(answer)?, 49);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct AsyncTypedServer<Q, R> {
+    server: TypedServer<Q, R>,
+    waiting: RefCell<Waiting>,
+}
+
+impl<Q: Typed, R: Typed> AsyncTypedServer<Q, R> {
+    /// A server of this handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`quoit::Watch::new`].
+    pub fn new(server: TypedServer<Q, R>) -> Result<Self, Error> {
+        Ok(Self { server, waiting: RefCell::new(Waiting::new()?) })
+    }
+
+    /// As [`AsyncServer::recv`]. Requests that are not of the type are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`TypedServer::recv`].
+    pub async fn recv(&self) -> Result<TypedRequest<'_, Q, R>, Error> {
+        take(&self.waiting, self.server.as_server(), || self.server.try_recv()).await
+    }
+
+    /// The handle. Do not block in async code: use its `try_recv`.
+    pub fn get_ref(&self) -> &TypedServer<Q, R> {
+        &self.server
+    }
+
+    /// The handle, for other than async code.
+    pub fn into_inner(self) -> TypedServer<Q, R> {
+        self.server
+    }
+}
+
+/// Waits for what `try_recv` takes from the server.
+async fn take<T>(
+    waiting: &RefCell<Waiting>,
+    mut server: &Server,
+    try_recv: impl Fn() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    poll_fn(|context| {
+        let Ok(mut waiting) = waiting.try_borrow_mut() else {
+            // A waker that polls this future while it is polled.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        loop {
+            ready!(waiting.poll_turn(context));
+            if let Some(request) = try_recv()? {
+                return Poll::Ready(Ok(request));
+            }
+            ready!(waiting.poll_ready(context, &mut [&mut server]));
+        }
+    })
+    .await
 }

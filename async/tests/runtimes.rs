@@ -10,7 +10,10 @@ use futures_lite::{StreamExt, future};
 use quoit::sync::{Latest, LatestOptions};
 use quoit::zerocopy::{FromBytes, Immutable, IntoBytes};
 use quoit::{Attach, Event, EventOf, Merge, Options, Producer, RecvError, Ring, SendError, Start, Typed};
-use quoit_async::{AsyncConsumer, AsyncLatest, AsyncMerge, AsyncObserver, AsyncProducer, AsyncTypedConsumer};
+use quoit_async::{
+    AsyncConsumer, AsyncLatest, AsyncMerge, AsyncObserver, AsyncProducer, AsyncTypedConsumer,
+    AsyncTypedProducer,
+};
 
 fn ring() -> Ring {
     Ring::heap(&Options::new().capacity(4096).slots(8)).unwrap()
@@ -232,6 +235,50 @@ fn values_and_observers() {
         assert_eq!(observer.next().await.unwrap().payload().as_deref(), Some(point.as_bytes()));
         assert_eq!(typed.next().await.unwrap_err(), RecvError::Closed);
         sender.join().unwrap();
+    });
+}
+
+#[test]
+fn values_wait_for_space() {
+    Runtime::each(|runtime| async move {
+        let ring = Ring::heap(&Options::new().capacity(4096).slots(2).schema::<Point>()).unwrap();
+        let mut consumer =
+            AsyncTypedConsumer::new(ring.typed_consumer::<Point>(&Attach::gated()).unwrap()).unwrap();
+        let mut producer = AsyncTypedProducer::new(ring.typed_producer::<Point>().unwrap()).unwrap();
+        let point = |number: u64| Point { x: number as f64, y: -1.0 };
+        let sender = runtime.spawn(async move {
+            for number in 0..1000 {
+                assert_eq!(producer.send(&point(number)).await.unwrap(), number);
+            }
+            assert_eq!(producer.into_inner().as_untyped().next_sequence(), 1000);
+        });
+        runtime.sleep(Duration::from_millis(5)).await;
+        for number in 0..1000 {
+            assert_eq!(consumer.next().await.unwrap().payload(), Some(point(number)));
+        }
+        assert_eq!(consumer.next().await.unwrap_err(), RecvError::Closed);
+        sender.await;
+    });
+}
+
+/// A value that finds no space before its future is dropped is not sent.
+#[test]
+fn a_value_that_is_given_up_is_not_sent() {
+    Runtime::each(|_| async {
+        let ring = Ring::heap(&Options::new().capacity(4096).slots(2).schema::<Point>()).unwrap();
+        let mut consumer = ring.typed_consumer::<Point>(&Attach::gated()).unwrap();
+        let mut producer = AsyncTypedProducer::new(ring.typed_producer::<Point>().unwrap()).unwrap();
+        let mut sent = 0_u64;
+        while producer.get_mut().try_send(&Point { x: sent as f64, y: 0.0 }).is_ok() {
+            sent += 1;
+        }
+        assert!(future::poll_once(producer.send(&Point { x: -1.0, y: 0.0 })).await.is_none());
+        for number in 0..sent {
+            let value = consumer.recv().unwrap().payload().unwrap();
+            assert_eq!(value, Point { x: number as f64, y: 0.0 });
+        }
+        assert!(consumer.try_recv().unwrap().is_none());
+        assert_eq!(producer.send(&Point { x: -2.0, y: 0.0 }).await.unwrap(), sent);
     });
 }
 

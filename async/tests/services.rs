@@ -10,8 +10,10 @@ use std::time::Duration;
 use common::{PATIENCE, Runtime};
 use futures_lite::future;
 use quoit::CallError;
-use quoit::service::{CallOptions, Client, Outcome, Request, Server, ServiceOptions};
-use quoit_async::{AsyncClient, AsyncServer};
+use quoit::service::{
+    CallOptions, Client, Outcome, Request, Server, ServiceOptions, TypedClient, TypedServer,
+};
+use quoit_async::{AsyncClient, AsyncServer, AsyncTypedClient, AsyncTypedServer};
 
 fn service() -> (Server, Client) {
     let server =
@@ -192,5 +194,85 @@ fn the_death_of_a_server_is_told() {
         let ended = client.call(b"x", how()).await;
         assert!(matches!(ended, Err(CallError::ServerGone)), "{ended:?}");
         taking.join().unwrap();
+    });
+}
+
+type Squares = TypedServer<u32, u64>;
+
+fn square(number: u32) -> u64 {
+    u64::from(number) * u64::from(number)
+}
+
+#[test]
+fn calls_of_values_are_futures() {
+    Runtime::each(|_| async {
+        let server = Squares::local(&ServiceOptions::new()).unwrap();
+        let mut client = AsyncTypedClient::new(server.client().unwrap()).unwrap();
+        let serving = thread::spawn(move || {
+            for _ in 0..400 {
+                let request = server.recv().unwrap();
+                let number = request.value();
+                request.reply(&square(number)).unwrap();
+            }
+            server
+        });
+        for number in 0..200 {
+            assert_eq!(client.call(&number, how()).await.unwrap(), square(number));
+        }
+        let mut calls = Vec::new();
+        for number in 0..200 {
+            calls.push((client.start(&number, how()).await.unwrap(), number));
+        }
+        for _ in 0..200 {
+            let answer = client.recv().await.unwrap();
+            let place = calls.iter().position(|(call, _)| *call == answer.call()).unwrap();
+            let (_, number) = calls.swap_remove(place);
+            assert_eq!(TypedClient::<u32, u64>::value(answer).unwrap(), square(number));
+        }
+        assert_eq!(client.get_mut().as_client().in_flight(), 0);
+        let server = serving.join().unwrap();
+        // Dropped and given up before anybody took them.
+        assert!(future::poll_once(client.call(&1, how())).await.is_none());
+        let given_up = client.start(&2, how()).await.unwrap();
+        assert!(client.cancel(given_up).unwrap());
+        assert!(server.try_recv().unwrap().is_none());
+        // A reply that is no value of the type.
+        let serving = thread::spawn(move || server.as_server().recv().unwrap().reply(b"x").unwrap());
+        let ended = client.call(&3, how()).await;
+        assert!(matches!(ended, Err(CallError::WrongReply { len: 1, expected: 8 })), "{ended:?}");
+        serving.join().unwrap();
+        assert!(client.into_inner().as_client().try_recv().unwrap().is_none());
+    });
+}
+
+#[test]
+fn requests_of_values_are_futures_and_are_kept_over_waits() {
+    on_its_own_thread(|| async {
+        let server = Squares::local(&ServiceOptions::new()).unwrap();
+        let mut client = server.client().unwrap();
+        let server = AsyncTypedServer::new(server).unwrap();
+        let calling = thread::spawn(move || {
+            let wrong = client.as_client().start(b"x", how()).unwrap();
+            let calls: Vec<_> =
+                (0..90).map(|number| (client.start(&number, how()).unwrap(), number)).collect();
+            for (call, number) in calls {
+                assert_eq!(client.wait(call).unwrap(), square(number));
+            }
+            client.as_client().wait(wrong).map(|reply| reply.to_vec())
+        });
+        let mut kept = Vec::new();
+        for number in 0..90 {
+            kept.push(server.recv().await.unwrap());
+            if number % 3 == 2 {
+                for request in kept.drain(..).rev() {
+                    let number = request.value();
+                    request.reply(&square(number)).unwrap();
+                }
+            }
+        }
+        let wrong = calling.join().unwrap();
+        assert!(matches!(wrong, Err(CallError::Dropped)), "{wrong:?}");
+        assert!(future::poll_once(server.recv()).await.is_none());
+        assert_eq!(server.get_ref().as_server().open_requests(), 0);
     });
 }

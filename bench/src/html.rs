@@ -114,10 +114,7 @@ fn workload(page: &mut String, workload: Workload, outcomes: &[Outcome]) {
             escape(words::ratio_of(first.ratio_of))
         ),
     );
-    put(
-        page,
-        &format!("<figure>\n<figcaption>Ratio to the floor; {}</figcaption>", svg::direction(first.ratio_of)),
-    );
+    put(page, &format!("<figure>\n<figcaption>{}</figcaption>", svg::caption(first.ratio_of)));
     put(page, &svg::bars(&outcomes.iter().collect::<Vec<_>>()));
     put(page, LEGEND);
     put(page, "</figure>");

@@ -13,7 +13,7 @@ use crate::backoff::Case;
 use crate::claims::Call;
 use crate::kit;
 use crate::large::Way;
-use crate::{backoff, bounce, claims, fan, flood, gates, large, open, sleepers, stream};
+use crate::{backoff, bounce, claims, fan, flood, gates, large, open, sleepers, stream, times};
 
 /// One measurement. `count`: round trips or records in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub(crate) enum Job {
     OpenLines { count: u64, interval: u64 },
     /// The same through our ring.
     OpenRing { count: u64, interval: u64 },
+    /// Sending with nobody reading, on a ring with publish times; or, as the floor, on one without, with a look at the clock for
+    /// each record or batch.
+    Times { bytes: usize, count: u64, batch: usize, timed: bool },
     /// A reader with or, as the floor, without back-off.
     Backoff(Case),
     /// Something of the kit, or its floor.
@@ -116,6 +119,7 @@ impl Job {
             Self::BounceHalf { count } => open::half_bounce(scene, count),
             Self::OpenLines { count, interval } => quoit_floors::open::lines(scene, count, interval),
             Self::OpenRing { count, interval } => open::ring(scene, count, interval),
+            Self::Times { bytes, count, batch, timed } => times::sends(scene, bytes, count, batch, timed),
             Self::Backoff(case) => backoff::case(scene, case),
             Self::Kit(task) => task.run(scene),
         }

@@ -28,6 +28,7 @@ mod sleepers;
 mod stream;
 mod svg;
 mod table;
+mod times;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ pub struct Args {
     /// Run fewer and shorter rounds: under 20 seconds
     #[arg(long)]
     quick: bool,
-    /// Run only these workloads; by default those before backoff
+    /// Run only these workloads; by default those before times
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',')]
     only: Vec<Workload>,
     /// Number of rounds, 1 to 10,000, however long they take; by default until 25 of each are kept, or after five
@@ -82,8 +83,8 @@ pub struct Args {
     /// this prefix
     #[arg(long, value_name = "PREFIX")]
     hgrm: Option<PathBuf>,
-    /// Write the table of targets into this page, between its two marks, and those of backoff and of the kit between two
-    /// more each
+    /// Write the table of targets into this page, between its two marks, and those of times, of backoff and of the kit
+    /// between two more each
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }

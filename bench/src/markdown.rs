@@ -19,12 +19,9 @@ struct Section {
     table: fn(&Document) -> String,
 }
 
-const SECTIONS: [Section; 3] = [
-    Section {
-        name: "bench",
-        has: |workload| workload != Workload::Backoff && !workload.is_of_the_kit(),
-        table,
-    },
+const SECTIONS: [Section; 4] = [
+    Section { name: "bench", has: |workload| Workload::usual().contains(&workload), table },
+    Section { name: "times", has: |workload| workload == Workload::Times, table },
     Section { name: "backoff", has: |workload| workload == Workload::Backoff, table: backoffs },
     Section { name: "kit", has: Workload::is_of_the_kit, table },
 ];

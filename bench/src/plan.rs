@@ -39,9 +39,11 @@ pub(crate) enum Workload {
     Large,
     /// One record per microsecond; latency counts from when it was due
     Open,
-    /// Readers with back-off by readers without, for many sizes of rings and records; only if asked for
+    /// What publish times cost sends; this and the rest only if asked for
+    Times,
+    /// Readers with back-off by readers without, for many sizes of rings and records
     Backoff,
-    /// Lock and unlock, nobody else there; this and the rest only if asked for
+    /// Lock and unlock, nobody else there
     Locks,
     /// Locks and barriers of several processes at once
     Contended,
@@ -70,7 +72,8 @@ pub(crate) enum Workload {
 impl Workload {
     /// Those that are measured if nobody asks for others.
     pub(crate) fn usual() -> Vec<Self> {
-        let is_usual = |workload: &Self| *workload != Self::Backoff && !workload.is_of_the_kit();
+        let is_usual =
+            |workload: &Self| !matches!(workload, Self::Times | Self::Backoff) && !workload.is_of_the_kit();
         Self::value_variants().iter().copied().filter(is_usual).collect()
     }
 
@@ -256,8 +259,23 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         let row = row(label, Job::OpenRing { count, interval }, to("11", 1.2));
         groups.push(group(Workload::Open, 64, Ratio::Time, floor, vec![row]));
     }
+    groups.extend(times(scaled));
     groups.extend(backoff(scaled));
     groups.retain(|group| workloads.iter().any(|workload| workload.has(group.workload)));
+    groups
+}
+
+/// Sends on a ring with publish times, by sends on one without and as many looks at the clock.
+fn times(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for (bytes, count) in [(8, 30_000), (64, 30_000), (256, 20_000)] {
+        for batch in [1, BATCH] {
+            let job = |timed| Job::Times { bytes, count: scaled(count), batch, timed };
+            let way = if batch == 1 { "singly".to_owned() } else { format!("in batches of {batch}") };
+            let row = row(format!("{}, {way}", size(bytes)), job(true), to("22", 3.0));
+            groups.push(group(Workload::Times, bytes, Ratio::Extra, job(false), vec![row]));
+        }
+    }
     groups
 }
 
@@ -390,7 +408,9 @@ mod tests {
             let groups = plan(&[*workload], false);
             assert!(!groups.is_empty() && groups.iter().all(|group| workload.has(group.workload)));
         }
-        assert!(!Workload::usual().contains(&Workload::Backoff));
+        for workload in [Workload::Times, Workload::Backoff] {
+            assert!(!Workload::usual().contains(&workload));
+        }
         assert!(Workload::usual().into_iter().all(|workload| !Workload::Kit.has(workload)));
         assert!(Workload::Kit.has(Workload::Locks) && Workload::Kit.has(Workload::Groups));
         let some = plan(&[Workload::Price, Workload::Flood], true);

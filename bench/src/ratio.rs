@@ -13,6 +13,8 @@ pub(crate) enum Ratio {
     Time,
     /// Our throughput by the floor's: more is better.
     Throughput,
+    /// Nanoseconds beyond the floor's: less is better.
+    Extra,
     /// What the least of several got, by what they got on average. By no floor; more is better.
     Share,
     /// Of a processor's time, in percent. By no floor; less is better.
@@ -25,6 +27,7 @@ impl Ratio {
         match self {
             Self::Time => Some(quoit.typical / floor.typical),
             Self::Throughput => Some(floor.typical / quoit.typical),
+            Self::Extra => Some(quoit.typical - floor.typical),
             Self::Share => quoit.share,
             Self::Part => quoit.share.map(|share| 100.0 * share),
         }
@@ -33,7 +36,7 @@ impl Ratio {
     /// Whether the floor has a part in it. Of what has none, a floor is measured all the same: it tells whether the machine
     /// kept still.
     pub(crate) fn has_floor(self) -> bool {
-        matches!(self, Self::Time | Self::Throughput)
+        matches!(self, Self::Time | Self::Throughput | Self::Extra)
     }
 
     /// Which way is good.
@@ -86,10 +89,12 @@ mod tests {
         let figures = |typical, share| Figures { typical, share, ..Figures::default() };
         assert_eq!(Ratio::Time.of(figures(100.0, None), figures(125.0, None)), Some(1.25));
         assert_eq!(Ratio::Throughput.of(figures(100.0, None), figures(50.0, None)), Some(2.0));
+        assert_eq!(Ratio::Extra.of(figures(100.0, None), figures(98.5, None)), Some(-1.5));
         assert_eq!(Ratio::Share.of(figures(100.0, None), figures(50.0, Some(0.5))), Some(0.5));
         assert_eq!(Ratio::Part.of(figures(100.0, None), figures(50.0, Some(0.001))), Some(0.1));
         assert_eq!(Ratio::Part.of(figures(100.0, None), figures(50.0, None)), None);
         assert!(Ratio::Part.meets(0.1, 0.1) && !Ratio::Share.meets(0.2, 0.25));
+        assert!(Ratio::Extra.meets(-1.5, 3.0) && !Ratio::Extra.meets(3.5, 3.0));
         assert!(Ratio::Time.meets(1.2, 1.25) && !Ratio::Time.meets(1.3, 1.25));
         assert!(Ratio::Throughput.meets(1.3, 1.3) && !Ratio::Throughput.meets(1.2, 1.3));
     }

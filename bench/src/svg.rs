@@ -17,7 +17,7 @@ const RIGHT: f64 = 570.0;
 const VALUES: f64 = RIGHT + 14.0;
 const ROW: f64 = 30.0;
 
-/// A ratio each, with its quartiles and its worst round, the floor at 1 and the target. What is beyond all quartiles and
+/// A ratio each, with its quartiles and its worst round, the floor at 1 if there is one, and the target. What is beyond all quartiles and
 /// targets stands at the edge.
 pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
     let ends = outcomes.iter().flat_map(|outcome| {
@@ -25,13 +25,16 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
         [outcome.ratio.map(|ratio| ratio.spread.upper_quartile), target]
     });
     let most = ends.flatten().fold(1.0, f64::max) * 1.08;
-    let x = |ratio: f64| LEFT + (RIGHT - LEFT) * (ratio / most).min(1.0);
+    let x = |ratio: f64| LEFT + (RIGHT - LEFT) * (ratio / most).clamp(0.0, 1.0);
+    let has_ratios =
+        outcomes.iter().all(|outcome| matches!(outcome.ratio_of, Ratio::Time | Ratio::Throughput));
     let height = 26.0 + ROW * outcomes.len() as f64 + 8.0;
-    let mut svg = begin(WIDTH, height, "Ratios to the floor");
+    let title = outcomes.first().map_or("", |outcome| caption(outcome.ratio_of));
+    let mut svg = begin(WIDTH, height, title);
     let bottom = height - 8.0;
     for tick in ticks(most) {
         let at = x(tick);
-        let class = if tick == 1.0 { "floor" } else { "grid" };
+        let class = if tick == 1.0 && has_ratios { "floor" } else { "grid" };
         put(
             &mut svg,
             format_args!(r#"<line class="{class}" x1="{at:.1}" y1="20" x2="{at:.1}" y2="{bottom}"/>"#),
@@ -189,11 +192,14 @@ fn ticks(most: f64) -> Vec<f64> {
     ticks
 }
 
-/// Which way is good, for the one who looks at bars.
-pub(crate) fn direction(ratio: Ratio) -> &'static str {
+/// What bars show, and which way is good.
+pub(crate) fn caption(ratio: Ratio) -> &'static str {
     match ratio {
-        Ratio::Time | Ratio::Part => "shorter is better",
-        Ratio::Throughput | Ratio::Share => "longer is better",
+        Ratio::Time => "Ratio to the floor; shorter is better",
+        Ratio::Throughput => "Ratio to the floor; longer is better",
+        Ratio::Extra => "Nanoseconds beyond the floor; shorter is better",
+        Ratio::Share => "Share; longer is better",
+        Ratio::Part => "Percent; shorter is better",
     }
 }
 

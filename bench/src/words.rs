@@ -28,6 +28,7 @@ pub(crate) fn title(workload: Workload) -> &'static str {
         Workload::Slots => "A publish with many gated slots attached",
         Workload::Large => "Records of 1 MiB",
         Workload::Open => "A record every microsecond, latency from when it was due",
+        Workload::Times => "Sends with publish times, nobody reading",
         Workload::Backoff => "Readers that back off, by sizes of record and ring",
         Workload::Locks => "Lock and unlock, nobody else there",
         Workload::Contended => "Locks and barriers of several processes at once",
@@ -60,6 +61,7 @@ pub(crate) fn floor(workload: Workload) -> &'static str {
         Workload::Open => {
             "a sequence and the bytes in lines of their own; or half a round trip of plain atomics"
         }
+        Workload::Times => "the same on a ring without, and as many looks at the clock",
         Workload::Backoff => "the same reader, which polls at once",
         Workload::Fairness | Workload::Idle => "none",
         Workload::Latest | Workload::Changed => "a bare seqlock",
@@ -79,6 +81,7 @@ pub(crate) fn ratio_of(ratio: Ratio) -> &'static str {
     match ratio {
         Ratio::Time => "time by the floor's: less is better",
         Ratio::Throughput => "throughput by the floor's: more is better",
+        Ratio::Extra => "nanoseconds beyond the floor's: less is better",
         Ratio::Share => "the least share by the mean: more is better",
         Ratio::Part => "percent of a processor: less is better",
     }
@@ -99,6 +102,7 @@ pub(crate) fn row(outcome: &Outcome) -> String {
         Workload::Slots => "publish with",
         Workload::Large => "1 MiB records",
         Workload::Open => "open loop, 1 M records/s",
+        Workload::Times => "with times",
         Workload::Backoff => "back-off",
         Workload::Locks => "lock and unlock",
         Workload::Contended => "contended",

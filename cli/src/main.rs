@@ -54,7 +54,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run a demonstration: several processes on one ring, kills two of its own processes and checks the result
     Demo(demo::Args),
     /// Measure speed on this machine, relative to plain atomics and futexes doing the same work
     Bench(bench::Args),
@@ -124,7 +123,7 @@ fn run() -> anyhow::Result<u8> {
         Verb::Create(args) => create::run(args).map(|exit| exit as u8),
         Verb::Pub(args) => publish::run(args).map(|exit| exit as u8),
         Verb::Sub(args) => sub::run(args).map(|exit| exit as u8),
-        Verb::Info(args) => info::run(args).map(|exit| exit as u8),
+        Verb::Info(args) => info::run(&args).map(|exit| exit as u8),
         Verb::Ls(args) => ls::run(&args).map(|exit| exit as u8),
         Verb::Evict(args) => evict::run(&args).map(|exit| exit as u8),
         Verb::Rm(args) => remove::run(&args).map(|exit| exit as u8),

@@ -361,6 +361,31 @@ fn readers_that_back_off_have_a_table_of_their_own() {
 }
 
 #[test]
+fn what_times_cost_is_told_as_a_difference() {
+    if is_alone() {
+        return;
+    }
+    let output = bench(&["--quick", "--only", "times", "--rounds", "1", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = document["results"].as_array().unwrap();
+    assert_eq!(results.len(), 6);
+    for result in results {
+        assert_eq!((&result["workload"], &result["target"]["number"]), (&"times".into(), &"22".into()));
+        if result["kept"] == 1 {
+            let time = |what: &str| result[what]["typical"].as_f64().unwrap();
+            let difference = result["ratio"]["median"].as_f64().unwrap();
+            assert!((time("quoit_ns") - time("floor_ns") - difference).abs() < 0.01, "{result}");
+        }
+    }
+    let (directory, path) = kept(&document);
+    let report = directory.path().join("report.html");
+    let table = shown(&path, &[Path::new("--html"), &report]);
+    assert!(table.contains("nanoseconds beyond the floor's: less is better"), "{table}");
+    assert!(fs::read_to_string(&report).unwrap().contains("Nanoseconds beyond the floor; shorter is better"));
+}
+
+#[test]
 fn the_kit_is_measured_if_asked_for_and_has_a_table_of_its_own() {
     if is_alone() {
         return;
@@ -462,7 +487,7 @@ fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
 fn the_page_of_this_project_has_a_place_for_the_tables() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
     let text = fs::read_to_string(page).unwrap();
-    for section in ["bench", "backoff", "kit"] {
+    for section in ["bench", "times", "backoff", "kit"] {
         let (_, rest) = text.split_once(&format!("<!-- {section} -->")).unwrap();
         assert!(rest.contains(&format!("<!-- end of {section} -->")));
     }

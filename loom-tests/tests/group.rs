@@ -272,10 +272,9 @@ fn a_death_beside_a_member() {
     }
 }
 
-/// Sleeps have no end: a record that is slept through is a deadlock.
-#[test]
-fn nobody_sleeps_through_what_is_given_back() {
-    model("group_given_back", 2, || {
+/// A member waits for a record that another gives back. Sleeps have no end: a record that is slept through is a deadlock.
+fn given_back(name: &str, wait: fn(&mut GroupMember)) {
+    model(name, 2, move || {
         let ring = ring(WaitMode::Fence);
         let mut producer = ring.producer().unwrap();
         let mut first = group(&ring, 2);
@@ -284,6 +283,7 @@ fn nobody_sleeps_through_what_is_given_back() {
         let Some(GroupEvent::Job(job)) = first.try_recv().unwrap() else { panic!("a record") };
         let id = job.id();
         let waiting = common::spawn(move || {
+            wait(&mut second);
             let account = Account::default();
             account.ack(second.recv_job(|_| {}).unwrap());
             account.is(1);
@@ -293,6 +293,16 @@ fn nobody_sleeps_through_what_is_given_back() {
         let _second = waiting.join().unwrap();
         drop(producer);
     });
+}
+
+#[test]
+fn nobody_sleeps_through_what_is_given_back() {
+    given_back("group_given_back", |_| {});
+}
+
+#[test]
+fn a_set_does_not_sleep_through_what_is_given_back() {
+    given_back("group_set", |member| assert!(WaitSet::new().wait(&mut [member]).contains(0)));
 }
 
 /// The same with a record that is published.
@@ -528,27 +538,4 @@ fn records_of_a_lossy_group_are_lost() {
 #[test]
 fn an_evicted_group_loses_records() {
     records_are_lost("group_evicted", |group| group.gated_for(Duration::from_nanos(1)));
-}
-
-/// As `nobody_sleeps_through_what_is_given_back`, for a member in a set.
-#[test]
-fn a_set_does_not_sleep_through_what_is_given_back() {
-    model("group_set", 2, || {
-        let ring = ring(WaitMode::Fence);
-        let mut producer = ring.producer().unwrap();
-        let mut first = group(&ring, 2);
-        let mut second = first.try_clone().unwrap();
-        producer.try_send(&payload(0, 1)).unwrap();
-        let Some(GroupEvent::Job(job)) = first.try_recv().unwrap() else { panic!("a record") };
-        let id = job.id();
-        let waiting = common::spawn(move || {
-            assert!(WaitSet::new().wait(&mut [&mut second]).contains(0));
-            let account = Account::default();
-            account.ack(second.recv_job(|_| {}).unwrap());
-            second
-        });
-        first.nack(id).unwrap();
-        let _second = waiting.join().unwrap();
-        drop(producer);
-    });
 }

@@ -308,6 +308,28 @@ fn in_a_batch() {
     });
 }
 
+/// Publish times do not go back from one producer to the next, though the successor's clock does.
+#[test]
+fn times_go_on() {
+    for_each_crash("times_go_on", |stores| {
+        let ring = Ring::heap(&options(0).inline(false).times(true)).unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut consumer = ring.consumer(&Attach::gated()).unwrap();
+        producer.try_send(&[]).unwrap();
+        let sent = quoit::fate::crash_after(stores, || producer.try_send(&[]).unwrap());
+        quoit::fate::kill(producer);
+        quoit::fate::restart_clock();
+        let mut successor = ring.producer().unwrap();
+        successor.try_send(&[]).unwrap();
+        let mut times = Vec::new();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            times.extend(event.record().map(|record| record.time().unwrap()));
+        }
+        assert!(times.len() >= 2 && times.is_sorted(), "{times:?}");
+        sent.is_some()
+    });
+}
+
 /// The successor dies in its takeover, and another succeeds it.
 #[test]
 fn in_the_takeover_itself() {

@@ -45,8 +45,7 @@ use crate::place::Place;
 use crate::system::System;
 use crate::work::{Work, Workload};
 
-/// The same workloads over quoit and over its peers. Without --quick, --only, --systems and --rounds it also writes what it
-/// found into docs/benchmarks.md and docs/peers.svg.
+/// The same workloads over quoit and over its peers.
 #[derive(Debug, Parser)]
 struct Args {
     /// A first look: a few short rounds, less than two minutes
@@ -67,11 +66,14 @@ struct Args {
     /// The two CPUs to run on; otherwise two cores that share a cache
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     cpus: Option<[usize; 2]>,
+    /// Writes what was found into docs/benchmarks.md and docs/peers.svg, in the place of what is there
+    #[arg(long, conflicts_with_all = ["quick", "only", "systems", "rounds", "seconds"])]
+    write: bool,
     /// One document of JSON
     #[arg(long)]
     json: bool,
-    /// Measures nothing: makes the documentation of such documents, which have a part each
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds"])]
+    /// Measures nothing: shows such documents, which have a part each, as one; with --write it becomes the documentation
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds", "seconds"])]
     report: Vec<PathBuf>,
     /// The measuring process of this number
     #[arg(long, hide = true, requires_all = ["directory", "cpus"])]
@@ -89,14 +91,21 @@ fn main() -> Result<()> {
         let member = Member { number: member, scene: &scene, enter: &enter };
         return crew::serve(&scene, |job: Job| job.run(member));
     }
-    if !args.report.is_empty() {
+    let document = if args.report.is_empty() {
+        measure(&args)?
+    } else {
         let documents: Result<Vec<Document>> = args.report.iter().map(read).collect();
-        let document = Document::joined(documents?).context("no documents")?;
+        Document::joined(documents?).context("no documents")?
+    };
+    if args.write {
         report::write(&document)?;
-        return print(&args, &document);
     }
+    print(&args, &document)
+}
+
+fn measure(args: &Args) -> Result<Document> {
     let machine = Machine::look(args.cpus)?;
-    let (scale, rounds) = rounds(&args);
+    let (scale, rounds) = rounds(args);
     let groups: Vec<_> = plan::plan(&args.only, scale)
         .into_iter()
         .map(|group| (group, group.systems(&args.systems, System::value_variants())))
@@ -111,12 +120,7 @@ fn main() -> Result<()> {
     let bounce = Job { system: None, work: Work::Pingpong, bytes: 8, count: 2000 };
     let series = rounds::play(&jobs, bounce, rounds, &mut Crew::new(&arguments, &|| false))?;
     let about = about::about(&machine, System::value_variants());
-    let document = Document::of(about, &groups, &series);
-    let all = args.only.is_empty() && args.systems.is_empty() && args.rounds.is_none() && !args.quick;
-    if all {
-        report::write(&document)?;
-    }
-    print(&args, &document)
+    Ok(Document::of(about, &groups, &series))
 }
 
 /// How large the windows are, and how many rounds are played.

@@ -203,9 +203,33 @@ impl<'a> Batch<'a> {
         loop {
             let (added, rest) = self.sender.add_run(&mut payloads);
             self.records += added;
-            let Some(payload) = rest else { return Ok(self.records - before) };
+            let Some(payload) = rest else { break };
+            if self.sender.is_timed() {
+                self.add_all_timed(payload, &mut payloads, time_limit)?;
+                break;
+            }
             self.sender.add_slow(payload.as_ref(), time_limit)?;
             self.records += 1;
+        }
+        Ok(self.records - before)
+    }
+
+    /// The first payload, and all the others, on a ring whose records carry times.
+    #[cold]
+    #[inline(never)]
+    fn add_all_timed<P: AsRef<[u8]>>(
+        &mut self,
+        mut payload: P,
+        payloads: &mut impl Iterator<Item = P>,
+        time_limit: TimeLimit,
+    ) -> Result<(), SendError> {
+        loop {
+            self.sender.add_slow(payload.as_ref(), time_limit)?;
+            self.records += 1;
+            let (added, rest) = self.sender.add_run_timed(payloads);
+            self.records += added;
+            let Some(next) = rest else { return Ok(()) };
+            payload = next;
         }
     }
 

@@ -10,6 +10,7 @@ behaviours! {
     every_way_to_send_carries_a_time,
     every_way_to_receive_finds_it,
     records_of_a_batch_have_the_time_at_which_it_was_published,
+    records_added_at_once_are_whole_and_have_one_time,
     the_time_is_no_payload,
     the_largest_payload_is_shorter_by_the_time,
     lost_and_skipped_bytes_are_payload,
@@ -150,6 +151,33 @@ fn records_of_a_batch_have_the_time_at_which_it_was_published(setup: Setup) {
         assert!(times[0] == times[1] && times[0] >= filled && filled > before, "{times:?}, {filled}");
         // A batch that is not published looks at no clock, and leaves the ring as it was.
         producer.batch().send(&[3; 50]).unwrap();
+    }
+}
+
+/// Over some laps, in records of every length, so that each way through a segment and past the end of the ring is taken.
+fn records_added_at_once_are_whole_and_have_one_time(setup: Setup) {
+    let ring = setup.backing.ring(&setup.options_of(16384).times(true));
+    let mut consumer = ring.consumer(&Attach::gated());
+    let mut producer = ring.producer();
+    let first = producer.next_sequence();
+    let (mut next, mut last) = (0, now());
+    while next < 3000 {
+        let records = next..next + 1 + next % 40;
+        let payloads: Vec<_> =
+            records.clone().map(|number| payload(number, (number % 123) as usize)).collect();
+        let mut batch = producer.batch();
+        assert_eq!(batch.send_all(&payloads), Ok(payloads.len() as u64));
+        batch.publish();
+        let got = received(&mut consumer);
+        let time = got[0].1;
+        let expected: Vec<_> = records
+            .clone()
+            .zip(payloads)
+            .map(|(number, bytes)| (first.wrapping_add(number), time, bytes))
+            .collect();
+        assert_eq!(got, expected);
+        assert!(time > last, "{time} after {last}");
+        (next, last) = (records.end, now());
     }
 }
 

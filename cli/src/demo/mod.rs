@@ -15,6 +15,7 @@ mod history;
 mod kit;
 mod ledger;
 mod live;
+mod parent;
 mod play;
 mod produce;
 mod room;
@@ -46,8 +47,8 @@ use crate::output;
 use crate::signals::Signals;
 use crate::units;
 
-/// Run several processes on one ring, kill two of them, and check that nothing was lost unreported. With --kit, processes
-/// of a service, a work group and a barrier.
+/// Run a demonstration: several processes on one ring, two of them killed, and a check that every loss was reported. With
+/// --kit, a service, a work group and a barrier.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Duration: 4 to 3,600 seconds

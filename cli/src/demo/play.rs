@@ -9,22 +9,13 @@ use super::board::{Board, Presence, Row};
 use super::cast::Role;
 use super::clock::now_ns;
 use super::evidence::Evidence;
+use super::parent::{LOOK, PATIENCE, Parent};
 use super::script::{Cue, Script};
 use super::stage::{ActorId, Heard, Stage};
 use super::text::Tone;
 use super::view::View;
 use super::wire::{Line, Order};
-use crate::exit::{Exit, Failure};
 use crate::signals::Signals;
-
-/// Between two frames.
-const FRAME: Duration = Duration::from_millis(100);
-
-/// Longest single wait, so that a signal or a key is noticed.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// How long the children may take to start, and to end.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The running demo.
 pub(crate) struct Show {
@@ -66,7 +57,7 @@ impl Show {
         })
     }
 
-    /// Runs it to its end. A signal or a key ends it with a [`Failure`].
+    /// Runs it to its end. A signal or a key ends it with a [`Failure`](crate::exit::Failure).
     pub(crate) fn play(&mut self, signals: &Signals) -> Result<()> {
         self.gather(signals)?;
         self.started = Instant::now();
@@ -209,42 +200,6 @@ impl Show {
         Ok(())
     }
 
-    /// Continues until the condition holds. False: it did not hold in time.
-    fn until(&mut self, signals: &Signals, done: impl Fn(&Self) -> bool) -> Result<bool> {
-        let began = Instant::now();
-        while !done(self) {
-            if began.elapsed() > PATIENCE {
-                return Ok(false);
-            }
-            self.step(signals, LOOK)?;
-        }
-        Ok(true)
-    }
-
-    /// Reads reports for a limited time, and draws when due.
-    fn step(&mut self, signals: &Signals, idle: Duration) -> Result<()> {
-        if signals.caught() || self.view.quit()? {
-            let exit = if signals.caught() { signals.exit() } else { Exit::Interrupted };
-            bail!(Failure::new(exit, "stopped before the end; no process and no file is left"));
-        }
-        if let Some((id, heard)) = self.stage.hear(idle.min(LOOK)) {
-            self.heard(id, heard);
-        }
-        if self.drawn.elapsed() >= FRAME {
-            self.draw()?;
-        }
-        Ok(())
-    }
-
-    fn draw(&mut self) -> Result<()> {
-        self.drawn = Instant::now();
-        if self.board.look(self.inspector.snapshot()?) {
-            self.script.gate_lost(self.board.elapsed, self.board.total);
-        }
-        self.view.draw(&self.board)?;
-        Ok(())
-    }
-
     fn heard(&mut self, id: ActorId, heard: Heard) {
         let role = self.stage.role(id);
         match heard {
@@ -269,5 +224,30 @@ impl Show {
                 }
             }
         }
+    }
+}
+
+impl Parent for Show {
+    fn is_quit(&mut self) -> Result<bool> {
+        Ok(self.view.quit()?)
+    }
+
+    fn hear_one(&mut self, time: Duration) {
+        if let Some((id, heard)) = self.stage.hear(time) {
+            self.heard(id, heard);
+        }
+    }
+
+    fn drawn(&self) -> Instant {
+        self.drawn
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        self.drawn = Instant::now();
+        if self.board.look(self.inspector.snapshot()?) {
+            self.script.gate_lost(self.board.elapsed, self.board.total);
+        }
+        self.view.draw(&self.board)?;
+        Ok(())
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use quoit::{ConsumerInfo, ConsumerState, GroupSnapshot, Hold, LossAccount, Snapshot};
 use serde::Serialize;
 
-use super::Rates;
 use super::groups::Group;
 use super::policy::Kind;
+use super::ring::Rates;
 use crate::json::{Name, nanos};
 use crate::standing::{self, Standing};
 

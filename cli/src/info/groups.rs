@@ -1,30 +1,14 @@
 //! The groups of a ring, as text and as JSON.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use quoit::sync::Participant;
-use quoit::{GroupInspector, GroupSnapshot, Snapshot, Unacknowledged};
+use quoit::{GroupSnapshot, Unacknowledged};
 use serde::Serialize;
 
 use crate::json::nanos;
 use crate::object::{life, who};
-use crate::output::say;
 use crate::{columns, shown, units};
-
-/// The groups of a ring. One that cannot be shown is told.
-pub(super) fn of(path: &Path, ring: &Snapshot) -> Vec<GroupSnapshot> {
-    let names =
-        ring.consumers.iter().filter(|consumer| consumer.is_group).filter_map(|group| group.name.as_deref());
-    let look = |name| match GroupInspector::open(path, name).and_then(|group| group.snapshot()) {
-        Ok(snapshot) => Some(snapshot),
-        Err(error) => {
-            say(format_args!("group {}: {error}", shown::text(name)));
-            None
-        }
-    };
-    names.filter_map(look).collect()
-}
 
 /// As text, after the table of consumers.
 pub(super) fn text(groups: &[GroupSnapshot]) -> String {
@@ -79,6 +63,30 @@ pub(super) fn text(groups: &[GroupSnapshot]) -> String {
         }
     }
     text
+}
+
+/// As part of a line: what changes, and what went wrong if something did.
+pub(super) fn in_a_line(group: &GroupSnapshot) -> String {
+    let alive = group.members.iter().filter(|member| member.is_alive).count() as u64;
+    let mut line = format!(
+        "{}, {} not acknowledged",
+        units::counted(alive, "member"),
+        units::count(group.unacknowledged)
+    );
+    if let Some(oldest) = &group.oldest {
+        // Writing to a string cannot fail.
+        let _ = write!(line, ", the oldest for {}", units::time(oldest.since));
+    }
+    if group.redelivered > 0 {
+        let _ = write!(line, ", {} handed out again", units::count(group.redelivered));
+    }
+    if group.dead_letters > 0 {
+        let _ = write!(line, ", {}", units::counted(group.dead_letters, "dead letter"));
+    }
+    if group.garbage.is_some() {
+        line.push_str(", corrupt");
+    }
+    line
 }
 
 fn options(group: &GroupSnapshot) -> String {

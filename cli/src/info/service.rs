@@ -1,35 +1,46 @@
 //! `quoit info` of a service.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quoit::service::{Inspector, Snapshot};
+use serde::Serialize;
 
-use super::Args;
-use crate::exit::{Exit, Failure};
+use super::look::Look;
 use crate::service::{self, Document};
-use crate::signals::{Signals, Woken};
-use crate::{columns, output, shown, units};
+use crate::{columns, shown, units};
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let inspector = Inspector::open(&args.path)?;
-    let snapshot = inspector.snapshot()?;
-    if let Some(every) = args.watch {
-        return watch(args, &inspector, every.max(Duration::from_millis(10)));
+impl Look for Inspector {
+    type Snapshot = Snapshot;
+
+    fn open(path: &Path) -> Result<Self, quoit::Error> {
+        Self::open(path)
     }
-    if args.json {
-        let mut text = serde_json::to_string_pretty(&Document::of(&args.path, &snapshot))?;
-        text.push('\n');
-        output::print(&text)?;
-    } else {
-        output::print(&table(&args.path, &snapshot))?;
+
+    fn snapshot(&self) -> Result<Snapshot, quoit::Error> {
+        self.snapshot()
     }
-    // Shown as far as possible; the exit code reports the garbage.
-    match snapshot.garbage {
-        Some(what) => Err(quoit::Error::Garbage { what }.into()),
-        None => Ok(Exit::Done),
+
+    fn is_stale(&self) -> bool {
+        self.is_stale()
+    }
+
+    fn text(&self, path: &Path, now: &Snapshot) -> String {
+        table(path, now)
+    }
+
+    fn line(&self, _: &Path, now: &Snapshot, _: (&Snapshot, Duration)) -> String {
+        let clients = units::counted(now.clients.len() as u64, "client");
+        format!("{}  server {}  {clients}", service::state(now), service::server(now))
+    }
+
+    fn document(&self, path: &Path, now: &Snapshot, _: Option<(&Snapshot, Duration)>) -> impl Serialize {
+        Document::of(path, now)
+    }
+
+    fn fault(now: &Snapshot) -> Option<quoit::Error> {
+        now.garbage.map(|what| quoit::Error::Garbage { what })
     }
 }
 
@@ -97,32 +108,4 @@ fn clients(service: &Snapshot) -> String {
         ]);
     }
     columns::aligned(&rows, &[false, false, true, false, false, false, true, true, true])
-}
-
-fn watch(args: &Args, inspector: &Inspector, every: Duration) -> anyhow::Result<Exit> {
-    let signals = Signals::install()?;
-    let mut found = Instant::now();
-    loop {
-        if signals.sleep(every)? == Woken::Signal {
-            return Ok(Exit::Done);
-        }
-        let snapshot = inspector.snapshot()?;
-        if found.elapsed() >= Duration::from_secs(1) {
-            found = Instant::now();
-            if inspector.is_stale() {
-                let message = "the file was removed or replaced; look again at the new one";
-                return Err(Failure::new(Exit::RingGone, message).into());
-            }
-        }
-        let line = if args.json {
-            serde_json::to_string(&Document::of(&args.path, &snapshot))?
-        } else {
-            let clients = units::counted(snapshot.clients.len() as u64, "client");
-            format!("{}  server {}  {clients}", service::state(&snapshot), service::server(&snapshot))
-        };
-        match output::print(&format!("{line}\n")) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Exit::Done),
-            printed => printed?,
-        }
-    }
 }

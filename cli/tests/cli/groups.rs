@@ -1,5 +1,8 @@
 //! `sub --group`: records that several share, and what `info` and `rm` make of a group.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use crate::support::{Place, Ran, eventually, lines};
 
 impl Place {
@@ -10,6 +13,14 @@ impl Place {
 
     fn publish(&self, text: impl AsRef<[u8]>) {
         self.run("pub RING --quiet", text.as_ref()).assert_code(0);
+    }
+
+    /// A line of `quoit info RING --watch`.
+    fn watched(&self) -> String {
+        let mut watch = self.spawn("info RING --watch 20ms", Stdio::null(), Stdio::piped());
+        let line = BufReader::new(watch.stdout()).lines().next().unwrap().unwrap();
+        watch.kill();
+        line
     }
 
     fn group(&self) -> serde_json::Value {
@@ -73,12 +84,17 @@ fn another_does_what_a_killed_one_had() {
     {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
+    let line = place.watched();
+    assert!(line.contains("  g: lag 1 lost 0, 1 member, 1 not acknowledged, the oldest for "), "{line}");
+    assert!(!line.contains("again"), "{line}");
     place.run("rm RING", b"").assert_code(9);
     first.kill();
     std::fs::write(place.file("go"), b"").unwrap();
     assert_eq!(group()["members"][0]["state"], "dead");
     let ran = place.work("", "echo $QUOIT_DELIVERIES; cat");
     ran.assert_code(0).assert_stdout("2\njob");
+    let line = place.watched();
+    assert!(line.ends_with("  g: lag 0 lost 0, 0 members, 0 not acknowledged, 1 handed out again"), "{line}");
     let group = group();
     assert_eq!((&group["redelivered"], &group["unacknowledged_records"]), (&1.into(), &0.into()));
     assert_eq!((&group["oldest"], &group["members"]), (&serde_json::Value::Null, &serde_json::json!([])));

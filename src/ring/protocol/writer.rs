@@ -254,7 +254,20 @@ impl Writer {
         payloads: &mut impl Iterator<Item = P>,
         goes_on: impl Fn() -> bool,
     ) -> (u64, Option<P>) {
-        let (capacity, fast_until) = (areas.geometry.capacity, self.fast_until);
+        self.add_while(areas, self.fast_until, 0, payloads, goes_on)
+    }
+
+    /// Each payload stands behind so many words that are written later.
+    #[inline(always)]
+    fn add_while<P: AsRef<[u8]>>(
+        &mut self,
+        areas: Areas<'_>,
+        fast_until: u64,
+        words_before: usize,
+        payloads: &mut impl Iterator<Item = P>,
+        goes_on: impl Fn() -> bool,
+    ) -> (u64, Option<P>) {
+        let capacity = areas.geometry.capacity;
         let first = self.staged.sequence;
         let mut staged = self.staged;
         let rest = loop {
@@ -262,9 +275,10 @@ impl Writer {
             let next = payloads.next();
             let Some(payload) = &next else { break None };
             let bytes = payload.as_ref();
-            let room = fast_room(staged.position, fast_until, capacity, bytes.len());
+            // No slice is long enough for the sum to overflow.
+            let room = fast_room(staged.position, fast_until, capacity, 8 * words_before + bytes.len());
             let Some(claimed) = room.filter(|_| goes_on()) else { break next };
-            copy::write_run(claimed.words(areas), bytes);
+            copy::write_run(&claimed.words(areas)[words_before..], bytes);
             staged = put_header(areas, claimed, staged);
         };
         self.staged = staged;

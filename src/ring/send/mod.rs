@@ -16,7 +16,7 @@
 //! | the batch would span more than half the ring | declines | declines | refuses |
 //! | a batch was forgotten (`mem::forget`) | declines | drops the batch | never |
 //! | a guard against truncation is on | declines | takes it | as without |
-//! | records carry times | declines | takes it; with one comparison, too, if fast would have taken it (`send_timed`, `claim_timed`) | as without |
+//! | records carry times | declines | takes it; with one comparison, too, if fast would have taken it (`send_timed`, `claim_timed`, `add_run_timed`) | as without |
 //! | the handle is broken: after a fork, or without its memory | declines | returns the error | returns the error |
 //!
 //! Records of a batch take the same ways up to the store of `published`, which is made once, with the wake check,
@@ -161,6 +161,11 @@ impl Sender {
     ) -> (u64, Option<P>) {
         let region = &self.region;
         self.writer.add_run(region.areas(), payloads, || !region.broken())
+    }
+
+    /// Whether records carry times. A run declines there, and `add_run_timed` takes it.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.writer.is_timed()
     }
 
     /// Room for a record that is published alone.

@@ -1,5 +1,5 @@
-//! Sending on a ring whose records carry times. The fast way of `send/mod.rs` declines there; the same with the time
-//! written is here, behind it.
+//! Sending on a ring whose records carry times. The fast ways of `send/mod.rs` decline there; the same with the time
+//! are here, behind them.
 
 use super::{Sender, TimeLimit};
 use crate::error::SendError;
@@ -19,6 +19,16 @@ impl Sender {
         self.writer.fill_timed(areas, claimed, staged, payload);
         self.publisher().publish(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
+    }
+
+    /// As `add_run`.
+    #[inline(always)]
+    pub(crate) fn add_run_timed<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: &mut impl Iterator<Item = P>,
+    ) -> (u64, Option<P>) {
+        let region = &self.region;
+        self.writer.add_run_timed(region.areas(), payloads, || !region.broken())
     }
 
     /// Room for a record of `len` payload bytes, and for its time, which the claim leaves out.

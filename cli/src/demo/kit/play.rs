@@ -17,19 +17,12 @@ use super::serving::SERVICE;
 use super::view::View;
 use super::working::RING;
 use crate::demo::clock::now_ns;
+use crate::demo::parent::{LOOK, PATIENCE, Parent};
 use crate::demo::room::Room;
 use crate::demo::text::Tone;
 use crate::demo::troupe::{ActorId, Heard, Troupe};
 use crate::demo::wire::Order;
-use crate::exit::{Exit, Failure};
 use crate::signals::Signals;
-
-/// Between two frames.
-const FRAME: Duration = Duration::from_millis(100);
-/// Longest single wait, so that a signal or a key is noticed.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long the children may take to start, and to end.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// An action of the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +83,7 @@ impl Show {
         })
     }
 
-    /// Runs it to its end. A signal or a key ends it with a [`Failure`].
+    /// Runs it to its end. A signal or a key ends it with a [`Failure`](crate::exit::Failure).
     pub(crate) fn play(&mut self, signals: &Signals) -> Result<()> {
         self.draw()?;
         for part in CAST {
@@ -233,38 +226,6 @@ impl Show {
         Ok(())
     }
 
-    /// Continues until the condition holds. False: it did not hold in time.
-    fn until(&mut self, signals: &Signals, is_done: impl Fn(&Self) -> bool) -> Result<bool> {
-        let began = Instant::now();
-        while !is_done(self) {
-            if began.elapsed() > PATIENCE {
-                return Ok(false);
-            }
-            self.step(signals, LOOK)?;
-        }
-        Ok(true)
-    }
-
-    /// Reads reports for a limited time, and draws when due.
-    fn step(&mut self, signals: &Signals, idle: Duration) -> Result<()> {
-        if signals.caught() || self.view.quit()? {
-            let exit = if signals.caught() { signals.exit() } else { Exit::Interrupted };
-            bail!(Failure::new(exit, "stopped before the end; no process and no file is left"));
-        }
-        if let Some((id, heard)) = self.troupe.hear(idle.min(LOOK)) {
-            self.heard(id, heard);
-        }
-        if self.drawn.elapsed() >= FRAME {
-            self.draw()?;
-        }
-        Ok(())
-    }
-
-    fn draw(&mut self) -> Result<()> {
-        self.drawn = Instant::now();
-        Ok(self.view.draw(&self.board)?)
-    }
-
     fn heard(&mut self, id: ActorId, heard: Heard<Line>) {
         let part = self.troupe.role(id);
         match heard {
@@ -278,6 +239,27 @@ impl Show {
                 }
             }
         }
+    }
+}
+
+impl Parent for Show {
+    fn is_quit(&mut self) -> Result<bool> {
+        Ok(self.view.quit()?)
+    }
+
+    fn hear_one(&mut self, time: Duration) {
+        if let Some((id, heard)) = self.troupe.hear(time) {
+            self.heard(id, heard);
+        }
+    }
+
+    fn drawn(&self) -> Instant {
+        self.drawn
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        self.drawn = Instant::now();
+        Ok(self.view.draw(&self.board)?)
     }
 }
 

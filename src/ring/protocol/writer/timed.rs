@@ -71,6 +71,18 @@ impl Writer {
         fast_room(self.staged.position, fast_until, areas.geometry.capacity, len as usize)
     }
 
+    /// As `add_run`. The times are written by `stamp_batch`.
+    #[inline(always)]
+    pub(crate) fn add_run_timed<P: AsRef<[u8]>>(
+        &mut self,
+        areas: Areas<'_>,
+        payloads: &mut impl Iterator<Item = P>,
+        goes_on: impl Fn() -> bool,
+    ) -> (u64, Option<P>) {
+        let fast_until = self.timed.as_ref().map_or(self.fast_until, |timed| timed.fast_until);
+        self.add_while(areas, fast_until, TIME_BYTES as usize / 8, payloads, goes_on)
+    }
+
     /// As `send_fast`.
     pub(crate) fn send_timed(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
         let alone_until = self.timed.as_ref()?.alone_until;

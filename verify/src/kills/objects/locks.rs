@@ -88,6 +88,16 @@ fn recover(life: &Life, pair: usize, number: u64) {
     note(life, AFTER, pair, number);
 }
 
+/// The one holder commits the next number.
+fn alone(life: &Life, next: u64, commit: impl FnOnce()) {
+    life.board.hold(life.number, ALONE);
+    assert!(life.board.held().is_none_or(|held| held <= ALONE), "somebody beside a holder");
+    note(life, BEFORE, 0, next);
+    commit();
+    note(life, AFTER, 0, next);
+    life.board.hold(life.number, 0);
+}
+
 fn lock(life: &Life) {
     let mut mutex = Mutex::<Value>::open(&life.path).expect("open");
     life.works();
@@ -107,13 +117,11 @@ fn lock(life: &Life) {
             recover(life, 0, number);
             guard.recovered();
         }
-        life.board.hold(life.number, ALONE);
-        assert!(life.board.held().is_none_or(|held| held <= ALONE), "two have the lock");
-        note(life, BEFORE, 0, number + 1);
-        *guard = [number + 1; WORDS];
-        life.inside(|| guard.save()).expect("commit");
-        note(life, AFTER, 0, number + 1);
-        life.board.hold(life.number, 0);
+        let next = number + 1;
+        alone(life, next, || {
+            *guard = [next; WORDS];
+            life.inside(|| guard.save()).expect("commit");
+        });
         life.inside(|| drop(guard));
         life.done();
         life.dawdle();
@@ -148,13 +156,11 @@ fn write(life: &Life) {
             recover(life, 0, number);
             guard.recovered();
         }
-        life.board.hold(life.number, ALONE);
-        assert!(life.board.held().is_none_or(|held| held <= ALONE), "somebody beside a writer");
-        note(life, BEFORE, 0, number + 1);
-        *guard = [number + 1; WORDS];
-        life.inside(|| guard.save()).expect("commit");
-        note(life, AFTER, 0, number + 1);
-        life.board.hold(life.number, 0);
+        let next = number + 1;
+        alone(life, next, || {
+            *guard = [next; WORDS];
+            life.inside(|| guard.save()).expect("commit");
+        });
         life.inside(|| drop(guard));
         life.done();
         life.dawdle();

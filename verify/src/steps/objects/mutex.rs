@@ -172,10 +172,7 @@ fn close(stage: &Stage) {
 /// Sleeps for the lock, and adds one when it has it.
 fn wait_and_add(stage: &Stage) {
     let mut mutex = open(stage).expect("open");
-    stage.set(Word::Ready, 1);
-    while stage.get(Word::First) == 0 {
-        std::thread::sleep(MOMENT);
-    }
+    stage.until_first();
     let mut guard = mutex.recover_deadline(soon()).expect("the lock");
     whole(&guard).expect("whole");
     stage.set(Word::Told, guard.is_abandoned().into());
@@ -190,10 +187,7 @@ fn wait_and_add(stage: &Stage) {
 fn hold_a_while(stage: &Stage) {
     let mut mutex = open(stage).expect("open");
     let guard = mutex.lock().expect("lock");
-    stage.set(Word::Ready, 1);
-    std::thread::sleep(Duration::from_millis(3));
-    drop(guard);
-    stage.set(Word::Through, 1);
+    stage.keep_a_while(guard);
 }
 
 struct Locked<'a> {

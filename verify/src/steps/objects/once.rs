@@ -69,10 +69,7 @@ fn call_held(stage: &Stage) {
 
 fn call_as_well(stage: &Stage) {
     let mut once = open(stage).expect("open");
-    stage.set(Word::Ready, 1);
-    while stage.get(Word::First) == 0 {
-        std::thread::sleep(super::MOMENT);
-    }
+    stage.until_first();
     let called = once.call_deadline(soon(), |state| {
         stage.set(Word::Told, state.attempts);
         stage.add(Word::Others, 1);
@@ -85,10 +82,7 @@ fn call_as_well(stage: &Stage) {
 fn be_at_it(stage: &Stage) {
     let mut once = open(stage).expect("open");
     let called = once.call(|_| {
-        stage.set(Word::Ready, 1);
-        while stage.get(Word::First) == 0 {
-            std::thread::sleep(super::MOMENT);
-        }
+        stage.until_first();
         stage.add(Word::Others, 1);
     });
     assert!(called.expect("call"));

@@ -1,7 +1,5 @@
 //! Reader-writer locks: as mutexes, and dead readers keep nobody out.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use quoit::Error;
 use quoit::sync::RwLock;
@@ -133,16 +131,9 @@ fn write_time_out(stage: &Stage) {
     stage.stay();
 }
 
-fn until_first(stage: &Stage) {
-    stage.set(Word::Ready, 1);
-    while stage.get(Word::First) == 0 {
-        std::thread::sleep(MOMENT);
-    }
-}
-
 fn write_after(stage: &Stage) {
     let mut lock = open(stage).expect("open");
-    until_first(stage);
+    stage.until_first();
     let mut guard = lock.write_deadline(soon()).expect("write");
     let next = guard[0] + 1;
     *guard = [next; 8];
@@ -153,7 +144,7 @@ fn write_after(stage: &Stage) {
 
 fn read_after(stage: &Stage) {
     let mut lock = open(stage).expect("open");
-    until_first(stage);
+    stage.until_first();
     match lock.read_deadline(soon()) {
         Ok(guard) => drop(whole(&guard).expect("whole")),
         Err(Error::Abandoned) => stage.set(Word::Told, 1),
@@ -166,19 +157,13 @@ fn read_after(stage: &Stage) {
 fn write_a_while(stage: &Stage) {
     let mut lock = open(stage).expect("open");
     let guard = lock.write().expect("write");
-    stage.set(Word::Ready, 1);
-    std::thread::sleep(Duration::from_millis(3));
-    drop(guard);
-    stage.set(Word::Through, 1);
+    stage.keep_a_while(guard);
 }
 
 fn read_a_while(stage: &Stage) {
     let mut lock = open(stage).expect("open");
     let guard = lock.read().expect("read");
-    stage.set(Word::Ready, 1);
-    std::thread::sleep(Duration::from_millis(3));
-    drop(guard);
-    stage.set(Word::Through, 1);
+    stage.keep_a_while(guard);
 }
 
 struct Locked<'a> {

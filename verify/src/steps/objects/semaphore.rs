@@ -1,7 +1,5 @@
 //! Semaphores: no permit is lost, and none is there twice.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use quoit::Error;
 use quoit::sync::{Permit, Semaphore};
@@ -90,10 +88,7 @@ fn time_out(stage: &Stage) {
 
 fn wait_for_all(stage: &Stage) {
     let semaphore = open(stage).expect("open");
-    stage.set(Word::Ready, 1);
-    while stage.get(Word::First) == 0 {
-        std::thread::sleep(MOMENT);
-    }
+    stage.until_first();
     let permit = semaphore.acquire_many_deadline(PERMITS, soon()).expect("all permits");
     stage.set(Word::Told, permit.is_abandoned().into());
     drop(permit);
@@ -104,10 +99,7 @@ fn wait_for_all(stage: &Stage) {
 fn hold_a_while(stage: &Stage) {
     let semaphore = open(stage).expect("open");
     let permit = semaphore.acquire().expect("a permit");
-    stage.set(Word::Ready, 1);
-    std::thread::sleep(Duration::from_millis(3));
-    drop(permit);
-    stage.set(Word::Through, 1);
+    stage.keep_a_while(permit);
 }
 
 struct Permits<'a> {

@@ -7,7 +7,7 @@ use quoit::service::{CallId, CallOptions, Client, Outcome, Request, Server, Serv
 use quoit::{CallError, Error};
 
 use super::stage::Stage;
-use super::{Case, End, MOMENT, PATIENCE, SHORT, Scene, Word, soon};
+use super::{Case, End, PATIENCE, SHORT, Scene, Word, soon};
 use crate::child::Child;
 use crate::tracee::mark;
 
@@ -301,10 +301,7 @@ fn reply_to_another(stage: &Stage) {
 
 fn call_once(stage: &Stage) {
     let mut client = Client::open(stage.path()).expect("open");
-    stage.set(Word::Ready, 1);
-    while stage.get(Word::First) == 0 {
-        std::thread::sleep(MOMENT);
-    }
+    stage.until_first();
     match client.call(REQUEST, CallOptions::new()).map(|reply| reply.to_vec()) {
         Ok(reply) => assert_eq!(reply, REPLY),
         Err(CallError::ServerGone) => {

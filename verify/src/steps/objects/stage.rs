@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 use quoit::Error;
 use quoit::sync::SyncOptions;
 
+use super::MOMENT;
 use super::board::{Board, Word};
 use crate::child::Shared;
 use crate::place::Place;
@@ -143,6 +145,22 @@ impl Stage {
         while self.get(Word::LetGo) == 0 {
             mark();
         }
+    }
+
+    /// Who is beside the victim is ready, and waits until that one has come to where it is waited for.
+    pub(crate) fn until_first(&self) {
+        self.set(Word::Ready, 1);
+        while self.get(Word::First) == 0 {
+            std::thread::sleep(MOMENT);
+        }
+    }
+
+    /// Who is beside the victim has what that one will wait for, and gives it back a moment later.
+    pub(crate) fn keep_a_while(&self, guard: impl Sized) {
+        self.set(Word::Ready, 1);
+        std::thread::sleep(Duration::from_millis(3));
+        drop(guard);
+        self.set(Word::Through, 1);
     }
 
     /// Was the victim stopped in between?

@@ -1,7 +1,5 @@
 //! Tables: rows as latest values, each with a writer that others follow.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use quoit::Error;
 use quoit::sync::{Table, TableOptions, TableReader, TableRow};
@@ -111,10 +109,7 @@ fn follow(stage: &Stage) {
 fn hold_a_while(stage: &Stage) {
     let table = open(stage).expect("open");
     let row = table.row(ROW).expect("the row");
-    stage.set(Word::Ready, 1);
-    std::thread::sleep(Duration::from_millis(3));
-    drop(row);
-    stage.set(Word::Through, 1);
+    stage.keep_a_while(row);
 }
 
 struct Rows<'a> {
