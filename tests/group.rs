@@ -18,6 +18,8 @@ mod dead_letters;
 mod gates;
 #[path = "group/sets.rs"]
 mod sets;
+#[path = "group/several.rs"]
+mod several;
 
 const CAPACITY: u64 = 4096;
 
