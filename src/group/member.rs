@@ -95,8 +95,9 @@ pub struct GroupMember {
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) reader: Reader,
     copies: Copies,
-    /// The state word of the gate that the reader knows.
+    /// The state word of the gate that the reader knows, and the position from which on it protects records.
     gate: Option<u64>,
+    held_from: u64,
     /// The lease that it is handing to its caller.
     current: Option<Current>,
     pub(super) holding: RefCell<Holding>,
@@ -190,6 +191,7 @@ impl GroupMember {
             reader,
             copies: Copies::default(),
             gate: None,
+            held_from: 0,
             current: None,
             holding: RefCell::default(),
             swept_ns: Cell::new(0),
@@ -343,6 +345,7 @@ impl GroupMember {
         }
         self.holding.borrow_mut().add(&lease);
         self.look_at_the_gate();
+        self.look_at_the_place(lease.place);
         self.reader.skip_to(lease.place);
         self.current = Some(Current { lease, ahead: Cell::new(!lease.done) });
         Ok(())

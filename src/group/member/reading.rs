@@ -9,7 +9,7 @@ use crate::group::waiting::Until;
 use crate::ring::protocol::reader::{Found, Taken};
 use crate::ring::protocol::record::Record;
 use crate::ring::protocol::times;
-use crate::ring::protocol::{after, gate};
+use crate::ring::protocol::{Place, after, gate};
 
 impl GroupMember {
     /// Whether something of its lease is still to be handed to its caller.
@@ -44,8 +44,20 @@ impl GroupMember {
         // Without it: see [G1].
         fence_at!(G2_FENCE, SeqCst);
         let published = areas.head.inline.published.load(at!(G2_PUBLISHED, Relaxed));
-        let is_copied = self.lease_ns > 0 || self.ring.is_guarded();
-        self.reader.gate_holds(published, None, is_copied);
+        self.held_from = published;
+        self.reader.gate_holds(published, None, self.is_copied());
+    }
+
+    /// Whether records are copied though a gate protects them.
+    fn is_copied(&self) -> bool {
+        self.lease_ns > 0 || self.ring.is_guarded()
+    }
+
+    /// What comes back may be from before the gate held, though later records have been read in place.
+    pub(super) fn look_at_the_place(&mut self, place: Place) {
+        if after(self.held_from, place.position) && self.reader.is_held(place.position) {
+            self.reader.gate_holds(self.held_from, None, self.is_copied());
+        }
     }
 
     /// The next record of the lease. `None`: there is none left.
