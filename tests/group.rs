@@ -16,6 +16,8 @@ use tempfile::TempDir;
 mod dead_letters;
 #[path = "group/gates.rs"]
 mod gates;
+#[path = "group/joining.rs"]
+mod joining;
 #[path = "group/sets.rs"]
 mod sets;
 #[path = "group/several.rs"]
