@@ -16,8 +16,12 @@ use tempfile::TempDir;
 mod dead_letters;
 #[path = "group/gates.rs"]
 mod gates;
+#[path = "group/joining.rs"]
+mod joining;
 #[path = "group/sets.rs"]
 mod sets;
+#[path = "group/several.rs"]
+mod several;
 
 const CAPACITY: u64 = 4096;
 

@@ -6,6 +6,7 @@ use crate::group::holding::{After, bit};
 use crate::group::leases::Acknowledged;
 use crate::group::member::GroupMember;
 use crate::group::member::job::JobId;
+use crate::group::waiting::Until;
 use crate::ring::stream::is_closed;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -17,23 +18,40 @@ impl GroupMember {
     /// # Errors
     ///
     /// [`GroupError::NotLeased`] if this member does not have the record: nothing is changed. [`GroupError::Failed`].
+    #[inline(always)]
     pub fn ack(&self, id: JobId) -> Result<(), GroupError> {
+        let JobId { lease: (number, tag), index, sequence } = id;
+        self.acknowledge(number, tag, index, sequence)
+    }
+
+    /// The same. What it is told fits in registers, and it is called, so that the caller's closure stays small enough to be put
+    /// where it is called.
+    #[inline(never)]
+    fn acknowledge(&self, number: u64, tag: u32, index: u32, sequence: u64) -> Result<(), GroupError> {
         self.check()?;
-        let JobId { lease, index, sequence } = id;
-        if !self.holding.borrow().has(lease, index) {
+        let lease = (number, tag);
+        let mut holding = self.holding.borrow_mut();
+        let Some(at) = holding.find_open(lease, index) else {
+            return Err(GroupError::NotLeased { sequence });
+        };
+        // Without a lease time nobody else changes the word while this member lives.
+        let acknowledged = self.leases().acknowledge(lease, index, self.lease_ns == 0);
+        self.check_memory()?;
+        if acknowledged == Acknowledged::Lost {
+            holding.forget(lease);
             return Err(GroupError::NotLeased { sequence });
         }
-        let acknowledged = self.leases().acknowledge(lease, index);
-        self.check_memory()?;
-        let after = match acknowledged {
-            Acknowledged::Lost => {
-                self.holding.borrow_mut().forget(lease);
-                return Err(GroupError::NotLeased { sequence });
-            }
-            Acknowledged::Record | Acknowledged::Lease => {
-                self.holding.borrow_mut().close(lease, bit(index), false)
-            }
-        };
+        let after = holding.close_of(at, bit(index), false);
+        drop(holding);
+        if after == After::Nothing && acknowledged == Acknowledged::Record {
+            return Ok(());
+        }
+        Ok(self.end_lease(lease, after, acknowledged)?)
+    }
+
+    /// Nothing of a lease is open any more.
+    #[inline(never)]
+    fn end_lease(&self, lease: (u64, u32), after: After, acknowledged: Acknowledged) -> Result<(), Error> {
         if after == After::GiveBack {
             self.give_back(lease)?;
         }
@@ -68,10 +86,12 @@ impl GroupMember {
     pub fn nack(&self, id: JobId) -> Result<(), GroupError> {
         self.check()?;
         let JobId { lease, index, sequence } = id;
-        if !self.holding.borrow().has(lease, index) {
+        let mut holding = self.holding.borrow_mut();
+        let Some(at) = holding.find_open(lease, index) else {
             return Err(GroupError::NotLeased { sequence });
-        }
-        let after = self.holding.borrow_mut().close(lease, bit(index), true);
+        };
+        let after = holding.close_of(at, bit(index), true);
+        drop(holding);
         if after == After::GiveBack {
             self.give_back(lease)?;
         }
@@ -79,7 +99,7 @@ impl GroupMember {
     }
 
     fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
-        self.in_turn(u64::MAX, |member| {
+        self.in_turn(Until::Ns(u64::MAX), |member| {
             member.leases().give_back(member.me(), lease);
             Ok(())
         })?;
@@ -97,7 +117,7 @@ impl Drop for GroupMember {
         if leases.is_empty() {
             return;
         }
-        let given = self.in_turn(u64::MAX, |member| {
+        let given = self.in_turn(Until::Ns(u64::MAX), |member| {
             leases.iter().for_each(|lease| member.leases().give_back(member.me(), *lease));
             Ok(())
         });

@@ -13,6 +13,7 @@ use crate::group::dead_letters::DeadLetter;
 use crate::group::error::GroupError;
 use crate::group::member::GroupMember;
 use crate::group::member::job::JobId;
+use crate::group::waiting::Until;
 use crate::ring::protocol::reader::Taken;
 use crate::wait::clock;
 use crate::wait::doorbell;
@@ -38,7 +39,7 @@ impl GroupMember {
         if let Err(error) = dead_letters.send(letter, until_ns) {
             self.again_ns.set(clock::monotonic_ns().saturating_add(AGAIN_NS));
             self.leave_current(lease);
-            self.in_turn(u64::MAX, |member| {
+            self.in_turn(Until::Ns(u64::MAX), |member| {
                 member.leases().shelve(member.me(), lease);
                 Ok(())
             })?;
@@ -49,7 +50,7 @@ impl GroupMember {
             Err(GroupError::NotLeased { .. }) => Ok(()),
             acknowledged => acknowledged,
         }?;
-        self.in_turn(u64::MAX, |member| {
+        self.in_turn(Until::Ns(u64::MAX), |member| {
             member.leases().count_dead_letter();
             Ok(())
         })?;

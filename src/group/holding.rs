@@ -39,25 +39,34 @@ impl Holding {
         self.records
     }
 
+    #[inline]
     fn find(&self, lease: (u64, u32)) -> Option<usize> {
         self.leases.iter().rposition(|held| held.lease == lease)
     }
 
-    pub(super) fn has(&self, lease: (u64, u32), index: u32) -> bool {
-        self.find(lease).is_some_and(|at| self.leases[at].open & bit(index) != 0)
+    /// Which of the leases this one is, if the record is open.
+    #[inline]
+    pub(super) fn find_open(&self, lease: (u64, u32), index: u32) -> Option<usize> {
+        self.find(lease).filter(|at| self.leases[*at].open & bit(index) != 0)
     }
 
     /// Records of a lease are not open any more; `back`: they are to be given back.
     pub(super) fn close(&mut self, lease: (u64, u32), bits: u32, back: bool) -> After {
-        let Some(at) = self.find(lease) else { return After::Nothing };
+        self.find(lease).map_or(After::Nothing, |at| self.close_of(at, bits, back))
+    }
+
+    /// The same, for one of the leases.
+    #[inline]
+    pub(super) fn close_of(&mut self, at: usize, bits: u32, back: bool) -> After {
         let held = &mut self.leases[at];
         let closed = held.open & bits;
         held.open &= !closed;
         held.returned |= if back { closed } else { 0 };
         self.records -= closed.count_ones();
-        if held.open != 0 {
-            return After::Nothing;
-        }
+        if held.open == 0 { self.end(at) } else { After::Nothing }
+    }
+
+    fn end(&mut self, at: usize) -> After {
         let held = self.leases.swap_remove(at);
         if held.returned == 0 { After::Nothing } else { After::GiveBack }
     }
@@ -77,6 +86,7 @@ impl Holding {
     }
 }
 
+#[inline(always)]
 pub(super) fn bit(index: u32) -> u32 {
     1_u32.checked_shl(index).unwrap_or(0)
 }

@@ -201,7 +201,10 @@ impl GroupMember {
                 let create = |begin: &dyn Fn(&Member<Leased>)| {
                     Member::create(&file, &shape, options.file_mode(), |group| begin(group))
                 };
-                make(&ring, options, name, create)?
+                let undo = || {
+                    let _ = std::fs::remove_file(&file);
+                };
+                make(&ring, options, name, create, undo)?
             }
         };
         lock_member(&ring, slot, &group)?;
@@ -216,7 +219,8 @@ impl GroupMember {
     fn make_on_heap(ring: Region, options: &Group) -> Result<Self, Error> {
         let (shape, name) = (options.shape()?, options.check(&ring)?);
         let naming = Naming::lock(&ring, name)?;
-        let (group, slot) = make(&ring, options, name, |begin| Member::local(shape, |group| begin(group)))?;
+        let (group, slot) =
+            make(&ring, options, name, |begin| Member::local(shape, |group| begin(group)), || {})?;
         drop(naming);
         Self::new(ring, group, slot, options.dead_letters.as_ref())
     }
@@ -236,12 +240,14 @@ fn lock_member(ring: &Region, slot: u32, group: &Member<Leased>) -> Result<(), E
     Err(ring.refusal(lock, "a member's place", taken))
 }
 
-/// Makes a group: its slot in the ring, and what `create` makes. The caller has locked the name.
+/// Makes a group: its slot in the ring, and what `create` makes, which `undo` removes if there is no member after all. The
+/// caller has locked the name.
 fn make(
     ring: &Region,
     options: &Group,
     name: [u8; NAME_BYTES],
     create: impl FnOnce(&dyn Fn(&Member<Leased>)) -> Result<Member<Leased>, Error>,
+    undo: impl FnOnce(),
 ) -> Result<(Member<Leased>, u32), Error> {
     let policy = options.policy(name, 0);
     let attached = ring.or_memory_gone(attach_slot(ring, &policy, &options.attach))?;
@@ -266,19 +272,24 @@ fn make(
         }
     };
     let areas = ring.areas();
-    let made = create(&begin).inspect_err(|_| {
+    let made = create(&begin).and_then(|group| {
+        lock_member(ring, slot, &group).inspect_err(|_| undo())?;
+        Ok((group, slot))
+    });
+    if made.is_err() {
         // Nothing was received: a name that existed before keeps its place, a new one leaves no trace.
+        let entry = &areas.slots[slot as usize];
         if resumes {
+            entry.who.group.store(0, at!(G_FIELDS_WRITE, Relaxed));
             own_slot.leave(areas, policy.now_ns);
         } else {
-            gate::forget(&areas.slots[slot as usize]);
+            gate::forget(entry);
         }
         doorbell::notify(&areas.control.space, WaitMode::Fence);
-    });
-    let locked = made.and_then(|group| lock_member(ring, slot, &group).map(|()| (group, slot)));
+    }
     // The member's lock stands for the slot from here on.
     seats::leave(ring, slot, generation);
-    locked
+    made
 }
 
 /// The slot of a group that exists has a living member again. The caller has locked the name, and its own byte.

@@ -7,6 +7,8 @@
 //! ```text
 //! hand out      the entry of lease `next`: place, end, owner, tag        next = next + 1
 //! acknowledge   done |= the record's bit, if the tag is still the member's           [J1]
+//!               a store if a member has its leases for as long as it lives: nobody else writes the word meanwhile
+//!               a compare-exchange if leases have a time: another member may take the lease at that moment
 //! take back     returned = 1, then owner = 0
 //! hand out      another tag, with the bits kept, then deliveries + 1, then owner = me
 //!  again
@@ -22,7 +24,7 @@
 //!
 //! | edge | from | to | without it |
 //! |---|---|---|---|
-//! | K1 → K2 | what a member read, and did, before the bit | the bit before the gate moves, or the record is handed out | a record is overwritten while it is read |
+//! | J1 → J2 | what a member read, and did, before the bit | the bit before the gate moves | a record is overwritten while it is read |
 
 use crate::atomics::{AtomicU64, at};
 use crate::error::Error;
@@ -129,8 +131,12 @@ impl<'a> Leases<'a> {
         Self { line, entries }
     }
 
+    #[inline(always)]
     fn entry(self, number: u64) -> &'a Entry {
-        &self.entries[(number % self.entries.len() as u64) as usize]
+        let entries = self.entries.len() as u64;
+        // A division takes as long as a compare-exchange.
+        let at = if entries.is_power_of_two() { number & (entries - 1) } else { number % entries };
+        &self.entries[at as usize]
     }
 
     /// Begins with lease 1: lease 0 is done, and ends where the group starts.
@@ -399,30 +405,39 @@ impl<'a> Leases<'a> {
         Some((seen.collect(), look(&self.entry(next.wrapping_sub(1)).end[1])))
     }
 
-    /// Acknowledges a record, the `index`-th of a lease. Without a turn.
-    pub(crate) fn acknowledge(self, (number, tag): (u64, u32), index: u32) -> Acknowledged {
-        let entry = self.entry(number);
-        let mut seen = entry.done.load(at!(J_LOOK, Relaxed));
+    /// Acknowledges a record, the `index`-th of a lease. Without a turn. `is_sole`: the member has the lease as long as it
+    /// lives.
+    #[inline(always)]
+    pub(crate) fn acknowledge(self, (number, tag): (u64, u32), index: u32, is_sole: bool) -> Acknowledged {
+        let done = &self.entry(number).done;
+        let mut seen = done.load(at!(J_LOOK, Relaxed));
         loop {
             let (now, bits) = unpack(seen);
             let bit = 1_u32.checked_shl(index).unwrap_or(0);
             if now != tag || bits & bit != 0 {
                 return Acknowledged::Lost;
             }
-            // [J1] Release. Pairs with [J2].
-            // Orders: everything that the member read and did before the bit.
-            // Without it: see [J2].
-            let set = entry.done.compare_exchange(
-                seen,
-                pack(tag, bits | bit),
-                at!(J1_ACKNOWLEDGE, Release),
-                at!(J1_ACKNOWLEDGE_FAILED, Relaxed),
-            );
-            match set {
-                Ok(_) if bits | bit == ALL => return Acknowledged::Lease,
-                Ok(_) => return Acknowledged::Record,
-                Err(other) => seen = other,
+            let next = pack(tag, bits | bit);
+            if is_sole {
+                // [J1] Release. Pairs with [J2].
+                // Orders: everything that the member read and did before the bit.
+                // Without it: see [J2].
+                // It ends what another member's store of earlier bits has released, if that one had the lease before.
+                // Whoever has it now got it in a turn, after the kernel said that the other is dead, or after its turn.
+                done.store(next, at!(J1_STORE, Release));
+            } else if let Err(other) =
+                // Where leases have a time, members read copies that were checked: nothing rests on the order.
+                done.compare_exchange(
+                    seen,
+                    next,
+                    at!(J1_EXCHANGE, Relaxed),
+                    at!(J1_EXCHANGE_FAILED, Relaxed),
+                )
+            {
+                seen = other;
+                continue;
             }
+            return if bits | bit == ALL { Acknowledged::Lease } else { Acknowledged::Record };
         }
     }
 }
@@ -433,7 +448,7 @@ fn change(entry: &Entry, next: impl Fn(u32, u32) -> (u32, u32)) -> (u32, u32) {
     loop {
         let (tag, bits) = unpack(seen);
         let (new_tag, new_bits) = next(tag, bits);
-        // An exchange keeps what [J1] released for [J2].
+        // An exchange keeps what [J1] released for [J2]; a store of another member after it need not: see there.
         let changed = entry.done.compare_exchange(
             seen,
             pack(new_tag, new_bits),

@@ -11,6 +11,7 @@ use crate::group::error::GroupError;
 use crate::group::holding::Holding;
 use crate::group::layout::{Leased, MOST_RECORDS};
 use crate::group::leases::{Claimed, Lease};
+use crate::group::waiting::Until;
 use crate::ring::Region;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Overwritable, Reader, Taken};
@@ -20,6 +21,7 @@ use crate::wait::clock;
 
 pub(super) mod job;
 mod reading;
+mod several;
 
 use job::{Job, JobId};
 
@@ -93,8 +95,9 @@ pub struct GroupMember {
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) reader: Reader,
     copies: Copies,
-    /// The state word of the gate that the reader knows.
+    /// The state word of the gate that the reader knows, and the position from which on it protects records.
     gate: Option<u64>,
+    held_from: u64,
     /// The lease that it is handing to its caller.
     current: Option<Current>,
     pub(super) holding: RefCell<Holding>,
@@ -112,11 +115,12 @@ pub struct GroupMember {
 }
 
 /// A lease whose records are handed to the caller one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Current {
     lease: Lease,
-    /// Which record is next.
-    next: u32,
+    /// A bit for each record that is still to be handed to the caller. It is changed before the caller gets the record, who
+    /// may panic.
+    ahead: Cell<u32>,
 }
 
 /// What a member receives.
@@ -150,6 +154,14 @@ pub(super) enum Next {
     Lost(Lost),
 }
 
+/// What there is for the caller.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ready {
+    /// A record of the lease that the member has.
+    Record,
+    Lost(Lost),
+}
+
 const BAD_LEASE: Error = Error::Garbage { what: "a lease that does not fit the ring" };
 
 impl GroupMember {
@@ -179,6 +191,7 @@ impl GroupMember {
             reader,
             copies: Copies::default(),
             gate: None,
+            held_from: 0,
             current: None,
             holding: RefCell::default(),
             swept_ns: Cell::new(0),
@@ -202,7 +215,7 @@ impl GroupMember {
     /// [`GroupError::Closed`] and [`GroupError::ProducerGone`] once no record is left for this member, and none can come
     /// back from another; [`GroupError::Unacknowledged`]; [`GroupError::DeadLetter`]; [`GroupError::Failed`].
     pub fn recv(&mut self) -> Result<GroupEvent<'_>, GroupError> {
-        let next = self.wait(1, u64::MAX)?;
+        let next = self.next(Until::Ns(u64::MAX))?;
         Ok(self.lend(next))
     }
 
@@ -214,10 +227,15 @@ impl GroupMember {
     /// [`GroupError::Unacknowledged`]; [`GroupError::DeadLetter`]; [`GroupError::Failed`].
     pub fn try_recv(&mut self) -> Result<Option<GroupEvent<'_>>, GroupError> {
         self.stop_watching();
-        match self.take(1, 0) {
-            Ok(next) => Ok(next.map(|next| self.lend(next))),
-            Err(GroupError::TimedOut) => Ok(None),
-            Err(error) => Err(error),
+        loop {
+            let next = match self.prepare(1, Until::Ns(0)) {
+                Ok(None) | Err(GroupError::TimedOut) => return Ok(None),
+                Ok(Some(ready)) => self.read(ready)?,
+                Err(error) => return Err(error),
+            };
+            if let Some(next) = next {
+                return Ok(Some(self.lend(next)));
+            }
         }
     }
 
@@ -228,7 +246,7 @@ impl GroupMember {
     ///
     /// As [`recv`](Self::recv); [`GroupError::TimedOut`].
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<GroupEvent<'_>, GroupError> {
-        let next = self.wait(1, clock::deadline_ns(deadline))?;
+        let next = self.next(Until::Deadline(deadline))?;
         Ok(self.lend(next))
     }
 
@@ -238,7 +256,7 @@ impl GroupMember {
     ///
     /// As [`recv_deadline`](Self::recv_deadline).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<GroupEvent<'_>, GroupError> {
-        let next = self.wait(1, clock::after_ns(timeout))?;
+        let next = self.next(Until::Ns(clock::after_ns(timeout)))?;
         Ok(self.lend(next))
     }
 
@@ -249,56 +267,11 @@ impl GroupMember {
     /// As [`recv`](Self::recv).
     pub fn recv_job(&mut self, mut other: impl FnMut(GroupEvent<'_>)) -> Result<Job<'_>, GroupError> {
         loop {
-            match self.wait(1, u64::MAX)? {
+            match self.next(Until::Ns(u64::MAX))? {
                 Next::Job(taken, id, deliveries) => return Ok(self.job(taken, id, deliveries)),
                 lost => other(self.lend(lost)),
             }
         }
-    }
-
-    /// Waits until there is a record, takes up to `most` records that are there, 1 to 32, and passes them to `each`.
-    /// Returns how many events these were. One turn takes them all, so this is the fastest way to receive many; a record
-    /// of them that is given back is handed out again once this member has acknowledged, or given back, the others.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv). Records passed to `each` before the error are this member's.
-    pub fn recv_up_to(&mut self, most: u32, each: impl FnMut(GroupEvent<'_>)) -> Result<u32, GroupError> {
-        self.several(most, u64::MAX, each)
-    }
-
-    /// As [`recv_up_to`](Self::recv_up_to), waiting until `deadline` at most.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_deadline`](Self::recv_deadline).
-    pub fn recv_up_to_deadline(
-        &mut self,
-        most: u32,
-        deadline: Instant,
-        each: impl FnMut(GroupEvent<'_>),
-    ) -> Result<u32, GroupError> {
-        self.several(most, clock::deadline_ns(deadline), each)
-    }
-
-    fn several(
-        &mut self,
-        most: u32,
-        until_ns: u64,
-        mut each: impl FnMut(GroupEvent<'_>),
-    ) -> Result<u32, GroupError> {
-        let most = most.clamp(1, MOST_RECORDS);
-        let next = self.wait(most, until_ns)?;
-        each(self.lend(next));
-        let mut count = 1;
-        while count < most
-            && self.current.is_some()
-            && let Some(next) = self.read_next()?
-        {
-            each(self.lend(next));
-            count += 1;
-        }
-        Ok(count)
     }
 
     /// How many records this member has.
@@ -314,32 +287,37 @@ impl GroupMember {
     // ---- taking
 
     /// Whether the handle is of use.
+    #[inline(always)]
     pub(super) fn check(&self) -> Result<(), Error> {
         self.group.check()?;
         if self.ring.broken() { Err(self.ring.fault().into()) } else { Ok(()) }
     }
 
+    #[inline(always)]
     pub(super) fn check_memory(&self) -> Result<(), Error> {
         self.group.check_memory()?;
         if self.ring.memory_gone() { Err(self.ring.fault().into()) } else { Ok(()) }
     }
 
-    /// The next record of the lease that it has, or of another that it takes: at most `want` records.
-    pub(super) fn take(&mut self, want: u32, until_ns: u64) -> Result<Option<Next>, GroupError> {
+    /// Sees to it that there is a record of the lease that it has, or of another that it takes: of at most `want` records.
+    /// `None`: there is nothing.
+    pub(super) fn prepare(&mut self, want: u32, until: Until) -> Result<Option<Ready>, GroupError> {
         self.check()?;
         let mut aside = 0;
         loop {
-            if let Some(Current { lease, .. }) = self.current
-                && let Some(next) = self.read_next()?
-            {
-                match next {
-                    Next::Job(taken, id, deliveries) if lease.is_spent => {
-                        self.put_aside(taken, id, deliveries, until_ns)?;
-                        aside += 1;
-                        continue;
-                    }
-                    next => return Ok(Some(next)),
+            if let Some(is_spent) = self.current_is_spent() {
+                if !is_spent {
+                    return Ok(Some(Ready::Record));
                 }
+                match self.read_next()? {
+                    Some(Next::Job(taken, id, deliveries)) => {
+                        self.put_aside(taken, id, deliveries, until.ns())?;
+                        aside += 1;
+                    }
+                    Some(Next::Lost(lost)) => return Ok(Some(Ready::Lost(lost))),
+                    None => {}
+                }
+                continue;
             }
             if aside >= MOST_ASIDE {
                 return Ok(None);
@@ -352,19 +330,41 @@ impl GroupMember {
                 self.check_memory()?;
                 return Ok(None);
             }
-            let Some(claimed) = self.in_turn(until_ns, |member| member.claim(room))? else { return Ok(None) };
+            let Some(claimed) = self.in_turn(until, |member| member.claim(room))? else { return Ok(None) };
             match claimed {
-                Claimed::Lost(from, to) => return Ok(Some(Next::Lost(lost(from, to)))),
-                Claimed::Lease(lease) => {
-                    let records = lease.end.sequence.wrapping_sub(lease.place.sequence);
-                    if records > MOST_RECORDS.into() || !lease.place.position.is_multiple_of(8) {
-                        return Err(BAD_LEASE.into());
-                    }
-                    self.holding.borrow_mut().add(&lease);
-                    self.look_at_the_gate();
-                    self.reader.skip_to(lease.place);
-                    self.current = Some(Current { lease, next: 0 });
-                }
+                Claimed::Lost(from, to) => return Ok(Some(Ready::Lost(lost(from, to)))),
+                Claimed::Lease(lease) => self.begin_lease(lease)?,
+            }
+        }
+    }
+
+    fn begin_lease(&mut self, lease: Lease) -> Result<(), Error> {
+        let records = lease.end.sequence.wrapping_sub(lease.place.sequence);
+        if records > MOST_RECORDS.into() || !lease.place.position.is_multiple_of(8) {
+            return Err(BAD_LEASE);
+        }
+        self.holding.borrow_mut().add(&lease);
+        self.look_at_the_gate();
+        self.look_at_the_place(lease.place);
+        self.reader.skip_to(lease.place);
+        self.current = Some(Current { lease, ahead: Cell::new(!lease.done) });
+        Ok(())
+    }
+
+    /// Reads what is ready. `None`: it was of a lease of which everything is done, or lost, by now.
+    fn read(&mut self, ready: Ready) -> Result<Option<Next>, GroupError> {
+        match ready {
+            Ready::Record => self.read_next(),
+            Ready::Lost(lost) => Ok(Some(Next::Lost(lost))),
+        }
+    }
+
+    /// Waits for what is next.
+    fn next(&mut self, until: Until) -> Result<Next, GroupError> {
+        loop {
+            let ready = self.wait(1, until)?;
+            if let Some(next) = self.read(ready)? {
+                return Ok(next);
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::group::layout::LOSSY;
 use crate::group::leases::{Claimed, Leases, Open};
 use crate::group::member::GroupMember;
 use crate::group::tries::Tries;
+use crate::group::waiting::Until;
 use crate::ring::attach::{self, until_found};
 use crate::ring::layout::SlotState;
 use crate::ring::protocol::gate::{self, OwnSlot};
@@ -35,16 +36,17 @@ impl GroupMember {
     }
 
     /// Waits for its turn, and does something in it.
+    #[inline(always)]
     pub(super) fn in_turn<T>(
         &self,
-        until_ns: u64,
+        until: Until,
         work: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.check()?;
         let line = self.group.views().line;
         let turn = Owned::new(&line.turn, &line.watch);
         if !turn.take(self.me()) {
-            turn.wait(&self.group, until_ns)?;
+            turn.wait(&self.group, until.ns())?;
         }
         let result = work(self);
         turn.give(self.me());
@@ -68,16 +70,19 @@ impl GroupMember {
         if let Some(lease) = leases.hand_out_again(self.me(), open, tries, now_ns) {
             return Ok(Some(Claimed::Lease(lease)));
         }
-        open = leases.collect()?;
         if leases.is_full(open) {
-            return Ok(None);
+            open = leases.collect()?;
+            if leases.is_full(open) {
+                return Ok(None);
+            }
         }
         let end = leases.end(open);
         if !end.position.is_multiple_of(8) {
             return Err(Error::Garbage { what: "the end of a lease" });
         }
         let areas = self.ring.areas();
-        let Some(place) = attach::ahead(areas, end, want)? else {
+        let usual = self.reader.is_held(end.position).then(|| self.reader.usual());
+        let Some(place) = attach::ahead(areas, end, want, usual)? else {
             let margin = areas.geometry.capacity / 8;
             let place = until_found(areas.geometry.capacity, |_| Ok(index::oldest(areas, margin)))?;
             if !after(place.position, end.position) {
@@ -168,7 +173,7 @@ impl GroupMember {
 
     /// Moves the gate to where it can be.
     pub(super) fn settle(&self, until_ns: u64) -> Result<(), Error> {
-        self.in_turn(until_ns, |member| member.tend_gate(member.leases().collect()?, true))
+        self.in_turn(Until::Ns(until_ns), |member| member.tend_gate(member.leases().collect()?, true))
     }
 
     /// Wakes members that sleep: there is something to be handed out.

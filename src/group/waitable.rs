@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::group::member::GroupMember;
 use crate::group::turn::SWEEP_NS;
+use crate::group::waiting::Until;
 use crate::ring::stream::{self, is_closed};
 #[cfg(not(loom))]
 use crate::source::SharedBell;
@@ -40,7 +41,7 @@ impl GroupMember {
         if !self.leases().is_any_open() || !self.is_sweep_due(now_ns) {
             return Ok(());
         }
-        let swept = self.in_turn(0, |member| member.sweep(member.leases().collect()?, now_ns));
+        let swept = self.in_turn(Until::Ns(0), |member| member.sweep(member.leases().collect()?, now_ns));
         match swept {
             // Another member has its turn, and looks for them in it.
             Ok(_) | Err(Error::TimedOut) => Ok(()),

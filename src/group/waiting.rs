@@ -1,9 +1,11 @@
 //! How a member waits: for records, for what others give back, and for the death of others.
 
+use std::time::Instant;
+
 use crate::atomics::{at, spin};
 use crate::error::Error;
 use crate::group::error::GroupError;
-use crate::group::member::{GroupMember, Next};
+use crate::group::member::{GroupMember, Ready};
 use crate::ring::locks;
 use crate::ring::stream::{is_closed, mode};
 use crate::seats::Incarnation;
@@ -12,10 +14,29 @@ use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 
+/// Until when a call waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    /// A point on the monotonic clock, ns. 0: it does not wait. `u64::MAX`: it waits for ever.
+    Ns(u64),
+    /// A call that finds something at once never looks at the clock for it.
+    Deadline(Instant),
+}
+
+impl Until {
+    /// The same on the monotonic clock, ns.
+    pub(super) fn ns(self) -> u64 {
+        match self {
+            Self::Ns(ns) => ns,
+            Self::Deadline(deadline) => clock::deadline_ns(deadline),
+        }
+    }
+}
+
 impl GroupMember {
     /// Waits for a record, and takes at most `want`.
-    pub(super) fn wait(&mut self, want: u32, until_ns: u64) -> Result<Next, GroupError> {
-        let result = self.wait_watching(want, until_ns);
+    pub(super) fn wait(&mut self, want: u32, until: Until) -> Result<Ready, GroupError> {
+        let result = self.wait_watching(want, until);
         self.stop_watching();
         if matches!(result, Err(GroupError::Closed | GroupError::ProducerGone)) {
             self.told_at = Some(self.published());
@@ -23,11 +44,15 @@ impl GroupMember {
         result
     }
 
-    fn wait_watching(&mut self, want: u32, until_ns: u64) -> Result<Next, GroupError> {
-        let mut spins = if until_ns == 0 { 0 } else { self.spins };
+    fn wait_watching(&mut self, want: u32, until: Until) -> Result<Ready, GroupError> {
+        if let Some(ready) = self.prepare(want, until)? {
+            return Ok(ready);
+        }
+        let until_ns = until.ns();
+        let mut spins = if clock::is_past(until_ns) { 0 } else { self.spins };
         loop {
-            if let Some(next) = self.take(want, until_ns)? {
-                return Ok(next);
+            if let Some(ready) = self.prepare(want, Until::Ns(until_ns))? {
+                return Ok(ready);
             }
             if spins > 0 {
                 spins -= 1;
@@ -51,7 +76,7 @@ impl GroupMember {
         if !self.is_producer_gone() || self.seems_ready() {
             return Ok(None);
         }
-        let nothing_left = self.in_turn(until_ns, |member| {
+        let nothing_left = self.in_turn(Until::Ns(until_ns), |member| {
             let leases = member.leases();
             let open = leases.collect()?;
             Ok(leases.are_all(member.me(), open) && member.is_all_leased(leases.end(open)))

@@ -10,6 +10,7 @@ use crate::ring::layout::{Areas, NAME_BYTES};
 use crate::ring::names;
 use crate::ring::protocol::gate::HOLD_FOREVER;
 use crate::ring::protocol::index::{self, Effort, Walk};
+use crate::ring::protocol::run::Run;
 use crate::ring::protocol::{Place, after, floor, times};
 use crate::wait::clock;
 use crate::wait::timestamp::Timestamp;
@@ -240,13 +241,30 @@ pub(crate) fn end_through(
 }
 
 /// The place behind the next records that are published, at most so many. `None`: the path there was overwritten.
-pub(crate) fn ahead(areas: Areas<'_>, from: Place, records: u32) -> Result<Option<Place>, Error> {
+///
+/// `usual`: payload bytes that records are likely to have, if nothing from here on can be overwritten.
+pub(crate) fn ahead(
+    areas: Areas<'_>,
+    from: Place,
+    records: u32,
+    usual: Option<u32>,
+) -> Result<Option<Place>, Error> {
     let published = published(areas);
     if !after(published, from.position) {
         return Ok(Some(from));
     }
     let wanted = from.sequence.wrapping_add(records.into());
-    match index::walk(areas, from, published, &mut Effort::default(), |at| at.sequence == wanted, |_| {}) {
+    let mut near = from;
+    if let Some(mut run) = usual.and_then(|usual| Run::within(areas, from, published, usual)) {
+        for _ in 0..records {
+            if run.step().is_none() {
+                break;
+            }
+        }
+        near = run.place();
+    }
+    // What is left, if anything: padding, and what is behind it.
+    match index::walk(areas, near, published, &mut Effort::default(), |at| at.sequence == wanted, |_| {}) {
         Walk::At(place) => Ok(Some(place)),
         Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),

@@ -20,11 +20,13 @@
 //! | Q1 → Q1 | note and payload before the header | the header before note and payload | a message is read that was not written |
 //! | Q2 → Q2 | reads before `released` | `released` before the next lap's stores | a message is overwritten while it is read |
 
-use crate::atomics::{AtomicU64, Word, at};
+use crate::atomics::{AtomicU64, Word, at, copy};
 use crate::service::header::Header;
 
 /// Bytes of the header and of the note.
 const PREFIX_BYTES: u64 = 16;
+/// Most bytes of a message that are asked for at once.
+const FETCH: u64 = 512;
 /// Bytes of the word that is cleared behind a message.
 const END_BYTES: u64 = 8;
 
@@ -125,6 +127,22 @@ impl<'a> Channel<'a> {
     /// The header word of a message, which both sides may change while it is a request.
     pub(super) fn state(self, message: Message) -> &'a Word {
         self.word(message.position)
+    }
+
+    /// Receiver that will change the header: gets its line for writing at once, with the message, and not once for the look
+    /// and once more for the change.
+    #[inline(always)]
+    pub(super) fn expect(self, position: u64) {
+        copy::will_write(self.word(position));
+    }
+
+    /// Receiver: asks for the lines of the payload beside the one that the header is in, before it waits for anything else.
+    #[inline(always)]
+    pub(super) fn fetch(self, message: Message) {
+        let bytes = footprint(message.len()).min(FETCH);
+        for at in (64..bytes + 56).step_by(64) {
+            copy::will_read(self.word(message.position.wrapping_add(at.min(bytes - 8))));
+        }
     }
 
     /// Receiver: what is at a position, behind padding if there is any.

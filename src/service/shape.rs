@@ -62,14 +62,15 @@ block! {
         /// Hints for people: its process, and when it came, wall, ns.
         at 16: pub(crate) pid: AtomicU64,
         at 24: pub(crate) since: AtomicU64,
+        /// Not 0: the server waits for room for a reply. Written by the server, and read by the client with each reply: so it is
+        /// apart from what changes with each call.
+        at 32: pub(crate) starved: AtomicU64,
         /// The client sleeps here. The server rings.
         at 128: pub(crate) bell: CachePadded<FutexWord>,
         /// Replies below this position may be overwritten. Written by the client.
         at 256: pub(crate) replies_released: CachePadded<AtomicU64>,
         /// Requests below this position may be overwritten. Written by the server.
         at 384: pub(crate) requests_released: AtomicU64,
-        /// Not 0: the server waits for room for a reply. Written by the server.
-        at 392: pub(crate) starved: AtomicU64,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Groups that do not hold the producer up for good: what they lose is told, and the rest is done.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use quoit::{Error, Group, GroupError, GroupEvent, GroupMember, Inspector, JobId, Lost, Producer, SendError};
@@ -63,6 +64,29 @@ fn what_a_member_has_is_copied() {
         assert_eq!(job.record().to_vec(), [7; 8], "overwritten while a member has it");
         job.ack().expect("its own");
     }
+}
+
+/// A record from before the gate held comes back to a member that has read later ones where they are.
+#[test]
+fn what_comes_back_from_before_the_gate_is_copied() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut first = scene.join(&workers());
+    send(&mut producer, 0, 2);
+    let early = receive(&mut first).2;
+    let mut second = scene.join(&workers());
+    let is_copied = |member: &mut GroupMember| {
+        let job = member.recv_job(|event| panic!("{event:?}")).expect("a record");
+        let is_copied = matches!(job.record().bytes(), Cow::Borrowed(_));
+        job.ack().expect("its own");
+        is_copied
+    };
+    assert!(is_copied(&mut second), "the second member came after it");
+    // Two, so that neither is received by its inline copy.
+    send(&mut producer, 2, 4);
+    assert!(!is_copied(&mut second), "the gate protects it");
+    first.nack(early).expect("its own");
+    assert!(is_copied(&mut second), "the second member came after it");
 }
 
 /// What a member had is overwritten, and then it leaves.

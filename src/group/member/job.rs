@@ -27,33 +27,39 @@ pub struct JobId {
 
 impl JobId {
     /// Sequence of the record.
+    #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 }
 
 impl<'a> Job<'a> {
+    #[inline(always)]
     pub(super) fn new(member: &'a GroupMember, record: Record<'a>, id: JobId, deliveries: u32) -> Self {
         Self { member, record, id, deliveries }
     }
 
     /// The record.
+    #[inline]
     pub fn record(&self) -> &Record<'a> {
         &self.record
     }
 
     /// The record's number in the stream.
+    #[inline]
     pub fn sequence(&self) -> u64 {
         self.id.sequence
     }
 
     /// How often the record has been handed out, this time included. 1: no member had it before. A member that was
     /// killed just while it took the record counts, too.
+    #[inline]
     pub fn deliveries(&self) -> u32 {
         self.deliveries
     }
 
     /// Stands for this record in [`GroupMember::ack`].
+    #[inline]
     pub fn id(&self) -> JobId {
         self.id
     }
@@ -63,6 +69,7 @@ impl<'a> Job<'a> {
     /// # Errors
     ///
     /// As [`GroupMember::ack`].
+    #[inline(always)]
     pub fn ack(self) -> Result<(), GroupError> {
         self.member.ack(self.id)
     }

@@ -3,19 +3,24 @@
 use crate::atomics::{Word, at, fence_at};
 use crate::group::error::GroupError;
 use crate::group::holding::bit;
-use crate::group::leases::Lease;
 use crate::group::member::job::{Job, JobId};
 use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Next};
-use crate::ring::protocol::gate;
+use crate::group::waiting::Until;
 use crate::ring::protocol::reader::{Found, Taken};
 use crate::ring::protocol::record::Record;
 use crate::ring::protocol::times;
+use crate::ring::protocol::{Place, after, gate};
 
 impl GroupMember {
     /// Whether something of its lease is still to be handed to its caller.
+    #[inline(always)]
     pub(in crate::group) fn has_current(&self) -> bool {
-        self.current
-            .is_some_and(|Current { lease, next }| !lease.done & u32::MAX.checked_shl(next).unwrap_or(0) != 0)
+        self.current.as_ref().is_some_and(|current| current.ahead.get() != 0)
+    }
+
+    /// The same, and whether that is a record that was handed out as often as it may be.
+    pub(super) fn current_is_spent(&self) -> Option<bool> {
+        self.current.as_ref().filter(|current| current.ahead.get() != 0).map(|current| current.lease.is_spent)
     }
 
     /// The gate may have been opened, or taken, since the last look. What is published from then on is read in place.
@@ -39,18 +44,28 @@ impl GroupMember {
         // Without it: see [G1].
         fence_at!(G2_FENCE, SeqCst);
         let published = areas.head.inline.published.load(at!(G2_PUBLISHED, Relaxed));
-        let is_copied = self.lease_ns > 0 || self.ring.is_guarded();
-        self.reader.gate_holds(published, None, is_copied);
+        self.held_from = published;
+        self.reader.gate_holds(published, None, self.is_copied());
+    }
+
+    /// Whether records are copied though a gate protects them.
+    fn is_copied(&self) -> bool {
+        self.lease_ns > 0 || self.ring.is_guarded()
+    }
+
+    /// What comes back may be from before the gate held, though later records have been read in place.
+    pub(super) fn look_at_the_place(&mut self, place: Place) {
+        if after(self.held_from, place.position) && self.reader.is_held(place.position) {
+            self.reader.gate_holds(self.held_from, None, self.is_copied());
+        }
     }
 
     /// The next record of the lease. `None`: there is none left.
     pub(super) fn read_next(&mut self) -> Result<Option<Next>, GroupError> {
-        while let Some(Current { lease, next }) = self.current {
-            // Looked at before the ring: once all of its own are done, the rest of the lease may be overwritten.
-            if !self.has_current() {
-                self.current = None;
-                break;
-            }
+        // Looked at before the ring: once all of its own are done, the rest of the lease may be overwritten.
+        while let Some(Current { lease, ahead }) = &self.current
+            && ahead.get() != 0
+        {
             let found = self.reader.poll(self.ring.areas(), &mut self.copies);
             self.check_memory()?;
             match found {
@@ -59,34 +74,33 @@ impl GroupMember {
                     return Err(times::missing(place).into());
                 }
                 Found::Record(taken) => {
-                    let index = taken.sequence.wrapping_sub(lease.place.sequence);
-                    if index != next.into() {
+                    let index = taken.sequence.wrapping_sub(lease.place.sequence) as u32;
+                    if !after(lease.end.sequence, taken.sequence) {
                         return Err(BAD_LEASE.into());
                     }
-                    self.current = Some(Current { lease, next: next + 1 });
-                    if lease.done & bit(next) == 0 {
-                        let (number, tag) = (lease.number, lease.tag);
-                        let id = JobId { lease: (number, tag), index: next, sequence: taken.sequence };
+                    if ahead.get() & bit(index) != 0 {
+                        ahead.set(ahead.get() & !bit(index));
+                        let id = JobId { lease: (lease.number, lease.tag), index, sequence: taken.sequence };
                         return Ok(Some(Next::Job(taken, id, lease.deliveries)));
                     }
                 }
                 Found::Changed { .. } => {}
-                Found::Lapped => {
-                    self.current = None;
-                    return self.lose(lease, next);
-                }
+                Found::Lapped => return self.lose(),
                 Found::Nothing => return Err(BAD_LEASE.into()),
                 Found::Corrupt(corruption) => return Err(corruption.into()),
             }
         }
+        self.current = None;
         Ok(None)
     }
 
     /// The rest of a lease was overwritten.
     #[cold]
-    fn lose(&self, lease: Lease, next: u32) -> Result<Option<Next>, GroupError> {
+    fn lose(&mut self) -> Result<Option<Next>, GroupError> {
+        let Some(Current { lease, ahead }) = self.current.take() else { return Ok(None) };
+        let next = ahead.get().trailing_zeros();
         let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
-        let records = self.in_turn(u64::MAX, |member| Ok(member.leases().lose(id, rest)))?;
+        let records = self.in_turn(Until::Ns(u64::MAX), |member| Ok(member.leases().lose(id, rest)))?;
         self.holding.borrow_mut().close(id, rest, false);
         let first = lease.place.sequence.wrapping_add(next.into());
         let lost = Lost { records, first, next: lease.end.sequence };

@@ -242,6 +242,29 @@ impl Reader {
         Some(Run::new(areas.data.get(word..word + ahead)?, self.next, self.usual))
     }
 
+    /// The same up to `end`, below which everything is published, whoever saw that.
+    #[inline(always)]
+    pub(crate) fn run_to<'a>(&mut self, areas: Areas<'a>, end: u64) -> Option<Run<&'a [Word]>> {
+        if self.is_overwritable() {
+            return None;
+        }
+        Run::within(areas, self.next, end, self.usual)
+    }
+
+    /// Whether what begins at a place cannot be overwritten.
+    pub(crate) fn is_held(&self, position: u64) -> bool {
+        match self.overwritable {
+            Overwritable::Never => true,
+            Overwritable::Always => false,
+            Overwritable::Until(held) => !after(held, position),
+        }
+    }
+
+    /// Payload bytes of the last record that was not an inline copy.
+    pub(crate) fn usual(&self) -> u32 {
+        self.usual
+    }
+
     /// The same over copies.
     #[inline(always)]
     pub(crate) fn run_of_copies<'a>(&self, copies: &'a Copies) -> Option<Run<&'a [[u8; 8]]>> {

@@ -2,7 +2,7 @@
 //! need a check. A drain spends most of its time here.
 
 use crate::atomics::{Word, at};
-use crate::ring::layout::{footprint, unpack};
+use crate::ring::layout::{Areas, footprint, unpack};
 use crate::ring::protocol::Place;
 
 /// Words that a run steps over: in the ring, where they cannot be overwritten, or copied out of it.
@@ -59,6 +59,17 @@ pub(crate) struct Run<A> {
     /// Where the consecutive records of that length began, and how many words were ahead there.
     began: Place,
     ahead: usize,
+}
+
+impl<'a> Run<&'a [Word]> {
+    /// A run in the ring from `place` to `end`, or to the end of the ring if that comes first. Nothing in between can be
+    /// overwritten.
+    #[inline(always)]
+    pub(crate) fn within(areas: Areas<'a>, place: Place, end: u64, usual: u32) -> Option<Self> {
+        let left = end.wrapping_sub(place.position).min(areas.geometry.room(place.position));
+        let word = areas.geometry.word(place.position);
+        Some(Self::new(areas.data.get(word..word + (left / 8) as usize)?, place, usual))
+    }
 }
 
 impl<A: Ahead> Run<A> {

@@ -54,7 +54,12 @@ impl Calls {
     }
 
     fn find(&self, position: u64) -> Option<usize> {
-        let first = self.calls.front()?.request.position;
+        let front = self.calls.front()?;
+        let first = front.request.position;
+        if position == first && !front.has_ended {
+            // As it is while calls are answered in order.
+            return Some(0);
+        }
         let wanted = position.wrapping_sub(first);
         let number = self.calls.partition_point(|call| call.request.position.wrapping_sub(first) < wanted);
         self.calls

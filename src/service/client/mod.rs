@@ -255,6 +255,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`start`](Self::start).
+    #[inline]
     pub fn claim(&mut self, len: usize, how: CallOptions) -> Result<RequestClaim<'_>, CallError> {
         let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
         let position = match self.room(len)? {
@@ -275,6 +276,7 @@ impl Client {
     }
 
     /// Where a request of `len` bytes can begin now.
+    #[inline]
     fn room(&mut self, len: usize) -> Result<Option<u64>, CallError> {
         self.check()?;
         let max = self.largest_request();

@@ -347,6 +347,7 @@ impl Server {
         }
         for _ in 0..PASSED_OVER {
             let requests = self.channels(number).requests;
+            requests.expect(lane.next.get());
             let message = match requests.look(lane.next.get()) {
                 Found::Message(message) => message,
                 Found::Nothing { position } => {
@@ -368,6 +369,7 @@ impl Server {
                     return None;
                 }
                 Some(seen @ (State::Queued | State::Again)) => {
+                    requests.fetch(message);
                     if let Some(taken) = header::take(requests.state(message), message.header) {
                         self.starve(number, false);
                         lane.next.set(message.end());

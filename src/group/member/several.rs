@@ -1,0 +1,120 @@
+//! How a member receives several records in one call.
+
+use std::time::Instant;
+
+use crate::group::error::GroupError;
+use crate::group::holding::bit;
+use crate::group::layout::MOST_RECORDS;
+use crate::group::member::job::{Job, JobId};
+use crate::group::member::{GroupEvent, GroupMember, Ready};
+use crate::group::waiting::Until;
+use crate::ring::protocol::record::Record;
+
+impl GroupMember {
+    /// Waits until there is a record, takes up to `most` records that are there, 1 to 32, and passes them to `each`.
+    /// Returns how many events these were. One turn takes them all, so this is the fastest way to receive many; a record
+    /// of them that is given back is handed out again once this member has acknowledged, or given back, the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv). Records passed to `each` before the error are this member's.
+    #[inline]
+    pub fn recv_up_to(&mut self, most: u32, each: impl FnMut(GroupEvent<'_>)) -> Result<u32, GroupError> {
+        self.several(most, Until::Ns(u64::MAX), each)
+    }
+
+    /// As [`recv_up_to`](Self::recv_up_to), waiting until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_deadline`](Self::recv_deadline).
+    #[inline]
+    pub fn recv_up_to_deadline(
+        &mut self,
+        most: u32,
+        deadline: Instant,
+        each: impl FnMut(GroupEvent<'_>),
+    ) -> Result<u32, GroupError> {
+        self.several(most, Until::Deadline(deadline), each)
+    }
+
+    #[inline(always)]
+    fn several(
+        &mut self,
+        most: u32,
+        until: Until,
+        mut each: impl FnMut(GroupEvent<'_>),
+    ) -> Result<u32, GroupError> {
+        let most = most.clamp(1, MOST_RECORDS);
+        let mut count = 0;
+        while count == 0 {
+            let ready = self.wait(most, until)?;
+            count = self.pass_in_place(most, &mut each);
+            if count < most && (count == 0 || self.has_current()) {
+                count += self.pass_rest(ready, count, most, &mut each)?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Passes on the records of the lease that are read where they are, and in one piece. Returns how many.
+    ///
+    /// This is the only place in which `each` is called as what it is, so the compiler puts it here, and a job stays in
+    /// registers: one that is stored word by word and loaded in vectors waits for its stores.
+    #[inline(always)]
+    fn pass_in_place(&mut self, most: u32, each: &mut impl FnMut(GroupEvent<'_>)) -> u32 {
+        let areas = self.ring.areas();
+        let Some(current) = &self.current else { return 0 };
+        let lease = &current.lease;
+        let Some(mut run) = self.reader.run_to(areas, lease.end.position) else { return 0 };
+        let is_timed = areas.geometry.timed;
+        let mut count = 0;
+        while count < most {
+            // Once all of its own are done, the rest of the lease may be overwritten.
+            let ahead = current.ahead.get();
+            if ahead == 0 || self.check().is_err() {
+                break;
+            }
+            let Some((sequence, len, words)) = run.step() else { break };
+            let index = sequence.wrapping_sub(lease.place.sequence) as u32;
+            if ahead & bit(index) == 0 {
+                continue;
+            }
+            let record = Record::lent(sequence, len as usize, words);
+            // Of one without a time the full way tells, from where this began: it passes over what was handed out.
+            let Some(record) = (if is_timed { record.with_time() } else { Some(record) }) else {
+                return count;
+            };
+            current.ahead.set(ahead & !bit(index));
+            count += 1;
+            let id = JobId { lease: (lease.number, lease.tag), index, sequence };
+            each(GroupEvent::Job(Job::new(self, record, id, lease.deliveries)));
+        }
+        self.reader.go_to(&run);
+        count
+    }
+
+    /// Passes on what is ready, and the rest of the lease: copies, the records behind the end of the ring, and losses.
+    #[inline(never)]
+    fn pass_rest(
+        &mut self,
+        ready: Ready,
+        from: u32,
+        most: u32,
+        each: &mut dyn FnMut(GroupEvent<'_>),
+    ) -> Result<u32, GroupError> {
+        let mut count = 0;
+        if let Ready::Lost(lost) = ready {
+            each(GroupEvent::Lost(lost));
+            count += 1;
+        }
+        while from + count < most
+            && self.has_current()
+            && let Some(next) = self.read_next()?
+        {
+            each(self.lend(next));
+            count += 1;
+        }
+        Ok(count)
+    }
+}

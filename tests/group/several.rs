@@ -1,0 +1,85 @@
+//! Records that a member takes together.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use quoit::{GroupEvent, GroupMember};
+
+use crate::{CAPACITY, Scene, nothing, receive, send, workers};
+
+/// A member that has a record before it gets several, so that these are read in place.
+fn joined(scene: &Scene, producer: &mut quoit::Producer) -> GroupMember {
+    let mut member = scene.join(&workers());
+    send(producer, 0, 1);
+    let first = receive(&mut member).2;
+    member.ack(first).expect("its own");
+    member
+}
+
+#[test]
+fn a_panic_loses_no_record_and_repeats_none() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut member = joined(&scene, &mut producer);
+    send(&mut producer, 1, 6);
+    let mut received = Vec::new();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        member.recv_up_to(5, |event| match event {
+            GroupEvent::Job(job) => {
+                received.push(job.sequence());
+                job.ack().expect("its own");
+                assert_ne!(received.len(), 2, "on purpose");
+            }
+            other => panic!("{other:?}"),
+        })
+    }));
+    assert!(panicked.is_err());
+    let rest = member.recv_up_to(5, |event| match event {
+        GroupEvent::Job(job) => {
+            received.push(job.sequence());
+            job.ack().expect("its own");
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!((rest.expect("a record"), received), (3, vec![1, 2, 3, 4, 5]));
+    assert_eq!(member.unacknowledged(), 0);
+    nothing(&mut member);
+}
+
+/// Records of many lengths, over several laps: leases go on behind padding and the end of the ring.
+#[test]
+fn leases_pass_the_end_of_the_ring() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut member = joined(&scene, &mut producer);
+    let (mut sent, mut next, mut bytes) = (1_u64, 1_u64, 0_u64);
+    while bytes < 8 * CAPACITY {
+        for _ in 0..7 {
+            let len = 8 + (sent * 37 % 90) as usize;
+            let mut payload = vec![sent as u8; len];
+            payload[..8].copy_from_slice(&sent.to_le_bytes());
+            producer.try_send(&payload).expect("room");
+            sent += 1;
+            bytes += len as u64;
+        }
+        while next < sent {
+            member
+                .recv_up_to(7, |event| match event {
+                    GroupEvent::Job(job) => {
+                        let payload = job.record().to_vec();
+                        assert_eq!(job.sequence(), next);
+                        assert_eq!(payload.len(), 8 + (next * 37 % 90) as usize);
+                        assert_eq!(payload[..8], next.to_le_bytes());
+                        assert!(
+                            payload[8..].iter().all(|byte| *byte == next as u8),
+                            "torn or foreign payload"
+                        );
+                        job.ack().expect("its own");
+                        next += 1;
+                    }
+                    other => panic!("{other:?}"),
+                })
+                .expect("records");
+        }
+    }
+    assert_eq!(member.unacknowledged(), 0);
+}
