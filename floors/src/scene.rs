@@ -31,6 +31,8 @@ pub struct Scene {
     cpu: usize,
     /// Whether it runs on the CPUs of all, which it then shares with others.
     roaming: Cell<bool>,
+    /// Whether other threads of this process take its CPU.
+    helped: Cell<bool>,
     /// How many take part in this measurement.
     members: Cell<usize>,
     /// How often they have met.
@@ -51,6 +53,7 @@ impl Scene {
             number,
             cpu,
             roaming: Cell::new(false),
+            helped: Cell::new(false),
             members: Cell::new(0),
             turn: Cell::new(0),
             directory,
@@ -81,6 +84,17 @@ impl Scene {
         pin(self.cpus())?;
         self.roaming.set(true);
         Ok(Roaming(self))
+    }
+
+    /// Whether the kernel takes the CPU away from this thread for others of its process, as it does for strangers.
+    pub fn is_helped(&self) -> bool {
+        self.helped.get()
+    }
+
+    /// Threads of this process that this one wakes run on its CPU, until what is returned goes.
+    pub fn helped(&self) -> Helped<'_> {
+        self.helped.set(true);
+        Helped(self)
     }
 
     /// The CPU of each: the left side's first. Everybody has to ask.
@@ -178,6 +192,16 @@ impl Drop for Roaming<'_> {
         self.0.roaming.set(false);
         // It was allowed to run there before.
         let _ = pin([self.0.cpu]);
+    }
+}
+
+/// A process with threads beside the measuring one; without them again when this goes.
+#[derive(Debug)]
+pub struct Helped<'a>(&'a Scene);
+
+impl Drop for Helped<'_> {
+    fn drop(&mut self) {
+        self.0.helped.set(false);
     }
 }
 

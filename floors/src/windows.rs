@@ -38,8 +38,9 @@ fn windows<T>(scene: &Scene, mut part: impl FnMut() -> Result<T>) -> Result<Wind
         // A crowd is preempted by itself. There it counts how long all of it ran.
         // The left side keeps the time for all.
         let over = scene.side == Side::Left && began.elapsed() > TIME;
-        let told = if scene.is_roaming() {
-            // Those that share all CPUs and sleep cannot tell others from each other: there the floor has to.
+        let told = if scene.is_roaming() || scene.is_helped() {
+            // Those that share all CPUs and sleep cannot tell others from each other, nor can a thread tell strangers from
+            // those that it wakes itself: there the floor has to.
             Told { calm: true, over, nanos: nanos as u64 }
         } else if scene.is_crowded() {
             Told { calm: true, over: false, nanos: scene.ran() - ran }

@@ -21,7 +21,7 @@ mod vector;
 
 use core::mem::MaybeUninit;
 
-use self::vector::{load_pair, read_long, store_pairs, write_long};
+use self::vector::{load_pair, read_long, store_pairs, take_pair, write_long};
 use crate::atomics::Word;
 
 /// The low half of a word, for the kernel to compare before it puts a thread to sleep.
@@ -152,16 +152,31 @@ pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
     fill(words, out, gated);
 }
 
-/// As `read`, for a value that its reader may keep in registers: `read` loads in assembly, two words at a time, and a value
-/// that is used at once would wait for those stores.
+/// As `read`, for a value that its reader may keep in registers: `read` loads in assembly and stores there, too, and a value
+/// that is used at once would wait for those stores. Two words at a time, since a value that does go through memory is mostly
+/// moved 16 bytes at a time.
 #[inline(always)]
 pub(crate) fn read_value(words: &[Word], out: &mut [u8], gated: bool) {
     if out.len() >= LONG {
         return read(words, out, gated);
     }
     let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
-    // SAFETY: the same bytes, borrowed for as long; `read_plain` stores initialised bytes only.
-    read_plain(words, unsafe { &mut *out }, gated);
+    // SAFETY: the same bytes, borrowed for as long; initialised bytes are all that is stored.
+    let out = unsafe { &mut *out };
+    let is_in_pairs = words.as_ptr().addr() & WORD == 0 && out.len().is_multiple_of(2 * WORD);
+    if !is_in_pairs || out.len() > bytes_in(words) {
+        return read_plain(words, out, gated);
+    }
+    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    unrolled(chunks.len() / 2, |pair| {
+        let at = 2 * pair;
+        // SAFETY: there are as many words as chunks, as was just checked.
+        let words = unsafe { words.get_unchecked(at..at + 2) };
+        // SAFETY: pairs of chunks are all there is.
+        let chunks = unsafe { chunks.get_unchecked_mut(at..at + 2) };
+        // SAFETY: two of both, and the words begin at a boundary.
+        unsafe { take_pair(words, chunks, gated) };
+    });
 }
 
 /// Appends the first `len` bytes of `words` to `out`; cut to what `words` holds.

@@ -311,12 +311,6 @@ impl<F: Format> Region<F> {
         if self.memory_gone() { Err(self.fault().into()) } else { result }
     }
 
-    /// That the memory is gone, if it is; else `error`.
-    #[cold]
-    pub(crate) fn gone_or(&self, error: Error) -> Error {
-        if self.memory_gone() { self.fault().into() } else { error }
-    }
-
     /// Whether this is a child's copy of its parent's handle. Such a handle has no memory and no descriptor.
     fn forked(&self) -> bool {
         self.tripwire.wiped()

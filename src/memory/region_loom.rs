@@ -71,10 +71,6 @@ impl<F: Format> Region<F> {
         result
     }
 
-    pub(crate) fn gone_or(&self, error: Error) -> Error {
-        error
-    }
-
     pub(crate) fn is_guarded(&self) -> bool {
         false
     }

@@ -18,13 +18,17 @@
 //! | L1 → L3 | the value before `version` | `version` before the value | a value is read that was not committed |
 //! | L2 → L4 | `version` before the next value | the value before the second read of `version` | half a value is read |
 
-use crossbeam_utils::Backoff;
-
-use crate::atomics::{AtomicU64, Word, at, copy, fence_at};
+use crate::atomics::{AtomicU64, Word, at, copy, fence_at, spin};
+use crate::error::Error;
+use crate::memory::format::Format;
+use crate::memory::region::Region;
 use crate::schema::Typed;
 
 /// Attempts to copy a value that keeps changing, before the reader gets `Error::Busy`.
 const TRIES: u32 = if cfg!(loom) { 3 } else { 1000 };
+
+/// Bytes of the largest value whose cells are asked for together.
+const ASKED: usize = 128;
 
 /// The cells of one value.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,21 @@ impl<'a> Cells<'a> {
             if self.count.is_power_of_two() { version & (self.count - 1) } else { version % self.count };
         let first = number as usize * self.size;
         self.words.get(first..first + bytes.div_ceil(8)).unwrap_or_default()
+    }
+
+    /// Asks for the lines of both cells, if there are two and they are small: otherwise the one with the value would be
+    /// asked for only once the version is here, and by then the writer may be two commits ahead.
+    #[inline(always)]
+    fn ask(self, bytes: usize) {
+        if self.count == 2
+            && bytes <= ASKED
+            && let [first, .., _] = self.words
+        {
+            copy::will_read(first);
+            if let Some(second) = self.words.get(self.size) {
+                copy::will_read(second);
+            }
+        }
     }
 
     /// The stored version.
@@ -90,7 +109,8 @@ impl<'a> Cells<'a> {
 
     /// Copies the current value, and returns its version. `None`: too many commits came meanwhile.
     #[inline(always)]
-    fn read(self, value: &mut [u8]) -> Option<u64> {
+    pub(crate) fn read(self, value: &mut [u8]) -> Option<u64> {
+        self.ask(value.len());
         let version = self.version();
         // [L3] Acquire. Pairs with [L1].
         // Orders: the version before the value.
@@ -105,38 +125,47 @@ impl<'a> Cells<'a> {
         (now.wrapping_sub(version) <= self.count - 2).then_some(version)
     }
 
-    /// The same, again and again while too many commits come. `None`: they kept coming, or `is_gone`, which says after
-    /// each attempt whether the memory is still there.
-    #[inline]
-    pub(crate) fn read_whole(self, value: &mut [u8], is_gone: impl Fn() -> bool) -> Option<u64> {
-        let backoff = Backoff::new();
-        for _ in 0..TRIES {
-            let version = self.read(value);
-            if is_gone() {
-                return None;
-            }
-            if version.is_some() {
-                return version;
-            }
-            if !cfg!(loom) {
-                backoff.spin();
-            }
-        }
-        None
-    }
-
-    /// The current value and its version, if the first attempt to copy it succeeds. The value can stay in registers.
+    /// The current value and its version, if no more than `n - 2` commits come during the copy. The value can stay in
+    /// registers.
     #[inline(always)]
     pub(crate) fn try_get<T: Typed>(self) -> Option<(T, u64)> {
         let mut value = T::new_zeroed();
         let version = self.read(value.as_mut_bytes())?;
         Some((value, version))
     }
+}
 
-    /// The current value and its version, as `read_whole`.
-    pub(crate) fn get<T: Typed>(self, is_gone: impl Fn() -> bool) -> Option<(T, u64)> {
-        let mut value = T::new_zeroed();
-        let version = self.read_whole(value.as_mut_bytes(), is_gone)?;
-        Some((value, version))
+/// What an attempt copies, again and again while too many commits come. There is no pause between attempts: the writer does
+/// not wait for readers, and an attempt that begins later has no better chance.
+///
+/// # Errors
+///
+/// [`Error::Busy`] if they kept coming; what is wrong with the handle.
+#[inline(always)]
+pub(crate) fn whole<F: Format, V>(
+    region: &Region<F>,
+    mut attempt: impl FnMut() -> Option<V>,
+) -> Result<V, Error> {
+    for _ in 0..TRIES {
+        if region.broken() {
+            break;
+        }
+        if let Some(found) = attempt()
+            && !region.memory_gone()
+        {
+            return Ok(found);
+        }
+        if cfg!(loom) {
+            spin();
+        }
     }
+    Err(failure(region))
+}
+
+/// Why there is no value. A function of its own, which never returns one: otherwise the value would go through memory, where
+/// it is stored word by word and moved in pairs of words, which wait for those stores.
+#[cold]
+#[inline(never)]
+fn failure<F: Format>(region: &Region<F>) -> Error {
+    if region.memory_gone() { region.fault().into() } else { Error::Busy }
 }

@@ -205,6 +205,7 @@ impl<K: HasLock, T: Typed> Guarded<K, T> {
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
         self.member.holder().enter();
         self.in_panic = std::thread::panicking();
+        // True after a guard that was forgotten.
         self.is_changed = false;
         cells::<K, T>(&self.member).read_alone(self.value.as_mut_bytes());
         self.member.check_memory()
@@ -214,11 +215,12 @@ impl<K: HasLock, T: Typed> Guarded<K, T> {
     #[inline(always)]
     pub(crate) fn save(&mut self) -> Result<(), Error> {
         self.member.check()?;
-        if self.is_changed {
-            let cells = self.cells();
-            cells.commit(cells.version(), self.value.as_bytes());
-            self.is_changed = false;
+        if !self.is_changed {
+            return Ok(());
         }
+        let cells = self.cells();
+        cells.commit(cells.version(), self.value.as_bytes());
+        self.is_changed = false;
         self.member.check_memory()
     }
 
@@ -233,20 +235,33 @@ impl<K: HasLock, T: Typed> Guarded<K, T> {
         self.member.check_memory().map(|()| version)
     }
 
-    /// Commits and gives the lock back; in a panic, gives it back abandoned.
+    /// Whether the holder has panicked since it took the lock.
+    #[inline(always)]
+    pub(crate) fn is_unwinding(&self) -> bool {
+        std::thread::panicking() && !self.in_panic
+    }
+
+    /// Commits the copy if it was changed, and gives the lock back.
+    #[inline(always)]
+    pub(crate) fn save_and_give(&mut self) -> Result<(), Error> {
+        self.member.holder().leave();
+        self.save().inspect(|()| self.give())
+    }
+
+    /// The same; in a panic, gives the lock back abandoned.
     #[inline(always)]
     pub(crate) fn finish(&mut self) {
-        self.member.holder().leave();
-        if std::thread::panicking() && !self.in_panic {
+        if self.is_unwinding() {
             self.abandon();
-        } else if self.save().is_ok() {
-            self.give();
+        } else {
+            let _ = self.save_and_give();
         }
     }
 
     /// The holder panicked.
     #[cold]
     fn abandon(&self) {
+        self.member.holder().leave();
         if self.member.check().is_ok() {
             self.set_abandoned(true);
             self.give();

@@ -12,6 +12,7 @@ mod latch;
 mod latest;
 #[cfg(not(loom))]
 pub(crate) mod look;
+mod looks;
 pub(crate) mod member;
 mod mutex;
 mod once;

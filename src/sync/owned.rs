@@ -24,13 +24,14 @@
 //! |---|---|---|---|
 //! | O2 → O1 | what the owner did, before the word is free | the word, before what the next one does | the next owner misses what the last one stored |
 
-use crate::atomics::{AtomicU64, OwnedWord, at, spin};
+use crate::atomics::{AtomicU64, OwnedWord, at};
 use crate::error::Error;
 use crate::seats::Incarnation;
+use crate::sync::looks::Looks;
 use crate::sync::member::{Member, NOBODYS};
 use crate::sync::owner::{BITS, owner_of, to_word};
 use crate::sync::shape::Content;
-use crate::sync::watch::{PATIENCE_NS, SPINS, Watch};
+use crate::sync::watch::{PATIENCE_NS, Watch};
 use crate::wait::{clock, doorbell, futex};
 
 /// At least one handle sleeps on the word.
@@ -134,9 +135,9 @@ impl<'a> Owned<'a> {
     /// [`Error::TimedOut`], [`Error::Deadlock`], [`Error::Garbage`], or what is wrong with the handle.
     #[cold]
     pub(crate) fn wait<K: Content>(self, member: &Member<K>, until_ns: u64) -> Result<Taken, Error> {
-        let spins = if until_ns == 0 { 0 } else { SPINS };
+        let looks = if until_ns == 0 { Looks::none() } else { Looks::new() };
         let watch = Watch::new(self.watch);
-        let mut wait = Wait { owned: self, member, until_ns, began_ns: None, has_slept: false, watch, spins };
+        let mut wait = Wait { owned: self, member, until_ns, began_ns: None, has_slept: false, watch, looks };
         let taken = wait.run();
         if wait.watch.end(member) {
             futex::wake_one(self.word);
@@ -154,7 +155,7 @@ struct Wait<'a, K: Content> {
     began_ns: Option<u64>,
     has_slept: bool,
     watch: Watch<'a>,
-    spins: u32,
+    looks: Looks,
 }
 
 impl<K: Content> Wait<'_, K> {
@@ -181,9 +182,7 @@ impl<K: Content> Wait<'_, K> {
             if !self.member.could_exist(owner) {
                 return Err(NOBODYS);
             }
-            if self.spins > 0 {
-                self.spins -= 1;
-                spin();
+            if self.looks.wait() {
                 continue;
             }
             if clock::is_past(self.until_ns) {

@@ -40,6 +40,8 @@ use crate::wait::mode::WaitMode;
 pub(crate) const SLICE_NS: u64 = 100_000_000;
 /// The same for a sleeper on many words, after a long silence.
 const LONG_SLICE_NS: u64 = 10 * SLICE_NS;
+/// What each of many words adds to such a sleep, ns.
+const WORD_SLICE_NS: u64 = 8_000_000;
 /// Longest sleep of an unarmed sleeper, or one whose barrier failed, ns: shortly after something came, and after a
 /// long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
@@ -56,10 +58,11 @@ pub(crate) fn nap_ns(idle_ns: u64) -> u64 {
     (idle_ns / PART).clamp(NAP_NS, LONG_NAP_NS)
 }
 
-/// How long an armed sleep on many words may last after nothing has come for `idle_ns`. A turn of a hundred words takes a
+/// How long an armed sleep on so many words may last after nothing has come for `idle_ns`. A turn of a hundred words takes a
 /// third of a millisecond: ten of them a second would use more of a core than a thread that waits is to use.
-pub(crate) fn slice_ns(idle_ns: u64) -> u64 {
-    (idle_ns / PART).clamp(SLICE_NS, LONG_SLICE_NS)
+pub(crate) fn slice_ns(idle_ns: u64, words: usize) -> u64 {
+    let each_ns = (words as u64).saturating_mul(WORD_SLICE_NS);
+    (idle_ns / PART).max(each_ns).clamp(SLICE_NS, LONG_SLICE_NS)
 }
 
 /// The longest armed sleep. The build with delays can make it unlimited, so that a lost wake hangs.
@@ -237,9 +240,16 @@ mod tests {
 
     #[test]
     fn a_sleep_adds_a_sixteenth_to_a_silence() {
-        assert_eq!([0, PART * SLICE_NS].map(slice_ns), [SLICE_NS; 2]);
-        assert_eq!(slice_ns(PART * 3 * SLICE_NS), 3 * SLICE_NS);
-        assert_eq!(slice_ns(u64::MAX), LONG_SLICE_NS);
+        let slice_of_one_ns = |idle_ns| slice_ns(idle_ns, 1);
+        assert_eq!([0, PART * SLICE_NS].map(slice_of_one_ns), [SLICE_NS; 2]);
+        assert_eq!(slice_of_one_ns(PART * 3 * SLICE_NS), 3 * SLICE_NS);
+        assert_eq!(slice_of_one_ns(u64::MAX), LONG_SLICE_NS);
         assert_eq!([0, u64::MAX].map(nap_ns), [NAP_NS, LONG_NAP_NS]);
+    }
+
+    #[test]
+    fn a_sleep_on_many_words_is_longer_from_the_start() {
+        let slices_ns = [0, 12, 25, 125, usize::MAX].map(|words| slice_ns(0, words));
+        assert_eq!(slices_ns, [SLICE_NS, SLICE_NS, 2 * SLICE_NS, LONG_SLICE_NS, LONG_SLICE_NS]);
     }
 }

@@ -104,7 +104,7 @@ impl Round {
         let now = clock::monotonic_ns();
         let idle_ns = now.saturating_sub(began_ns);
         let longest_ns = sources.iter().map(|source| source.longest_ns()).min();
-        let longest_ns = longest_ns.unwrap_or(u64::MAX).min(doorbell::slice_ns(idle_ns));
+        let longest_ns = longest_ns.unwrap_or(u64::MAX).min(doorbell::slice_ns(idle_ns, sources.len()));
         let nap_ns = longest_ns.min(doorbell::nap_ns(idle_ns));
         let slice_ns = if is_woken { doorbell::armed_ns(longest_ns) } else { nap_ns };
         let due_ns = self.armings.iter().map(|arming| arming.due_ns).min().unwrap_or(u64::MAX);

@@ -42,8 +42,9 @@ trait Writes {
 
 /// The reading side.
 trait Reads {
-    /// `None`: it changed too often meanwhile.
-    fn read(&mut self) -> Result<Option<Value>>;
+    /// Has the value looked at where it was copied to, as a program does: a value that is passed on in another enum is
+    /// copied once more. False: it changed too often meanwhile.
+    fn read(&mut self, within: impl FnOnce(&Value)) -> Result<bool>;
 }
 
 impl Writes for Latest<Value> {
@@ -56,10 +57,13 @@ impl Writes for Latest<Value> {
 
 impl Reads for LatestReader<Value> {
     #[inline(always)]
-    fn read(&mut self) -> Result<Option<Value>> {
+    fn read(&mut self, within: impl FnOnce(&Value)) -> Result<bool> {
         match self.get() {
-            Ok(value) => Ok(Some(value)),
-            Err(quoit::Error::Busy) => Ok(None),
+            Ok(value) => {
+                within(&value);
+                Ok(true)
+            }
+            Err(quoit::Error::Busy) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -92,11 +96,15 @@ impl Writes for Seqlock<'_> {
 
 impl Reads for Seqlock<'_> {
     #[inline(always)]
-    fn read(&mut self) -> Result<Option<Value>> {
+    fn read(&mut self, within: impl FnOnce(&Value)) -> Result<bool> {
         let before = self.sequence.acquire();
         let value = std::array::from_fn(|word| self.value[word].get());
         fence(Ordering::Acquire);
-        Ok((before & 1 == 0 && self.sequence.get() == before).then_some(value))
+        let is_whole = before & 1 == 0 && self.sequence.get() == before;
+        if is_whole {
+            within(&value);
+        }
+        Ok(is_whole)
     }
 }
 
@@ -150,12 +158,10 @@ fn reading(scene: &Scene, mut value: impl Reads, writing: Writing, count: u64) -
     done.set(0);
     scene.meet();
     let mut read = || -> Result<()> {
-        loop {
-            if let Some(value) = value.read()? {
-                black_box(value);
-                return Ok(());
-            }
-        }
+        while !value.read(|value| {
+            black_box(value);
+        })? {}
+        Ok(())
     };
     if writing != Writing::Between {
         return records(scene, count, || {

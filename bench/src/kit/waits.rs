@@ -121,7 +121,11 @@ pub(super) fn wake(scene: &Scene, waiter: Waiter, count: u64) -> Result<Measured
                 let others = quiet(scene, rings - 1)?;
                 answering(scene, Set { set, asked: consumer, others }, producer, count)
             }
-            Waiter::Task => answering(scene, AsyncConsumer::new(consumer)?, producer, count),
+            Waiter::Task => {
+                // The thread that sleeps for the task runs on this CPU, too.
+                let _helped = scene.helped();
+                answering(scene, AsyncConsumer::new(consumer)?, producer, count)
+            }
         };
     }
     scene.meet();

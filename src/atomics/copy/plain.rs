@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 
+pub(super) use self::load_pair as take_pair;
 use super::WORD;
 pub(super) use super::{read_plain as read_long, write_plain as write_long};
 use crate::atomics::Word;

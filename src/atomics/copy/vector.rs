@@ -1,6 +1,7 @@
 //! Long copies, and pairs of words, by vector registers. The head of `copy.rs` says why that is allowed.
 
 use core::arch::asm;
+use core::arch::x86_64::__m128i;
 use core::mem::MaybeUninit;
 
 use super::{WORD, read_plain, store, write_tail};
@@ -67,6 +68,28 @@ pub(super) unsafe fn load_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; W
             options(nostack, preserves_flags),
         );
     }
+}
+
+/// As `load_pair`, but the compiler stores the words, or has them in the register for whoever uses them.
+///
+/// # Safety
+///
+/// As `load_pair`'s.
+#[inline(always)]
+pub(super) unsafe fn take_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], _gated: bool) {
+    let pair: __m128i;
+    // SAFETY: loads the 16 bytes of two words, as the caller allows; no stack.
+    unsafe {
+        asm!(
+            "movdqa {pair}, [{from}]",
+            pair = out(xmm_reg) pair,
+            from = in(reg) words.as_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    let to = chunks.as_mut_ptr().cast::<__m128i>();
+    // SAFETY: stores those of two chunks, as the caller allows.
+    unsafe { to.write_unaligned(pair) };
 }
 
 /// Defines a copy of `bytes` bytes through four vector registers.

@@ -1,6 +1,6 @@
 //! A latest value as a read-only look shows it.
 
-use super::{Region, WRITER, cells};
+use super::{Region, WRITER, cells_in};
 use crate::atomics::at;
 use crate::error::Kind;
 use crate::memory::format::Format;
@@ -15,7 +15,7 @@ pub(crate) fn snapshot(region: &Region) -> Snapshot {
     let state = State::Latest {
         value: shape.schema,
         cells: shape.cells as u32,
-        version: cells(region).version(),
+        version: cells_in(region).version(),
         writer_pid: pid,
     };
     Snapshot {

@@ -28,11 +28,12 @@ const WRITER: Lock = Lock::of(0);
 
 pub(crate) type Region = crate::memory::region::Region<Shape>;
 
-fn cells(region: &Region) -> Cells<'_> {
+#[inline]
+fn cells_in(region: &Region) -> Cells<'_> {
     cells_of(region, region.shape().cell_words() as usize)
 }
 
-/// As `cells`, for a caller who knows how many words a cell has.
+/// As `cells_in`, for a caller who knows how many words a cell has.
 #[inline(always)]
 fn cells_of(region: &Region, words: usize) -> Cells<'_> {
     let Views { head, data, .. } = region.views();

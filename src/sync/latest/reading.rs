@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use super::shape::cell_bytes;
-use super::{Region, WRITER, cells, cells_of};
+use super::{Region, WRITER, cells_in, cells_of};
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::permissions::Access;
 #[cfg(not(loom))]
 use crate::schema::Schema;
 use crate::schema::Typed;
-use crate::sync::bell;
+use crate::sync::{bell, cells};
 
 pub(super) struct Reader {
     pub(super) region: Region,
@@ -65,7 +65,7 @@ impl Reader {
     }
 
     pub(super) fn has_changed(&self) -> bool {
-        !self.region.broken() && self.seen != Some(cells(&self.region).version())
+        !self.region.broken() && self.seen != Some(cells_in(&self.region).version())
     }
 
     /// The version of the value that was returned last.
@@ -81,30 +81,14 @@ impl Reader {
 /// Copies the current value, and returns its version.
 #[inline(always)]
 pub(super) fn read(region: &Region, value: &mut [u8]) -> Result<u64, Error> {
-    if region.broken() {
-        return Err(region.fault().into());
-    }
-    cells(region).read_whole(value, || region.memory_gone()).ok_or_else(|| region.gone_or(Error::Busy))
+    let cells = cells_in(region);
+    cells::whole(region, || cells.read(value))
 }
 
 /// The current value and its version, of the type that was checked.
 #[inline(always)]
 pub(super) fn read_typed<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
-    if !region.broken()
-        && let Some(found) =
-            cells_of(region, const { (cell_bytes(size_of::<T>() as u64) / 8) as usize }).try_get()
-        && !region.memory_gone()
-    {
-        return Ok(found);
-    }
-    read_typed_again(region)
-}
-
-#[cold]
-#[inline(never)]
-fn read_typed_again<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
-    if region.broken() {
-        return Err(region.fault().into());
-    }
-    cells(region).get(|| region.memory_gone()).ok_or_else(|| region.gone_or(Error::Busy))
+    let words = const { (cell_bytes(size_of::<T>() as u64) / 8) as usize };
+    let cells = cells_of(region, words);
+    cells::whole(region, || cells.try_get())
 }

@@ -3,7 +3,7 @@
 #[cfg(not(loom))]
 use std::path::Path;
 
-use super::{LatestOptions, Region, WRITER, cells};
+use super::{LatestOptions, Region, WRITER, cells_in};
 use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
@@ -76,7 +76,7 @@ impl Writer {
             return Err(region.refusal(WRITER, "the writer's place", Error::WriterAlive { pid }));
         }
         pid.store(std::process::id().into(), at!(L_PID_WRITE, Relaxed));
-        let version = cells(&region).version();
+        let version = cells_in(&region).version();
         region.or_memory_gone(Ok(()))?;
         Ok(Self { region, version })
     }
@@ -96,7 +96,7 @@ impl Writer {
         if self.region.broken() {
             return Err(self.region.fault().into());
         }
-        self.version = cells(&self.region).commit(self.version, value);
+        self.version = cells_in(&self.region).commit(self.version, value);
         bell::ring(&self.region.views().control.change);
         self.region.or_memory_gone(Ok(self.version))
     }

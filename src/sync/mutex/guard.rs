@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
 use super::value::Value;
@@ -35,7 +36,11 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     /// [`Error::Forked`], [`Error::Truncated`]: the value may not be committed.
     #[inline(always)]
     pub fn commit(mut self) -> Result<(), Error> {
-        self.save()
+        if self.guarded.is_unwinding() {
+            // Dropping the guard marks the mutex as abandoned.
+            return self.save();
+        }
+        ManuallyDrop::new(self).guarded.save_and_give()
     }
 
     /// Commits the copy if it was changed, and keeps the lock. From now on a death leaves this value.
@@ -84,10 +89,7 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
 
     /// Commits, and gives the lock up until [`take_again`](Self::take_again). Nobody may use the guard meanwhile.
     pub(crate) fn give_up(&mut self) -> Result<(), Error> {
-        self.save()?;
-        self.guarded.member.holder().leave();
-        self.guarded.give();
-        Ok(())
+        self.guarded.save_and_give()
     }
 
     /// Waits for the lock that was given up. If that fails, the guard is of no use but to be dropped.

@@ -13,6 +13,7 @@ use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::schema::Typed;
+use crate::sync::cells::whole;
 use crate::sync::guarded::{self, Guarded, IfAbandoned};
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
@@ -172,9 +173,8 @@ impl<T: Typed> RwLock<T> {
     pub fn get(&self) -> Result<T, Error> {
         let member = &self.guarded.member;
         member.check()?;
-        let region = member.region();
-        let read = self.guarded.cells().get(|| region.memory_gone());
-        read.map(|(value, _)| value).ok_or_else(|| region.gone_or(Error::Busy))
+        let cells = self.guarded.cells();
+        whole(member.region(), || cells.try_get()).map(|(value, _)| value)
     }
 
     /// Waits for the lock to read, without a limit.

@@ -15,6 +15,7 @@ use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
 use crate::sync::bell;
+use crate::sync::looks::Looks;
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
 use crate::sync::owned::Owned;
@@ -28,6 +29,7 @@ mod look;
 mod permit;
 mod permits;
 
+use permit::NONE;
 pub use permit::Permit;
 pub(crate) use permits::Permits;
 use permits::Taken;
@@ -79,6 +81,8 @@ pub struct Semaphore {
     held: Cell<usize>,
     /// The permit that it took last: where it looks first.
     last: Cell<usize>,
+    /// For each permit of a [`Permit`], the one that was taken before it.
+    before: Box<[Cell<u32>]>,
 }
 
 impl Semaphore {
@@ -145,8 +149,10 @@ impl Semaphore {
 
     fn new(member: Member<Permits>) -> Self {
         // Handles begin to look at different permits, so that they get into each other's way less.
-        let first = 8 * member.me().number as usize % member.views().items.len();
-        Self { member, held: Cell::new(0), last: Cell::new(first) }
+        let permits = member.views().items.len();
+        let first = 8 * member.me().number as usize % permits;
+        let before = vec![Cell::new(NONE); permits].into();
+        Self { member, held: Cell::new(0), last: Cell::new(first), before }
     }
 
     /// Another handle on the same semaphore, for another thread. For a semaphore in a file this takes `/proc` and the
@@ -184,6 +190,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Error::Deadlock`] if this handle has all of them. [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
+    #[inline]
     pub fn acquire(&self) -> Result<Permit<'_>, Error> {
         self.enter(1, u64::MAX)
     }
@@ -194,6 +201,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
+    #[inline]
     pub fn try_acquire(&self) -> Result<Option<Permit<'_>>, Error> {
         self.try_acquire_many(1)
     }
@@ -232,6 +240,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Error::BadOption`] if `count` is 0, or more than there are. Otherwise as [`try_acquire`](Self::try_acquire).
+    #[inline]
     pub fn try_acquire_many(&self, count: u32) -> Result<Option<Permit<'_>>, Error> {
         match self.enter(count, 0) {
             Err(Error::TimedOut | Error::Deadlock) => Ok(None),
@@ -284,7 +293,9 @@ impl Semaphore {
     /// Gives back every permit that this handle has. No [`Permit`] of it is there, so these are permits that were forgotten.
     pub fn give_back_forgotten(&mut self) {
         if self.held.get() > 0 && self.member.check().is_ok() {
-            self.member.views().items.iter().for_each(|word| permits::give(word, self.member.me()));
+            for word in self.member.views().items {
+                permits::give(word, self.member.me());
+            }
             self.held.set(0);
             self.ring();
         }
@@ -295,7 +306,29 @@ impl Semaphore {
         Owned::new(&line.turn, &line.watch)
     }
 
+    #[inline(always)]
     fn enter(&self, count: u32, until_ns: u64) -> Result<Permit<'_>, Error> {
+        if count == 1
+            && let Some(taken) = self.take_last()
+        {
+            return Ok(Permit::one(self, taken));
+        }
+        self.enter_slowly(count, until_ns)
+    }
+
+    /// Takes the permit that this handle took last, if it is free, and nobody is to go first.
+    #[inline(always)]
+    fn take_last(&self) -> Option<Taken> {
+        let (number, member) = (self.last.get(), &self.member);
+        let is_taken = member.check().is_ok()
+            && !self.lets_pass()
+            && permits::take_given(member.views().items.get(number)?, member.me());
+        // If the memory is gone, so is the permit, and the full way says why.
+        (is_taken && member.check_memory().is_ok()).then_some(Taken { number, is_abandoned: false })
+    }
+
+    #[inline(never)]
+    fn enter_slowly(&self, count: u32, until_ns: u64) -> Result<Permit<'_>, Error> {
         self.member.check()?;
         let (count, there) = (count as usize, self.member.views().items.len());
         if !(1..=there).contains(&count) {
@@ -335,6 +368,7 @@ impl Semaphore {
     }
 
     /// Has the one whose turn it is waited for so long that newcomers let it go first?
+    #[inline(always)]
     fn lets_pass(&self) -> bool {
         self.member.views().line.long.load(at!(P_LONG_LOOK, Relaxed)) != 0 && self.turn().owner().is_some()
     }
@@ -384,16 +418,14 @@ impl Semaphore {
         let line = self.member.views().line;
         let began_ns = clock::monotonic_ns();
         let mut sweeps_at_ns = began_ns.saturating_add(doorbell::armed_ns(SWEEP_NS));
-        let mut spins = SPINS;
+        let mut looks = Looks::new();
         loop {
             self.member.check()?;
             while permit.count() < count && self.take_one(permit) {}
             if permit.count() == count {
                 return self.member.check_memory();
             }
-            if spins > 0 {
-                spins -= 1;
-                spin();
+            if looks.wait() {
                 continue;
             }
             let now = clock::monotonic_ns();
@@ -424,6 +456,13 @@ impl Semaphore {
         self.member.may_ask(self.member.me())
     }
 
+    /// Gives one of its permits back. Whether somebody waits for it, and the bell is to be rung.
+    #[inline(always)]
+    fn give(&self, number: usize) -> bool {
+        self.held.update(|held| held - 1);
+        permits::give(&self.member.views().items[number], self.member.me())
+    }
+
     /// Wakes whoever waits for permits.
     fn ring(&self) {
         bell::ring(&self.member.views().line.bell);
@@ -434,7 +473,7 @@ impl Semaphore {
         let views = self.member.views();
         self.member.note_waiting(true);
         let heavy = |word: &_| doorbell::heavy_for(word, Some(WaitMode::Fence));
-        let is_true = || permits::is_any_free(views.items) || self.member.check_memory().is_err();
+        let is_true = || permits::wait_for_any(views.items) || self.member.check_memory().is_err();
         doorbell::sleep(&views.line.bell, heavy, is_true, until_ns);
         doorbell::disarm(&views.line.bell);
         self.member.note_waiting(false);

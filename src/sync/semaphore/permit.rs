@@ -1,65 +1,89 @@
 //! A permit, or several that were taken together.
 
+use std::cell::Cell;
 use std::fmt;
+use std::iter::successors;
 
 use super::Semaphore;
-use super::permits::{self, Taken};
+use super::permits::Taken;
+
+/// No permit.
+pub(super) const NONE: u32 = u32::MAX;
+/// Beside the number of a permit: the last holder of one of them died with it.
+const ABANDONED: u64 = 1 << 32;
 
 /// A permit of a [`Semaphore`], or several that were taken together. Dropping it gives all of them back. If it is
 /// forgotten, they come back when its handle is dropped, or dies.
+// Two words, which move in registers: what is stored word by word and moved in pairs of words waits for those stores.
 #[must_use = "the permit is given back as soon as this is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    /// Numbers of permits: the first one, so that a single one needs no memory, and the others.
-    first: Option<usize>,
-    more: Vec<usize>,
-    is_abandoned: bool,
+    /// The number of the one that was taken last, in the low half. The handle knows which was taken before it.
+    last: u64,
 }
 
 impl<'a> Permit<'a> {
     /// None yet.
     pub(super) fn new(semaphore: &'a Semaphore) -> Self {
-        Self { semaphore, first: None, more: Vec::new(), is_abandoned: false }
+        Self { semaphore, last: NONE.into() }
     }
 
-    pub(super) fn add(&mut self, taken: Taken) {
-        match self.first {
-            None => self.first = Some(taken.number),
-            Some(_) => self.more.push(taken.number),
+    /// One that was just taken.
+    #[inline(always)]
+    pub(super) fn one(semaphore: &'a Semaphore, taken: Taken) -> Self {
+        let mut permit = Self { semaphore, last: NONE.into() };
+        permit.add(taken);
+        permit
+    }
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, Taken { number, is_abandoned }: Taken) {
+        let Semaphore { held, before, .. } = self.semaphore;
+        if let Some(before) = before.get(number) {
+            before.set(self.last as u32);
         }
-        self.is_abandoned |= taken.is_abandoned;
-        self.semaphore.held.update(|held| held + 1);
+        let abandoned = if is_abandoned { ABANDONED } else { self.last & ABANDONED };
+        self.last = abandoned | number as u64;
+        held.update(|held| held + 1);
     }
 
     /// How many permits these are.
     pub fn count(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+        numbers(&self.semaphore.before, self.last).count()
     }
 
     /// Whether the last holder of one of them died with it. What it did may be half done.
     pub fn is_abandoned(&self) -> bool {
-        self.is_abandoned
+        self.last & ABANDONED != 0
     }
 
     /// Gives all of them back.
+    #[inline(always)]
     pub(super) fn give_back(&mut self) {
-        let Semaphore { member, held, .. } = self.semaphore;
-        let numbers = self.first.take().into_iter().chain(self.more.drain(..));
-        if member.check().is_err() {
+        let numbers = numbers(&self.semaphore.before, self.last);
+        self.last = NONE.into();
+        if self.semaphore.member.check().is_err() {
             return;
         }
-        let (views, before) = (member.views(), held.get());
+        let mut is_waited_for = false;
         for number in numbers {
-            permits::give(&views.items[number], member.me());
-            held.update(|held| held - 1);
+            is_waited_for |= self.semaphore.give(number);
         }
-        if held.get() < before {
+        if is_waited_for {
             self.semaphore.ring();
         }
     }
 }
 
+/// Of permits that were taken together: the numbers, from that of the last one on.
+#[inline(always)]
+fn numbers(before: &[Cell<u32>], last: u64) -> impl Iterator<Item = usize> {
+    let number = |number: u32| (number != NONE).then_some(number as usize);
+    successors(number(last as u32), move |last| number(before.get(*last)?.get()))
+}
+
 impl Drop for Permit<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         self.give_back();
     }

@@ -2,9 +2,14 @@
 //!
 //! ```text
 //! take      free -> me                               [P1]
-//! give      me -> 0, a full fence, ring the bell     [P2]
+//! give      me -> 0; if it is waited for, ring       [P2]
 //! sweep     dead -> free, and marked                 [P3]
+//! sleep     arm the bell, a fence, mark all permits as waited for; one is free: do not sleep
 //! ```
+//!
+//! Permits are mostly given back while nobody sleeps. So whoever gives one back looks at nothing but its word: who sleeps
+//! has marked it. A word is free or marked, never both missed, since both change it from exactly the state that they saw.
+//! The mark is seen after the armed bell, since a fence is between them, on either side.
 //!
 //! A word whose low bit alone is set is free, and its last holder died: whoever takes it is told. One handle at a time
 //! waits for permits, and all others wait for their turn to do that. So one process sleeps on the bell, and looks for
@@ -80,6 +85,8 @@ impl Content for Permits {
 
 /// Nobody has it, and its last holder died.
 const LEFT_BY_THE_DEAD: u64 = 1;
+/// Whoever waits for permits sleeps until one is given back. This one is somebody's.
+const WAITED_FOR: u64 = 2;
 
 /// A permit that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,39 +96,80 @@ pub(super) struct Taken {
     pub(super) is_abandoned: bool,
 }
 
+/// From one exact state that is free to one in which `me` has it.
+#[inline(always)]
+fn take_from(word: &AtomicU64, seen: u64, me: Incarnation) -> bool {
+    // [P1] Acquire. Pairs with [P2] and [P3].
+    // Orders: the free word before everything that its new holder does.
+    // Without it: the new holder misses what the last one did.
+    word.compare_exchange(seen, to_word(me), at!(P1_TAKE, Acquire), at!(P1_TAKE_FAILED, Relaxed)).is_ok()
+}
+
+/// Takes a permit if its last holder gave it back.
+#[inline(always)]
+pub(super) fn take_given(word: &AtomicU64, me: Incarnation) -> bool {
+    take_from(word, 0, me)
+}
+
 /// Takes a free permit, the first from `first` on.
 pub(super) fn take(words: &[AtomicU64], first: usize, me: Incarnation) -> Option<Taken> {
     let (before, from) = words.split_at(first.min(words.len()));
     let ahead = (before.len()..).zip(from);
     ahead.chain((0..).zip(before)).find_map(|(number, word)| {
         let seen = word.load(at!(P_LOOK, Relaxed));
-        if owner_of(seen).is_some() {
-            return None;
-        }
-        // [P1] Acquire. Pairs with [P2] and [P3].
-        // Orders: the free word before everything that its new holder does.
-        // Without it: the new holder misses what the last one did.
-        let taken =
-            word.compare_exchange(seen, to_word(me), at!(P1_TAKE, Acquire), at!(P1_TAKE_FAILED, Relaxed));
-        taken.is_ok().then_some(Taken { number, is_abandoned: seen != 0 })
+        let is_abandoned = seen & LEFT_BY_THE_DEAD != 0;
+        (owner_of(seen).is_none() && take_from(word, seen, me)).then_some(Taken { number, is_abandoned })
     })
 }
 
-/// Gives a permit back, unless `me` does not have it.
-pub(super) fn give(word: &AtomicU64, me: Incarnation) {
+/// From one exact state to one in which nobody has it. The state it is in instead is the error.
+#[inline(always)]
+fn give_from(word: &AtomicU64, seen: u64) -> Result<u64, u64> {
     // [P2] Release. Pairs with [P1].
     // Orders: everything that the holder did before the free word.
     // Without it: see [P1].
-    let _ = word.compare_exchange(to_word(me), 0, at!(P2_GIVE, Release), at!(P2_GIVE_FAILED, Relaxed));
+    word.compare_exchange(seen, 0, at!(P2_GIVE, Release), at!(P2_GIVE_FAILED, Relaxed))
+}
+
+/// Gives a permit back, unless `me` does not have it. Whether somebody waits for it, and the bell is to be rung.
+#[inline(always)]
+pub(super) fn give(word: &AtomicU64, me: Incarnation) -> bool {
+    match give_from(word, to_word(me)) {
+        Ok(_) => false,
+        Err(seen) => give_waited_for(word, me, seen),
+    }
+}
+
+#[cold]
+fn give_waited_for(word: &AtomicU64, me: Incarnation, mut seen: u64) -> bool {
+    while owner_of(seen) == Some(me) {
+        match give_from(word, seen) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
+        }
+    }
+    false
+}
+
+/// Marks every permit as waited for, until one is free. Whether one is: then there is nothing to sleep for.
+pub(super) fn wait_for_any(words: &[AtomicU64]) -> bool {
+    words.iter().any(|word| {
+        let mut seen = word.load(at!(P_LOOK, Relaxed));
+        while owner_of(seen).is_some() && seen & WAITED_FOR == 0 {
+            // The fence between the armed bell and this orders them.
+            let marked = seen | WAITED_FOR;
+            match word.compare_exchange(seen, marked, at!(P_MARK, Relaxed), at!(P_MARK_FAILED, Relaxed)) {
+                Ok(_) => return false,
+                Err(now) => seen = now,
+            }
+        }
+        owner_of(seen).is_none()
+    })
 }
 
 /// How many are free. A hint.
 pub(super) fn free(words: &[AtomicU64]) -> usize {
     words.iter().filter(|word| owner_of(word.load(at!(P_LOOK, Relaxed))).is_none()).count()
-}
-
-pub(super) fn is_any_free(words: &[AtomicU64]) -> bool {
-    words.iter().any(|word| owner_of(word.load(at!(P_LOOK, Relaxed))).is_none())
 }
 
 /// Who has each permit that is not free.
@@ -149,16 +197,20 @@ pub(super) fn sweep(member: &Member<Permits>) -> Result<bool, Error> {
     let mut is_any_freed = false;
     for dead in holders(member)?.into_iter().filter(|holder| *holder != me && !member.is_alive(*holder)) {
         for word in member.views().items {
-            // [P3] Release. Pairs with [P1].
-            // Orders: what the dead holder did before the free word. The kernel's answer orders it before this.
-            // Without it: whoever takes the permit, and did not ask the kernel, misses what the dead holder did.
-            let freed = word.compare_exchange(
-                to_word(dead),
-                LEFT_BY_THE_DEAD,
-                at!(P3_SWEEP, Release),
-                at!(P3_SWEEP_FAILED, Relaxed),
-            );
-            is_any_freed |= freed.is_ok();
+            let mut seen = word.load(at!(P_LOOK, Relaxed));
+            while owner_of(seen) == Some(dead) {
+                // [P3] Release. Pairs with [P1].
+                // Orders: what the dead holder did before the free word. The kernel's answer orders it before this.
+                // Without it: whoever takes the permit, and did not ask the kernel, misses what the dead holder did.
+                let freed = word.compare_exchange(
+                    seen,
+                    LEFT_BY_THE_DEAD,
+                    at!(P3_SWEEP, Release),
+                    at!(P3_SWEEP_FAILED, Relaxed),
+                );
+                is_any_freed |= freed.is_ok();
+                seen = freed.map_or_else(|now| now, |_| LEFT_BY_THE_DEAD);
+            }
         }
     }
     Ok(is_any_freed)

@@ -10,7 +10,7 @@ use crate::atomics::{AtomicU64, FutexWord, OwnedWord, at};
 use crate::error::{Error, Kind};
 use crate::memory::block::block;
 use crate::schema::{Schema, Typed};
-use crate::sync::cells::Cells;
+use crate::sync::cells::{Cells, whole};
 use crate::sync::guarded;
 use crate::sync::owned::Owned;
 use crate::sync::shape::{Content, Shape, Views};
@@ -122,12 +122,10 @@ pub(super) fn owned<'a>(views: Views<'a, Rows>, number: u32) -> Option<Owned<'a>
 }
 
 /// The value of one row, and its version.
+#[inline(always)]
 pub(super) fn read<T: Typed>(region: &Region, number: u32) -> Result<(T, u64), Error> {
-    if region.broken() {
-        return Err(region.fault().into());
-    }
     let cells = cells(region.views(), &region.shape().content, number).ok_or(NO_ROW)?;
-    cells.get(|| region.memory_gone()).ok_or_else(|| region.gone_or(Error::Busy))
+    whole(region, || cells.try_get())
 }
 
 /// The first row from `first` on, around the end, whose version is another than the one in `seen`.
