@@ -144,6 +144,11 @@
 //! [`service`] has request and reply between processes: one server, clients with any number of calls in flight, each of which
 //! ends exactly once, whoever dies.
 //!
+//! # Stages
+//!
+//! With [`Attach::after`] a consumer follows another one: it receives a record only once that one has released it, as a
+//! journal that writes it to a disk. `docs/stages.md` has the details.
+//!
 //! # Many things at once
 //!
 //! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, events, and the ticks of a
@@ -188,6 +193,8 @@
 //! | channel | of a service: messages from one sender to one receiver |
 //! | call | a request that a client has published, until its one end |
 //! | seat | a place in an object for one participant: a number, and a generation that tells it from those before it |
+//! | stage | a consumer that others follow: they receive what it has released |
+//! | stretch | what a consumer released since it attached or last lost records: no record is missing in it |
 //! | group | several consumers, its members, that share the records of a ring: each record goes to one of them |
 //! | lease | up to 32 records in a row that one member has |
 //! | acknowledge | declare that a record is done, so that no member gets it again |
@@ -211,8 +218,8 @@
 //! | layer | files |
 //! |---|---|
 //! | `waitset/` | `mod` (wait for many things), over `round` · `merge` (several rings as one stream; `ordered`: by time) · `watch` (another thread waits), `descriptor` (and makes a descriptor readable), over `helpers/` · `substitutes` · `ready` · `ticker` · `method` |
-//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text; `rfc3339`: times of day; `parse`: what is neither) · `attach` (where to start) · `names`, `forget` · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
-//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish; `timed`: with times) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `index` (segments) · `times` (in records, and clocks) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
+//! | `ring/` | the handles: `producer`, `claim`, over `send/`, after `takeover` · `consumer`, `observer`, by `reading` (what both do), over `receive/` · `rings` (`Ring`, which opens them all) · `conflate` (the newest of each key) · `typed`, `trusted`, `writing` · `text` (options as text; `rfc3339`: times of day; `parse`: what is neither) · `attach` (where to start) · `names`, `forget`, `stages` (who follows whom) · `inspect` (`blocker`: which consumer holds the producer up) · `evict` (on request) · `sealed` (rings shared by descriptor) · `options`, `layout` (every byte), `locks` · `waitable`, `space` (what a wait set waits for), `any` |
+//! | `ring/protocol/` | `mod` (the overview; places) · `writer` (publish; `timed`: with times) · `reader` (read; `lookahead`: several copied at once; `run`: many in a row) · `gate` (how consumers hold the producer back) · `stalls` (and for how long) · `stage` (how consumers follow others) · `index` (segments) · `times` (in records, and clocks) · `record` (what readers receive) · `backoff` (when to poll) · `pace` (when to copy twice). Knows no file and no lock |
 //! | `group/` | `member` (a consumer that shares records with others: `joining`, `turn`, `waiting`, `waitable`, `acknowledging`, `aside`, `holding`), over `leases` (which member has which records; knows no file and no lock) and `tries` (how often) · `dead_letters` (what nobody acknowledged), `inspect` (a read-only view), `options`, `layout` (every byte), `error` |
 //! | `sync/` | `latest` (the latest value of something: `typed`, or `bytes`), over `cells` · `mutex` · `semaphore` · `event` · `barrier` · `latch`, over `rounds` · `once` · `condvar` · `rwlock` · `table`, over `cells`; all of these over `owned` (a word that says which handle has something; `owner`, `watch`), `bell` (one that everybody hears), `guarded` (a value under a lock) and `member` (a handle with a seat; `threads`: which thread uses it) · `inspect` (a read-only view of any of these; `look`: what it shows) · `shape` (every byte of these), `options` |
 //! | `service/` | `server/` (takes requests, answers them) · `client/` (makes calls), over `channel` (messages one way) and `header` (the states of a call) · `clones` (handles from handles) · `inspect` (a read-only view) · `typed`, `payload` · `shape` (every byte of these), `options` |
@@ -279,7 +286,7 @@ pub use ring::forget::Forgotten;
 #[cfg(not(loom))]
 pub use ring::forget::{forget, forget_away, forget_slot};
 pub use ring::holding::Hold;
-pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot};
+pub use ring::inspect::{ConsumerInfo, ConsumerState, Inspector, Snapshot, StageInfo};
 pub use ring::observer::Observer;
 pub use ring::options::Options;
 pub use ring::parse::ParseError;

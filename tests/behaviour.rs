@@ -147,6 +147,8 @@ mod blockers;
 mod conflating;
 #[path = "behaviour/deaths.rs"]
 mod deaths;
+#[path = "behaviour/ending_stages.rs"]
+mod ending_stages;
 #[path = "behaviour/endings.rs"]
 mod endings;
 #[path = "behaviour/evictions.rs"]
@@ -175,6 +177,8 @@ mod send_deadlines;
 mod sending;
 #[path = "behaviour/skipping.rs"]
 mod skipping;
+#[path = "behaviour/stages.rs"]
+mod stages;
 #[path = "behaviour/takeover.rs"]
 mod takeover;
 #[path = "behaviour/times.rs"]

@@ -235,6 +235,8 @@ fn by_the_document() -> Vec<u8> {
     set(&mut bytes, named + 8, LAP + 72 + 1);
     set(&mut bytes, named + 16, 3_000_000_000);
     set(&mut bytes, named + 24, 7_000_000_000);
+    set(&mut bytes, named + 48, 1);
+    set(&mut bytes, named + 56, FIRST);
     bytes[named + 128..named + 134].copy_from_slice(b"golden");
     set(&mut bytes, named + 192, PID);
     set(&mut bytes, named + 200, TIME);
@@ -244,6 +246,8 @@ fn by_the_document() -> Vec<u8> {
     let lossy = CONTROL + 768;
     set(&mut bytes, lossy, 2 << 8 | 2);
     set(&mut bytes, lossy + 8, ORIGIN);
+    set(&mut bytes, lossy + 48, 1);
+    set(&mut bytes, lossy + 56, FIRST);
     set(&mut bytes, lossy + 192, PID);
     set(&mut bytes, lossy + 200, TIME);
     set(&mut bytes, lossy + 216, 1);

@@ -31,6 +31,8 @@ mod records;
 mod scribbles;
 #[path = "hostile/slots.rs"]
 mod slots;
+#[path = "hostile/stages.rs"]
+mod stages;
 
 /// Byte offsets in a ring of 4 KiB and 4 slots; those of a slot's fields count from its start.
 mod at {
@@ -192,6 +194,7 @@ impl Victim {
                     | Error::SlotsTaken { .. }
                     | Error::NameInUse { .. }
                     | Error::NameOfGroup { .. }
+                    | Error::NameFollowed { .. }
                     | Error::NameUnknown { .. }
                     | Error::ProducerAlive { .. }
             )

@@ -25,7 +25,7 @@ pub(crate) enum Exit {
     Loss = 5,
     /// A time limit passed, or the ring was full and `--wait` was not given. Of a call: it has not run.
     Timeout = 6,
-    /// The producer died, and `sub` was asked to read to a clean end; or the server died with a call.
+    /// The producer died, and `sub` was asked to read to a clean end; or its stage is gone; or the server died with a call.
     ProducerGone = 7,
     /// The file was removed, replaced or cut short while it was in use.
     RingGone = 8,
@@ -61,7 +61,8 @@ Exit codes:
     4  a file of another version, type, layout, machine or boot, a damaged one, or a copy
     5  records were lost, with --fail-on-loss
     6  a time limit passed, or the ring was full without --wait; a call that has not run
-    7  the producer died before a clean end, with sub --until-closed; the server died with a call
+    7  the producer died before a clean end, with sub --until-closed; the stage of sub --after is gone; the server
+       died with a call
     8  the file was removed, replaced or cut short while in use
     9  in use: another producer, writer or server is alive, the name is taken, no slot or seat is free
    10  a file exists at the path
@@ -151,7 +152,7 @@ impl Exit {
             ErrorKind::Truncated => Self::RingGone,
             ErrorKind::Invalid => Self::Usage,
             ErrorKind::Full | ErrorKind::TimedOut => Self::Timeout,
-            ErrorKind::ProducerGone | ErrorKind::ServerGone => Self::ProducerGone,
+            ErrorKind::ProducerGone | ErrorKind::StageGone | ErrorKind::ServerGone => Self::ProducerGone,
             ErrorKind::CallFailed => Self::CallFailed,
             ErrorKind::Abandoned => Self::Abandoned,
             _ => Self::Failed,

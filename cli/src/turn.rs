@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn<'a> {
     pub(crate) path: &'a Path,
-    /// Wait for the ring to exist. `Some(None)`: without limit.
+    /// Wait for the ring, and for the stage in it that is to be followed. `Some(None)`: without limit.
     pub(crate) ring: Option<Option<Duration>>,
     /// Wait for the producer's place, the name, or a slot to become free.
     pub(crate) place: Option<Duration>,
@@ -57,10 +57,14 @@ impl Turn<'_> {
         match self.ring {
             None => Err(error.into()),
             Some(Some(limit)) if started.elapsed() >= limit => {
-                let message = format!("no ring came within {}: {error}", units::time(limit));
+                let what = if is_stage(&error) { "stage" } else { "ring" };
+                let message = format!("no {what} came within {}: {error}", units::time(limit));
                 Err(Failure::new(Exit::Timeout, message).into())
             }
-            Some(_) => Ok(format!("{}: no ring yet; waiting for it", shown::path(self.path))),
+            Some(_) => {
+                let what = if is_stage(&error) { "no stage to follow" } else { "no ring" };
+                Ok(format!("{}: {what} yet; waiting for it", shown::path(self.path)))
+            }
         }
     }
 
@@ -76,7 +80,11 @@ impl Turn<'_> {
     }
 }
 
-/// Does nothing exist at the path?
+/// Does nothing exist at the path, or no stage in the ring?
 fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::NotFound { .. } | Error::NoDirectory { .. })
+    matches!(error, Error::NotFound { .. } | Error::NoDirectory { .. }) || is_stage(error)
+}
+
+fn is_stage(error: &Error) -> bool {
+    matches!(error, Error::NoStage { .. })
 }

@@ -280,7 +280,13 @@ impl<'a> Scene<'a> {
 
     pub(super) fn forget(&mut self, name: &str) {
         match bounded(self.bound, "forget", || self.ring.forget(name)) {
-            Ok(()) | Err(Error::NameUnknown { .. } | Error::NameInUse { .. } | Error::Corrupt(_)) => {}
+            Ok(())
+            | Err(
+                Error::NameUnknown { .. }
+                | Error::NameInUse { .. }
+                | Error::NameFollowed { .. }
+                | Error::Corrupt(_),
+            ) => {}
             Err(error) => panic!("forget: {error:?}"),
         }
     }

@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Closed,
     /// Everything was received and the producer died. Another one may come.
     ProducerGone,
+    /// The consumer that this one follows is gone. It may come back.
+    StageGone,
     /// The server that had taken a call died. The call may have run.
     ServerGone,
     /// The server ended a call without a result.
@@ -70,6 +72,7 @@ impl Error {
             Self::NotFound { .. }
             | Self::NoDirectory { .. }
             | Self::NameUnknown { .. }
+            | Self::NoStage { .. }
             | Self::SlotUnknown { .. } => ErrorKind::NotFound,
             Self::NotRegular { .. }
             | Self::NotARing { .. }
@@ -91,6 +94,7 @@ impl Error {
             | Self::SeatsTaken { .. }
             | Self::NameInUse { .. }
             | Self::NameOfGroup { .. }
+            | Self::NameFollowed { .. }
             | Self::ReadLocked { .. } => ErrorKind::InUse,
             Self::Permission { .. }
             | Self::ReadOnly { .. }
@@ -99,9 +103,11 @@ impl Error {
             | Self::NotSealed { .. } => ErrorKind::Denied,
             Self::NoSpace { .. } | Self::FileSizeLimit { .. } => ErrorKind::NoSpace,
             Self::Capacity { .. } | Self::BadOption { .. } | Self::BadName { .. } => ErrorKind::Invalid,
-            Self::StartGone { .. } | Self::GatedOnly | Self::NotGated { .. } | Self::Filesystem { .. } => {
-                ErrorKind::Unsuitable
-            }
+            Self::StartGone { .. }
+            | Self::GatedOnly
+            | Self::NotGated { .. }
+            | Self::NotAStage { .. }
+            | Self::Filesystem { .. } => ErrorKind::Unsuitable,
             Self::NoProducer => ErrorKind::NoProducer,
             Self::Busy | Self::TimedOut => ErrorKind::TimedOut,
             Self::Abandoned => ErrorKind::Abandoned,
@@ -135,6 +141,7 @@ impl RecvError {
             Self::TimedOut => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::Closed,
             Self::ProducerGone => ErrorKind::ProducerGone,
+            Self::StageGone => ErrorKind::StageGone,
             Self::WrongLength { .. } => ErrorKind::Mismatch,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Forked => ErrorKind::Forked,
@@ -159,6 +166,7 @@ impl fmt::Display for ErrorKind {
             Self::TimedOut => "timed out",
             Self::Closed => "closed",
             Self::ProducerGone => "producer gone",
+            Self::StageGone => "stage gone",
             Self::ServerGone => "server gone",
             Self::CallFailed => "call failed",
             Self::NoProducer => "no producer",
@@ -187,7 +195,10 @@ impl From<ErrorKind> for io::ErrorKind {
             ErrorKind::TimedOut => Self::TimedOut,
             ErrorKind::Deadlock => Self::Deadlock,
             ErrorKind::Closed | ErrorKind::Truncated => Self::UnexpectedEof,
-            ErrorKind::ProducerGone | ErrorKind::NoProducer | ErrorKind::ServerGone => Self::BrokenPipe,
+            ErrorKind::ProducerGone
+            | ErrorKind::NoProducer
+            | ErrorKind::StageGone
+            | ErrorKind::ServerGone => Self::BrokenPipe,
             ErrorKind::Abandoned
             | ErrorKind::Broken
             | ErrorKind::CallFailed

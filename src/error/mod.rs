@@ -299,6 +299,25 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// No stage has the name: no consumer with an open gate is attached under it, and none is away whose gate is held.
+    NoStage {
+        /// The name.
+        name: String,
+    },
+    /// The name is that of a consumer which cannot be followed.
+    NotAStage {
+        /// The name.
+        name: String,
+        /// Why not.
+        what: &'static str,
+    },
+    /// Others follow the stage with this name, so it is not forgotten.
+    NameFollowed {
+        /// The name.
+        name: String,
+        /// The slot of one of its followers.
+        slot: u32,
+    },
     /// The ring keeps no name in the slot of this number, or has no such slot.
     SlotUnknown {
         /// The number.
@@ -322,11 +341,12 @@ pub enum Error {
         /// The process id that it stored, a hint only.
         pid: u32,
     },
-    /// The start asked for is no longer, or not yet, in the ring.
+    /// The start asked for is no longer, or not yet, in the ring; or it is before what the consumer's
+    /// [stage](crate::Attach::after) has received.
     StartGone {
         /// The sequence asked for.
         asked: u64,
-        /// The oldest sequence that can be started from.
+        /// The oldest sequence that can be started from, or the first that the stage has received.
         oldest: u64,
         /// The sequence of the next record to be published.
         next: u64,

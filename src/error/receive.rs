@@ -14,6 +14,11 @@ pub enum RecvError {
     Closed,
     /// Everything was received and the producer died. Another producer may open the ring and continue.
     ProducerGone,
+    /// The consumer that this one [follows](crate::Attach::after) has left or died and its gate is not held, or its gate was
+    /// taken. Everything that it had released was received. A further call waits a tenth of a second for it to come back
+    /// under its name, then returns the same error again. If it lost records meanwhile, this consumer cannot follow it any
+    /// more: attach again. To receive everything published, call [`Consumer::unfollow`](crate::Consumer::unfollow).
+    StageGone,
     /// A typed consumer received a record whose length is not that of its type: it was published untyped. It counts
     /// as received, and the next call continues.
     WrongLength {
@@ -58,6 +63,11 @@ impl fmt::Display for RecvError {
             ),
             Self::Closed => f.write_str("the producer closed the ring and everything was received"),
             Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
+            Self::StageGone => f.write_str(
+                "the consumer that this one follows is gone, and everything it had released was received; start that one \
+                 again under its name, with a hold so that others wait for it, then this one; or go on without it \
+                 (Consumer::unfollow)",
+            ),
             Self::Corrupt(corruption) => corruption.fmt(f),
             Self::Forked => FORKED.fmt(f),
             Self::Truncated => TRUNCATED.fmt(f),

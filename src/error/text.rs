@@ -180,6 +180,20 @@ impl fmt::Display for Error {
             Self::NameUnknown { name } => {
                 write!(f, "the ring has no consumer with the name {name:?}; check the spelling, and the ring")
             }
+            Self::NoStage { name } => write!(
+                f,
+                "no stage has the name {name:?}: start the consumer with this name first, gated, or wait for it \
+                 (open_wait); `quoit info` shows which names there are"
+            ),
+            Self::NotAStage { name, what } => write!(
+                f,
+                "the consumer with the name {name:?} cannot be followed: {what}; follow one that is gated"
+            ),
+            Self::NameFollowed { name, slot } => write!(
+                f,
+                "{name:?} is followed by the consumer in slot {slot}, which waits for it; end its followers first, or \
+                 take its gate (`quoit evict`), which its followers are told"
+            ),
             Self::SlotUnknown { slot } => {
                 write!(f, "slot {slot} keeps no name; `quoit info` shows which slots do")
             }
@@ -188,7 +202,7 @@ impl fmt::Display for Error {
             }
             Self::StartGone { asked, oldest, next } => write!(
                 f,
-                "sequence {asked} is not in the ring: it holds {oldest} up to, but not including, {next}; start \
+                "sequence {asked} cannot be started at: there are {oldest} up to, but not including, {next}; start \
                  at oldest or newest"
             ),
             Self::GatedOnly => f.write_str(

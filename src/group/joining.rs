@@ -84,6 +84,7 @@ impl Group {
             hold_ns: self.attach.hold_ns,
             name,
             group: Some(binding),
+            after: 0,
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         }
@@ -250,7 +251,7 @@ fn make(
     undo: impl FnOnce(),
 ) -> Result<(Member<Leased>, u32), Error> {
     let policy = options.policy(name, 0);
-    let attached = ring.or_memory_gone(attach_slot(ring, &policy, &options.attach))?;
+    let attached = ring.or_memory_gone(attach_slot(ring, &policy, &options.attach, None))?;
     let Attached { own_slot, generation, resumes, place, .. } = attached;
     let slot = own_slot.number;
     let begin = |group: &Member<Leased>| {

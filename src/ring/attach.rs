@@ -60,11 +60,12 @@ pub struct Attach {
     pub(crate) start: Start,
     pub(crate) name: Option<String>,
     pub(crate) hold_ns: u64,
+    pub(crate) after: Option<String>,
 }
 
 impl Attach {
     fn new(gated: bool, budget_ns: u64) -> Self {
-        Self { gated, budget_ns, evictable: false, start: Start::Newest, name: None, hold_ns: 0 }
+        Self { gated, budget_ns, evictable: false, start: Start::Newest, name: None, hold_ns: 0, after: None }
     }
 
     /// Never holds the producer back. When it is lapped, it receives the exact loss and goes on.
@@ -158,7 +159,30 @@ impl Attach {
         self
     }
 
+    /// Follows a stage: receives a record only once the consumer with this name has released it. So what has to happen
+    /// before, for example that a journal on disk has the record, has happened.
+    ///
+    /// The stage must be attached when its followers attach ([`Consumer::open_wait`](crate::Consumer::open_wait) waits for
+    /// it), and gated. Any number of consumers may follow one stage, and a follower can be a stage itself. A follower may
+    /// have any policy. It receives nothing that was published before its stage attached, nor what its stage has lost.
+    ///
+    /// While the stage's gate stands, its followers wait for it, also while it is away and its gate is
+    /// [held](Self::hold). When the gate is gone, they receive what the stage has released, and then
+    /// [`RecvError::StageGone`](crate::RecvError::StageGone) until the stage comes back or they
+    /// [unfollow](crate::Consumer::unfollow) it.
+    ///
+    /// A stage releases a record when it receives the next one; with [`Consumer::keep`](crate::Consumer::keep), when it
+    /// says so. While it has followers, it tells them of every release.
+    #[must_use]
+    pub fn after(mut self, stage: impl Into<String>) -> Self {
+        self.after = Some(stage.into());
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<[u8; NAME_BYTES], Error> {
+        if self.after.is_some() && self.after == self.name {
+            return Err(Error::BadOption { what: "a consumer cannot follow itself" });
+        }
         if self.hold_ns > 0 && (self.name.is_none() || !self.gated) {
             return Err(Error::BadOption {
                 what: "only a named, gated consumer can be held while it is away",
@@ -272,7 +296,7 @@ pub(crate) fn ahead(
 }
 
 /// What is published, for a walk to there.
-fn published(areas: Areas<'_>) -> u64 {
+pub(crate) fn published(areas: Areas<'_>) -> u64 {
     let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].
     // Orders: `published` before the headers on the path to it.
@@ -281,21 +305,23 @@ fn published(areas: Areas<'_>) -> u64 {
     published
 }
 
-/// The place before the newest record, for a reader at `own`; `own` itself if it has read that record. Walks from `own`
-/// if that is near, else from the index. `None`: the path was overwritten.
+/// The place before the newest record below `published`, for a reader at `own`; `own` itself if it has read that record.
+/// Walks from `own` if that is near, else from the index. `None`: the path was overwritten.
 pub(crate) fn before_newest(
     areas: Areas<'_>,
     own: Place,
+    published: u64,
     effort: &mut Effort,
 ) -> Result<Option<Place>, Error> {
-    let published = published(areas);
     // A reader may be ahead of the `published` that it loads: see `Reader::look`.
     if !after(published, own.position) {
         return Ok(Some(own));
     }
     let is_near = published.wrapping_sub(own.position) <= areas.geometry.segment_bytes();
     let indexed = if is_near { None } else { index::newest(areas) };
-    let from = indexed.filter(|indexed| after(indexed.position, own.position)).unwrap_or(own);
+    let is_between =
+        |indexed: &Place| after(indexed.position, own.position) && !after(indexed.position, published);
+    let from = indexed.filter(is_between).unwrap_or(own);
     let (mut newest, mut last) = (None, from);
     let end = walk_through(areas, from, published, effort, |place| {
         if place.sequence != last.sequence {
@@ -309,8 +335,7 @@ pub(crate) fn before_newest(
     }
     // The newest record begins before the newest entry of the index.
     let wanted = end.sequence.wrapping_sub(1);
-    let indexed = index::at_or_before(areas, wanted);
-    let from = indexed.filter(|indexed| after(indexed.position, own.position)).unwrap_or(own);
+    let from = index::at_or_before(areas, wanted).filter(is_between).unwrap_or(own);
     match index::walk(areas, from, end.position, effort, |place| place.sequence == wanted, |_| {}) {
         Walk::At(place) => Ok((place.sequence == wanted).then_some(place)),
         Walk::Lapped => Ok(None),
@@ -357,6 +382,29 @@ fn find_time(
         Walk::At(place) => Ok((!after(floor(areas), place.position)).then_some(place)),
         Walk::Lapped => Ok(None),
         Walk::Corrupt(corruption) => Err(corruption.into()),
+    }
+}
+
+/// As `find`, for a consumer that receives nothing before the record with sequence `first`.
+pub(crate) fn find_from(
+    areas: Areas<'_>,
+    start: Start,
+    first: u64,
+    effort: &mut Effort,
+) -> Result<Option<Place>, Error> {
+    if let Start::Sequence(asked) = start
+        && after(first, asked)
+    {
+        let Some(end) = end(areas, effort)? else { return Ok(None) };
+        return Err(Error::StartGone { asked, oldest: first, next: end.sequence });
+    }
+    match find(areas, start, effort)? {
+        Some(place) if after(first, place.sequence) => match find(areas, Start::Sequence(first), effort) {
+            // Overwritten meanwhile: then the start means another place now.
+            Err(Error::StartGone { .. }) => Ok(None),
+            found => found,
+        },
+        found => Ok(found),
     }
 }
 

@@ -21,8 +21,10 @@ use crate::ring::protocol::gate::{self, OwnSlot, Policy};
 use crate::ring::protocol::index;
 use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{LossAccount, LossCause, Resumed};
+use crate::ring::protocol::stage::Stage;
 use crate::ring::protocol::{Place, after};
 use crate::ring::receive::Receiver;
+use crate::ring::stages;
 use crate::seats;
 use crate::wait::clock;
 use crate::wait::doorbell;
@@ -49,7 +51,8 @@ impl Consumer {
     /// # Errors
     ///
     /// Any error of opening the file as a ring; [`Error::SlotsTaken`], [`Error::NameInUse`], [`Error::BadName`],
-    /// [`Error::StartGone`], [`Error::GatedOnly`]; [`Error::BadOption`] for a hold without a name and a gate.
+    /// [`Error::StartGone`], [`Error::GatedOnly`]; [`Error::NoStage`], [`Error::NotAStage`]; [`Error::BadOption`] for a
+    /// hold without a name and a gate.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>, attach: &Attach) -> Result<Self, Error> {
         Self::attach(Region::open(path.as_ref(), Access::Participant)?, attach)
@@ -58,14 +61,15 @@ impl Consumer {
     /// As [`open`](Self::open), for a ring that may not exist yet: waits until `deadline` for a process to create it.
     /// A deadline that has passed means a single try.
     ///
-    /// Only [`Error::NotFound`] is waited for: no file at the path, or no directory for it. A ring appears at its
+    /// Only [`Error::NotFound`] is waited for: no file at the path, or no directory for it; and [`Error::NoStage`]. A ring appears at its
     /// path only when it is complete, so every other error is returned at once. That includes a leftover of an
     /// earlier boot, which has to be removed first. The path is checked every millisecond at first, and every 20 ms
     /// after a while.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); [`Error::NotFound`] if there was no ring by the deadline.
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was no ring by the deadline, [`Error::NoStage`] if there was no
+    /// stage.
     #[cfg(not(loom))]
     pub fn open_wait(path: impl AsRef<Path>, attach: &Attach, deadline: Instant) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -79,6 +83,8 @@ impl Consumer {
                 what: "a sealed ring has no names: what it would keep under one, every consumer can write",
             });
         }
+        let stage = attach.after.as_deref().map(|name| region.or_memory_gone(stages::find(&region, name)));
+        let stage = stage.transpose()?;
         let budget_ns = attach.budget_ns(region.geometry().gated_only);
         let limited = budget_ns > 0 || region.geometry().hard_limit_ns > 0;
         // On a sealed ring every consumer can write this one's cursor, and so cause its records to be overwritten.
@@ -98,11 +104,12 @@ impl Consumer {
             hold_ns: attach.hold_ns,
             name,
             group: None,
+            after: stage.map_or(0, Stage::word),
             pid: std::process::id(),
             now_ns: clock::wall_ns(),
         };
         let Attached { own_slot, generation, resumes, place, opened } =
-            region.or_memory_gone(attach_slot(&region, &policy, attach))?;
+            region.or_memory_gone(attach_slot(&region, &policy, attach, stage))?;
         let epoch = region.areas().head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let mut reader = Reader::new(place, Overwritable::Always, epoch, region.geometry().capacity);
         if resumes {
@@ -113,11 +120,21 @@ impl Consumer {
             let cause = if resumes { LossCause::Away } else { LossCause::Attaching };
             receiver.gate_is_open((opened.published, opened.held), overwritten, cause);
         }
+        if let Some(stage) = stage {
+            receiver.follow(stage);
+        }
+        if attach.gated {
+            receiver.tell_followers(true);
+        }
         let resumed = match resumes {
             true => {
                 let lost = match opened.held.filter(|_| opened.behind) {
                     Some(held) => Ok(receiver.resume_behind(held)),
                     None => receiver.resume(opened.published, overwritten),
+                };
+                let lost = match stage {
+                    Some(stage) => lost.and_then(|lost| stages::skip_gap(&mut receiver, stage, lost)),
+                    None => lost,
                 };
                 let lost = receiver.region().or_memory_gone(lost)?;
                 Some(Resumed { sequence: receiver.next_sequence(), lost })
@@ -138,6 +155,12 @@ impl Consumer {
     /// consumer that keeps the whole ring holds the producer up until it releases.
     pub fn keep(&mut self, keep: bool) {
         self.receiver.set_keep(keep);
+    }
+
+    /// From here on receives everything published, also what the stage has not released that it
+    /// [follows](crate::Attach::after). Does nothing if it follows none.
+    pub fn unfollow(&mut self) {
+        self.receiver.unfollow();
     }
 
     /// Where this consumer resumed, if it attached under a name that the ring kept.
@@ -180,12 +203,17 @@ struct Opened {
 }
 
 /// Takes a slot and its place. The caller holds the lock of the name, if there is one.
-pub(crate) fn attach_slot(region: &Region, policy: &Policy, attach: &Attach) -> Result<Attached, Error> {
+pub(crate) fn attach_slot(
+    region: &Region,
+    policy: &Policy,
+    attach: &Attach,
+    stage: Option<Stage>,
+) -> Result<Attached, Error> {
     let areas = region.areas();
     let (mut own_slot, saved, generation) = take_slot(region, policy)?;
     let placed = match saved {
         Some(place) => resume_at(areas, &own_slot, attach, place),
-        None => start_at(areas, &mut own_slot, attach),
+        None => start_at(areas, &mut own_slot, attach, stage),
     };
     let (place, opened) = placed.inspect_err(|_| match saved {
         // Nothing was received: a name that existed before keeps its place, a new one leaves no trace.
@@ -232,11 +260,20 @@ fn resume_at(
 }
 
 /// Where a consumer without a kept place starts.
-fn start_at(areas: Areas<'_>, own_slot: &mut OwnSlot, attach: &Attach) -> Result<(Place, Opened), Error> {
+fn start_at(
+    areas: Areas<'_>,
+    own_slot: &mut OwnSlot,
+    attach: &Attach,
+    stage: Option<Stage>,
+) -> Result<(Place, Opened), Error> {
     let gated = attach.gated;
     let capacity = areas.geometry.capacity;
     if !matches!(attach.start, Start::Newest | Start::Last(0)) {
-        let place = until_found(capacity, |effort| attach::find(areas, attach.start, effort))?;
+        let place = until_found(capacity, |effort| match stage {
+            Some(stage) => attach::find_from(areas, attach.start, stage.began, effort),
+            None => attach::find(areas, attach.start, effort),
+        })?;
+        own_slot.starts_at(areas, place.sequence);
         let published = own_slot.open_from(areas, gated, place);
         if areas.geometry.gated_only && place.position != published {
             // The producer may be overwriting records before that.
@@ -248,9 +285,11 @@ fn start_at(areas: Areas<'_>, own_slot: &mut OwnSlot, attach: &Attach) -> Result
     until_found(capacity, |effort| {
         // The gate opens at a place not after `published`, so that the records in between can be walked.
         let Some(newest) = index::newest(areas) else { return Ok(None) };
+        own_slot.starts_at(areas, newest.sequence);
         own_slot.store_cursor(areas, newest);
         let published = own_slot.open(areas, gated);
         let Some(place) = attach::walk_to(areas, newest, published, effort)? else { return Ok(None) };
+        own_slot.starts_at(areas, place.sequence);
         own_slot.store_cursor(areas, place);
         Ok(Some((place, Opened { gated, behind: false, published, held: None })))
     })

@@ -12,6 +12,7 @@ use crate::ring::layout::NAME_BYTES;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate;
+use crate::ring::stages;
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
 
@@ -32,8 +33,8 @@ pub struct Forgotten {
 ///
 /// # Errors
 ///
-/// [`Error::NameInUse`] while a consumer is attached under it, [`Error::NameUnknown`], [`Error::BadName`], and any
-/// error of opening the file as a ring.
+/// [`Error::NameInUse`] while a consumer is attached under it, [`Error::NameFollowed`] while living consumers wait for it
+/// as their stage, [`Error::NameUnknown`], [`Error::BadName`], and any error of opening the file as a ring.
 #[cfg(not(loom))]
 pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
     forget_name(&Region::open(path.as_ref(), Access::Participant)?, name)
@@ -44,8 +45,8 @@ pub fn forget(path: impl AsRef<Path>, name: &str) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Error::NameInUse`] while a consumer lives in the slot, [`Error::SlotUnknown`] if it keeps no name, and any error
-/// of opening the file as a ring.
+/// [`Error::NameInUse`] while a consumer lives in the slot, [`Error::NameFollowed`], [`Error::SlotUnknown`] if it keeps no
+/// name, and any error of opening the file as a ring.
 #[cfg(not(loom))]
 pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
     forget_number(&Region::open(path.as_ref(), Access::Participant)?, slot)
@@ -61,7 +62,8 @@ pub fn forget_slot(path: impl AsRef<Path>, slot: u32) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// Any error of opening the file as a ring. A consumer that comes back meanwhile keeps its name.
+/// Any error of opening the file as a ring. A consumer that comes back meanwhile keeps its name, and so does a stage that
+/// living consumers wait for.
 #[cfg(not(loom))]
 pub fn forget_away(path: impl AsRef<Path>, away_for: Duration) -> Result<Vec<Forgotten>, Error> {
     forget_absent(&Region::open(path.as_ref(), Access::Participant)?, away_for)
@@ -104,7 +106,7 @@ pub(crate) fn forget_absent(region: &Region, away_for: Duration) -> Result<Vec<F
             gate::keeps(slot, &name) && now_away >= least_ns
         };
         match forget_kept(region, &name, || is_due().then_some(number)) {
-            Ok(None) | Err(Error::NameInUse { .. }) => {}
+            Ok(None) | Err(Error::NameInUse { .. } | Error::NameFollowed { .. }) => {}
             Ok(Some(_)) => forgotten.push(Forgotten {
                 slot: number,
                 name: names::text(&name),
@@ -127,14 +129,20 @@ fn forget_kept(
         return Err(region.refusal(lock, "the name", names::in_use(name)));
     }
     let found = names::lock_kept(region, name, find);
-    let forgotten = found.map(|found| {
-        let vacancy = found?;
+    let forgotten = found.and_then(|found| {
+        let Some(vacancy) = found else { return Ok(None) };
         let number = vacancy.number();
         let areas = region.areas();
-        gate::forget(&areas.slots[number as usize]);
-        crate::wait::doorbell::notify(&areas.control.space, WaitMode::Fence);
+        let follower = stages::living_follower(region, number);
+        if follower.is_none() {
+            gate::forget(&areas.slots[number as usize]);
+            crate::wait::doorbell::notify(&areas.control.space, WaitMode::Fence);
+        }
         vacancy.give_up(region);
-        Some(number)
+        match follower {
+            None => Ok(Some(number)),
+            Some(slot) => Err(Error::NameFollowed { name: names::text(name), slot }),
+        }
     });
     region.unlock(lock);
     forgotten

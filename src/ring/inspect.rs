@@ -19,6 +19,7 @@ use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::ring::protocol::index;
 use crate::ring::protocol::record::LossAccount;
+use crate::ring::protocol::stage;
 use crate::ring::protocol::stalls::budget_ns;
 use crate::ring::protocol::{Place, after, floor, times};
 use crate::schema::Schema;
@@ -123,6 +124,8 @@ pub struct ConsumerInfo {
     /// Whether it is a group: see [`GroupInspector`](crate::GroupInspector). Then its place is the group's gate, and it is alive while
     /// a member is.
     pub is_group: bool,
+    /// The stage that it [follows](crate::Attach::after).
+    pub after: Option<StageInfo>,
     /// Its last state.
     pub state: ConsumerState,
     /// Whether it holds its slot's lock. A stopped process does.
@@ -158,6 +161,18 @@ pub struct ConsumerInfo {
     pub away_for: Option<Duration>,
     /// Its loss account.
     pub lost: LossAccount,
+}
+
+/// The stage that a consumer follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StageInfo {
+    /// Number of its slot.
+    pub slot: u32,
+    /// Its name. `None`: it was forgotten.
+    pub name: Option<String>,
+    /// Whether it can still be followed: it has lost no records, and its gate is open.
+    pub stands: bool,
 }
 
 /// The state of a consumer, as its slot shows it.
@@ -321,6 +336,7 @@ impl Inspector {
             slot: number,
             name: named.then(|| names::text(&name)),
             is_group: read(&slot.who.group) != 0,
+            after: if areas.geometry.sealed { None } else { stage_of(areas, slot) },
             state,
             alive,
             pid: read(&slot.who.pid) as u32,
@@ -345,6 +361,17 @@ impl Inspector {
     }
 }
 
+/// The stage that the consumer in a slot follows.
+fn stage_of(areas: Areas<'_>, follower: &Slot) -> Option<StageInfo> {
+    let (number, lasts) = stage::followed_by(areas, follower)?;
+    let slot = areas.slots.get(number as usize)?;
+    Some(StageInfo {
+        slot: number,
+        name: (lasts && gate::has_name(areas, slot)).then(|| names::text(&gate::name(slot))),
+        stands: lasts && gate::state(slot) == Some(SlotState::Gated),
+    })
+}
+
 /// The place behind the newest record; or how far the ring can be followed towards it, and why no further.
 fn follow(areas: Areas<'_>) -> Result<Place, (Option<Place>, Corruption)> {
     let mut reached = None;
@@ -363,7 +390,10 @@ fn newest_time(areas: Areas<'_>, oldest: Place, end: Place) -> Option<Timestamp>
         return None;
     }
     let capacity = areas.geometry.capacity;
-    let newest = until_found(capacity, |effort| attach::before_newest(areas, oldest, effort)).ok()?;
+    let newest = until_found(capacity, |effort| {
+        attach::before_newest(areas, oldest, attach::published(areas), effort)
+    })
+    .ok()?;
     time_from(areas, newest)
 }
 

@@ -195,6 +195,16 @@ block! {
         at 32: pub(crate) evict: AtomicU64,
         /// For people: when the running hold began (wall clock, ns); 0: none is running. Written by the producer.
         at 40: pub(crate) held_ns: AtomicU64,
+        /// Number of the stretch: raised when the slot is taken, when its consumer loses records, and when it comes back
+        /// to follow another stage. What the cursor passes within one stretch was received without a gap.
+        at 48: pub(crate) stretch: AtomicU64,
+        /// Sequence of the first record of the stretch.
+        at 56: pub(crate) began: AtomicU64,
+        /// Followers of this consumer sleep here until it releases something. Bit 0: a sleeper is armed.
+        at 64: pub(crate) released: FutexWord,
+        /// How many times a follower came or left, and the number at which this consumer last looked for followers.
+        at 72: pub(crate) followers: AtomicU64,
+        at 80: pub(crate) heard: AtomicU64,
     }
 }
 
@@ -213,6 +223,8 @@ block! {
         /// Not 0: the slot is a group's, which lives while any of its members holds its lock. The generation that the
         /// slot had when the group was made, which tells the group from others.
         at 96: pub(crate) group: AtomicU64,
+        /// The stage that the consumer follows: see `protocol/stage.rs`; 0: none.
+        at 104: pub(crate) after: AtomicU64,
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod rings;
 pub(crate) mod sealed;
 pub(crate) mod send;
 pub(crate) mod space;
+pub(crate) mod stages;
 pub(crate) mod stream;
 pub(crate) mod takeover;
 #[cfg(tampered)]

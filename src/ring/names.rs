@@ -132,8 +132,16 @@ mod tests {
 
     /// Leaves a slot kept for a name whose consumer is away.
     fn leave(region: &Region, number: u32, name: &[u8; NAME_BYTES]) {
-        let policy =
-            Policy { gated: false, budget_ns: 0, hold_ns: 0, name: *name, group: None, pid: 1, now_ns: 1 };
+        let policy = Policy {
+            gated: false,
+            budget_ns: 0,
+            hold_ns: 0,
+            name: *name,
+            group: None,
+            after: 0,
+            pid: 1,
+            now_ns: 1,
+        };
         let mut own_slot = OwnSlot::take(region.areas(), number, &policy);
         own_slot.store_cursor(region.areas(), Place::default());
         own_slot.open(region.areas(), false);

@@ -185,6 +185,7 @@ impl fmt::Display for Status {
             Self::Streaming => "streaming",
             Self::Closed => "closed",
             Self::ProducerGone => "producer gone",
+            Self::StageGone => "stage gone",
         })
     }
 }

@@ -90,6 +90,17 @@ pub(crate) fn notify(word: &FutexWord, mode: WaitMode) -> bool {
     is_armed(word) && wake(word)
 }
 
+/// As `notify` under `Fence`, for many words.
+pub(crate) fn notify_each<'a>(words: impl Iterator<Item = &'a FutexWord>) {
+    // [S1] As in `notify`.
+    fence_at!(S1_FENCE, SeqCst);
+    for word in words {
+        if is_armed(word) {
+            wake(word);
+        }
+    }
+}
+
 /// Is a sleeper armed? A hint, unless a barrier precedes it.
 #[inline(always)]
 pub(crate) fn is_armed(word: &FutexWord) -> bool {

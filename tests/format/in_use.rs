@@ -158,3 +158,26 @@ fn a_producer_that_is_held_up_is_as_the_document_says() {
     let _next = ring.producer();
     assert_eq!(word(slot + 40), 0);
 }
+
+/// Section B10: what a follower and its stage say of each other.
+#[test]
+fn a_follower_and_its_stage_stand_where_the_document_says() {
+    let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).slots(3));
+    let (mut sent, mut producer) = (Sent::new(0), ring.producer());
+    let first = ring.consumer(&Attach::lossy());
+    let mut journal = ring.consumer(&Attach::gated().name("journal"));
+    let mut logic = ring.consumer(&Attach::lossy().after("journal"));
+    let word = |slot: u32, at: usize| {
+        word(&std::fs::read(ring.path().unwrap()).unwrap(), CONTROL + 256 + 512 * slot as usize + at)
+    };
+    let (stage, follower) = (journal.slot(), logic.slot());
+    assert_eq!(word(follower, 232), word(stage, 48) << 10 | u64::from(stage));
+    assert_eq!([word(first.slot(), 232), word(stage, 232)], [0; 2], "they follow nobody");
+    assert_eq!([word(stage, 72), word(stage, 80)], [1, 0], "it has not been heard");
+    sent.send(&mut producer, 40);
+    assert!(journal.try_recv().unwrap().is_some());
+    journal.release();
+    assert_eq!([word(stage, 72), word(stage, 80)], [1; 2]);
+    logic.unfollow();
+    assert_eq!([word(follower, 232), word(stage, 72)], [0, 2]);
+}

@@ -32,6 +32,7 @@ mod service;
 mod signals;
 mod skips;
 mod sleepers;
+mod stages;
 mod stopped;
 mod table;
 mod times;
@@ -80,6 +81,8 @@ fn child() {
         "follow beside a group" => group_beside::follow(&part),
         "work in a group" => group::work(&part),
         "keep records of a group" => group::keep(&part),
+        "pass on" => stages::pass_on(&part),
+        "stay a stage" => stages::stay(&part),
         "serve calls" => service::serve(&part),
         "make calls" => service::call(&part),
         "hold a request" => service::hold(&part),

@@ -92,6 +92,7 @@ fn other_descriptors_are_no_rings() {
 fn names_and_gated_only_are_refused() {
     let (_producer, ring) = made();
     assert!(matches!(ring.consumer(&Attach::gated().name("me")), Err(Error::BadOption { .. })));
+    assert!(matches!(ring.consumer(&Attach::gated().after("me")), Err(Error::BadOption { .. })));
     assert!(matches!(Ring::sealed(&Options::new().gated_only(true)), Err(Error::BadOption { .. })));
     assert!(matches!(Ring::sealed(&Options::new().capacity(5000)), Err(Error::Capacity { asked: 5000 })));
     let zero = Ring::sealed(&Options::new().hard_limit(Duration::ZERO));

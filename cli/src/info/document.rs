@@ -120,6 +120,15 @@ struct PerSecond {
 }
 
 #[derive(Debug, Serialize)]
+struct Stage {
+    slot: u32,
+    /// `null`: it was forgotten.
+    name: Option<String>,
+    /// It can still be followed.
+    stands: bool,
+}
+
+#[derive(Debug, Serialize)]
 struct Consumer {
     slot: u32,
     name: Option<String>,
@@ -130,6 +139,9 @@ struct Consumer {
     alive: bool,
     /// It is a group, and alive while a member is.
     group: bool,
+    /// The stage that it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Stage>,
     /// Its gate was taken by the producer.
     evicted: bool,
     pid: u32,
@@ -265,6 +277,11 @@ impl Consumer {
             state: Standing::of(info).word(),
             group: info.is_group,
             alive: info.alive,
+            after: info.after.as_ref().map(|stage| Stage {
+                slot: stage.slot,
+                name: stage.name.clone(),
+                stands: stage.stands,
+            }),
             evicted: info.state == ConsumerState::Evicted,
             pid: info.pid,
             attached_unix_ns: info.attached_ns,

@@ -2,7 +2,7 @@
 
 use quoit::{ConsumerInfo, ConsumerState, Hold, Snapshot};
 
-use crate::units;
+use crate::{shown, units};
 
 /// What happens when it is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// As text: "gated for 5 ms, held 10 s, 7.2 s left".
+/// As text: "gated for 5 ms, held 10 s, 7.2 s left, after journal".
 pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
     let kind = Kind::of(ring, consumer);
     let Some(word) = kind.word() else { return "-".into() };
@@ -56,6 +56,10 @@ pub(super) fn words(ring: &Snapshot, consumer: &ConsumerInfo) -> String {
         if let Some(left) = consumer.hold_left {
             words.push_str(&format!(", {} left", units::time(left)));
         }
+    }
+    if let Some(stage) = &consumer.after {
+        let name = stage.name.as_deref().map_or_else(|| format!("slot {}", stage.slot), shown::text);
+        words.push_str(&format!(", after {name}{}", if stage.stands { "" } else { " (gone)" }));
     }
     words
 }

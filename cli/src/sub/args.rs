@@ -30,15 +30,21 @@ pub(crate) struct Args {
     /// Lose nothing unless this consumer blocks the producer for longer than TIME within one lap of the ring
     #[arg(long, value_name = "TIME", value_parser = units::duration, group = "policy", group = "gates", help_heading = "Policy")]
     pub(crate) gated_for: Option<Duration>,
-    /// Never block the producer; take a slot, so that others see this consumer and its loss. The default with --name
+    /// Never block the producer; take a slot, so that others see this consumer and its loss. The default with --name or
+    /// --after
     #[arg(long, group = "policy", help_heading = "Policy")]
     pub(crate) lossy: bool,
-    /// Never block the producer and take no slot; permission to read is enough. The default without --name
+    /// Never block the producer and take no slot; permission to read is enough. The default without --name and --after
     #[arg(long, group = "policy", conflicts_with = "name", help_heading = "Policy")]
     pub(crate) observe: bool,
     /// Keep this consumer's place in the ring under a name, and resume there the next time
     #[arg(long, group = "kept", help_heading = "Policy")]
     pub(crate) name: Option<String>,
+    /// Receive records only once the consumer with this name has released them, its stage: a gated one, which must be there.
+    /// With --wait-for-ring, also wait for the stage. Never blocks the producer, unless --gated or --gated-for is given. Exit
+    /// with code 7 if the stage is gone and its gate is not held
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["observe", "group"], help_heading = "Policy")]
+    pub(crate) after: Option<String>,
     /// Keep the gate for this long while the consumer is away; "forever": until it comes back or is forgotten
     #[arg(long, value_name = "TIME|forever", requires = "kept", requires = "gates", help_heading = "Policy")]
     pub(crate) hold: Option<Hold>,
@@ -164,12 +170,15 @@ impl Args {
         let mut attach = match self.gated_for {
             Some(deadline) => Attach::gated_for(deadline),
             None if self.gated => Attach::gated().evictable(),
-            None if self.lossy || self.name.is_some() => Attach::lossy(),
+            None if self.lossy || self.name.is_some() || self.after.is_some() => Attach::lossy(),
             None => return None,
         };
         attach = attach.start(self.start());
         if let Some(name) = &self.name {
             attach = attach.name(name);
+        }
+        if let Some(stage) = &self.after {
+            attach = attach.after(stage);
         }
         Some(match self.hold {
             None => attach,

@@ -107,7 +107,11 @@ impl Attached {
         match Self::open_from(args, signals, Start::Oldest, None) {
             Err(error) if matches!(Exit::of(&error), Exit::NotFound) => {
                 let missing = error.chain().any(|cause| {
-                    matches!(cause.downcast_ref(), Some(Error::NotFound { .. } | Error::NoDirectory { .. }))
+                    let cause = cause.downcast_ref();
+                    matches!(
+                        cause,
+                        Some(Error::NotFound { .. } | Error::NoDirectory { .. } | Error::NoStage { .. })
+                    )
                 });
                 if missing { Ok(None) } else { Err(error) }
             }

@@ -109,3 +109,47 @@ fn a_slow_lossy_reader_is_told_every_loss() {
     let records = json.iter().filter(|line| line.get("sequence").is_some()).count() as u64;
     assert_eq!(records + lost, 2_000);
 }
+
+#[test]
+fn a_follower_receives_what_its_stage_has_released() {
+    let place = Place::with("--capacity 4KiB");
+    place.run("sub RING --after journal", b"").assert_code(3).assert_says("no stage has the name");
+    place
+        .run("sub RING --after journal --wait-for-ring=50ms", b"")
+        .assert_code(6)
+        .assert_says("no stage came");
+    place.run("pub RING", &lines(0..5)).assert_code(0);
+    let journal = "sub RING --gated --name journal --hold forever";
+    place.run(&format!("{journal} --count 2"), b"").assert_code(0).assert_stdout(lines(0..2));
+    place.run("sub RING --after journal", b"").assert_code(0).assert_stdout(lines(0..2));
+    let logic = place.spawn("sub RING --after journal --until-closed", Stdio::null(), Stdio::piped());
+    place.wait_for("it follows", |info| {
+        let consumers = info["consumers"].as_array().unwrap();
+        consumers.iter().any(|consumer| consumer["after"]["name"] == "journal" && consumer["alive"] == true)
+    });
+    let shown = place.run("info RING", b"").assert_code(0).stdout;
+    assert!(String::from_utf8_lossy(&shown).contains("lossy, after journal"));
+    place.run("forget RING journal", b"").assert_code(9).assert_says("is followed by");
+    place.run(journal, b"").assert_code(0).assert_stdout(lines(2..5));
+    logic.end().assert_code(0).assert_stdout(lines(0..5));
+    place.run("forget RING journal", b"").assert_code(0);
+}
+
+#[test]
+fn a_follower_ends_with_a_stage_that_nobody_holds() {
+    let place = Place::with("--capacity 4KiB");
+    place.run("pub RING", &lines(0..2)).assert_code(0);
+    let journal = place.spawn("sub RING --gated --name journal --follow", Stdio::null(), Stdio::null());
+    let follower = "sub RING --after journal --follow --wait-for-ring";
+    let follower = place.spawn(follower, Stdio::null(), Stdio::piped());
+    place.wait_for("it has everything", |info| {
+        let consumers = info["consumers"].as_array().unwrap();
+        consumers.iter().any(|consumer| consumer.get("after").is_some() && consumer["next_sequence"] == 2)
+    });
+    journal.kill();
+    follower
+        .end()
+        .assert_code(7)
+        .assert_stdout(lines(0..2))
+        .assert_says("the consumer that this one follows is gone");
+}

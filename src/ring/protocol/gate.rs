@@ -37,7 +37,7 @@ use crate::ring::protocol::record::{Loss, LossAccount, LossCause, Skipped};
 use crate::ring::protocol::{Place, after, floor};
 
 /// A cursor word that belongs to no account.
-const CURSOR_NONE: u64 = 4;
+pub(super) const CURSOR_NONE: u64 = 4;
 
 /// `hold_ns` of a hold without an end.
 pub(crate) const HOLD_FOREVER: u64 = u64::MAX;
@@ -263,6 +263,8 @@ pub(crate) struct Policy {
     pub(crate) name: [u8; NAME_BYTES],
     /// What tells the group from others that the slot is for; 0: one that is being made. `None`: a consumer.
     pub(crate) group: Option<u64>,
+    /// The word of the stage that it follows; 0: none.
+    pub(crate) after: u64,
     pub(crate) pid: u32,
     pub(crate) now_ns: u64,
 }
@@ -282,6 +284,8 @@ impl OwnSlot {
         slot.gate.cursor.store(CURSOR_NONE, at!(G_FIELDS_WRITE, Relaxed));
         before_a_name_changes();
         Self::write_policy(slot, policy);
+        // Before the first cursor of this consumer: see `stage.rs`.
+        raise_stretch(slot);
         Self {
             number,
             stored: Place::default(),
@@ -309,6 +313,10 @@ impl OwnSlot {
             && take_gate(slot, word, SlotState::Gated);
         if !held {
             Self::set_state(slot, SlotState::Attaching);
+        }
+        if slot.who.after.load(at!(G_FIELDS, Relaxed)) != policy.after {
+            // Within one stretch a consumer follows one stage, so there is no circle of followers.
+            raise_stretch(slot);
         }
         Self::write_policy(slot, policy);
         (Self::continued(areas, number, (place, account), policy.hold_ns), Some(place))
@@ -355,6 +363,7 @@ impl OwnSlot {
         write(&slot.gate.held_ns, 0);
         write(&slot.who.left_ns, 0);
         write(&slot.who.group, policy.group.unwrap_or(0));
+        write(&slot.who.after, policy.after);
         for (word, bytes) in slot.who.name.iter().zip(policy.name.chunks_exact(8)) {
             write(word, bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
         }
@@ -426,6 +435,29 @@ impl OwnSlot {
         // Orders: the attach's load of `published` before what a producer publishes after waiting for this.
         // Without it: a consumer that the producer waited for starts after the first record published to it.
         attached_ns.store(policy.now_ns.max(1), at!(G8_ATTACHED, Release));
+    }
+
+    /// The consumer starts a stretch at this sequence: it is new, or has lost what is before.
+    pub(crate) fn begin_stretch(&self, areas: Areas<'_>, sequence: u64) {
+        let slot = &areas.slots[self.number as usize];
+        slot.gate.began.store(sequence, at!(G_FIELDS_WRITE, Relaxed));
+        raise_stretch(slot);
+    }
+
+    /// A new consumer starts at this sequence, where its next cursor will be: whoever comes after one that is killed in
+    /// between resumes there or further back.
+    pub(crate) fn starts_at(&self, areas: Areas<'_>, sequence: u64) {
+        areas.slots[self.number as usize].gate.began.store(sequence, at!(G_FIELDS_WRITE, Relaxed));
+    }
+
+    /// The consumer follows no stage any more.
+    pub(crate) fn follow_nothing(&self, areas: Areas<'_>) {
+        areas.slots[self.number as usize].who.after.store(0, at!(G_FIELDS_WRITE, Relaxed));
+    }
+
+    /// Whether the slot is kept for a name.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named
     }
 
     pub(crate) fn stored(&self) -> Place {
@@ -553,6 +585,17 @@ pub(crate) fn is_gated(state: u64) -> bool {
 
 fn gate_is(slot: &Slot, wanted: SlotState) -> bool {
     state(slot) == Some(wanted)
+}
+
+/// The largest number of a stretch: a follower names it together with the number of the slot.
+pub(super) const STRETCH_MOST: u64 = u64::MAX >> 10;
+
+/// Begins another stretch.
+fn raise_stretch(slot: &Slot) {
+    let stretch = slot.gate.stretch.load(at!(G_FIELDS, Relaxed));
+    // [R5] orders it before the next cursor; [F1] is the other side.
+    let next = (stretch.wrapping_add(1) & STRETCH_MOST).max(1);
+    slot.gate.stretch.store(next, at!(G_FIELDS_WRITE, Relaxed));
 }
 
 /// Between the mark that a slot has no place and the words of its name.

@@ -43,6 +43,7 @@ pub(crate) mod pace;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod run;
+pub(crate) mod stage;
 pub(crate) mod stalls;
 pub(crate) mod times;
 pub(crate) mod writer;

@@ -9,6 +9,7 @@ use crate::ring::protocol::backoff::Backoff;
 use crate::ring::protocol::index;
 use crate::ring::protocol::lookahead::{Copies, SHORT};
 use crate::ring::protocol::run::{Ahead, Run};
+use crate::ring::protocol::stage::Stage;
 use crate::ring::protocol::{Judged, Place, after, floor};
 use crate::wait::clock;
 
@@ -175,6 +176,11 @@ impl Reader {
     #[inline]
     pub(crate) fn is_behind(&self, areas: Areas<'_>) -> bool {
         after(Self::published(areas), self.next.position)
+    }
+
+    /// The same for a reader that follows a stage: something that the stage has released.
+    pub(crate) fn is_behind_stage(&self, areas: Areas<'_>, stage: Stage) -> bool {
+        stage.released(areas).is_some_and(|released| after(released, self.next.position))
     }
 
     /// What is published by now. No record may be read for it: see `look`.
@@ -396,24 +402,53 @@ impl Reader {
                     Err(corruption) => return Found::Corrupt(corruption),
                 }
             }
-            if let Some((began, epoch)) = self.change
-                && !after(began, self.next.position)
-            {
-                self.change = None;
-                return Found::Changed { epoch };
+            if let Some(changed) = self.change_here() {
+                return changed;
             }
             if fresh && let Some(taken) = self.poll_inline(areas, copies) {
                 return Found::Record(taken);
             }
-            if self.overwritable == Overwritable::Always
-                && let Some(found) = self.several(areas, copies)
-            {
-                return found;
-            }
-            if let Some(found) = self.record(areas, copies) {
+            if let Some(found) = self.known(areas, copies) {
                 return found;
             }
         }
+    }
+
+    /// As `poll`, up to where a stage has released. Never the inline copy, which is of the newest record of all.
+    pub(crate) fn poll_behind(&mut self, areas: Areas<'_>, copies: &mut Copies, stage: Stage) -> Found {
+        loop {
+            if !after(self.seen, self.next.position) {
+                match stage.released(areas) {
+                    Some(released) if after(released, self.next.position) => self.note_new(areas, released),
+                    _ => return Found::Nothing,
+                }
+            }
+            if let Some(found) = self.change_here().or_else(|| self.known(areas, copies)) {
+                return found;
+            }
+        }
+    }
+
+    /// Another producer, if its records begin here.
+    #[inline(always)]
+    fn change_here(&mut self) -> Option<Found> {
+        let (began, epoch) = self.change?;
+        if after(began, self.next.position) {
+            return None;
+        }
+        self.change = None;
+        Some(Found::Changed { epoch })
+    }
+
+    /// The next of the records that the last look found. `None`: it was padding.
+    #[inline(always)]
+    fn known(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Found> {
+        if self.overwritable == Overwritable::Always
+            && let Some(found) = self.several(areas, copies)
+        {
+            return Some(found);
+        }
+        self.record(areas, copies)
     }
 
     /// [R4]: whether there is anything new.
@@ -429,7 +464,14 @@ impl Reader {
         // Orders: `published` before the record, the epoch and the inline copy.
         // Without it: a reader may read words of the previous lap instead of the record.
         fence_at!(R4_FENCE, Acquire);
-        self.seen = published;
+        self.note_new(areas, published);
+        Ok(true)
+    }
+
+    /// Everything before `end` may be read.
+    #[inline(always)]
+    fn note_new(&mut self, areas: Areas<'_>, end: u64) {
+        self.seen = end;
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         if epoch != self.epoch {
             self.epoch = epoch;
@@ -443,7 +485,6 @@ impl Reader {
                 self.change = Some((began, epoch));
             }
         }
-        Ok(true)
     }
 
     /// Prefetches the cache lines of what is new, all at once.

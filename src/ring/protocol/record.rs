@@ -48,6 +48,9 @@ pub enum Status {
     Closed,
     /// Everything was received and the producer died. Another producer may take over.
     ProducerGone,
+    /// Everything was received that the stage has released which this consumer [follows](crate::Attach::after), and the
+    /// stage is gone: see [`RecvError::StageGone`](crate::RecvError::StageGone).
+    StageGone,
 }
 
 /// One gap in what a consumer received.

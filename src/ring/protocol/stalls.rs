@@ -262,8 +262,16 @@ mod tests {
 
         fn sit(&self, position: u64) {
             let name = [0; NAME_BYTES];
-            let policy =
-                Policy { gated: true, budget_ns: BUDGET, hold_ns: 0, name, group: None, pid: 1, now_ns: 1 };
+            let policy = Policy {
+                gated: true,
+                budget_ns: BUDGET,
+                hold_ns: 0,
+                name,
+                group: None,
+                after: 0,
+                pid: 1,
+                now_ns: 1,
+            };
             let mut own_slot = OwnSlot::take(self.region.areas(), 0, &policy);
             own_slot.store_cursor(self.region.areas(), Place { position, ..Place::default() });
             own_slot.open(self.region.areas(), true);

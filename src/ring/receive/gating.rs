@@ -74,6 +74,22 @@ impl Receiver {
         self.untold
     }
 
+    /// For a follower that resumes under its name: its stage has lost records, and received nothing before `place`. So this
+    /// receives nothing before it either.
+    pub(crate) fn resume_past_gap(&mut self, place: Place) -> Option<Loss> {
+        let left = self.reader.skip_to(place);
+        let loss = self.book((left, place), LossCause::Away);
+        let both = self.untold.map_or(loss, |first| Loss {
+            records: first.records.wrapping_add(loss.records),
+            bytes: first.bytes.wrapping_add(loss.bytes),
+            next: loss.next,
+            ..first
+        });
+        self.untold = (both.records > 0).then_some(both);
+        self.released.only_lost = true;
+        self.untold
+    }
+
     /// Opens the gate at the consumer's place, if that is not overwritten.
     #[cold]
     pub(super) fn open_gate(&mut self) {
@@ -119,6 +135,9 @@ impl Receiver {
             && let Some(own_slot) = &mut self.own_slot
         {
             own_slot.book(&loss);
+            // Lossy ones, too: the next one under the name may be a stage.
+            own_slot.begin_stretch(self.region.areas(), loss.next);
+            self.tell_followers(true);
         }
         loss
     }

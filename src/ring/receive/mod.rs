@@ -30,7 +30,8 @@
 //! | a loss was found on attaching, and is not reported yet | decline | declines | reports it |
 //! | the cursor is an eighth of the capacity behind | take records up to there | declines | stores it |
 //! | a producer sleeps until there is space | decline | declines | stores the cursor, and wakes it |
-//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, records carry times, or the ring is corrupt (`full_only`) | decline | declines | takes it, or reports it |
+//! | the consumer follows a stage | take what full has found | declines | polls the stage's cursor (`poll_behind`) |
+//! | records are released by hand, a guard against truncation is on, a gate is still to be opened, records carry times, others follow this consumer, or the ring is corrupt (`Ways::Full`) | decline | declines | takes it, or reports it |
 //! | the handle is broken: after a fork, or without its memory | decline | declines | returns the error |
 //!
 //! Several ways exist for speed only: the full way could handle every record. `docs/receiving.md` explains the effect
@@ -59,12 +60,14 @@ use crate::wait::clock;
 use crate::wait::timestamp::Timestamp;
 
 mod drain;
+mod following;
 mod gating;
 mod releasing;
 mod skipping;
 mod taking;
 mod waiting;
 
+use following::Following;
 use gating::Gate;
 use releasing::Released;
 use waiting::Waiting;
@@ -81,8 +84,8 @@ pub(crate) struct Receiver {
     released: Released,
     /// A guard against truncation is on: no record is lent in place.
     guarded: bool,
-    /// Records are received by the full way only.
-    full_only: bool,
+    ways: Ways,
+    following: Following,
     /// A loss found on attaching that is not reported yet.
     untold: Option<Loss>,
     /// What this handle has skipped.
@@ -98,6 +101,15 @@ pub(crate) enum Received {
     Lost(Loss),
     Evicted,
     Changed { epoch: u64 },
+}
+
+/// The ways that may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ways {
+    All,
+    /// All but the new way, which polls `published`: this follows a stage.
+    NotNew,
+    Full,
 }
 
 /// What the fast and the new way leave to the full way.
@@ -120,7 +132,8 @@ impl Receiver {
             own_slot,
             gate: Gate::new(gated),
             guarded,
-            full_only: guarded || timed,
+            ways: if guarded || timed { Ways::Full } else { Ways::All },
+            following: Following::default(),
             untold: None,
             skipped: Skipped::default(),
             corrupt: None,
@@ -302,7 +315,7 @@ impl Receiver {
     /// The new way: the first record after a poll that found nothing, and every record that has to be copied.
     #[inline(never)]
     fn take_new(&mut self) -> New {
-        if self.region.broken() || self.full_only || self.untold.is_some() {
+        if self.region.broken() || self.ways != Ways::All || self.untold.is_some() {
             return New::Unknown;
         }
         let areas = self.region.areas();
@@ -359,14 +372,19 @@ impl Receiver {
     #[inline(always)]
     fn look(&mut self) -> Result<Option<Received>, RecvError> {
         loop {
-            match self.reader.poll(self.region.areas(), &mut self.copies) {
+            let areas = self.region.areas();
+            let found = match self.following.stage() {
+                None => self.reader.poll(areas, &mut self.copies),
+                Some(stage) => self.reader.poll_behind(areas, &mut self.copies, stage),
+            };
+            match found {
                 Found::Record(taken) if taken.len < self.region.geometry().time_bytes() => {
                     let place = self.reader.next().before_record(taken.len);
                     return Err(self.end_corrupt(times::missing(place)));
                 }
                 Found::Record(mut taken) => {
                     taken.in_ring = taken.in_ring.filter(|word| !self.copied_out(*word, taken.len));
-                    if !self.full_only {
+                    if self.ways != Ways::Full {
                         let due = self.cursor_due();
                         self.reader.allow_fast(self.region.areas(), &self.copies, due);
                     }
@@ -391,6 +409,7 @@ impl Receiver {
     fn nothing_new(&mut self) -> Option<Received> {
         // If the cursor stayed behind when there is nothing new, a producer that waits for space would not get it.
         self.update_cursor();
+        self.prompt_stage();
         self.newly_evicted().then_some(Received::Evicted)
     }
 
@@ -445,7 +464,7 @@ impl Receiver {
     /// either.
     fn end_corrupt(&mut self, corruption: Corruption) -> RecvError {
         self.corrupt = Some(corruption);
-        self.full_only = true;
+        self.ways = Ways::Full;
         self.reader.forbid_fast();
         corruption.into()
     }
@@ -453,7 +472,13 @@ impl Receiver {
     /// Sets which ways may be used. Call it after the state that decides this has changed.
     fn choose_ways(&mut self) {
         let slow = self.released.keep || self.guarded || self.gate.opens || self.corrupt.is_some();
-        self.full_only = slow || self.region.geometry().timed;
+        self.ways = if slow || self.region.geometry().timed || self.following.is_followed() {
+            Ways::Full
+        } else if self.following.stage().is_some() {
+            Ways::NotNew
+        } else {
+            Ways::All
+        };
     }
 
     // ---- lending

@@ -2,8 +2,8 @@
 
 use super::Receiver;
 use crate::ring::layout::SlotState;
-use crate::ring::protocol::gate;
 use crate::ring::protocol::{Place, after};
+use crate::ring::protocol::{gate, stage};
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -116,7 +116,8 @@ impl Receiver {
     pub(super) fn update_late_cursor(&mut self) {
         let Some(own_slot) = &self.own_slot else { return };
         let behind = self.released.place.position.wrapping_sub(own_slot.stored().position);
-        if behind != 0 && (behind >= self.region.geometry().capacity / CURSOR_DUE || self.producer_waits()) {
+        let is_due = behind >= self.region.geometry().capacity / CURSOR_DUE;
+        if behind != 0 && (is_due || self.following.is_followed() || self.producer_waits()) {
             self.update_cursor();
         }
     }
@@ -132,6 +133,7 @@ impl Receiver {
         if self.gate.wanted {
             doorbell::notify(&areas.control.space, WaitMode::Fence);
         }
+        self.tell_followers(false);
     }
 
     /// Gives the slot up: first the cursor, then the slot. The caller unlocks afterwards.
@@ -146,6 +148,8 @@ impl Receiver {
             if gated {
                 doorbell::notify(&areas.control.space, WaitMode::Fence);
             }
+            stage::ring(areas, own_slot.number);
         }
+        self.leave_stage();
     }
 }

@@ -63,12 +63,16 @@ impl Receiver {
 
     /// Skips to the newest record, unless the place was overwritten.
     fn skip_on(&mut self) -> Result<Step, RecvError> {
-        let Self { region, reader, .. } = self;
+        let Self { region, reader, following, .. } = self;
         let (areas, own) = (region.areas(), reader.next());
+        let end = || match following.stage() {
+            None => attach::published(areas),
+            Some(stage) => stage.released(areas).unwrap_or(own.position),
+        };
         // From a place that is overwritten no path leads on.
         let found = until_found(areas.geometry.capacity, |effort| match reader.is_lapped(areas) {
             true => Ok(Some(None)),
-            false => Ok(attach::before_newest(areas, own, effort)?.map(Some)),
+            false => Ok(attach::before_newest(areas, own, end(), effort)?.map(Some)),
         });
         match found {
             // Checked again after the search: what is still there could have been received, so it is not lost.

@@ -50,6 +50,11 @@ impl Waiting {
         self.looked_at = None;
     }
 
+    /// There may be something at a place where nothing was before.
+    pub(super) fn moved_on(&mut self) {
+        (self.looked_at, self.told_at) = (None, None);
+    }
+
     /// How long a sleep between two polls may last at this position, at this time.
     fn nap_ns(&mut self, position: u64, now: u64) -> u64 {
         let since = match self.idle {
@@ -116,7 +121,7 @@ impl Receiver {
         }
         let areas = self.region.areas();
         for turn in 0..self.waiting.spins {
-            if self.reader.is_behind(areas) {
+            if self.has_new(areas) {
                 return true;
             }
             if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
@@ -140,12 +145,15 @@ impl Receiver {
         }
         let nap_ns = self.waiting.nap_ns(self.reader.next().position, now);
         let areas = self.region.areas();
-        let word = &areas.control.data;
-        let is_true = || self.has_more() || (!told && is_closed(areas)) || self.region.memory_gone();
+        let stage = self.following.stage();
+        let word = self.word();
+        let is_true = || self.has_more() || (!told && self.may_have_ended()) || self.region.memory_gone();
         if self.own_slot.is_some() {
             doorbell::sleep_or_nap(
                 word,
-                |word| doorbell::heavy_for(word, mode(areas)),
+                |word| {
+                    doorbell::heavy_for(word, stage.map_or_else(|| mode(areas), |_| Some(WaitMode::Fence)))
+                },
                 is_true,
                 until_ns,
                 nap_ns,
@@ -159,7 +167,7 @@ impl Receiver {
     pub(crate) fn has_more(&self) -> bool {
         let areas = self.region.areas();
         let evicted = |own_slot: &OwnSlot| own_slot.is_newly_evicted(areas);
-        self.reader.is_behind(areas)
+        self.has_new(areas)
             || self.untold.is_some()
             || (self.gate.wanted
                 && self.reader.overwritable() == Overwritable::Always
@@ -177,9 +185,14 @@ impl Receiver {
         let closed = is_closed(areas);
         let gone = !closed && self.is_gone();
         let ended = (closed || gone) && !self.has_more();
+        let left = self.is_stage_gone() && !self.has_more();
+        let ended = ended && !self.waits_for_stage();
         // If the file was cut short, the words mean nothing.
-        if !ended || self.region.memory_gone() {
+        if !(ended || left) || self.region.memory_gone() {
             return Status::Streaming;
+        }
+        if !ended {
+            return Status::StageGone;
         }
         // A producer sets the flag and then unlocks, so a free lock may also mean a clean end: check the flag again.
         if closed || is_closed(self.region.areas()) { Status::Closed } else { Status::ProducerGone }
@@ -212,6 +225,7 @@ impl Receiver {
             Status::Streaming => None,
             Status::Closed => Some(RecvError::Closed),
             Status::ProducerGone => Some(RecvError::ProducerGone),
+            Status::StageGone => Some(RecvError::StageGone),
         };
         self.waiting.told_at = end.map(|_| self.reader.next().position);
         end

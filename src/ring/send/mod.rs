@@ -29,6 +29,7 @@ use crate::atomics::at;
 use crate::error::{Error, SendError};
 use crate::ring::Region;
 use crate::ring::locks;
+use crate::ring::protocol::stage;
 use crate::ring::protocol::stalls::Stalls;
 use crate::ring::protocol::writer::{Claimed, Writer};
 use crate::ring::takeover::{self, Succession};
@@ -313,5 +314,6 @@ impl Sender {
         areas.head.reserve.closed.store(1, at!(T3_CLOSE, Release));
         doorbell::announce(&areas.control.data);
         self.region.unlock(locks::PRODUCER);
+        stage::wake_followers(areas);
     }
 }

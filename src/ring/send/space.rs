@@ -10,6 +10,7 @@ use crate::ring::evict;
 use crate::ring::layout::SlotState;
 use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{self, OpenGate, gated_at, resting_state, take_gate};
+use crate::ring::protocol::stage;
 use crate::ring::protocol::stalls::{Blocking, Wanted, budget_ns};
 use crate::ring::protocol::writer::{Claimed, Refused};
 use crate::wait::clock;
@@ -142,6 +143,7 @@ impl Sender {
         self.totals.show(self.region.areas());
         // An evicted consumer may be asleep, with only this event to receive; so may whoever asked for it.
         doorbell::announce(&self.region.areas().control.data);
+        stage::wake_followers(self.region.areas());
     }
 
     /// Takes the gates whose eviction is requested. True: at least one was taken, so scan again.

@@ -1,16 +1,23 @@
 //! A receiver as one of the things that a thread waits for.
 
 use super::{AGAIN_NS, Receiver};
+use crate::atomics::FutexWord;
 use crate::error::RecvError;
 use crate::ring::protocol::record::Status;
-use crate::ring::stream::{self, is_closed};
+use crate::ring::stream;
 #[cfg(not(loom))]
 use crate::source::SharedBell;
-use crate::source::{Arming, Bell, Source};
+use crate::source::{Arming, Bell, Source, Waker};
 use crate::wait::clock;
 use crate::wait::doorbell;
 
 impl Receiver {
+    /// The word that this sleeps on.
+    pub(super) fn word(&self) -> &FutexWord {
+        let areas = self.region.areas();
+        self.following.stage().and_then(|stage| stage.bell(areas)).unwrap_or(&areas.control.data)
+    }
+
     /// The end of the stream, if it has come and nothing is left. It then counts as reported.
     pub(crate) fn take_end(&mut self) -> Option<RecvError> {
         self.ended()
@@ -47,7 +54,7 @@ impl Source for Receiver {
         if self.region.broken() || self.corrupt.is_some() || self.has_more() {
             return true;
         }
-        (is_closed(self.region.areas()) && self.shows_end()) || self.region.memory_gone()
+        (self.may_have_ended() && self.shows_end()) || self.region.memory_gone()
     }
 
     fn probe(&mut self) -> bool {
@@ -55,19 +62,22 @@ impl Source for Receiver {
     }
 
     fn arm(&mut self) -> Arming {
+        self.prompt_stage();
         let areas = self.region.areas();
-        match self.own_slot {
-            Some(_) => stream::arm(areas),
-            None => Arming::unarmed(doorbell::unarmed(&areas.control.data)),
+        match (&self.own_slot, self.following.stage().and_then(|stage| stage.bell(areas))) {
+            // Its stage fences before it looks for sleepers.
+            (_, Some(bell)) => Arming::woken(doorbell::arm(bell), Waker::Fences),
+            (Some(_), None) => stream::arm(areas),
+            (None, None) => Arming::unarmed(doorbell::unarmed(&areas.control.data)),
         }
     }
 
     fn bell(&self) -> Option<Bell<'_>> {
-        Some(Bell(&self.region.areas().control.data))
+        Some(Bell(self.word()))
     }
 
     #[cfg(not(loom))]
     fn share_bell(&self) -> Option<SharedBell> {
-        self.region.share_word(&self.region.areas().control.data).map(SharedBell)
+        self.region.share_word(self.word()).map(SharedBell)
     }
 }
