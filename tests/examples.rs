@@ -267,8 +267,8 @@ fn rod() {
     on_stage("rod", |stage| {
         let mut show = stage.run("rod_show");
         let mut first = stage.run("rod_worker");
-        let mut second = stage.run("rod_worker 2");
         first.says("its part", |line| line == "part 0 of 2, from step 0 on");
+        let mut second = stage.run("rod_worker 2");
         second.says("its part", |line| line == "part 1 of 2, from step 0 on");
         // Half of the first part is hot, and the rest of both is warm.
         let heat = " heat 3000.000000";
