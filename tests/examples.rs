@@ -10,7 +10,7 @@ mod stage;
 use stage::{on_async_stage, on_stage};
 
 /// Those that other tests start as well are here too, so that this is all of them.
-const STARTED: [&str; 26] = [
+const STARTED: [&str; 29] = [
     "board_quote",
     "board_show",
     "cache_get",
@@ -22,6 +22,9 @@ const STARTED: [&str; 26] = [
     "leader",
     "numbers_serve",
     "numbers_take",
+    "orders_book",
+    "orders_journal",
+    "orders_send",
     "prices",
     "queue_submit",
     "queue_work",
@@ -174,6 +177,27 @@ fn settings() {
         follow.says("jobs", |line| line.ends_with(" jobs done"));
         let said = stage.run("settings_set").ends();
         assert!(said[0].contains("verbose: 1 }, version 3;"), "nothing is set: {said:?}");
+    });
+}
+
+/// The journal is killed, and the book waits for the next one.
+#[test]
+fn orders() {
+    on_stage("orders", |stage| {
+        let (path, file) = ("/dev/shm/orders", stage.file("journal"));
+        let journal = || stage.run(&format!("orders_journal {path} {file}"));
+        let dies = journal();
+        let mut book = stage.run(&format!("orders_book {path} {file}"));
+        let send = stage.run(&format!("orders_send {path} 40"));
+        book.says("an order", |line| line.starts_with("order "));
+        dies.kill();
+        let goes_on = journal();
+        assert!(send.ends().last().is_some_and(|line| line.starts_with("closed; ")));
+        let said = goes_on.ends();
+        assert_eq!(said.last().unwrap(), "everything is on the disk, and the sender has closed the ring");
+        let said = book.ends();
+        let order = |line: &String| line.strip_prefix("order ")?.split_once(": account ")?.0.parse().ok();
+        assert_eq!(said.iter().filter_map(order).collect::<Vec<u64>>(), (0..40).collect::<Vec<_>>());
     });
 }
 

@@ -6,7 +6,7 @@ use crate::group::holding::{After, bit};
 use crate::group::leases::Acknowledged;
 use crate::group::member::GroupMember;
 use crate::group::member::job::JobId;
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::stream::is_closed;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;

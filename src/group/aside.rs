@@ -13,7 +13,7 @@ use crate::group::dead_letters::DeadLetter;
 use crate::group::error::GroupError;
 use crate::group::member::GroupMember;
 use crate::group::member::job::JobId;
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::protocol::reader::Taken;
 use crate::wait::clock;
 use crate::wait::doorbell;

@@ -11,7 +11,7 @@ use crate::group::error::GroupError;
 use crate::group::holding::Holding;
 use crate::group::layout::{Leased, MOST_RECORDS};
 use crate::group::leases::{Claimed, Lease};
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::Region;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Overwritable, Reader, Taken};

@@ -15,6 +15,7 @@ mod member;
 mod options;
 mod tries;
 mod turn;
+mod until;
 mod waitable;
 mod waiting;
 

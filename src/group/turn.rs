@@ -6,7 +6,7 @@ use crate::group::layout::LOSSY;
 use crate::group::leases::{Claimed, Leases, Open};
 use crate::group::member::GroupMember;
 use crate::group::tries::Tries;
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::attach::{self, until_found};
 use crate::ring::layout::SlotState;
 use crate::ring::protocol::gate::{self, OwnSlot};

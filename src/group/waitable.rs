@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::group::member::GroupMember;
 use crate::group::turn::SWEEP_NS;
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::stream::{self, is_closed};
 #[cfg(not(loom))]
 use crate::source::SharedBell;

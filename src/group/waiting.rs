@@ -1,11 +1,10 @@
 //! How a member waits: for records, for what others give back, and for the death of others.
 
-use std::time::Instant;
-
 use crate::atomics::{at, spin};
 use crate::error::Error;
 use crate::group::error::GroupError;
 use crate::group::member::{GroupMember, Ready};
+use crate::group::until::Until;
 use crate::ring::locks;
 use crate::ring::stream::{is_closed, mode};
 use crate::seats::Incarnation;
@@ -13,25 +12,6 @@ use crate::sync::owner::{owner_of, to_word};
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
-
-/// Until when a call waits.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Until {
-    /// A point on the monotonic clock, ns. 0: it does not wait. `u64::MAX`: it waits for ever.
-    Ns(u64),
-    /// A call that finds something at once never looks at the clock for it.
-    Deadline(Instant),
-}
-
-impl Until {
-    /// The same on the monotonic clock, ns.
-    pub(super) fn ns(self) -> u64 {
-        match self {
-            Self::Ns(ns) => ns,
-            Self::Deadline(deadline) => clock::deadline_ns(deadline),
-        }
-    }
-}
 
 impl GroupMember {
     /// Waits for a record, and takes at most `want`.
@@ -79,7 +59,12 @@ impl GroupMember {
         let nothing_left = self.in_turn(Until::Ns(until_ns), |member| {
             let leases = member.leases();
             let open = leases.collect()?;
-            Ok(leases.are_all(member.me(), open) && member.is_all_leased(leases.end(open)))
+            let nothing_left = leases.are_all(member.me(), open) && member.is_all_leased(leases.end(open));
+            if nothing_left {
+                // There may be no member after this one to show that everything is acknowledged.
+                member.tend_gate(open, true)?;
+            }
+            Ok(nothing_left)
         })?;
         // A producer sets the flag and then unlocks, so look again.
         let end = if is_closed(areas) { GroupError::Closed } else { GroupError::ProducerGone };

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::groups::Group;
 use super::policy::Kind;
-use super::ring::Rates;
+use super::rates::Rates;
 use crate::json::{Name, nanos};
 use crate::standing::{self, Standing};
 

@@ -5,6 +5,7 @@ mod groups;
 mod look;
 mod object;
 mod policy;
+mod rates;
 mod ring;
 mod service;
 mod table;

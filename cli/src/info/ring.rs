@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::document::Document;
 use super::look::Look;
+use super::rates::Rates;
 use super::{groups, table};
 use crate::output::say;
 use crate::standing::{self, Standing};
@@ -22,23 +23,6 @@ pub(super) struct Ring {
     inspector: Inspector,
     /// The groups that cannot be shown, as was told.
     told: RefCell<BTreeSet<String>>,
-}
-
-/// Rates per second between two readings.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rates {
-    pub(super) records: f64,
-    pub(super) bytes: f64,
-}
-
-impl Rates {
-    fn between((before, time): (&Snapshot, Duration), after: &Snapshot) -> Self {
-        let seconds = time.as_secs_f64();
-        Self {
-            records: after.records.wrapping_sub(before.records) as f64 / seconds,
-            bytes: after.bytes.wrapping_sub(before.bytes) as f64 / seconds,
-        }
-    }
 }
 
 impl Look for Ring {

@@ -1,5 +1,6 @@
 //! Who waits for whom, and what is lost when nobody does.
 
+use std::io::Write as _;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -138,7 +139,10 @@ fn a_follower_receives_what_its_stage_has_released() {
 #[test]
 fn a_follower_ends_with_a_stage_that_nobody_holds() {
     let place = Place::with("--capacity 4KiB");
-    place.run("pub RING", &lines(0..2)).assert_code(0);
+    let mut publisher = place.spawn("pub RING", Stdio::piped(), Stdio::null());
+    // Open until the end: the ring is not closed.
+    let mut stdin = publisher.stdin();
+    stdin.write_all(&lines(0..2)).unwrap();
     let journal = place.spawn("sub RING --gated --name journal --follow", Stdio::null(), Stdio::null());
     let follower = "sub RING --after journal --follow --wait-for-ring";
     let follower = place.spawn(follower, Stdio::null(), Stdio::piped());

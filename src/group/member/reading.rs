@@ -5,7 +5,7 @@ use crate::group::error::GroupError;
 use crate::group::holding::bit;
 use crate::group::member::job::{Job, JobId};
 use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Next};
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::protocol::reader::{Found, Taken};
 use crate::ring::protocol::record::Record;
 use crate::ring::protocol::times;

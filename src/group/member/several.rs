@@ -7,7 +7,7 @@ use crate::group::holding::bit;
 use crate::group::layout::MOST_RECORDS;
 use crate::group::member::job::{Job, JobId};
 use crate::group::member::{GroupEvent, GroupMember, Ready};
-use crate::group::waiting::Until;
+use crate::group::until::Until;
 use crate::ring::protocol::record::Record;
 
 impl GroupMember {
