@@ -193,7 +193,9 @@ impl Run {
                 stage.get(Word::Ready) == 1 && (!case.sleeps || stage::sleeps(pid))
                     || !matches!(process.ended(), Ok(None))
             })?;
-            ensure!(process.ended()?.is_none(), "the process beside it ended: {:?}", process.ended());
+            // One that keeps what it has for a while may be through by now, on a busy machine.
+            let is_ready = stage.get(Word::Ready) == 1;
+            ensure!(is_ready, "the process beside it ended: {:?}", process.ended());
         }
         let play = case.play;
         let child = Tracee::start(move || play(stage))?;
