@@ -363,8 +363,11 @@ impl Inspector {
 
 /// The stage that the consumer in a slot follows.
 fn stage_of(areas: Areas<'_>, follower: &Slot) -> Option<StageInfo> {
-    let (number, lasts) = stage::followed_by(areas, follower)?;
-    let slot = areas.slots.get(number as usize)?;
+    let word = follower.who.after.load(at!(F_AFTER, Relaxed));
+    let number = stage::slot_in(word);
+    let slot = areas.slots.get(number as usize).filter(|_| word != 0)?;
+    // The number of another stretch: the stage is gone.
+    let lasts = word == stage::word_of(number, slot.gate.stretch.load(at!(F_STRETCH, Relaxed)));
     Some(StageInfo {
         slot: number,
         name: (lasts && gate::has_name(areas, slot)).then(|| names::text(&gate::name(slot))),

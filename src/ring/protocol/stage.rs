@@ -58,17 +58,13 @@ pub(crate) fn ring(areas: Areas<'_>, number: u32) {
 }
 
 /// How a follower's slot names what it follows.
-fn word_of(number: u32, stretch: u64) -> u64 {
+pub(crate) fn word_of(number: u32, stretch: u64) -> u64 {
     stretch << SLOT_BITS | u64::from(number)
 }
 
-/// The slot that a consumer names as the one it follows, and whether the stretch that it names lasts. `None`: it follows
-/// none.
-pub(crate) fn followed_by(areas: Areas<'_>, follower: &Slot) -> Option<(u32, bool)> {
-    let word = follower.who.after.load(at!(F_AFTER, Relaxed));
-    let number = (word & ((1 << SLOT_BITS) - 1)) as u32;
-    let slot = areas.slots.get(number as usize).filter(|_| word != 0)?;
-    Some((number, word == word_of(number, slot.gate.stretch.load(at!(F_STRETCH, Relaxed)))))
+/// The slot in such a word.
+pub(crate) fn slot_in(word: u64) -> u32 {
+    (word & ((1 << SLOT_BITS) - 1)) as u32
 }
 
 /// A consumer that follows the present stretch of a slot, and may be alive.

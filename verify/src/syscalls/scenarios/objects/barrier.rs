@@ -50,7 +50,11 @@ pub(super) fn leave(stage: &Stage, cue: &mut Cue) -> Ended {
     let barrier = Barrier::open(stage.object())?;
     cue.ready();
     cue.await_go();
-    moment();
+    // Who leaves before the victim has arrived breaks nothing. It may also never arrive.
+    let patience = Instant::now() + Duration::from_millis(300);
+    while barrier.missing() == barrier.parties() && Instant::now() < patience {
+        moment();
+    }
     std::mem::forget(barrier);
     Ok(())
 }
