@@ -6,7 +6,8 @@ use crossbeam_utils::Backoff;
 
 use crate::atomics::{at, fence_at};
 use crate::error::{Corruption, Error};
-use crate::ring::layout::{Areas, NAME_BYTES};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::NAME_BYTES;
 use crate::ring::names;
 use crate::ring::protocol::gate::HOLD_FOREVER;
 use crate::ring::protocol::index::{self, Effort, Walk};
@@ -162,7 +163,7 @@ impl Attach {
     /// Follows a stage: receives a record only once the consumer with this name has released it. So what has to happen
     /// before, for example that a journal on disk has the record, has happened.
     ///
-    /// The stage must be attached when its followers attach ([`Consumer::open_wait`](crate::Consumer::open_wait) waits for
+    /// When its followers attach, the stage must be attached, or away with its gate held ([`Consumer::open_wait`](crate::Consumer::open_wait) waits for
     /// it), and gated. Any number of consumers may follow one stage, and a follower can be a stage itself. A follower may
     /// have any policy. It receives nothing that was published before its stage attached, nor what its stage has lost.
     ///

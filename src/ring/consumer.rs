@@ -14,11 +14,12 @@ use crate::memory::arrival;
 use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, Attach, Start, until_found};
-use crate::ring::layout::Areas;
+use crate::ring::geometry::Areas;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
-use crate::ring::protocol::gate::{self, OwnSlot, Policy};
+use crate::ring::protocol::gate;
 use crate::ring::protocol::index;
+use crate::ring::protocol::own_slot::{self, OwnSlot, Policy};
 use crate::ring::protocol::reader::{Overwritable, Reader};
 use crate::ring::protocol::record::{LossAccount, LossCause, Resumed};
 use crate::ring::protocol::stage::Stage;
@@ -219,7 +220,7 @@ pub(crate) fn attach_slot(
         // Nothing was received: a name that existed before keeps its place, a new one leaves no trace.
         Some(_) => own_slot.leave(areas, policy.now_ns),
         None => {
-            gate::forget(&areas.slots[own_slot.number as usize]);
+            own_slot::forget(&areas.slots[own_slot.number as usize]);
             doorbell::notify(&areas.control.space, WaitMode::Fence);
         }
     })?;

@@ -19,7 +19,8 @@ use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::permissions::Access;
 use crate::ring::Region;
-use crate::ring::layout::{Areas, SlotState};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::SlotState;
 use crate::ring::locks;
 use crate::ring::protocol::gate::{OpenGate, gated_at, is_asked, withdraw};
 use crate::ring::protocol::stalls::budget_ns;

@@ -12,6 +12,7 @@ use crate::ring::layout::NAME_BYTES;
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
 use crate::ring::protocol::gate;
+use crate::ring::protocol::own_slot;
 use crate::ring::stages;
 use crate::wait::clock;
 use crate::wait::mode::WaitMode;
@@ -135,7 +136,7 @@ fn forget_kept(
         let areas = region.areas();
         let follower = stages::living_follower(region, number);
         if follower.is_none() {
-            gate::forget(&areas.slots[number as usize]);
+            own_slot::forget(&areas.slots[number as usize]);
             crate::wait::doorbell::notify(&areas.control.space, WaitMode::Fence);
         }
         vacancy.give_up(region);

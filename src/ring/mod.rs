@@ -8,6 +8,7 @@ pub(crate) mod conflate;
 pub(crate) mod consumer;
 pub(crate) mod evict;
 pub(crate) mod forget;
+pub(crate) mod geometry;
 pub(crate) mod holding;
 pub(crate) mod inspect;
 pub(crate) mod layout;
@@ -40,7 +41,7 @@ pub(crate) mod writing;
 
 use std::time::{Duration, SystemTime};
 
-use layout::{Areas, Geometry, Views};
+use geometry::{Areas, Geometry, Views};
 use protocol::times;
 
 use crate::atomics::at;

@@ -6,7 +6,8 @@
 
 use crate::error::Error;
 use crate::ring::Region;
-use crate::ring::layout::{Areas, NAME_BYTES, NAME_MOST};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{NAME_BYTES, NAME_MOST};
 use crate::ring::protocol::gate;
 use crate::seats::Vacancy;
 
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
-    use crate::ring::protocol::gate::{OwnSlot, Policy};
+    use crate::ring::protocol::own_slot::{self, OwnSlot, Policy};
     use crate::seats::taking;
 
     fn ring() -> Region {
@@ -159,7 +160,7 @@ mod tests {
             looks.set(looks.get() + 1);
             if looks.get() == 1 {
                 // Forgotten meanwhile, and reused for another name.
-                gate::forget(&region.areas().slots[0]);
+                own_slot::forget(&region.areas().slots[0]);
                 leave(&region, 0, &others);
             }
             number

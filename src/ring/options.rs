@@ -12,7 +12,7 @@ use crate::memory::format::Format;
 use crate::memory::permissions::check_mode;
 #[cfg(not(loom))]
 use crate::ring::Region;
-use crate::ring::layout::Geometry;
+use crate::ring::geometry::Geometry;
 use crate::schema::Schema;
 use crate::schema::Typed;
 use crate::wait::clock::duration_ns;

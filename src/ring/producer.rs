@@ -18,7 +18,7 @@ use crate::ring::Region;
 use crate::ring::blocker::Blocker;
 use crate::ring::claim::{Batch, Claim};
 #[cfg(not(loom))]
-use crate::ring::layout::Geometry;
+use crate::ring::geometry::Geometry;
 #[cfg(not(loom))]
 use crate::ring::options::Options;
 use crate::ring::send::{Sender, TimeLimit};

@@ -28,9 +28,9 @@ use crate::ring::attach::{Attach, Start};
 use crate::ring::consumer::Consumer;
 use crate::ring::evict::{self, Evicted};
 use crate::ring::forget::{self, Forgotten};
-use crate::ring::inspect::Inspector;
 #[cfg(not(loom))]
-use crate::ring::layout::Geometry;
+use crate::ring::geometry::Geometry;
+use crate::ring::inspect::Inspector;
 use crate::ring::observer::Observer;
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;

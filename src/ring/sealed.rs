@@ -25,7 +25,7 @@ use crate::memory::identity::{FileNumber, Identity};
 use crate::memory::permissions::Access;
 use crate::memory::room::Wanted;
 use crate::ring::Region;
-use crate::ring::layout::Geometry;
+use crate::ring::geometry::Geometry;
 use crate::ring::locks;
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;

@@ -1,7 +1,7 @@
 //! What the producer says of the stream: whether it has ended, and how to sleep until it goes on.
 
 use crate::atomics::at;
-use crate::ring::layout::Areas;
+use crate::ring::geometry::Areas;
 use crate::source::{Arming, Waker};
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;

@@ -55,7 +55,7 @@ impl Ring {
         let Some(page) = image.first_chunk::<IDENTITY_BYTES>() else {
             return Err(Error::TooShort { path: path.into(), bytes, wanted: Some(Kind::Ring) });
         };
-        let identity = Identity::<crate::ring::layout::Geometry>::decode(page, path)?;
+        let identity = Identity::<crate::ring::geometry::Geometry>::decode(page, path)?;
         let expected = identity.shape.extents().file_bytes();
         if bytes != expected {
             return Err(Error::WrongSize { path: path.into(), bytes, expected });

@@ -14,7 +14,7 @@ use crate::ring::Region;
 use crate::ring::attach::Attach;
 use crate::ring::consumer::Consumer;
 #[cfg(not(loom))]
-use crate::ring::layout::Geometry;
+use crate::ring::geometry::Geometry;
 #[cfg(not(loom))]
 use crate::ring::options::Options;
 use crate::ring::producer::Producer;

@@ -2,7 +2,7 @@
 use super::{none, sources};
 
 /// Layers of the library, from the ground up. The file or the deepest folder that matches says on which one a file is.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "limits",
     "schema",
     "error",
@@ -12,6 +12,7 @@ const LAYERS: [&str; 16] = [
     "seats",
     "source",
     "ring/layout",
+    "ring/geometry",
     "ring/protocol",
     "sync",
     "service",
@@ -36,7 +37,7 @@ fn may_name(from: &str, named: &str) -> bool {
         (LAYERS[own], LAYERS[other]),
         ("ring/protocol", "memory" | "seats")
             | ("ring", "sync" | "service")
-            | ("sync" | "service", "ring/layout" | "ring/protocol")
+            | ("sync" | "service", "ring/layout" | "ring/geometry" | "ring/protocol")
             | ("service", "sync")
     );
     other <= own && !is_barred
@@ -60,7 +61,7 @@ fn named_modules(code: &str) -> Vec<String> {
 fn layers_are_read() {
     assert_eq!(
         (layer("ring/protocol/gate"), layer("ring/attach"), layer("ringing")),
-        (Some(9), Some(12), None)
+        (Some(10), Some(13), None)
     );
     assert!(may_name("ring/attach", "memory/lock") && may_name("wait/futex", "wait/clock"));
     assert!(!may_name("memory/lock", "ring/attach") && !may_name("ring/protocol/gate", "ring/attach"));

@@ -16,7 +16,8 @@
 
 use crate::atomics::{at, fence_at};
 use crate::error::Corruption;
-use crate::ring::layout::{Areas, IndexEntry};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::IndexEntry;
 use crate::ring::protocol::{Judged, Place, after, floor};
 
 /// Producer only: sets the entry of `place`'s segment to `place`. On a ring with times `host_ns` is the publish clock at the

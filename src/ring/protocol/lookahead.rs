@@ -3,7 +3,7 @@
 //! parallel.
 
 use crate::atomics::copy;
-use crate::ring::layout::Areas;
+use crate::ring::geometry::Areas;
 use crate::ring::protocol::{Judged, Place};
 
 /// The most bytes copied at a time: about what a processor can fetch in parallel, and little work lost if the

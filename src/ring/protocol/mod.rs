@@ -39,6 +39,7 @@ pub(crate) mod backoff;
 pub(crate) mod gate;
 pub(crate) mod index;
 pub(crate) mod lookahead;
+pub(crate) mod own_slot;
 pub(crate) mod pace;
 pub(crate) mod reader;
 pub(crate) mod record;
@@ -49,7 +50,8 @@ pub(crate) mod times;
 pub(crate) mod writer;
 
 use crate::atomics::{at, fence_at};
-use crate::ring::layout::{Areas, PADDING_BIT, footprint, unpack};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{PADDING_BIT, footprint, unpack};
 
 /// A record boundary, in the three measures of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::atomics::{Word, at, copy};
-use crate::ring::layout::{Geometry, TIME_BYTES};
+use crate::ring::geometry::Geometry;
+use crate::ring::layout::TIME_BYTES;
 use crate::ring::protocol::Place;
 use crate::wait::timestamp::Timestamp;
 

@@ -2,7 +2,8 @@
 //! need a check. A drain spends most of its time here.
 
 use crate::atomics::{Word, at};
-use crate::ring::layout::{Areas, footprint, unpack};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{footprint, unpack};
 use crate::ring::protocol::Place;
 
 /// Words that a run steps over: in the ring, where they cannot be overwritten, or copied out of it.

@@ -27,9 +27,11 @@
 //! | G8 → F4 | where the stretch began before the stage counts as attached | attached before where it began | a follower receives what was published before its stage |
 
 use crate::atomics::{FutexWord, at};
-use crate::ring::layout::{Areas, Gate, Slot, SlotState};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{Gate, Slot, SlotState};
 use crate::ring::protocol::after;
-use crate::ring::protocol::gate::{self, CURSOR_NONE, STRETCH_MOST};
+use crate::ring::protocol::gate::{self, CURSOR_NONE};
+use crate::ring::protocol::own_slot::STRETCH_MOST;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
 

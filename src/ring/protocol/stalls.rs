@@ -7,7 +7,8 @@
 //! merely slow, but receives a ring of records in less than its budget, keeps its gate.
 
 use crate::atomics::at;
-use crate::ring::layout::{Areas, Slot, SlotState};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{Slot, SlotState};
 use crate::ring::protocol::after;
 use crate::ring::protocol::gate::{HOLD_FOREVER, OpenGate, gated_at, has_name, resting_state, take_gate};
 use crate::wait::clock;
@@ -239,7 +240,7 @@ mod tests {
     use crate::ring::layout::NAME_BYTES;
     use crate::ring::options::Options;
     use crate::ring::protocol::Place;
-    use crate::ring::protocol::gate::{OwnSlot, Policy};
+    use crate::ring::protocol::own_slot::{OwnSlot, Policy};
 
     const CAPACITY: u64 = 4096;
     const BUDGET: u64 = 100;

@@ -2,7 +2,8 @@
 
 use crate::atomics::at;
 use crate::error::Corruption;
-use crate::ring::layout::{Areas, PADDING_BIT, TIME_BYTES, footprint, unpack};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{PADDING_BIT, TIME_BYTES, footprint, unpack};
 use crate::ring::protocol::{Place, index};
 use crate::wait::clock;
 use crate::wait::timestamp;

@@ -2,9 +2,8 @@
 
 use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
-use crate::ring::layout::{
-    Areas, Geometry, INLINE_BESIDE, INLINE_BYTES, PADDING_BIT, footprint, header, word_of,
-};
+use crate::ring::geometry::{Areas, Geometry};
+use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES, PADDING_BIT, footprint, header, word_of};
 use crate::ring::protocol::index;
 use crate::ring::protocol::pace::Pace;
 use crate::ring::protocol::{Place, after};

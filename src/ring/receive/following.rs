@@ -1,7 +1,7 @@
 //! Following a stage, and being followed.
 
 use super::Receiver;
-use crate::ring::layout::Areas;
+use crate::ring::geometry::Areas;
 use crate::ring::protocol::stage::{Followers, Stage};
 use crate::ring::stream::is_closed;
 use crate::wait::clock;

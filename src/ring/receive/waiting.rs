@@ -3,7 +3,7 @@
 use super::{Received, Receiver, Remaining};
 use crate::atomics::{at, spin};
 use crate::error::RecvError;
-use crate::ring::protocol::gate::OwnSlot;
+use crate::ring::protocol::own_slot::OwnSlot;
 use crate::ring::protocol::reader::Overwritable;
 use crate::ring::protocol::record::Status;
 use crate::ring::stream::{is_closed, mode};

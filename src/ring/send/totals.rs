@@ -1,7 +1,7 @@
 //! Counters that a producer keeps for inspectors.
 
 use crate::atomics::at;
-use crate::ring::layout::Areas;
+use crate::ring::geometry::Areas;
 
 /// Private copies of the ring's counters. They continue from the values in the ring, so they wrap.
 #[derive(Clone, Copy, Debug)]

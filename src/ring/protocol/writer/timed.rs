@@ -2,7 +2,8 @@
 
 use super::{Claimed, Way, Writer, fast_room};
 use crate::atomics::{Word, at, copy};
-use crate::ring::layout::{Areas, INLINE_BESIDE, INLINE_BYTES, TIME_BYTES, header};
+use crate::ring::geometry::Areas;
+use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES, TIME_BYTES, header};
 use crate::ring::protocol::{Judged, Place, after};
 use crate::wait::timestamp;
 
