@@ -99,7 +99,7 @@ impl GroupMember {
     }
 
     fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
-        self.in_turn(Until::Ns(u64::MAX), |member| {
+        self.in_turn(Until::NEVER, |member| {
             member.leases().give_back(member.me(), lease);
             Ok(())
         })?;
@@ -117,7 +117,7 @@ impl Drop for GroupMember {
         if leases.is_empty() {
             return;
         }
-        let given = self.in_turn(Until::Ns(u64::MAX), |member| {
+        let given = self.in_turn(Until::NEVER, |member| {
             leases.iter().for_each(|lease| member.leases().give_back(member.me(), *lease));
             Ok(())
         });

@@ -39,7 +39,7 @@ impl GroupMember {
         if let Err(error) = dead_letters.send(letter, until_ns) {
             self.again_ns.set(clock::monotonic_ns().saturating_add(AGAIN_NS));
             self.leave_current(lease);
-            self.in_turn(Until::Ns(u64::MAX), |member| {
+            self.in_turn(Until::NEVER, |member| {
                 member.leases().shelve(member.me(), lease);
                 Ok(())
             })?;
@@ -50,7 +50,7 @@ impl GroupMember {
             Err(GroupError::NotLeased { .. }) => Ok(()),
             acknowledged => acknowledged,
         }?;
-        self.in_turn(Until::Ns(u64::MAX), |member| {
+        self.in_turn(Until::NEVER, |member| {
             member.leases().count_dead_letter();
             Ok(())
         })?;

@@ -31,7 +31,8 @@ use crate::ring::consumer::{Attached, attach_slot};
 use crate::ring::layout::{NAME_BYTES, Slot, SlotState};
 use crate::ring::locks::{self, name_hash};
 use crate::ring::names;
-use crate::ring::protocol::gate::{self, Policy};
+use crate::ring::protocol::gate;
+use crate::ring::protocol::own_slot::{self, Policy};
 use crate::ring::rings::Ring;
 use crate::seats;
 use crate::sync::member::Member;
@@ -284,7 +285,7 @@ fn make(
             entry.who.group.store(0, at!(G_FIELDS_WRITE, Relaxed));
             own_slot.leave(areas, policy.now_ns);
         } else {
-            gate::forget(entry);
+            own_slot::forget(entry);
         }
         doorbell::notify(&areas.control.space, WaitMode::Fence);
     }

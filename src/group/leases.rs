@@ -422,8 +422,8 @@ impl<'a> Leases<'a> {
                 // [J1] Release. Pairs with [J2].
                 // Orders: everything that the member read and did before the bit.
                 // Without it: see [J2].
-                // It ends what another member's store of earlier bits has released, if that one had the lease before.
-                // Whoever has it now got it in a turn, after the kernel said that the other is dead, or after its turn.
+                // A plain store ends the release sequence of an earlier owner's [J1]. That loses nothing: this member got the
+                // lease in a turn, after that owner's last turn, or after the kernel said that it is dead.
                 done.store(next, at!(J1_STORE, Release));
             } else if let Err(other) =
                 // Where leases have a time, members read copies that were checked: nothing rests on the order.

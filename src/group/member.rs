@@ -215,7 +215,7 @@ impl GroupMember {
     /// [`GroupError::Closed`] and [`GroupError::ProducerGone`] once no record is left for this member, and none can come
     /// back from another; [`GroupError::Unacknowledged`]; [`GroupError::DeadLetter`]; [`GroupError::Failed`].
     pub fn recv(&mut self) -> Result<GroupEvent<'_>, GroupError> {
-        let next = self.next(Until::Ns(u64::MAX))?;
+        let next = self.next(Until::NEVER)?;
         Ok(self.lend(next))
     }
 
@@ -228,7 +228,7 @@ impl GroupMember {
     pub fn try_recv(&mut self) -> Result<Option<GroupEvent<'_>>, GroupError> {
         self.stop_watching();
         loop {
-            let next = match self.prepare(1, Until::Ns(0)) {
+            let next = match self.prepare(1, Until::NOW) {
                 Ok(None) | Err(GroupError::TimedOut) => return Ok(None),
                 Ok(Some(ready)) => self.read(ready)?,
                 Err(error) => return Err(error),
@@ -267,7 +267,7 @@ impl GroupMember {
     /// As [`recv`](Self::recv).
     pub fn recv_job(&mut self, mut other: impl FnMut(GroupEvent<'_>)) -> Result<Job<'_>, GroupError> {
         loop {
-            match self.next(Until::Ns(u64::MAX))? {
+            match self.next(Until::NEVER)? {
                 Next::Job(taken, id, deliveries) => return Ok(self.job(taken, id, deliveries)),
                 lost => other(self.lend(lost)),
             }

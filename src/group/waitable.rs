@@ -41,7 +41,7 @@ impl GroupMember {
         if !self.leases().is_any_open() || !self.is_sweep_due(now_ns) {
             return Ok(());
         }
-        let swept = self.in_turn(Until::Ns(0), |member| member.sweep(member.leases().collect()?, now_ns));
+        let swept = self.in_turn(Until::NOW, |member| member.sweep(member.leases().collect()?, now_ns));
         match swept {
             // Another member has its turn, and looks for them in it.
             Ok(_) | Err(Error::TimedOut) => Ok(()),

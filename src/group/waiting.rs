@@ -25,17 +25,19 @@ impl GroupMember {
     }
 
     fn wait_watching(&mut self, want: u32, until: Until) -> Result<Ready, GroupError> {
-        if let Some(ready) = self.prepare(want, until)? {
-            return Ok(ready);
-        }
-        let until_ns = until.ns();
-        let mut spins = if clock::is_past(until_ns) { 0 } else { self.spins };
+        let mut until = until;
+        let mut spins_left = None;
         loop {
-            if let Some(ready) = self.prepare(want, Until::Ns(until_ns))? {
+            if let Some(ready) = self.prepare(want, until)? {
                 return Ok(ready);
             }
-            if spins > 0 {
-                spins -= 1;
+            // Only now: a call that finds something at once does not look at the clock.
+            let until_ns = until.ns();
+            until = Until::Ns(until_ns);
+            let spins =
+                spins_left.get_or_insert_with(|| if clock::is_past(until_ns) { 0 } else { self.spins });
+            if *spins > 0 {
+                *spins -= 1;
                 spin();
                 continue;
             }

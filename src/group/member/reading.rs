@@ -100,7 +100,7 @@ impl GroupMember {
         let Some(Current { lease, ahead }) = self.current.take() else { return Ok(None) };
         let next = ahead.get().trailing_zeros();
         let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
-        let records = self.in_turn(Until::Ns(u64::MAX), |member| Ok(member.leases().lose(id, rest)))?;
+        let records = self.in_turn(Until::NEVER, |member| Ok(member.leases().lose(id, rest)))?;
         self.holding.borrow_mut().close(id, rest, false);
         let first = lease.place.sequence.wrapping_add(next.into());
         let lost = Lost { records, first, next: lease.end.sequence };

@@ -20,7 +20,7 @@ impl GroupMember {
     /// As [`recv`](Self::recv). Records passed to `each` before the error are this member's.
     #[inline]
     pub fn recv_up_to(&mut self, most: u32, each: impl FnMut(GroupEvent<'_>)) -> Result<u32, GroupError> {
-        self.several(most, Until::Ns(u64::MAX), each)
+        self.several(most, Until::NEVER, each)
     }
 
     /// As [`recv_up_to`](Self::recv_up_to), waiting until `deadline` at most.
@@ -59,7 +59,7 @@ impl GroupMember {
 
     /// Passes on the records of the lease that are read where they are, and in one piece. Returns how many.
     ///
-    /// This is the only place in which `each` is called as what it is, so the compiler puts it here, and a job stays in
+    /// Only here does the compiler know the type of `each` (`pass_rest` has a `dyn`), so it inlines it, and a job stays in
     /// registers: one that is stored word by word and loaded in vectors waits for its stores.
     #[inline(always)]
     fn pass_in_place(&mut self, most: u32, each: &mut impl FnMut(GroupEvent<'_>)) -> u32 {
@@ -81,7 +81,8 @@ impl GroupMember {
                 continue;
             }
             let record = Record::lent(sequence, len as usize, words);
-            // Of one without a time the full way tells, from where this began: it passes over what was handed out.
+            // A record too short for a time is an error, which `read_next` reports. The reader has not moved, so `read_next`
+            // starts where this run did, and skips what was handed out.
             let Some(record) = (if is_timed { record.with_time() } else { Some(record) }) else {
                 return count;
             };
