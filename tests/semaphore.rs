@@ -28,6 +28,17 @@ impl Scene {
         Semaphore::create(self.path(), &options(), permits).expect("create")
     }
 
+    /// The same instead of the one before.
+    fn create_anew(&self, permits: u32) -> Semaphore {
+        std::fs::remove_file(self.path()).expect("remove");
+        self.create(permits)
+    }
+
+    /// How many permits are free.
+    fn free(&self) -> u32 {
+        Semaphore::open(self.path()).expect("open").available()
+    }
+
     /// Overwrites a word of the data area, as another process could.
     fn poke(&self, byte: u64, word: u64) {
         let file = std::fs::File::options().write(true).open(self.path()).expect("open");
@@ -351,4 +362,39 @@ fn damaged_words_are_told() {
     let told = other.acquire_many_deadline(1, soon()).unwrap_err();
     assert!(matches!(told, Error::Garbage { .. }), "{told}");
     drop((permit, all));
+}
+
+/// A permit in use is freed by somebody's garbage, so it is taken twice. Each call ends, and so does each drop.
+#[test]
+fn a_permit_that_garbage_frees_is_taken_twice() {
+    let scene = Scene::new();
+    let semaphore = scene.create(4);
+    let first = semaphore.acquire_many(2).unwrap();
+    for number in 0..4 {
+        scene.poke(PERMITS + 8 * number, 0);
+    }
+    let second = semaphore.acquire_many(2).unwrap();
+    assert!(first.count() <= 4 && second.count() <= 4, "{first:?} {second:?}");
+    drop(first);
+    drop(second);
+    // A call that has one permit waits for another, and takes the one that it has.
+    drop(scene.create_anew(2));
+    let semaphore = Semaphore::open(scene.path()).unwrap();
+    let held = semaphore.try_clone().unwrap();
+    let held = held.acquire().unwrap();
+    std::thread::scope(|scope| {
+        let semaphore = semaphore.try_clone().unwrap();
+        let waits = scope.spawn(move || {
+            let taken = semaphore.acquire_many_deadline(2, soon());
+            taken.map(|permit| permit.count())
+        });
+        while scene.free() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for number in 0..2 {
+            scene.poke(PERMITS + 8 * number, 0);
+        }
+        assert!(waits.join().unwrap().is_ok_and(|count| count <= 2));
+    });
+    drop(held);
 }

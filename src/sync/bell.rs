@@ -2,11 +2,11 @@
 
 use crossbeam_utils::Backoff;
 
-use crate::atomics::{FutexWord, spin};
+use crate::atomics::FutexWord;
 use crate::error::Error;
+use crate::sync::looks::Looks;
 use crate::sync::member::Member;
 use crate::sync::shape::Content;
-use crate::sync::watch::SPINS;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -36,7 +36,7 @@ pub(crate) fn wait<K: Content, T>(
     mut look: impl FnMut() -> Result<Option<T>, Error>,
     has_changed: impl Fn() -> bool,
 ) -> Result<T, Error> {
-    let mut spins = if until_ns == 0 { 0 } else { SPINS };
+    let mut looks = if until_ns == 0 { Looks::none() } else { Looks::new() };
     let mut began_ns = None;
     loop {
         member.check()?;
@@ -45,9 +45,7 @@ pub(crate) fn wait<K: Content, T>(
         if let Some(found) = found {
             return Ok(found);
         }
-        if spins > 0 {
-            spins -= 1;
-            spin();
+        if looks.wait() {
             continue;
         }
         if clock::is_past(until_ns) {

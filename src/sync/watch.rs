@@ -10,8 +10,6 @@ use crate::wait::doorbell;
 /// First sleep, ns, and how long a sleeper waits before newcomers let it pass. The clock of the models counts
 /// readings.
 pub(crate) const PATIENCE_NS: u64 = if cfg!(loom) { 1 } else { 1_000_000 };
-/// Looks before the first sleep.
-pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 /// One sleeper's view of it.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ impl Look for Deed {
         let line = region.views().line;
         let is_done = line.done.load(at!(N_PEEK, Relaxed)) == 1;
         let attempts = line.attempts.load(at!(N_ATTEMPTS, Relaxed));
-        // What stands there once it is done was left by one that died before it gave the word back.
+        // Once it is done, a number there is that of a handle that died before it gave the word back.
         let owner = Owned::new(&line.owner, &line.watch).owner().filter(|_| !is_done);
         (State::Once { is_done, attempts }, owner.into_iter().collect())
     }

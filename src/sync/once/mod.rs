@@ -254,7 +254,7 @@ impl Once {
     ///
     /// [`Error::Forked`], [`Error::Truncated`], [`Error::Garbage`].
     pub fn holder(&self) -> Result<Option<LockHolder>, Error> {
-        // Whoever is killed between that and giving the word back leaves its number there for good.
+        // A handle that was killed after it stored `done`, and before it gave the word back, leaves its number there for good.
         if self.is_done()? {
             return Ok(None);
         }

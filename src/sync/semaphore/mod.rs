@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::atomics::{at, spin};
+use crate::atomics::at;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
@@ -19,7 +19,7 @@ use crate::sync::looks::Looks;
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::options::SyncOptions;
 use crate::sync::owned::Owned;
-use crate::sync::watch::{PATIENCE_NS, SPINS};
+use crate::sync::watch::PATIENCE_NS;
 use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
@@ -350,11 +350,8 @@ impl Semaphore {
         }
         let turn = self.turn();
         // Another call that does not wait has its turn for a moment only.
-        let mut looks = if is_trying { SPINS } else { 0 };
-        while looks > 0 && turn.owner().is_some() {
-            looks -= 1;
-            spin();
-        }
+        let mut looks = if is_trying { Looks::new() } else { Looks::none() };
+        while turn.owner().is_some() && looks.wait() {}
         if !turn.take(self.member.me()) {
             turn.wait(&self.member, until_ns)?;
         }
@@ -387,7 +384,7 @@ impl Semaphore {
         if count > 1 && permits::free(self.member.views().items) < count {
             return false;
         }
-        while permit.count() < count {
+        for _ in 0..count {
             if !self.take_one(permit) {
                 permit.give_back();
                 return false;
@@ -419,10 +416,13 @@ impl Semaphore {
         let began_ns = clock::monotonic_ns();
         let mut sweeps_at_ns = began_ns.saturating_add(doorbell::armed_ns(SWEEP_NS));
         let mut looks = Looks::new();
+        let mut missing = count;
         loop {
             self.member.check()?;
-            while permit.count() < count && self.take_one(permit) {}
-            if permit.count() == count {
+            while missing > 0 && self.take_one(permit) {
+                missing -= 1;
+            }
+            if missing == 0 {
                 return self.member.check_memory();
             }
             if looks.wait() {
@@ -459,7 +459,8 @@ impl Semaphore {
     /// Gives one of its permits back. Whether somebody waits for it, and the bell is to be rung.
     #[inline(always)]
     fn give(&self, number: usize) -> bool {
-        self.held.update(|held| held - 1);
+        // Garbage can make a permit count twice.
+        self.held.update(|held| held.saturating_sub(1));
         permits::give(&self.member.views().items[number], self.member.me())
     }
 

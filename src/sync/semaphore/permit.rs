@@ -79,7 +79,8 @@ impl<'a> Permit<'a> {
 #[inline(always)]
 fn numbers(before: &[Cell<u32>], last: u64) -> impl Iterator<Item = usize> {
     let number = |number: u32| (number != NONE).then_some(number as usize);
-    successors(number(last as u32), move |last| number(before.get(*last)?.get()))
+    // Garbage can make a permit be taken twice, and so a ring of these.
+    successors(number(last as u32), move |last| number(before.get(*last)?.get())).take(before.len())
 }
 
 impl Drop for Permit<'_> {

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Permits are mostly given back while nobody sleeps. So whoever gives one back looks at nothing but its word: who sleeps
-//! has marked it. A word is free or marked, never both missed, since both change it from exactly the state that they saw.
-//! The mark is seen after the armed bell, since a fence is between them, on either side.
+//! has marked it. Giving back and marking are both compare-exchanges from the state last seen, so one of them comes first. If
+//! it is the mark, the giver's exchange fails; it sees the mark, and rings. If it is the giving back, the sleeper finds a free
+//! permit, and does not sleep. The sleeper arms the bell before it marks, and the giver looks at the bell after it saw the
+//! mark. Each has a full fence in between, so the giver finds the bell armed.
 //!
 //! A word whose low bit alone is set is free, and its last holder died: whoever takes it is told. One handle at a time
 //! waits for permits, and all others wait for their turn to do that. So one process sleeps on the bell, and looks for
