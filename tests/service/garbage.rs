@@ -88,6 +88,8 @@ fn who_sends_several_replies_is_told() {
     let deadline = Instant::now() + SOON;
     let told = std::iter::repeat_with(|| request.more_deadline(&[0; 64], deadline)).find_map(Result::err);
     assert!(matches!(told, Some(ReplyError::ClientGone)), "{told:?}");
+    let told = request.try_more(&[0; 64]);
+    assert!(matches!(told, Err(ReplyError::ClientGone)), "who does not wait is told, too: {told:?}");
     drop(request);
     looks_away(&server, &mut second);
 }

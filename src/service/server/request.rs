@@ -110,7 +110,8 @@ impl<'s> Request<'s> {
     ///
     /// # Errors
     ///
-    /// [`ReplyError::Full`]; [`ReplyError::TooLarge`] for more than [`Server::largest_more`]; [`ReplyError::Server`].
+    /// [`ReplyError::Full`]; [`ReplyError::TooLarge`] for more than [`Server::largest_more`]; [`ReplyError::ClientGone`] if the
+    /// client has written garbage; [`ReplyError::Server`].
     pub fn try_more(&mut self, payload: &[u8]) -> Result<(), ReplyError> {
         let (len, max) = (payload.len(), self.server.largest_more());
         if max.is_none_or(|max| len > max) {
@@ -151,8 +152,7 @@ impl<'s> Request<'s> {
                 Err(ReplyError::Full) => {}
                 sent => return sent,
             }
-            let is_garbled = self.server.lane(self.number).is_garbled.get();
-            if is_garbled || self.is_cancelled() || self.server.is_client_gone(self.number, self.message) {
+            if self.is_cancelled() || self.server.is_client_gone(self.number, self.message) {
                 return Err(ReplyError::ClientGone);
             }
             let now = clock::monotonic_ns();
@@ -183,7 +183,10 @@ impl<'s> Request<'s> {
         server.has_free(self.number, footprint(len).saturating_mul(2).saturating_add(keep));
         let replies = server.channels(self.number).replies;
         let next = lane.reply.get();
-        let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or(ReplyError::Full)?;
+        let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or_else(|| {
+            // Room that never comes: what the client says it has released makes no sense.
+            if lane.is_garbled.get() { ReplyError::ClientGone } else { ReplyError::Full }
+        })?;
         replies.pad(next, position);
         lane.reply.set(position);
         Ok(position)

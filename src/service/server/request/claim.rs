@@ -67,7 +67,7 @@ impl<'s> ReplyClaim<'s> {
     ///
     /// # Errors
     ///
-    /// [`ReplyError::Server`].
+    /// [`ReplyError::ClientGone`] if the client has written garbage; [`ReplyError::Server`].
     pub fn send(mut self) -> Result<(), ReplyError> {
         self.request.server.check()?;
         if let Some(bytes) = self.claims().end(self.id()) {
