@@ -135,6 +135,11 @@ fn copies_what_fits() {
         let mut out = vec![7; count * WORD + 5];
         read(&words[..count], &mut out, false);
         assert_eq!(out, [&bytes[..count * WORD], &[7; 5]].concat());
+        // Of whole pairs, and longer than what is there.
+        let mut out = vec![7; (count * WORD).next_multiple_of(16) + 16];
+        read_value(&words[..count], &mut out, false);
+        assert_eq!(out[..count * WORD], bytes[..count * WORD]);
+        assert!(out[count * WORD..].iter().all(|byte| *byte == 7));
         let mut out = vec![1, 2, 3];
         read_vec(&words[..count], usize::MAX, &mut out, true);
         assert_eq!(out, [&[1, 2, 3], &bytes[..count * WORD]].concat());
