@@ -10,6 +10,8 @@ use crate::{Scene, Setup};
 
 crate::behaviours! {
     the_end_waits_for_the_stage,
+    a_death_waits_for_the_stage,
+    a_stage_that_follows_nobody_any_more,
     a_held_stage_is_waited_for,
     a_stage_that_left_comes_back,
     a_stage_that_is_gone,
@@ -36,6 +38,33 @@ fn the_end_waits_for_the_stage(setup: Setup) {
     // The stage has left, but there is nothing to wait for.
     assert_eq!(logic.status(), Status::Closed);
     assert!(matches!(logic.recv(), Err(RecvError::Closed)));
+}
+
+fn a_death_waits_for_the_stage(setup: Setup) {
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
+    let mut journal = ring.consumer(&journal());
+    let mut logic = ring.consumer(&logic());
+    sent.send_many(&mut producer, [24]);
+    ring.kill_producer(producer);
+    assert!(matches!(logic.recv_timeout(Duration::from_millis(5)), Err(RecvError::TimedOut)));
+    assert_eq!(logic.status(), Status::Streaming, "the journal has still to release it");
+    assert!(next(&mut journal).is_some());
+    journal.release();
+    assert_eq!(all(&mut logic), [setup.first]);
+    assert_eq!(logic.recv_deadline(soon()).err(), Some(RecvError::ProducerGone));
+}
+
+/// What it releases from now on has not gone through the stage that it followed.
+fn a_stage_that_follows_nobody_any_more(setup: Setup) {
+    let Scene { ring, mut sent, mut producer, .. } = setup.scene();
+    let _journal = ring.consumer(&journal());
+    drop(ring.consumer(&logic().name("logic").hold_forever()));
+    let mut answers = ring.consumer(&Attach::gated().after("logic").start(Start::Oldest));
+    let mut free = ring.consumer(&Attach::gated().name("logic").start(Start::Oldest).hold_forever());
+    sent.send_many(&mut producer, [24]);
+    assert!(next(&mut free).is_some());
+    free.release();
+    assert!(matches!(answers.recv_deadline(soon()), Err(RecvError::StageGone)));
 }
 
 fn a_held_stage_is_waited_for(setup: Setup) {

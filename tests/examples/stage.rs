@@ -1,7 +1,7 @@
 //! Where the examples run: built as `cargo run --example` builds them, with a `/dev/shm` of their own.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// Set for a test that runs in a mount namespace of its own.
+/// Set for a test that runs in a mount namespace of its own: the file that it writes once it has played.
 const STAGE: &str = "QUOIT_TEST_STAGE";
 /// How long an example may take to say what it is to say.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,10 +55,12 @@ pub(crate) fn on_async_stage(test: &str, play: impl FnOnce(&Stage)) {
 fn play_on_stage(package: &str, test: &str, play: impl FnOnce(&Stage)) {
     static LIBRARY: OnceLock<()> = OnceLock::new();
     static ASYNC: OnceLock<()> = OnceLock::new();
-    if std::env::var_os(STAGE).is_some() {
+    if let Some(played) = std::env::var_os(STAGE) {
         mount(Some("quoit"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("a /dev/shm");
         let directory = tempfile::tempdir().expect("a directory");
-        return play(&Stage { directory });
+        play(&Stage { directory });
+        std::fs::write(played, "played").expect("tell");
+        return;
     }
     build("quoit", &LIBRARY);
     if package != "quoit" {
@@ -72,13 +74,17 @@ fn play_on_stage(package: &str, test: &str, play: impl FnOnce(&Stage)) {
     };
     let is_possible = unshare().arg("true").stderr(Stdio::null()).status();
     if !is_possible.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED, no privilege for a namespace: {test}");
+        // Not through `eprintln`, which the harness keeps to itself.
+        let line = format!("examples: SKIPPED, no privilege for a namespace: {test}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
         return;
     }
     let mut again = unshare();
     again.arg(std::env::current_exe().expect("this binary")).args([test, "--exact", "--nocapture"]);
-    let status = again.env(STAGE, "1").status().expect("this test again");
+    let played = tempfile::NamedTempFile::new().expect("a file");
+    let status = again.env(STAGE, played.path()).status().expect("this test again");
     assert!(status.success(), "{test}: see above");
+    assert!(played.as_file().metadata().expect("a file").len() > 0, "{test} is not the name of a test");
 }
 
 pub(crate) struct Stage {
@@ -104,16 +110,17 @@ impl Stage {
         thread::spawn(move || {
             out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).is_ok()
         });
-        Running { what: words.to_owned(), child, lines, said: Vec::new() }
+        Running { what: words.to_owned(), child, lines, said: Vec::new(), is_over: false }
     }
 }
 
-/// An example that runs. Killed when it goes out of scope.
+/// An example that runs. Killed when it goes out of scope; it may not have ended by itself before.
 pub(crate) struct Running {
     what: String,
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
+    is_over: bool,
 }
 
 impl Running {
@@ -121,7 +128,7 @@ impl Running {
         self.child.id()
     }
 
-    /// The next line that pleases.
+    /// The next line for which `pleases` is true. Fails after `PATIENCE`, with all that was said.
     pub(crate) fn says(&mut self, what: &str, pleases: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -144,11 +151,19 @@ impl Running {
 
     /// Kills it. All that it said.
     pub(crate) fn kill(mut self) -> Vec<String> {
+        self.still_runs();
+        self.is_over = true;
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
         let mut said = std::mem::take(&mut self.said);
         said.extend(self.lines.iter());
         said
+    }
+
+    fn still_runs(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("wait") {
+            panic!("{} has ended by itself: {status}; it said {:#?}", self.what, self.said);
+        }
     }
 
     pub(crate) fn stop(&self) {
@@ -163,6 +178,7 @@ impl Running {
             self.said.push(line);
         }
         assert!(Instant::now() < deadline, "{} does not end; it said {:#?}", self.what, self.said);
+        self.is_over = true;
         let status = self.child.wait().expect("wait");
         assert!(status.success(), "{}: {status}; it said {:#?}", self.what, self.said);
         std::mem::take(&mut self.said)
@@ -171,6 +187,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if !self.is_over && !thread::panicking() {
+            self.still_runs();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
