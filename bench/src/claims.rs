@@ -3,16 +3,15 @@
 
 use std::hint::black_box;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use quoit::zerocopy::IntoBytes;
 use quoit::{TypedProducer, WaitMode};
 use quoit_floors::by_words;
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::Scene;
-use quoit_floors::windows::{partner, records};
 use serde::{Deserialize, Serialize};
 
-use crate::ends::{End, one_way, options};
+use crate::ends::{options, unread};
 
 const CAPACITY: usize = 1 << 20;
 
@@ -32,23 +31,11 @@ pub(crate) fn calls(scene: &Scene, bytes: usize, count: u64, call: Call) -> Resu
 
 fn calls_of<const N: usize>(scene: &Scene, count: u64, call: Call) -> Result<Measured> {
     let options = options(CAPACITY, WaitMode::default());
-    let mut end = one_way::<TypedProducer<[u64; N]>>(scene, &options, None)?;
-    scene.meet();
-    let measured = match &mut end {
-        End::Producer(producer) => {
-            let mut give = |count| match call {
-                Call::Send => send(producer, count),
-                Call::Claim => claim(producer, count),
-                Call::Typed => send_typed(producer, count),
-            };
-            give((CAPACITY / (N * 8 + 8)) as u64)?;
-            records(scene, count, || give(count))?
-        }
-        End::Nobody => partner(scene, || Ok(None))?,
-        End::Consumer(_) => bail!("nobody is to read"),
-    };
-    scene.meet();
-    Ok(measured)
+    unread(scene, &options, (CAPACITY / (N * 8 + 8)) as u64, count, |producer, count| match call {
+        Call::Send => send::<N>(producer, count),
+        Call::Claim => claim(producer, count),
+        Call::Typed => send_typed(producer, count),
+    })
 }
 
 fn send<const N: usize>(producer: &mut TypedProducer<[u64; N]>, count: u64) -> Result<()> {

@@ -46,9 +46,12 @@ impl Verdict {
 }
 
 impl Change<'_> {
-    /// Of the ratio, in per cent.
-    pub(crate) fn percent(&self) -> f64 {
-        100.0 * (self.new.median / self.old.median - 1.0)
+    /// Of the ratio, in per cent; of a difference to the floor, in nanoseconds.
+    pub(crate) fn amount(&self) -> String {
+        match self.outcome.ratio_of {
+            Ratio::Extra => format!("{:+.2} ns", self.new.median - self.old.median),
+            _ => format!("{:+.1} %", 100.0 * (self.new.median / self.old.median - 1.0)),
+        }
     }
 }
 
@@ -123,11 +126,11 @@ pub(crate) fn text(old: &Document, new: &Document) -> String {
     let changes = changes(old, new);
     for change in &changes {
         line(format_args!(
-            "{:<38} {:>20} {:>20} {:>+6.1} %  {}",
+            "{:<38} {:>20} {:>20} {:>8}  {}",
             words::row(change.outcome),
             both(change.old),
             both(change.new),
-            change.percent(),
+            change.amount(),
             change.verdict.word()
         ));
     }

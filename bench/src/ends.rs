@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use quoit::{Attach, Consumer, Event, Options, Producer, Typed, TypedProducer, WaitMode};
+use quoit_floors::figures::Measured;
 use quoit_floors::scene::{Scene, Side};
+use quoit_floors::windows::{partner, records};
 
 const RINGS: [&str; 2] = ["there", "back"];
 
@@ -43,6 +45,28 @@ pub(crate) fn both_ways(scene: &Scene, options: &Options) -> Result<(Producer, C
     scene.meet();
     remove(scene, mine)?;
     Ok((producer, consumer))
+}
+
+/// What the left side sends, with nobody reading. `give` sends so many records; the first `lap` of them do not count.
+pub(crate) fn unread<P: Create>(
+    scene: &Scene,
+    options: &Options,
+    lap: u64,
+    count: u64,
+    mut give: impl FnMut(&mut P, u64) -> Result<()>,
+) -> Result<Measured> {
+    let mut end = one_way::<P>(scene, options, None)?;
+    scene.meet();
+    let measured = match &mut end {
+        End::Producer(producer) => {
+            give(producer, lap)?;
+            records(scene, count, || give(producer, count))?
+        }
+        End::Nobody => partner(scene, || Ok(None))?,
+        End::Consumer(_) => bail!("nobody is to read"),
+    };
+    scene.meet();
+    Ok(measured)
 }
 
 /// One ring from left to right: this process's end of it.

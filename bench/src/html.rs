@@ -188,7 +188,7 @@ fn changes(page: &mut String, old: &Document, document: &Document) {
             put(page, &number(&format!("{:.2}", spread.median)));
             put(page, &number(&words::between(spread)));
         }
-        put(page, &number(&format!("{:+.1} %", change.percent())));
+        put(page, &number(&change.amount()));
         let class = match change.verdict {
             Change::Better => "good",
             Change::Worse => "bad",

@@ -17,7 +17,7 @@ const RIGHT: f64 = 570.0;
 const VALUES: f64 = RIGHT + 14.0;
 const ROW: f64 = 30.0;
 
-/// A ratio each, with its quartiles and its worst round, the floor at 1 if there is one, and the target. What is beyond all quartiles and
+/// A bar each, with quartiles, worst round and target; of ratios to a floor, a line at 1. What is beyond all quartiles and
 /// targets stands at the edge.
 pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
     let ends = outcomes.iter().flat_map(|outcome| {

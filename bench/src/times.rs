@@ -4,15 +4,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use quoit::{Producer, WaitMode};
 use quoit_floors::building::{Builder, Copied};
 use quoit_floors::by_words;
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::Scene;
-use quoit_floors::windows::{partner, records};
 
-use crate::ends::{End, one_way, options};
+use crate::ends::{options, unread};
 
 const CAPACITY: usize = 1 << 20;
 
@@ -23,29 +22,17 @@ pub(crate) fn sends(scene: &Scene, bytes: usize, count: u64, batch: usize, timed
 
 fn sends_of<const N: usize>(scene: &Scene, count: u64, batch: usize, timed: bool) -> Result<Measured> {
     let options = options(CAPACITY, WaitMode::default()).times(timed);
-    let mut end = one_way::<Producer>(scene, &options, None)?;
-    scene.meet();
-    let measured = match &mut end {
-        End::Producer(producer) => {
-            let mut records_of = Copied::<N>::new();
-            let count = count / batch as u64 * batch as u64;
-            let mut give = |count| {
-                if timed {
-                    send(producer, &mut records_of, count, batch, || ())
-                } else {
-                    send(producer, &mut records_of, count, batch, || {
-                        black_box(Instant::now());
-                    })
-                }
-            };
-            give((CAPACITY / (N * 8 + 8)) as u64)?;
-            records(scene, count, || give(count))?
+    let mut payloads = Copied::<N>::new();
+    let count = count / batch as u64 * batch as u64;
+    unread(scene, &options, (CAPACITY / (N * 8 + 8)) as u64, count, |producer: &mut Producer, count| {
+        if timed {
+            send(producer, &mut payloads, count, batch, || ())
+        } else {
+            send(producer, &mut payloads, count, batch, || {
+                black_box(Instant::now());
+            })
         }
-        End::Nobody => partner(scene, || Ok(None))?,
-        End::Consumer(_) => bail!("nobody is to read"),
-    };
-    scene.meet();
-    Ok(measured)
+    })
 }
 
 /// `look`: what is done beside each publish.
