@@ -25,7 +25,8 @@ pub(crate) enum Exit {
     Loss = 5,
     /// A time limit passed, or the ring was full and `--wait` was not given. Of a call: it has not run.
     Timeout = 6,
-    /// The producer died, and `sub` was asked to read to a clean end; or its stage is gone; or the server died with a call.
+    /// The producer died, and `sub` was asked to read to a clean end; the stage that `sub` follows is gone; or the server died
+    /// with a call.
     ProducerGone = 7,
     /// The file was removed, replaced or cut short while it was in use.
     RingGone = 8,

@@ -81,7 +81,7 @@ impl Turn<'_> {
 }
 
 /// Does nothing exist at the path, or no stage in the ring?
-fn is_missing(error: &Error) -> bool {
+pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. } | Error::NoDirectory { .. }) || is_stage(error)
 }
 

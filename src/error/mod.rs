@@ -443,6 +443,13 @@ pub enum Shortage {
     HugePages,
 }
 
+impl Error {
+    /// Whether the start of another process may end it: what is asked for is not there yet.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NoStage { .. })
+    }
+}
+
 impl From<Corruption> for Error {
     fn from(corruption: Corruption) -> Self {
         Self::Corrupt(corruption)

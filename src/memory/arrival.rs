@@ -14,9 +14,8 @@ use crate::wait::doorbell;
 /// Opens an object as soon as it exists, or returns the error at `deadline`. With a deadline that has passed it tries
 /// once.
 ///
-/// It waits only while there is no file at the path, or no directory for it, which creating the ring will change, or no
-/// stage with the name to follow, which its start will change. A ring gets its name only when it is complete, so any other
-/// error is permanent.
+/// It waits only while what is missing may still come: the file and its directory, or what is to be in it. A ring gets its
+/// name only when it is complete, so any other error is permanent.
 pub(crate) fn when_there<T>(
     deadline: Instant,
     mut open: impl FnMut() -> Result<T, Error>,
@@ -25,7 +24,7 @@ pub(crate) fn when_there<T>(
     let begin_ns = clock::monotonic_ns();
     loop {
         match open() {
-            Err(Error::NotFound { .. } | Error::NoStage { .. }) if !clock::is_past(until_ns) => {}
+            Err(error) if error.may_pass() && !clock::is_past(until_ns) => {}
             opened => return opened,
         }
         let now = clock::monotonic_ns();

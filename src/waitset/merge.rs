@@ -103,8 +103,8 @@ pub struct Merged<'a> {
     /// The number of the ring.
     pub ring: usize,
     /// What a receive from it returned. An error is told once, and concerns this ring alone: [`RecvError::Closed`] and
-    /// [`RecvError::ProducerGone`], after which it goes on if another producer comes; or an error that stays, after which
-    /// the ring is not looked at any more.
+    /// [`RecvError::ProducerGone`], after which it goes on if another producer comes; [`RecvError::StageGone`], after which it
+    /// goes on if the stage comes back; or an error that stays, after which the ring is not looked at any more.
     pub event: Result<Event<'a>, RecvError>,
     /// Of a merge [by time](Merge::by_time): the record is older than one that was handed out before.
     pub late: bool,

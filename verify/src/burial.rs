@@ -108,7 +108,6 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     let objects = Place::new("burial")?;
     let kills = args.kills.unwrap_or(if form == Form::Quick { 5 } else { 200 });
     table.push_str(&objects::run(objects.path(), kills, args, &mut outcome)?);
-    outcome.whole = args.only.is_none();
     outcome.note("times are p50 / p99 / max by nearest rank; nothing is asserted of them");
     outcome.note(format!("memory in pages of 4 KiB, {} processors", std::thread::available_parallelism()?));
     outcome.table = Some(table);

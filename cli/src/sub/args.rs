@@ -40,9 +40,9 @@ pub(crate) struct Args {
     /// Keep this consumer's place in the ring under a name, and resume there the next time
     #[arg(long, group = "kept", help_heading = "Policy")]
     pub(crate) name: Option<String>,
-    /// Receive records only once the consumer with this name has released them, its stage: a gated one, which must be there.
-    /// With --wait-for-ring, also wait for the stage. Never blocks the producer, unless --gated or --gated-for is given. Exit
-    /// with code 7 if the stage is gone and its gate is not held
+    /// Follow the gated consumer with this name, the stage: receive a record only once the stage has released it. The stage
+    /// must be attached, or away with its gate held; --wait-for-ring waits for it too. Never blocks the producer, unless
+    /// --gated or --gated-for is given. Exit with code 7 once the stage is gone and its gate is not held
     #[arg(long, value_name = "NAME", conflicts_with_all = ["observe", "group"], help_heading = "Policy")]
     pub(crate) after: Option<String>,
     /// Keep the gate for this long while the consumer is away; "forever": until it comes back or is forgotten

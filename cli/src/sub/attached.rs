@@ -11,7 +11,7 @@ use super::source::{self, Source};
 use crate::exit::{Exit, Failure};
 use crate::output::say;
 use crate::signals::Signals;
-use crate::turn::Turn;
+use crate::turn::{Turn, is_missing};
 
 /// How often to check whether the path still leads to the ring.
 const LOOK: Duration = Duration::from_secs(1);
@@ -102,17 +102,11 @@ impl Attached {
         })
     }
 
-    /// As [`open`](Self::open), from the oldest record of another ring. `None`: there is none yet.
+    /// As [`open`](Self::open), from the oldest record of another ring. `None`: there is none yet, or not the stage in it.
     pub(crate) fn open_again(args: &Args, signals: &Signals) -> anyhow::Result<Option<Self>> {
         match Self::open_from(args, signals, Start::Oldest, None) {
             Err(error) if matches!(Exit::of(&error), Exit::NotFound) => {
-                let missing = error.chain().any(|cause| {
-                    let cause = cause.downcast_ref();
-                    matches!(
-                        cause,
-                        Some(Error::NotFound { .. } | Error::NoDirectory { .. } | Error::NoStage { .. })
-                    )
-                });
+                let missing = error.chain().any(|cause| cause.downcast_ref().is_some_and(is_missing));
                 if missing { Ok(None) } else { Err(error) }
             }
             other => other.map(Some),

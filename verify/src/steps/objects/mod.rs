@@ -193,8 +193,8 @@ impl Run {
                 stage.get(Word::Ready) == 1 && (!case.sleeps || stage::sleeps(pid))
                     || !matches!(process.ended(), Ok(None))
             })?;
-            // One that keeps what it has for a while may be through by now, on a busy machine.
-            let is_ready = stage.get(Word::Ready) == 1;
+            // One that keeps what it has for a while may be through by now, on a busy machine. One that is to sleep may not.
+            let is_ready = stage.get(Word::Ready) == 1 && (!case.sleeps || process.ended()?.is_none());
             ensure!(is_ready, "the process beside it ended: {:?}", process.ended());
         }
         let play = case.play;

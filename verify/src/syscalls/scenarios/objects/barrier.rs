@@ -50,7 +50,8 @@ pub(super) fn leave(stage: &Stage, cue: &mut Cue) -> Ended {
     let barrier = Barrier::open(stage.object())?;
     cue.ready();
     cue.await_go();
-    // Who leaves before the victim has arrived breaks nothing. It may also never arrive.
+    // A party that leaves before the victim has arrived breaks nothing, so this waits for it: not for ever, since it may never
+    // arrive.
     let patience = Instant::now() + Duration::from_millis(300);
     while barrier.missing() == barrier.parties() && Instant::now() < patience {
         moment();
