@@ -9,7 +9,10 @@
 //! waits, then some with them. Waits are kept if they yield more records a second, and dropped at once if they find no
 //! more than one record. The comparison counts only records that the reader received, not those overwritten before.
 //!
-//! How long to wait needs no trial: until about `ENOUGH` bytes are there, which makes the transfers cheap, or a
+//! One pause between polls needs no trial: a record with several lines is on its way for so long that a poll without one
+//! only disturbs it.
+//!
+//! How long to wait needs none either: until about `ENOUGH` bytes are there, which makes the transfers cheap, or a
 //! fraction of the ring, so that the wait neither blocks the producer nor loses records. A comparison can be spoilt by
 //! an interrupt, so one that speaks against waits is repeated before it counts.
 //!
@@ -48,6 +51,11 @@ const DOUBTS: u32 = 3;
 pub(crate) struct Backoff {
     /// Up to where the reader had read at its last poll.
     looked: Place,
+    /// Turned off: every poll is made at once.
+    off: bool,
+    /// The last record that was waited for had lines besides that of `published`. While the producer waits for those, a
+    /// reader that polls at once takes the line of `published` from it again.
+    has_lines: bool,
     /// Waits are known to help.
     helps: bool,
     /// Pauses of a wait, whether waits are made or not.
@@ -97,6 +105,8 @@ impl Backoff {
     pub(crate) fn new(next: Place, capacity: u64) -> Self {
         Self {
             looked: next,
+            off: false,
+            has_lines: false,
             helps: false,
             pauses: FIRST,
             enough: ENOUGH.min(capacity / PART),
@@ -110,8 +120,15 @@ impl Backoff {
         }
     }
 
+    /// A record that was waited for has come.
+    #[inline(always)]
+    pub(crate) fn came(&mut self, in_one_line: bool) {
+        self.has_lines = !in_one_line && !self.off;
+    }
+
     /// Never waits from here on. Measurements compare with that.
     pub(crate) fn turn_off(&mut self) {
+        (self.off, self.has_lines) = (true, false);
         self.give_up(LATE);
         // The short path only counts down to the next comparison: after millions of drains.
         self.left = u32::MAX;
@@ -120,8 +137,15 @@ impl Backoff {
     /// Call before a poll, by a reader that has read everything up to `next`.
     #[inline(always)]
     pub(crate) fn before_look(&mut self, next: Place, now_ns: fn() -> u64) {
-        // No wait after a poll that found nothing. The models have no time in which a record could arrive.
-        if cfg!(loom) || next.position == self.looked.position {
+        // The models have no time in which a record could arrive.
+        if cfg!(loom) {
+            return;
+        }
+        // A poll that found nothing is followed by a single pause at most.
+        if next.position == self.looked.position {
+            if self.has_lines {
+                spin();
+            }
             return;
         }
         // The short path if there is no wait and no measurement to end.
@@ -379,5 +403,24 @@ mod tests {
         assert!(!reader.backoff.helps);
         let most = u64::from(WITH * (1_000_000 / 1024 + 9));
         assert!(reader.waited <= most, "waited {} times", reader.waited);
+    }
+
+    #[test]
+    fn records_of_one_line_are_polled_at_once() {
+        let mut backoff = Backoff::new(START, 1 << 20);
+        backoff.came(false);
+        assert!(backoff.has_lines);
+        backoff.came(true);
+        assert!(!backoff.has_lines);
+    }
+
+    #[test]
+    fn turned_off_there_are_no_pauses_either() {
+        let mut backoff = Backoff::new(START, 1 << 20);
+        backoff.came(false);
+        backoff.turn_off();
+        assert!(!backoff.has_lines);
+        backoff.came(false);
+        assert!(!backoff.has_lines);
     }
 }

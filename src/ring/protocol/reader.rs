@@ -5,7 +5,7 @@ use crate::atomics::copy;
 use crate::atomics::{Word, at, fence_at};
 use crate::error::Corruption;
 use crate::ring::geometry::Areas;
-use crate::ring::layout::{INLINE_BYTES, footprint, unpack};
+use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES, footprint, unpack};
 use crate::ring::protocol::backoff::Backoff;
 use crate::ring::protocol::index;
 use crate::ring::protocol::lookahead::{Copies, SHORT};
@@ -234,8 +234,11 @@ impl Reader {
     fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
         let short = self.seen.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
         if short && areas.geometry.inline {
-            return self.inline(areas, copies);
+            let found = self.inline(areas, copies);
+            self.backoff.came(found.is_some_and(|taken| taken.len as usize <= 8 * INLINE_BESIDE));
+            return found;
         }
+        self.backoff.came(false);
         // A reader that loads the header of a longer record first, to learn its length, waits for a transfer from the
         // other core's cache twice.
         self.fetch(areas);
