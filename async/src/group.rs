@@ -120,6 +120,15 @@ impl AsyncGroupMember {
         self.member.ack(id)
     }
 
+    /// Everything that the member has received is done: as [`GroupMember::ack_all`]. Blocks as [`ack`](Self::ack) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`GroupMember::ack_all`].
+    pub fn ack_all(&self) -> Result<u32, GroupError> {
+        self.member.ack_all()
+    }
+
     /// Gives the record back: as [`GroupMember::nack`]. Blocks as [`ack`](Self::ack) does.
     ///
     /// # Errors

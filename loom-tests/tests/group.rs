@@ -159,6 +159,74 @@ fn what_the_dead_had_goes_to_another() {
     }
 }
 
+/// Reads up to two records that are there, and acknowledges them together. Returns how many that were.
+fn ack_two(member: &mut GroupMember) -> Option<u32> {
+    let received = member.recv_up_to(2, |event| match event {
+        GroupEvent::Job(job) => {
+            assert_eq!(job.record().to_vec(), payload(job.sequence(), 1), "torn or foreign payload");
+        }
+        other => panic!("{other:?}"),
+    });
+    received.ok()?;
+    member.ack_all().ok()
+}
+
+/// The same with two records that are taken together, and acknowledged together: both are, or neither.
+#[test]
+fn what_the_dead_took_together() {
+    for stores in 0..32 {
+        model("group_crash_together", 1, move || {
+            slice_sleeps(true);
+            let ring = ring(WaitMode::Spin);
+            let mut producer = ring.producer().unwrap();
+            let mut first = group(&ring, 2);
+            let mut second = first.try_clone().unwrap();
+            fill(&mut producer, 0..2);
+            let dying = common::spawn(move || {
+                let acknowledged = crash_after(stores, || ack_two(&mut second));
+                kill(second);
+                acknowledged
+            });
+            let acknowledged = dying.join().unwrap();
+            let account = Account::default();
+            account.drain(&mut first);
+            let here = [0, 1].map(|record: usize| account.0[record].get());
+            assert!(here == [0, 0] || here == [1, 1], "{here:?}");
+            assert!(acknowledged.is_none() || (acknowledged == Some(Some(2)) && here == [0, 0]), "{here:?}");
+            // Nothing of them is left: the ring can be filled once more.
+            let _ = first.try_recv().unwrap();
+            fill(&mut producer, 2..4);
+            account.drain(&mut first);
+            assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
+        });
+    }
+}
+
+/// Two records are read in place, and acknowledged together; another moves the gate, and the producer overwrites them.
+#[test]
+fn nothing_of_several_is_overwritten_while_it_is_read() {
+    model("group_gate_together", 2, || {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let mut first = group(&ring, 2);
+        let mut second = first.try_clone().unwrap();
+        fill(&mut producer, 0..4);
+        let other = common::spawn(move || {
+            assert!(ack_two(&mut second).is_some_and(|records| records > 0));
+            second
+        });
+        // Its turns move the gate past what the other has acknowledged by then.
+        let account = Account::default();
+        for _ in 0..2 {
+            account.ack(next(&mut first));
+        }
+        let _ = producer.try_send(&[9; 8]);
+        let _ = producer.try_send(&[9; 8]);
+        let _second = other.join().unwrap();
+    });
+}
+
 /// One that takes back what the dead had is killed in its turn.
 #[test]
 fn a_death_while_it_takes_back() {

@@ -179,6 +179,25 @@ pub(crate) fn read_value(words: &[Word], out: &mut [u8], gated: bool) {
     });
 }
 
+/// As `read_value`, for a value whose length the compiler knows, in so little code that it stays part of its caller's loop.
+#[inline(always)]
+pub(crate) fn read_known(words: &[Word], out: &mut [u8], gated: bool) {
+    if out.len() >= LONG {
+        return read(words, out, gated);
+    }
+    let (chunks, tail) = out.as_chunks_mut::<WORD>();
+    let rest = words.get(chunks.len()..).unwrap_or_default();
+    for (word, chunk) in words.iter().zip(chunks) {
+        *chunk = load(word, gated).to_le_bytes();
+    }
+    let len = tail.len();
+    if len > 0
+        && let Some(word) = rest.first()
+    {
+        tail.copy_from_slice(&load(word, gated).to_le_bytes()[..len]);
+    }
+}
+
 /// Appends the first `len` bytes of `words` to `out`; cut to what `words` holds.
 #[inline]
 pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: bool) {

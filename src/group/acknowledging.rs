@@ -29,24 +29,72 @@ impl GroupMember {
     #[inline(never)]
     fn acknowledge(&self, number: u64, tag: u32, index: u32, sequence: u64) -> Result<(), GroupError> {
         self.check()?;
-        let lease = (number, tag);
-        let mut holding = self.holding.borrow_mut();
-        let Some(at) = holding.find_open(lease, index) else {
+        let (lease, bits) = ((number, tag), bit(index));
+        if self.holding.open(lease) & bits == 0 || !self.set_done(lease, bits)? {
             return Err(GroupError::NotLeased { sequence });
-        };
+        }
+        Ok(())
+    }
+
+    /// Everything that this member has received is done, and neither acknowledged nor given back before: as [`ack`](Self::ack)
+    /// of each, with one store for all that [`recv_up_to`](Self::recv_up_to) took in a turn. Returns how many records these
+    /// were. What is another member's by now, since its [lease time](crate::Group::lease_time) is over, is not among them.
+    ///
+    /// ```
+    /// use quoit::{Group, GroupEvent, GroupMember, Options, Ring};
+    ///
+    /// let ring = Ring::heap(&Options::new().capacity(4096))?;
+    /// let mut member = GroupMember::on(&ring, &Group::new("workers"))?;
+    /// let mut producer = ring.producer()?;
+    /// producer.send(b"one")?;
+    /// producer.send(b"two")?;
+    ///
+    /// let mut sum = 0;
+    /// member.recv_up_to(32, |event| {
+    ///     if let GroupEvent::Job(job) = event {
+    ///         sum += job.record().len();
+    ///     }
+    /// })?;
+    /// // What was done with all of them is kept, for example in one transaction.
+    /// assert_eq!((sum, member.ack_all()?), (6, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Failed`]: some may be acknowledged.
+    pub fn ack_all(&self) -> Result<u32, GroupError> {
+        self.check()?;
+        let mut records = 0;
+        for (lease, open) in self.holding.older() {
+            records += self.ack_of(lease, open)?;
+        }
+        // What was taken, and not handed to the caller yet, is not done.
+        let (lease, open) = self.holding.newest();
+        Ok(records + self.ack_of(lease, open & !self.ahead())?)
+    }
+
+    /// Returns how many records this member had.
+    #[inline(always)]
+    fn ack_of(&self, lease: (u64, u32), bits: u32) -> Result<u32, Error> {
+        Ok(if bits != 0 && self.set_done(lease, bits)? { bits.count_ones() } else { 0 })
+    }
+
+    /// Sets the bits of records that this member has, as far as it knows. False: another member has them by now.
+    #[inline(always)]
+    fn set_done(&self, lease: (u64, u32), bits: u32) -> Result<bool, Error> {
         // Without a lease time nobody else changes the word while this member lives.
-        let acknowledged = self.leases().acknowledge(lease, index, self.lease_ns == 0);
+        let acknowledged = self.leases().acknowledge(lease, bits, self.lease_ns == 0);
         self.check_memory()?;
         if acknowledged == Acknowledged::Lost {
-            holding.forget(lease);
-            return Err(GroupError::NotLeased { sequence });
+            self.holding.forget(lease);
+            return Ok(false);
         }
-        let after = holding.close_of(at, bit(index), false);
-        drop(holding);
-        if after == After::Nothing && acknowledged == Acknowledged::Record {
-            return Ok(());
+        let after = self.holding.close(lease, bits, false);
+        if after != After::Nothing || acknowledged != Acknowledged::Records {
+            self.end_lease(lease, after, acknowledged)?;
         }
-        Ok(self.end_lease(lease, after, acknowledged)?)
+        Ok(true)
     }
 
     /// Nothing of a lease is open any more.
@@ -86,12 +134,10 @@ impl GroupMember {
     pub fn nack(&self, id: JobId) -> Result<(), GroupError> {
         self.check()?;
         let JobId { lease, index, sequence } = id;
-        let mut holding = self.holding.borrow_mut();
-        let Some(at) = holding.find_open(lease, index) else {
+        if self.holding.open(lease) & bit(index) == 0 {
             return Err(GroupError::NotLeased { sequence });
-        };
-        let after = holding.close_of(at, bit(index), true);
-        drop(holding);
+        }
+        let after = self.holding.close(lease, bit(index), true);
         if after == After::GiveBack {
             self.give_back(lease)?;
         }
@@ -113,7 +159,7 @@ impl Drop for GroupMember {
         if self.check().is_err() {
             return;
         }
-        let leases: Vec<_> = self.holding.borrow_mut().take().collect();
+        let leases = self.holding.take();
         if leases.is_empty() {
             return;
         }

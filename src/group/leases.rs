@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! hand out      the entry of lease `next`: place, end, owner, tag        next = next + 1
-//! acknowledge   done |= the record's bit, if the tag is still the member's           [J1]
+//! acknowledge   done |= the records' bits, if the tag is still the member's          [J1]
 //!               a store if a member has its leases for as long as it lives: nobody else writes the word meanwhile
 //!               a compare-exchange if leases have a time: another member may take the lease at that moment
 //! take back     returned = 1, then owner = 0
@@ -30,7 +30,7 @@ use crate::atomics::{AtomicU64, at};
 use crate::error::Error;
 use crate::group::layout::{Entry, Line};
 use crate::group::tries::{Again, Tries};
-use crate::ring::protocol::{Place, after};
+use crate::ring::protocol::Place;
 use crate::seats::Incarnation;
 use crate::sync::owner::{owner_of, to_word};
 
@@ -52,7 +52,7 @@ pub(crate) struct Open {
 }
 
 /// A lease that a member has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) number: u64,
     pub(crate) tag: u32,
@@ -81,7 +81,7 @@ pub(crate) struct Seen {
 /// What a member takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Claimed {
-    Lease(Lease),
+    Lease,
     /// The records between two places were overwritten.
     Lost(Place, Place),
 }
@@ -89,11 +89,11 @@ pub(crate) enum Claimed {
 /// The result of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acknowledged {
-    /// The record is done.
-    Record,
-    /// The record is done, and with it the whole lease.
+    /// The records are done.
+    Records,
+    /// The records are done, and with them the whole lease.
     Lease,
-    /// Another member has the lease by now, or the record was done already.
+    /// Another member has the lease by now, or one of the records was done already. Nothing is changed.
     Lost,
 }
 
@@ -206,8 +206,17 @@ impl<'a> Leases<'a> {
         write(&entry.end, end);
     }
 
-    /// Hands the records between two places out to `me`. There is room for a lease.
-    pub(crate) fn hand_out(self, me: Incarnation, open: Open, places: (Place, Place), now_ns: u64) -> Lease {
+    /// Hands the records between two places out to `me`. There is room for a lease, which is filled in where it stays: one that
+    /// is moved from function to function waits for its stores each time.
+    #[inline(always)]
+    pub(crate) fn hand_out(
+        self,
+        me: Incarnation,
+        open: Open,
+        places: (Place, Place),
+        now_ns: u64,
+        lease: &mut Lease,
+    ) {
         let (place, end) = places;
         let (tag, done) = (self.new_tag(), beyond(end.sequence.wrapping_sub(place.sequence)));
         self.fill(open.next, tag, done, places);
@@ -216,7 +225,7 @@ impl<'a> Leases<'a> {
         entry.since_ns.store(now_ns, at!(J_WRITE, Relaxed));
         entry.owner.store(to_word(me), at!(J_WRITE, Relaxed));
         self.line.next.store(open.next.wrapping_add(1), at!(J_WRITE, Relaxed));
-        Lease { number: open.next, tag, done, rest: 0, deliveries: 1, is_spent: false, place, end }
+        *lease = Lease { number: open.next, tag, done, rest: 0, deliveries: 1, is_spent: false, place, end };
     }
 
     /// The records between two places are lost: a lease that is done.
@@ -228,6 +237,12 @@ impl<'a> Leases<'a> {
         self.line.next.store(open.next.wrapping_add(1), at!(J_WRITE, Relaxed));
     }
 
+    /// Whether a lease may have been taken back.
+    #[inline(always)]
+    pub(crate) fn is_any_returned(self) -> bool {
+        self.line.returned.load(at!(J_READ, Relaxed)) != 0
+    }
+
     /// Hands a lease out again that was taken back, if there is one.
     pub(crate) fn hand_out_again(
         self,
@@ -235,10 +250,8 @@ impl<'a> Leases<'a> {
         open: Open,
         tries: Tries,
         now_ns: u64,
-    ) -> Option<Lease> {
-        if self.line.returned.load(at!(J_READ, Relaxed)) == 0 {
-            return None;
-        }
+        lease: &mut Lease,
+    ) -> bool {
         let mut is_any_left = false;
         for number in open.oldest..open.next {
             let entry = self.entry(number);
@@ -264,13 +277,14 @@ impl<'a> Leases<'a> {
             }
             let Again { done, rest, deliveries, is_spent, .. } = again;
             let (place, end) = (read(&entry.place), read(&entry.end));
-            return Some(Lease { number, tag, done, rest, deliveries, is_spent, place, end });
+            *lease = Lease { number, tag, done, rest, deliveries, is_spent, place, end };
+            return true;
         }
         if is_any_left {
             self.line.shelved.store(1, at!(J_WRITE, Relaxed));
         }
         self.line.returned.store(0, at!(J_WRITE, Relaxed));
-        None
+        false
     }
 
     /// What was shelved is looked at again.
@@ -347,15 +361,17 @@ impl<'a> Leases<'a> {
     }
 
     /// Whether anything may be there for a member that has none of the leases: a record that nobody has, or a lease that
-    /// was taken back. `published`: of the ring. Without a turn: what it sees may be changing, but what stays is seen.
-    pub(crate) fn seems_ready(self, published: u64) -> bool {
+    /// was taken back. `is_behind`: whether something is published behind a position of the ring. Without a turn: what it sees
+    /// may be changing, but what stays is seen.
+    #[inline(always)]
+    pub(crate) fn seems_ready(self, is_behind: impl FnOnce(u64) -> bool) -> bool {
         if self.line.returned.load(at!(J_LOOK, Relaxed)) != 0 {
             return true;
         }
         let next = self.line.next.load(at!(J_LOOK, Relaxed));
         let end = self.entry(next.wrapping_sub(1)).end[0].load(at!(J_LOOK, Relaxed));
         let oldest = self.line.oldest.load(at!(J_LOOK, Relaxed));
-        after(published, end) && (!self.seems_full() || self.is_done(oldest))
+        is_behind(end) && (!self.seems_full() || self.is_done(oldest))
     }
 
     /// Whether a lease may not be done. Without a turn.
@@ -405,22 +421,21 @@ impl<'a> Leases<'a> {
         Some((seen.collect(), look(&self.entry(next.wrapping_sub(1)).end[1])))
     }
 
-    /// Acknowledges a record, the `index`-th of a lease. Without a turn. `is_sole`: the member has the lease as long as it
-    /// lives.
+    /// Acknowledges the records of a lease whose bits are set in `more`. Without a turn. `is_sole`: the member has the lease as
+    /// long as it lives.
     #[inline(always)]
-    pub(crate) fn acknowledge(self, (number, tag): (u64, u32), index: u32, is_sole: bool) -> Acknowledged {
+    pub(crate) fn acknowledge(self, (number, tag): (u64, u32), more: u32, is_sole: bool) -> Acknowledged {
         let done = &self.entry(number).done;
         let mut seen = done.load(at!(J_LOOK, Relaxed));
         loop {
             let (now, bits) = unpack(seen);
-            let bit = 1_u32.checked_shl(index).unwrap_or(0);
-            if now != tag || bits & bit != 0 {
+            if now != tag || bits & more != 0 {
                 return Acknowledged::Lost;
             }
-            let next = pack(tag, bits | bit);
+            let next = pack(tag, bits | more);
             if is_sole {
                 // [J1] Release. Pairs with [J2].
-                // Orders: everything that the member read and did before the bit.
+                // Orders: everything that the member read and did before the bits.
                 // Without it: see [J2].
                 // A plain store ends the release sequence of an earlier owner's [J1]. That loses nothing: this member got the
                 // lease in a turn, after that owner's last turn, or after the kernel said that it is dead.
@@ -437,7 +452,7 @@ impl<'a> Leases<'a> {
                 seen = other;
                 continue;
             }
-            return if bits | bit == ALL { Acknowledged::Lease } else { Acknowledged::Record };
+            return if bits | more == ALL { Acknowledged::Lease } else { Acknowledged::Records };
         }
     }
 }

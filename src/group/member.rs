@@ -1,6 +1,6 @@
 //! A member of a group: a consumer that shares the records with others.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::group::layout::{Leased, MOST_RECORDS};
 use crate::group::leases::{Claimed, Lease};
 use crate::group::until::Until;
 use crate::ring::Region;
+use crate::ring::attach;
 use crate::ring::protocol::lookahead::Copies;
 use crate::ring::protocol::reader::{Overwritable, Reader, Taken};
 use crate::ring::protocol::{Place, after};
@@ -98,9 +99,11 @@ pub struct GroupMember {
     /// The state word of the gate that the reader knows, and the position from which on it protects records.
     gate: Option<u64>,
     held_from: u64,
+    /// Up to where it has seen that records are published, as a look for those records.
+    pub(super) seen: u64,
     /// The lease that it is handing to its caller.
-    current: Option<Current>,
-    pub(super) holding: RefCell<Holding>,
+    pub(super) current: Current,
+    pub(super) holding: Holding,
     /// When it last looked for the dead, ns.
     pub(super) swept_ns: Cell<u64>,
     /// When it puts records aside again, after that failed, ns.
@@ -115,11 +118,11 @@ pub struct GroupMember {
 }
 
 /// A lease whose records are handed to the caller one after the other.
-#[derive(Debug)]
-struct Current {
-    lease: Lease,
+#[derive(Debug, Default)]
+pub(super) struct Current {
+    pub(super) lease: Lease,
     /// A bit for each record that is still to be handed to the caller. It is changed before the caller gets the record, who
-    /// may panic.
+    /// may panic. 0: there is no such lease.
     ahead: Cell<u32>,
 }
 
@@ -180,6 +183,7 @@ impl GroupMember {
         let epoch = areas.head.reserve.epoch.load(at!(R4_EPOCH, Relaxed));
         let mut reader = Reader::new(Place::default(), Overwritable::Always, epoch, areas.geometry.capacity);
         reader.turn_backoff_off();
+        let seen = attach::published(areas);
         let mut member = Self {
             group,
             ring,
@@ -192,8 +196,9 @@ impl GroupMember {
             copies: Copies::default(),
             gate: None,
             held_from: 0,
-            current: None,
-            holding: RefCell::default(),
+            seen,
+            current: Current::default(),
+            holding: Holding::default(),
             swept_ns: Cell::new(0),
             again_ns: Cell::new(0),
             spins: SPINS,
@@ -276,7 +281,7 @@ impl GroupMember {
 
     /// How many records this member has.
     pub fn unacknowledged(&self) -> u32 {
-        self.holding.borrow().records()
+        self.holding.records()
     }
 
     /// Looks before it sleeps (default 2000; 0 sleeps at once), as [`Consumer::set_spins`](crate::Consumer::set_spins).
@@ -326,28 +331,31 @@ impl GroupMember {
             if room == 0 {
                 return Err(GroupError::Unacknowledged { limit: self.limit });
             }
-            if !self.may_claim() {
+            let Some(now_ns) = self.now_if_due() else {
                 self.check_memory()?;
                 return Ok(None);
-            }
-            let Some(claimed) = self.in_turn(until, |member| member.claim(room))? else { return Ok(None) };
-            match claimed {
-                Claimed::Lost(from, to) => return Ok(Some(Ready::Lost(lost(from, to)))),
-                Claimed::Lease(lease) => self.begin_lease(lease)?,
+            };
+            match self.take(room, now_ns, until)? {
+                None => return Ok(None),
+                Some(Claimed::Lost(from, to)) => return Ok(Some(Ready::Lost(lost(from, to)))),
+                Some(Claimed::Lease) => self.begin_lease()?,
             }
         }
     }
 
-    fn begin_lease(&mut self, lease: Lease) -> Result<(), Error> {
+    #[inline(always)]
+    fn begin_lease(&mut self) -> Result<(), Error> {
+        let lease = &self.current.lease;
         let records = lease.end.sequence.wrapping_sub(lease.place.sequence);
         if records > MOST_RECORDS.into() || !lease.place.position.is_multiple_of(8) {
             return Err(BAD_LEASE);
         }
-        self.holding.borrow_mut().add(&lease);
+        self.holding.add(lease);
+        self.current.ahead.set(!lease.done);
+        let place = lease.place;
         self.look_at_the_gate();
-        self.look_at_the_place(lease.place);
-        self.reader.skip_to(lease.place);
-        self.current = Some(Current { lease, ahead: Cell::new(!lease.done) });
+        self.look_at_the_place(place);
+        self.reader.skip_to(place);
         Ok(())
     }
 
@@ -385,14 +393,11 @@ impl fmt::Debug for GroupMember {
 }
 
 impl GroupMember {
-    /// Whether a claim may find something, or may look for the dead.
-    pub(super) fn may_claim(&self) -> bool {
-        self.seems_ready() || (self.leases().is_any_open() && self.is_sweep_due(clock::monotonic_ns()))
-    }
-
     /// Whether something may be published that nobody has, or taken back.
+    #[inline(always)]
     pub(super) fn seems_ready(&self) -> bool {
-        self.leases().seems_ready(self.published())
+        // The producer stores `published` all the time, so a look at it is a line that comes from its core, and goes back.
+        self.leases().seems_ready(|end| after(self.seen, end) || after(self.published(), end))
     }
 
     /// How many records it may take.

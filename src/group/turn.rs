@@ -37,29 +37,50 @@ impl GroupMember {
     }
 
     /// Waits for its turn, and does something in it.
-    #[inline(always)]
     pub(super) fn in_turn<T>(
         &self,
         until: Until,
         work: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.begin_turn(until)?;
+        let result = work(self);
+        self.end_turn()?;
+        result
+    }
+
+    /// Waits for its turn.
+    #[inline(always)]
+    fn begin_turn(&self, until: Until) -> Result<(), Error> {
         self.check()?;
         let line = self.group.views().line;
         let turn = Owned::new(&line.turn, &line.watch);
         if !turn.take(self.me()) {
             turn.wait(&self.group, until.ns())?;
         }
-        let result = work(self);
-        turn.give(self.me());
-        self.check_memory()?;
-        result
+        Ok(())
     }
 
-    /// Takes at most `want` records.
-    pub(super) fn claim(&self, want: u32) -> Result<Option<Claimed>, Error> {
-        let leases = self.leases();
+    #[inline(always)]
+    fn end_turn(&self) -> Result<(), Error> {
+        let line = self.group.views().line;
+        Owned::new(&line.turn, &line.watch).give(self.me());
+        self.check_memory()
+    }
+
+    /// Takes at most `want` records in a turn. `now_ns`: see `now_if_due`.
+    #[inline(always)]
+    pub(super) fn take(&mut self, want: u32, now_ns: u64, until: Until) -> Result<Option<Claimed>, Error> {
+        self.begin_turn(until)?;
+        let claimed = self.claim(want, now_ns);
+        self.end_turn()?;
+        claimed
+    }
+
+    #[inline(always)]
+    fn claim(&mut self, want: u32, now_ns: u64) -> Result<Option<Claimed>, Error> {
+        let views = self.group.views();
+        let leases = Leases::new(views.line, views.items);
         let mut open = leases.collect()?;
-        let now_ns = clock::monotonic_ns();
         if open.oldest != open.next && self.is_sweep_due(now_ns) {
             self.sweep(open, now_ns)?;
         }
@@ -68,8 +89,10 @@ impl GroupMember {
         if tries.puts_aside {
             leases.unshelve();
         }
-        if let Some(lease) = leases.hand_out_again(self.me(), open, tries, now_ns) {
-            return Ok(Some(Claimed::Lease(lease)));
+        let me = self.group.me();
+        if leases.is_any_returned() && leases.hand_out_again(me, open, tries, now_ns, &mut self.current.lease)
+        {
+            return Ok(Some(Claimed::Lease));
         }
         if leases.is_full(open) {
             open = leases.collect()?;
@@ -83,7 +106,7 @@ impl GroupMember {
         }
         let areas = self.ring.areas();
         let usual = self.reader.is_held(end.position).then(|| self.reader.usual());
-        let Some(place) = attach::ahead(areas, end, want, usual)? else {
+        let Some(place) = attach::ahead(areas, end, want, usual, &mut self.seen)? else {
             let margin = areas.geometry.capacity / 8;
             let place = until_found(areas.geometry.capacity, |_| Ok(index::oldest(areas, margin)))?;
             if !after(place.position, end.position) {
@@ -95,7 +118,21 @@ impl GroupMember {
         if place.sequence == end.sequence {
             return Ok(None);
         }
-        Ok(Some(Claimed::Lease(leases.hand_out(self.me(), open, (end, place), now_ns))))
+        leases.hand_out(me, open, (end, place), now_ns, &mut self.current.lease);
+        Ok(Some(Claimed::Lease))
+    }
+
+    /// What a turn takes for the time, if one may find something, or is due to look for the dead.
+    ///
+    /// Only leases with a time need the exact one. For all others it is that of the kernel's last tick, which costs a tenth: so
+    /// members that work look for the dead a tick later.
+    #[inline(always)]
+    pub(super) fn now_if_due(&self) -> Option<u64> {
+        if self.seems_ready() {
+            return Some(if self.lease_ns > 0 { clock::monotonic_ns() } else { clock::tick_ns() });
+        }
+        let now_ns = clock::monotonic_ns();
+        (self.leases().is_any_open() && self.is_sweep_due(now_ns)).then_some(now_ns)
     }
 
     fn tries(&self, now_ns: u64) -> Tries {

@@ -267,26 +267,31 @@ pub(crate) fn end_through(
 
 /// The place behind the next records that are published, at most so many. `None`: the path there was overwritten.
 ///
-/// `usual`: payload bytes that records are likely to have, if nothing from here on can be overwritten.
+/// `usual`: payload bytes that records are likely to have, if nothing from here on can be overwritten. `seen`: what was published
+/// when the caller last asked. Where that is enough, the line of `published` is left to the producer, who stores to it all the time.
+#[inline(always)]
 pub(crate) fn ahead(
     areas: Areas<'_>,
     from: Place,
     records: u32,
     usual: Option<u32>,
+    seen: &mut u64,
 ) -> Result<Option<Place>, Error> {
+    let wanted = from.sequence.wrapping_add(records.into());
+    let mut near = from;
+    if let Some(usual) = usual {
+        near = steps(areas, from, wanted, *seen, usual);
+        if near.sequence == wanted {
+            return Ok(Some(near));
+        }
+    }
     let published = published(areas);
+    *seen = published;
     if !after(published, from.position) {
         return Ok(Some(from));
     }
-    let wanted = from.sequence.wrapping_add(records.into());
-    let mut near = from;
-    if let Some(mut run) = usual.and_then(|usual| Run::within(areas, from, published, usual)) {
-        for _ in 0..records {
-            if run.step().is_none() {
-                break;
-            }
-        }
-        near = run.place();
+    if let Some(usual) = usual {
+        near = steps(areas, near, wanted, published, usual);
     }
     // What is left, if anything: padding, and what is behind it.
     match index::walk(areas, near, published, &mut Effort::default(), |at| at.sequence == wanted, |_| {}) {
@@ -296,7 +301,24 @@ pub(crate) fn ahead(
     }
 }
 
+/// The place behind the records from `place` on that are published and in one piece, up to the one with the sequence `wanted`.
+#[inline(always)]
+fn steps(areas: Areas<'_>, place: Place, wanted: u64, published: u64, usual: u32) -> Place {
+    // Not beyond the capacity either way: `published` may be older than the place, and the place may be garbage.
+    if published.wrapping_sub(place.position) > areas.geometry.capacity {
+        return place;
+    }
+    let Some(mut run) = Run::within(areas, place, published, usual) else { return place };
+    for _ in 0..wanted.wrapping_sub(place.sequence) {
+        if run.step().is_none() {
+            break;
+        }
+    }
+    run.place()
+}
+
 /// What is published, for a walk to there.
+#[inline(always)]
 pub(crate) fn published(areas: Areas<'_>) -> u64 {
     let published = areas.head.inline.published.load(at!(R8_PUBLISHED, Relaxed));
     // [R8] Acquire. Pairs with [W4].

@@ -1,8 +1,9 @@
 //! Records that a member takes together.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use quoit::{GroupEvent, GroupMember};
+use quoit::{GroupError, GroupEvent, GroupMember};
 
 use crate::{CAPACITY, Scene, nothing, receive, send, workers};
 
@@ -82,4 +83,69 @@ fn leases_pass_the_end_of_the_ring() {
         }
     }
     assert_eq!(member.unacknowledged(), 0);
+}
+
+/// Acknowledges all that it has, which is so many.
+fn ack_all(member: &GroupMember, records: u32) {
+    assert_eq!(member.ack_all().expect("its own"), records);
+    assert_eq!(member.ack_all().expect("nothing"), 0);
+}
+
+#[test]
+fn all_that_was_received_is_done_at_once() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut member = joined(&scene, &mut producer);
+    ack_all(&member, 0);
+    send(&mut producer, 1, 9);
+    // Of two leases, and one record of them is done before.
+    assert_eq!(member.recv_up_to(3, |_| {}).expect("records"), 3);
+    let mut ids = Vec::new();
+    let taken = member.recv_up_to(3, |event| match event {
+        GroupEvent::Job(job) => ids.push(job.id()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(taken.expect("records"), 3);
+    member.ack(ids[1]).expect("its own");
+    ack_all(&member, 5);
+    assert!(matches!(member.ack(ids[0]), Err(GroupError::NotLeased { sequence: 4 })));
+    assert_eq!(member.unacknowledged(), 0);
+    // What is given back is not done, nor what was handed to nobody yet.
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        member.recv_up_to(2, |event| match event {
+            GroupEvent::Job(job) => {
+                job.nack().expect("its own");
+                panic!("on purpose");
+            }
+            other => panic!("{other:?}"),
+        })
+    }));
+    assert!(panicked.is_err());
+    ack_all(&member, 0);
+    assert_eq!(member.unacknowledged(), 1);
+    assert_eq!(receive(&mut member).0, 8);
+    ack_all(&member, 1);
+    let (sequence, deliveries, _) = receive(&mut member);
+    assert_eq!((sequence, deliveries), (7, 2));
+    ack_all(&member, 1);
+    nothing(&mut member);
+}
+
+#[test]
+fn what_is_anothers_by_now_is_not_done() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let group = workers().lease_time(Duration::from_millis(5));
+    let (mut slow, mut other) = (scene.join(&group), scene.join(&group));
+    send(&mut producer, 0, 2);
+    assert_eq!(receive(&mut slow).0, 0);
+    assert_eq!(receive(&mut slow).0, 1);
+    let Ok(GroupEvent::Job(job)) = other.recv_timeout(Duration::from_secs(20)) else {
+        panic!("it was out for too long");
+    };
+    assert_eq!(job.sequence(), 0);
+    ack_all(&slow, 1);
+    ack_all(&other, 1);
+    assert_eq!((slow.unacknowledged(), other.unacknowledged()), (0, 0));
+    nothing(&mut other);
 }

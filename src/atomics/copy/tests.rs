@@ -26,6 +26,14 @@ const READS: &[(Read, core::ops::Range<usize>)] = &[
         },
         0..usize::MAX,
     ),
+    (
+        |words, out| {
+            out.fill(MaybeUninit::new(0));
+            // SAFETY: as above.
+            read_known(words, unsafe { out.assume_init_mut() }, true);
+        },
+        0..usize::MAX,
+    ),
     (|words, out| read_long(words, out, false), 32..usize::MAX),
     #[cfg(all(target_arch = "x86_64", not(any(miri, quoit_tsan))))]
     (|words, out| vector::read::<{ vector::SSE }>(words, out, false), 32..usize::MAX),
@@ -140,6 +148,9 @@ fn copies_what_fits() {
         read_value(&words[..count], &mut out, false);
         assert_eq!(out[..count * WORD], bytes[..count * WORD]);
         assert!(out[count * WORD..].iter().all(|byte| *byte == 7));
+        let mut out = vec![7; count * WORD + 5];
+        read_known(&words[..count], &mut out, false);
+        assert_eq!(out, [&bytes[..count * WORD], &[7; 5]].concat());
         let mut out = vec![1, 2, 3];
         read_vec(&words[..count], usize::MAX, &mut out, true);
         assert_eq!(out, [&[1, 2, 3], &bytes[..count * WORD]].concat());

@@ -15,12 +15,18 @@ impl GroupMember {
     /// Whether something of its lease is still to be handed to its caller.
     #[inline(always)]
     pub(in crate::group) fn has_current(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.ahead.get() != 0)
+        self.ahead() != 0
+    }
+
+    /// A bit for each record of the newest lease that is still to be handed to its caller.
+    #[inline(always)]
+    pub(in crate::group) fn ahead(&self) -> u32 {
+        self.current.ahead.get()
     }
 
     /// The same, and whether that is a record that was handed out as often as it may be.
     pub(super) fn current_is_spent(&self) -> Option<bool> {
-        self.current.as_ref().filter(|current| current.ahead.get() != 0).map(|current| current.lease.is_spent)
+        self.has_current().then_some(self.current.lease.is_spent)
     }
 
     /// The gate may have been opened, or taken, since the last look. What is published from then on is read in place.
@@ -63,9 +69,8 @@ impl GroupMember {
     /// The next record of the lease. `None`: there is none left.
     pub(super) fn read_next(&mut self) -> Result<Option<Next>, GroupError> {
         // Looked at before the ring: once all of its own are done, the rest of the lease may be overwritten.
-        while let Some(Current { lease, ahead }) = &self.current
-            && ahead.get() != 0
-        {
+        while self.has_current() {
+            let Current { lease, ahead } = &self.current;
             let found = self.reader.poll(self.ring.areas(), &mut self.copies);
             self.check_memory()?;
             match found {
@@ -90,18 +95,17 @@ impl GroupMember {
                 Found::Corrupt(corruption) => return Err(corruption.into()),
             }
         }
-        self.current = None;
         Ok(None)
     }
 
     /// The rest of a lease was overwritten.
     #[cold]
     fn lose(&mut self) -> Result<Option<Next>, GroupError> {
-        let Some(Current { lease, ahead }) = self.current.take() else { return Ok(None) };
-        let next = ahead.get().trailing_zeros();
+        let lease = self.current.lease;
+        let next = self.current.ahead.take().trailing_zeros();
         let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
         let records = self.in_turn(Until::NEVER, |member| Ok(member.leases().lose(id, rest)))?;
-        self.holding.borrow_mut().close(id, rest, false);
+        self.holding.close(id, rest, false);
         let first = lease.place.sequence.wrapping_add(next.into());
         let lost = Lost { records, first, next: lease.end.sequence };
         Ok((records > 0).then_some(Next::Lost(lost)))
@@ -116,8 +120,8 @@ impl GroupMember {
 
     /// The lease is not this member's any more.
     pub(in crate::group) fn leave_current(&mut self, lease: (u64, u32)) {
-        self.holding.borrow_mut().forget(lease);
-        self.current = None;
+        self.holding.forget(lease);
+        self.current.ahead.set(0);
     }
 
     pub(in crate::group) fn job(&self, taken: Taken, id: JobId, deliveries: u32) -> Job<'_> {

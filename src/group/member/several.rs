@@ -6,7 +6,7 @@ use crate::group::error::GroupError;
 use crate::group::holding::bit;
 use crate::group::layout::MOST_RECORDS;
 use crate::group::member::job::{Job, JobId};
-use crate::group::member::{GroupEvent, GroupMember, Ready};
+use crate::group::member::{Current, GroupEvent, GroupMember, Ready};
 use crate::group::until::Until;
 use crate::ring::protocol::record::Record;
 
@@ -49,7 +49,11 @@ impl GroupMember {
         let mut count = 0;
         while count == 0 {
             let ready = self.wait(most, until)?;
-            count = self.pass_in_place(most, &mut each);
+            count = if self.ring.geometry().timed {
+                self.pass_timed(most, &mut each)
+            } else {
+                self.pass_in_place(most, false, &mut each)
+            };
             if count < most && (count == 0 || self.has_current()) {
                 count += self.pass_rest(ready, count, most, &mut each)?;
             }
@@ -62,16 +66,19 @@ impl GroupMember {
     /// Only here does the compiler know the type of `each` (`pass_rest` has a `dyn`), so it inlines it, and a job stays in
     /// registers: one that is stored word by word and loaded in vectors waits for its stores.
     #[inline(always)]
-    fn pass_in_place(&mut self, most: u32, each: &mut impl FnMut(GroupEvent<'_>)) -> u32 {
+    fn pass_in_place(
+        &mut self,
+        most: u32,
+        is_timed: bool,
+        each: &mut (impl FnMut(GroupEvent<'_>) + ?Sized),
+    ) -> u32 {
         let areas = self.ring.areas();
-        let Some(current) = &self.current else { return 0 };
-        let lease = &current.lease;
+        let Current { lease, ahead: left } = &self.current;
         let Some(mut run) = self.reader.run_to(areas, lease.end.position) else { return 0 };
-        let is_timed = areas.geometry.timed;
         let mut count = 0;
         while count < most {
             // Once all of its own are done, the rest of the lease may be overwritten.
-            let ahead = current.ahead.get();
+            let ahead = left.get();
             if ahead == 0 || self.check().is_err() {
                 break;
             }
@@ -86,13 +93,19 @@ impl GroupMember {
             let Some(record) = (if is_timed { record.with_time() } else { Some(record) }) else {
                 return count;
             };
-            current.ahead.set(ahead & !bit(index));
+            left.set(ahead & !bit(index));
             count += 1;
             let id = JobId { lease: (lease.number, lease.tag), index, sequence };
             each(GroupEvent::Job(Job::new(self, record, id, lease.deliveries)));
         }
         self.reader.go_to(&run);
         count
+    }
+
+    /// The same where records carry times. Apart, since a record that may have one of two forms does not stay in registers.
+    #[inline(never)]
+    fn pass_timed(&mut self, most: u32, each: &mut dyn FnMut(GroupEvent<'_>)) -> u32 {
+        self.pass_in_place(most, true, each)
     }
 
     /// Passes on what is ready, and the rest of the lease: copies, the records behind the end of the ring, and losses.

@@ -290,11 +290,21 @@ impl<'a> Record<'a> {
     }
 
     /// The payload as a `T`. `None`: its length is not that of `T`.
+    #[inline]
     pub fn read<T: zerocopy::FromBytes + zerocopy::IntoBytes>(&self) -> Option<T> {
+        if self.len != size_of::<T>() {
+            return None;
+        }
         let mut value = T::new_zeroed();
-        (self.len == size_of::<T>()).then(|| {
-            self.copy_to(value.as_mut_bytes());
-            value
-        })
+        match self.source {
+            Source::Copied(bytes) | Source::CopiedTimed(_, bytes) => {
+                value.as_mut_bytes().copy_from_slice(bytes.get(..size_of::<T>())?);
+            }
+            Source::Lent(words) | Source::LentTimed(_, words) => {
+                // Cut to what the compiler knows.
+                copy::read_known(words.get(..size_of::<T>().div_ceil(8))?, value.as_mut_bytes(), true);
+            }
+        }
+        Some(value)
     }
 }

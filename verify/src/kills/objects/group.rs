@@ -83,30 +83,48 @@ fn work(life: &Life) {
             Err(error) => panic!("{error}"),
         }
         life.board.hold(life.number, 1);
-        for (id, deliveries) in jobs {
-            let sequence = id.sequence();
-            if deliveries > 1 {
-                life.board.tell();
+        if life.roll(4) == 0 {
+            for (id, deliveries) in &jobs {
+                begins(life, id.sequence(), *deliveries);
             }
-            let entry = life.board.entry(sequence);
+            let acknowledged = life.inside(|| member.ack_all()).expect("its own");
+            assert_eq!(acknowledged as usize, jobs.len(), "records taken together are not its own");
+            jobs.iter().for_each(|(id, _)| ends(life, id.sequence()));
+            jobs.clear();
+        }
+        for (id, deliveries) in jobs {
             if life.roll(16) == 0 {
                 life.inside(|| member.nack(id)).expect("its own");
                 continue;
             }
-            let before = entry.swap(noted(sequence, ACKS), SeqCst);
-            // One that was killed in its acknowledgement may not have come to it.
-            let is_open = before == noted(sequence, SENDS) || before == noted(sequence, ACKS);
-            assert!(is_open, "record {sequence} is handed out after it was acknowledged: {before:x}");
+            begins(life, id.sequence(), deliveries);
             life.inside(|| member.ack(id)).expect("its own");
-            // If this process was held up, the entry may be a later record's by now.
-            let (acks, acked) = (noted(sequence, ACKS), noted(sequence, ACKED));
-            let now = entry.compare_exchange(acks, acked, SeqCst, SeqCst).unwrap_or_else(|now| now);
-            let is_mine = now == acks || now >> 2 > sequence + 1;
-            assert!(is_mine, "record {sequence} is acknowledged twice: {now:x}");
-            life.done();
+            ends(life, id.sequence());
         }
         life.board.hold(life.number, 0);
     }
+}
+
+/// A record is about to be acknowledged.
+fn begins(life: &Life, sequence: u64, deliveries: u32) {
+    if deliveries > 1 {
+        life.board.tell();
+    }
+    let before = life.board.entry(sequence).swap(noted(sequence, ACKS), SeqCst);
+    // One that was killed in its acknowledgement may not have come to it.
+    let is_open = before == noted(sequence, SENDS) || before == noted(sequence, ACKS);
+    assert!(is_open, "record {sequence} is handed out after it was acknowledged: {before:x}");
+}
+
+/// It is acknowledged.
+fn ends(life: &Life, sequence: u64) {
+    // If this process was held up, the entry may be a later record's by now.
+    let (acks, acked) = (noted(sequence, ACKS), noted(sequence, ACKED));
+    let now = life.board.entry(sequence).compare_exchange(acks, acked, SeqCst, SeqCst);
+    let now = now.unwrap_or_else(|now| now);
+    let is_mine = now == acks || now >> 2 > sequence + 1;
+    assert!(is_mine, "record {sequence} is acknowledged twice: {now:x}");
+    life.done();
 }
 
 /// The account, to the record.
