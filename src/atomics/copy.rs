@@ -21,7 +21,7 @@ mod vector;
 
 use core::mem::MaybeUninit;
 
-use self::vector::{load_pair, read_long, store_pairs, take_pair, write_long};
+use self::vector::{begins_a_pair, load_pair, read_long, store_pairs, take_pairs, write_long};
 use crate::atomics::Word;
 
 /// The low half of a word, for the kernel to compare before it puts a thread to sleep.
@@ -160,23 +160,40 @@ pub(crate) fn read_value(words: &[Word], out: &mut [u8], gated: bool) {
     if out.len() >= LONG {
         return read(words, out, gated);
     }
+    if read_value_pairs(words, out, gated) {
+        return;
+    }
     let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
     // SAFETY: the same bytes, borrowed for as long; initialised bytes are all that is stored.
     let out = unsafe { &mut *out };
-    let is_in_pairs = words.as_ptr().addr() & WORD == 0 && out.len().is_multiple_of(2 * WORD);
-    if !is_in_pairs || out.len() > bytes_in(words) {
-        return read_plain(words, out, gated);
+    read_plain(words, out, gated);
+}
+
+/// As `read_value`, for bytes that others may overwrite, and without a second way beside the usual one. False: the usual one
+/// cannot be gone, and nothing was copied.
+#[inline(always)]
+pub(crate) fn read_straight(words: &[Word], out: &mut [u8]) -> bool {
+    if out.len() < LONG && out.len().is_multiple_of(2 * WORD) {
+        return read_value_pairs(words, out, false);
     }
+    read_value(words, out, false);
+    true
+}
+
+/// Copies words in pairs. False: there is an odd one, or they do not begin where pairs do.
+#[inline(always)]
+fn read_value_pairs(words: &[Word], out: &mut [u8], gated: bool) -> bool {
+    let is_in_pairs = out.len().is_multiple_of(2 * WORD) && begins_a_pair(words);
+    if !is_in_pairs || out.len() > bytes_in(words) {
+        return false;
+    }
+    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
+    // SAFETY: the same bytes, borrowed for as long; initialised bytes are all that is stored.
+    let out = unsafe { &mut *out };
     let (chunks, _) = out.as_chunks_mut::<WORD>();
-    unrolled(chunks.len() / 2, |pair| {
-        let at = 2 * pair;
-        // SAFETY: there are as many words as chunks, as was just checked.
-        let words = unsafe { words.get_unchecked(at..at + 2) };
-        // SAFETY: pairs of chunks are all there is.
-        let chunks = unsafe { chunks.get_unchecked_mut(at..at + 2) };
-        // SAFETY: two of both, and the words begin at a boundary.
-        unsafe { take_pair(words, chunks, gated) };
-    });
+    // SAFETY: pairs of chunks are all there is, there are as many words, and they begin where pairs do, as was just checked.
+    unsafe { take_pairs(words, chunks, gated) };
+    true
 }
 
 /// As `read_value`, for a value whose length the compiler knows, in so little code that it stays part of its caller's loop.
@@ -271,17 +288,25 @@ pub(crate) unsafe fn slice_mut(words: &[Word], len: usize) -> &mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(words.as_ptr().cast_mut().cast(), len) }
 }
 
-/// Prefetches the cache line of a word that will be read soon. It is not an access, and has no visible effect.
+/// Prefetches the cache line of the word at a place that will be read soon. It is not an access, and has no visible
+/// effect, wherever that is.
 #[inline(always)]
-pub(crate) fn will_read(word: &Word) {
+pub(crate) fn will_read_at(words: &[Word], at: usize) {
     #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch has no effect that a program can see, and every processor with SSE has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(word).cast()) };
+        // SAFETY: a prefetch has no effect that a program can see, not even of an address where nothing is, and every
+        // processor with SSE has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(words.as_ptr().wrapping_add(at).cast()) };
     }
     #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
-    let _ = word;
+    let _ = (words, at);
+}
+
+/// Prefetches the cache line of a word that will be read soon. It is not an access, and has no visible effect.
+#[inline(always)]
+pub(crate) fn will_read(word: &Word) {
+    will_read_at(core::slice::from_ref(word), 0);
 }
 
 /// Prefetches the cache line of a word that will be written soon, for writing. It is not an access, and has no

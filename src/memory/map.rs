@@ -30,7 +30,7 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, ProtFlags};
 
-use crate::atomics::{AtomicU64, FutexWord, OwnedWord, Word, at};
+use crate::atomics::{AtomicU64, FutexWord, OwnedWord, Word, at, signal_barrier};
 use crate::error::Error;
 use crate::memory::extents::Extents;
 use crate::memory::fork;
@@ -345,6 +345,13 @@ impl Tripwire<'_> {
     #[inline(always)]
     pub(crate) fn broken(self) -> bool {
         self.0.load(at!(TRIPWIRE_LOOK, Relaxed)) != INTACT
+    }
+
+    /// As `broken`, after accesses to the memory: whether one of them found it gone.
+    #[inline(always)]
+    pub(crate) fn memory_gone(self) -> bool {
+        signal_barrier();
+        self.broken()
     }
 }
 

@@ -12,7 +12,7 @@ use nix::libc;
 use rustix::fs::{OFlags, SealFlags};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
-use crate::atomics::{FutexWord, at, signal_barrier};
+use crate::atomics::{FutexWord, at};
 use crate::error::{Error, Fault};
 use crate::memory::draft::{Draft, draft};
 use crate::memory::extents::{Extents, HUGE_PAGE};
@@ -296,8 +296,7 @@ impl<F: Format> Region<F> {
     /// As `broken`, after accesses to the memory: whether one of them found it gone.
     #[inline(always)]
     pub(crate) fn memory_gone(&self) -> bool {
-        signal_barrier();
-        self.tripwire().broken()
+        self.tripwire().memory_gone()
     }
 
     /// What is wrong with a broken handle.

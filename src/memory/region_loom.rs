@@ -141,4 +141,8 @@ impl Tripwire {
     pub(crate) fn broken(self) -> bool {
         false
     }
+
+    pub(crate) fn memory_gone(self) -> bool {
+        false
+    }
 }

@@ -19,7 +19,7 @@
 //! | L2 → L4 | `version` before the next value | the value before the second read of `version` | half a value is read |
 
 use crate::atomics::{AtomicU64, Word, at, copy, fence_at, spin};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::memory::format::Format;
 use crate::memory::region::Region;
 use crate::schema::Typed;
@@ -52,27 +52,22 @@ impl<'a> Cells<'a> {
     /// The words of a value of `bytes` bytes in the cell of a version. The length is the caller's, since the compiler often
     /// knows that one; a value has at most the size of a cell.
     #[inline(always)]
-    fn cell(self, version: u64, bytes: usize) -> &'a [Word] {
+    fn cell(self, version: u64, bytes: usize) -> Option<&'a [Word]> {
         debug_assert!(bytes.div_ceil(8) <= self.size, "a value has its cell");
         // Most values have 2 cells, or 4. A division takes as long as all else.
         let number =
             if self.count.is_power_of_two() { version & (self.count - 1) } else { version % self.count };
         let first = number as usize * self.size;
-        self.words.get(first..first + bytes.div_ceil(8)).unwrap_or_default()
+        self.words.get(first..first + bytes.div_ceil(8))
     }
 
     /// Asks for the lines of both cells, if there are two and they are small: otherwise the one with the value would be
     /// asked for only once the version is here, and by then the writer may be two commits ahead.
     #[inline(always)]
     fn ask(self, bytes: usize) {
-        if self.count == 2
-            && bytes <= ASKED
-            && let [first, .., _] = self.words
-        {
-            copy::will_read(first);
-            if let Some(second) = self.words.get(self.size) {
-                copy::will_read(second);
-            }
+        if self.count == 2 && bytes <= ASKED {
+            copy::will_read_at(self.words, 0);
+            copy::will_read_at(self.words, self.size);
         }
     }
 
@@ -91,7 +86,7 @@ impl<'a> Cells<'a> {
         // Orders: the version of the last commit before every word of this one.
         // Without it: a reader may take words of this commit and still find its own version.
         fence_at!(L2_FENCE, Release);
-        copy::write(self.cell(next, value.len()), value);
+        copy::write(self.cell(next, value.len()).unwrap_or_default(), value);
         // [L1] Release. Pairs with [L3].
         // Orders: the value before its version.
         // Without it: a reader may see the version and read what an earlier commit left in the cell.
@@ -103,20 +98,42 @@ impl<'a> Cells<'a> {
     #[inline(always)]
     pub(crate) fn read_alone(self, value: &mut [u8]) -> u64 {
         let version = self.version();
-        copy::read_value(self.cell(version, value.len()), value, true);
+        if let Some(cell) = self.cell(version, value.len()) {
+            copy::read_value(cell, value, true);
+        }
         version
     }
 
     /// Copies the current value, and returns its version. `None`: too many commits came meanwhile.
     #[inline(always)]
     pub(crate) fn read(self, value: &mut [u8]) -> Option<u64> {
+        self.read_by(value, |cell, value| {
+            copy::read_value(cell, value, false);
+            true
+        })
+    }
+
+    /// The same, for two cells, and where the value can be copied in the usual way. `None`: try the other one.
+    #[inline(always)]
+    fn read_straight(self, value: &mut [u8]) -> Option<u64> {
+        if self.count != 2 {
+            return None;
+        }
+        Self { count: 2, ..self }.read_by(value, copy::read_straight)
+    }
+
+    /// The same by one of the ways to copy, which may refuse.
+    #[inline(always)]
+    fn read_by(self, value: &mut [u8], copy: impl Fn(&[Word], &mut [u8]) -> bool) -> Option<u64> {
         self.ask(value.len());
         let version = self.version();
         // [L3] Acquire. Pairs with [L1].
         // Orders: the version before the value.
         // Without it: see [L1].
         fence_at!(L3_FENCE, Acquire);
-        copy::read_value(self.cell(version, value.len()), value, false);
+        if !copy(self.cell(version, value.len())?, value) {
+            return None;
+        }
         // [L4] Acquire. Pairs with [L2].
         // Orders: the words just read before the second read of the version.
         // Without it: see [L2].
@@ -140,18 +157,19 @@ impl<'a> Cells<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Busy`] if they kept coming; what is wrong with the handle.
+/// [`NoValue::Busy`] if they kept coming; what is wrong with the handle.
 #[inline(always)]
 pub(crate) fn whole<F: Format, V>(
     region: &Region<F>,
     mut attempt: impl FnMut() -> Option<V>,
-) -> Result<V, Error> {
+) -> Result<V, NoValue> {
+    let tripwire = region.tripwire();
     for _ in 0..TRIES {
-        if region.broken() {
+        if tripwire.broken() {
             break;
         }
         if let Some(found) = attempt()
-            && !region.memory_gone()
+            && !tripwire.memory_gone()
         {
             return Ok(found);
         }
@@ -162,10 +180,44 @@ pub(crate) fn whole<F: Format, V>(
     Err(failure(region))
 }
 
-/// Why there is no value. A function of its own, which never returns one: otherwise the value would go through memory, where
-/// it is stored word by word and moved in pairs of words, which wait for those stores.
+/// As `whole`, for the value of a type. The first attempt is made by itself, for two cells only, and so is not much longer
+/// than a bare seqlock's: before a loop that can do everything, the compiler prepares for everything.
+#[inline(always)]
+pub(crate) fn get<F: Format, T: Typed>(region: &Region<F>, cells: Cells<'_>) -> Result<(T, u64), NoValue> {
+    let (tripwire, mut value) = (region.tripwire(), T::new_zeroed());
+    if !tripwire.broken()
+        && let Some(version) = cells.read_straight(value.as_mut_bytes())
+        && !tripwire.memory_gone()
+    {
+        return Ok((value, version));
+    }
+    whole(region, || cells.try_get())
+}
+
+/// Why there is no value. It is a byte in a register until the caller has it as an [`Error`]: an `Error` is nine words, and
+/// after a call that stores them the compiler cannot tell whether what is there is an error or a value. So it would
+/// have both ways go through memory, and the value would be stored, loaded and stored again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoValue {
+    /// It changed all the time.
+    Busy,
+    /// The handle is of no use.
+    Broken(Fault),
+}
+
+impl From<NoValue> for Error {
+    #[inline(always)]
+    fn from(why: NoValue) -> Self {
+        match why {
+            NoValue::Busy => Self::Busy,
+            NoValue::Broken(fault) => fault.into(),
+        }
+    }
+}
+
+/// A function of its own, which never returns a value.
 #[cold]
 #[inline(never)]
-fn failure<F: Format>(region: &Region<F>) -> Error {
-    if region.memory_gone() { region.fault().into() } else { Error::Busy }
+fn failure<F: Format>(region: &Region<F>) -> NoValue {
+    if region.memory_gone() { NoValue::Broken(region.fault()) } else { NoValue::Busy }
 }

@@ -4,12 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::atomics::{AtomicU64, OwnedWord, Word, at};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::memory::block::block;
 use crate::schema::{Schema, Typed};
 #[cfg(not(loom))]
 use crate::seats::Incarnation;
 use crate::sync::cells::Cells;
+use crate::sync::held::Held;
 use crate::sync::member::{LockHolder, Member};
 use crate::sync::owned::{Owned, Taken};
 use crate::sync::shape::Content;
@@ -100,9 +101,6 @@ pub(crate) struct Guarded<K: HasLock, T> {
     pub(crate) member: Member<K>,
     /// The copy of whoever has the lock through this handle.
     value: Box<T>,
-    is_changed: bool,
-    /// The lock was taken while its thread unwound already.
-    in_panic: bool,
 }
 
 impl<K: HasLock, T> Guarded<K, T> {
@@ -180,7 +178,7 @@ impl<K: HasLock, T: Typed> Guarded<K, T> {
             action: "allocate a copy of the value",
             source: io::ErrorKind::OutOfMemory.into(),
         })?;
-        Ok(Self { member, value, is_changed: false, in_panic: false })
+        Ok(Self { member, value })
     }
 
     #[inline(always)]
@@ -188,44 +186,37 @@ impl<K: HasLock, T: Typed> Guarded<K, T> {
         cells::<K, T>(&self.member)
     }
 
+    /// A guard's copy.
     #[inline(always)]
     pub(crate) fn value(&self) -> &T {
         &self.value
     }
 
-    /// The copy, to be changed.
+    /// The same, to be changed.
     #[inline(always)]
     pub(crate) fn value_mut(&mut self) -> &mut T {
-        self.is_changed = true;
         &mut self.value
     }
 
-    /// Copies the value. The lock is held: by this handle, or by readers.
+    /// Copies the value. The lock is held: by this handle, or by readers. The copy is of use if the memory is still
+    /// there.
     #[inline(always)]
-    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self) -> Held {
         self.member.holder().enter();
-        self.in_panic = std::thread::panicking();
-        // True after a guard that was forgotten.
-        self.is_changed = false;
         cells::<K, T>(&self.member).read_alone(self.value.as_mut_bytes());
-        self.member.check_memory()
+        Held::new()
     }
 
     /// Commits the copy if it was changed.
     #[inline(always)]
-    pub(crate) fn save(&mut self) -> Result<(), Error> {
-        self.member.check()?;
-        if !self.is_changed {
+    pub(crate) fn save(&self, is_changed: bool) -> Result<(), Fault> {
+        self.member.check_handle()?;
+        if !is_changed {
             return Ok(());
         }
         let cells = self.cells();
         cells.commit(cells.version(), self.value.as_bytes());
-        self.is_changed = false;
-        self.member.check_memory()
-    }
-
-    pub(crate) fn discard(&mut self) {
-        self.is_changed = false;
+        self.member.check_access()
     }
 
     /// The number of commits.
@@ -235,26 +226,29 @@ impl<K: HasLock, T: Typed> Guarded<K, T> {
         self.member.check_memory().map(|()| version)
     }
 
-    /// Whether the holder has panicked since it took the lock.
-    #[inline(always)]
-    pub(crate) fn is_unwinding(&self) -> bool {
-        std::thread::panicking() && !self.in_panic
-    }
-
     /// Commits the copy if it was changed, and gives the lock back.
     #[inline(always)]
-    pub(crate) fn save_and_give(&mut self) -> Result<(), Error> {
+    pub(crate) fn save_and_give(&self, is_changed: bool) -> Result<(), Fault> {
         self.member.holder().leave();
-        self.save().inspect(|()| self.give())
+        self.save(is_changed).inspect(|()| self.give())
     }
 
-    /// The same; in a panic, gives the lock back abandoned.
+    /// The same by a holder that panics: others get the lock abandoned.
+    #[cold]
+    pub(crate) fn save_and_abandon(&self, is_changed: bool) -> Result<(), Fault> {
+        let saved = self.save(is_changed);
+        self.abandon();
+        saved
+    }
+
+    /// Commits the copy if it was changed, and gives the lock back. In a panic the change is discarded, and others get the
+    /// lock abandoned.
     #[inline(always)]
-    pub(crate) fn finish(&mut self) {
-        if self.is_unwinding() {
+    pub(crate) fn finish(&self, held: &Held) {
+        if held.is_unwinding() {
             self.abandon();
         } else {
-            let _ = self.save_and_give();
+            let _ = self.save_and_give(held.is_changed);
         }
     }
 

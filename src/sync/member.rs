@@ -11,7 +11,7 @@ use std::path::Path;
 #[cfg(not(loom))]
 use crate::atomics::FutexWord;
 use crate::atomics::at;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 #[cfg(not(loom))]
 use crate::memory::arrival;
 #[cfg(not(loom))]
@@ -183,18 +183,30 @@ impl<K: Content> Member<K> {
     /// Whether the handle is of use.
     #[inline(always)]
     pub(crate) fn check(&self) -> Result<(), Error> {
+        Ok(self.check_handle()?)
+    }
+
+    /// The same, with what is wrong in a byte.
+    #[inline(always)]
+    pub(crate) fn check_handle(&self) -> Result<(), Fault> {
         // A ghost would wait for others, who may wait for its death.
         #[cfg(loom)]
         if crate::atomics::is_ghost() {
-            return Err(Error::Forked);
+            return Err(Fault::Forked);
         }
-        if self.region.broken() { Err(self.region.fault().into()) } else { Ok(()) }
+        if self.region.broken() { Err(self.region.fault()) } else { Ok(()) }
     }
 
     /// As [`check`](Self::check), after accesses to the memory.
     #[inline(always)]
     pub(crate) fn check_memory(&self) -> Result<(), Error> {
-        if self.region.memory_gone() { Err(self.region.fault().into()) } else { Ok(()) }
+        Ok(self.check_access()?)
+    }
+
+    /// The same, with what is wrong in a byte.
+    #[inline(always)]
+    pub(crate) fn check_access(&self) -> Result<(), Fault> {
+        if self.region.memory_gone() { Err(self.region.fault()) } else { Ok(()) }
     }
 
     /// Is this a number that a handle on this object can have?

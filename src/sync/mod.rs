@@ -6,6 +6,7 @@ mod cells;
 mod condvar;
 mod event;
 mod guarded;
+mod held;
 #[cfg(not(loom))]
 mod inspect;
 mod latch;

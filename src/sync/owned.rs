@@ -25,7 +25,7 @@
 //! | O2 → O1 | what the owner did, before the word is free | the word, before what the next one does | the next owner misses what the last one stored |
 
 use crate::atomics::{AtomicU64, OwnedWord, at};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::seats::Incarnation;
 use crate::sync::looks::Looks;
 use crate::sync::member::{Member, NOBODYS};
@@ -53,6 +53,30 @@ pub(crate) enum Taken {
     Free,
     /// Its owner is dead.
     FromTheDead,
+}
+
+/// Why a word was not taken. It is a byte in a register until the caller has it as an [`Error`], for the reason that
+/// `NoValue` in `cells.rs` has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NotTaken {
+    TimedOut,
+    Deadlock,
+    /// The word names an owner that cannot exist.
+    Nobodys,
+    /// The handle is of no use.
+    Broken(Fault),
+}
+
+impl From<NotTaken> for Error {
+    #[inline(always)]
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::TimedOut => Self::TimedOut,
+            NotTaken::Deadlock => Self::Deadlock,
+            NotTaken::Nobodys => NOBODYS,
+            NotTaken::Broken(fault) => fault.into(),
+        }
+    }
 }
 
 impl<'a> Owned<'a> {
@@ -132,9 +156,10 @@ impl<'a> Owned<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`], [`Error::Deadlock`], [`Error::Garbage`], or what is wrong with the handle.
+    /// All that there are.
     #[cold]
-    pub(crate) fn wait<K: Content>(self, member: &Member<K>, until_ns: u64) -> Result<Taken, Error> {
+    #[inline(never)]
+    pub(crate) fn wait<K: Content>(self, member: &Member<K>, until_ns: u64) -> Result<Taken, NotTaken> {
         let looks = if until_ns == 0 { Looks::none() } else { Looks::new() };
         let watch = Watch::new(self.watch);
         let mut wait = Wait { owned: self, member, until_ns, began_ns: None, has_slept: false, watch, looks };
@@ -163,9 +188,9 @@ impl<K: Content> Wait<'_, K> {
         to_word(self.member.me())
     }
 
-    fn run(&mut self) -> Result<Taken, Error> {
+    fn run(&mut self) -> Result<Taken, NotTaken> {
         loop {
-            self.member.check()?;
+            self.member.check_handle().map_err(NotTaken::Broken)?;
             let seen = self.owned.look();
             let Some(owner) = owner_of(seen) else {
                 if seen & LONG != 0 && !self.has_slept && !clock::is_past(self.until_ns) {
@@ -180,7 +205,7 @@ impl<K: Content> Wait<'_, K> {
                 return Ok(Taken::Free);
             }
             if !self.member.could_exist(owner) {
-                return Err(NOBODYS);
+                return Err(NotTaken::Nobodys);
             }
             if self.looks.wait() {
                 continue;
@@ -190,7 +215,7 @@ impl<K: Content> Wait<'_, K> {
                     return Ok(Taken::FromTheDead);
                 }
                 if self.leave(seen) {
-                    return Err(Error::TimedOut);
+                    return Err(NotTaken::TimedOut);
                 }
                 continue;
             }
@@ -217,11 +242,11 @@ impl<K: Content> Wait<'_, K> {
     }
 
     /// Sleeps a slice if the word still is as it was seen. True: its owner is dead, and the word is this handle's.
-    fn sleep(&mut self, seen: u64, owner: Incarnation) -> Result<bool, Error> {
+    fn sleep(&mut self, seen: u64, owner: Incarnation) -> Result<bool, NotTaken> {
         let now = clock::monotonic_ns();
         let began_ns = match self.began_ns {
             Some(began_ns) => began_ns,
-            None if self.member.waits_for_itself(owner) => return Err(Error::Deadlock),
+            None if self.member.waits_for_itself(owner) => return Err(NotTaken::Deadlock),
             None => *self.began_ns.insert(now),
         };
         let waited = now.saturating_sub(began_ns);

@@ -58,14 +58,16 @@ impl Writes for Latest<Value> {
 impl Reads for LatestReader<Value> {
     #[inline(always)]
     fn read(&mut self, within: impl FnOnce(&Value)) -> Result<bool> {
-        match self.get() {
-            Ok(value) => {
-                within(&value);
-                Ok(true)
+        // The error moves out of the result, as with `?`. If it were matched where it is, the result would have to be in
+        // memory, and the value be stored twice.
+        let value = match self.get() {
+            Ok(value) => value,
+            Err(error) => {
+                return if matches!(error, quoit::Error::Busy) { Ok(false) } else { Err(error.into()) };
             }
-            Err(quoit::Error::Busy) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        };
+        within(&value);
+        Ok(true)
     }
 }
 

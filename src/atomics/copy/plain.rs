@@ -2,7 +2,6 @@
 
 use core::mem::MaybeUninit;
 
-pub(super) use self::load_pair as take_pair;
 use super::WORD;
 pub(super) use super::{read_plain as read_long, write_plain as write_long};
 use crate::atomics::Word;
@@ -26,6 +25,24 @@ pub(super) unsafe fn store_pairs(words: &[Word], chunks: &[[u8; WORD]], count: u
 /// There are two of both, and the first word is at a boundary of 16 bytes.
 #[inline(always)]
 pub(super) unsafe fn load_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], gated: bool) {
+    for (word, chunk) in words.iter().zip(chunks) {
+        chunk.write_copy_of_slice(&super::load(word, gated).to_le_bytes());
+    }
+}
+
+/// Any word does: they are moved one by one. So where a value is makes no difference to the models.
+#[inline(always)]
+pub(super) fn begins_a_pair(_: &[Word]) -> bool {
+    true
+}
+
+/// Loads all pairs of chunks.
+///
+/// # Safety
+///
+/// There are at least as many words as chunks.
+#[inline(always)]
+pub(super) unsafe fn take_pairs(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], gated: bool) {
     for (word, chunk) in words.iter().zip(chunks) {
         chunk.write_copy_of_slice(&super::load(word, gated).to_le_bytes());
     }

@@ -70,26 +70,51 @@ pub(super) unsafe fn load_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; W
     }
 }
 
-/// As `load_pair`, but the compiler stores the words, or has them in the register for whoever uses them.
+/// Whether the first of these words begins a pair that one vector can move.
+#[inline(always)]
+pub(super) fn begins_a_pair(words: &[Word]) -> bool {
+    words.as_ptr().addr() & WORD == 0
+}
+
+/// Loads all pairs of chunks, fewer than 16. The compiler stores the words, or has them in registers for whoever uses
+/// them.
 ///
 /// # Safety
 ///
-/// As `load_pair`'s.
+/// Chunks are in pairs, there are at least as many words, and the first word is at a boundary of 16 bytes.
 #[inline(always)]
-pub(super) unsafe fn take_pair(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], _gated: bool) {
-    let pair: __m128i;
-    // SAFETY: loads the 16 bytes of two words, as the caller allows; no stack.
-    unsafe {
-        asm!(
-            "movdqa {pair}, [{from}]",
-            pair = out(xmm_reg) pair,
-            from = in(reg) words.as_ptr(),
-            options(nostack, preserves_flags),
-        );
+pub(super) unsafe fn take_pairs(words: &[Word], chunks: &mut [[MaybeUninit<u8>; WORD]], _gated: bool) {
+    macro_rules! pair {
+        ($at:literal) => {{
+            let pair: __m128i;
+            // SAFETY: loads the 16 bytes of two words, as the caller allows.
+            unsafe {
+                asm!(
+                    concat!("movdqa {pair}, [{from} + 16*", $at, "]"),
+                    pair = out(xmm_reg) pair,
+                    from = in(reg) words.as_ptr(),
+                    options(nostack, preserves_flags, readonly),
+                );
+            }
+            let to = chunks.as_mut_ptr().cast::<__m128i>().wrapping_add($at);
+            // SAFETY: stores those of two chunks, as the caller allows.
+            unsafe { to.write_unaligned(pair) };
+        }};
     }
-    let to = chunks.as_mut_ptr().cast::<__m128i>();
-    // SAFETY: stores those of two chunks, as the caller allows.
-    unsafe { to.write_unaligned(pair) };
+    macro_rules! pairs {
+        ($($at:literal)*) => {
+            // Each in turn, as long as there are more. The number is known where this is inlined.
+            'all: {
+                $(
+                    if chunks.len() / 2 == $at {
+                        break 'all;
+                    }
+                    pair!($at);
+                )*
+            }
+        };
+    }
+    pairs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 
 /// Defines a copy of `bytes` bytes through four vector registers.

@@ -11,7 +11,8 @@ use crate::memory::permissions::Access;
 #[cfg(not(loom))]
 use crate::schema::Schema;
 use crate::schema::Typed;
-use crate::sync::{bell, cells};
+use crate::sync::bell;
+use crate::sync::cells::{NoValue, get, whole};
 
 pub(super) struct Reader {
     pub(super) region: Region,
@@ -80,15 +81,15 @@ impl Reader {
 
 /// Copies the current value, and returns its version.
 #[inline(always)]
-pub(super) fn read(region: &Region, value: &mut [u8]) -> Result<u64, Error> {
+pub(super) fn read(region: &Region, value: &mut [u8]) -> Result<u64, NoValue> {
     let cells = cells_in(region);
-    cells::whole(region, || cells.read(value))
+    whole(region, || cells.read(value))
 }
 
 /// The current value and its version, of the type that was checked.
 #[inline(always)]
-pub(super) fn read_typed<T: Typed>(region: &Region) -> Result<(T, u64), Error> {
+pub(super) fn read_typed<T: Typed>(region: &Region) -> Result<(T, u64), NoValue> {
     let words = const { (cell_bytes(size_of::<T>() as u64) / 8) as usize };
     let cells = cells_of(region, words);
-    cells::whole(region, || cells.try_get())
+    get(region, cells)
 }

@@ -134,7 +134,8 @@ impl<T: Typed> Latest<T> {
     /// [`Error::Forked`], [`Error::Truncated`].
     #[inline(always)]
     pub fn get(&self) -> Result<T, Error> {
-        read_typed(self.writer.region()).map(|(value, _)| value)
+        let (value, _) = read_typed(self.writer.region())?;
+        Ok(value)
     }
 
     /// The version of the value: the number of commits, the first one included. Continues from writer to writer, and

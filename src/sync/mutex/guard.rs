@@ -9,6 +9,7 @@ use super::value::Value;
 use crate::error::Error;
 use crate::schema::Typed;
 use crate::sync::guarded::Guarded;
+use crate::sync::held::Held;
 
 /// The lock of a [`Mutex`](super::Mutex) held, with a private copy of its value.
 ///
@@ -17,6 +18,7 @@ use crate::sync::guarded::Guarded;
 #[must_use = "the lock is given back as soon as the guard is dropped"]
 pub struct MutexGuard<'a, T: Typed> {
     guarded: &'a mut Guarded<Value, T>,
+    held: Held,
     /// Stays on its thread.
     _thread: PhantomData<*const ()>,
 }
@@ -25,8 +27,9 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     /// The caller has the lock.
     #[inline(always)]
     pub(super) fn new(guarded: &'a mut Guarded<Value, T>) -> Result<Self, Error> {
-        guarded.begin()?;
-        Ok(Self { guarded, _thread: PhantomData })
+        let held = guarded.begin();
+        guarded.member.check_memory()?;
+        Ok(Self { guarded, held, _thread: PhantomData })
     }
 
     /// Commits the copy if it was changed, and unlocks.
@@ -35,12 +38,15 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     ///
     /// [`Error::Forked`], [`Error::Truncated`]: the value may not be committed.
     #[inline(always)]
-    pub fn commit(mut self) -> Result<(), Error> {
-        if self.guarded.is_unwinding() {
-            // Dropping the guard marks the mutex as abandoned.
-            return self.save();
-        }
-        ManuallyDrop::new(self).guarded.save_and_give()
+    pub fn commit(self) -> Result<(), Error> {
+        // A guard that is dropped somewhere has to be in memory.
+        let guard = ManuallyDrop::new(self);
+        let Self { guarded, held, .. } = &*guard;
+        Ok(if held.is_unwinding() {
+            guarded.save_and_abandon(held.is_changed)
+        } else {
+            guarded.save_and_give(held.is_changed)
+        }?)
     }
 
     /// Commits the copy if it was changed, and keeps the lock. From now on a death leaves this value.
@@ -50,17 +56,19 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
     /// As [`commit`](Self::commit).
     #[inline(always)]
     pub fn save(&mut self) -> Result<(), Error> {
-        self.guarded.save()
+        self.guarded.save(self.held.is_changed)?;
+        self.held.is_changed = false;
+        Ok(())
     }
 
     /// Unlocks, and leaves the value as it was last committed.
-    pub fn discard(self) {
-        self.guarded.discard();
+    pub fn discard(mut self) {
+        self.held.discard();
     }
 
     /// Unlocks, leaves the value as it was last committed, and marks the mutex as abandoned, as a panic does.
-    pub fn abandon(self) {
-        self.guarded.discard();
+    pub fn abandon(mut self) {
+        self.held.discard();
         if self.guarded.member.check().is_ok() {
             self.guarded.set_abandoned(true);
         }
@@ -89,7 +97,9 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
 
     /// Commits, and gives the lock up until [`take_again`](Self::take_again). Nobody may use the guard meanwhile.
     pub(crate) fn give_up(&mut self) -> Result<(), Error> {
-        self.guarded.save_and_give()
+        self.guarded.save_and_give(self.held.is_changed)?;
+        self.held.is_changed = false;
+        Ok(())
     }
 
     /// Waits for the lock that was given up. If that fails, the guard is of no use but to be dropped.
@@ -98,7 +108,8 @@ impl<'a, T: Typed> MutexGuard<'a, T> {
             self.guarded.give();
             return Err(Error::Abandoned);
         }
-        self.guarded.begin()
+        self.held = self.guarded.begin();
+        self.guarded.member.check_memory()
     }
 
     /// Whether the lock, given up, is somebody's who is dead.
@@ -119,6 +130,7 @@ impl<T: Typed> Deref for MutexGuard<'_, T> {
 impl<T: Typed> DerefMut for MutexGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
+        self.held.is_changed = true;
         self.guarded.value_mut()
     }
 }
@@ -126,12 +138,12 @@ impl<T: Typed> DerefMut for MutexGuard<'_, T> {
 impl<T: Typed> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.guarded.finish();
+        self.guarded.finish(&self.held);
     }
 }
 
 impl<T: Typed + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MutexGuard").field("value", self.guarded.value()).finish_non_exhaustive()
+        f.debug_struct("MutexGuard").field("value", &**self).finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@ use super::readers::{self, Value};
 use crate::error::Error;
 use crate::schema::Typed;
 use crate::sync::guarded::Guarded;
+use crate::sync::held::Held;
 
 /// An [`RwLock`](super::RwLock) held to read, with a private copy of its value.
 ///
@@ -23,7 +24,8 @@ impl<'a, T: Typed> ReadGuard<'a, T> {
     /// The caller's mark keeps writers out.
     pub(super) fn new(guarded: &'a mut Guarded<Value, T>) -> Result<Self, Error> {
         let guard = Self { guarded, _thread: PhantomData };
-        guard.guarded.begin()?;
+        guard.guarded.begin();
+        guard.guarded.member.check_memory()?;
         Ok(guard)
     }
 
@@ -61,7 +63,7 @@ impl<T: Typed> Drop for ReadGuard<'_, T> {
 
 impl<T: Typed + fmt::Debug> fmt::Debug for ReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadGuard").field("value", self.guarded.value()).finish_non_exhaustive()
+        f.debug_struct("ReadGuard").field("value", &**self).finish_non_exhaustive()
     }
 }
 
@@ -72,6 +74,7 @@ impl<T: Typed + fmt::Debug> fmt::Debug for ReadGuard<'_, T> {
 #[must_use = "the lock is given back as soon as the guard is dropped"]
 pub struct WriteGuard<'a, T: Typed> {
     guarded: &'a mut Guarded<Value, T>,
+    held: Held,
     /// Stays on its thread.
     _thread: PhantomData<*const ()>,
 }
@@ -79,8 +82,9 @@ pub struct WriteGuard<'a, T: Typed> {
 impl<'a, T: Typed> WriteGuard<'a, T> {
     /// The caller has the lock, and nobody reads.
     pub(super) fn new(guarded: &'a mut Guarded<Value, T>) -> Result<Self, Error> {
-        let guard = Self { guarded, _thread: PhantomData };
-        guard.guarded.begin()?;
+        let held = guarded.begin();
+        let guard = Self { guarded, held, _thread: PhantomData };
+        guard.guarded.member.check_memory()?;
         Ok(guard)
     }
 
@@ -99,12 +103,14 @@ impl<'a, T: Typed> WriteGuard<'a, T> {
     ///
     /// As [`commit`](Self::commit).
     pub fn save(&mut self) -> Result<(), Error> {
-        self.guarded.save()
+        self.guarded.save(self.held.is_changed)?;
+        self.held.is_changed = false;
+        Ok(())
     }
 
     /// Unlocks, and leaves the value as it was last committed.
-    pub fn discard(self) {
-        self.guarded.discard();
+    pub fn discard(mut self) {
+        self.held.discard();
     }
 
     /// The number of commits so far, the first value included. It wraps at `2^64`.
@@ -139,18 +145,19 @@ impl<T: Typed> Deref for WriteGuard<'_, T> {
 
 impl<T: Typed> DerefMut for WriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
+        self.held.is_changed = true;
         self.guarded.value_mut()
     }
 }
 
 impl<T: Typed> Drop for WriteGuard<'_, T> {
     fn drop(&mut self) {
-        self.guarded.finish();
+        self.guarded.finish(&self.held);
     }
 }
 
 impl<T: Typed + fmt::Debug> fmt::Debug for WriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteGuard").field("value", self.guarded.value()).finish_non_exhaustive()
+        f.debug_struct("WriteGuard").field("value", &**self).finish_non_exhaustive()
     }
 }

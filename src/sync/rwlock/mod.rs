@@ -174,7 +174,8 @@ impl<T: Typed> RwLock<T> {
         let member = &self.guarded.member;
         member.check()?;
         let cells = self.guarded.cells();
-        whole(member.region(), || cells.try_get()).map(|(value, _)| value)
+        let (value, _) = whole(member.region(), || cells.try_get())?;
+        Ok(value)
     }
 
     /// Waits for the lock to read, without a limit.

@@ -125,7 +125,7 @@ pub(super) fn owned<'a>(views: Views<'a, Rows>, number: u32) -> Option<Owned<'a>
 #[inline(always)]
 pub(super) fn read<T: Typed>(region: &Region, number: u32) -> Result<(T, u64), Error> {
     let cells = cells(region.views(), &region.shape().content, number).ok_or(NO_ROW)?;
-    whole(region, || cells.try_get())
+    Ok(whole(region, || cells.try_get())?)
 }
 
 /// The first row from `first` on, around the end, whose version is another than the one in `seen`.
