@@ -2,7 +2,7 @@
 
 mod pair;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use quoit::{Attach, Consumer, Error, Event, Inspector, Options, Producer, RecvError, Start};
@@ -79,17 +79,20 @@ fn make(stage: &Stage) -> Result<()> {
 #[inline(always)]
 fn take(consumer: &mut Consumer) -> Result<Option<u64>> {
     let due = consumer.next_sequence();
-    match consumer.try_recv()? {
-        Some(Event::Record(record)) => {
-            let (sequence, contents) = (record.sequence(), record.read());
-            ensure!(
-                (sequence, contents) == (due, Some(due)),
-                "{sequence} with {contents:?} instead of {due}"
-            );
-            Ok(Some(due))
+    loop {
+        match consumer.try_recv()? {
+            Some(Event::Record(record)) => {
+                let (sequence, contents) = (record.sequence(), record.read());
+                ensure!(
+                    (sequence, contents) == (due, Some(due)),
+                    "{sequence} with {contents:?} instead of {due}"
+                );
+                return Ok(Some(due));
+            }
+            Some(Event::ProducerChanged { .. }) => {}
+            Some(event) => bail!("{event}"),
+            None => return Ok(None),
         }
-        Some(event) => bail!("{event}"),
-        None => Ok(None),
     }
 }
 
@@ -158,11 +161,11 @@ fn wait(stage: &Stage) {
     follower.set_spins(0);
     let due = follower.next_sequence();
     mark();
-    let waited = follower.recv_timeout(A_WHILE);
+    let waited = follower.recv_record_deadline(Instant::now() + A_WHILE, |_| {});
     mark();
     match waited {
         Err(RecvError::TimedOut) => {}
-        Ok(Event::Record(record)) if stage.is_let_go() => {
+        Ok(record) if stage.is_let_go() => {
             assert_eq!(record.sequence(), due);
             stage.set(TAKEN, due + 1);
         }
@@ -184,13 +187,13 @@ fn be_told(stage: &Stage) {
     .expect("its death");
     mark();
     let first = take_noted(stage, &mut follower);
-    let second = follower.recv().map(|event| event.record().map(|record| record.sequence()));
+    let second = follower.recv_record(|_| {}).map(|record| record.sequence());
     mark();
     assert_eq!(first, Some(0), "told before the last record");
     match second {
         Err(RecvError::StageGone) => stage.set(Word::Told, 1),
         // Its successor has come meanwhile.
-        Ok(Some(1)) if stage.is_let_go() => stage.set(TAKEN, 2),
+        Ok(1) if stage.is_let_go() => stage.set(TAKEN, 2),
         other => panic!("{other:?}"),
     }
     go_on(stage, follower);
@@ -336,8 +339,8 @@ fn follow_late(stage: &Stage) {
 }
 
 fn wait_beside(stage: &Stage, follower: &mut Consumer) {
-    match follower.recv_deadline(soon()) {
-        Ok(Event::Record(record)) => {
+    match follower.recv_record_deadline(soon(), |_| {}) {
+        Ok(record) => {
             assert_eq!((record.sequence(), record.read()), (0, Some(0_u64)));
             assert!(stage.get(BEGUN) > 0, "nobody has released it");
         }
