@@ -348,6 +348,11 @@ pub mod fate {
         crate::wait::futex::slice_sleeps(sliced);
     }
 
+    /// The sleeps of whoever looks for the dead end by themselves, and no others: of several sleepers, one is to look.
+    pub fn only_probes_end() {
+        crate::wait::futex::brief_sleeps(crate::wait::doorbell::PROBE_NS);
+    }
+
     /// Whether a producer is marked as asleep until there is space.
     pub fn is_space_armed(ring: &crate::Ring) -> bool {
         ring.region(crate::memory::permissions::Access::Writer)

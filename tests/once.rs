@@ -84,7 +84,7 @@ fn a_panic_leaves_it_to_the_next() {
     });
 }
 
-/// One that was killed when it was done, and before it could give its word back.
+/// A process that was killed after the work was done, and before it gave the word back, is not shown as at work.
 #[test]
 fn nobody_is_at_what_is_done() {
     let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");

@@ -46,7 +46,8 @@ impl<R: Reads> AsyncReader<R> {
     ///
     /// # Errors
     ///
-    /// As [`Consumer::recv`]. After the end of the stream was returned, the next call waits for another producer.
+    /// As [`Consumer::recv`]. After the end of the stream was returned, the next call waits for another producer; after
+    /// [`RecvError::StageGone`], for the stage to come back.
     pub async fn next(&mut self) -> Result<EventOf<R::Payload>, RecvError> {
         poll_fn(|context| self.poll_event(context)).await
     }

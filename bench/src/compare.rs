@@ -150,11 +150,14 @@ pub(crate) fn text(old: &Document, new: &Document) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Workload;
+
+    fn spread(lower_quartile: f64, median: f64, upper_quartile: f64) -> Spread {
+        Spread { lower_quartile, median, upper_quartile }
+    }
 
     #[test]
     fn a_change_is_one_if_both_medians_left_the_other_spread() {
-        let spread =
-            |lower_quartile, median, upper_quartile| Spread { lower_quartile, median, upper_quartile };
         let old = spread(1.0, 1.1, 1.2);
         assert_eq!(Verdict::of(Ratio::Time, old, spread(1.3, 1.4, 1.5)), Verdict::Worse);
         assert_eq!(Verdict::of(Ratio::Throughput, old, spread(1.3, 1.4, 1.5)), Verdict::Better);
@@ -162,5 +165,43 @@ mod tests {
         assert_eq!(Verdict::of(Ratio::Throughput, old, spread(0.8, 0.9, 1.0)), Verdict::Worse);
         assert_eq!(Verdict::of(Ratio::Time, old, spread(1.1, 1.15, 1.9)), Verdict::Spread);
         assert_eq!(Verdict::of(Ratio::Time, old, spread(1.05, 1.4, 1.9)), Verdict::Spread);
+    }
+
+    /// Of a difference to the floor a quotient says nothing: it may be of nothing, or of less.
+    #[test]
+    fn a_difference_to_the_floor_changes_by_nanoseconds() {
+        let outcome = Outcome {
+            workload: Workload::Times,
+            label: String::new(),
+            bytes: 8,
+            floor_ns: None,
+            quoit_ns: None,
+            ratio_of: Ratio::Extra,
+            ratio: None,
+            slow_mode: None,
+            target: None,
+            verdict: None,
+            tail: None,
+            share: None,
+            kept: 1,
+            discarded: 0,
+            windows_left_out: 0,
+            floor_latencies: None,
+            quoit_latencies: None,
+        };
+        let change = |old, new| {
+            let verdict = Verdict::of(Ratio::Extra, old, new);
+            let change = Change { outcome: &outcome, old, new, verdict };
+            (change.verdict, change.amount())
+        };
+        let old = spread(-1.0, -0.5, 0.0);
+        assert_eq!(change(old, spread(1.0, 1.25, 1.5)), (Verdict::Worse, "+1.75 ns".to_owned()));
+        assert_eq!(change(old, spread(-3.0, -2.5, -2.0)), (Verdict::Better, "-2.00 ns".to_owned()));
+        assert_eq!(change(old, spread(-1.0, -0.25, 0.5)), (Verdict::Spread, "+0.25 ns".to_owned()));
+        let ratio = Outcome { ratio_of: Ratio::Time, ..outcome.clone() };
+        let verdict = Verdict::Worse;
+        let change =
+            Change { outcome: &ratio, old: spread(1.0, 1.0, 1.0), new: spread(1.5, 1.5, 1.5), verdict };
+        assert_eq!(change.amount(), "+50.0 %");
     }
 }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::model;
+use common::{for_each_crash, model};
 use loom::cell::UnsafeCell;
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
@@ -131,37 +131,37 @@ fn a_round_is_broken_for_all_or_none() {
 /// and a reset make it whole.
 #[test]
 fn a_death_breaks_the_round_or_counts() {
-    for stores in 0..4 {
-        model("barrier_crash", 2, move || {
-            slice_sleeps(true);
-            let first = barrier(2);
-            let second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    let _ = second.wait();
-                    drop(second);
-                });
-            });
-            let passed = match first.wait() {
-                Ok(_) => true,
-                Err(Error::Broken) => false,
-                Err(error) => panic!("{error}"),
-            };
-            assert_eq!(passed, stores > 0);
-            dying.join().unwrap();
-            let next = first.try_clone().unwrap();
-            // It is told of the death in the next round, unless the successor is there before.
-            if first.is_broken().unwrap() {
-                first.reset().unwrap();
-            }
-            let other = common::spawn(move || {
-                assert!(next.wait().is_ok());
-                next
-            });
-            assert!(first.wait().is_ok());
-            let _next = other.join().unwrap();
+    for_each_crash("barrier_crash", 2, |stores| {
+        slice_sleeps(true);
+        let first = barrier(2);
+        let second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                let _ = second.wait();
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let passed = match first.wait() {
+            Ok(_) => true,
+            Err(Error::Broken) => false,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(passed, stores > 0);
+        let lived = dying.join().unwrap();
+        let next = first.try_clone().unwrap();
+        // It is told of the death in the next round, unless the successor is there before.
+        if first.is_broken().unwrap() {
+            first.reset().unwrap();
+        }
+        let other = common::spawn(move || {
+            assert!(next.wait().is_ok());
+            next
+        });
+        assert!(first.wait().is_ok());
+        let _next = other.join().unwrap();
+        lived
+    });
 }
 
 /// It is reset while one waits, who must not take that for a passed round, nor wait on.
@@ -232,18 +232,14 @@ fn an_arrival_tells_what_was_done() {
 /// A party that is killed breaks the latch, unless it has arrived; the one that waits is told.
 #[test]
 fn a_latch_does_not_wait_for_the_dead() {
-    for stores in 0..4 {
-        model("latch_crash", 2, move || {
-            slice_sleeps(true);
-            let latch = Latch::local(&SyncOptions::new().seats(1), 2).unwrap();
-            let (whole, dying) = (latch.join().unwrap(), latch.join().unwrap());
-            let dying = common::spawn(move || {
-                crash_after(stores, move || drop(dying.arrive()));
-            });
-            let arrived = !matches!(whole.arrive(), Err(Error::Broken));
-            let is_open = latch.wait().is_ok();
-            assert_eq!(is_open, stores > 0 && arrived);
-            dying.join().unwrap();
-        });
-    }
+    for_each_crash("latch_crash", 2, |stores| {
+        slice_sleeps(true);
+        let latch = Latch::local(&SyncOptions::new().seats(1), 2).unwrap();
+        let (whole, dying) = (latch.join().unwrap(), latch.join().unwrap());
+        let dying = common::spawn(move || crash_after(stores, move || drop(dying.arrive())).is_some());
+        let arrived = !matches!(whole.arrive(), Err(Error::Broken));
+        let is_open = latch.wait().is_ok();
+        assert_eq!(is_open, stores > 0 && arrived);
+        dying.join().unwrap()
+    });
 }

@@ -3,7 +3,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::model;
+use common::{for_each_crash, model};
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Condvar, Mutex, SyncOptions};
@@ -115,31 +115,31 @@ fn who_gives_up_passes_the_notification_on() {
 /// A holder dies that would have notified. Sleeps end by themselves, and who waits is told whatever it waits for.
 #[test]
 fn who_waits_is_told_of_a_death() {
-    for stores in 0..5 {
-        model("condvar_crash", 2, move || {
-            slice_sleeps(true);
-            let (mut mutex, condvar) = pair(2, 0);
-            let (mut dying, bell) = (mutex.try_clone().unwrap(), condvar.try_clone().unwrap());
-            let died = common::spawn(move || {
-                crash_after(stores, move || {
-                    if let Ok(mut guard) = dying.lock() {
-                        *guard = 1;
-                        drop(guard);
-                    }
-                    let _ = bell.notify_all();
-                    drop((dying, bell));
-                });
-            });
-            died.join().unwrap();
-            match mutex.lock() {
-                // It had the lock: the word was taken; a word of the value, the version; the word was given back.
-                Err(Error::Abandoned) => assert!((1..4).contains(&stores)),
-                Ok(guard) if stores == 4 => assert_eq!(*guard, 1),
-                Ok(guard) => assert_eq!((*guard, stores), (0, 0)),
-                Err(error) => panic!("{error}"),
-            }
+    for_each_crash("condvar_crash", 2, |stores| {
+        slice_sleeps(true);
+        let (mut mutex, condvar) = pair(2, 0);
+        let (mut dying, bell) = (mutex.try_clone().unwrap(), condvar.try_clone().unwrap());
+        let died = common::spawn(move || {
+            crash_after(stores, move || {
+                if let Ok(mut guard) = dying.lock() {
+                    *guard = 1;
+                    drop(guard);
+                }
+                let _ = bell.notify_all();
+                drop((dying, bell));
+            })
+            .is_some()
         });
-    }
+        let lived = died.join().unwrap();
+        match mutex.lock() {
+            // It had the lock: the word was taken; a word of the value, the version; the word was given back.
+            Err(Error::Abandoned) => assert!((1..4).contains(&stores)),
+            Ok(guard) if stores >= 4 => assert_eq!(*guard, 1),
+            Ok(guard) => assert_eq!((*guard, stores), (0, 0)),
+            Err(error) => panic!("{error}"),
+        }
+        lived
+    });
 }
 
 /// The same, and one has been waiting for it.

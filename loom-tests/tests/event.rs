@@ -4,7 +4,7 @@ mod common;
 
 use std::rc::Rc;
 
-use common::{Outside, model};
+use common::{Outside, for_each_crash, model};
 use loom::sync::atomic::{AtomicU32, Ordering};
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Event, Reset, SyncOptions};
@@ -138,23 +138,22 @@ fn each_signal_is_for_one() {
 /// one's look after its store otherwise, since it looks before it stores.
 #[test]
 fn a_setter_that_dies_has_set_it_or_not() {
-    for stores in 0..3 {
-        model("event_crash", 2, move || {
-            slice_sleeps(true);
-            let first = event(2, Reset::Auto);
-            let second = first.try_clone().unwrap();
-            let other = common::spawn(move || {
-                let was_set = first.try_wait().unwrap();
-                (first, was_set)
-            });
-            crash_after(stores, move || {
-                let _ = second.set();
-                drop(second);
-            });
-            let (first, was_set) = other.join().unwrap();
-            assert_eq!(was_set || first.try_wait().unwrap(), stores > 0);
-            first.set().unwrap();
-            first.wait().unwrap();
+    for_each_crash("event_crash", 2, |stores| {
+        slice_sleeps(true);
+        let first = event(2, Reset::Auto);
+        let second = first.try_clone().unwrap();
+        let other = common::spawn(move || {
+            let was_set = first.try_wait().unwrap();
+            (first, was_set)
         });
-    }
+        let lived = crash_after(stores, move || {
+            let _ = second.set();
+            drop(second);
+        });
+        let (first, was_set) = other.join().unwrap();
+        assert_eq!(was_set || first.try_wait().unwrap(), stores > 0);
+        first.set().unwrap();
+        first.wait().unwrap();
+        lived.is_some()
+    });
 }

@@ -3,7 +3,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Oracle, first_sequence, model, options, payload, send_halves};
+use common::{Oracle, first_sequence, for_each_crash, model, options, payload, send_halves};
 use quoit::{Attach, Consumer, ConsumerState, Error, Event, Evicted, Ring, Start, WaitMode};
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
@@ -366,28 +366,22 @@ fn a_saved_slot_is_nobody_elses() {
 /// the consumer who had the slot before it.
 #[test]
 fn a_name_dies_while_it_attaches() {
-    for stores in 0.. {
-        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let done = finished.clone();
-        model(&format!("dies_attaching_after_{stores}_stores"), 2, move || {
-            let ring = Ring::heap(&options(0).inline(false)).unwrap();
-            let mut producer = ring.producer().unwrap();
-            let mut before = ring.consumer(&Attach::gated()).unwrap();
-            send_halves(&mut producer, 0, 2);
-            assert!(before.try_recv().unwrap().is_some());
-            before.release();
-            drop(before);
-            let attach = Attach::gated().name("n");
-            let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-            done.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
-            lived.into_iter().for_each(quoit::fate::kill);
-            let consumer = ring.consumer(&attach).unwrap();
-            assert_eq!(consumer.next_sequence(), 2, "a newcomer starts at somebody else's place");
-        });
-        if finished.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-    }
+    for_each_crash("dies_attaching", 2, |stores| {
+        let ring = Ring::heap(&options(0).inline(false)).unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut before = ring.consumer(&Attach::gated()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        assert!(before.try_recv().unwrap().is_some());
+        before.release();
+        drop(before);
+        let attach = Attach::gated().name("n");
+        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
+        let has_lived = lived.is_some();
+        lived.into_iter().for_each(quoit::fate::kill);
+        let consumer = ring.consumer(&attach).unwrap();
+        assert_eq!(consumer.next_sequence(), 2, "a newcomer starts at somebody else's place");
+        has_lived
+    });
 }
 
 /// The hold of a name ends just as its consumer comes back: either it has its gate again, or it knows that it lost it.
@@ -430,47 +424,40 @@ fn a_held_name_comes_back_just_in_time() {
 /// A name resumes where its last consumer stopped, killed at any of its stores.
 #[test]
 fn a_held_name_resumes_after_a_crash() {
-    for stores in 0.. {
-        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let done = finished.clone();
-        model(&format!("resume_after_{stores}_stores"), 2, move || {
-            let ring = Ring::heap(&options(0)).unwrap();
-            let mut producer = ring.producer().unwrap();
-            let attach = Attach::gated().name("n").hold_forever();
-            let mut consumer = ring.consumer(&attach).unwrap();
-            send_halves(&mut producer, 0, 2);
-            let writer = common::spawn(move || {
-                let mut sent = 2;
-                for _ in 0..2 {
-                    if producer.try_send(&payload(sent, 3)).is_ok() {
-                        sent += 1;
-                    }
+    for_each_crash("resume", 2, |stores| {
+        let ring = Ring::heap(&options(0)).unwrap();
+        let mut producer = ring.producer().unwrap();
+        let attach = Attach::gated().name("n").hold_forever();
+        let mut consumer = ring.consumer(&attach).unwrap();
+        send_halves(&mut producer, 0, 2);
+        let writer = common::spawn(move || {
+            let mut sent = 2;
+            for _ in 0..2 {
+                if producer.try_send(&payload(sent, 3)).is_ok() {
+                    sent += 1;
                 }
-                (producer, sent)
-            });
-            let lived = quoit::fate::crash_after(stores, || {
-                let mut oracle = Oracle::new(0, 3);
-                oracle.feed(consumer.try_recv().unwrap().unwrap());
-                consumer.release();
-            });
-            done.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
-            quoit::fate::kill(consumer);
-            let mut consumer = ring.consumer(&attach).unwrap();
-            let resumed = consumer.resumed().expect("a known name");
-            assert_eq!(resumed.lost, None);
-            assert!(resumed.sequence <= 1, "skipped what was not released");
-            assert!(lived.is_none() || resumed.sequence == 1, "forgot a release");
-            let mut oracle = Oracle::new(resumed.sequence, 3);
-            let (_producer, sent) = writer.join().unwrap();
-            while let Some(event) = consumer.try_recv().unwrap() {
-                oracle.feed(event);
             }
-            assert_eq!((oracle.next, oracle.lost), (sent, 0));
+            (producer, sent)
         });
-        if finished.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
+        let lived = quoit::fate::crash_after(stores, || {
+            let mut oracle = Oracle::new(0, 3);
+            oracle.feed(consumer.try_recv().unwrap().unwrap());
+            consumer.release();
+        });
+        quoit::fate::kill(consumer);
+        let mut consumer = ring.consumer(&attach).unwrap();
+        let resumed = consumer.resumed().expect("a known name");
+        assert_eq!(resumed.lost, None);
+        assert!(resumed.sequence <= 1, "skipped what was not released");
+        assert!(lived.is_none() || resumed.sequence == 1, "forgot a release");
+        let mut oracle = Oracle::new(resumed.sequence, 3);
+        let (_producer, sent) = writer.join().unwrap();
+        while let Some(event) = consumer.try_recv().unwrap() {
+            oracle.feed(event);
         }
-    }
+        assert_eq!((oracle.next, oracle.lost), (sent, 0));
+        lived.is_some()
+    });
 }
 
 /// One consumer leaves that had released everything, and another comes and never gates: the ring is full for nobody,

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{model, options, payload};
+use common::{for_each_crash, model, options, payload};
 use quoit::fate::{crash_after, join_after_death, kill, slice_sleeps};
 use quoit::{
     Attach, Consumer, DeadLetter, Group, GroupEvent, GroupMember, Job, Options, Producer, Ring, WaitMode,
@@ -118,45 +118,44 @@ fn nothing_is_overwritten_while_it_is_read() {
 /// acknowledged goes to another, and what it had does not.
 #[test]
 fn what_the_dead_had_goes_to_another() {
-    for stores in 0..48 {
-        model("group_crash", 1, move || {
-            slice_sleeps(true);
-            let ring = ring(WaitMode::Spin);
-            let mut producer = ring.producer().unwrap();
-            let mut first = group(&ring, 2);
-            let mut second = first.try_clone().unwrap();
-            fill(&mut producer, 0..2);
-            let dying = common::spawn(move || {
-                let acknowledged = Cell::new(0);
-                let lived = crash_after(stores, || {
-                    for number in 1..=2 {
-                        if let Ok(Some(GroupEvent::Job(job))) = second.try_recv() {
-                            let _ = job.ack();
-                            acknowledged.set(number);
-                        }
+    for_each_crash("group_crash", 1, |stores| {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let mut first = group(&ring, 2);
+        let mut second = first.try_clone().unwrap();
+        fill(&mut producer, 0..2);
+        let dying = common::spawn(move || {
+            let acknowledged = Cell::new(0);
+            let lived = crash_after(stores, || {
+                for number in 1..=2 {
+                    if let Ok(Some(GroupEvent::Job(job))) = second.try_recv() {
+                        let _ = job.ack();
+                        acknowledged.set(number);
                     }
-                });
-                kill(second);
-                lived.map(|()| acknowledged.get())
+                }
             });
-            let lived = dying.join().unwrap();
-            let account = Account::default();
-            account.drain(&mut first);
-            let here: Vec<u32> = account.0.iter().map(Cell::get).collect();
-            // The dead acknowledged those that are missing here: none, the first, or both.
-            assert!([[0, 0], [0, 1], [1, 1]].contains(&[here[0], here[1]]), "{here:?}");
-            assert!(lived.is_none_or(|number| number == 2 && here[1] == 0), "{here:?}");
-            // Nothing of them is left: the ring can be filled once more.
-            let _ = first.try_recv().unwrap();
-            fill(&mut producer, 2..4);
-            account.drain(&mut first);
-            assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
-            let _ = first.try_recv().unwrap();
-            for _ in 0..4 {
-                producer.try_send(&[9; 8]).unwrap();
-            }
+            kill(second);
+            lived.map(|()| acknowledged.get())
         });
-    }
+        let lived = dying.join().unwrap();
+        let account = Account::default();
+        account.drain(&mut first);
+        let here: Vec<u32> = account.0.iter().map(Cell::get).collect();
+        // The dead acknowledged those that are missing here: none, the first, or both.
+        assert!([[0, 0], [0, 1], [1, 1]].contains(&[here[0], here[1]]), "{here:?}");
+        assert!(lived.is_none_or(|number| number == 2 && here[1] == 0), "{here:?}");
+        // Nothing of them is left: the ring can be filled once more.
+        let _ = first.try_recv().unwrap();
+        fill(&mut producer, 2..4);
+        account.drain(&mut first);
+        assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
+        let _ = first.try_recv().unwrap();
+        for _ in 0..4 {
+            producer.try_send(&[9; 8]).unwrap();
+        }
+        lived.is_some()
+    });
 }
 
 /// Reads up to two records that are there, and acknowledges them together. Returns how many that were.
@@ -230,28 +229,28 @@ fn nothing_of_several_is_overwritten_while_it_is_read() {
 /// One that takes back what the dead had is killed in its turn.
 #[test]
 fn a_death_while_it_takes_back() {
-    for stores in 0..24 {
-        model("group_crash_taking_back", 1, move || {
-            slice_sleeps(true);
-            let ring = ring(WaitMode::Spin);
-            let mut producer = ring.producer().unwrap();
-            let mut third = group(&ring, 3);
-            let (mut first, mut second) = (third.try_clone().unwrap(), third.try_clone().unwrap());
-            fill(&mut producer, 0..2);
-            assert!(first.try_recv().unwrap().is_some());
-            kill(first);
-            let dying = common::spawn(move || {
-                crash_after(stores, || {
-                    let _ = second.try_recv();
-                });
-                kill(second);
+    for_each_crash("group_crash_taking_back", 1, |stores| {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let mut third = group(&ring, 3);
+        let (mut first, mut second) = (third.try_clone().unwrap(), third.try_clone().unwrap());
+        fill(&mut producer, 0..2);
+        assert!(first.try_recv().unwrap().is_some());
+        kill(first);
+        let dying = common::spawn(move || {
+            let lived = crash_after(stores, || {
+                let _ = second.try_recv();
             });
-            dying.join().unwrap();
-            let account = Account::default();
-            account.drain(&mut third);
-            account.is(2);
+            kill(second);
+            lived.is_some()
         });
-    }
+        let lived = dying.join().unwrap();
+        let account = Account::default();
+        account.drain(&mut third);
+        account.is(2);
+        lived
+    });
 }
 
 /// The lease time is over at once: two have the same record, and one of them acknowledges it.
@@ -315,29 +314,29 @@ fn ack(event: GroupEvent<'_>) -> bool {
 /// The same beside another that works. Both together acknowledge each record once.
 #[test]
 fn a_death_beside_a_member() {
-    for stores in 0..24 {
-        model("group_crash_beside", 1, move || {
-            slice_sleeps(true);
-            let ring = ring(WaitMode::Spin);
-            let mut producer = ring.producer().unwrap();
-            let mut first = group(&ring, 2);
-            let mut second = first.try_clone().unwrap();
-            fill(&mut producer, 0..2);
-            let account = Account::default();
-            let dying = common::spawn(move || {
-                // It takes, and does not acknowledge.
-                crash_after(stores, || {
-                    let _ = second.try_recv();
-                    let _ = second.try_recv();
-                });
-                kill(second);
+    for_each_crash("group_crash_beside", 1, |stores| {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let mut first = group(&ring, 2);
+        let mut second = first.try_clone().unwrap();
+        fill(&mut producer, 0..2);
+        let account = Account::default();
+        let dying = common::spawn(move || {
+            // It takes, and does not acknowledge.
+            let lived = crash_after(stores, || {
+                let _ = second.try_recv();
+                let _ = second.try_recv();
             });
-            account.drain(&mut first);
-            dying.join().unwrap();
-            account.drain(&mut first);
-            account.is(2);
+            kill(second);
+            lived.is_some()
         });
-    }
+        account.drain(&mut first);
+        let lived = dying.join().unwrap();
+        account.drain(&mut first);
+        account.is(2);
+        lived
+    });
 }
 
 /// A member waits for a record that another gives back. Sleeps have no end: a record that is slept through is a deadlock.
@@ -451,75 +450,74 @@ fn give_back(member: &mut GroupMember) {
 /// gets it, and what comes after it is acknowledged once.
 #[test]
 fn a_death_while_it_puts_aside() {
-    for stores in 0..64 {
-        model("group_crash_aside", 1, move || {
-            slice_sleeps(true);
-            let ring = ring(WaitMode::Spin);
-            let dead = ring_for_dead_letters();
-            let mut consumer = dead.consumer(&Attach::gated()).unwrap();
-            let mut producer = ring.producer().unwrap();
-            let mut first = group_with(&dead, &ring);
-            let mut second = first.try_clone().unwrap();
-            fill(&mut producer, 0..2);
-            give_back(&mut first);
-            let dying = common::spawn(move || {
-                let lived = crash_after(stores, || {
-                    // It puts the first aside, and keeps the second.
-                    let _ = second.try_recv();
-                });
-                kill(second);
-                lived.is_some()
+    for_each_crash("group_crash_aside", 1, |stores| {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let dead = ring_for_dead_letters();
+        let mut consumer = dead.consumer(&Attach::gated()).unwrap();
+        let mut producer = ring.producer().unwrap();
+        let mut first = group_with(&dead, &ring);
+        let mut second = first.try_clone().unwrap();
+        fill(&mut producer, 0..2);
+        give_back(&mut first);
+        let dying = common::spawn(move || {
+            let lived = crash_after(stores, || {
+                // It puts the first aside, and keeps the second.
+                let _ = second.try_recv();
             });
-            let lived = dying.join().unwrap();
-            let account = Account::default();
-            account.drain(&mut first);
-            let letters = dead_letters(&mut consumer);
-            let acknowledged = [0, 1].map(|sequence: usize| account.0[sequence].get());
-            assert!((1..=2).contains(&letters[0]) && acknowledged[0] == 0, "{letters:?}, {acknowledged:?}");
-            // The second was handed out once, if it was, to a member that died with it.
-            assert_eq!(letters[1] + acknowledged[1], 1, "{letters:?}, {acknowledged:?}");
-            assert!(!lived || (letters[0] == 1 && letters[1] == 1), "{letters:?}");
+            kill(second);
+            lived.is_some()
         });
-    }
+        let lived = dying.join().unwrap();
+        let account = Account::default();
+        account.drain(&mut first);
+        let letters = dead_letters(&mut consumer);
+        let acknowledged = [0, 1].map(|sequence: usize| account.0[sequence].get());
+        assert!((1..=2).contains(&letters[0]) && acknowledged[0] == 0, "{letters:?}, {acknowledged:?}");
+        // The second was handed out once, if it was, to a member that died with it.
+        assert_eq!(letters[1] + acknowledged[1], 1, "{letters:?}, {acknowledged:?}");
+        assert!(!lived || (letters[0] == 1 && letters[1] == 1), "{letters:?}");
+        lived
+    });
 }
 
 /// There is no room for a dead letter. A member is killed before any of its stores while it finds that; once there is room,
 /// another finds the record.
 #[test]
 fn a_death_while_it_shelves() {
-    for stores in 0..48 {
-        model("group_crash_shelving", 1, move || {
-            slice_sleeps(true);
-            let ring = ring(WaitMode::Spin);
-            let dead = ring_for_dead_letters();
-            let mut consumer = dead.consumer(&Attach::gated()).unwrap();
-            let mut filler = dead.producer().unwrap();
-            while filler.try_send(&[0; 40]).is_ok() {}
-            drop(filler);
-            let mut producer = ring.producer().unwrap();
-            let mut first = group_with(&dead, &ring);
-            let mut second = first.try_clone().unwrap();
-            let mut third = first.try_clone().unwrap();
-            fill(&mut producer, 0..1);
-            give_back(&mut first);
-            assert!(first.try_recv().is_err(), "there is room");
-            // It is too early for this one to try again: it passes what is shelved, and leaves no other hint.
-            assert!(first.try_recv().unwrap().is_none());
-            let dying = common::spawn(move || {
-                crash_after(stores, || {
-                    let _ = second.try_recv();
-                });
-                kill(second);
+    for_each_crash("group_crash_shelving", 1, |stores| {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let dead = ring_for_dead_letters();
+        let mut consumer = dead.consumer(&Attach::gated()).unwrap();
+        let mut filler = dead.producer().unwrap();
+        while filler.try_send(&[0; 40]).is_ok() {}
+        drop(filler);
+        let mut producer = ring.producer().unwrap();
+        let mut first = group_with(&dead, &ring);
+        let mut second = first.try_clone().unwrap();
+        let mut third = first.try_clone().unwrap();
+        fill(&mut producer, 0..1);
+        give_back(&mut first);
+        assert!(first.try_recv().is_err(), "there is room");
+        // It is too early for this one to try again: it passes what is shelved, and leaves no other hint.
+        assert!(first.try_recv().unwrap().is_none());
+        let dying = common::spawn(move || {
+            let lived = crash_after(stores, || {
+                let _ = second.try_recv();
             });
-            // Its turns come in between, and after.
-            assert!(first.try_recv().unwrap().is_none());
-            dying.join().unwrap();
-            assert!(first.try_recv().unwrap().is_none());
-            while consumer.try_recv().unwrap().is_some() {}
-            assert!(third.try_recv().unwrap().is_none());
-            assert_eq!(dead_letters(&mut consumer), [1, 0]);
+            kill(second);
+            lived.is_some()
         });
-    }
+        // Its turns come in between, and after.
+        assert!(first.try_recv().unwrap().is_none());
+        let lived = dying.join().unwrap();
+        assert!(first.try_recv().unwrap().is_none());
+        while consumer.try_recv().unwrap().is_some() {}
+        assert!(third.try_recv().unwrap().is_none());
+        assert_eq!(dead_letters(&mut consumer), [1, 0]);
+        lived
+    });
 }
 
 /// How many records were acknowledged, and how many told to be lost.

@@ -1,7 +1,7 @@
 //! A latest value: a reader gets a whole one that was committed, a dead writer leaves the last one, a change wakes.
 mod common;
 
-use common::model;
+use common::{for_each_crash, model};
 use quoit::fate::crash_after;
 use quoit::sync::{Latest, LatestOptions};
 
@@ -57,31 +57,31 @@ fn a_read_is_whole_with_three_cells() {
 /// on from there.
 #[test]
 fn a_dead_writer_leaves_the_last_value() {
-    for stores in 0..5 {
-        model("latest_crash", 2, move || {
-            let mut latest = Latest::local(&LatestOptions::new(), &value(1)).unwrap();
-            let mut reader = latest.reader().unwrap();
-            let mut after = latest.reader().unwrap();
-            let heir = latest.reader().unwrap();
-            let writer = common::spawn(move || {
-                crash_after(stores, move || {
-                    let _ = latest.set(&value(2));
-                    let _ = latest.set(&value(3));
-                    drop(latest);
-                });
-            });
-            if let Ok(value) = reader.get() {
-                assert!((1..=3).contains(&number(value)));
-            }
-            writer.join().unwrap();
-            assert!(!heir.writer_alive(), "its lock outlived it");
-            let left = number(after.get().unwrap());
-            let mut next = heir.next_writer().unwrap();
-            assert_eq!(next.version(), left);
-            next.set(&value(left + 1)).unwrap();
-            assert_eq!(number(after.get().unwrap()), left + 1);
+    for_each_crash("latest_crash", 2, |stores| {
+        let mut latest = Latest::local(&LatestOptions::new(), &value(1)).unwrap();
+        let mut reader = latest.reader().unwrap();
+        let mut after = latest.reader().unwrap();
+        let heir = latest.reader().unwrap();
+        let writer = common::spawn(move || {
+            crash_after(stores, move || {
+                let _ = latest.set(&value(2));
+                let _ = latest.set(&value(3));
+                drop(latest);
+            })
+            .is_some()
         });
-    }
+        if let Ok(value) = reader.get() {
+            assert!((1..=3).contains(&number(value)));
+        }
+        let lived = writer.join().unwrap();
+        assert!(!heir.writer_alive(), "its lock outlived it");
+        let left = number(after.get().unwrap());
+        let mut next = heir.next_writer().unwrap();
+        assert_eq!(next.version(), left);
+        next.set(&value(left + 1)).unwrap();
+        assert_eq!(number(after.get().unwrap()), left + 1);
+        lived
+    });
 }
 
 /// The writer is killed right after its commit, before the fence of the wake check. The next writer's first commit goes

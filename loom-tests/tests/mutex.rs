@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Outside, model};
+use common::{Outside, for_each_crash, model};
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Mutex, SyncOptions};
@@ -136,60 +136,60 @@ fn who_gives_up_leaves_the_wake_to_another() {
 #[test]
 fn a_dead_holder_leaves_the_last_value() {
     // The word is taken; two words of the value, the version; the word is given back.
-    for stores in 0..6 {
-        model("mutex_crash", 2, move || {
-            let mut first = mutex(2, &value(1));
-            let mut second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    let _ = die_adding_one(&mut second);
-                    drop(second);
-                });
-            });
-            dying.join().unwrap();
-            let left = if stores < 4 { 1 } else { 2 };
-            let was_held = (1..5).contains(&stores);
-            for _ in 0..2 {
-                match first.try_lock() {
-                    Err(Error::Abandoned) => assert!(was_held),
-                    Ok(Some(guard)) => assert!(!was_held && number(&guard) == left),
-                    other => panic!("{other:?}"),
-                }
-            }
-            let mut guard = first.recover().unwrap();
-            assert_eq!((number(&guard), guard.is_abandoned()), (left, was_held));
-            guard.recovered();
-            *guard = value(left + 1);
-            guard.commit().unwrap();
-            assert_eq!(number(&first.lock().unwrap()), left + 1);
+    for_each_crash("mutex_crash", 2, |stores| {
+        let mut first = mutex(2, &value(1));
+        let mut second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                let _ = die_adding_one(&mut second);
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let lived = dying.join().unwrap();
+        let left = if stores < 4 { 1 } else { 2 };
+        let was_held = (1..5).contains(&stores);
+        for _ in 0..2 {
+            match first.try_lock() {
+                Err(Error::Abandoned) => assert!(was_held),
+                Ok(Some(guard)) => assert!(!was_held && number(&guard) == left),
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut guard = first.recover().unwrap();
+        assert_eq!((number(&guard), guard.is_abandoned()), (left, was_held));
+        guard.recovered();
+        *guard = value(left + 1);
+        guard.commit().unwrap();
+        assert_eq!(number(&first.lock().unwrap()), left + 1);
+        lived
+    });
 }
 
 /// The same beside another that wants the lock, and finds a whole value whenever it gets it. Nothing stays locked.
 #[test]
 fn a_death_beside_a_waiter() {
-    for stores in 0..7 {
-        model("mutex_crash_beside", 2, move || {
-            slice_sleeps(true);
-            let mut first = mutex(2, &value(1));
-            let mut second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    let _ = die_adding_one(&mut second);
-                    drop(second);
-                });
-            });
-            let mut guard = first.recover().unwrap();
-            let found = number(&guard);
-            assert!((1..=2).contains(&found));
-            *guard = value(found + 1);
-            guard.commit().unwrap();
-            dying.join().unwrap();
-            let guard = first.recover().unwrap();
-            assert!((found + 1..=3).contains(&number(&guard)), "a commit was lost");
+    for_each_crash("mutex_crash_beside", 2, |stores| {
+        slice_sleeps(true);
+        let mut first = mutex(2, &value(1));
+        let mut second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                let _ = die_adding_one(&mut second);
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let mut guard = first.recover().unwrap();
+        let found = number(&guard);
+        assert!((1..=2).contains(&found));
+        *guard = value(found + 1);
+        guard.commit().unwrap();
+        let lived = dying.join().unwrap();
+        let guard = first.recover().unwrap();
+        assert!((found + 1..=3).contains(&number(&guard)), "a commit was lost");
+        lived
+    });
 }
 
 /// Two find that the holder is dead. One takes the lock from it, and the other one does not take it from that one.

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Oracle, drain, look, model, options, payload, send_halves};
+use common::{Oracle, drain, for_each_crash, look, model, options, payload, send_halves};
 use quoit::{Attach, Error, Ring, Start, WaitMode};
 
 /// Eight bytes, a word of the slot; and a name that begins with them.
@@ -33,21 +33,15 @@ fn resumes_where_it_was(ring: &quoit::Ring) {
 /// What is left of a name whose consumer was killed at any store of its first attach is nobody else's name.
 #[test]
 fn the_beginning_of_a_name_dies_while_it_attaches() {
-    for stores in 0.. {
-        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let done = finished.clone();
-        model(&format!("beginning_dies_after_{stores}_stores"), 2, move || {
-            let ring = ring_with_a_name();
-            let attach = Attach::lossy().name(LONGER);
-            let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-            done.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
-            lived.into_iter().for_each(quoit::fate::kill);
-            resumes_where_it_was(&ring);
-        });
-        if finished.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-    }
+    for_each_crash("beginning_dies", 2, |stores| {
+        let ring = ring_with_a_name();
+        let attach = Attach::lossy().name(LONGER);
+        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
+        let has_lived = lived.is_some();
+        lived.into_iter().for_each(quoit::fate::kill);
+        resumes_where_it_was(&ring);
+        has_lived
+    });
 }
 
 /// Nor while it is being written, or forgotten, by somebody who lives.
@@ -66,41 +60,34 @@ fn a_name_is_not_taken_for_its_beginning() {
 /// a place of its own.
 #[test]
 fn two_come_after_a_name_that_died_while_it_attached() {
-    for stores in 0.. {
-        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let done = finished.clone();
-        model(&format!("two_after_{stores}_stores"), 1, move || {
-            let ring = Ring::heap(&options(0).slots(2).inline(false)).unwrap();
-            let mut producer = ring.producer().unwrap();
-            send_halves(&mut producer, 0, 1);
-            let attach = Attach::lossy().name("n");
-            let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-            done.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
-            lived.into_iter().for_each(quoit::fate::kill);
-            let other = ring.clone();
-            let second = common::spawn(move || {
-                other.consumer(&Attach::lossy().name("m").start(Start::Oldest)).unwrap()
-            });
-            let first = loop {
-                match ring.consumer(&attach) {
-                    Ok(first) => break first,
-                    // The other is just looking whether this slot is vacant.
-                    Err(Error::NameInUse { .. }) => loom::thread::yield_now(),
-                    Err(other) => panic!("{other}"),
-                }
-            };
-            let second = second.join().unwrap();
-            assert_ne!(first.slot(), second.slot());
-            assert_eq!((second.resumed(), second.next_sequence()), (None, 0), "at another's place");
-            assert_eq!(first.next_sequence(), 1, "at another's place");
-            drop((first, second));
-            let first = ring.consumer(&attach).unwrap();
-            assert_eq!(first.resumed().map(|resumed| resumed.sequence), Some(1), "a name was forgotten");
-        });
-        if finished.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-    }
+    for_each_crash("two", 1, |stores| {
+        let ring = Ring::heap(&options(0).slots(2).inline(false)).unwrap();
+        let mut producer = ring.producer().unwrap();
+        send_halves(&mut producer, 0, 1);
+        let attach = Attach::lossy().name("n");
+        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
+        let has_lived = lived.is_some();
+        lived.into_iter().for_each(quoit::fate::kill);
+        let other = ring.clone();
+        let second =
+            common::spawn(move || other.consumer(&Attach::lossy().name("m").start(Start::Oldest)).unwrap());
+        let first = loop {
+            match ring.consumer(&attach) {
+                Ok(first) => break first,
+                // The other is just looking whether this slot is vacant.
+                Err(Error::NameInUse { .. }) => loom::thread::yield_now(),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        let second = second.join().unwrap();
+        assert_ne!(first.slot(), second.slot());
+        assert_eq!((second.resumed(), second.next_sequence()), (None, 0), "at another's place");
+        assert_eq!(first.next_sequence(), 1, "at another's place");
+        drop((first, second));
+        let first = ring.consumer(&attach).unwrap();
+        assert_eq!(first.resumed().map(|resumed| resumed.sequence), Some(1), "a name was forgotten");
+        has_lived
+    });
 }
 
 /// A name that was lapped while it was away comes back: it holds nobody up before it has a place to read at. Its gate then

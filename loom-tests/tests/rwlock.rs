@@ -2,7 +2,7 @@
 //! turn; the dead keep nobody out.
 mod common;
 
-use common::{Outside, model};
+use common::{Outside, for_each_crash, model};
 use quoit::Error;
 use quoit::fate::{crash_after, kill, slice_sleeps};
 use quoit::sync::{RwLock, SyncOptions};
@@ -148,28 +148,28 @@ fn readers_are_woken_by_a_writer() {
 /// A reader that is killed keeps no writer out, and one that is killed on its way in neither.
 #[test]
 fn the_dead_keep_nobody_out() {
-    for stores in 0..4 {
-        model("rwlock_crash", 2, move || {
-            slice_sleeps(true);
-            let mut first = rwlock(2);
-            let mut second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    drop(second.read());
-                    drop(second);
-                });
-            });
-            let mut guard = first.recover().unwrap();
-            *guard = value(number(&guard) + 1);
-            guard.commit().unwrap();
-            dying.join().unwrap();
-            let mut guard = first.recover().unwrap();
-            guard.recovered();
-            *guard = value(number(&guard) + 1);
-            drop(guard);
-            assert_eq!(number(&first.read().unwrap()), 3);
+    for_each_crash("rwlock_crash", 2, |stores| {
+        slice_sleeps(true);
+        let mut first = rwlock(2);
+        let mut second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                drop(second.read());
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let mut guard = first.recover().unwrap();
+        *guard = value(number(&guard) + 1);
+        guard.commit().unwrap();
+        let lived = dying.join().unwrap();
+        let mut guard = first.recover().unwrap();
+        guard.recovered();
+        *guard = value(number(&guard) + 1);
+        drop(guard);
+        assert_eq!(number(&first.read().unwrap()), 3);
+        lived
+    });
 }
 
 /// A reader dies while it reads, and a writer comes in only after that.
@@ -197,30 +197,30 @@ fn a_reader_that_dies_reads_until_then() {
 #[test]
 fn a_dead_writer_leaves_the_last_value() {
     // The word is taken; two words of the value, the version; the word is given back.
-    for stores in 0..6 {
-        model("rwlock_writer_dies", 1, move || {
-            slice_sleeps(true);
-            let mut first = rwlock(2);
-            let mut second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    if let Ok(mut guard) = second.write() {
-                        *guard = value(2);
-                        drop(guard);
-                    }
-                    drop(second);
-                });
-            });
-            dying.join().unwrap();
-            let (was_held, left) = ((1..5).contains(&stores), if stores < 4 { 1 } else { 2 });
-            assert_eq!(number(&first.get().unwrap()), left);
-            match first.read() {
-                Err(Error::Abandoned) => assert!(was_held),
-                Ok(guard) => assert!(!was_held && number(&guard) == left),
-                Err(error) => panic!("{error}"),
-            }
-            first.recover().unwrap().recovered();
-            assert_eq!(number(&first.read().unwrap()), left);
+    for_each_crash("rwlock_writer_dies", 1, |stores| {
+        slice_sleeps(true);
+        let mut first = rwlock(2);
+        let mut second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                if let Ok(mut guard) = second.write() {
+                    *guard = value(2);
+                    drop(guard);
+                }
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let lived = dying.join().unwrap();
+        let (was_held, left) = ((1..5).contains(&stores), if stores < 4 { 1 } else { 2 });
+        assert_eq!(number(&first.get().unwrap()), left);
+        match first.read() {
+            Err(Error::Abandoned) => assert!(was_held),
+            Ok(guard) => assert!(!was_held && number(&guard) == left),
+            Err(error) => panic!("{error}"),
+        }
+        first.recover().unwrap().recovered();
+        assert_eq!(number(&first.read().unwrap()), left);
+        lived
+    });
 }

@@ -1,7 +1,7 @@
 //! Seats: one participant each, and nobody is taken for its predecessor, dead or alive.
 mod common;
 
-use common::{Oracle, model, options, payload};
+use common::{Oracle, for_each_crash, model, options, payload};
 use quoit::fate::{crash_after, kill};
 use quoit::{Attach, Error, Event, Ring};
 
@@ -60,17 +60,15 @@ fn a_successor_is_not_taken_for_the_dead() {
 /// Killed before any of its stores on the way into the seat, it leaves one that the next has.
 #[test]
 fn a_seat_outlives_who_dies_taking_it() {
-    for stores in 0..14 {
-        model("seat_crash", 1, move || {
-            let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
-            let _producer = ring.producer().unwrap();
-            let first = ring.clone();
-            common::spawn(move || {
-                crash_after(stores, move || drop(first.consumer(&Attach::lossy())));
-            })
-            .join()
-            .unwrap();
-            assert!(ring.consumer(&Attach::lossy()).is_ok(), "the seat is gone");
+    for_each_crash("seat_crash", 1, |stores| {
+        let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
+        let _producer = ring.producer().unwrap();
+        let first = ring.clone();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || drop(first.consumer(&Attach::lossy()))).is_some()
         });
-    }
+        let lived = dying.join().unwrap();
+        assert!(ring.consumer(&Attach::lossy()).is_ok(), "the seat is gone");
+        lived
+    });
 }

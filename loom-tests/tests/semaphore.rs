@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Outside, model};
+use common::{Outside, for_each_crash, model};
 use quoit::Error;
 use quoit::fate::{crash_after, kill, slice_sleeps};
 use quoit::sync::{Semaphore, SyncOptions};
@@ -149,49 +149,49 @@ fn who_gives_up_keeps_nothing() {
 #[test]
 fn what_the_dead_had_is_there_for_others() {
     // One permit is taken, and, after a try at the same one, a second one; then both are given back.
-    for stores in 0..6 {
-        model("semaphore_crash", 2, move || {
-            let first = semaphore(2, 2);
-            let second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    let one = second.acquire();
-                    let other = second.acquire();
-                    drop((one, other));
-                    drop(second);
-                });
-            });
-            dying.join().unwrap();
-            let held = [0, 1, 1, 2, 1, 0][stores];
-            let permits = [first.try_acquire().unwrap(), first.try_acquire().unwrap()];
-            let told = permits.iter().flatten().filter(|permit| permit.is_abandoned()).count();
-            assert_eq!((permits.iter().flatten().count(), told), (2, held));
-            drop(permits);
-            let again = first.acquire_many(2).unwrap();
-            assert!(!again.is_abandoned(), "told twice");
+    for_each_crash("semaphore_crash", 2, |stores| {
+        let first = semaphore(2, 2);
+        let second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                let one = second.acquire();
+                let other = second.acquire();
+                drop((one, other));
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let lived = dying.join().unwrap();
+        let held = [0, 1, 1, 2, 1].get(stores).copied().unwrap_or(0);
+        let permits = [first.try_acquire().unwrap(), first.try_acquire().unwrap()];
+        let told = permits.iter().flatten().filter(|permit| permit.is_abandoned()).count();
+        assert_eq!((permits.iter().flatten().count(), told), (2, held));
+        drop(permits);
+        let again = first.acquire_many(2).unwrap();
+        assert!(!again.is_abandoned(), "told twice");
+        lived
+    });
 }
 
 /// The same beside another that waits, for a permit or for its turn. It gets both in the end.
 #[test]
 fn a_death_beside_a_waiter() {
-    for stores in 0..10 {
-        model("semaphore_crash_beside", 2, move || {
-            slice_sleeps(true);
-            let first = semaphore(2, 2);
-            let second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    drop(second.acquire_many(2));
-                    drop(second);
-                });
-            });
-            drop(first.acquire_many(2).unwrap());
-            dying.join().unwrap();
-            drop(first.acquire_many(2).unwrap());
+    for_each_crash("semaphore_crash_beside", 2, |stores| {
+        slice_sleeps(true);
+        let first = semaphore(2, 2);
+        let second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                drop(second.acquire_many(2));
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        drop(first.acquire_many(2).unwrap());
+        let lived = dying.join().unwrap();
+        drop(first.acquire_many(2).unwrap());
+        lived
+    });
 }
 
 /// One finds that a holder is dead, and another takes the permit: it sees what the dead one did.

@@ -5,7 +5,7 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::model;
+use common::{for_each_crash, model};
 use loom::thread::yield_now;
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::service::{CallId, CallOptions, Client, Outcome, Request, Server, ServiceOptions};
@@ -225,26 +225,25 @@ fn a_repeatable_call_runs_again() {
 /// The next server is killed as well, while it takes over or afterwards; then there is a third.
 #[test]
 fn servers_die_one_after_the_other() {
-    for stores in 0..6 {
-        model("service_dies_twice", 2, move || {
-            let (server, mut client) = service(&options(2));
-            let other = client.try_clone().unwrap();
-            let lost = client.start(&[], how()).unwrap();
-            std::mem::forget(take(&server));
-            drop(server);
-            let dying = common::spawn(move || {
-                crash_after(stores, || drop(other.serve().map(|next| next.try_recv().map(drop))));
-                other
-            });
-            assert_eq!(last(&mut client), (lost, "ServerGone".into()));
-            let other = dying.join().unwrap();
-            let call = client.start(&[], how()).unwrap();
-            let third = other.serve().unwrap();
-            take(&third).reply(&contents(4)).unwrap();
-            assert_eq!(last(&mut client), (call, reply_of(4)));
-            assert!(client.try_recv().unwrap().is_none() && third.garbled_clients() == 0);
+    for_each_crash("service_dies_twice", 2, |stores| {
+        let (server, mut client) = service(&options(2));
+        let other = client.try_clone().unwrap();
+        let lost = client.start(&[], how()).unwrap();
+        std::mem::forget(take(&server));
+        drop(server);
+        let dying = common::spawn(move || {
+            let lived = crash_after(stores, || drop(other.serve().map(|next| next.try_recv().map(drop))));
+            (other, lived.is_some())
         });
-    }
+        assert_eq!(last(&mut client), (lost, "ServerGone".into()));
+        let (other, lived) = dying.join().unwrap();
+        let call = client.start(&[], how()).unwrap();
+        let third = other.serve().unwrap();
+        take(&third).reply(&contents(4)).unwrap();
+        assert_eq!(last(&mut client), (call, reply_of(4)));
+        assert!(client.try_recv().unwrap().is_none() && third.garbled_clients() == 0);
+        lived
+    });
 }
 
 /// A client is killed before each of its stores, beside a server that takes its calls. The next one on its seat gets the
@@ -252,39 +251,39 @@ fn servers_die_one_after_the_other() {
 #[test]
 fn a_client_dies() {
     // Of each request: payload, note, the clear word, header; then of the reply: `released`.
-    for stores in 0..10 {
-        model("service_client_dies", 2, move || {
-            let (server, mut client) = service(&options(1));
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    let _ = client.start(&contents(1), how());
-                    let _ = client.try_recv();
-                    let _ = client.try_start(&contents(1), how());
-                    let _ = client.try_recv();
-                    drop(client);
-                });
-            });
-            for _ in 0..2 {
-                if let Some(request) = server.try_recv().unwrap() {
-                    assert_eq!(request.payload().to_vec(), contents(1));
-                    request.reply(&contents(2)).unwrap();
-                }
-            }
-            dying.join().unwrap();
-            let mut newcomer = server.client().unwrap();
-            let serving = common::spawn(move || {
-                let request = take(&server);
-                assert_eq!(request.payload().to_vec(), contents(3), "of the dead");
-                request.reply(&contents(4)).unwrap();
-                server
-            });
-            let call = newcomer.start(&contents(3), how()).unwrap();
-            assert_eq!(last(&mut newcomer), (call, reply_of(4)));
-            let server = serving.join().unwrap();
-            assert!(newcomer.try_recv().unwrap().is_none());
-            assert_eq!(server.garbled_clients(), 0);
+    for_each_crash("service_client_dies", 2, |stores| {
+        let (server, mut client) = service(&options(1));
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                let _ = client.start(&contents(1), how());
+                let _ = client.try_recv();
+                let _ = client.try_start(&contents(1), how());
+                let _ = client.try_recv();
+                drop(client);
+            })
+            .is_some()
         });
-    }
+        for _ in 0..2 {
+            if let Some(request) = server.try_recv().unwrap() {
+                assert_eq!(request.payload().to_vec(), contents(1));
+                request.reply(&contents(2)).unwrap();
+            }
+        }
+        let lived = dying.join().unwrap();
+        let mut newcomer = server.client().unwrap();
+        let serving = common::spawn(move || {
+            let request = take(&server);
+            assert_eq!(request.payload().to_vec(), contents(3), "of the dead");
+            request.reply(&contents(4)).unwrap();
+            server
+        });
+        let call = newcomer.start(&contents(3), how()).unwrap();
+        assert_eq!(last(&mut newcomer), (call, reply_of(4)));
+        let server = serving.join().unwrap();
+        assert!(newcomer.try_recv().unwrap().is_none());
+        assert_eq!(server.garbled_clients(), 0);
+        lived
+    });
 }
 
 /// Sleeps have no end: a message that is slept through is a deadlock.

@@ -4,7 +4,7 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{Outside, model, options, payload, send_halves};
+use common::{Handle, Outside, for_each_crash, model, options, payload, send_halves};
 use quoit::{Attach, Consumer, Error, Event, RecvError, Ring, Start, Status, WaitMode};
 
 /// The name of the stage.
@@ -66,6 +66,34 @@ fn look(follower: &mut Consumer, next: &mut u64, done: &Done, looks: usize) {
     }
 }
 
+/// A stage that works on so many records, one after the other, in a thread of its own.
+fn works(mut stage: Consumer, records: usize, done: &Done) -> Handle<Consumer> {
+    let done = done.clone();
+    common::spawn(move || {
+        for _ in 0..records {
+            assert!(pass_on(&mut stage, |sequence| done.with(sequence)));
+        }
+        stage
+    })
+}
+
+/// A stage that works on one record, and leaves.
+fn works_and_leaves(mut stage: Consumer, done: &Done) -> Handle<()> {
+    let done = done.clone();
+    common::spawn(move || assert!(pass_on(&mut stage, |sequence| done.with(sequence))))
+}
+
+/// Receives what a follower gets until it is told something else.
+fn until_told(follower: &mut Consumer, next: &mut u64, done: &Done) -> RecvError {
+    loop {
+        match follower.recv() {
+            Ok(Event::Record(record)) => follows(&record, next, done),
+            Ok(event) => panic!("{event}"),
+            Err(told) => return told,
+        }
+    }
+}
+
 /// What the stage did with a record happened before its follower receives it, though what it did is nowhere in the ring.
 #[test]
 fn the_work_of_a_stage_is_done_before() {
@@ -95,7 +123,7 @@ fn the_work_of_a_stage_is_done_before() {
     });
 }
 
-/// The record, too, is there: the stage has read it from the producer, and the follower never reads `published`.
+/// A record that a stage has released is whole for its follower, which never loads `published` itself.
 #[test]
 fn a_record_goes_through_a_stage() {
     model("stages_record", 2, || {
@@ -124,6 +152,18 @@ fn a_record_goes_through_a_stage() {
     });
 }
 
+/// What a follower receives that attached while its stage worked on two records. It sleeps until the second is released.
+fn receives_to_the_second(follower: &mut Consumer, done: &Done) {
+    // The oldest record that an attach finds may be the second one.
+    let mut next = None;
+    while next != Some(2) {
+        match follower.recv().unwrap() {
+            Event::Record(record) => follows(&record, next.get_or_insert(record.sequence()), done),
+            event => panic!("{event}"),
+        }
+    }
+}
+
 /// A follower that attaches while its stage works sleeps until that releases. The stage may have looked for followers
 /// once before.
 #[test]
@@ -131,26 +171,36 @@ fn a_follower_is_woken() {
     model("stages_wake", 2, || {
         let ring = ring(2);
         let mut producer = ring.producer().unwrap();
+        let first = ring.consumer(&stage()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        let done = Done::default();
+        let thread = works(first, 2, &done);
+        let mut second = ring.consumer(&follower()).unwrap();
+        receives_to_the_second(&mut second, &done);
+        let _first = thread.join().unwrap();
+    });
+}
+
+/// The same with the stage first. Loom does not count a fence as an access that others depend on: it tries a follower that
+/// attaches between the stage's fence and its look only where the stage's look comes before the attach to begin with.
+#[test]
+fn a_follower_that_comes_late_is_woken() {
+    model("stages_wake_late", 2, || {
+        let ring = ring(2);
+        let mut producer = ring.producer().unwrap();
         let mut first = ring.consumer(&stage()).unwrap();
         send_halves(&mut producer, 0, 2);
         let done = Done::default();
         let its_done = done.clone();
         let thread = common::spawn(move || {
-            for _ in 0..2 {
-                assert!(pass_on(&mut first, |sequence| its_done.with(sequence)));
-            }
-            first
+            let mut second = ring.consumer(&follower()).unwrap();
+            receives_to_the_second(&mut second, &its_done);
+            second
         });
-        let mut second = ring.consumer(&follower()).unwrap();
-        // The oldest record that an attach finds may be the second one.
-        let mut next = None;
-        while next != Some(2) {
-            match second.recv().unwrap() {
-                Event::Record(record) => follows(&record, next.get_or_insert(record.sequence()), &done),
-                event => panic!("{event}"),
-            }
+        for _ in 0..2 {
+            assert!(pass_on(&mut first, |sequence| done.with(sequence)));
         }
-        let _first = thread.join().unwrap();
+        let _second = thread.join().unwrap();
     });
 }
 
@@ -160,17 +210,11 @@ fn a_follower_is_woken_again() {
     model("stages_wake_again", 2, || {
         let ring = ring(2);
         let mut producer = ring.producer().unwrap();
-        let mut first = ring.consumer(&stage()).unwrap();
+        let first = ring.consumer(&stage()).unwrap();
         let mut second = ring.consumer(&follower()).unwrap();
         send_halves(&mut producer, 0, 2);
         let done = Done::default();
-        let its_done = done.clone();
-        let thread = common::spawn(move || {
-            for _ in 0..2 {
-                assert!(pass_on(&mut first, |sequence| its_done.with(sequence)));
-            }
-            first
-        });
+        let thread = works(first, 2, &done);
         let mut next = 0;
         while next < 2 {
             match second.recv().unwrap() {
@@ -188,22 +232,13 @@ fn a_stage_leaves() {
     model("stages_leave", 2, || {
         let ring = ring(2);
         let mut producer = ring.producer().unwrap();
-        let mut first = ring.consumer(&stage()).unwrap();
+        let first = ring.consumer(&stage()).unwrap();
         let mut second = ring.consumer(&follower()).unwrap();
         send_halves(&mut producer, 0, 2);
         let done = Done::default();
-        let its_done = done.clone();
-        let thread = common::spawn(move || {
-            assert!(pass_on(&mut first, |sequence| its_done.with(sequence)));
-        });
+        let thread = works_and_leaves(first, &done);
         let mut next = 0;
-        let told = loop {
-            match second.recv() {
-                Ok(Event::Record(record)) => follows(&record, &mut next, &done),
-                Ok(event) => panic!("{event}"),
-                Err(told) => break told,
-            }
-        };
+        let told = until_told(&mut second, &mut next, &done);
         assert_eq!((told, next), (RecvError::StageGone, 1), "told before the last record");
         thread.join().unwrap();
         // Without its stage it receives the rest.
@@ -220,14 +255,11 @@ fn a_stage_leaves_one_that_polls() {
     model("stages_leave_polled", 2, || {
         let ring = ring(2);
         let mut producer = ring.producer().unwrap();
-        let mut first = ring.consumer(&stage()).unwrap();
+        let first = ring.consumer(&stage()).unwrap();
         let mut second = ring.consumer(&follower()).unwrap();
         send_halves(&mut producer, 0, 2);
         let done = Done::default();
-        let its_done = done.clone();
-        let thread = common::spawn(move || {
-            assert!(pass_on(&mut first, |sequence| its_done.with(sequence)));
-        });
+        let thread = works_and_leaves(first, &done);
         let mut next = 0;
         loop {
             if let Some(event) = second.try_recv().unwrap() {
@@ -252,24 +284,14 @@ fn the_end_comes_after_the_stage() {
     model("stages_end", 2, || {
         let ring = ring(2);
         let mut producer = ring.producer().unwrap();
-        let mut first = ring.consumer(&stage()).unwrap();
+        let first = ring.consumer(&stage()).unwrap();
         let mut second = ring.consumer(&follower()).unwrap();
         send_halves(&mut producer, 0, 1);
         drop(producer);
         let done = Done::default();
-        let its_done = done.clone();
-        let thread = common::spawn(move || {
-            assert!(pass_on(&mut first, |sequence| its_done.with(sequence)));
-            first
-        });
+        let thread = works(first, 1, &done);
         let mut next = 0;
-        let end = loop {
-            match second.recv() {
-                Ok(Event::Record(record)) => follows(&record, &mut next, &done),
-                Ok(event) => panic!("{event}"),
-                Err(end) => break end,
-            }
-        };
+        let end = until_told(&mut second, &mut next, &done);
         assert_eq!((end, next), (RecvError::Closed, 1), "the end came before the last record");
         let _first = thread.join().unwrap();
     });
@@ -376,70 +398,57 @@ fn a_chain() {
 /// follows meanwhile, and after, receives both, each once one of the two was done with it.
 #[test]
 fn a_stage_is_killed_anywhere() {
-    for stores in 0.. {
-        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let its_end = finished.clone();
-        model(&format!("stages_killed_after_{stores}_stores"), 1, move || {
-            let ring = ring(2);
-            let attach = stage().hold_forever();
-            let mut producer = ring.producer().unwrap();
-            let mut first = ring.consumer(&attach).unwrap();
-            let mut second = ring.consumer(&follower()).unwrap();
-            send_halves(&mut producer, 0, 2);
-            let done = Done::default();
-            let its_done = done.clone();
-            let (other, its_end) = (ring.clone(), its_end.clone());
-            let thread = common::spawn(move || {
-                let lived = quoit::fate::crash_after(stores, || {
-                    for _ in 0..2 {
-                        pass_on(&mut first, |sequence| its_done.with(sequence));
-                    }
-                });
-                its_end.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
-                quoit::fate::kill(first);
-                let mut successor = other.consumer(&attach).unwrap();
-                assert!(successor.resumed().is_some());
-                while pass_on(&mut successor, |sequence| its_done.with(sequence)) {}
-                successor
+    for_each_crash("stages_killed", 1, |stores| {
+        let ring = ring(2);
+        let attach = stage().hold_forever();
+        let mut producer = ring.producer().unwrap();
+        let mut first = ring.consumer(&attach).unwrap();
+        let mut second = ring.consumer(&follower()).unwrap();
+        send_halves(&mut producer, 0, 2);
+        let done = Done::default();
+        let its_done = done.clone();
+        let other = ring.clone();
+        let thread = common::spawn(move || {
+            let lived = quoit::fate::crash_after(stores, || {
+                for _ in 0..2 {
+                    pass_on(&mut first, |sequence| its_done.with(sequence));
+                }
             });
-            let mut next = 0;
-            look(&mut second, &mut next, &done, 1);
-            let _successor = thread.join().unwrap();
-            look(&mut second, &mut next, &done, 2);
-            assert_eq!(next, 2, "records are lost");
+            quoit::fate::kill(first);
+            let mut successor = other.consumer(&attach).unwrap();
+            assert!(successor.resumed().is_some());
+            while pass_on(&mut successor, |sequence| its_done.with(sequence)) {}
+            (successor, lived.is_some())
         });
-        if finished.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-    }
+        let mut next = 0;
+        look(&mut second, &mut next, &done, 1);
+        let (_successor, has_lived) = thread.join().unwrap();
+        look(&mut second, &mut next, &done, 2);
+        assert_eq!(next, 2, "records are lost");
+        has_lived
+    });
 }
 
 /// A stage is killed before any store of its first attach. Whoever comes after it, under its name, and whoever follows that
 /// one, receive the same.
 #[test]
 fn a_stage_is_killed_while_it_attaches() {
-    for stores in 0.. {
-        let finished = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let its_end = finished.clone();
-        model(&format!("stages_attach_dies_after_{stores}_stores"), 1, move || {
-            let ring = ring(2);
-            let mut producer = ring.producer().unwrap();
-            send_halves(&mut producer, 0, 1);
-            let attach = Attach::gated().name(STAGE).hold_forever();
-            let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-            its_end.store(lived.is_some(), std::sync::atomic::Ordering::Relaxed);
-            lived.into_iter().for_each(quoit::fate::kill);
-            let mut successor = ring.consumer(&attach).unwrap();
-            send_halves(&mut producer, 1, 1);
-            let done = Done::default();
-            while pass_on(&mut successor, |sequence| done.with(sequence)) {}
-            let mut follower = ring.consumer(&Attach::lossy().after(STAGE).start(Start::Oldest)).unwrap();
-            let mut next = follower.next_sequence();
-            look(&mut follower, &mut next, &done, 2);
-            assert_eq!(next, 2, "released, and not received");
-        });
-        if finished.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-    }
+    for_each_crash("stages_attach_dies", 1, |stores| {
+        let ring = ring(2);
+        let mut producer = ring.producer().unwrap();
+        send_halves(&mut producer, 0, 1);
+        let attach = Attach::gated().name(STAGE).hold_forever();
+        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
+        let has_lived = lived.is_some();
+        lived.into_iter().for_each(quoit::fate::kill);
+        let mut successor = ring.consumer(&attach).unwrap();
+        send_halves(&mut producer, 1, 1);
+        let done = Done::default();
+        while pass_on(&mut successor, |sequence| done.with(sequence)) {}
+        let mut follower = ring.consumer(&Attach::lossy().after(STAGE).start(Start::Oldest)).unwrap();
+        let mut next = follower.next_sequence();
+        look(&mut follower, &mut next, &done, 2);
+        assert_eq!(next, 2, "released, and not received");
+        has_lived
+    });
 }

@@ -2,7 +2,7 @@
 //! of any row wakes.
 mod common;
 
-use common::model;
+use common::{for_each_crash, model};
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Table, TableOptions, TableReader};
 
@@ -117,30 +117,29 @@ fn a_change_of_any_row_wakes() {
 #[test]
 fn a_dead_writer_leaves_the_last_value() {
     // The word; two words of the value, the version; the word is given back.
-    for stores in 0..6 {
-        model("table_crash", 2, move || {
-            slice_sleeps(true);
-            let first = table(1, 2);
-            let second = first.try_clone().unwrap();
-            let mut reader = first.reader().unwrap();
-            let reading = common::spawn(move || {
-                read(&mut reader, 0, 1);
-                reader
-            });
-            crash_after(stores, move || {
-                let _ = second.set(0, &value(2));
-                drop(second);
-            });
-            let mut reader = reading.join().unwrap();
-            let mut row = first.row(0).unwrap();
-            assert_eq!(row.was_abandoned(), (1..5).contains(&stores));
-            let left = if stores < 4 { 1 } else { 2 };
-            assert_eq!((number(row.get().unwrap()), row.version()), (left, left));
-            row.set(&value(left + 1)).unwrap();
-            drop(row);
-            assert_eq!(number(reader.get(0).unwrap()), left + 1);
+    for_each_crash("table_crash", 2, |stores| {
+        slice_sleeps(true);
+        let first = table(1, 2);
+        let second = first.try_clone().unwrap();
+        let mut reader = first.reader().unwrap();
+        let reading = common::spawn(move || {
+            read(&mut reader, 0, 1);
+            reader
         });
-    }
+        let lived = crash_after(stores, move || {
+            let _ = second.set(0, &value(2));
+            drop(second);
+        });
+        let mut reader = reading.join().unwrap();
+        let mut row = first.row(0).unwrap();
+        assert_eq!(row.was_abandoned(), (1..5).contains(&stores));
+        let left = if stores < 4 { 1 } else { 2 };
+        assert_eq!((number(row.get().unwrap()), row.version()), (left, left));
+        row.set(&value(left + 1)).unwrap();
+        drop(row);
+        assert_eq!(number(reader.get(0).unwrap()), left + 1);
+        lived.is_some()
+    });
 }
 
 /// The writer is killed right after its commit. The next writer's first commit goes into the cell that a reader may be
@@ -169,24 +168,24 @@ fn a_successor_commits_beside_a_reader() {
 /// The same with another writer that waits for the row: no commit is lost, and the row is to be had.
 #[test]
 fn a_row_is_taken_from_the_dead() {
-    for stores in 0..6 {
-        model("table_crash_beside", 2, move || {
-            slice_sleeps(true);
-            let first = table(1, 2);
-            let second = first.try_clone().unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    let _ = second.set(0, &value(2));
-                    drop(second);
-                });
-            });
-            let mut row = first.row(0).unwrap();
-            let found = number(row.get().unwrap());
-            assert!(found == row.version() && (1..=2).contains(&found));
-            assert_eq!(row.set(&value(found + 1)).unwrap(), found + 1);
-            drop(row);
-            dying.join().unwrap();
-            assert!(number(first.get(0).unwrap()) > found);
+    for_each_crash("table_crash_beside", 2, |stores| {
+        slice_sleeps(true);
+        let first = table(1, 2);
+        let second = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            crash_after(stores, move || {
+                let _ = second.set(0, &value(2));
+                drop(second);
+            })
+            .is_some()
         });
-    }
+        let mut row = first.row(0).unwrap();
+        let found = number(row.get().unwrap());
+        assert!(found == row.version() && (1..=2).contains(&found));
+        assert_eq!(row.set(&value(found + 1)).unwrap(), found + 1);
+        drop(row);
+        let lived = dying.join().unwrap();
+        assert!(number(first.get(0).unwrap()) > found);
+        lived
+    });
 }

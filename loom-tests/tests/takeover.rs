@@ -2,26 +2,8 @@
 //! unpublished is seen, and the sequences go on.
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use common::{Oracle, drain, first_sequence, look, model, options, payload};
+use common::{Oracle, drain, first_sequence, for_each_crash, look, model, options, payload};
 use quoit::{Attach, Consumer, Error, Event, Options, Producer, Ring, Start, WaitMode};
-
-/// Runs the model once for each number of stores that `work` survives, and once more in which it survives them all.
-fn for_each_crash(name: &str, run: impl Fn(usize) -> bool + Clone + Send + Sync + 'static) {
-    for stores in 0.. {
-        let finished = Arc::new(AtomicBool::new(false));
-        let (done, run) = (finished.clone(), run.clone());
-        model(&format!("{name}_after_{stores}_stores"), 2, move || {
-            done.store(run(stores), Ordering::Relaxed);
-        });
-        if finished.load(Ordering::Relaxed) {
-            return;
-        }
-        assert!(stores < 100, "the work never ends");
-    }
-}
 
 /// A second producer sends one record; the consumer must then have seen every sequence before it.
 fn go_on(ring: &Ring, before: Option<Producer>, words: usize) -> (Producer, u64) {
@@ -52,7 +34,7 @@ fn dies_publishing(
     publish: fn(&mut Producer, &[u8]) -> u64,
 ) {
     let attach = attach.clone();
-    for_each_crash(name, move |stores| {
+    for_each_crash(name, 2, move |stores| {
         let ring = Ring::heap(&options).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&attach).unwrap();
@@ -125,7 +107,7 @@ fn in_a_short_claim() {
 /// It dies with its inline copy half written, and its successor writes none: the old one must not come to match.
 #[test]
 fn with_an_inline_copy_in_the_making() {
-    for_each_crash("dies_inline_stale", |stores| {
+    for_each_crash("dies_inline_stale", 2, |stores| {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
@@ -171,7 +153,7 @@ fn with_an_inline_copy_in_the_making() {
 /// or the ring would be lost to the next but one.
 #[test]
 fn one_after_the_other() {
-    for_each_crash("die_one_after_the_other", |stores| {
+    for_each_crash("die_one_after_the_other", 2, |stores| {
         let ring = Ring::heap(&options(0).inline(false)).unwrap();
         let mut finished = true;
         for _ in 0..4 {
@@ -216,7 +198,7 @@ fn an_end_and_a_successor() {
 /// another thread, as it is another process.
 #[test]
 fn while_it_laps_a_reader() {
-    for_each_crash("dies_lapping", |stores| {
+    for_each_crash("dies_lapping", 2, |stores| {
         let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
@@ -247,7 +229,7 @@ fn while_it_laps_a_reader() {
 /// read that record.
 #[test]
 fn before_a_shorter_record() {
-    for_each_crash("dies_before_a_shorter_record", |stores| {
+    for_each_crash("dies_before_a_shorter_record", 2, |stores| {
         let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Spin)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::lossy()).unwrap();
@@ -283,7 +265,7 @@ fn before_a_shorter_record() {
 
 #[test]
 fn in_a_batch() {
-    for_each_crash("dies_in_a_batch", |stores| {
+    for_each_crash("dies_in_a_batch", 2, |stores| {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
@@ -311,7 +293,7 @@ fn in_a_batch() {
 /// Publish times do not go back from one producer to the next, though the successor's clock does.
 #[test]
 fn times_go_on() {
-    for_each_crash("times_go_on", |stores| {
+    for_each_crash("times_go_on", 2, |stores| {
         let ring = Ring::heap(&options(0).inline(false).times(true)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
@@ -333,7 +315,7 @@ fn times_go_on() {
 /// The successor dies in its takeover, and another succeeds it.
 #[test]
 fn in_the_takeover_itself() {
-    for_each_crash("dies_taking_over", |stores| {
+    for_each_crash("dies_taking_over", 2, |stores| {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut producer = ring.producer().unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
@@ -362,7 +344,7 @@ fn in_the_takeover_itself() {
 /// and where it began, not where the dead one would have.
 #[test]
 fn before_its_epoch_counts() {
-    for_each_crash("dies_before_its_epoch", |stores| {
+    for_each_crash("dies_before_its_epoch", 2, |stores| {
         let ring = Ring::heap(&options(0)).unwrap();
         let mut consumer = ring.consumer(&Attach::gated()).unwrap();
         for sequence in 0..2 {

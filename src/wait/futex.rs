@@ -133,9 +133,10 @@ mod imp {
 
     use super::{Ended, Refused};
     use crate::atomics::{FutexWord, Ordering, OwnedWord, Sleeper, is_ghost};
+    use crate::wait::clock;
 
-    pub(crate) fn wait(word: &FutexWord, expected: u32, _until_ns: u64) {
-        if is_brief() {
+    pub(crate) fn wait(word: &FutexWord, expected: u32, until_ns: u64) {
+        if is_brief(until_ns) {
             return;
         }
         let guard = word.1.lock().unwrap();
@@ -166,8 +167,8 @@ mod imp {
         Ok(if is_same { Ended::Woken(0) } else { Ended::Changed })
     }
 
-    pub(crate) fn wait_low(word: &OwnedWord, expected: u64, _until_ns: u64) {
-        if is_brief() {
+    pub(crate) fn wait_low(word: &OwnedWord, expected: u64, until_ns: u64) {
+        if is_brief(until_ns) {
             return;
         }
         let guard = word.1.lock().unwrap();
@@ -209,12 +210,14 @@ mod imp {
     // All threads of a model are coroutines of one thread.
     std::thread_local! {
         static REFUSED: Cell<bool> = const { Cell::new(false) };
-        static SLICED: Cell<bool> = const { Cell::new(false) };
+        /// The longest sleep that ends by itself, ns. `None`: none does.
+        static BRIEF_NS: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
     /// Whether a sleep ends by itself, after the others had their turn. That of a ghost does: nobody wakes it.
-    fn is_brief() -> bool {
-        let is_brief = is_ghost() || SLICED.get();
+    fn is_brief(until_ns: u64) -> bool {
+        let is_within = |most| most == u64::MAX || until_ns.saturating_sub(clock::monotonic_ns()) <= most;
+        let is_brief = is_ghost() || BRIEF_NS.get().is_some_and(is_within);
         if is_brief {
             loom::thread::yield_now();
         }
@@ -223,7 +226,12 @@ mod imp {
 
     /// Whether sleeps end by themselves, as they do outside the models. Otherwise a lost wake is a deadlock.
     pub(crate) fn slice_sleeps(sliced: bool) {
-        SLICED.set(sliced);
+        BRIEF_NS.set(sliced.then_some(u64::MAX));
+    }
+
+    /// Sleeps of at most so long end by themselves, and no others.
+    pub(crate) fn brief_sleeps(most_ns: u64) {
+        BRIEF_NS.set(Some(most_ns));
     }
 
     /// Whether the kernel has `membarrier` from now on.
@@ -251,7 +259,7 @@ pub(crate) use imp::{
     accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake, wake_all, wake_one,
 };
 #[cfg(loom)]
-pub(crate) use imp::{refuse_barriers, slice_sleeps};
+pub(crate) use imp::{brief_sleeps, refuse_barriers, slice_sleeps};
 
 /// How many words one call can sleep on.
 pub(crate) const MANY: usize = 128;

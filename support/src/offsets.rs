@@ -60,6 +60,8 @@ pub const BUDGET: u64 = 16;
 pub const HOLD: u64 = 24;
 /// The gate that somebody wants taken.
 pub const REQUEST: u64 = 32;
+/// The word that its followers sleep on.
+pub const RELEASED: u64 = 64;
 /// Its name.
 pub const NAME: u64 = 128;
 /// When its consumer left.

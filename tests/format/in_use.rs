@@ -159,7 +159,7 @@ fn a_producer_that_is_held_up_is_as_the_document_says() {
     assert_eq!(word(slot + 40), 0);
 }
 
-/// Section B10: what a follower and its stage say of each other.
+/// Sections B5 and B10: what a follower and its stage say of each other, and the word that the one sleeps on and the other rings.
 #[test]
 fn a_follower_and_its_stage_stand_where_the_document_says() {
     let ring = Backing::Tmpfs.ring(&Options::new().capacity(4096).slots(3));
@@ -176,8 +176,13 @@ fn a_follower_and_its_stage_stand_where_the_document_says() {
     assert_eq!([word(stage, 72), word(stage, 80)], [1, 0], "it has not been heard");
     sent.send(&mut producer, 40);
     assert!(journal.try_recv().unwrap().is_some());
+    assert_eq!(word(stage, 64), 0, "nobody has slept there");
+    logic.set_spins(0);
+    assert!(matches!(logic.recv_timeout(Duration::from_millis(1)), Err(quoit::RecvError::TimedOut)));
+    assert_eq!([word(stage, 64), word(follower, 64)], [1, 0], "it is armed");
     journal.release();
     assert_eq!([word(stage, 72), word(stage, 80)], [1; 2]);
+    assert_eq!(word(stage, 64), 2, "one wake, and nobody is armed");
     logic.unfollow();
     assert_eq!([word(follower, 232), word(stage, 72)], [0, 2]);
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_WRLCK, SEEK_SET, flock};
-use quoit::{Attach, Consumer, GroupMember, Inspector, Start};
+use quoit::{Attach, Consumer, Error, GroupMember, Inspector, Start};
 
 use crate::{Scene, nothing, receive, send, workers};
 
@@ -21,13 +21,18 @@ fn lock_members(ring: &File) {
     fcntl(ring.as_fd(), FcntlArg::F_OFD_SETLK(&lock)).expect("nobody has one");
 }
 
+fn is_without_a_place(joined: Result<GroupMember, Error>) {
+    let is_taken =
+        matches!(joined, Err(Error::Garbage { what: "a seat of the group that another member has" }));
+    assert!(is_taken, "{joined:?}");
+}
+
 #[test]
 fn a_group_whose_first_member_has_no_place_is_not_made() {
     let scene = Scene::new();
     let file = File::options().read(true).write(true).open(scene.path()).expect("open");
     lock_members(&file);
-    let refused = GroupMember::join(scene.path(), &workers());
-    assert!(refused.is_err(), "{refused:?}");
+    is_without_a_place(GroupMember::join(scene.path(), &workers()));
     assert!(!scene.file().exists(), "it leaves its file");
     let consumers = || {
         let inspector = Inspector::open(scene.path()).expect("open");
@@ -55,7 +60,7 @@ fn a_name_that_could_not_become_a_group_keeps_its_place() {
     drop(consumer);
     let file = File::options().read(true).write(true).open(scene.path()).expect("open");
     lock_members(&file);
-    assert!(GroupMember::join(scene.path(), &workers()).is_err());
+    is_without_a_place(GroupMember::join(scene.path(), &workers()));
     drop(file);
     let mut consumer = open();
     let event = consumer.try_recv().expect("try").expect("a record");

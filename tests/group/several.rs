@@ -149,3 +149,66 @@ fn what_is_anothers_by_now_is_not_done() {
     assert_eq!((slow.unacknowledged(), other.unacknowledged()), (0, 0));
     nothing(&mut other);
 }
+
+#[test]
+fn records_taken_together_come_back_together() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+    send(&mut producer, 0, 40);
+    let mut ids = Vec::new();
+    let count = first.recv_up_to(100, |event| match event {
+        GroupEvent::Job(job) => ids.push(job.id()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!((count.expect("records"), ids.len(), first.unacknowledged()), (32, 32, 32));
+    assert!(ids.iter().enumerate().all(|(number, id)| id.sequence() == number as u64));
+    first.nack(ids[3]).expect("its own");
+    first.nack(ids[31]).expect("its own");
+    for id in ids.iter().filter(|id| ![3, 31].contains(&id.sequence())) {
+        assert_eq!(second.unacknowledged(), 0);
+        first.ack(*id).expect("its own");
+    }
+    let mut again = Vec::new();
+    let count = second.recv_up_to(32, |event| match event {
+        GroupEvent::Job(job) => again.push((job.record().read::<u64>().unwrap(), job.deliveries())),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!((count.expect("records"), again), (2, vec![(3, 2), (31, 2)]));
+    assert_eq!((first.unacknowledged(), second.unacknowledged()), (0, 2));
+}
+
+/// What is done of a lease that comes back may be overwritten as soon as the rest is done.
+#[test]
+fn the_end_of_a_lease_may_be_overwritten() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+    let room = CAPACITY / 16;
+    send(&mut producer, 0, room);
+    let mut ids = Vec::new();
+    let count = first.recv_up_to(3, |event| match event {
+        GroupEvent::Job(job) => ids.push(job.id()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(count.expect("records"), 3);
+    first.ack(ids[1]).expect("its own");
+    first.ack(ids[2]).expect("its own");
+    first.nack(ids[0]).expect("its own");
+    let (number, deliveries, id) = receive(&mut second);
+    assert_eq!((number, deliveries), (0, 2));
+    second.ack(id).expect("its own");
+    nothing_is_left_but(&mut first, 3..room);
+    send(&mut producer, room, room + 5);
+    assert_eq!(receive(&mut second).0, room);
+}
+
+/// Receives these, acknowledges them, and lets the gate move.
+fn nothing_is_left_but(member: &mut GroupMember, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let (found, _, id) = receive(member);
+        assert_eq!(found, number);
+        member.ack(id).expect("its own");
+    }
+    assert!(matches!(member.recv_timeout(Duration::from_millis(1)), Err(GroupError::TimedOut)));
+}

@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use quoit::{
     AnyReader, Attach, Conflate, Consumer, Error, Event, Inspector, Observer, Options, Producer, RecvError,
-    SendError, Start,
+    SendError, Start, Status,
 };
 
 use crate::process::{Part, Stage, eventually, hear, note, say};
@@ -49,6 +49,8 @@ struct Family {
     producer: Producer,
     gated: Consumer,
     named: Consumer,
+    /// After the one with a name.
+    follower: Consumer,
     lossy: Consumer,
     observer: Observer,
     inspector: Inspector,
@@ -61,6 +63,7 @@ impl Family {
             producer: Producer::open(ring).expect("become the producer"),
             gated: attach(Attach::gated()),
             named: attach(Attach::gated().name("kin")),
+            follower: attach(Attach::gated().after("kin")),
             lossy: attach(Attach::lossy()),
             observer: Observer::open(ring, Start::Newest).expect("observe"),
             inspector: Inspector::open(ring).expect("inspect"),
@@ -81,7 +84,7 @@ impl Family {
         assert_eq!(producer.batch().send_all([b"x"]), Err(SendError::Forked));
         assert_eq!(producer.batch().publish(), None);
         assert!(producer.is_stale() && producer.next_sequence() == 3 && producer.epoch() == 1);
-        for consumer in [&mut self.gated, &mut self.named, &mut self.lossy] {
+        for consumer in [&mut self.gated, &mut self.named, &mut self.follower, &mut self.lossy] {
             assert!(matches!(consumer.recv(), Err(RecvError::Forked)));
             assert!(matches!(consumer.try_recv(), Err(RecvError::Forked)));
             assert!(matches!(consumer.recv_deadline(soon()), Err(RecvError::Forked)));
@@ -89,7 +92,9 @@ impl Family {
             assert_eq!(consumer.skip_to_newest(|_| {}), Err(RecvError::Forked));
             assert!(matches!(consumer.latest(|_| {}), Err(RecvError::Forked)));
             consumer.release();
+            consumer.unfollow();
             assert!(consumer.is_stale() && consumer.account().records == 0);
+            assert_eq!(consumer.status(), Status::Streaming, "the calls that receive say what is wrong");
             let _ = (consumer.slot(), consumer.next_sequence(), consumer.producer_alive());
         }
         assert!(matches!(self.observer.recv(), Err(RecvError::Forked)));
@@ -111,7 +116,8 @@ impl Family {
         for sequence in before..before + records {
             assert_eq!(self.producer.send(&sequence.to_le_bytes()), Ok(sequence));
         }
-        for consumer in [&mut self.gated, &mut self.named, &mut self.lossy] {
+        // In this order: the follower receives what the one before it has released.
+        for consumer in [&mut self.gated, &mut self.named, &mut self.follower, &mut self.lossy] {
             let mut next = consumer.next_sequence();
             while let Some(event) = consumer.try_recv().expect("receive") {
                 if let Event::Record(record) = event {
@@ -176,7 +182,7 @@ fn is_alive(pid: u64) -> bool {
 fn a_forked_child_can_do_nothing_and_keeps_no_dead_parent_alive() {
     let stage = Stage::tmpfs(60);
     let ring = stage.file("ring");
-    Options::new().capacity(1 << 16).slots(4).create(&ring).expect("create");
+    Options::new().capacity(1 << 16).slots(5).create(&ring).expect("create");
     let part = Part::new("family").on(&ring).with("directory", stage.path().display());
     let mut parent = part.start();
     let said = parent.says("ready");
@@ -193,8 +199,8 @@ fn a_forked_child_can_do_nothing_and_keeps_no_dead_parent_alive() {
     let named = Consumer::open(&ring, &Attach::gated().name("kin")).expect("the name is free");
     assert_eq!(named.resumed().expect("it had been here").sequence, sent);
     let others: Vec<_> =
-        (0..3).map(|_| Consumer::open(&ring, &Attach::lossy()).expect("a free slot")).collect();
-    assert_eq!(others.len(), 3, "all slots but the name's");
+        (0..4).map(|_| Consumer::open(&ring, &Attach::lossy()).expect("a free slot")).collect();
+    assert_eq!(others.len(), 4, "all slots but the name's");
     assert!(is_alive(child));
     std::fs::write(stage.file("child may go"), b"").expect("a file");
     eventually("the child goes", || !is_alive(child));

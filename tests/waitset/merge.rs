@@ -150,6 +150,73 @@ fn readers_are_added_and_taken_out() {
     assert!(format!("{merge:?}").contains("Merge"));
 }
 
+/// One ring is read behind a stage, another one is not.
+#[test]
+fn a_ring_is_read_behind_a_stage() {
+    for backing in BACKINGS {
+        for mode in MODES {
+            let rings = [backing.ring(&small().wait(mode)), backing.ring(&small().wait(mode))];
+            let mut producers = rings.each_ref().map(|ring| ring.producer());
+            let attach = Attach::gated().name("journal").start(Start::Oldest);
+            let mut journal = rings[0].consumer(&attach);
+            let mut merge = Merge::new();
+            merge.push(rings[0].consumer(&Attach::gated().after("journal").start(Start::Oldest)));
+            merge.push(rings[1].consumer(&Attach::gated()));
+            let next = |merge: &mut Merge| {
+                let merged = merge.recv_deadline(soon()).unwrap();
+                (merged.ring, merged.event.map(|event| event.record().unwrap().sequence()))
+            };
+            let nothing = |merge: &mut Merge, why: &str| {
+                assert!(merge.try_recv().is_none(), "{why}");
+                assert_eq!(
+                    merge.recv_timeout(Duration::from_millis(2)).unwrap_err(),
+                    RecvError::TimedOut,
+                    "{why}"
+                );
+            };
+            for _ in 0..3 {
+                producers[0].send(b"behind a stage").unwrap();
+            }
+            nothing(&mut merge, "the stage has received nothing");
+            producers[1].send(b"from the other").unwrap();
+            assert_eq!(next(&mut merge), (1, Ok(0)), "the other ring waits for the stage");
+            assert!(journal.try_recv().unwrap().is_some());
+            nothing(&mut merge, "the stage has it in hand");
+            journal.release();
+            assert_eq!(next(&mut merge), (0, Ok(0)));
+            // A thread that waits is woken.
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| next(&mut merge));
+                assert!(journal.try_recv().unwrap().is_some());
+                thread::sleep(Duration::from_millis(2));
+                journal.release();
+                assert_eq!(waiting.join().unwrap(), (0, Ok(1)));
+            });
+            // It is told once that the stage is gone. What that has not released is still withheld, and the other ring goes on.
+            drop(journal);
+            assert_eq!(next(&mut merge), (0, Err(RecvError::StageGone)));
+            nothing(&mut merge, "told twice, or not released");
+            producers[1].send(b"from the other").unwrap();
+            assert_eq!(next(&mut merge), (1, Ok(1)));
+            let mut journal = rings[0].consumer(&attach);
+            assert!(journal.try_recv().unwrap().is_some());
+            nothing(&mut merge, "the stage that came back has it in hand");
+            journal.release();
+            assert_eq!(next(&mut merge), (0, Ok(2)));
+            // The end of a ring comes once its stage has released everything.
+            producers[0].send(b"the last").unwrap();
+            drop(producers);
+            assert_eq!(next(&mut merge), (1, Err(RecvError::Closed)));
+            nothing(&mut merge, "the stage has still to release the last record");
+            assert!(journal.try_recv().unwrap().is_some());
+            journal.release();
+            assert_eq!(next(&mut merge), (0, Ok(3)));
+            assert_eq!(next(&mut merge), (0, Err(RecvError::Closed)));
+            assert_eq!(merge.recv().unwrap_err(), RecvError::Closed);
+        }
+    }
+}
+
 /// Two rings: the first one has ended, and the second one goes on for ever.
 fn one_has_ended() -> (Merge, quoit::Producer) {
     let rings = [(); 2].map(|()| quoit::Ring::heap(&small()).unwrap());

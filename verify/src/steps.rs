@@ -55,7 +55,7 @@ pub(crate) struct Args {
 enum Part {
     /// Rings
     Rings,
-    /// Locks, values, groups and services
+    /// Locks, values, groups, services and stages
     Objects,
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         outcome.fail(failure);
     }
     outcome.count("operations on rings interrupted", seen_ops.iter().filter(|seen| **seen).count() as u64);
-    outcome.count("operations on locks, values, groups and services interrupted", cases);
+    outcome.count("operations on locks, values, groups, services and stages interrupted", cases);
     outcome.count("ring states", seen_states);
     totals.count(&mut outcome);
     outcome.table = Some(totals.table(every));

@@ -179,3 +179,26 @@ fn whoever_watches_is_told() {
         drain.join().unwrap().unwrap();
     }
 }
+
+/// A ring in the place of the one that was followed has no stage yet: that is waited for, as the ring itself would be.
+#[test]
+fn whoever_follows_a_name_waits_for_the_stage_as_well() {
+    let place = Place::with("--capacity 4KiB");
+    place.run("pub RING", &lines(0..2)).assert_code(0);
+    let journal = "sub RING --gated --name journal --hold forever";
+    place.run(journal, b"").assert_code(0).assert_stdout(lines(0..2));
+    let out = place.file("out");
+    let file = File::create(&out).unwrap();
+    let mut follower = place.spawn("sub RING --after journal --follow=name", Stdio::null(), file.into());
+    wait_for_size(&out, lines(0..2).len() as u64);
+    replace(&place);
+    place.run("pub RING", &lines(2..5)).assert_code(0);
+    while !follower.says().contains("following the name") {}
+    // It has found the other ring, which has no stage, and looks again.
+    place.wait_until_asleep(&follower);
+    place.run(journal, b"").assert_code(0).assert_stdout(lines(2..5));
+    wait_for_size(&out, lines(0..5).len() as u64);
+    assert_eq!(std::fs::read(&out).unwrap(), lines(0..5));
+    follower.signal(Signal::INT);
+    follower.end().assert_code(0);
+}

@@ -1,6 +1,6 @@
 //! `sub --group`: records that several share, and what `info` and `rm` make of a group.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
 use crate::support::{Place, Ran, eventually, lines};
@@ -115,4 +115,29 @@ fn what_a_lossy_group_loses_is_told() {
     assert!(ran.stdout.ends_with(b"1999\n"));
     assert!(place.group()["lost_records"].as_u64().is_some_and(|lost| lost > 1000));
     place.run("sub RING --group g --lossy --hold 5s", b"").assert_code(2);
+}
+
+/// The rest of the ring is shown in each line.
+#[test]
+fn a_group_that_cannot_be_shown_is_told_once() {
+    let place = Place::with("--capacity 4KiB");
+    for group in ["g", "h"] {
+        place.run(&format!("sub RING --group {group} --hold forever"), b"").assert_code(0);
+    }
+    for group in ["g", "h"] {
+        std::fs::write(place.file(&format!("ring.{group}.group")), b"garbage").unwrap();
+    }
+    for (json, second) in [("", "  h: lag 0"), ("--json", "\"name\":\"h\"")] {
+        let mut watch = place.spawn(&format!("info RING --watch 10ms {json}"), Stdio::null(), Stdio::piped());
+        let mut out = BufReader::new(watch.stdout());
+        let shown: Vec<_> = out.by_ref().lines().take(5).map(Result::unwrap).collect();
+        assert!(shown.iter().all(|line| line.contains(second)), "{shown:?}");
+        watch.signal(rustix::process::Signal::INT);
+        let said = watch.end().assert_code(0).stderr;
+        let told: Vec<_> = said.lines().collect();
+        assert!(
+            told.len() == 2 && told[0].contains("group g: ") && told[1].contains("group h: "),
+            "not each once: {said}"
+        );
+    }
 }

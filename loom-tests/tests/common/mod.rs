@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each model uses its share")]
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use loom::cell::UnsafeCell;
 use send_wrapper::SendWrapper;
@@ -61,6 +61,28 @@ pub(crate) fn model(name: &str, preemptions: usize, body: impl Fn() + Sync + Sen
         spawn(move || body()).join().unwrap();
     });
     println!("model {name}: {} runs", runs.load(Ordering::Relaxed));
+}
+
+/// Explores `body` once for each number of stores after which whoever is to die is killed, and once more in which it lives
+/// to the end, however the threads are interleaved. `body` gets the number, and returns whether it lived.
+pub(crate) fn for_each_crash(
+    name: &str,
+    preemptions: usize,
+    body: impl Fn(usize) -> bool + Clone + Sync + Send + 'static,
+) {
+    for stores in 0.. {
+        let died = std::sync::Arc::new(AtomicBool::new(false));
+        let (is_noted, body) = (died.clone(), body.clone());
+        model(&format!("{name}_after_{stores}_stores"), preemptions, move || {
+            if !body(stores) {
+                is_noted.store(true, Ordering::Relaxed);
+            }
+        });
+        if !died.load(Ordering::Relaxed) {
+            return;
+        }
+        assert!(stores < 100, "the work never ends");
+    }
 }
 
 /// The smallest ring: 64 bytes, four records of 8 bytes. The stream begins `before_end` bytes before the end of

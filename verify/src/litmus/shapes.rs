@@ -210,6 +210,24 @@ pub(super) fn all() -> Vec<Shape> {
             full: &["G1_FENCE", "G2_FENCE"],
         },
         Shape {
+            name: "a follower that comes, and its stage",
+            never: "the stage counts the follower, and does not find it",
+            program: vec![
+                vec![
+                    store("G_FIELDS_WRITE", "after", 1, Relaxed),
+                    fence("G2_FENCE", SeqCst),
+                    add("F3_COUNT", "followers", 1, "n", Relaxed),
+                ],
+                vec![
+                    load("F3_FOLLOWERS", "followers", "f", Acquire),
+                    when("f", 1, vec![load("F_AFTER", "after", "a", Relaxed)]),
+                ],
+            ],
+            bad: Bad::Outcome(|r| at(r, "f") == Some(1) && at(r, "a") == Some(0)),
+            needs: &["G2_FENCE", "F3_FOLLOWERS"],
+            full: &[],
+        },
+        Shape {
             name: "an eviction and the lap it allows",
             never: "a lapped consumer finds its own gate still open",
             program: vec![

@@ -4,6 +4,7 @@ mod before;
 mod bodies;
 mod neighbours;
 mod objects;
+mod stages;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -166,4 +167,21 @@ static RINGS: &[Scenario] = &[
     scenario("send, waking, fences", closed, send_waking).mode(Fence).with(waiting),
     scenario("release, waking", closed, release_waking).with(blocking),
     scenario("release, waking, fences", closed, release_waking).mode(Fence).with(blocking),
+    scenario("attach after a stage", stages::released, stages::follow),
+    scenario("attach after a stage that is not there", closed, stages::follow_nobody),
+    scenario("receive after a stage, sleeping", stages::released, stages::sleep_for_a_release)
+        .beside(stages::releasing),
+    scenario("receive after a stage, spinning", stages::released, stages::sleep_for_a_release)
+        .mode(Spin)
+        .beside(stages::releasing),
+    scenario("receive after a stage, sleeping, futex refused", stages::released, stages::sleep_for_a_release)
+        .beside(stages::releasing)
+        .without(libc::SYS_futex, Errno::ENOSYS),
+    scenario("receive after a stage, time passes", stages::released, stages::time_passes)
+        .beside(stages::resting),
+    scenario("receive after a stage that dies", stages::released, stages::stage_gone)
+        .with(stages::dying)
+        .needs_proof(),
+    scenario("release, waking a follower", stages::released, stages::release_waking).with(stages::following),
+    scenario("leave, waking a follower", stages::released, stages::leave_waking).with(stages::left_behind),
 ];

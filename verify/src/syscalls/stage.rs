@@ -147,6 +147,11 @@ impl Stage {
         }
     }
 
+    /// Waits until somebody sleeps who follows the consumer in the first slot.
+    pub(crate) fn until_follower_sleeps(&self) {
+        self.until_armed(offsets::CONTROL + offsets::slot(0) + offsets::RELEASED);
+    }
+
     /// Waits until the producer sleeps for space, or for a moment where it sleeps unseen.
     pub(crate) fn until_producer_sleeps(&self) {
         match self.mode {

@@ -1,4 +1,4 @@
-//! Kills, and stops, at every instruction of what processes do with locks, values, groups and services.
+//! Kills, and stops, at every instruction of what processes do with locks, values, groups, services and stages.
 //!
 //! A case is one operation in one situation. As with rings, a first victim is stepped through the operation; then,
 //! for each point, the objects are restored from their image, the processes beside the victim begin, and a fresh
@@ -17,6 +17,7 @@ mod rwlock;
 mod semaphore;
 mod service;
 mod stage;
+mod stages;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -101,6 +102,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         table::CASES,
         group::CASES,
         service::CASES,
+        stages::CASES,
     ]
     .into_iter()
     .flatten()

@@ -44,7 +44,7 @@ pub(crate) struct Stage {
     place: RefCell<Option<Place>>,
     board: &'static Board,
     image: RefCell<Vec<(File, Vec<u8>)>>,
-    /// The point of the present run: what is checked in several ways takes turns by it.
+    /// The point of the present run. Where there are several ways to check something, it decides which one is taken.
     point: Cell<u64>,
     checks: Cell<u64>,
     told: Cell<u64>,
@@ -147,7 +147,7 @@ impl Stage {
         }
     }
 
-    /// Who is beside the victim is ready, and waits until that one has come to where it is waited for.
+    /// For the process beside the victim: it says that it is ready, and waits until the victim has noted that it may go on.
     pub(crate) fn until_first(&self) {
         self.set(Word::Ready, 1);
         while self.get(Word::First) == 0 {
@@ -155,7 +155,7 @@ impl Stage {
         }
     }
 
-    /// Who is beside the victim has what that one will wait for, and gives it back a moment later.
+    /// For the process beside the victim: it holds what the victim is to wait for, and gives it back a moment later.
     pub(crate) fn keep_a_while(&self, guard: impl Sized) {
         self.set(Word::Ready, 1);
         std::thread::sleep(Duration::from_millis(3));

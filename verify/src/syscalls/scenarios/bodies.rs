@@ -14,7 +14,7 @@ use crate::syscalls::stage::{Ended, Problem, Stage, check, fill, payload, publis
 use crate::tracee::mark;
 
 /// From here on the victim's system calls are failed.
-fn begin() {
+pub(super) fn begin() {
     mark();
 }
 

@@ -1,0 +1,87 @@
+//! The watcher of a group: of the members that sleep, one looks for the dead. Its sleeps end by themselves here, and no others,
+//! so a death for which nobody looks is a deadlock.
+mod common;
+
+use common::{model, options, payload};
+use quoit::fate::{kill, only_probes_end};
+use quoit::{Group, GroupEvent, GroupMember, Producer, Ring, WaitMode};
+
+/// A ring of four records of a word, and a member of a group of so many.
+fn group(members: u32) -> (Producer, GroupMember) {
+    only_probes_end();
+    let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Fence)).unwrap();
+    let options = Group::new("g").members(members).leases(4).hold_forever();
+    let member = GroupMember::on(&ring, &options).unwrap();
+    (ring.producer().unwrap(), member)
+}
+
+fn send(producer: &mut Producer, number: u64) {
+    producer.try_send(&payload(number, 1)).unwrap();
+}
+
+/// Takes a record that is there, and does nothing with it.
+fn take(member: &mut GroupMember) {
+    assert!(matches!(member.try_recv(), Ok(Some(GroupEvent::Job(_)))));
+}
+
+/// Waits for a record, and acknowledges it. Returns its number.
+fn work(member: &mut GroupMember) -> u64 {
+    let job = member.recv_job(|event| panic!("{event:?}")).unwrap();
+    let sequence = job.sequence();
+    assert_eq!(job.record().to_vec(), payload(sequence, 1), "torn or foreign payload");
+    job.ack().unwrap();
+    sequence
+}
+
+/// One member sleeps while another one dies with a record.
+#[test]
+fn who_sleeps_alone_watches() {
+    model("watch_alone", 2, || {
+        let (mut producer, mut first) = group(2);
+        let mut dying = first.try_clone().unwrap();
+        send(&mut producer, 0);
+        take(&mut dying);
+        let dying = common::spawn(move || kill(dying));
+        assert_eq!(work(&mut first), 0);
+        dying.join().unwrap();
+    });
+}
+
+/// It goes to sleep while nobody has a record. Another member takes one at that moment, and dies.
+#[test]
+fn a_death_that_comes_before_the_sleep() {
+    model("watch_before_the_sleep", 2, || {
+        let (mut producer, mut first) = group(2);
+        let mut dying = first.try_clone().unwrap();
+        let dying = common::spawn(move || {
+            send(&mut producer, 0);
+            let _ = dying.try_recv();
+            kill(dying);
+            producer
+        });
+        assert_eq!(work(&mut first), 0);
+        let _producer = dying.join().unwrap();
+    });
+}
+
+/// Two sleep, and one of them watches. A record is published, and one of the two takes it and goes. Whichever that was, the
+/// other one watches from then on.
+#[test]
+fn another_watches_when_one_goes() {
+    model("watch_goes", 1, || {
+        let (mut producer, mut dying) = group(3);
+        let others = [(); 2].map(|()| dying.try_clone().unwrap());
+        send(&mut producer, 0);
+        take(&mut dying);
+        let others = others.map(|mut member| {
+            common::spawn(move || {
+                let number = work(&mut member);
+                (member, number)
+            })
+        });
+        send(&mut producer, 1);
+        kill(dying);
+        let [first, second] = others.map(|other| other.join().unwrap());
+        assert_eq!(first.1 + second.1, 1, "one record twice");
+    });
+}
