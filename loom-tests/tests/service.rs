@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use common::{for_each_crash, model};
 use loom::thread::yield_now;
-use quoit::fate::{crash_after, slice_sleeps};
+use quoit::fate::{crash_after, refuse_barriers, slice_sleeps};
 use quoit::service::{CallId, CallOptions, Client, Outcome, Request, Server, ServiceOptions};
 
 fn options(clients: u32) -> ServiceOptions {
@@ -287,11 +287,12 @@ fn a_client_dies() {
 }
 
 /// Sleeps have no end: a message that is slept through is a deadlock.
-#[test]
-fn who_waits_is_woken() {
-    model("service_wake", 2, || {
+fn woken(name: &'static str, refuses_barriers: bool) {
+    model(name, 2, move || {
         slice_sleeps(false);
+        refuse_barriers(refuses_barriers);
         let (server, mut client) = service(&options(1));
+        refuse_barriers(false);
         let serving = common::spawn(move || {
             for _ in 0..2 {
                 server.recv().unwrap().reply(&contents(2)).unwrap();
@@ -303,6 +304,17 @@ fn who_waits_is_woken() {
         }
         let _server = serving.join().unwrap();
     });
+}
+
+#[test]
+fn who_waits_is_woken() {
+    woken("service_wake", false);
+}
+
+/// By processes that the kernel lets not register for barriers.
+#[test]
+fn who_waits_is_woken_by_fences() {
+    woken("service_wake_fences", true);
 }
 
 /// A newcomer is noticed by a server that sleeps.

@@ -205,7 +205,7 @@ impl<'a> Batch<'a> {
             self.records += added;
             let Some(payload) = rest else { break };
             if self.sender.is_timed() {
-                self.add_all_timed(payload, &mut payloads, time_limit)?;
+                self.add_all_timed(payload, payloads, time_limit)?;
                 break;
             }
             self.sender.add_slow(payload.as_ref(), time_limit)?;
@@ -214,19 +214,24 @@ impl<'a> Batch<'a> {
         Ok(self.records - before)
     }
 
-    /// The first payload, and all the others, on a ring whose records carry times.
+    /// The first payload, and all the others, on a ring whose records carry times. The iterator is moved here, so that the
+    /// compiler can keep it in registers.
     #[cold]
     #[inline(never)]
     fn add_all_timed<P: AsRef<[u8]>>(
         &mut self,
         mut payload: P,
-        payloads: &mut impl Iterator<Item = P>,
+        mut payloads: impl Iterator<Item = P>,
         time_limit: TimeLimit,
     ) -> Result<(), SendError> {
         loop {
-            self.sender.add_slow(payload.as_ref(), time_limit)?;
-            self.records += 1;
-            let (added, rest) = self.sender.add_run_timed(payloads);
+            let (added, rest) = self.sender.add_run_timed(&mut std::iter::once(payload));
+            self.records += added;
+            if let Some(payload) = rest {
+                self.sender.add_slow(payload.as_ref(), time_limit)?;
+                self.records += 1;
+            }
+            let (added, rest) = self.sender.add_run_timed(&mut payloads);
             self.records += added;
             let Some(next) = rest else { return Ok(()) };
             payload = next;

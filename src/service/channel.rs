@@ -31,11 +31,13 @@ const FETCH: u64 = 512;
 const END_BYTES: u64 = 8;
 
 /// Bytes that a message takes up.
+#[inline]
 pub(super) fn footprint(len: usize) -> u64 {
     (len as u64).saturating_add(PREFIX_BYTES + 7) & !7
 }
 
 /// The largest payload in a channel of so many bytes: its message, the clear word and padding always fit.
+#[inline]
 pub(super) fn largest(capacity: u64) -> usize {
     (capacity / 2).saturating_sub(PREFIX_BYTES + END_BYTES) as usize
 }
@@ -48,6 +50,7 @@ pub(super) fn largest_beside(capacity: u64, kept: u64) -> Option<usize> {
 }
 
 /// Room for so many messages with payloads of `len` bytes each, however they lie.
+#[inline]
 pub(super) fn room_for(messages: u64, len: usize) -> u64 {
     // One more, for padding: so many messages pass the end of the channel once.
     footprint(len).saturating_mul(messages.saturating_add(1)).saturating_add(END_BYTES)
@@ -91,28 +94,34 @@ pub(super) enum Found {
 
 impl<'a> Channel<'a> {
     /// `words`: a power of two.
+    #[inline]
     pub(super) fn new(words: &'a [Word]) -> Self {
         Self { words }
     }
 
+    #[inline]
     pub(super) fn capacity(self) -> u64 {
         self.words.len() as u64 * 8
     }
 
     /// Bytes from a position to the end of the channel.
+    #[inline]
     fn room(self, position: u64) -> u64 {
         self.capacity() - (position & (self.capacity() - 1))
     }
 
+    #[inline]
     fn number(self, position: u64) -> usize {
         ((position & (self.capacity() - 1)) / 8) as usize
     }
 
+    #[inline]
     fn word(self, position: u64) -> &'a Word {
         &self.words[self.number(position)]
     }
 
     /// The words of a payload; fewer if there are not so many.
+    #[inline]
     pub(super) fn payload(self, position: u64, len: usize) -> &'a [Word] {
         let first = self.number(position) + (PREFIX_BYTES / 8) as usize;
         let last = self.words.len().min(first + len.div_ceil(8));
@@ -120,11 +129,13 @@ impl<'a> Channel<'a> {
     }
 
     /// The second word of a message.
+    #[inline]
     pub(super) fn note(self, message: Message) -> u64 {
         self.word(message.position.wrapping_add(8)).load_gated(at!(Q_NOTE_READ, Relaxed))
     }
 
     /// The header word of a message, which both sides may change while it is a request.
+    #[inline]
     pub(super) fn state(self, message: Message) -> &'a Word {
         self.word(message.position)
     }
@@ -142,6 +153,16 @@ impl<'a> Channel<'a> {
         let bytes = footprint(message.len()).min(FETCH);
         for at in (64..bytes + 56).step_by(64) {
             copy::will_read(self.word(message.position.wrapping_add(at.min(bytes - 8))));
+        }
+    }
+
+    /// Sender: asks for the lines of the next message, if that is as long as this one: all but the first, which the receiver
+    /// polls. They went to the receiver in the last lap, and are back by the time they are written.
+    #[inline(always)]
+    pub(super) fn prepare(self, end: u64, len: usize) {
+        let lines = ((end & 63) + footprint(len).min(FETCH) + END_BYTES - 1) / 64;
+        for line in 1..=lines {
+            copy::will_write(self.word(end.wrapping_add(64 * line) & !63));
         }
     }
 
@@ -218,6 +239,7 @@ impl<'a> Channel<'a> {
 
     /// Sender at `next`: where a payload of `len` bytes would begin, if `keep` more bytes stay free behind it. The
     /// receiver has released everything below `released`.
+    #[inline]
     pub(super) fn fit(self, next: u64, released: u64, len: usize, keep: u64) -> Option<u64> {
         let room = self.room(next);
         let position = if footprint(len) > room { next.wrapping_add(room) } else { next };
@@ -226,11 +248,13 @@ impl<'a> Channel<'a> {
     }
 
     /// Sender: bytes that are free.
+    #[inline]
     pub(super) fn free(self, next: u64, released: u64) -> u64 {
         self.capacity() - next.wrapping_sub(released)
     }
 
     /// Sender at `next`: puts padding up to `position`, which `fit` has returned.
+    #[inline]
     pub(super) fn pad(self, next: u64, position: u64) {
         if next != position {
             self.word(position).store(0, at!(Q_CLEAR, Relaxed));

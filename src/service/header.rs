@@ -70,6 +70,7 @@ const PLACE_SHIFT: u32 = 40;
 pub(super) struct Header(pub(super) u64);
 
 impl Header {
+    #[inline]
     fn new(kind: u64, position: u64, len: usize) -> Self {
         let place = (position / 8) << PLACE_SHIFT;
         Self(place | kind << LEN_BITS | u64::from(len as u32))
@@ -79,19 +80,23 @@ impl Header {
         Self::new(PADDING, position, 0)
     }
 
+    #[inline]
     pub(super) fn request(position: u64, len: usize) -> Self {
         Self::new(State::Queued as u64, position, len)
     }
 
+    #[inline]
     pub(super) fn reply(part: Part, position: u64, len: usize) -> Self {
         Self::new(part as u64, position, len)
     }
 
     /// The call may run more than once. Of a reply: the first one of a run after another.
+    #[inline]
     pub(super) fn repeatable(self, is_so: bool) -> Self {
         Self(if is_so { self.0 | REPEATABLE } else { self.0 })
     }
 
+    #[inline]
     pub(super) fn is_repeatable(self) -> bool {
         self.0 & REPEATABLE != 0
     }
@@ -100,20 +105,24 @@ impl Header {
         self.0 & CANCELLED != 0
     }
 
+    #[inline]
     fn kind(self) -> u64 {
         (self.0 & KIND_MASK) >> LEN_BITS
     }
 
+    #[inline]
     pub(super) fn is_padding(self) -> bool {
         self.kind() == PADDING
     }
 
     /// Whether it is of a request or a reply.
+    #[inline]
     pub(super) fn is_message(self) -> bool {
         self.kind() != 0 && !self.is_padding()
     }
 
     /// `None`: garbage.
+    #[inline]
     pub(super) fn state(self) -> Option<State> {
         match self.kind() {
             1 => Some(State::Queued),
@@ -127,6 +136,7 @@ impl Header {
     }
 
     /// `None`: garbage.
+    #[inline]
     pub(super) fn part(self) -> Option<Part> {
         match self.kind() {
             1 => Some(Part::Last),
@@ -137,20 +147,24 @@ impl Header {
         }
     }
 
+    #[inline]
     pub(super) fn len(self) -> usize {
         self.0 as u32 as usize
     }
 
     /// Whether it was written for this position.
+    #[inline]
     pub(super) fn is_at(self, position: u64) -> bool {
         self.0 >> PLACE_SHIFT == (position / 8) & (u64::MAX >> PLACE_SHIFT)
     }
 
+    #[inline]
     fn with(self, state: State) -> Self {
         Self(self.0 & !KIND_MASK | (state as u64) << LEN_BITS)
     }
 
     /// Whether nobody changes the state any more.
+    #[inline]
     pub(super) fn is_over(self) -> bool {
         matches!(self.state(), Some(State::Withdrawn | State::Answered | State::Lost))
     }
@@ -165,6 +179,7 @@ pub(super) fn look(state: &Word) -> Header {
 }
 
 /// The server takes a call as it was seen. `None`: its state has changed.
+#[inline]
 pub(super) fn take(state: &Word, seen: Header) -> Option<Header> {
     let taken = seen.with(State::Taken);
     // [Q3] Release. Pairs with the load in `look`.
@@ -202,6 +217,7 @@ fn change(state: &Word, seen: Header, new: Header) -> bool {
 }
 
 /// The server has published the last reply to a call that it has taken: nobody runs it again.
+#[inline]
 pub(super) fn answer(state: &Word, taken: Header) {
     state.store(taken.with(State::Answered).0, at!(Q_ANSWERED, Relaxed));
 }

@@ -94,14 +94,21 @@ fn server_lives(region: &Region, generation: u64) -> bool {
     generation != 0 && server_seat(region, generation).is_alive(region)
 }
 
-/// Wakes whoever sleeps on the bell, after something was made true.
+/// Wakes whoever sleeps on the bell, after something was made true. For what is rare: it needs no handle that keeps a mode.
 fn ring(bell: &FutexWord) {
     doorbell::notify(bell, WaitMode::Fence);
 }
 
+/// The same after each message, by the mode that this handle's process can use: a full fence would wait for the lines of
+/// the message, which the other side polls.
+#[inline(always)]
+fn ring_as(mode: WaitMode, bell: &FutexWord) {
+    doorbell::notify(bell, mode);
+}
+
 /// Sleeps on the bell, unless something is true, until a point on the monotonic clock at most.
 fn sleep(bell: &FutexWord, until_ns: u64, is_true: impl FnOnce() -> bool) {
-    doorbell::sleep(bell, |word| doorbell::heavy_for(word, Some(WaitMode::Fence)), is_true, until_ns);
+    doorbell::sleep(bell, doorbell::heavy_of_both, is_true, until_ns);
 }
 
 /// Refuses a service of other types. `None`: of any.

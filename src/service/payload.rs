@@ -22,6 +22,7 @@ enum Source<'a> {
 }
 
 impl<'a> Payload<'a> {
+    #[inline]
     pub(super) fn lent(words: &'a [Word], len: usize) -> Self {
         Self { source: Source::Lent(words), len: len.min(words.len() * 8) }
     }
@@ -41,7 +42,21 @@ impl<'a> Payload<'a> {
     }
 
     /// Copies the bytes from `offset` on into `buffer`, as many as there are and fit. Returns how many.
+    #[inline]
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        match &self.source {
+            Source::Lent(words) if offset == 0 => {
+                let count = self.len.min(buffer.len());
+                copy::read(words, &mut buffer[..count], true);
+                count
+            }
+            _ => self.read_within(offset, buffer),
+        }
+    }
+
+    /// As `read_at`, from anywhere.
+    #[inline(never)]
+    fn read_within(&self, offset: usize, buffer: &mut [u8]) -> usize {
         let count = self.len.saturating_sub(offset).min(buffer.len());
         let Some(wanted) = buffer.get_mut(..count) else { return 0 };
         match &self.source {

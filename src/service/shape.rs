@@ -109,13 +109,31 @@ pub(crate) struct Views<'a> {
 impl<'a> Views<'a> {
     /// The channels of a seat.
     pub(super) fn channels(self, shape: &Shape, seat: usize) -> Channels<'a> {
+        self.channels_at(Place::of(shape, seat))
+    }
+
+    /// The channels of a seat, whose place is known.
+    #[inline(always)]
+    pub(super) fn channels_at(self, Place { first, middle, end }: Place) -> Channels<'a> {
+        let words = |from: usize, to: usize| self.words.get(from..to).unwrap_or_default();
+        Channels { requests: Channel::new(words(first, middle)), replies: Channel::new(words(middle, end)) }
+    }
+}
+
+/// Where the channels of a seat are: the numbers of the first word of its requests, the first of its replies, and the one
+/// behind. Handles keep it, since they look up channels for each message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    first: usize,
+    middle: usize,
+    end: usize,
+}
+
+impl Place {
+    pub(super) fn of(shape: &Shape, seat: usize) -> Self {
         let (requests, replies) = ((shape.request_bytes / 8) as usize, (shape.reply_bytes / 8) as usize);
         let first = seat * (requests + replies);
-        let words = |first: usize, count: usize| self.words.get(first..first + count).unwrap_or_default();
-        Channels {
-            requests: Channel::new(words(first, requests)),
-            replies: Channel::new(words(first + requests, replies)),
-        }
+        Self { first, middle: first + requests, end: first + requests + replies }
     }
 }
 

@@ -6,11 +6,13 @@ mod imp {
     use rustix::thread::clock_nanosleep_absolute;
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
+    #[inline]
     fn ns(time: Timespec) -> u64 {
         (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
     }
 
     /// Time since the machine started, ns. Never steps; differs between time namespaces.
+    #[inline]
     pub(crate) fn monotonic_ns() -> u64 {
         ns(clock_gettime(ClockId::Monotonic))
     }

@@ -236,6 +236,19 @@ pub(crate) fn heavy_for(word: &FutexWord, mode: Option<WaitMode>) -> bool {
     }
 }
 
+/// How a process wakes others that make both barriers (`heavy_of_both`).
+pub(crate) fn waker_mode() -> WaitMode {
+    if futex::accept_barriers() { WaitMode::Membarrier } else { WaitMode::Fence }
+}
+
+/// Sleeper's heavy side where several may wake it, some of which the kernel may not let register. False: of those that
+/// did, none has made a barrier.
+pub(crate) fn heavy_of_both(word: &FutexWord) -> bool {
+    full_fence();
+    // [S2] Pairs with [S1].
+    futex::heavy_barrier(word)
+}
+
 /// [S2] and [S3]: the symmetric pair, where both sides can afford it.
 #[inline(always)]
 pub(crate) fn full_fence() {

@@ -16,6 +16,7 @@ const FIRST: &str = "time:[4026531834]";
 
 /// How far the monotonic clock of this process is ahead of the machine's, ns, wrapping. Read once; no process changes
 /// its own namespace while it has threads.
+#[inline]
 pub(crate) fn offset_ns() -> u64 {
     let known = OFFSET.load(at!(TIME_OFFSET, Relaxed));
     if known != UNKNOWN { known } else { learn() }

@@ -79,6 +79,7 @@ impl fmt::Display for Timestamp {
 
 /// The present on the machine's monotonic clock, ns.
 #[cfg(not(loom))]
+#[inline]
 pub(crate) fn now_ns() -> u64 {
     clock::monotonic_ns().wrapping_sub(namespace::offset_ns())
 }

@@ -6,13 +6,22 @@ use crate::error::SendError;
 use crate::ring::protocol::writer::Claimed;
 
 impl Sender {
+    #[inline(always)]
     pub(super) fn send_timed(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+        // As in `send_fast`.
         if !self.region.broken()
             && let Some(sequence) = self.writer.send_timed(self.region.areas(), payload)
         {
             self.publisher().wake();
             return Ok(sequence);
         }
+        self.send_timed_slow(payload, time_limit)
+    }
+
+    /// A function of its own, so that what it keeps in memory is none of the fast way's.
+    #[cold]
+    #[inline(never)]
+    fn send_timed_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed.whole());

@@ -36,6 +36,7 @@ pub enum Outcome<'a> {
 }
 
 impl<'a> Answer<'a> {
+    #[inline]
     pub(super) fn reply(call: CallId, part: Part, header: Header, payload: Payload<'a>) -> Self {
         let outcome = match part {
             Part::More => Outcome::More(payload),
@@ -96,6 +97,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     ///
     /// [`CallError`], for everything but replies.
+    #[inline]
     pub fn into_result(self) -> Result<Payload<'a>, CallError> {
         match self.outcome {
             Outcome::More(payload) | Outcome::Reply(payload) => Ok(payload),
@@ -113,14 +115,22 @@ impl<'a> Answer<'a> {
 pub(super) enum Event {
     Kept(Answer<'static>),
     End(CallId, End),
-    Reply { call: CallId, part: Part, message: Message },
+    Reply(Reply),
+}
+
+/// A reply that was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reply {
+    pub(super) call: CallId,
+    pub(super) part: Part,
+    pub(super) message: Message,
 }
 
 impl Event {
     pub(super) fn call(&self) -> CallId {
         match self {
             Self::Kept(answer) => answer.call(),
-            Self::End(call, _) | Self::Reply { call, .. } => *call,
+            Self::End(call, _) | Self::Reply(Reply { call, .. }) => *call,
         }
     }
 
@@ -129,7 +139,7 @@ impl Event {
         match self {
             Self::Kept(answer) => answer.is_last(),
             Self::End(..) => true,
-            Self::Reply { part, .. } => *part != Part::More,
+            Self::Reply(reply) => reply.part != Part::More,
         }
     }
 }

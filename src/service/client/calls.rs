@@ -36,6 +36,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    #[inline]
     pub(super) fn push(&mut self, request: Message, until_ns: u64) {
         self.calls.push_back(Call { request, until_ns, has_ended: false });
         self.open += 1;
@@ -53,6 +54,7 @@ impl Calls {
         self.earliest_ns.unwrap_or(u64::MAX)
     }
 
+    #[inline]
     fn find(&self, position: u64) -> Option<usize> {
         let front = self.calls.front()?;
         let first = front.request.position;
@@ -78,6 +80,7 @@ impl Calls {
     }
 
     /// A call ends, once. `false`: it is not in flight.
+    #[inline]
     pub(super) fn end(&mut self, position: u64) -> bool {
         let Some(call) = self.find(position).and_then(|number| self.calls.get_mut(number)) else {
             return false;

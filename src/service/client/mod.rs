@@ -22,20 +22,23 @@ use crate::service::channel::{Channel, Found, Message, largest};
 use crate::service::check_types;
 use crate::service::header::{Header, Part};
 use crate::service::options::CallOptions;
-use crate::service::payload::{Payload, fits};
-use crate::service::shape::{Channels, Seat, ServerWords};
-use crate::service::{Region, ring, server_lives};
-use crate::wait::clock;
+use crate::service::payload::Payload;
+use crate::service::shape::{Channels, Place, Seat, ServerWords};
+use crate::service::{Region, ring, ring_as, server_lives};
+use crate::wait::mode::WaitMode;
+use crate::wait::{clock, doorbell};
 
 mod answer;
 mod calls;
+mod claim;
 mod source;
 mod waiting;
 
-use answer::Event;
 pub use answer::{Answer, Outcome};
+use answer::{Event, Reply};
 pub use calls::CallId;
 use calls::{Calls, End, withdraw};
+pub use claim::RequestClaim;
 
 /// The error if what a server has written makes no sense.
 const GARBAGE: Error =
@@ -50,6 +53,8 @@ const GARBAGE: Error =
 pub struct Client {
     region: Region,
     me: Incarnation,
+    /// Where its channels are.
+    place: Place,
     /// Where the next request begins.
     next: u64,
     /// Up to where the server had released requests when the client looked last.
@@ -72,6 +77,8 @@ pub struct Client {
     is_suspicious: bool,
     /// When the client last asked whether the server lives.
     probed_ns: u64,
+    /// How it wakes the server.
+    mode: WaitMode,
 }
 
 impl Client {
@@ -132,9 +139,11 @@ impl Client {
         ring(&server.bell);
         let ready = server.ready.load(at!(Q4_IS_READY, Acquire));
         region.or_memory_gone(Ok(()))?;
+        let place = Place::of(region.shape(), me.number as usize);
         Ok(Self {
             region,
             me,
+            place,
             next,
             released,
             replies,
@@ -147,26 +156,32 @@ impl Client {
             is_told: false,
             is_suspicious: false,
             probed_ns: 0,
+            mode: doorbell::waker_mode(),
         })
     }
 
+    #[inline]
     fn server(&self) -> &ServerWords {
         self.region.views().server
     }
 
+    #[inline]
     fn seat(&self) -> &Seat {
         &self.region.views().seats[self.me.number as usize]
     }
 
+    #[inline]
     fn channels(&self) -> Channels<'_> {
-        self.region.views().channels(self.region.shape(), self.me.number as usize)
+        self.region.views().channels_at(self.place)
     }
 
+    #[inline]
     fn check(&self) -> Result<(), Error> {
         if self.region.broken() { Err(self.region.fault().into()) } else { Ok(()) }
     }
 
     /// Payload bytes of the largest request.
+    #[inline]
     pub fn largest_request(&self) -> usize {
         largest(self.region.shape().request_bytes)
     }
@@ -233,10 +248,15 @@ impl Client {
     ///
     /// [`CallError::TooLarge`], [`CallError::NotExecuted`] if the deadline passes before there is room,
     /// [`CallError::Client`].
+    #[inline]
     pub fn start(&mut self, request: &[u8], how: CallOptions) -> Result<CallId, CallError> {
-        let claim = self.claim(request.len(), how)?;
-        copy::write(claim.words(), request);
-        Ok(claim.start())
+        let len = request.len();
+        let position = match self.fit(len) {
+            Some(position) => position,
+            None => self.fit_later(len, how)?,
+        };
+        copy::write(self.channels().requests.payload(position, len), request);
+        Ok(self.publish(position, len, how))
     }
 
     /// As [`start`](Self::start), without waiting for room.
@@ -257,10 +277,9 @@ impl Client {
     /// As [`start`](Self::start).
     #[inline]
     pub fn claim(&mut self, len: usize, how: CallOptions) -> Result<RequestClaim<'_>, CallError> {
-        let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
-        let position = match self.room(len)? {
+        let position = match self.fit(len) {
             Some(position) => position,
-            None => self.wait_for_room(len, until_ns)?,
+            None => self.fit_later(len, how)?,
         };
         Ok(RequestClaim { client: self, position, len, how })
     }
@@ -275,37 +294,58 @@ impl Client {
         Ok(RequestClaim { client: self, position, len, how })
     }
 
-    /// Where a request of `len` bytes can begin now.
+    /// Where a request of `len` bytes can begin, if the room that was seen last is enough. `None`: ask `room`. A position fits
+    /// a register, which the result of `room` does not.
     #[inline]
+    fn fit(&mut self, len: usize) -> Option<u64> {
+        if self.region.broken() || len > self.largest_request() {
+            return None;
+        }
+        let requests = self.channels().requests;
+        let position = requests.fit(self.next, self.released, len, 0)?;
+        requests.pad(self.next, position);
+        self.next = position;
+        Some(position)
+    }
+
+    /// As `fit`, once there is room.
+    #[inline(never)]
+    fn fit_later(&mut self, len: usize, how: CallOptions) -> Result<u64, CallError> {
+        let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
+        match self.room(len)? {
+            Some(position) => Ok(position),
+            None => self.wait_for_room(len, until_ns),
+        }
+    }
+
+    /// Where a request of `len` bytes can begin now.
     fn room(&mut self, len: usize) -> Result<Option<u64>, CallError> {
         self.check()?;
         let max = self.largest_request();
         if len > max {
             return Err(CallError::TooLarge { len, max });
         }
-        let requests = self.channels().requests;
-        let mut fit = requests.fit(self.next, self.released, len, 0);
-        if fit.is_none() {
-            let released = requests.released(&self.seat().requests_released, self.next);
-            self.released = self.region.or_memory_gone(released.ok_or(GARBAGE))?;
-            fit = self.channels().requests.fit(self.next, self.released, len, 0);
+        if let Some(position) = self.fit(len) {
+            return Ok(Some(position));
         }
-        if let Some(position) = fit {
-            self.channels().requests.pad(self.next, position);
-            self.next = position;
-        }
-        Ok(fit)
+        let released = self.channels().requests.released(&self.seat().requests_released, self.next);
+        self.released = self.region.or_memory_gone(released.ok_or(GARBAGE))?;
+        Ok(self.fit(len))
     }
 
+    #[inline]
     fn publish(&mut self, position: u64, len: usize, how: CallOptions) -> CallId {
         if self.region.broken() {
             return CallId(position);
         }
         let header = Header::request(position, len).repeatable(how.is_repeatable);
         let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
-        self.next = self.channels().requests.publish(position, header, how.until_ns);
+        let requests = self.channels().requests;
+        let end = requests.publish(position, header, how.until_ns);
+        requests.prepare(end, len);
+        self.next = end;
         self.calls.push(Message { position, header }, until_ns);
-        ring(&self.server().bell);
+        ring_as(self.mode, &self.server().bell);
         CallId(position)
     }
 
@@ -328,9 +368,43 @@ impl Client {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Answer<'_>>, Error> {
+        if let Some(reply) = self.take_reply() {
+            return Ok(Some(self.lend_reply(reply)));
+        }
+        self.try_recv_fully()
+    }
+
+    /// As `try_recv`, for what `take_reply` leaves.
+    #[inline(never)]
+    fn try_recv_fully(&mut self) -> Result<Option<Answer<'_>>, Error> {
         let event = self.next_event(0)?;
         Ok(event.map(|event| self.lend(event)))
+    }
+
+    /// The next event if it is a reply, and nothing else has to be looked at first: nearly always. `None`: ask `poll`. What
+    /// it returns fits registers, and is put together where it is used.
+    #[inline]
+    fn take_reply(&mut self) -> Option<Reply> {
+        if self.region.broken() || !self.kept.is_empty() {
+            return None;
+        }
+        self.release();
+        // [Q4] As in `poll`.
+        if self.server().ready.load(at!(Q4_IS_READY, Acquire)) != self.ready {
+            return None;
+        }
+        let replies = self.channels().replies;
+        let Found::Message(message) = replies.look(self.replies) else { return None };
+        let call = replies.note(message);
+        let part = message.header.part()?;
+        if part == Part::More || !self.calls.end(call) {
+            return None;
+        }
+        self.replies = message.end();
+        // If the memory is gone, the next look says so.
+        (!self.region.memory_gone()).then_some(Reply { call: CallId(call), part, message })
     }
 
     /// As [`recv`](Self::recv), until `deadline`. `None`: it has passed.
@@ -416,7 +490,7 @@ impl Client {
                 Part::Last | Part::Failed | Part::Dropped => self.calls.end(call),
             };
             if is_open {
-                return Ok(Some(Event::Reply { call: CallId(call), part, message }));
+                return Ok(Some(Event::Reply(Reply { call: CallId(call), part, message })));
             }
             // Of a client before this one, or of a call that has ended.
             self.release();
@@ -433,6 +507,7 @@ impl Client {
     }
 
     /// Releases the replies that were taken.
+    #[inline]
     fn release(&mut self) {
         if self.replies != self.replies_released {
             self.replies_released = self.replies;
@@ -454,52 +529,14 @@ impl Client {
         match event {
             Event::Kept(answer) => answer,
             Event::End(call, end) => Answer::end(call, end),
-            Event::Reply { call, part, message } => {
-                let words = self.channels().replies.payload(message.position, message.len());
-                Answer::reply(call, part, message.header, Payload::lent(words, message.len()))
-            }
+            Event::Reply(reply) => self.lend_reply(reply),
         }
     }
-}
 
-/// A call whose request is being written. Dropping it calls nothing.
-#[must_use = "a claim that is dropped calls nothing"]
-pub struct RequestClaim<'a> {
-    client: &'a mut Client,
-    position: u64,
-    len: usize,
-    how: CallOptions,
-}
-
-impl RequestClaim<'_> {
-    fn words(&self) -> &[crate::atomics::Word] {
-        self.client.channels().requests.payload(self.position, self.len)
-    }
-
-    /// Bytes of the request.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the request has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Writes `bytes` at `offset` bytes from the start of the request. `false`: they do not fit, and nothing is written.
-    /// Bytes that are never written hold whatever was there before.
-    #[must_use = "bytes that do not fit are not written"]
-    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> bool {
-        let fits = fits(self.len, offset, bytes.len()) && !self.client.region.broken();
-        if fits {
-            copy::write_at(self.words(), offset, bytes);
-        }
-        fits
-    }
-
-    /// Publishes the request. If the handle is of no use any more, the next call of a method says so.
-    pub fn start(self) -> CallId {
-        self.client.publish(self.position, self.len, self.how)
+    #[inline]
+    fn lend_reply(&self, Reply { call, part, message }: Reply) -> Answer<'_> {
+        let words = self.channels().replies.payload(message.position, message.len());
+        Answer::reply(call, part, message.header, Payload::lent(words, message.len()))
     }
 }
 
@@ -533,11 +570,5 @@ impl fmt::Debug for Client {
         let mut shown = f.debug_struct("Client");
         shown.field("region", &self.region).field("me", &self.me).field("in_flight", &self.calls.len());
         shown.finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for RequestClaim<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestClaim").field("len", &self.len).finish_non_exhaustive()
     }
 }

@@ -21,6 +21,15 @@ impl Wait {
         Self { until_ns, spins: if until_ns == 0 { 0 } else { SPINS }, began_ns: None }
     }
 
+    /// The time. Whoever tries once, with no deadline in flight, only asks by it whether to ask for the server: a time of
+    /// the last tick will do, and is no delay for one that tries again and again.
+    fn look_at_clock(&self, client: &Client) -> u64 {
+        if self.until_ns == 0 && client.calls.earliest_ns() == u64::MAX {
+            return clock::tick_ns();
+        }
+        clock::monotonic_ns()
+    }
+
     /// A look has found nothing: looks closer, or sleeps. `false`: the time is over.
     fn turn(&mut self, client: &mut Client, is_true: impl Fn(&Client) -> bool) -> bool {
         if self.spins > 0 {
@@ -28,7 +37,7 @@ impl Wait {
             spin();
             return true;
         }
-        let now = clock::monotonic_ns();
+        let now = self.look_at_clock(client);
         if client.look_closer(now) {
             return true;
         }

@@ -7,6 +7,7 @@ use crate::atomics::at;
 use crate::service::Region;
 use crate::service::channel::Found;
 use crate::service::header::{self, State};
+use crate::service::shape::Place;
 
 /// The server's own numbers for one seat. Positions are read from shared memory once, when the server takes over.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Lane {
     /// The client has written what no client of this library writes. The server looks away from it from then on.
     pub(super) is_garbled: Cell<bool>,
     pub(super) claims: Claims,
+    pub(super) place: Place,
 }
 
 impl Lane {
@@ -46,6 +48,7 @@ impl Lane {
             is_starved: Cell::new(false),
             is_garbled: Cell::new(reply.is_none() || !released.is_multiple_of(8)),
             claims: Claims::default(),
+            place: Place::of(region.shape(), number),
         };
         seat.starved.store(0, at!(Q_STARVED, Relaxed));
         let (mut position, mut has_lost) = (released, false);

@@ -17,22 +17,24 @@ use crate::memory::permissions::Access;
 #[cfg(not(loom))]
 use crate::schema::Schema;
 use crate::seats;
-use crate::service::channel::{Channel, Found, Message, largest_beside, room_for};
+use crate::service::channel::{largest_beside, room_for};
 #[cfg(not(loom))]
 use crate::service::check_types;
-use crate::service::header::{self, State};
 use crate::service::options::ServiceOptions;
-use crate::service::shape::{Channels, Seat};
+use crate::service::shape::Seat;
 use crate::service::{Region, SPINS, ring, server_seat, sleep};
+use crate::wait::mode::WaitMode;
 use crate::wait::{clock, doorbell};
 
 mod claims;
 mod lane;
 mod request;
+mod served;
 mod source;
 
 use lane::Lane;
 pub use request::{ReplyClaim, Request};
+use served::Taken;
 
 /// Requests of one client that end untaken, in one look: a client cannot keep the server from the others.
 const PASSED_OVER: u32 = 1000;
@@ -55,6 +57,8 @@ pub struct Server {
     arrivals: Cell<u64>,
     /// Where the next look begins.
     turn: Cell<usize>,
+    /// How it wakes clients.
+    mode: WaitMode,
 }
 
 impl Server {
@@ -142,6 +146,7 @@ impl Server {
             used: Cell::new(0),
             arrivals: Cell::new(0),
             turn: Cell::new(0),
+            mode: doorbell::waker_mode(),
         };
         let words = server.region.views().server;
         // [Q4] Release. Pairs with the load in `Client::poll`.
@@ -156,23 +161,13 @@ impl Server {
         Ok(server)
     }
 
-    fn seat(&self, number: usize) -> &Seat {
-        &self.region.views().seats[number]
-    }
-
-    fn channels(&self, number: usize) -> Channels<'_> {
-        self.region.views().channels(self.region.shape(), number)
-    }
-
-    fn lane(&self, number: usize) -> &Lane {
-        &self.lanes[number]
-    }
-
+    #[inline]
     fn check(&self) -> Result<(), Error> {
         if self.region.broken() { Err(self.region.fault().into()) } else { Ok(()) }
     }
 
     /// Payload bytes of the largest last reply.
+    #[inline]
     pub fn largest_reply(&self) -> usize {
         self.region.shape().largest_reply as usize
     }
@@ -219,10 +214,12 @@ impl Server {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn try_recv(&self) -> Result<Option<Request<'_>>, Error> {
         self.check()?;
         let found = self.find();
-        self.region.or_memory_gone(Ok(found))
+        self.region.or_memory_gone(Ok(()))?;
+        Ok(found.map(|taken| Request::new(self, taken)))
     }
 
     /// As [`recv`](Self::recv), until `deadline`. `None`: it has passed.
@@ -274,6 +271,7 @@ impl Server {
         self.used.set(seats.iter().rposition(is_used).map_or(0, |last| last + 1));
     }
 
+    #[inline]
     fn note_arrivals(&self) {
         // [Q5] Acquire. Pairs with the addition in `Client::sit`.
         // Orders: the number of arrivals before the look at the seats.
@@ -287,14 +285,14 @@ impl Server {
 
     /// Takes a request of the next client that has one.
     #[inline]
-    fn find(&self) -> Option<Request<'_>> {
+    fn find(&self) -> Option<Taken> {
         self.note_arrivals();
         let used = self.used.get();
         for _ in 0..used {
             let number = self.turn.get();
             self.turn.set(if number + 1 < used { number + 1 } else { 0 });
-            if let Some((message, is_again)) = self.take(number) {
-                return Some(Request::new(self, number, message, is_again));
+            if let Some(taken) = self.served(number).take() {
+                return Some(taken);
             }
         }
         None
@@ -303,141 +301,7 @@ impl Server {
     /// Whether a look may find something. Without an effect, but that it orders the room it looks at.
     fn may_find(&self) -> bool {
         let arrivals = self.region.views().server.arrivals.load(at!(Q_PEEK, Relaxed));
-        arrivals != self.arrivals.get() || (0..self.used.get()).any(|number| self.may_take(number))
-    }
-
-    fn may_take(&self, number: usize) -> bool {
-        let lane = self.lane(number);
-        if lane.is_garbled.get() {
-            return false;
-        }
-        let has_some = self.channels(number).requests.has_some(lane.next.get());
-        has_some && (!lane.is_starved.get() || self.has_room(number))
-    }
-
-    /// Whether there is room for the largest reply to one more call. With that the calls that were taken can be answered,
-    /// whatever happens.
-    fn has_room(&self, number: usize) -> bool {
-        let open = self.lane(number).open.get();
-        self.has_free(number, room_for(open + 1, self.largest_reply()))
-    }
-
-    fn has_free(&self, number: usize, bytes: u64) -> bool {
-        let (lane, replies) = (self.lane(number), self.channels(number).replies);
-        if replies.free(lane.reply.get(), lane.replies_released.get()) >= bytes {
-            return true;
-        }
-        match replies.released(&self.seat(number).replies_released, lane.reply.get()) {
-            Some(released) => {
-                lane.replies_released.set(released);
-                replies.free(lane.reply.get(), released) >= bytes
-            }
-            None => {
-                lane.is_garbled.set(true);
-                false
-            }
-        }
-    }
-
-    /// Takes the next request of a client, if it has one. Returns it, and whether another server had taken it.
-    fn take(&self, number: usize) -> Option<(Message, bool)> {
-        let lane = self.lane(number);
-        if lane.is_garbled.get() {
-            return None;
-        }
-        for _ in 0..PASSED_OVER {
-            let requests = self.channels(number).requests;
-            requests.expect(lane.next.get());
-            let message = match requests.look(lane.next.get()) {
-                Found::Message(message) => message,
-                Found::Nothing { position } => {
-                    lane.next.set(position);
-                    return None;
-                }
-                Found::Garbage => {
-                    lane.is_garbled.set(true);
-                    return None;
-                }
-            };
-            match message.header.state() {
-                Some(State::Queued | State::Again) if self.is_void(number, message) => {
-                    // If the client was faster, so much the better.
-                    header::end(requests.state(message), message.header);
-                }
-                Some(State::Queued | State::Again) if !self.has_room(number) => {
-                    self.starve(number, true);
-                    return None;
-                }
-                Some(seen @ (State::Queued | State::Again)) => {
-                    requests.fetch(message);
-                    if let Some(taken) = header::take(requests.state(message), message.header) {
-                        self.starve(number, false);
-                        lane.next.set(message.end());
-                        lane.open.set(lane.open.get() + 1);
-                        return Some((Message { header: taken, ..message }, seen == State::Again));
-                    }
-                }
-                Some(State::Withdrawn | State::Answered | State::Lost) => {
-                    lane.next.set(message.end());
-                    if self.release(number) {
-                        ring(&self.seat(number).bell);
-                    }
-                }
-                // Only this server takes calls.
-                Some(State::Taken) | None => {
-                    lane.is_garbled.set(true);
-                    return None;
-                }
-            }
-        }
-        None
-    }
-
-    /// Whether nobody waits for a call any more: its deadline has passed, or its client is not the present one.
-    fn is_void(&self, number: usize, message: Message) -> bool {
-        let until_ns = self.channels(number).requests.note(message);
-        if until_ns != 0 && clock::is_past(until_ns) {
-            return true;
-        }
-        let origin = self.seat(number).origin.load(at!(Q_ORIGIN_READ, Relaxed));
-        (message.position.wrapping_sub(origin) as i64) < 0
-    }
-
-    /// Whether the client of a request is gone.
-    fn is_client_gone(&self, number: usize, message: Message) -> bool {
-        let seat = self.seat(number);
-        let origin = seat.origin.load(at!(Q_ORIGIN_READ, Relaxed));
-        (message.position.wrapping_sub(origin) as i64) < 0
-            || !seats::is_alive(&self.region, number as u32, &seat.generation)
-    }
-
-    /// Tells the client that the server waits for room for replies, or does not any more.
-    fn starve(&self, number: usize, is_starved: bool) {
-        let lane = self.lane(number);
-        if lane.is_starved.replace(is_starved) != is_starved {
-            self.seat(number).starved.store(is_starved.into(), at!(Q_STARVED, Relaxed));
-        }
-    }
-
-    /// Releases the requests whose calls have ended, up to the first that has not. Whether there was one.
-    fn release(&self, number: usize) -> bool {
-        let (lane, requests) = (self.lane(number), self.channels(number).requests);
-        let (mut position, next) = (lane.released.get(), lane.next.get());
-        while (next.wrapping_sub(position) as i64) > 0 {
-            match requests.look(position) {
-                Found::Message(message) if message.header.is_over() => position = message.end(),
-                Found::Nothing { position: end } => {
-                    position = end;
-                    break;
-                }
-                Found::Message(_) | Found::Garbage => break,
-            }
-        }
-        let has_moved = lane.released.replace(position) != position;
-        if has_moved {
-            Channel::release(&self.seat(number).requests_released, position);
-        }
-        has_moved
+        arrivals != self.arrivals.get() || (0..self.used.get()).any(|number| self.served(number).may_take())
     }
 }
 

@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Server;
+use super::served::{Served, Taken};
 use crate::atomics::copy;
 use crate::error::ReplyError;
 use crate::service::channel::{Message, footprint, room_for};
 use crate::service::header::{self, Header, Part};
 use crate::service::payload::Payload;
-use crate::service::{ring, sleep};
+use crate::service::{ring_as, sleep};
 use crate::wait::{clock, doorbell};
 
 mod claim;
@@ -33,18 +34,24 @@ pub struct Request<'s> {
 }
 
 impl<'s> Request<'s> {
-    pub(super) fn new(server: &'s Server, number: usize, message: Message, is_again: bool) -> Self {
+    #[inline]
+    pub(super) fn new(server: &'s Server, Taken { number, message, is_again }: Taken) -> Self {
         Self { server, number, message, is_again, is_fresh: true, is_open: true }
     }
 
     /// The request, lent from shared memory.
+    #[inline]
     pub fn payload(&self) -> Payload<'_> {
-        let requests = self.server.channels(self.number).requests;
         let len = self.message.len();
         if self.server.region.broken() {
             return Payload::copied(Vec::new());
         }
-        Payload::lent(requests.payload(self.message.position, len), len)
+        Payload::lent(self.served().channels.requests.payload(self.message.position, len), len)
+    }
+
+    #[inline(always)]
+    fn served(&self) -> Served<'s> {
+        self.server.served(self.number)
     }
 
     /// The number of the client's seat: the same for all requests of one client while it lives.
@@ -57,13 +64,13 @@ impl<'s> Request<'s> {
         if self.server.region.broken() {
             return None;
         }
-        let until_ns = self.server.channels(self.number).requests.note(self.message);
+        let until_ns = self.served().channels.requests.note(self.message);
         (until_ns != 0).then(|| Duration::from_nanos(until_ns.saturating_sub(clock::monotonic_ns())))
     }
 
     /// Whether the client does not wait for the call any more.
     pub fn is_cancelled(&self) -> bool {
-        let requests = self.server.channels(self.number).requests;
+        let requests = self.served().channels.requests;
         !self.server.region.broken() && header::look(requests.state(self.message)).is_cancelled()
     }
 
@@ -78,6 +85,7 @@ impl<'s> Request<'s> {
     ///
     /// [`ReplyError::TooLarge`] for more than the [largest reply](crate::service::ServiceOptions::largest_reply): the
     /// call ends as dropped. [`ReplyError::Server`].
+    #[inline]
     pub fn reply(self, payload: &[u8]) -> Result<(), ReplyError> {
         self.finish(Part::Last, payload)
     }
@@ -102,7 +110,7 @@ impl<'s> Request<'s> {
         if len > max {
             return Err(ReplyError::TooLarge { len, max });
         }
-        let position = self.room(len, 0)?;
+        let position = room(self.served(), len, 0)?;
         Ok(ReplyClaim::new(self, position, len))
     }
 
@@ -117,12 +125,11 @@ impl<'s> Request<'s> {
         if max.is_none_or(|max| len > max) {
             return Err(ReplyError::TooLarge { len, max: max.unwrap_or(0) });
         }
-        let open = self.server.lane(self.number).open.get();
-        let keep = room_for(open, self.server.largest_reply());
-        let position = self.room(len, keep)?;
-        let replies = self.server.channels(self.number).replies;
-        copy::write(replies.payload(position, len), payload);
-        self.publish(position, len, Part::More);
+        let served = self.served();
+        let keep = room_for(served.lane.open.get(), self.server.largest_reply());
+        let position = room(served, len, keep)?;
+        copy::write(served.channels.replies.payload(position, len), payload);
+        self.publish(served, position, len, Part::More);
         Ok(())
     }
 
@@ -152,83 +159,92 @@ impl<'s> Request<'s> {
                 Err(ReplyError::Full) => {}
                 sent => return sent,
             }
-            if self.is_cancelled() || self.server.is_client_gone(self.number, self.message) {
+            let served = self.served();
+            if self.is_cancelled() || served.is_client_gone(self.message) {
                 return Err(ReplyError::ClientGone);
             }
             let now = clock::monotonic_ns();
             if until_ns != u64::MAX && now >= until_ns {
                 return Err(ReplyError::TimedOut);
             }
-            self.server.starve(self.number, true);
+            served.starve(true);
             let until_ns = now.saturating_add(doorbell::armed_ns(doorbell::SLICE_NS)).min(until_ns);
-            let seen = self.server.lane(self.number).replies_released.get();
+            let seen = served.lane.replies_released.get();
             let has_moved = || {
-                let server = self.server;
-                let replies = server.channels(self.number).replies;
-                let released = &server.seat(self.number).replies_released;
-                replies.released(released, server.lane(self.number).reply.get()) != Some(seen)
-                    || server.region.memory_gone()
+                let released = &served.seat.replies_released;
+                served.channels.replies.released(released, served.lane.reply.get()) != Some(seen)
+                    || served.server.region.memory_gone()
             };
             sleep(&self.server.region.views().server.bell, until_ns, has_moved);
         }
     }
 
-    /// Where a reply of `len` bytes begins, if `keep` bytes stay free behind it.
-    fn room(&self, len: usize, keep: u64) -> Result<u64, ReplyError> {
-        let server = self.server;
-        server.check()?;
-        let lane = server.lane(self.number);
-        lane.claims.make_room(server.channels(self.number).replies);
-        // Padding and the message take up less than two messages.
-        server.has_free(self.number, footprint(len).saturating_mul(2).saturating_add(keep));
-        let replies = server.channels(self.number).replies;
-        let next = lane.reply.get();
-        let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or_else(|| {
-            // Room that never comes: what the client says it has released makes no sense.
-            if lane.is_garbled.get() { ReplyError::ClientGone } else { ReplyError::Full }
-        })?;
-        replies.pad(next, position);
-        lane.reply.set(position);
-        Ok(position)
-    }
-
     /// Publishes the reply that was written there, and wakes the client.
-    fn publish(&mut self, position: u64, len: usize, part: Part) {
-        let server = self.server;
+    #[inline]
+    fn publish(&mut self, served: Served<'_>, position: u64, len: usize, part: Part) {
         let header = Header::reply(part, position, len).repeatable(self.is_again && self.is_fresh);
         self.is_fresh = false;
-        let channels = server.channels(self.number);
+        let Served { lane, channels, .. } = served;
         let end = channels.replies.publish(position, header, self.message.position);
-        let lane = server.lane(self.number);
         lane.reply.set(end);
         if part != Part::More {
             self.is_open = false;
             header::answer(channels.requests.state(self.message), self.message.header);
             lane.open.set(lane.open.get().saturating_sub(1));
-            server.release(self.number);
+            served.release_answered(self.message);
         }
-        ring(&server.seat(self.number).bell);
+        ring_as(self.server.mode, &served.seat.bell);
+        channels.replies.prepare(end, len);
     }
 
+    #[inline]
     fn finish(mut self, part: Part, payload: &[u8]) -> Result<(), ReplyError> {
         let (len, max) = (payload.len(), self.server.largest_reply());
         if len > max {
             return Err(ReplyError::TooLarge { len, max });
         }
-        let position = self.room(len, 0)?;
-        let replies = self.server.channels(self.number).replies;
-        copy::write(replies.payload(position, len), payload);
-        self.publish(position, len, part);
+        let served = self.served();
+        let position = room(served, len, 0)?;
+        copy::write(served.channels.replies.payload(position, len), payload);
+        self.publish(served, position, len, part);
         Ok(self.server.region.or_memory_gone(Ok(()))?)
     }
 }
 
+impl Request<'_> {
+    #[cold]
+    #[inline(never)]
+    fn finish_dropped(&mut self) {
+        let served = self.served();
+        if let Ok(position) = room(served, 0, 0) {
+            self.publish(served, position, 0, Part::Dropped);
+        }
+    }
+}
+
+/// Where a reply of `len` bytes begins, if `keep` bytes stay free behind it.
+#[inline]
+fn room(served: Served<'_>, len: usize, keep: u64) -> Result<u64, ReplyError> {
+    let (lane, replies) = (served.lane, served.channels.replies);
+    served.server.check()?;
+    lane.claims.make_room(replies);
+    // Padding and the message take up less than two messages.
+    served.has_free(footprint(len).saturating_mul(2).saturating_add(keep));
+    let next = lane.reply.get();
+    let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or_else(|| {
+        // Room that never comes: what the client says it has released makes no sense.
+        if lane.is_garbled.get() { ReplyError::ClientGone } else { ReplyError::Full }
+    })?;
+    replies.pad(next, position);
+    lane.reply.set(position);
+    Ok(position)
+}
+
 impl Drop for Request<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if self.is_open
-            && let Ok(position) = self.room(0, 0)
-        {
-            self.publish(position, 0, Part::Dropped);
+        if self.is_open {
+            self.finish_dropped();
         }
     }
 }

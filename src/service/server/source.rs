@@ -45,7 +45,10 @@ impl Source for &Server {
     }
 
     fn arm(&mut self) -> Arming {
-        Arming::woken(doorbell::arm(&self.region.views().server.bell), Waker::Fences)
+        let expected = doorbell::arm(&self.region.views().server.bell);
+        // As `heavy_of_both`, whose other half is made for all sources at once.
+        doorbell::full_fence();
+        Arming::woken(expected, Waker::NeedsBarrier)
     }
 
     fn bell(&self) -> Option<Bell<'_>> {

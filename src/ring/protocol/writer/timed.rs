@@ -1,9 +1,9 @@
 //! Publish times, on rings that carry them. To the protocol the time is the first word of the payload.
 
-use super::{Claimed, Way, Writer, fast_room};
+use super::{Claimed, Way, Writer, fast_room, put_header};
 use crate::atomics::{Word, at, copy};
 use crate::ring::geometry::Areas;
-use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES, TIME_BYTES, header};
+use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES, TIME_BYTES, footprint, header};
 use crate::ring::protocol::{Judged, Place, after};
 use crate::wait::timestamp;
 
@@ -48,6 +48,7 @@ impl Claimed {
     }
 
     /// The words for the publish time and for the payload behind it.
+    #[inline(always)]
     fn time_and_payload(self, areas: Areas<'_>) -> Option<(&Word, &[Word])> {
         self.whole().words(areas).split_first()
     }
@@ -85,15 +86,14 @@ impl Writer {
     }
 
     /// As `send_fast`.
+    #[inline(always)]
     pub(crate) fn send_timed(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
         let alone_until = self.timed.as_ref()?.alone_until;
         // No slice is long enough for the sum to overflow.
         let len = TIME_BYTES as usize + payload.len();
         let claimed = fast_room(self.staged.position, alone_until, areas.geometry.capacity, len)?;
-        let (first, _) = claimed.record(areas)?;
         let place = self.staged;
-        first.store(header(claimed.len, place.sequence), at!(W2_HEADER, Relaxed));
-        let staged = place.past_record(claimed.len);
+        let staged = put_header(areas, claimed, place);
         self.staged = staged;
         self.fill_timed(areas, claimed, staged, payload);
         self.show(areas, staged);
@@ -103,17 +103,27 @@ impl Writer {
     /// As `fill`, and writes the time.
     #[inline(always)]
     pub(crate) fn fill_timed(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+        if self.inline(areas, claimed.whole()).is_some() {
+            return self.fill_twice(areas, claimed, staged, payload);
+        }
+        let Some((time, words)) = claimed.time_and_payload(areas) else { return };
+        if payload.len() <= INLINE_BYTES {
+            // Before the few words of the payload: so none of what the copy needs has to be kept across the look.
+            self.stamp(time);
+            copy::write(words, payload);
+        } else {
+            copy::write_apart(words, payload);
+            self.stamp(time);
+        }
+    }
+
+    /// The same with an inline copy. A function of its own: whatever it stores between the copies is in memory, which would
+    /// cost the way without a copy thirty stores.
+    #[inline(never)]
+    fn fill_twice(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
         let Some((time, words)) = claimed.time_and_payload(areas) else { return };
         let inline = self.inline(areas, claimed.whole());
-        let Some((inline_time, inline_words)) = inline.and_then(<[Word]>::split_first) else {
-            if payload.len() <= INLINE_BYTES {
-                copy::write(words, payload);
-            } else {
-                copy::write_apart(words, payload);
-            }
-            self.stamp(time);
-            return;
-        };
+        let Some((inline_time, inline_words)) = inline.and_then(<[Word]>::split_first) else { return };
         let Some(now) = self.stamp(time) else { return };
         // As in `fill`.
         if let Some(word) = inline_words.get(INLINE_BESIDE - 1) {
@@ -132,6 +142,7 @@ impl Writer {
         }
     }
 
+    #[inline(always)]
     fn stamp(&mut self, time: &Word) -> Option<u64> {
         let now = self.timed.as_mut()?.now();
         time.store(now, at!(W2_PAYLOAD, Relaxed));
@@ -149,7 +160,7 @@ impl Writer {
             place = match place.judge(areas, header, end) {
                 Judged::Record(len) if len >= TIME_BYTES => {
                     areas.data[word + 1].store(now, at!(W2_PAYLOAD, Relaxed));
-                    place.past_record(len)
+                    stamp_alike(areas, place.past_record(len), len, end, now)
                 }
                 Judged::Padding(size) => place.past_padding(size),
                 Judged::Record(_) | Judged::Bad(_) => return,
@@ -161,4 +172,21 @@ impl Writer {
     pub(super) fn clock_ns(&self) -> u64 {
         self.timed.as_ref().map_or(0, |timed| timed.last_ns.max(timestamp::now_ns()))
     }
+}
+
+/// Writes the time of the records from a place on that are as long as the one before it: `len` bytes, the time included. Returns
+/// the place behind them. They are where that length puts them, so no look at a header waits for the one before.
+fn stamp_alike(areas: Areas<'_>, mut place: Place, len: u32, end: u64, now: u64) -> Place {
+    let available = end.wrapping_sub(place.position).min(areas.geometry.room(place.position));
+    let words = areas.data.get(areas.geometry.word(place.position)..).unwrap_or_default();
+    let words = words.get(..(available / 8) as usize).unwrap_or_default();
+    for record in words.chunks_exact((footprint(len as usize) / 8) as usize) {
+        let [first, time, ..] = record else { break };
+        if first.load_gated(at!(R2_HEADER, Relaxed)) != header(len, place.sequence) {
+            break;
+        }
+        time.store(now, at!(W2_PAYLOAD, Relaxed));
+        place = place.past_record(len);
+    }
+    place
 }

@@ -26,7 +26,7 @@ impl<'s> ReplyClaim<'s> {
     }
 
     fn claims(&self) -> &Claims {
-        &self.request.server.lane(self.request.number).claims
+        &self.request.server.lanes[self.request.number].claims
     }
 
     fn id(&self) -> u64 {
@@ -34,7 +34,7 @@ impl<'s> ReplyClaim<'s> {
     }
 
     fn words(&self) -> &[Word] {
-        self.request.server.channels(self.request.number).replies.payload(self.position, self.len)
+        self.request.served().channels.replies.payload(self.position, self.len)
     }
 
     /// Bytes of the reply.
@@ -71,10 +71,10 @@ impl<'s> ReplyClaim<'s> {
     pub fn send(mut self) -> Result<(), ReplyError> {
         self.request.server.check()?;
         if let Some(bytes) = self.claims().end(self.id()) {
-            self.position = self.request.room(self.len, 0)?;
+            self.position = super::room(self.request.served(), self.len, 0)?;
             copy::write(self.words(), &bytes);
         }
-        self.request.publish(self.position, self.len, Part::Last);
+        self.request.publish(self.request.served(), self.position, self.len, Part::Last);
         Ok(self.request.server.region.or_memory_gone(Ok(()))?)
     }
 }
