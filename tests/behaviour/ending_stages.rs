@@ -45,6 +45,10 @@ fn a_death_waits_for_the_stage(setup: Setup) {
     let mut journal = ring.consumer(&journal());
     let mut logic = ring.consumer(&logic());
     sent.send_many(&mut producer, [24]);
+    // A ring on the heap has no file in which its producer could leave the traces of a death.
+    if ring.path().is_none() {
+        return;
+    }
     ring.kill_producer(producer);
     assert!(matches!(logic.recv_timeout(Duration::from_millis(5)), Err(RecvError::TimedOut)));
     assert_eq!(logic.status(), Status::Streaming, "the journal has still to release it");
