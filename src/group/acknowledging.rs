@@ -144,7 +144,8 @@ impl GroupMember {
         Ok(())
     }
 
-    fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
+    /// Ends a lease of which this member has nothing open, and something to give back.
+    pub(in crate::group) fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
         self.in_turn(Until::NEVER, |member| {
             member.leases().give_back(member.me(), lease);
             Ok(())

@@ -2,7 +2,7 @@
 
 use crate::atomics::{Word, at, fence_at};
 use crate::group::error::GroupError;
-use crate::group::holding::bit;
+use crate::group::holding::{After, bit};
 use crate::group::member::job::{Job, JobId};
 use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Next};
 use crate::group::until::Until;
@@ -105,7 +105,9 @@ impl GroupMember {
         let next = self.current.ahead.take().trailing_zeros();
         let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
         let records = self.in_turn(Until::NEVER, |member| Ok(member.leases().lose(id, rest)))?;
-        self.holding.close(id, rest, false);
+        if self.holding.close(id, rest, false) == After::GiveBack {
+            self.give_back(id)?;
+        }
         let first = lease.place.sequence.wrapping_add(next.into());
         let lost = Lost { records, first, next: lease.end.sequence };
         Ok((records > 0).then_some(Next::Lost(lost)))
