@@ -206,8 +206,8 @@ impl<'a> Leases<'a> {
         write(&entry.end, end);
     }
 
-    /// Hands the records between two places out to `me`. There is room for a lease, which is filled in where it stays: one that
-    /// is moved from function to function waits for its stores each time.
+    /// Hands the records between two places out to `me`. There is room for a lease, which is filled in where it stays: moving
+    /// it between functions would wait for its own stores.
     #[inline(always)]
     pub(crate) fn hand_out(
         self,

@@ -124,8 +124,8 @@ impl GroupMember {
 
     /// What a turn takes for the time, if one may find something, or is due to look for the dead.
     ///
-    /// Only leases with a time need the exact one. For all others it is that of the kernel's last tick, which costs a tenth: so
-    /// members that work look for the dead a tick later.
+    /// Only leases with a time need the exact one. For all others it is that of the kernel's last tick, which costs a fifth: so
+    /// members that work look for the dead up to a tick later.
     #[inline(always)]
     pub(super) fn now_if_due(&self) -> Option<u64> {
         if self.seems_ready() {

@@ -17,8 +17,8 @@ mod imp {
         ns(clock_gettime(ClockId::Monotonic))
     }
 
-    /// `monotonic_ns` at the kernel's last tick, which was 10 ms ago at most. It does not read the processor's counter, which
-    /// is most of what that costs.
+    /// `monotonic_ns` at the kernel's last tick, which was 10 ms ago at most. It does not read the processor's counter, which is
+    /// most of the cost of the exact time.
     pub(crate) fn tick_ns() -> u64 {
         ns(clock_gettime(ClockId::MonotonicCoarse))
     }

@@ -236,13 +236,12 @@ pub(crate) fn heavy_for(word: &FutexWord, mode: Option<WaitMode>) -> bool {
     }
 }
 
-/// How a process wakes others that make both barriers (`heavy_of_both`).
+/// The mode in which this process wakes sleepers that make both barriers (`heavy_of_both`).
 pub(crate) fn waker_mode() -> WaitMode {
     if futex::accept_barriers() { WaitMode::Membarrier } else { WaitMode::Fence }
 }
 
-/// Sleeper's heavy side where several may wake it, some of which the kernel may not let register. False: of those that
-/// did, none has made a barrier.
+/// Sleeper's heavy side where wakers may be in either mode. False: those in `Membarrier` are not reached.
 pub(crate) fn heavy_of_both(word: &FutexWord) -> bool {
     full_fence();
     // [S2] Pairs with [S1].

@@ -21,8 +21,8 @@ impl Wait {
         Self { until_ns, spins: if until_ns == 0 { 0 } else { SPINS }, began_ns: None }
     }
 
-    /// The time. Whoever tries once, with no deadline in flight, only asks by it whether to ask for the server: a time of
-    /// the last tick will do, and is no delay for one that tries again and again.
+    /// The time. For a single try with no deadline in flight it only decides whether to ask if the server lives, so the time of
+    /// the last tick is enough.
     fn look_at_clock(&self, client: &Client) -> u64 {
         if self.until_ns == 0 && client.calls.earliest_ns() == u64::MAX {
             return clock::tick_ns();
