@@ -77,6 +77,8 @@ pub(crate) enum Waker {
     Fences,
     /// A barrier on the processor of the waker.
     NeedsBarrier,
+    /// Both: the waker may be in either mode.
+    InEitherMode,
     /// It does not wake this thread: the sleep is a nap.
     Missing,
     /// None is needed: the source is a time.

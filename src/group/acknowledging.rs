@@ -24,21 +24,24 @@ impl GroupMember {
         self.acknowledge(number, tag, index, sequence)
     }
 
-    /// The same. What it is told fits in registers, and it is called, so that the caller's closure stays small enough to be put
-    /// where it is called.
+    /// The same. Not inlined, with arguments that fit registers: so the caller's closure stays small enough to be inlined.
     #[inline(never)]
     fn acknowledge(&self, number: u64, tag: u32, index: u32, sequence: u64) -> Result<(), GroupError> {
         self.check()?;
         let (lease, bits) = ((number, tag), bit(index));
-        if self.holding.open(lease) & bits == 0 || !self.set_done(lease, bits)? {
+        if self.holding.open(lease) & bits == 0 {
             return Err(GroupError::NotLeased { sequence });
         }
-        Ok(())
+        match self.set_done(lease, bits)? {
+            Acknowledged::Records => Ok(()),
+            Acknowledged::Lease => Ok(self.after_a_lease()?),
+            Acknowledged::Lost => Err(GroupError::NotLeased { sequence }),
+        }
     }
 
-    /// Everything that this member has received is done, and neither acknowledged nor given back before: as [`ack`](Self::ack)
-    /// of each, with one store for all that [`recv_up_to`](Self::recv_up_to) took in a turn. Returns how many records these
-    /// were. What is another member's by now, since its [lease time](crate::Group::lease_time) is over, is not among them.
+    /// Acknowledges every record that this member has received and has neither acknowledged nor given back yet: as
+    /// [`ack`](Self::ack) of each, with one store for all that [`recv_up_to`](Self::recv_up_to) took in a turn. Returns how many
+    /// records these were. What is another member's by now, since its [lease time](crate::Group::lease_time) is over, is not among them.
     ///
     /// ```
     /// use quoit::{Group, GroupEvent, GroupMember, Options, Ring};
@@ -65,52 +68,59 @@ impl GroupMember {
     /// [`GroupError::Failed`]: some may be acknowledged.
     pub fn ack_all(&self) -> Result<u32, GroupError> {
         self.check()?;
-        let mut records = 0;
+        let (mut records, mut is_any_done) = (0, false);
+        let mut done = |lease, bits: u32| {
+            if bits != 0 {
+                let acknowledged = self.set_done(lease, bits)?;
+                is_any_done |= acknowledged == Acknowledged::Lease;
+                records += if acknowledged == Acknowledged::Lost { 0 } else { bits.count_ones() };
+            }
+            Ok::<(), Error>(())
+        };
         for (lease, open) in self.holding.older() {
-            records += self.ack_of(lease, open)?;
+            done(lease, open)?;
         }
         // What was taken, and not handed to the caller yet, is not done.
         let (lease, open) = self.holding.newest();
-        Ok(records + self.ack_of(lease, open & !self.ahead())?)
+        done(lease, open & !self.ahead())?;
+        if is_any_done {
+            self.after_a_lease()?;
+        }
+        Ok(records)
     }
 
-    /// Returns how many records this member had.
+    /// Sets the bits of records that this member has, as far as it knows. `Lease`: call `after_a_lease`.
     #[inline(always)]
-    fn ack_of(&self, lease: (u64, u32), bits: u32) -> Result<u32, Error> {
-        Ok(if bits != 0 && self.set_done(lease, bits)? { bits.count_ones() } else { 0 })
-    }
-
-    /// Sets the bits of records that this member has, as far as it knows. False: another member has them by now.
-    #[inline(always)]
-    fn set_done(&self, lease: (u64, u32), bits: u32) -> Result<bool, Error> {
+    fn set_done(&self, lease: (u64, u32), bits: u32) -> Result<Acknowledged, Error> {
         // Without a lease time nobody else changes the word while this member lives.
         let acknowledged = self.leases().acknowledge(lease, bits, self.lease_ns == 0);
         self.check_memory()?;
         if acknowledged == Acknowledged::Lost {
             self.holding.forget(lease);
-            return Ok(false);
+            return Ok(Acknowledged::Lost);
         }
-        let after = self.holding.close(lease, bits, false);
-        if after != After::Nothing || acknowledged != Acknowledged::Records {
-            self.end_lease(lease, after, acknowledged)?;
-        }
-        Ok(true)
+        self.close(lease, bits, acknowledged)?;
+        Ok(acknowledged)
     }
 
-    /// Nothing of a lease is open any more.
-    #[inline(never)]
-    fn end_lease(&self, lease: (u64, u32), after: After, acknowledged: Acknowledged) -> Result<(), Error> {
-        if after == After::GiveBack {
+    /// These records of a lease are done. If nothing of it is open any more, what is to be given back is.
+    #[inline(always)]
+    pub(in crate::group) fn close(
+        &self,
+        lease: (u64, u32),
+        bits: u32,
+        acknowledged: Acknowledged,
+    ) -> Result<(), Error> {
+        let after = self.holding.close(lease, bits, false);
+        if after == After::GiveBack && acknowledged == Acknowledged::Records {
             self.give_back(lease)?;
-        }
-        if acknowledged == Acknowledged::Lease {
-            self.after_a_lease()?;
         }
         Ok(())
     }
 
     /// A lease is done: lets those go on who sleep until then. Under `Spin` nobody sleeps.
-    fn after_a_lease(&self) -> Result<(), Error> {
+    #[inline(never)]
+    pub(in crate::group) fn after_a_lease(&self) -> Result<(), Error> {
         if self.ring.geometry().wait == WaitMode::Spin {
             return Ok(());
         }
@@ -144,8 +154,8 @@ impl GroupMember {
         Ok(())
     }
 
-    /// Ends a lease of which this member has nothing open, and something to give back.
-    pub(in crate::group) fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
+    #[cold]
+    fn give_back(&self, lease: (u64, u32)) -> Result<(), Error> {
         self.in_turn(Until::NEVER, |member| {
             member.leases().give_back(member.me(), lease);
             Ok(())

@@ -350,14 +350,17 @@ impl<'a> Leases<'a> {
         (is_mine && unpack(entry.done.load(at!(J_LOOK, Relaxed))).0 == tag).then_some(entry)
     }
 
-    /// The records whose bits are set in `lost` were overwritten before `me` could read them. Returns how many of them
-    /// were not done.
-    pub(crate) fn lose(self, (number, mine): (u64, u32), lost: u32) -> u64 {
+    /// The records whose bits are set in `lost` were overwritten before `me` could read them, and are done by that. Returns
+    /// how many of them were not done before.
+    pub(crate) fn lose(self, (number, mine): (u64, u32), lost: u32) -> (u64, Acknowledged) {
         let (tag, bits) =
             change(self.entry(number), |tag, bits| (tag, if tag == mine { bits | lost } else { bits }));
-        let records = if tag == mine { (lost & !bits).count_ones().into() } else { 0 };
+        if tag != mine {
+            return (0, Acknowledged::Lost);
+        }
+        let records = (lost & !bits).count_ones().into();
         add(&self.line.lost, records);
-        records
+        (records, if bits | lost == ALL { Acknowledged::Lease } else { Acknowledged::Records })
     }
 
     /// Whether anything may be there for a member that has none of the leases: a record that nobody has, or a lease that

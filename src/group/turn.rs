@@ -122,7 +122,7 @@ impl GroupMember {
         Ok(Some(Claimed::Lease))
     }
 
-    /// What a turn takes for the time, if one may find something, or is due to look for the dead.
+    /// The time for a turn. `None`: a turn would find nothing, and no look for the dead is due.
     ///
     /// Only leases with a time need the exact one. For all others it is that of the kernel's last tick, which costs a fifth: so
     /// members that work look for the dead up to a tick later.
@@ -131,8 +131,11 @@ impl GroupMember {
         if self.seems_ready() {
             return Some(if self.lease_ns > 0 { clock::monotonic_ns() } else { clock::tick_ns() });
         }
+        if !self.leases().is_any_open() {
+            return None;
+        }
         let now_ns = clock::monotonic_ns();
-        (self.leases().is_any_open() && self.is_sweep_due(now_ns)).then_some(now_ns)
+        self.is_sweep_due(now_ns).then_some(now_ns)
     }
 
     fn tries(&self, now_ns: u64) -> Tries {

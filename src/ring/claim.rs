@@ -220,21 +220,22 @@ impl<'a> Batch<'a> {
     #[inline(never)]
     fn add_all_timed<P: AsRef<[u8]>>(
         &mut self,
-        mut payload: P,
+        payload: P,
         mut payloads: impl Iterator<Item = P>,
         time_limit: TimeLimit,
     ) -> Result<(), SendError> {
+        let (mut added, mut rest) = self.sender.add_run_timed(&mut std::iter::once(payload));
         loop {
-            let (added, rest) = self.sender.add_run_timed(&mut std::iter::once(payload));
             self.records += added;
             if let Some(payload) = rest {
                 self.sender.add_slow(payload.as_ref(), time_limit)?;
                 self.records += 1;
             }
-            let (added, rest) = self.sender.add_run_timed(&mut payloads);
-            self.records += added;
-            let Some(next) = rest else { return Ok(()) };
-            payload = next;
+            (added, rest) = self.sender.add_run_timed(&mut payloads);
+            if rest.is_none() {
+                self.records += added;
+                return Ok(());
+            }
         }
     }
 

@@ -94,7 +94,8 @@ fn server_lives(region: &Region, generation: u64) -> bool {
     generation != 0 && server_seat(region, generation).is_alive(region)
 }
 
-/// Wakes whoever sleeps on the bell, after something was made true. For what is rare: it needs no handle that keeps a mode.
+/// Wakes whoever sleeps on the bell, after something was made true. For rare events: always with a full fence, so it
+/// works without a handle's mode.
 fn ring(bell: &FutexWord) {
     doorbell::notify(bell, WaitMode::Fence);
 }
@@ -106,9 +107,10 @@ fn ring_as(mode: WaitMode, bell: &FutexWord) {
     doorbell::notify(bell, mode);
 }
 
-/// Sleeps on the bell, unless something is true, until a point on the monotonic clock at most.
-fn sleep(bell: &FutexWord, until_ns: u64, is_true: impl FnOnce() -> bool) {
-    doorbell::sleep(bell, doorbell::heavy_of_both, is_true, until_ns);
+/// Sleeps on the bell, unless something is true, until a point on the monotonic clock at most. `waited_ns`: for how long
+/// already. Without a barrier it is a nap, the longer the longer that is.
+fn sleep(bell: &FutexWord, until_ns: u64, waited_ns: u64, is_true: impl FnOnce() -> bool) {
+    doorbell::sleep_or_nap(bell, doorbell::heavy_of_both, is_true, until_ns, doorbell::nap_ns(waited_ns));
 }
 
 /// Refuses a service of other types. `None`: of any.

@@ -87,11 +87,11 @@ impl Round {
     /// The barriers of all words, each kind once. Returns whether every word is woken.
     fn make_barriers(&self, sources: &[&mut dyn Source]) -> bool {
         let has = |waker| self.armings.iter().any(|arming| arming.waker == waker);
-        if has(Waker::Fences) {
+        if has(Waker::Fences) || has(Waker::InEitherMode) {
             doorbell::full_fence();
         }
-        let needy =
-            self.armings.iter().zip(sources).filter(|(arming, _)| arming.waker == Waker::NeedsBarrier);
+        let is_needy = |waker| matches!(waker, Waker::NeedsBarrier | Waker::InEitherMode);
+        let needy = self.armings.iter().zip(sources).filter(|(arming, _)| is_needy(arming.waker));
         // [S2] Pairs with [S1], of every ring in the mode `Membarrier`.
         let happened = futex::heavy_barrier_of(needy.filter_map(|(_, source)| Some(source.bell()?.0)));
         let is_woken = happened && !has(Waker::Missing);

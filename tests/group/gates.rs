@@ -124,7 +124,9 @@ fn what_was_given_back_before_a_loss_comes_back() {
     // After a record this long, the next is read when it is handed to the caller.
     let record = |number: u64| [number; 38].map(u64::to_le_bytes).concat();
     let send = |producer: &mut Producer, from: u64, to: u64| {
-        (from..to).for_each(|number| drop(producer.send(&record(number)).expect("send")));
+        for number in from..to {
+            producer.send(&record(number)).expect("send");
+        }
     };
     let scene = Scene::new();
     let mut producer = scene.ring().producer().expect("a producer");

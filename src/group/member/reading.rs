@@ -2,7 +2,8 @@
 
 use crate::atomics::{Word, at, fence_at};
 use crate::group::error::GroupError;
-use crate::group::holding::{After, bit};
+use crate::group::holding::bit;
+use crate::group::leases::Acknowledged;
 use crate::group::member::job::{Job, JobId};
 use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Next};
 use crate::group::until::Until;
@@ -102,11 +103,17 @@ impl GroupMember {
     #[cold]
     fn lose(&mut self) -> Result<Option<Next>, GroupError> {
         let lease = self.current.lease;
-        let next = self.current.ahead.take().trailing_zeros();
+        let next = self.ahead().trailing_zeros();
         let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
-        let records = self.in_turn(Until::NEVER, |member| Ok(member.leases().lose(id, rest)))?;
-        if self.holding.close(id, rest, false) == After::GiveBack {
-            self.give_back(id)?;
+        let (records, lost) = self.in_turn(Until::NEVER, |member| Ok(member.leases().lose(id, rest)))?;
+        if lost == Acknowledged::Lost {
+            self.leave_current(id);
+            return Ok(None);
+        }
+        self.current.ahead.set(0);
+        self.close(id, rest, lost)?;
+        if lost == Acknowledged::Lease {
+            self.after_a_lease()?;
         }
         let first = lease.place.sequence.wrapping_add(next.into());
         let lost = Lost { records, first, next: lease.end.sequence };

@@ -9,8 +9,8 @@
 //! waits, then some with them. Waits are kept if they yield more records a second, and dropped at once if they find no
 //! more than one record. The comparison counts only records that the reader received, not those overwritten before.
 //!
-//! One pause between polls needs no trial: a record with several lines is on its way for so long that a poll without one
-//! only disturbs it.
+//! One pause between polls needs no trial: a record of several lines takes so long to arrive that polling without a pause
+//! only slows its producer.
 //!
 //! How long to wait needs none either: until about `ENOUGH` bytes are there, which makes the transfers cheap, or a
 //! fraction of the ring, so that the wait neither blocks the producer nor loses records. A comparison can be spoilt by

@@ -235,7 +235,9 @@ impl Reader {
         let short = self.seen.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
         if short && areas.geometry.inline {
             let found = self.inline(areas, copies);
-            self.backoff.came(found.is_some_and(|taken| taken.len as usize <= 8 * INLINE_BESIDE));
+            if let Some(taken) = found {
+                self.backoff.came(taken.len as usize <= 8 * INLINE_BESIDE);
+            }
             return found;
         }
         self.backoff.came(false);

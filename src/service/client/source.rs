@@ -43,9 +43,7 @@ impl Source for Client {
 
     fn arm(&mut self) -> Arming {
         let expected = doorbell::arm(&self.seat().bell);
-        // As `heavy_of_both`, whose other half is made for all sources at once.
-        doorbell::full_fence();
-        Arming { expected, waker: Waker::NeedsBarrier, due_ns: self.calls.earliest_ns() }
+        Arming { expected, waker: Waker::InEitherMode, due_ns: self.calls.earliest_ns() }
     }
 
     fn bell(&self) -> Option<Bell<'_>> {

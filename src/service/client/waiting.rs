@@ -47,7 +47,7 @@ impl Wait {
         let waited_ns = now.saturating_sub(*self.began_ns.get_or_insert(now));
         let slice_ns = doorbell::armed_ns(doorbell::nap_ns(waited_ns));
         let until_ns = now.saturating_add(slice_ns).min(self.until_ns).min(client.calls.earliest_ns());
-        sleep(&client.seat().bell, until_ns, || {
+        sleep(&client.seat().bell, until_ns, waited_ns, || {
             // The server may have begun to wait for room since the last release.
             client.feed();
             client.has_event() || is_true(client) || client.region.memory_gone()

@@ -241,7 +241,7 @@ impl Server {
     }
 
     fn wait(&self, until_ns: u64) -> Result<Option<Request<'_>>, Error> {
-        let mut spins = SPINS;
+        let (mut spins, mut began_ns) = (SPINS, None);
         loop {
             if let Some(request) = self.try_recv()? {
                 return Ok(Some(request));
@@ -257,7 +257,8 @@ impl Server {
             }
             // A client that died between publishing and ringing costs a slice.
             let until_ns = now.saturating_add(doorbell::armed_ns(doorbell::SLICE_NS)).min(until_ns);
-            sleep(&self.region.views().server.bell, until_ns, || {
+            let waited_ns = now.saturating_sub(*began_ns.get_or_insert(now));
+            sleep(&self.region.views().server.bell, until_ns, waited_ns, || {
                 self.may_find() || self.region.memory_gone()
             });
         }

@@ -154,6 +154,7 @@ impl<'s> Request<'s> {
     }
 
     fn more_until(&mut self, payload: &[u8], until_ns: u64) -> Result<(), ReplyError> {
+        let mut began_ns = None;
         loop {
             match self.try_more(payload) {
                 Err(ReplyError::Full) => {}
@@ -175,7 +176,8 @@ impl<'s> Request<'s> {
                 served.channels.replies.released(released, served.lane.reply.get()) != Some(seen)
                     || served.server.region.memory_gone()
             };
-            sleep(&self.server.region.views().server.bell, until_ns, has_moved);
+            let waited_ns = now.saturating_sub(*began_ns.get_or_insert(now));
+            sleep(&self.server.region.views().server.bell, until_ns, waited_ns, has_moved);
         }
     }
 

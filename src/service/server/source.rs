@@ -45,10 +45,7 @@ impl Source for &Server {
     }
 
     fn arm(&mut self) -> Arming {
-        let expected = doorbell::arm(&self.region.views().server.bell);
-        // As `heavy_of_both`, whose other half is made for all sources at once.
-        doorbell::full_fence();
-        Arming::woken(expected, Waker::NeedsBarrier)
+        Arming::woken(doorbell::arm(&self.region.views().server.bell), Waker::InEitherMode)
     }
 
     fn bell(&self) -> Option<Bell<'_>> {
