@@ -2,9 +2,11 @@
 //! works, later by a slice at most. Where no filter can be installed these tests say that they were skipped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
+use quoit::service::{CallOptions, Client, Server, ServiceOptions};
 use quoit::{Inspector, Options, WaitMode};
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 
@@ -48,8 +50,76 @@ pub(crate) fn filtered(part: &Part) {
     let part = part.clone().renamed(&play);
     match &play[..] {
         "produce" => crate::load::produce(&part),
+        "answer" => answer(&part),
+        "ask" => ask(&part),
         _ => crate::load::consume(&part),
     }
+}
+
+const CALLS: u64 = 40;
+
+/// Answers so many calls, each with its request.
+pub(crate) fn answer(part: &Part) {
+    let server = Server::open(part.ring()).expect("open");
+    say("ready");
+    for _ in 0..CALLS {
+        let request = server.recv().expect("recv");
+        let payload = request.payload().to_vec();
+        request.reply(&payload).expect("reply");
+    }
+    say("done");
+}
+
+/// Makes so many calls, with pauses in which the server goes to sleep.
+pub(crate) fn ask(part: &Part) {
+    let mut client = Client::open(part.ring()).expect("open");
+    say("ready");
+    for number in 0..CALLS {
+        std::thread::sleep(Duration::from_millis(number % 5));
+        let reply = client.call(&number.to_le_bytes(), CallOptions::new()).expect("call");
+        assert_eq!(reply.to_vec(), number.to_le_bytes());
+    }
+    say("done");
+}
+
+/// One run of a server and a client, of which these are under the filter. False: skipped.
+fn calls_filtered(filtered: &[&str], filter: &str, errno: i32) -> bool {
+    let stage = Stage::tmpfs(60);
+    let path = stage.file("service");
+    drop(Server::create(&path, &ServiceOptions::new().clients(2)).expect("create"));
+    let mut processes = Vec::new();
+    for play in ["answer", "ask"] {
+        let part = Part::new(if filtered.contains(&play) { "filtered" } else { play }).on(&path);
+        let mut process = part.with("play", play).with("filter", filter).with("errno", errno).start();
+        let line = process.line(SOON);
+        if line == "skipped" {
+            return false;
+        }
+        assert_eq!(line, "ready", "{filtered:?} without {filter}");
+        processes.push(process);
+    }
+    for mut process in processes {
+        process.says("done");
+        process.finish();
+    }
+    true
+}
+
+#[test]
+fn calls_work_without_membarrier_and_futex() {
+    let mut runs = 0;
+    for (filter, _) in FILTERS {
+        for errno in [libc::EPERM, libc::ENOSYS] {
+            for filtered in [&["answer"][..], &["ask"], &["answer", "ask"]] {
+                if !calls_filtered(filtered, filter, errno) {
+                    note("SKIPPED, no system-call filter can be installed: calls");
+                    return;
+                }
+                runs += 1;
+            }
+        }
+    }
+    note(format_args!("calls under {runs} filters: work"));
 }
 
 const RECORDS: u64 = 150;

@@ -92,6 +92,8 @@ fn child() {
         "fork with locks" => locks::fork_with_locks(&part),
         "tamper" => signals::tamper(&part),
         "filtered" => filters::filtered(&part),
+        "answer" => filters::answer(&part),
+        "ask" => filters::ask(&part),
         "rights" => rights::show(&part),
         "leaks" => rights::leaks(&part),
         "no locked memory" => rights::without_locked_memory(&part),
