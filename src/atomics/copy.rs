@@ -143,13 +143,23 @@ unsafe fn put<const N: usize>(words: &[Word], chunks: &[[u8; WORD]]) {
     }
 }
 
+/// Bytes to store into.
+///
+/// # Safety
+///
+/// Only initialised bytes are stored.
+#[inline(always)]
+unsafe fn to_fill(out: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
+    // SAFETY: the same bytes, borrowed for as long, and initialised afterwards too, as the caller guarantees.
+    unsafe { &mut *out }
+}
+
 /// Copies the first bytes of `words` into `out`; cut to what `words` holds. `gated`: no process may overwrite them.
 #[inline(always)]
 pub(crate) fn read(words: &[Word], out: &mut [u8], gated: bool) {
-    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
-    // SAFETY: the same bytes, borrowed for as long; `fill` stores initialised bytes only.
-    let out = unsafe { &mut *out };
-    fill(words, out, gated);
+    // SAFETY: `fill` stores initialised bytes only.
+    fill(words, unsafe { to_fill(out) }, gated);
 }
 
 /// As `read`, for a value that its reader may keep in registers: `read` loads in assembly and stores there, too, and a value
@@ -163,14 +173,12 @@ pub(crate) fn read_value(words: &[Word], out: &mut [u8], gated: bool) {
     if read_value_pairs(words, out, gated) {
         return;
     }
-    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
-    // SAFETY: the same bytes, borrowed for as long; initialised bytes are all that is stored.
-    let out = unsafe { &mut *out };
-    read_plain(words, out, gated);
+    // SAFETY: `read_plain` stores initialised bytes only.
+    read_plain(words, unsafe { to_fill(out) }, gated);
 }
 
-/// As `read_value`, for bytes that others may overwrite, and without a second way beside the usual one. False: the usual one
-/// cannot be gone, and nothing was copied.
+/// As `read_value`, for bytes that others may overwrite, with no fallback for pairs. False: these words cannot be copied in pairs;
+/// nothing was copied.
 #[inline(always)]
 pub(crate) fn read_straight(words: &[Word], out: &mut [u8]) -> bool {
     if out.len() < LONG && out.len().is_multiple_of(2 * WORD) {
@@ -187,10 +195,8 @@ fn read_value_pairs(words: &[Word], out: &mut [u8], gated: bool) -> bool {
     if !is_in_pairs || out.len() > bytes_in(words) {
         return false;
     }
-    let out = core::ptr::from_mut(out) as *mut [MaybeUninit<u8>];
-    // SAFETY: the same bytes, borrowed for as long; initialised bytes are all that is stored.
-    let out = unsafe { &mut *out };
-    let (chunks, _) = out.as_chunks_mut::<WORD>();
+    // SAFETY: `take_pairs` stores initialised bytes only.
+    let (chunks, _) = unsafe { to_fill(out) }.as_chunks_mut::<WORD>();
     // SAFETY: pairs of chunks are all there is, there are as many words, and they begin where pairs do, as was just checked.
     unsafe { take_pairs(words, chunks, gated) };
     true

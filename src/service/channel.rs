@@ -156,8 +156,8 @@ impl<'a> Channel<'a> {
         }
     }
 
-    /// Sender: asks for the lines of the next message, if that is as long as this one: all but the first, which the receiver
-    /// polls. They went to the receiver in the last lap, and are back by the time they are written.
+    /// Sender: prefetches, for writing, the lines that another message of this length would take, except the first, which the
+    /// receiver polls. The receiver's cache has had them since the last lap.
     #[inline(always)]
     pub(super) fn prepare(self, end: u64, len: usize) {
         let lines = ((end & 63) + footprint(len).min(FETCH) + END_BYTES - 1) / 64;

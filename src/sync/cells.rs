@@ -181,7 +181,7 @@ pub(crate) fn whole<F: Format, V>(
 }
 
 /// As `whole`, for the value of a type. The first attempt is made by itself, for two cells only, and so is not much longer
-/// than a bare seqlock's: before a loop that can do everything, the compiler prepares for everything.
+/// than a bare seqlock's: a general loop would make the compiler set up registers that the first attempt does not need.
 #[inline(always)]
 pub(crate) fn get<F: Format, T: Typed>(region: &Region<F>, cells: Cells<'_>) -> Result<(T, u64), NoValue> {
     let (tripwire, mut value) = (region.tripwire(), T::new_zeroed());

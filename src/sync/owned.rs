@@ -156,7 +156,7 @@ impl<'a> Owned<'a> {
     ///
     /// # Errors
     ///
-    /// All that there are.
+    /// Any [`NotTaken`].
     #[cold]
     #[inline(never)]
     pub(crate) fn wait<K: Content>(self, member: &Member<K>, until_ns: u64) -> Result<Taken, NotTaken> {

@@ -234,7 +234,7 @@ fn room(served: Served<'_>, len: usize, keep: u64) -> Result<u64, ReplyError> {
     served.has_free(footprint(len).saturating_mul(2).saturating_add(keep));
     let next = lane.reply.get();
     let position = replies.fit(next, lane.replies_released.get(), len, keep).ok_or_else(|| {
-        // Room that never comes: what the client says it has released makes no sense.
+        // The client has written garbage, so room may never come.
         if lane.is_garbled.get() { ReplyError::ClientGone } else { ReplyError::Full }
     })?;
     replies.pad(next, position);

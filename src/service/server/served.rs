@@ -39,7 +39,7 @@ impl Server {
     }
 
     /// As `has_free`, after a look at what the client has released. Its arguments fit registers, and so do those of `release`:
-    /// otherwise each look for a request would put together in memory what it may have to pass.
+    /// otherwise the compiler builds a `Served` in memory on every look, in case it has to pass one.
     #[inline(never)]
     fn has_free_by_now(&self, number: usize, bytes: u64) -> bool {
         let Served { lane, seat, channels, .. } = self.served(number);
