@@ -2,6 +2,8 @@
 //! so a death for which nobody looks is a deadlock.
 mod common;
 
+use std::sync::{Arc, Mutex};
+
 use common::{model, options, payload};
 use quoit::fate::{kill, only_probes_end};
 use quoit::{Group, GroupEvent, GroupMember, Producer, Ring, WaitMode};
@@ -64,8 +66,8 @@ fn a_death_that_comes_before_the_sleep() {
     });
 }
 
-/// Two sleep, and one of them watches. A record is published, and one of the two takes it and goes. Whichever that was, the
-/// other one watches from then on.
+/// Two sleep, and one of them watches. A record is published, and one of the two takes it and goes; only then a third member
+/// dies. Whichever of the two went, the other one watches from then on.
 #[test]
 fn another_watches_when_one_goes() {
     model("watch_goes", 1, || {
@@ -73,14 +75,19 @@ fn another_watches_when_one_goes() {
         let others = [(); 2].map(|()| dying.try_clone().unwrap());
         send(&mut producer, 0);
         take(&mut dying);
+        let dying = Arc::new(Mutex::new(Some(dying)));
         let others = others.map(|mut member| {
+            let dying = Arc::clone(&dying);
             common::spawn(move || {
                 let number = work(&mut member);
+                if number == 1 {
+                    let dying = dying.lock().unwrap().take();
+                    dying.into_iter().for_each(kill);
+                }
                 (member, number)
             })
         });
         send(&mut producer, 1);
-        kill(dying);
         let [first, second] = others.map(|other| other.join().unwrap());
         assert_eq!(first.1 + second.1, 1, "one record twice");
     });

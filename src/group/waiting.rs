@@ -94,9 +94,10 @@ impl GroupMember {
             return Ok(());
         }
         let (is_open, was_closed) = (self.leases().is_any_open(), is_closed(areas));
-        let slice_ns = if is_open && self.watches() { doorbell::PROBE_NS } else { doorbell::SLICE_NS };
-        // Somebody has got a lease since, and nobody looks whether it lives.
-        let is_unwatched = || !is_open && self.leases().is_any_open();
+        let is_watching = is_open && self.watches();
+        let slice_ns = if is_watching { doorbell::PROBE_NS } else { doorbell::SLICE_NS };
+        // Somebody has got a lease since, or who watched has gone since, and nobody looks whether its holder lives.
+        let is_unwatched = || !is_watching && self.leases().is_any_open() && (!is_open || !self.is_watched());
         let is_over = || is_closed(areas) && (!was_closed || self.leases().seem_all(self.me()));
         let is_true = || self.seems_ready() || is_unwatched() || is_over() || self.check_memory().is_err();
         let ends_ns = clock::monotonic_ns().saturating_add(doorbell::armed_ns(slice_ns));
@@ -125,6 +126,11 @@ impl GroupMember {
         let taken = watcher.compare_exchange(seen, me, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed));
         self.is_watching.set(taken.is_ok());
         taken.is_ok()
+    }
+
+    /// Whether a member has said that it looks for the dead. It may have died since: that is noticed when the sleep ends.
+    fn is_watched(&self) -> bool {
+        self.group.views().line.watcher.load(at!(J_WATCHER, Relaxed)) != 0
     }
 
     /// Lets another member that sleeps look for the dead.
