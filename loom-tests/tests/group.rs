@@ -1,64 +1,15 @@
-//! A group: each record goes to one member; none is lost, none is acknowledged twice, whoever dies where; nothing is
-//! overwritten before it is acknowledged; nobody sleeps through a record.
+//! A group: each record goes to one member; none is lost, none is acknowledged twice; nothing is overwritten before it is
+//! acknowledged; nobody sleeps through a record. Deaths: `group_deaths.rs`.
 mod common;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{for_each_crash, model, options, payload};
-use quoit::fate::{crash_after, join_after_death, kill, slice_sleeps};
-use quoit::{
-    Attach, Consumer, DeadLetter, Group, GroupEvent, GroupMember, Job, Options, Producer, Ring, WaitMode,
-    WaitSet,
-};
-
-/// A ring of four records of a word, without an inline copy, so that records are read in place.
-fn ring(wait: WaitMode) -> Ring {
-    Ring::heap(&options(0).inline(false).wait(wait)).unwrap()
-}
-
-fn group(ring: &Ring, members: u32) -> GroupMember {
-    GroupMember::on(ring, &Group::new("g").members(members).leases(4).hold_forever()).unwrap()
-}
-
-fn fill(producer: &mut Producer, records: std::ops::Range<u64>) {
-    for number in records {
-        producer.try_send(&payload(number, 1)).unwrap();
-    }
-}
-
-/// How often each record was acknowledged.
-#[derive(Clone, Default)]
-struct Account(Rc<[Cell<u32>; 4]>);
-
-impl Account {
-    /// Acknowledges a record, which nobody has done before.
-    fn ack(&self, job: Job<'_>) {
-        let sequence = job.sequence();
-        assert_eq!(job.record().to_vec(), payload(sequence, 1), "torn or foreign payload");
-        job.ack().unwrap();
-        let times = &self.0[sequence as usize];
-        times.set(times.get() + 1);
-        assert_eq!(times.get(), 1, "acknowledged twice");
-    }
-
-    /// Receives and acknowledges what there is.
-    fn drain(&self, member: &mut GroupMember) {
-        while let Some(event) = member.try_recv().unwrap() {
-            match event {
-                GroupEvent::Job(job) => self.ack(job),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn is(&self, records: usize) {
-        let times: Vec<u32> = self.0.iter().map(Cell::get).collect();
-        let wanted: Vec<u32> = (0..4).map(|record| u32::from(record < records)).collect();
-        assert_eq!(times, wanted, "records are lost");
-    }
-}
+use common::group::{Account, ack_two, fill, group, ring, whole};
+use common::{model, payload};
+use quoit::fate::{join_after_death, slice_sleeps};
+use quoit::{Group, GroupEvent, GroupMember, Job, WaitMode, WaitSet};
 
 /// The next record, which is there, once the member has its turn.
 fn next(member: &mut GroupMember) -> Job<'_> {
@@ -114,93 +65,6 @@ fn nothing_is_overwritten_while_it_is_read() {
     });
 }
 
-/// A member is killed before any of its stores, from its first claim to its second acknowledgement. What it had not
-/// acknowledged goes to another, and what it had does not.
-#[test]
-fn what_the_dead_had_goes_to_another() {
-    for_each_crash("group_crash", 1, |stores| {
-        slice_sleeps(true);
-        let ring = ring(WaitMode::Spin);
-        let mut producer = ring.producer().unwrap();
-        let mut first = group(&ring, 2);
-        let mut second = first.try_clone().unwrap();
-        fill(&mut producer, 0..2);
-        let dying = common::spawn(move || {
-            let acknowledged = Cell::new(0);
-            let lived = crash_after(stores, || {
-                for number in 1..=2 {
-                    if let Ok(Some(GroupEvent::Job(job))) = second.try_recv() {
-                        let _ = job.ack();
-                        acknowledged.set(number);
-                    }
-                }
-            });
-            kill(second);
-            lived.map(|()| acknowledged.get())
-        });
-        let lived = dying.join().unwrap();
-        let account = Account::default();
-        account.drain(&mut first);
-        let here: Vec<u32> = account.0.iter().map(Cell::get).collect();
-        // The dead acknowledged those that are missing here: none, the first, or both.
-        assert!([[0, 0], [0, 1], [1, 1]].contains(&[here[0], here[1]]), "{here:?}");
-        assert!(lived.is_none_or(|number| number == 2 && here[1] == 0), "{here:?}");
-        // Nothing of them is left: the ring can be filled once more.
-        let _ = first.try_recv().unwrap();
-        fill(&mut producer, 2..4);
-        account.drain(&mut first);
-        assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
-        let _ = first.try_recv().unwrap();
-        for _ in 0..4 {
-            producer.try_send(&[9; 8]).unwrap();
-        }
-        lived.is_some()
-    });
-}
-
-/// Reads up to two records that are there, and acknowledges them together. Returns how many that were.
-fn ack_two(member: &mut GroupMember) -> Option<u32> {
-    let received = member.recv_up_to(2, |event| match event {
-        GroupEvent::Job(job) => {
-            assert_eq!(job.record().to_vec(), payload(job.sequence(), 1), "torn or foreign payload");
-        }
-        other => panic!("{other:?}"),
-    });
-    received.ok()?;
-    member.ack_all().ok()
-}
-
-/// The same with two records that are taken together, and acknowledged together: both are, or neither.
-#[test]
-fn what_the_dead_took_together() {
-    for stores in 0..32 {
-        model("group_crash_together", 1, move || {
-            slice_sleeps(true);
-            let ring = ring(WaitMode::Spin);
-            let mut producer = ring.producer().unwrap();
-            let mut first = group(&ring, 2);
-            let mut second = first.try_clone().unwrap();
-            fill(&mut producer, 0..2);
-            let dying = common::spawn(move || {
-                let acknowledged = crash_after(stores, || ack_two(&mut second));
-                kill(second);
-                acknowledged
-            });
-            let acknowledged = dying.join().unwrap();
-            let account = Account::default();
-            account.drain(&mut first);
-            let here = [0, 1].map(|record: usize| account.0[record].get());
-            assert!(here == [0, 0] || here == [1, 1], "{here:?}");
-            assert!(acknowledged.is_none() || (acknowledged == Some(Some(2)) && here == [0, 0]), "{here:?}");
-            // Nothing of them is left: the ring can be filled once more.
-            let _ = first.try_recv().unwrap();
-            fill(&mut producer, 2..4);
-            account.drain(&mut first);
-            assert_eq!((account.0[2].get(), account.0[3].get()), (1, 1));
-        });
-    }
-}
-
 /// Two records are read in place, and acknowledged together; another moves the gate, and the producer overwrites them.
 #[test]
 fn nothing_of_several_is_overwritten_while_it_is_read() {
@@ -223,33 +87,6 @@ fn nothing_of_several_is_overwritten_while_it_is_read() {
         let _ = producer.try_send(&[9; 8]);
         let _ = producer.try_send(&[9; 8]);
         let _second = other.join().unwrap();
-    });
-}
-
-/// One that takes back what the dead had is killed in its turn.
-#[test]
-fn a_death_while_it_takes_back() {
-    for_each_crash("group_crash_taking_back", 1, |stores| {
-        slice_sleeps(true);
-        let ring = ring(WaitMode::Spin);
-        let mut producer = ring.producer().unwrap();
-        let mut third = group(&ring, 3);
-        let (mut first, mut second) = (third.try_clone().unwrap(), third.try_clone().unwrap());
-        fill(&mut producer, 0..2);
-        assert!(first.try_recv().unwrap().is_some());
-        kill(first);
-        let dying = common::spawn(move || {
-            let lived = crash_after(stores, || {
-                let _ = second.try_recv();
-            });
-            kill(second);
-            lived.is_some()
-        });
-        let lived = dying.join().unwrap();
-        let account = Account::default();
-        account.drain(&mut third);
-        account.is(2);
-        lived
     });
 }
 
@@ -307,36 +144,8 @@ fn a_late_acknowledgement_is_of_nothing() {
 
 fn ack(event: GroupEvent<'_>) -> bool {
     let GroupEvent::Job(job) = event else { panic!("{event:?}") };
-    assert_eq!(job.record().to_vec(), payload(0, 1), "torn or foreign payload");
+    assert_eq!(whole(&job), 0);
     job.ack().is_ok()
-}
-
-/// The same beside another that works. Both together acknowledge each record once.
-#[test]
-fn a_death_beside_a_member() {
-    for_each_crash("group_crash_beside", 1, |stores| {
-        slice_sleeps(true);
-        let ring = ring(WaitMode::Spin);
-        let mut producer = ring.producer().unwrap();
-        let mut first = group(&ring, 2);
-        let mut second = first.try_clone().unwrap();
-        fill(&mut producer, 0..2);
-        let account = Account::default();
-        let dying = common::spawn(move || {
-            // It takes, and does not acknowledge.
-            let lived = crash_after(stores, || {
-                let _ = second.try_recv();
-                let _ = second.try_recv();
-            });
-            kill(second);
-            lived.is_some()
-        });
-        account.drain(&mut first);
-        let lived = dying.join().unwrap();
-        account.drain(&mut first);
-        account.is(2);
-        lived
-    });
 }
 
 /// A member waits for a record that another gives back. Sleeps have no end: a record that is slept through is a deadlock.
@@ -413,113 +222,6 @@ fn nobody_sleeps_through_room_for_a_lease() {
     });
 }
 
-/// A ring for dead letters, with room for five.
-fn ring_for_dead_letters() -> Ring {
-    Ring::heap(&Options::new().capacity(256).slots(1)).unwrap()
-}
-
-fn group_with(dead: &Ring, ring: &Ring) -> GroupMember {
-    let options = Group::new("g").members(3).leases(4).hold_forever();
-    GroupMember::on(ring, &options.max_deliveries(1, dead)).unwrap()
-}
-
-/// How often each of two records is among the dead letters.
-fn dead_letters(consumer: &mut Consumer) -> [u32; 2] {
-    let mut found = [0; 2];
-    while let Some(event) = consumer.try_recv().unwrap() {
-        // Each comes from a producer of its own.
-        let Some(record) = event.record() else { continue };
-        let record = record.to_vec();
-        let letter = DeadLetter::parse(&record).unwrap();
-        let sequence = letter.sequence();
-        assert_eq!(letter.payload(), payload(sequence, 1), "torn or foreign payload");
-        found[sequence as usize] += 1;
-    }
-    found
-}
-
-/// The next record, which is there, is given back.
-fn give_back(member: &mut GroupMember) {
-    match member.try_recv().unwrap() {
-        Some(GroupEvent::Job(job)) => job.nack().unwrap(),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A member is killed before any of its stores while it puts a record aside. It is put aside once, or twice; nobody else
-/// gets it, and what comes after it is acknowledged once.
-#[test]
-fn a_death_while_it_puts_aside() {
-    for_each_crash("group_crash_aside", 1, |stores| {
-        slice_sleeps(true);
-        let ring = ring(WaitMode::Spin);
-        let dead = ring_for_dead_letters();
-        let mut consumer = dead.consumer(&Attach::gated()).unwrap();
-        let mut producer = ring.producer().unwrap();
-        let mut first = group_with(&dead, &ring);
-        let mut second = first.try_clone().unwrap();
-        fill(&mut producer, 0..2);
-        give_back(&mut first);
-        let dying = common::spawn(move || {
-            let lived = crash_after(stores, || {
-                // It puts the first aside, and keeps the second.
-                let _ = second.try_recv();
-            });
-            kill(second);
-            lived.is_some()
-        });
-        let lived = dying.join().unwrap();
-        let account = Account::default();
-        account.drain(&mut first);
-        let letters = dead_letters(&mut consumer);
-        let acknowledged = [0, 1].map(|sequence: usize| account.0[sequence].get());
-        assert!((1..=2).contains(&letters[0]) && acknowledged[0] == 0, "{letters:?}, {acknowledged:?}");
-        // The second was handed out once, if it was, to a member that died with it.
-        assert_eq!(letters[1] + acknowledged[1], 1, "{letters:?}, {acknowledged:?}");
-        assert!(!lived || (letters[0] == 1 && letters[1] == 1), "{letters:?}");
-        lived
-    });
-}
-
-/// There is no room for a dead letter. A member is killed before any of its stores while it finds that; once there is room,
-/// another finds the record.
-#[test]
-fn a_death_while_it_shelves() {
-    for_each_crash("group_crash_shelving", 1, |stores| {
-        slice_sleeps(true);
-        let ring = ring(WaitMode::Spin);
-        let dead = ring_for_dead_letters();
-        let mut consumer = dead.consumer(&Attach::gated()).unwrap();
-        let mut filler = dead.producer().unwrap();
-        while filler.try_send(&[0; 40]).is_ok() {}
-        drop(filler);
-        let mut producer = ring.producer().unwrap();
-        let mut first = group_with(&dead, &ring);
-        let mut second = first.try_clone().unwrap();
-        let mut third = first.try_clone().unwrap();
-        fill(&mut producer, 0..1);
-        give_back(&mut first);
-        assert!(first.try_recv().is_err(), "there is room");
-        // It is too early for this one to try again: it passes what is shelved, and leaves no other hint.
-        assert!(first.try_recv().unwrap().is_none());
-        let dying = common::spawn(move || {
-            let lived = crash_after(stores, || {
-                let _ = second.try_recv();
-            });
-            kill(second);
-            lived.is_some()
-        });
-        // Its turns come in between, and after.
-        assert!(first.try_recv().unwrap().is_none());
-        let lived = dying.join().unwrap();
-        assert!(first.try_recv().unwrap().is_none());
-        while consumer.try_recv().unwrap().is_some() {}
-        assert!(third.try_recv().unwrap().is_none());
-        assert_eq!(dead_letters(&mut consumer), [1, 0]);
-        lived
-    });
-}
-
 /// How many records were acknowledged, and how many told to be lost.
 #[derive(Clone, Debug, Default)]
 struct Told(Rc<[Cell<u64>; 2]>);
@@ -528,7 +230,7 @@ struct Told(Rc<[Cell<u64>; 2]>);
 fn take(member: &mut GroupMember, Told(told): &Told) -> bool {
     match member.try_recv().unwrap() {
         Some(GroupEvent::Job(job)) => {
-            assert_eq!(job.record().to_vec(), payload(job.sequence(), 1), "torn or foreign payload");
+            whole(&job);
             job.ack().unwrap();
             told[0].set(told[0].get() + 1);
         }

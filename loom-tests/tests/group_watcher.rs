@@ -4,21 +4,20 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{model, options, payload};
+use common::group::{fill, ring, whole};
+use common::model;
 use quoit::fate::{kill, only_probes_end};
-use quoit::{Group, GroupEvent, GroupMember, Producer, Ring, WaitMode};
+use quoit::{GroupEvent, GroupMember, Producer, WaitMode};
 
-/// A ring of four records of a word, and a member of a group of so many.
+/// A ring, and a member of a group of so many.
 fn group(members: u32) -> (Producer, GroupMember) {
     only_probes_end();
-    let ring = Ring::heap(&options(0).inline(false).wait(WaitMode::Fence)).unwrap();
-    let options = Group::new("g").members(members).leases(4).hold_forever();
-    let member = GroupMember::on(&ring, &options).unwrap();
-    (ring.producer().unwrap(), member)
+    let ring = ring(WaitMode::Fence);
+    (ring.producer().unwrap(), common::group::group(&ring, members))
 }
 
 fn send(producer: &mut Producer, number: u64) {
-    producer.try_send(&payload(number, 1)).unwrap();
+    fill(producer, number..number + 1);
 }
 
 /// Takes a record that is there, and does nothing with it.
@@ -29,8 +28,7 @@ fn take(member: &mut GroupMember) {
 /// Waits for a record, and acknowledges it. Returns its number.
 fn work(member: &mut GroupMember) -> u64 {
     let job = member.recv_job(|event| panic!("{event:?}")).unwrap();
-    let sequence = job.sequence();
-    assert_eq!(job.record().to_vec(), payload(sequence, 1), "torn or foreign payload");
+    let sequence = whole(&job);
     job.ack().unwrap();
     sequence
 }

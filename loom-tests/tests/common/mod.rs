@@ -1,6 +1,8 @@
 //! Small rings, contents that tell torn from whole, and a count of what was explored.
 #![allow(dead_code, reason = "each model uses its share")]
 
+pub(crate) mod group;
+
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -147,7 +147,7 @@ impl Copy {
             }
             keep(&folder.join("src").join(file), &text)?;
         }
-        for file in ["build.rs", "tests/common/mod.rs"].map(PathBuf::from).into_iter().chain(tests()?) {
+        for file in [PathBuf::from("build.rs")].into_iter().chain(tests()?) {
             let text = std::fs::read_to_string(root().join("loom-tests").join(&file))?;
             keep(&folder.join("loom-tests").join(&file), &text)?;
         }
@@ -161,13 +161,15 @@ impl Copy {
     }
 }
 
-/// The files of models.
+/// The files of models, and what they have in common.
 fn tests() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(root().join("loom-tests/tests"))? {
-        let name = entry?.file_name();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "rs") {
-            files.push(Path::new("tests").join(name));
+    for folder in ["tests", "tests/common"].map(Path::new) {
+        for entry in std::fs::read_dir(root().join("loom-tests").join(folder))? {
+            let name = entry?.file_name();
+            if Path::new(&name).extension().is_some_and(|extension| extension == "rs") {
+                files.push(folder.join(name));
+            }
         }
     }
     Ok(files)
