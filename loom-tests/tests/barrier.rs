@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{for_each_crash, model};
+use common::{dies_after, for_each_crash, model};
 use loom::cell::UnsafeCell;
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
@@ -135,12 +135,9 @@ fn a_death_breaks_the_round_or_counts() {
         slice_sleeps(true);
         let first = barrier(2);
         let second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = second.wait();
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = second.wait();
+            drop(second);
         });
         let passed = match first.wait() {
             Ok(_) => true,
@@ -236,7 +233,7 @@ fn a_latch_does_not_wait_for_the_dead() {
         slice_sleeps(true);
         let latch = Latch::local(&SyncOptions::new().seats(1), 2).unwrap();
         let (whole, dying) = (latch.join().unwrap(), latch.join().unwrap());
-        let dying = common::spawn(move || crash_after(stores, move || drop(dying.arrive())).is_some());
+        let dying = dies_after(stores, move || drop(dying.arrive()));
         let arrived = !matches!(whole.arrive(), Err(Error::Broken));
         let is_open = latch.wait().is_ok();
         assert_eq!(is_open, stores > 0 && arrived);

@@ -3,7 +3,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{for_each_crash, model};
+use common::{dies_after, for_each_crash, model};
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Condvar, Mutex, SyncOptions};
@@ -119,16 +119,13 @@ fn who_waits_is_told_of_a_death() {
         slice_sleeps(true);
         let (mut mutex, condvar) = pair(2, 0);
         let (mut dying, bell) = (mutex.try_clone().unwrap(), condvar.try_clone().unwrap());
-        let died = common::spawn(move || {
-            crash_after(stores, move || {
-                if let Ok(mut guard) = dying.lock() {
-                    *guard = 1;
-                    drop(guard);
-                }
-                let _ = bell.notify_all();
-                drop((dying, bell));
-            })
-            .is_some()
+        let died = dies_after(stores, move || {
+            if let Ok(mut guard) = dying.lock() {
+                *guard = 1;
+                drop(guard);
+            }
+            let _ = bell.notify_all();
+            drop((dying, bell));
         });
         let lived = died.join().unwrap();
         match mutex.lock() {

@@ -3,7 +3,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Oracle, first_sequence, for_each_crash, model, options, payload, send_halves};
+use common::{Oracle, dies_attaching, first_sequence, for_each_crash, model, options, payload, send_halves};
 use quoit::{Attach, Consumer, ConsumerState, Error, Event, Evicted, Ring, Start, WaitMode};
 
 /// A gate opens while the producer laps the ring. From its start on, nothing may be lost or torn.
@@ -375,12 +375,10 @@ fn a_name_dies_while_it_attaches() {
         before.release();
         drop(before);
         let attach = Attach::gated().name("n");
-        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-        let has_lived = lived.is_some();
-        lived.into_iter().for_each(quoit::fate::kill);
+        let lived = dies_attaching(&ring, &attach, stores);
         let consumer = ring.consumer(&attach).unwrap();
         assert_eq!(consumer.next_sequence(), 2, "a newcomer starts at somebody else's place");
-        has_lived
+        lived
     });
 }
 

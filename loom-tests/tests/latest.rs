@@ -1,7 +1,7 @@
 //! A latest value: a reader gets a whole one that was committed, a dead writer leaves the last one, a change wakes.
 mod common;
 
-use common::{for_each_crash, model};
+use common::{dies_after, for_each_crash, model};
 use quoit::fate::crash_after;
 use quoit::sync::{Latest, LatestOptions};
 
@@ -62,13 +62,10 @@ fn a_dead_writer_leaves_the_last_value() {
         let mut reader = latest.reader().unwrap();
         let mut after = latest.reader().unwrap();
         let heir = latest.reader().unwrap();
-        let writer = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = latest.set(&value(2));
-                let _ = latest.set(&value(3));
-                drop(latest);
-            })
-            .is_some()
+        let writer = dies_after(stores, move || {
+            let _ = latest.set(&value(2));
+            let _ = latest.set(&value(3));
+            drop(latest);
         });
         if let Ok(value) = reader.get() {
             assert!((1..=3).contains(&number(value)));

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Outside, for_each_crash, model};
+use common::{Outside, dies_after, for_each_crash, model};
 use quoit::Error;
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Mutex, SyncOptions};
@@ -139,12 +139,9 @@ fn a_dead_holder_leaves_the_last_value() {
     for_each_crash("mutex_crash", 2, |stores| {
         let mut first = mutex(2, &value(1));
         let mut second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = die_adding_one(&mut second);
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = die_adding_one(&mut second);
+            drop(second);
         });
         let lived = dying.join().unwrap();
         let left = if stores < 4 { 1 } else { 2 };
@@ -173,12 +170,9 @@ fn a_death_beside_a_waiter() {
         slice_sleeps(true);
         let mut first = mutex(2, &value(1));
         let mut second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = die_adding_one(&mut second);
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = die_adding_one(&mut second);
+            drop(second);
         });
         let mut guard = first.recover().unwrap();
         let found = number(&guard);

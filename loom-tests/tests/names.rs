@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Oracle, drain, for_each_crash, look, model, options, payload, send_halves};
+use common::{Oracle, dies_attaching, drain, for_each_crash, look, model, options, payload, send_halves};
 use quoit::{Attach, Error, Ring, Start, WaitMode};
 
 /// Eight bytes, a word of the slot; and a name that begins with them.
@@ -36,11 +36,9 @@ fn the_beginning_of_a_name_dies_while_it_attaches() {
     for_each_crash("beginning_dies", 2, |stores| {
         let ring = ring_with_a_name();
         let attach = Attach::lossy().name(LONGER);
-        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-        let has_lived = lived.is_some();
-        lived.into_iter().for_each(quoit::fate::kill);
+        let lived = dies_attaching(&ring, &attach, stores);
         resumes_where_it_was(&ring);
-        has_lived
+        lived
     });
 }
 
@@ -65,9 +63,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
         let mut producer = ring.producer().unwrap();
         send_halves(&mut producer, 0, 1);
         let attach = Attach::lossy().name("n");
-        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-        let has_lived = lived.is_some();
-        lived.into_iter().for_each(quoit::fate::kill);
+        let lived = dies_attaching(&ring, &attach, stores);
         let other = ring.clone();
         let second =
             common::spawn(move || other.consumer(&Attach::lossy().name("m").start(Start::Oldest)).unwrap());
@@ -86,7 +82,7 @@ fn two_come_after_a_name_that_died_while_it_attached() {
         drop((first, second));
         let first = ring.consumer(&attach).unwrap();
         assert_eq!(first.resumed().map(|resumed| resumed.sequence), Some(1), "a name was forgotten");
-        has_lived
+        lived
     });
 }
 

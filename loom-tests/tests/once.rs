@@ -4,9 +4,9 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{for_each_crash, model};
+use common::{dies_after, for_each_crash, model};
 use loom::cell::UnsafeCell;
-use quoit::fate::{crash_after, slice_sleeps};
+use quoit::fate::slice_sleeps;
 use quoit::sync::{Once, SyncOptions};
 
 fn once(handles: u32) -> Once {
@@ -65,12 +65,9 @@ fn a_death_leaves_it_to_the_next() {
         slice_sleeps(true);
         let mut first = once(2);
         let mut second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = second.call(|_| {});
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = second.call(|_| {});
+            drop(second);
         });
         let lived = dying.join().unwrap();
         let told = Cell::new(None);
@@ -89,12 +86,9 @@ fn a_death_beside_a_waiter() {
         slice_sleeps(true);
         let mut first = once(2);
         let mut second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = second.call(|_| {});
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = second.call(|_| {});
+            drop(second);
         });
         first.call(|_| {}).unwrap();
         assert!(first.is_done().unwrap());

@@ -2,9 +2,9 @@
 //! turn; the dead keep nobody out.
 mod common;
 
-use common::{Outside, for_each_crash, model};
+use common::{Outside, dies_after, for_each_crash, model};
 use quoit::Error;
-use quoit::fate::{crash_after, kill, slice_sleeps};
+use quoit::fate::{kill, slice_sleeps};
 use quoit::sync::{RwLock, SyncOptions};
 
 type Value = [u64; 2];
@@ -152,12 +152,9 @@ fn the_dead_keep_nobody_out() {
         slice_sleeps(true);
         let mut first = rwlock(2);
         let mut second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                drop(second.read());
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            drop(second.read());
+            drop(second);
         });
         let mut guard = first.recover().unwrap();
         *guard = value(number(&guard) + 1);
@@ -201,15 +198,12 @@ fn a_dead_writer_leaves_the_last_value() {
         slice_sleeps(true);
         let mut first = rwlock(2);
         let mut second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                if let Ok(mut guard) = second.write() {
-                    *guard = value(2);
-                    drop(guard);
-                }
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            if let Ok(mut guard) = second.write() {
+                *guard = value(2);
+                drop(guard);
+            }
+            drop(second);
         });
         let lived = dying.join().unwrap();
         let (was_held, left) = ((1..5).contains(&stores), if stores < 4 { 1 } else { 2 });

@@ -1,8 +1,8 @@
 //! Seats: one participant each, and nobody is taken for its predecessor, dead or alive.
 mod common;
 
-use common::{Oracle, for_each_crash, model, options, payload};
-use quoit::fate::{crash_after, kill};
+use common::{Oracle, dies_after, for_each_crash, model, options, payload};
+use quoit::fate::kill;
 use quoit::{Attach, Error, Event, Ring};
 
 /// Two want the one seat. One gets it, unless each meets the other on its way.
@@ -64,9 +64,7 @@ fn a_seat_outlives_who_dies_taking_it() {
         let ring = Ring::heap(&options(0).slots(1).inline(false)).unwrap();
         let _producer = ring.producer().unwrap();
         let first = ring.clone();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || drop(first.consumer(&Attach::lossy()))).is_some()
-        });
+        let dying = dies_after(stores, move || drop(first.consumer(&Attach::lossy())));
         let lived = dying.join().unwrap();
         assert!(ring.consumer(&Attach::lossy()).is_ok(), "the seat is gone");
         lived

@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Outside, for_each_crash, model};
+use common::{Outside, dies_after, for_each_crash, model};
 use quoit::Error;
-use quoit::fate::{crash_after, kill, slice_sleeps};
+use quoit::fate::{kill, slice_sleeps};
 use quoit::sync::{Semaphore, SyncOptions};
 
 fn semaphore(handles: u32, permits: u32) -> Semaphore {
@@ -152,14 +152,11 @@ fn what_the_dead_had_is_there_for_others() {
     for_each_crash("semaphore_crash", 2, |stores| {
         let first = semaphore(2, 2);
         let second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let one = second.acquire();
-                let other = second.acquire();
-                drop((one, other));
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let one = second.acquire();
+            let other = second.acquire();
+            drop((one, other));
+            drop(second);
         });
         let lived = dying.join().unwrap();
         let held = [0, 1, 1, 2, 1].get(stores).copied().unwrap_or(0);
@@ -180,12 +177,9 @@ fn a_death_beside_a_waiter() {
         slice_sleeps(true);
         let first = semaphore(2, 2);
         let second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                drop(second.acquire_many(2));
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            drop(second.acquire_many(2));
+            drop(second);
         });
         drop(first.acquire_many(2).unwrap());
         let lived = dying.join().unwrap();

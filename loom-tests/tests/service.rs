@@ -5,7 +5,7 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{for_each_crash, model};
+use common::{dies_after, for_each_crash, model};
 use loom::thread::yield_now;
 use quoit::fate::{crash_after, refuse_barriers, slice_sleeps};
 use quoit::service::{CallId, CallOptions, Client, Outcome, Request, Server, ServiceOptions};
@@ -169,13 +169,11 @@ fn a_server_dies(name: &'static str, stores: std::ops::RangeInclusive<usize>, is
             let (server, mut client) = service(&options(2));
             let other = client.try_clone().unwrap();
             let call = client.start(&contents(1), how().repeatable(is_repeatable)).unwrap();
-            let dying = common::spawn(move || {
-                crash_after(stores, move || {
-                    if let Ok(Some(request)) = server.try_recv() {
-                        let _ = request.reply(&contents(2));
-                    }
-                    drop(server);
-                });
+            let dying = dies_after(stores, move || {
+                if let Ok(Some(request)) = server.try_recv() {
+                    let _ = request.reply(&contents(2));
+                }
+                drop(server);
             });
             let succeeding = common::spawn(move || {
                 dying.join().unwrap();
@@ -253,15 +251,12 @@ fn a_client_dies() {
     // Of each request: payload, note, the clear word, header; then of the reply: `released`.
     for_each_crash("service_client_dies", 2, |stores| {
         let (server, mut client) = service(&options(1));
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = client.start(&contents(1), how());
-                let _ = client.try_recv();
-                let _ = client.try_start(&contents(1), how());
-                let _ = client.try_recv();
-                drop(client);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = client.start(&contents(1), how());
+            let _ = client.try_recv();
+            let _ = client.try_start(&contents(1), how());
+            let _ = client.try_recv();
+            drop(client);
         });
         for _ in 0..2 {
             if let Some(request) = server.try_recv().unwrap() {

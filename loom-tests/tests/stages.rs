@@ -4,7 +4,7 @@ mod common;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{Handle, Outside, for_each_crash, model, options, payload, send_halves};
+use common::{Handle, Outside, dies_attaching, for_each_crash, model, options, payload, send_halves};
 use quoit::{Attach, Consumer, Error, Event, RecvError, Ring, Start, Status, WaitMode};
 
 /// The name of the stage.
@@ -422,10 +422,10 @@ fn a_stage_is_killed_anywhere() {
         });
         let mut next = 0;
         look(&mut second, &mut next, &done, 1);
-        let (_successor, has_lived) = thread.join().unwrap();
+        let (_successor, lived) = thread.join().unwrap();
         look(&mut second, &mut next, &done, 2);
         assert_eq!(next, 2, "records are lost");
-        has_lived
+        lived
     });
 }
 
@@ -438,9 +438,7 @@ fn a_stage_is_killed_while_it_attaches() {
         let mut producer = ring.producer().unwrap();
         send_halves(&mut producer, 0, 1);
         let attach = Attach::gated().name(STAGE).hold_forever();
-        let lived = quoit::fate::crash_after(stores, || ring.consumer(&attach).unwrap());
-        let has_lived = lived.is_some();
-        lived.into_iter().for_each(quoit::fate::kill);
+        let lived = dies_attaching(&ring, &attach, stores);
         let mut successor = ring.consumer(&attach).unwrap();
         send_halves(&mut producer, 1, 1);
         let done = Done::default();
@@ -449,6 +447,6 @@ fn a_stage_is_killed_while_it_attaches() {
         let mut next = follower.next_sequence();
         look(&mut follower, &mut next, &done, 2);
         assert_eq!(next, 2, "released, and not received");
-        has_lived
+        lived
     });
 }

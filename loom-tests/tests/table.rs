@@ -2,7 +2,7 @@
 //! of any row wakes.
 mod common;
 
-use common::{for_each_crash, model};
+use common::{dies_after, for_each_crash, model};
 use quoit::fate::{crash_after, slice_sleeps};
 use quoit::sync::{Table, TableOptions, TableReader};
 
@@ -172,12 +172,9 @@ fn a_row_is_taken_from_the_dead() {
         slice_sleeps(true);
         let first = table(1, 2);
         let second = first.try_clone().unwrap();
-        let dying = common::spawn(move || {
-            crash_after(stores, move || {
-                let _ = second.set(0, &value(2));
-                drop(second);
-            })
-            .is_some()
+        let dying = dies_after(stores, move || {
+            let _ = second.set(0, &value(2));
+            drop(second);
         });
         let mut row = first.row(0).unwrap();
         let found = number(row.get().unwrap());

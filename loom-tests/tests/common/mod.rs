@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use send_wrapper::SendWrapper;
 
-use quoit::{Consumer, Event, Options, Producer, Ring};
+use quoit::fate::{crash_after, kill};
+use quoit::{Attach, Consumer, Event, Options, Producer, Ring};
 
 /// Words of a thread's stack. Loom's own 32 KiB are too few for the library with all structural mutants in it.
 const STACK: usize = 0x4000;
@@ -65,8 +66,8 @@ pub(crate) fn model(name: &str, preemptions: usize, body: impl Fn() + Sync + Sen
     println!("model {name}: {} runs", runs.load(Ordering::Relaxed));
 }
 
-/// Explores `body` once for each number of stores after which whoever is to die is killed, and once more in which it lives
-/// to the end, however the threads are interleaved. `body` gets the number, and returns whether it lived.
+/// Explores `body` with its victim killed after 0 stores, after 1, and so on, until the victim lives to its end in every
+/// interleaving. `body` gets the number of stores, and returns whether its victim lived.
 pub(crate) fn for_each_crash(
     name: &str,
     preemptions: usize,
@@ -81,10 +82,25 @@ pub(crate) fn for_each_crash(
             }
         });
         if !died.load(Ordering::Relaxed) {
+            // Killed after no store it dies whatever it does, and so it does after one if that was its last.
+            assert!(stores > 1, "{name}: who is to die stores nothing");
             return;
         }
-        assert!(stores < 100, "the work never ends");
+        assert!(stores < 100, "{name}: the work never ends");
     }
+}
+
+/// A thread that works, and is killed after so many stores. Whether it came to its end.
+pub(crate) fn dies_after(stores: usize, work: impl FnOnce() + 'static) -> Handle<bool> {
+    spawn(move || crash_after(stores, work).is_some())
+}
+
+/// A consumer is killed after so many stores of its attach, or once it is attached. Whether it was.
+pub(crate) fn dies_attaching(ring: &Ring, attach: &Attach, stores: usize) -> bool {
+    let attached = crash_after(stores, || ring.consumer(attach).unwrap());
+    let has_attached = attached.is_some();
+    attached.into_iter().for_each(kill);
+    has_attached
 }
 
 /// The smallest ring: 64 bytes, four records of 8 bytes. The stream begins `before_end` bytes before the end of
