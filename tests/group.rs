@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quoit::{Group, GroupError, GroupEvent, GroupMember, JobId, Options, Ring, SendError};
+use quoit::{Group, GroupError, GroupEvent, GroupMember, JobId, Options, Producer, Ring, SendError};
 use tempfile::TempDir;
 
 #[path = "group/dead_letters.rs"]
@@ -50,6 +50,12 @@ impl Scene {
         GroupMember::join(self.path(), group).expect("join")
     }
 
+    /// A producer, and two members.
+    fn two(&self) -> (Producer, GroupMember, GroupMember) {
+        let producer = self.ring().producer().expect("a producer");
+        (producer, self.join(&workers()), self.join(&workers()))
+    }
+
     /// Overwrites a word of the data area of the group's file, as another process could.
     fn poke(&self, byte: u64, word: u64) {
         let file = std::fs::File::options().write(true).open(self.file()).expect("open");
@@ -66,7 +72,7 @@ fn workers() -> Group {
     Group::new("workers")
 }
 
-fn send(producer: &mut quoit::Producer, from: u64, to: u64) {
+fn send(producer: &mut Producer, from: u64, to: u64) {
     for number in from..to {
         producer.try_send(&number.to_le_bytes()).expect("room");
     }
@@ -78,6 +84,17 @@ fn receive(member: &mut GroupMember) -> (u64, u32, JobId) {
         Some(GroupEvent::Job(job)) => (job.record().read().expect("a number"), job.deliveries(), job.id()),
         other => panic!("{other:?}"),
     }
+}
+
+/// Records that are there, at most so many, in one call.
+fn take(member: &mut GroupMember, most: u32) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    let count = member.recv_up_to(most, |event| match event {
+        GroupEvent::Job(job) => ids.push(job.id()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(count.expect("records") as usize, ids.len());
+    ids
 }
 
 fn nothing(member: &mut GroupMember) {
@@ -134,9 +151,7 @@ fn each_record_goes_to_one_member() {
 #[test]
 fn what_is_given_back_goes_to_another() {
     let scene = Scene::new();
-    let mut producer = scene.ring().producer().expect("a producer");
-    let mut first = scene.join(&workers());
-    let mut second = scene.join(&workers());
+    let (mut producer, mut first, mut second) = scene.two();
     send(&mut producer, 0, 3);
     let (number, deliveries, id) = receive(&mut first);
     assert_eq!((number, deliveries), (0, 1));
@@ -169,11 +184,9 @@ fn a_member_has_as_many_as_it_may_have() {
     send(&mut producer, 0, 9);
     let mut ids = Vec::new();
     for member in [&mut member, &mut other] {
-        let count = member.recv_up_to(32, |event| match event {
-            GroupEvent::Job(job) => ids.push(job.id()),
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(count.expect("records"), 3);
+        let taken = take(member, 32);
+        assert_eq!(taken.len(), 3);
+        ids.extend(taken);
         assert!(matches!(member.try_recv(), Err(GroupError::Unacknowledged { limit: 3 })));
         assert!(matches!(member.recv(), Err(GroupError::Unacknowledged { limit: 3 })));
     }
@@ -208,8 +221,7 @@ fn a_lease_may_be_over() {
 #[test]
 fn the_producer_waits_for_what_is_not_acknowledged() {
     let scene = Scene::new();
-    let mut producer = scene.ring().producer().expect("a producer");
-    let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+    let (mut producer, mut first, mut second) = scene.two();
     let room = CAPACITY / 16;
     send(&mut producer, 0, room);
     assert!(matches!(producer.try_send(&[0; 8]), Err(SendError::Full { .. })));
@@ -341,8 +353,7 @@ fn nothing_or_job(member: &mut GroupMember) {
 #[test]
 fn who_waits_is_told() {
     let scene = Scene::new();
-    let mut producer = scene.ring().producer().expect("a producer");
-    let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+    let (mut producer, mut first, mut second) = scene.two();
     assert!(matches!(first.recv_timeout(Duration::from_millis(5)), Err(GroupError::TimedOut)));
     assert!(matches!(first.recv_deadline(Instant::now()), Err(GroupError::TimedOut)));
     send(&mut producer, 0, 1);

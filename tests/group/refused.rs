@@ -111,8 +111,7 @@ fn garbage_is_told() {
     ];
     for (what, byte, word) in damages {
         let scene = Scene::new();
-        let mut producer = scene.ring().producer().expect("a producer");
-        let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+        let (mut producer, mut first, mut second) = scene.two();
         send(&mut producer, 0, 3);
         let id = receive(&mut first).2;
         receive(&mut second);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quoit::{GroupError, GroupEvent, GroupMember};
 
-use crate::{CAPACITY, Scene, nothing, receive, send, workers};
+use crate::{CAPACITY, Scene, nothing, receive, send, take, workers};
 
 /// A member that has a record before it gets several, so that these are read in place.
 fn joined(scene: &Scene, producer: &mut quoit::Producer) -> GroupMember {
@@ -98,19 +98,15 @@ fn all_that_was_received_is_done_at_once() {
     let mut member = joined(&scene, &mut producer);
     ack_all(&member, 0);
     send(&mut producer, 1, 9);
-    // Of two leases, and one record of them is done before.
-    assert_eq!(member.recv_up_to(3, |_| {}).expect("records"), 3);
-    let mut ids = Vec::new();
-    let taken = member.recv_up_to(3, |event| match event {
-        GroupEvent::Job(job) => ids.push(job.id()),
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(taken.expect("records"), 3);
+    // They belong to two leases, and one of them is acknowledged already.
+    assert_eq!(take(&mut member, 3).len(), 3);
+    let ids = take(&mut member, 3);
+    assert_eq!(ids.len(), 3);
     member.ack(ids[1]).expect("its own");
     ack_all(&member, 5);
     assert!(matches!(member.ack(ids[0]), Err(GroupError::NotLeased { sequence: 4 })));
     assert_eq!(member.unacknowledged(), 0);
-    // What is given back is not done, nor what was handed to nobody yet.
+    // `ack_all` leaves out what was given back, and what was not handed out yet.
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         member.recv_up_to(2, |event| match event {
             GroupEvent::Job(job) => {
@@ -153,15 +149,10 @@ fn what_is_anothers_by_now_is_not_done() {
 #[test]
 fn records_taken_together_come_back_together() {
     let scene = Scene::new();
-    let mut producer = scene.ring().producer().expect("a producer");
-    let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+    let (mut producer, mut first, mut second) = scene.two();
     send(&mut producer, 0, 40);
-    let mut ids = Vec::new();
-    let count = first.recv_up_to(100, |event| match event {
-        GroupEvent::Job(job) => ids.push(job.id()),
-        other => panic!("{other:?}"),
-    });
-    assert_eq!((count.expect("records"), ids.len(), first.unacknowledged()), (32, 32, 32));
+    let ids = take(&mut first, 100);
+    assert_eq!((ids.len(), first.unacknowledged()), (32, 32));
     assert!(ids.iter().enumerate().all(|(number, id)| id.sequence() == number as u64));
     first.nack(ids[3]).expect("its own");
     first.nack(ids[31]).expect("its own");
@@ -182,16 +173,11 @@ fn records_taken_together_come_back_together() {
 #[test]
 fn the_end_of_a_lease_may_be_overwritten() {
     let scene = Scene::new();
-    let mut producer = scene.ring().producer().expect("a producer");
-    let (mut first, mut second) = (scene.join(&workers()), scene.join(&workers()));
+    let (mut producer, mut first, mut second) = scene.two();
     let room = CAPACITY / 16;
     send(&mut producer, 0, room);
-    let mut ids = Vec::new();
-    let count = first.recv_up_to(3, |event| match event {
-        GroupEvent::Job(job) => ids.push(job.id()),
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(count.expect("records"), 3);
+    let ids = take(&mut first, 3);
+    assert_eq!(ids.len(), 3);
     first.ack(ids[1]).expect("its own");
     first.ack(ids[2]).expect("its own");
     first.nack(ids[0]).expect("its own");
