@@ -150,7 +150,12 @@ impl Stage {
     /// For the process beside the victim: it says that it is ready, and waits until the victim has noted that it may go on.
     pub(crate) fn until_first(&self) {
         self.set(Word::Ready, 1);
-        while self.get(Word::First) == 0 {
+        self.until_set(Word::First);
+    }
+
+    /// For a process beside another one: waits until the other one has noted something.
+    pub(crate) fn until_set(&self, word: Word) {
+        while self.get(word) == 0 {
             std::thread::sleep(MOMENT);
         }
     }
@@ -193,13 +198,13 @@ impl Stage {
         until("the process beside the victim gets through", || self.get(Word::Through) == 1)
     }
 
-    /// All seats that are left, taken by handles of this process: those of the dead among them.
+    /// All seats, or slots of a ring, that are left, taken by handles of this process: those of the dead among them.
     pub(crate) fn take_seats<T>(&self, least: u32, open: impl Fn() -> Result<T, Error>) -> Result<Vec<T>> {
         let mut handles = Vec::new();
         loop {
             match open() {
                 Ok(handle) => handles.push(handle),
-                Err(Error::SeatsTaken { .. }) => break,
+                Err(Error::SeatsTaken { .. } | Error::SlotsTaken { .. }) => break,
                 Err(error) => return Err(error).context("take a seat"),
             }
         }

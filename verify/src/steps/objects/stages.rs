@@ -9,7 +9,7 @@ use quoit::{Attach, Consumer, Error, Event, Inspector, Options, Producer, RecvEr
 
 use self::pair::{with_follower, with_stage, without_follower, without_stage};
 use super::stage::Stage;
-use super::{Case, MOMENT, Word, soon, until};
+use super::{Case, Word, soon, until};
 use crate::tracee::mark;
 
 /// Slots of the ring.
@@ -24,11 +24,12 @@ const RELEASED: Word = Word::Done;
 const BEGUN: Word = Word::Begun;
 /// Until here the victim has received, as a follower.
 const TAKEN: Word = Word::First;
-/// The victim is where the process beside it may come.
+/// The victim is ready: the process beside it may go on.
 const HERE: Word = Word::Come;
-/// A victim that follows does so no more, or a stage that leaves is not held.
+/// Set once the victim follows nobody, or once the stage that leaves is not held.
 const FREE: Word = Word::Second;
 
+/// The wake itself is tested by the models; here, that a kill within it loses nothing.
 pub(super) const CASES: &[Case] = &[
     // The victim is the follower.
     Case::new("follow-attach", make, with_stage, attach_follower),
@@ -152,7 +153,7 @@ fn look_twice(stage: &Stage) {
     go_on(stage, follower);
 }
 
-/// How long a victim waits: it has to come to its sleep first, step by step.
+/// How long a victim waits: long enough to reach its sleep while it is single-stepped.
 const A_WHILE: Duration = Duration::from_millis(150);
 
 fn wait(stage: &Stage) {
@@ -187,7 +188,7 @@ fn be_told(stage: &Stage) {
     .expect("its death");
     mark();
     let first = take_noted(stage, &mut follower);
-    let second = follower.recv_record(|_| {}).map(|record| record.sequence());
+    let second = follower.recv_record_deadline(soon(), |_| {}).map(|record| record.sequence());
     mark();
     assert_eq!(first, Some(0), "told before the last record");
     match second {
@@ -206,9 +207,7 @@ fn release_and_die(stage: &Stage) {
     take_first(&mut journal);
     pass_on(stage, &mut journal);
     stage.set(Word::Ready, 1);
-    while stage.get(HERE) == 0 {
-        std::thread::sleep(MOMENT);
-    }
+    stage.until_set(HERE);
     std::mem::forget(journal);
 }
 
@@ -242,6 +241,15 @@ fn work_on(stage: &Stage, mut journal: Consumer) {
     }
 }
 
+/// The release of what a stage has received is the operation.
+#[inline(always)]
+fn release_marked(stage: &Stage, mut journal: Consumer) {
+    mark();
+    pass_on(stage, &mut journal);
+    mark();
+    work_on(stage, journal);
+}
+
 fn attach_stage(stage: &Stage) {
     mark();
     let journal = open(stage, &journal().hold_forever());
@@ -254,10 +262,7 @@ fn attach_stage(stage: &Stage) {
 fn release(stage: &Stage) {
     let mut journal = open_journal(stage);
     take_first(&mut journal);
-    mark();
-    pass_on(stage, &mut journal);
-    mark();
-    work_on(stage, journal);
+    release_marked(stage, journal);
 }
 
 /// As every consumer that keeps nothing, it releases a record when it receives the next one.
@@ -281,10 +286,7 @@ fn release_and_wake(stage: &Stage) {
     let mut journal = open_journal(stage);
     take_first(&mut journal);
     std::thread::sleep(Duration::from_millis(3));
-    mark();
-    pass_on(stage, &mut journal);
-    mark();
-    work_on(stage, journal);
+    release_marked(stage, journal);
 }
 
 /// The follower has come since the stage last looked for any.
@@ -292,14 +294,9 @@ fn notice_and_wake(stage: &Stage) {
     let mut journal = open_journal(stage);
     take_first(&mut journal);
     stage.set(HERE, 1);
-    while stage.get(Word::Others) == 0 {
-        std::thread::sleep(MOMENT);
-    }
+    stage.until_set(Word::Others);
     std::thread::sleep(Duration::from_millis(3));
-    mark();
-    pass_on(stage, &mut journal);
-    mark();
-    work_on(stage, journal);
+    release_marked(stage, journal);
 }
 
 /// It is not held any more, so its follower is told.
@@ -329,9 +326,7 @@ fn follow(stage: &Stage) {
 /// The same, but it comes when the stage works already.
 fn follow_late(stage: &Stage) {
     stage.set(Word::Ready, 1);
-    while stage.get(HERE) == 0 {
-        std::thread::sleep(MOMENT);
-    }
+    stage.until_set(HERE);
     let mut follower = open(stage, &other()).expect("follow");
     follower.set_spins(0);
     stage.set(Word::Others, 1);

@@ -18,7 +18,7 @@ fn logic() -> Attach {
     Attach::gated().after("journal").start(Start::Oldest)
 }
 
-/// The stage, back in its place, with nothing released that it receives.
+/// The stage, back in its place. It releases nothing by itself.
 fn open_journal(stage: &Stage, attach: &Attach) -> Result<Consumer, Error> {
     let mut journal = Consumer::open(stage.ring(), attach)?;
     journal.keep(true);
@@ -79,9 +79,14 @@ pub(super) fn time_passes(stage: &Stage) -> Ended {
 pub(super) fn stage_gone(stage: &Stage) -> Ended {
     let mut logic = caught_up(stage)?;
     begin();
+    receives_the_end(&mut logic)
+}
+
+/// Waits until it is told that its stage is gone.
+fn receives_the_end(logic: &mut Consumer) -> Ended {
     match logic.recv() {
         Err(RecvError::StageGone) => Ok(()),
-        other => wrong!("{other:?} instead of the death of its stage"),
+        other => wrong!("{other:?} instead of the end of its stage"),
     }
 }
 
@@ -109,7 +114,7 @@ pub(super) fn leave_waking(stage: &Stage) -> Ended {
 
 // ---- beside them
 
-/// The stage, which works on once it is waited for.
+/// The stage: it releases one more record once the victim waits.
 pub(super) fn releasing(stage: &Stage, cue: &mut Cue) -> Ended {
     let _producer = Producer::open(stage.ring())?;
     let mut journal = open_journal(stage, &journal().hold_forever())?;
@@ -152,8 +157,5 @@ pub(super) fn left_behind(stage: &Stage, cue: &mut Cue) -> Ended {
     let _producer = Producer::open(stage.ring())?;
     let mut logic = caught_up(stage)?;
     cue.ready();
-    match logic.recv() {
-        Err(RecvError::StageGone) => Ok(()),
-        other => wrong!("{other:?} instead of the end of its stage"),
-    }
+    receives_the_end(&mut logic)
 }

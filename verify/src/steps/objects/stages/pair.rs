@@ -1,7 +1,7 @@
 //! What must hold of a stage and its follower, of which one is the victim, or was.
 
 use anyhow::{Context, Result};
-use quoit::{Attach, Consumer, Error, Producer, Status};
+use quoit::{Attach, Consumer, Producer, Status};
 
 use super::{BEGUN, CAPACITY, FREE, RELEASED, SLOTS, TAKEN, journal, logic, open, pass_on, take};
 use crate::steps::objects::{End, PATIENCE, Scene, Stage, Word};
@@ -98,7 +98,7 @@ impl Pair<'_> {
             let early = take(logic)?;
             self.stage.is(early.is_none(), || format!("{early:?} is not released"))?;
             pass_on(self.stage, journal);
-            // One that followed nobody for a while may have it.
+            // A follower that followed nobody for a while may have received it already.
             if logic.next_sequence() <= sequence {
                 let taken = take(logic)?;
                 self.stage.is(taken == Some(sequence), || format!("{taken:?} and not {sequence}"))?;
@@ -106,20 +106,6 @@ impl Pair<'_> {
         }
         let (next, due) = (logic.next_sequence(), journal.next_sequence());
         self.stage.is(next == due, || format!("a follower came to {next}, and its stage to {due}"))
-    }
-
-    /// Whatever slot nobody lives in can be had.
-    fn slots_are_free(&self, taken: u32) -> Result<()> {
-        let mut others = Vec::new();
-        loop {
-            match open(self.stage, &Attach::lossy()) {
-                Ok(consumer) => others.push(consumer),
-                Err(Error::SlotsTaken { .. }) => break,
-                Err(error) => return Err(error).context("take a slot"),
-            }
-        }
-        let free = others.len() as u32;
-        self.stage.is(free + taken >= SLOTS, || format!("{free} of {SLOTS} slots are free beside {taken}"))
     }
 }
 
@@ -165,6 +151,8 @@ impl Scene for Pair<'_> {
             stage.is(sent == Ok(next), || format!("record {next}: {sent:?}"))?;
             self.work(&mut journal, &mut logic)?;
         }
-        self.slots_are_free(2 + u32::from(has_other))
+        // Whatever slot nobody lives in can be had.
+        let taken = 2 + u32::from(has_other);
+        stage.take_seats(SLOTS - taken, || open(stage, &Attach::lossy())).map(drop)
     }
 }
