@@ -70,7 +70,10 @@ fn work(life: &Life) {
                 GroupEvent::Job(job) => {
                     let bytes = job.record().to_vec();
                     assert_eq!(bytes, job.sequence().to_le_bytes(), "another record's bytes");
-                    jobs.push((job.id(), job.deliveries()));
+                    if job.deliveries() > 1 {
+                        life.board.tell();
+                    }
+                    jobs.push(job.id());
                 }
                 other => panic!("{other:?}"),
             })
@@ -84,20 +87,18 @@ fn work(life: &Life) {
         }
         life.board.hold(life.number, 1);
         if life.roll(4) == 0 {
-            for (id, deliveries) in &jobs {
-                begins(life, id.sequence(), *deliveries);
-            }
+            jobs.iter().for_each(|id| begins(life, id.sequence()));
             let acknowledged = life.inside(|| member.ack_all()).expect("its own");
             assert_eq!(acknowledged as usize, jobs.len(), "records taken together are not its own");
-            jobs.iter().for_each(|(id, _)| ends(life, id.sequence()));
+            jobs.iter().for_each(|id| ends(life, id.sequence()));
             jobs.clear();
         }
-        for (id, deliveries) in jobs {
+        for id in jobs {
             if life.roll(16) == 0 {
                 life.inside(|| member.nack(id)).expect("its own");
                 continue;
             }
-            begins(life, id.sequence(), deliveries);
+            begins(life, id.sequence());
             life.inside(|| member.ack(id)).expect("its own");
             ends(life, id.sequence());
         }
@@ -106,10 +107,7 @@ fn work(life: &Life) {
 }
 
 /// A record is about to be acknowledged.
-fn begins(life: &Life, sequence: u64, deliveries: u32) {
-    if deliveries > 1 {
-        life.board.tell();
-    }
+fn begins(life: &Life, sequence: u64) {
     let before = life.board.entry(sequence).swap(noted(sequence, ACKS), SeqCst);
     // One that was killed in its acknowledgement may not have come to it.
     let is_open = before == noted(sequence, SENDS) || before == noted(sequence, ACKS);
