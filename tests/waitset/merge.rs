@@ -184,7 +184,7 @@ fn a_ring_is_read_behind_a_stage() {
             nothing(&mut merge, "the stage has it in hand");
             journal.release();
             assert_eq!(next(&mut merge), (0, Ok(0)));
-            // A thread that waits is woken.
+            // A thread that waits receives it.
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| next(&mut merge));
                 assert!(journal.try_recv().unwrap().is_some());
