@@ -2,7 +2,8 @@
 //! so a death for which nobody looks is a deadlock.
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::cell::Cell;
+use std::rc::Rc;
 
 use common::group::{fill, ring, whole};
 use common::model;
@@ -73,14 +74,13 @@ fn another_watches_when_one_goes() {
         let others = [(); 2].map(|()| dying.try_clone().unwrap());
         send(&mut producer, 0);
         take(&mut dying);
-        let dying = Arc::new(Mutex::new(Some(dying)));
+        let dying = Rc::new(Cell::new(Some(dying)));
         let others = others.map(|mut member| {
-            let dying = Arc::clone(&dying);
+            let dying = Rc::clone(&dying);
             common::spawn(move || {
                 let number = work(&mut member);
                 if number == 1 {
-                    let dying = dying.lock().unwrap().take();
-                    dying.into_iter().for_each(kill);
+                    dying.take().into_iter().for_each(kill);
                 }
                 (member, number)
             })
