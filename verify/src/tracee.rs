@@ -194,12 +194,13 @@ impl Tracee {
                 Stop::Mark => {}
                 other => bail!("the child was to come to a breakpoint: {other:?}"),
             }
+            // Taken away wherever it stopped: a child that is let go must not come upon it.
+            ptrace::write(self.pid, at, text)?;
             let mut registers = ptrace::getregs(self.pid)?;
             if registers.rip != address + 1 {
                 // A mark: the operation is over.
                 return Ok(());
             }
-            ptrace::write(self.pid, at, text)?;
             registers.rip = address;
             ptrace::setregs(self.pid, registers)?;
             if count < time {
