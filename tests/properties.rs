@@ -77,3 +77,35 @@ fn a_ring_on_the_heap_is_as_its_model_for_long() {
 fn a_ring_on_tmpfs_is_as_its_model() {
     run(Backing::Tmpfs, 256, 200);
 }
+
+/// The reader stood behind padding when it was overwritten, and its cursor before it.
+#[test]
+fn what_was_lost_behind_padding_is_not_kept() {
+    let batch = |lens: &[usize]| Op::Batch { lens: lens.to_vec(), claims: 0, publish: true };
+    let (policy, start, name) = (Policy::Brief, Where::Newest, Some(0));
+    let ops = [
+        batch(&[97]),
+        Op::Send(105),
+        Op::Reopen,
+        Op::Send(145),
+        batch(&[169, 89, 153, 97]),
+        Op::Send(97),
+        Op::Send(73),
+        Op::Attach { who: 3, policy, start, name, hold: false, keep: true },
+        Op::Send(1585),
+        batch(&[497, 104, 1, 104]),
+        Op::Receive { who: 3, events: 5 },
+        Op::Release { who: 3 },
+        Op::Claim { len: 577, publish: false },
+        Op::Receive { who: 3, events: 1 },
+        Op::Send(17),
+        batch(&[345, 553, 201, 25, 57, 129, 129]),
+        batch(&[193, 209, 104, 769, 113, 281, 169, 104]),
+        Op::Batch { lens: vec![137, 273, 105, 17], claims: 0, publish: false },
+    ];
+    for backing in [Backing::Heap, Backing::Tmpfs] {
+        let mut world = World::new(backing, 0, 0, false, false);
+        let kept = ops.iter().try_for_each(|op| world.apply(op)).and_then(|()| world.finish());
+        kept.expect("as the model");
+    }
+}

@@ -34,7 +34,8 @@ impl Released {
     /// The records between two places were lost. Nothing before them is kept: a gate there would hold the producer up
     /// without use.
     pub(super) fn pass_loss(&mut self, (left, place): (Place, Place), records: u64) {
-        if self.place == left {
+        // By sequence: between the two may be padding, past which the reader went without a record.
+        if self.place.sequence == left.sequence {
             match records {
                 // Only padding was overwritten: there is no loss to report.
                 0 => self.place = place,
