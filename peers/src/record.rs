@@ -31,11 +31,16 @@ impl<const N: usize, R: Bytes> Record<N> for R {}
 /// What was received as bytes. It is an error if it has another length than all records have.
 #[inline(always)]
 pub(crate) fn words<const N: usize>(bytes: &[u8]) -> Result<&Words<N>> {
+    exactly(bytes).with_context(|| format!("a record of {} bytes where all have {}", bytes.len(), N * 8))
+}
+
+/// The same, and `None` for another length.
+#[inline(always)]
+pub(crate) fn exactly<const N: usize>(bytes: &[u8]) -> Option<&Words<N>> {
     match bytes.as_chunks::<8>() {
         (words, []) if words.len() == N => words.first_chunk::<N>(),
         _ => None,
     }
-    .with_context(|| format!("a record of {} bytes where all have {}", bytes.len(), N * 8))
 }
 
 #[inline(always)]

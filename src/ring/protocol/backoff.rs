@@ -6,8 +6,8 @@
 //! them later.
 //!
 //! Whether there is a stream is found by trying. From time to time a reader makes a comparison: some drains without
-//! waits, then some with them. Waits are kept if they yield more records a second, and dropped at once if they find no
-//! more than one record. The comparison counts only records that the reader received, not those overwritten before.
+//! waits, then some with them. Waits are kept if they yield more records a second, and dropped at once if they find one
+//! record or none: then the producer sends no stream, or waits for readers that this one may keep from the CPU. The comparison counts only records that the reader received, not those overwritten before.
 //!
 //! One pause between polls needs no trial: a record of several lines takes so long to arrive that polling without a pause
 //! only slows its producer.
@@ -60,6 +60,8 @@ pub(crate) struct Backoff {
     helps: bool,
     /// Pauses of a wait, whether waits are made or not.
     pauses: u32,
+    /// The reader has waited, and has not polled since.
+    has_waited: bool,
     /// Bytes that a wait is to find.
     enough: u64,
     phase: Phase,
@@ -109,6 +111,7 @@ impl Backoff {
             has_lines: false,
             helps: false,
             pauses: FIRST,
+            has_waited: false,
             enough: ENOUGH.min(capacity / PART),
             phase: Phase::Rest,
             left: SOON,
@@ -143,6 +146,9 @@ impl Backoff {
         }
         // A poll that found nothing is followed by a single pause at most.
         if next.position == self.looked.position {
+            if self.has_waited {
+                self.found_nothing();
+            }
             if self.has_lines {
                 spin();
             }
@@ -160,6 +166,7 @@ impl Backoff {
             for _ in 0..self.pauses {
                 spin();
             }
+            self.has_waited = true;
         }
     }
 
@@ -193,13 +200,14 @@ impl Backoff {
     #[inline(never)]
     fn drained(&mut self, next: Place, now_ns: impl FnOnce() -> u64) {
         let (records, counts) = (self.received(next), self.counts(next));
-        if self.waits() {
+        if self.has_waited {
+            self.has_waited = false;
             self.fit(next.position.wrapping_sub(self.looked.position));
             self.failures = if records > 1 { 0 } else { self.failures + 1 };
         }
         self.looked = next;
         if self.failures >= FAILURES {
-            return self.give_up((2 * self.distance).min(LATE));
+            return self.fail();
         }
         self.left = self.left.saturating_sub(counts);
         if self.left > 0 {
@@ -219,6 +227,22 @@ impl Backoff {
             }
             Phase::With => return self.compared(rate),
         };
+    }
+
+    /// A poll after a wait found nothing: the producer sends nothing meanwhile, or waits for other readers.
+    #[cold]
+    #[inline(never)]
+    fn found_nothing(&mut self) {
+        self.has_waited = false;
+        self.failures += 1;
+        if self.failures >= FAILURES {
+            self.fail();
+        }
+    }
+
+    /// Waits find no stream.
+    fn fail(&mut self) {
+        self.give_up((2 * self.distance).min(LATE));
     }
 
     /// Fits the wait to the bytes that the last one has found.
@@ -256,6 +280,7 @@ impl Backoff {
 
     fn rest(&mut self, distance: u32) {
         self.phase = Phase::Rest;
+        self.has_waited = false;
         self.failures = 0;
         self.left = distance;
         if !self.helps {
@@ -297,9 +322,13 @@ mod tests {
             for _ in 0..times {
                 let pauses = if self.backoff.waits() { self.backoff.pauses } else { 0 };
                 self.waited += u64::from(pauses > 0);
+                self.backoff.has_waited = pauses > 0;
                 let mut time = LOOK + PAUSE * u64::from(pauses);
                 // A reader that finds nothing polls again.
                 while world(time) == 0 {
+                    if self.backoff.has_waited {
+                        self.backoff.found_nothing();
+                    }
                     time += LOOK;
                 }
                 let sent = world(time);
@@ -374,6 +403,18 @@ mod tests {
         reader.drain(20_000, stream(400));
         reader.drain(WITHOUT + FAILURES, |_| 1);
         assert!(!reader.backoff.waits(), "{:?}", reader.backoff);
+    }
+
+    /// A gated producer that waits for other readers, which share this one's CPU: each poll after a wait finds nothing, and
+    /// later, when the others have read, there are many records.
+    #[test]
+    fn waits_that_find_nothing_are_given_up() {
+        let mut reader = Reader::new(1 << 20);
+        reader.drain(20_000, stream(400));
+        assert!(reader.backoff.helps);
+        let waited = reader.waited;
+        reader.drain(WITHOUT, |time| if time < 100_000 { 0 } else { 1000 });
+        assert_eq!(reader.waited - waited, u64::from(FAILURES), "{:?}", reader.backoff);
     }
 
     #[test]
