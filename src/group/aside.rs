@@ -32,7 +32,7 @@ impl GroupMember {
         until_ns: u64,
     ) -> Result<(), GroupError> {
         let Some(dead_letters) = &self.dead_letters else { return Ok(()) };
-        let payload = self.job(taken, id, deliveries).record().to_vec();
+        let payload = self.job(taken, id.index).record().to_vec();
         self.check_memory()?;
         let JobId { sequence, lease, .. } = id;
         let letter = DeadLetter { ring: self.ring.id(), sequence, deliveries, payload: &payload };

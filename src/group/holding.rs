@@ -63,7 +63,17 @@ impl Holding {
         self.newest.number.set(lease.number);
         self.newest.tag.set(lease.tag);
         self.newest.open.set(!lease.done);
-        self.newest.returned.set(lease.rest);
+        self.newest.returned.set(0);
+        // A branch, since one load of both would wait for the two stores that have just filled the lease in.
+        if lease.rest != 0 {
+            self.set_returned(lease.rest);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_returned(&self, bits: u32) {
+        self.newest.returned.set(bits);
     }
 
     /// How many records these are.

@@ -111,8 +111,9 @@ fn beyond(records: u64) -> u32 {
 }
 
 fn read(words: &[AtomicU64; 3]) -> Place {
-    let [position, sequence, bytes] = [0, 1, 2].map(|word: usize| words[word].load(at!(J_READ, Relaxed)));
-    Place { position, sequence, bytes }
+    let [position, sequence, bytes] = words;
+    let load = |word: &AtomicU64| word.load(at!(J_READ, Relaxed));
+    Place { position: load(position), sequence: load(sequence), bytes: load(bytes) }
 }
 
 fn write(words: &[AtomicU64; 3], place: Place) {
@@ -155,7 +156,7 @@ impl<'a> Leases<'a> {
         let oldest = self.line.oldest.load(at!(J_READ, Relaxed));
         let next = self.line.next.load(at!(J_READ, Relaxed));
         let there = next.wrapping_sub(oldest) <= self.entries.len() as u64 && oldest >= 1;
-        there.then_some(Open { oldest, next }).ok_or(Error::Garbage { what: "the numbers of leases" })
+        if there { Ok(Open { oldest, next }) } else { Err(Error::Garbage { what: "the numbers of leases" }) }
     }
 
     /// Passes the leases that are done.

@@ -273,7 +273,7 @@ impl GroupMember {
     pub fn recv_job(&mut self, mut other: impl FnMut(GroupEvent<'_>)) -> Result<Job<'_>, GroupError> {
         loop {
             match self.next(Until::NEVER)? {
-                Next::Job(taken, id, deliveries) => return Ok(self.job(taken, id, deliveries)),
+                Next::Job(taken, id, _) => return Ok(self.job(taken, id.index)),
                 lost => other(self.lend(lost)),
             }
         }
@@ -296,6 +296,12 @@ impl GroupMember {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.group.check()?;
         if self.ring.broken() { Err(self.ring.fault().into()) } else { Ok(()) }
+    }
+
+    /// The same without the reason.
+    #[inline(always)]
+    pub(super) fn is_broken(&self) -> bool {
+        self.group.check_handle().is_err() || self.ring.broken()
     }
 
     #[inline(always)]

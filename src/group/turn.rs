@@ -24,7 +24,10 @@ pub(super) const SWEEP_NS: u64 = doorbell::PROBE_NS;
 /// The gate is moved once it is behind by this fraction of the capacity, as a consumer's cursor is.
 const GATE_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
 
-const NO_SLOT: Error = Error::Garbage { what: "the slot of the group in the ring" };
+#[cold]
+fn no_slot() -> Error {
+    Error::Garbage { what: "the slot of the group in the ring" }
+}
 
 impl GroupMember {
     pub(super) fn me(&self) -> Incarnation {
@@ -174,7 +177,7 @@ impl GroupMember {
     /// `at_once`.
     pub(super) fn tend_gate(&self, open: Open, at_once: bool) -> Result<(), Error> {
         let areas = self.ring.areas();
-        let slot = areas.slots.get(self.slot as usize).ok_or(NO_SLOT)?;
+        let slot = areas.slots.get(self.slot as usize).ok_or_else(no_slot)?;
         let place = self.leases().gate(open);
         let opens = self.opens_gate(gate::state(slot), place);
         let cursor = slot.gate.cursor.load(at!(G_FIELDS, Relaxed)) & !7;
@@ -183,7 +186,7 @@ impl GroupMember {
         if !opens && (behind == 0 || !is_due) {
             return Ok(());
         }
-        let mut own_slot = OwnSlot::of_group(areas, self.slot).ok_or(NO_SLOT)?;
+        let mut own_slot = OwnSlot::of_group(areas, self.slot).ok_or_else(no_slot)?;
         own_slot.store_cursor(areas, place);
         if opens {
             own_slot.open_at(areas, self.budget_ns != LOSSY, place);

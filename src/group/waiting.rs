@@ -15,8 +15,25 @@ use crate::wait::mode::WaitMode;
 
 impl GroupMember {
     /// Waits for a record, and takes at most `want`.
+    #[inline]
     pub(super) fn wait(&mut self, want: u32, until: Until) -> Result<Ready, GroupError> {
-        let result = self.wait_watching(want, until);
+        let found = self.prepare(want, until);
+        if let Ok(Some(ready)) = found {
+            self.stop_watching();
+            return Ok(ready);
+        }
+        self.wait_longer(found.err(), want, until)
+    }
+
+    /// The rest of `wait`, after a turn that found nothing, or an error.
+    #[cold]
+    fn wait_longer(
+        &mut self,
+        error: Option<GroupError>,
+        want: u32,
+        until: Until,
+    ) -> Result<Ready, GroupError> {
+        let result = error.map_or_else(|| self.wait_watching(want, until), Err);
         self.stop_watching();
         if matches!(result, Err(GroupError::Closed | GroupError::ProducerGone)) {
             self.told_at = Some(self.published());
@@ -28,9 +45,6 @@ impl GroupMember {
         let mut until = until;
         let mut spins_left = None;
         loop {
-            if let Some(ready) = self.prepare(want, until)? {
-                return Ok(ready);
-            }
             // Only now: a call that finds something at once does not look at the clock.
             let until_ns = until.ns();
             until = Until::Ns(until_ns);
@@ -39,15 +53,18 @@ impl GroupMember {
             if *spins > 0 {
                 *spins -= 1;
                 spin();
-                continue;
+            } else {
+                if let Some(end) = self.ended(until_ns)? {
+                    return Err(end);
+                }
+                if clock::is_past(until_ns) {
+                    return Err(GroupError::TimedOut);
+                }
+                self.sleep(until_ns)?;
             }
-            if let Some(end) = self.ended(until_ns)? {
-                return Err(end);
+            if let Some(ready) = self.prepare(want, until)? {
+                return Ok(ready);
             }
-            if clock::is_past(until_ns) {
-                return Err(GroupError::TimedOut);
-            }
-            self.sleep(until_ns)?;
         }
     }
 
@@ -134,8 +151,16 @@ impl GroupMember {
     }
 
     /// Lets another member that sleeps look for the dead.
+    #[inline]
     pub(super) fn stop_watching(&self) {
-        if self.is_watching.replace(false) && self.check().is_ok() {
+        if self.is_watching.replace(false) {
+            self.let_others_watch();
+        }
+    }
+
+    #[cold]
+    fn let_others_watch(&self) {
+        if self.check().is_ok() {
             let (watcher, me) = (&self.group.views().line.watcher, to_word(self.me()));
             let _ = watcher.compare_exchange(me, 0, at!(J_WATCH, Relaxed), at!(J_WATCH_FAILED, Relaxed));
             self.ring_for_members();

@@ -285,6 +285,18 @@ pub(crate) fn ahead(
             return Ok(Some(near));
         }
     }
+    ahead_anew(areas, (from, near), wanted, usual, seen)
+}
+
+/// The rest of `ahead`, after another look at `published`; `near` is as far as the last one showed.
+#[inline(never)]
+fn ahead_anew(
+    areas: Areas<'_>,
+    (from, mut near): (Place, Place),
+    wanted: u64,
+    usual: Option<u32>,
+    seen: &mut u64,
+) -> Result<Option<Place>, Error> {
     let published = published(areas);
     *seen = published;
     if !after(published, from.position) {
@@ -309,10 +321,14 @@ fn steps(areas: Areas<'_>, place: Place, wanted: u64, published: u64, usual: u32
         return place;
     }
     let Some(mut run) = Run::within(areas, place, published, usual) else { return place };
-    for _ in 0..wanted.wrapping_sub(place.sequence) {
-        if run.step().is_none() {
+    let records = wanted.wrapping_sub(place.sequence);
+    let mut stepped = 0;
+    while stepped < records {
+        stepped += run.pass_usual(records - stepped);
+        if stepped == records || run.step().is_none() {
             break;
         }
+        stepped += 1;
     }
     run.place()
 }

@@ -218,19 +218,20 @@ fn rates(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
 fn hand_outs(count: u64) -> Vec<Group> {
     let mut groups = Vec::new();
     for members in [1, 2, 4, 8] {
-        let share = |sharing| Task::HandOut { sharing, members, count };
+        // Most of a window should be neither its beginning nor its end.
+        let share = |sharing, count| Task::HandOut { sharing, members, count };
         let who = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
-        for (floor, name, target) in [
-            (Sharing::Channel, "crossbeam-channel", to("21", 1.0)),
-            (Sharing::Pipe { in_batches: false }, "a pipe", to("21", 10.0)),
-            (Sharing::Pipe { in_batches: true }, "a pipe, 16 a read", None),
+        for (floor, name, count, target) in [
+            (Sharing::Channel, "crossbeam-channel", 4 * count, to("21", 1.0)),
+            (Sharing::Pipe { in_batches: false }, "a pipe", count, to("21", 10.0)),
+            (Sharing::Pipe { in_batches: true }, "a pipe, 16 a read", count, None),
         ] {
-            let row = kit(format!("{who}, by {name}"), share(Sharing::Group), target);
+            let row = kit(format!("{who}, by {name}"), share(Sharing::Group, count), target);
             groups.push(group(
                 Workload::Groups,
                 locks::BYTES,
                 Ratio::Throughput,
-                Job::Kit(share(floor)),
+                Job::Kit(share(floor, count)),
                 vec![row],
             ));
         }

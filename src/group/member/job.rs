@@ -12,8 +12,9 @@ use crate::ring::protocol::record::Record;
 pub struct Job<'a> {
     member: &'a GroupMember,
     record: Record<'a>,
-    id: JobId,
-    deliveries: u32,
+    /// Which of the records of the member's current lease it is. The rest is known from there, since a job that is more than a
+    /// few words costs each record a nanosecond.
+    index: u32,
 }
 
 /// A record that a member has, to be acknowledged later: [`GroupMember::ack`].
@@ -35,8 +36,8 @@ impl JobId {
 
 impl<'a> Job<'a> {
     #[inline(always)]
-    pub(super) fn new(member: &'a GroupMember, record: Record<'a>, id: JobId, deliveries: u32) -> Self {
-        Self { member, record, id, deliveries }
+    pub(super) fn new(member: &'a GroupMember, record: Record<'a>, index: u32) -> Self {
+        Self { member, record, index }
     }
 
     /// The record.
@@ -48,20 +49,21 @@ impl<'a> Job<'a> {
     /// The record's number in the stream.
     #[inline]
     pub fn sequence(&self) -> u64 {
-        self.id.sequence
+        self.record.sequence()
     }
 
     /// How often the record has been handed out, this time included. 1: no member had it before. A member that was
     /// killed just while it took the record counts, too.
     #[inline]
     pub fn deliveries(&self) -> u32 {
-        self.deliveries
+        self.member.current.lease.deliveries
     }
 
     /// Stands for this record in [`GroupMember::ack`].
     #[inline]
     pub fn id(&self) -> JobId {
-        self.id
+        let lease = &self.member.current.lease;
+        JobId { lease: (lease.number, lease.tag), index: self.index, sequence: self.sequence() }
     }
 
     /// The record is done, and no member gets it again.
@@ -71,7 +73,7 @@ impl<'a> Job<'a> {
     /// As [`GroupMember::ack`].
     #[inline(always)]
     pub fn ack(self) -> Result<(), GroupError> {
-        self.member.ack(self.id)
+        self.member.ack(self.id())
     }
 
     /// Gives the record back, to be handed out again.
@@ -80,7 +82,7 @@ impl<'a> Job<'a> {
     ///
     /// As [`GroupMember::nack`].
     pub fn nack(self) -> Result<(), GroupError> {
-        self.member.nack(self.id)
+        self.member.nack(self.id())
     }
 }
 
@@ -88,7 +90,7 @@ impl fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
             .field("record", &self.record)
-            .field("deliveries", &self.deliveries)
+            .field("deliveries", &self.deliveries())
             .finish_non_exhaustive()
     }
 }

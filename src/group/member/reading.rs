@@ -122,7 +122,7 @@ impl GroupMember {
 
     pub(super) fn lend(&self, next: Next) -> GroupEvent<'_> {
         match next {
-            Next::Job(taken, id, deliveries) => GroupEvent::Job(self.job(taken, id, deliveries)),
+            Next::Job(taken, id, _) => GroupEvent::Job(self.job(taken, id.index)),
             Next::Lost(lost) => GroupEvent::Lost(lost),
         }
     }
@@ -133,7 +133,7 @@ impl GroupMember {
         self.current.ahead.set(0);
     }
 
-    pub(in crate::group) fn job(&self, taken: Taken, id: JobId, deliveries: u32) -> Job<'_> {
+    pub(in crate::group) fn job(&self, taken: Taken, index: u32) -> Job<'_> {
         let Taken { sequence, len, in_ring } = taken;
         let record = match in_ring {
             None => Record::copied(sequence, self.copies.payload(len)),
@@ -143,6 +143,6 @@ impl GroupMember {
             }
         };
         let record = if self.ring.geometry().timed { record.with_time() } else { Some(record) };
-        Job::new(self, record.unwrap_or(Record::copied(sequence, &[])), id, deliveries)
+        Job::new(self, record.unwrap_or(Record::copied(sequence, &[])), index)
     }
 }

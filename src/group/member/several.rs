@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::group::error::GroupError;
 use crate::group::holding::bit;
 use crate::group::layout::MOST_RECORDS;
-use crate::group::member::job::{Job, JobId};
+use crate::group::member::job::Job;
 use crate::group::member::{Current, GroupEvent, GroupMember, Ready};
 use crate::group::until::Until;
 use crate::ring::protocol::record::Record;
@@ -79,7 +79,7 @@ impl GroupMember {
         while count < most {
             // Once all of its own are done, the rest of the lease may be overwritten.
             let ahead = left.get();
-            if ahead == 0 || self.check().is_err() {
+            if ahead == 0 || self.is_broken() {
                 break;
             }
             let Some((sequence, len, words)) = run.step() else { break };
@@ -95,8 +95,7 @@ impl GroupMember {
             };
             left.set(ahead & !bit(index));
             count += 1;
-            let id = JobId { lease: (lease.number, lease.tag), index, sequence };
-            each(GroupEvent::Job(Job::new(self, record, id, lease.deliveries)));
+            each(GroupEvent::Job(Job::new(self, record, index)));
         }
         self.reader.go_to(&run);
         count

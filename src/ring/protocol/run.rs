@@ -3,7 +3,7 @@
 
 use crate::atomics::{Word, at};
 use crate::ring::geometry::Areas;
-use crate::ring::layout::{footprint, unpack};
+use crate::ring::layout::{footprint, header, unpack};
 use crate::ring::protocol::Place;
 
 /// Words that a run steps over: in the ring, where they cannot be overwritten, or copied out of it.
@@ -107,7 +107,20 @@ impl<A: Ahead> Run<A> {
         Some((at, self.usual, payload))
     }
 
-    /// The same, for a record of another length. A separate function, so that the guess stays a branch.
+    /// Passes records that are as long as the previous one, `most` at most, and returns how many: one comparison for each.
+    #[inline(always)]
+    pub(crate) fn pass_usual(&mut self, most: u64) -> u64 {
+        let (mut rest, mut passed) = (self.rest, 0);
+        while passed < most && rest.first() == Some(header(self.usual, self.sequence.wrapping_add(passed))) {
+            let Some((_, next)) = rest.split(self.size) else { break };
+            rest = next;
+            passed += 1;
+        }
+        (self.rest, self.sequence) = (rest, self.sequence.wrapping_add(passed));
+        passed
+    }
+
+    /// As `step`, for a record of another length. A separate function, so that the guess stays a branch.
     #[cold]
     #[inline(never)]
     fn unusual(&self, len: u32) -> Self {
