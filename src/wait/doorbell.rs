@@ -41,7 +41,7 @@ pub(crate) const SLICE_NS: u64 = 100_000_000;
 /// The same for a sleeper on many words, after a long silence.
 const LONG_SLICE_NS: u64 = 10 * SLICE_NS;
 /// What each of many words adds to such a sleep, ns.
-const WORD_SLICE_NS: u64 = 8_000_000;
+const WORD_SLICE_NS: u64 = 10_000_000;
 /// Longest sleep of an unarmed sleeper, or one whose barrier failed, ns: shortly after something came, and after a
 /// long silence.
 pub(crate) const NAP_NS: u64 = 1_000_000;
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_sleep_on_many_words_is_longer_from_the_start() {
-        let slices_ns = [0, 12, 25, 125, usize::MAX].map(|words| slice_ns(0, words));
+        let slices_ns = [0, 10, 20, 100, usize::MAX].map(|words| slice_ns(0, words));
         assert_eq!(slices_ns, [SLICE_NS, SLICE_NS, 2 * SLICE_NS, LONG_SLICE_NS, LONG_SLICE_NS]);
     }
 }

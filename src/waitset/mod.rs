@@ -56,7 +56,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// once in 100 ms; after that only another producer does. An event stays ready while it is set.
 ///
 /// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Every sleep has an end: after a
-/// slice of 100 ms; with many things, 8 ms for each; where nothing has come for long, after a sixteenth of that time; at most
+/// slice of 100 ms; with many things, 10 ms for each; where nothing has come for long, after a sixteenth of that time; at most
 /// a second. Then the set checks which producers are alive, so it notices a death within that time. Things that nobody wakes
 /// are looked at after naps of 1 to 20 ms, longer the longer nothing has come: observers, readers of a latest value or a table
 /// that may not write its file, and rings with [`WaitMode::Spin`](crate::WaitMode).
