@@ -90,3 +90,30 @@ fn who_stops_waiting_has_taken_nothing() {
         assert_eq!(member.get_ref().unacknowledged(), 0);
     });
 }
+
+/// A task that collects records before it acknowledges them.
+#[test]
+fn what_a_task_has_is_acknowledged_together() {
+    Runtime::each(|_| async move {
+        let ring = ring();
+        let mut producer = ring.producer().unwrap();
+        let mut member =
+            AsyncGroupMember::new(GroupMember::on(&ring, &Group::new("workers")).unwrap()).unwrap();
+        let mut other = GroupMember::on(&ring, &Group::new("workers")).unwrap();
+        let mut ids = Vec::new();
+        for number in 0..10_u64 {
+            producer.send(&number.to_le_bytes()).unwrap();
+            ids.push(member.next_job(|_| {}).await.unwrap().id);
+        }
+        member.nack(ids[4]).unwrap();
+        assert_eq!(member.get_ref().unacknowledged(), 9);
+        assert_eq!(member.ack_all().unwrap(), 9);
+        assert_eq!((member.get_ref().unacknowledged(), member.ack_all().unwrap()), (0, 0));
+        assert!(matches!(member.ack(ids[0]), Err(GroupError::NotLeased { sequence: 0 })));
+        // What was given back is not among them.
+        let job = other.recv_job(|_| {}).unwrap();
+        assert_eq!((job.sequence(), job.deliveries()), (4, 2));
+        job.ack().unwrap();
+        assert!(other.try_recv().unwrap().is_none(), "something else was left");
+    });
+}

@@ -64,7 +64,8 @@ impl Holding {
         self.newest.tag.set(lease.tag);
         self.newest.open.set(!lease.done);
         self.newest.returned.set(0);
-        // A branch, since one load of both would wait for the two stores that have just filled the lease in.
+        // A branch: otherwise the compiler loads `done` and `rest` as one word, which waits for the two stores that have just
+        // written them.
         if lease.rest != 0 {
             self.set_returned(lease.rest);
         }

@@ -156,6 +156,7 @@ impl<'a> Leases<'a> {
         let oldest = self.line.oldest.load(at!(J_READ, Relaxed));
         let next = self.line.next.load(at!(J_READ, Relaxed));
         let there = next.wrapping_sub(oldest) <= self.entries.len() as u64 && oldest >= 1;
+        // An error is large: to build one and drop it costs each turn.
         if there { Ok(Open { oldest, next }) } else { Err(Error::Garbage { what: "the numbers of leases" }) }
     }
 

@@ -24,6 +24,7 @@ pub(super) const SWEEP_NS: u64 = doorbell::PROBE_NS;
 /// The gate is moved once it is behind by this fraction of the capacity, as a consumer's cursor is.
 const GATE_DUE: u64 = if cfg!(loom) { 2 } else { 8 };
 
+/// A function, so that it is built only where it is returned: an error is large.
 #[cold]
 fn no_slot() -> Error {
     Error::Garbage { what: "the slot of the group in the ring" }

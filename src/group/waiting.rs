@@ -27,6 +27,7 @@ impl GroupMember {
 
     /// The rest of `wait`, after a turn that found nothing, or an error.
     #[cold]
+    #[inline(never)]
     fn wait_longer(
         &mut self,
         error: Option<GroupError>,
@@ -159,6 +160,7 @@ impl GroupMember {
     }
 
     #[cold]
+    #[inline(never)]
     fn let_others_watch(&self) {
         if self.check().is_ok() {
             let (watcher, me) = (&self.group.views().line.watcher, to_word(self.me()));

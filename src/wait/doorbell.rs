@@ -38,9 +38,9 @@ use crate::wait::mode::WaitMode;
 
 /// Longest armed sleep, ns: the delay of a sleeper whose producer dies before it could wake it.
 pub(crate) const SLICE_NS: u64 = 100_000_000;
-/// The same for a sleeper on many words, after a long silence.
+/// The same for a sleeper on many words, or after a long silence.
 const LONG_SLICE_NS: u64 = 10 * SLICE_NS;
-/// What each of many words adds to such a sleep, ns.
+/// A sleep on many words may last so long for each of them, ns, within these limits.
 const WORD_SLICE_NS: u64 = 10_000_000;
 /// Longest sleep of an unarmed sleeper, or one whose barrier failed, ns: shortly after something came, and after a
 /// long silence.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start, Status};
+use quoit::{Attach, Consumer, Event, Options, Producer, RecvError, Start, Status, WaitSet};
 
 use crate::process::{Part, Process, SOON, Stage, hear, kills_wanted, note, say};
 
@@ -186,12 +186,12 @@ fn stages_are_killed() {
     note(format_args!("stages: {kills} kills, {sent} records through three stages, {again} received again"));
 }
 
-/// Dead and not held: it is told, though no producer looks. Stopped, or held: it is waited for.
+/// Dead and not held: it is told, though no producer looks, in a receive as in a wait set. Stopped, or held: it is waited for.
 #[test]
 fn a_stage_dies() {
     let scene = Stage::tmpfs(120);
-    for held in [false, true] {
-        let path = scene.file(&format!("ring-{held}"));
+    for (held, in_a_set) in [(false, false), (true, false), (false, true), (true, true)] {
+        let path = scene.file(&format!("ring-{held}-{in_a_set}"));
         let mut producer =
             Producer::open_or_create(&path, &Options::new().capacity(4096)).expect("a producer");
         producer.send(&[1; 8]).expect("send");
@@ -204,6 +204,11 @@ fn a_stage_dies() {
         stage.stop();
         assert!(matches!(follower.recv_timeout(Duration::from_millis(150)), Err(RecvError::TimedOut)));
         let waiting = std::thread::spawn(move || {
+            let limit = if held { Duration::from_millis(300) } else { SOON };
+            if in_a_set {
+                let mut set = WaitSet::new();
+                assert_eq!(set.wait_timeout(&mut [&mut follower], limit).contains(0), !held);
+            }
             let end = match held {
                 false => follower.recv().map(drop),
                 true => follower.recv_timeout(Duration::from_millis(300)).map(drop),

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use quoit::zerocopy::IntoBytes;
 use quoit::{Group, GroupError, GroupEvent, GroupMember, Producer, Start, WaitMode};
 use quoit_floors::figures::{Figures, Measured};
-use quoit_floors::ground::{APART, Word};
+use quoit_floors::ground::{APART, Word, sum_of};
 use quoit_floors::scene::{Scene, Side};
 use quoit_floors::windows::{partner, records};
 use rustix::fs::OFlags;
@@ -144,12 +144,12 @@ impl Takes for Member {
     fn take(&mut self) -> Result<u64> {
         let (mut sum, mut is_odd) = (0_u64, false);
         let taken = self.member.recv_up_to_deadline(BATCH as u32, self.now, |event| {
-            let words = match event {
-                GroupEvent::Job(job) => job.record().read::<Words>(),
+            let read = match event {
+                GroupEvent::Job(job) => sum_of::<{ BYTES / 8 }>(job.record()).ok(),
                 _ => None,
             };
-            match words {
-                Some(words) => sum = words.iter().fold(sum, |sum, word| sum.wrapping_add(*word)),
+            match read {
+                Some(read) => sum = sum.wrapping_add(read),
                 None => is_odd = true,
             }
         });

@@ -218,9 +218,9 @@ fn rates(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
 fn hand_outs(count: u64) -> Vec<Group> {
     let mut groups = Vec::new();
     for members in [1, 2, 4, 8] {
-        // Most of a window should be neither its beginning nor its end.
         let share = |sharing, count| Task::HandOut { sharing, members, count };
         let who = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
+        // Beside a channel records take so little time that a window of `count` would be mostly its beginning and its end.
         for (floor, name, count, target) in [
             (Sharing::Channel, "crossbeam-channel", 4 * count, to("21", 1.0)),
             (Sharing::Pipe { in_batches: false }, "a pipe", count, to("21", 10.0)),

@@ -12,8 +12,8 @@ use crate::ring::protocol::record::Record;
 pub struct Job<'a> {
     member: &'a GroupMember,
     record: Record<'a>,
-    /// Which of the records of the member's current lease it is. The rest is known from there, since a job that is more than a
-    /// few words costs each record a nanosecond.
+    /// Which of the records of the member's current lease it is. The rest is looked up there, and cannot change while this
+    /// borrows the member. A job of more than a few words costs each record a nanosecond.
     index: u32,
 }
 

@@ -6,8 +6,9 @@
 //! them later.
 //!
 //! Whether there is a stream is found by trying. From time to time a reader makes a comparison: some drains without
-//! waits, then some with them. Waits are kept if they yield more records a second, and dropped at once if they find one
-//! record or none: then the producer sends no stream, or waits for readers that this one may keep from the CPU. The comparison counts only records that the reader received, not those overwritten before.
+//! waits, then some with them. Waits are kept if they yield more records a second, and dropped after two in a row that
+//! find one record or none: then the producer sends no stream, or waits for readers that this one may keep from the CPU.
+//! The comparison counts only records that the reader received, not those overwritten before.
 //!
 //! One pause between polls needs no trial: a record of several lines takes so long to arrive that polling without a pause
 //! only slows its producer.
@@ -60,7 +61,7 @@ pub(crate) struct Backoff {
     helps: bool,
     /// Pauses of a wait, whether waits are made or not.
     pauses: u32,
-    /// The reader has waited, and has not polled since.
+    /// The reader waited before its last poll, and what that poll found is not counted yet.
     has_waited: bool,
     /// Bytes that a wait is to find.
     enough: u64,
@@ -229,11 +230,12 @@ impl Backoff {
         };
     }
 
-    /// A poll after a wait found nothing: the producer sends nothing meanwhile, or waits for other readers.
+    /// A poll after a wait found nothing: the wait was too short, or the producer sent nothing meanwhile.
     #[cold]
     #[inline(never)]
     fn found_nothing(&mut self) {
         self.has_waited = false;
+        self.fit(0);
         self.failures += 1;
         if self.failures >= FAILURES {
             self.fail();
@@ -415,6 +417,29 @@ mod tests {
         let waited = reader.waited;
         reader.drain(WITHOUT, |time| if time < 100_000 { 0 } else { 1000 });
         assert_eq!(reader.waited - waited, u64::from(FAILURES), "{:?}", reader.backoff);
+    }
+
+    /// Batches that are published farther apart than the first waits are long: each wait is longer, until it finds one.
+    #[test]
+    fn waits_that_are_too_short_become_longer() {
+        let mut reader = Reader::new(1 << 20);
+        let apart = 3 * PAUSE * u64::from(FIRST);
+        reader.drain(20_000, |time| time / apart * 64);
+        assert!(reader.backoff.pauses > 2 * FIRST, "{:?}", reader.backoff);
+    }
+
+    #[test]
+    fn a_poll_after_a_wait_tells_what_it_found() {
+        let mut reader = Reader::new(1 << 20);
+        reader.drain(20_000, stream(400));
+        let next = reader.backoff.looked.past_record(64).past_record(64);
+        reader.backoff.before_look(next, || 0);
+        assert!(reader.backoff.has_waited);
+        for _ in 0..2 {
+            reader.backoff.before_look(next, || 0);
+            assert!(!reader.backoff.has_waited);
+            assert_eq!(reader.backoff.failures, 1, "each wait counts once");
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl<A: Ahead> Run<A> {
         passed
     }
 
-    /// As `step`, for a record of another length. A separate function, so that the guess stays a branch.
+    /// The same run, for a record of another length. A separate function, so that the guess stays a branch.
     #[cold]
     #[inline(never)]
     fn unusual(&self, len: u32) -> Self {
@@ -143,5 +143,47 @@ impl<A: Ahead> Run<A> {
     #[inline(always)]
     pub(crate) fn usual(&self) -> u32 {
         self.usual
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The words of records with these lengths, the last of which is cut short by a word.
+    fn records(lens: &[u32], first: u64) -> Vec<[u8; 8]> {
+        let mut words = Vec::new();
+        for (sequence, len) in (first..).zip(lens) {
+            words.push(header(*len, sequence).to_le_bytes());
+            words.resize(words.len() + len.div_ceil(8) as usize, [0; 8]);
+        }
+        words.pop();
+        words
+    }
+
+    #[test]
+    fn what_is_passed_would_be_stepped_over() {
+        let place = Place { position: 64, sequence: u64::from(u32::MAX) - 1, bytes: 7 };
+        let mut words = records(&[8, 8, 8, 8, 16, 16, 8, 8], place.sequence);
+        let whole = words.clone();
+        // Another record's sequence, as the last lap may have left it.
+        words[6] = header(8, 1).to_le_bytes();
+        for words in [&whole, &words] {
+            for (usual, most) in [8, 16].into_iter().flat_map(|usual| (0..10).map(move |most| (usual, most)))
+            {
+                let begin = Run::new(words.as_slice(), place, usual);
+                let (mut passing, mut stepping, mut steps) = (begin, begin, 0);
+                let passed = passing.pass_usual(most);
+                while steps < most {
+                    let before = stepping;
+                    if stepping.step().is_none_or(|(_, len, _)| len != usual) {
+                        stepping = before;
+                        break;
+                    }
+                    steps += 1;
+                }
+                assert_eq!((passed, passing.place()), (steps, stepping.place()), "{usual} B, {most} at most");
+            }
+        }
     }
 }
