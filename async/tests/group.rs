@@ -97,9 +97,8 @@ fn what_a_task_has_is_acknowledged_together() {
     Runtime::each(|_| async move {
         let ring = ring();
         let mut producer = ring.producer().unwrap();
-        let mut member =
-            AsyncGroupMember::new(GroupMember::on(&ring, &Group::new("workers")).unwrap()).unwrap();
         let mut other = GroupMember::on(&ring, &Group::new("workers")).unwrap();
+        let mut member = AsyncGroupMember::new(other.try_clone().unwrap()).unwrap();
         let mut ids = Vec::new();
         for number in 0..10_u64 {
             producer.send(&number.to_le_bytes()).unwrap();
