@@ -24,15 +24,10 @@ const AGAIN_NS: u64 = doorbell::SLICE_NS;
 impl GroupMember {
     /// Puts a record aside, which this member was handed for that.
     #[cold]
-    pub(super) fn put_aside(
-        &mut self,
-        taken: Taken,
-        id: JobId,
-        deliveries: u32,
-        until_ns: u64,
-    ) -> Result<(), GroupError> {
+    pub(super) fn put_aside(&mut self, taken: Taken, index: u32, until_ns: u64) -> Result<(), GroupError> {
         let Some(dead_letters) = &self.dead_letters else { return Ok(()) };
-        let payload = self.job(taken, id.index).record().to_vec();
+        let job = self.job(taken, index);
+        let (payload, id, deliveries) = (job.record().to_vec(), job.id(), job.deliveries());
         self.check_memory()?;
         let JobId { sequence, lease, .. } = id;
         let letter = DeadLetter { ring: self.ring.id(), sequence, deliveries, payload: &payload };

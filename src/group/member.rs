@@ -24,7 +24,7 @@ pub(super) mod job;
 mod reading;
 mod several;
 
-use job::{Job, JobId};
+use job::Job;
 
 /// Looks before it sleeps.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
@@ -153,7 +153,8 @@ pub struct Lost {
 /// What is handed to the caller, before it is lent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Next {
-    Job(Taken, JobId, u32),
+    /// A record, and which of its lease's.
+    Job(Taken, u32),
     Lost(Lost),
 }
 
@@ -273,7 +274,7 @@ impl GroupMember {
     pub fn recv_job(&mut self, mut other: impl FnMut(GroupEvent<'_>)) -> Result<Job<'_>, GroupError> {
         loop {
             match self.next(Until::NEVER)? {
-                Next::Job(taken, id, _) => return Ok(self.job(taken, id.index)),
+                Next::Job(taken, index) => return Ok(self.job(taken, index)),
                 lost => other(self.lend(lost)),
             }
         }
@@ -321,8 +322,8 @@ impl GroupMember {
                     return Ok(Some(Ready::Record));
                 }
                 match self.read_next()? {
-                    Some(Next::Job(taken, id, deliveries)) => {
-                        self.put_aside(taken, id, deliveries, until.ns())?;
+                    Some(Next::Job(taken, index)) => {
+                        self.put_aside(taken, index, until.ns())?;
                         aside += 1;
                     }
                     Some(Next::Lost(lost)) => return Ok(Some(Ready::Lost(lost))),

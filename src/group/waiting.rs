@@ -54,13 +54,11 @@ impl GroupMember {
             if *spins > 0 {
                 *spins -= 1;
                 spin();
+            } else if let Some(end) = self.ended(until_ns)? {
+                return Err(end);
+            } else if clock::is_past(until_ns) {
+                return Err(GroupError::TimedOut);
             } else {
-                if let Some(end) = self.ended(until_ns)? {
-                    return Err(end);
-                }
-                if clock::is_past(until_ns) {
-                    return Err(GroupError::TimedOut);
-                }
                 self.sleep(until_ns)?;
             }
             if let Some(ready) = self.prepare(want, until)? {

@@ -288,7 +288,8 @@ pub(crate) fn ahead(
     ahead_anew(areas, (from, near), wanted, usual, seen)
 }
 
-/// The rest of `ahead`, after another look at `published`; `near` is as far as the last one showed.
+/// The rest of `ahead`, after another look at `published`; `near` is as far as the last one showed. Apart, since the search
+/// needs the areas in memory, and what comes before it would pay for that.
 #[inline(never)]
 fn ahead_anew(
     areas: Areas<'_>,
@@ -321,16 +322,14 @@ fn steps(areas: Areas<'_>, place: Place, wanted: u64, published: u64, usual: u32
         return place;
     }
     let Some(mut run) = Run::within(areas, place, published, usual) else { return place };
-    let records = wanted.wrapping_sub(place.sequence);
-    let mut stepped = 0;
-    while stepped < records {
-        stepped += run.pass_usual(records - stepped);
-        if stepped == records || run.step().is_none() {
-            break;
+    let mut left = wanted.wrapping_sub(place.sequence);
+    loop {
+        left -= run.pass_usual(left);
+        if left == 0 || run.step().is_none() {
+            return run.place();
         }
-        stepped += 1;
+        left -= 1;
     }
-    run.place()
 }
 
 /// What is published, for a walk to there.

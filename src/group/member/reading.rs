@@ -4,7 +4,7 @@ use crate::atomics::{Word, at, fence_at};
 use crate::group::error::GroupError;
 use crate::group::holding::bit;
 use crate::group::leases::Acknowledged;
-use crate::group::member::job::{Job, JobId};
+use crate::group::member::job::Job;
 use crate::group::member::{BAD_LEASE, Current, GroupEvent, GroupMember, Lost, Next};
 use crate::group::until::Until;
 use crate::ring::protocol::reader::{Found, Taken};
@@ -86,8 +86,7 @@ impl GroupMember {
                     }
                     if ahead.get() & bit(index) != 0 {
                         ahead.set(ahead.get() & !bit(index));
-                        let id = JobId { lease: (lease.number, lease.tag), index, sequence: taken.sequence };
-                        return Ok(Some(Next::Job(taken, id, lease.deliveries)));
+                        return Ok(Some(Next::Job(taken, index)));
                     }
                 }
                 Found::Changed { .. } => {}
@@ -122,7 +121,7 @@ impl GroupMember {
 
     pub(super) fn lend(&self, next: Next) -> GroupEvent<'_> {
         match next {
-            Next::Job(taken, id, _) => GroupEvent::Job(self.job(taken, id.index)),
+            Next::Job(taken, index) => GroupEvent::Job(self.job(taken, index)),
             Next::Lost(lost) => GroupEvent::Lost(lost),
         }
     }

@@ -148,7 +148,7 @@ impl Backoff {
         // A poll that found nothing is followed by a single pause at most.
         if next.position == self.looked.position {
             if self.has_waited {
-                self.found_nothing();
+                self.count_wait(0, 0);
             }
             if self.has_lines {
                 spin();
@@ -201,14 +201,10 @@ impl Backoff {
     #[inline(never)]
     fn drained(&mut self, next: Place, now_ns: impl FnOnce() -> u64) {
         let (records, counts) = (self.received(next), self.counts(next));
-        if self.has_waited {
-            self.has_waited = false;
-            self.fit(next.position.wrapping_sub(self.looked.position));
-            self.failures = if records > 1 { 0 } else { self.failures + 1 };
-        }
+        let bytes = next.position.wrapping_sub(self.looked.position);
         self.looked = next;
-        if self.failures >= FAILURES {
-            return self.fail();
+        if self.has_waited && self.count_wait(bytes, records) {
+            return;
         }
         self.left = self.left.saturating_sub(counts);
         if self.left > 0 {
@@ -230,21 +226,17 @@ impl Backoff {
         };
     }
 
-    /// A poll after a wait found nothing: the wait was too short, or the producer sent nothing meanwhile.
-    #[cold]
+    /// What the poll after a wait has found. True: the waits are given up.
     #[inline(never)]
-    fn found_nothing(&mut self) {
+    fn count_wait(&mut self, bytes: u64, records: u64) -> bool {
         self.has_waited = false;
-        self.fit(0);
-        self.failures += 1;
-        if self.failures >= FAILURES {
-            self.fail();
+        self.fit(bytes);
+        self.failures = if records > 1 { 0 } else { self.failures + 1 };
+        let is_over = self.failures >= FAILURES;
+        if is_over {
+            self.give_up((2 * self.distance).min(LATE));
         }
-    }
-
-    /// Waits find no stream.
-    fn fail(&mut self) {
-        self.give_up((2 * self.distance).min(LATE));
+        is_over
     }
 
     /// Fits the wait to the bytes that the last one has found.
@@ -329,7 +321,7 @@ mod tests {
                 // A reader that finds nothing polls again.
                 while world(time) == 0 {
                     if self.backoff.has_waited {
-                        self.backoff.found_nothing();
+                        self.backoff.count_wait(0, 0);
                     }
                     time += LOOK;
                 }

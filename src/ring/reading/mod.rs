@@ -197,7 +197,7 @@ macro_rules! reading {
             /// or [`recv`](Self::recv). After 0, ask [`status`](Self::status) whether more can come.
             ///
             /// Keep `each` short, and rare cases in functions marked `#[cold]`: the compiler inlines a short closure, and
-            /// calls a long one, which costs some 2 ns a record.
+            /// calls a long one, which takes some 2 ns longer a record.
             ///
             /// # Errors
             ///

@@ -40,9 +40,11 @@ pub use calls::CallId;
 use calls::{Calls, End, withdraw};
 pub use claim::RequestClaim;
 
-/// The error if what a server has written makes no sense.
-const GARBAGE: Error =
-    Error::Garbage { what: "a channel of a service holds what no server or client writes" };
+/// The error if what a server has written makes no sense. A function, so that it is built only where it is returned: an error is large.
+#[cold]
+fn garbage() -> Error {
+    Error::Garbage { what: "a channel of a service holds what no server or client writes" }
+}
 
 /// A client of a service: see the [module](crate::service).
 ///
@@ -126,7 +128,7 @@ impl Client {
         // The words of the one before are in order: its lock is free, and this one has taken it.
         let released = seat.requests_released.load(at!(Q_RESUME, Relaxed));
         let replies = seat.replies_released.load(at!(Q_RESUME, Relaxed));
-        let next = channels.requests.end(released).ok_or(GARBAGE);
+        let next = channels.requests.end(released).ok_or_else(garbage);
         let next = region.or_memory_gone(next)?;
         seat.pid.store(std::process::id().into(), at!(Q_HINTS, Relaxed));
         seat.since.store(clock::wall_ns(), at!(Q_HINTS, Relaxed));
@@ -290,7 +292,7 @@ impl Client {
     ///
     /// As [`try_start`](Self::try_start).
     pub fn try_claim(&mut self, len: usize, how: CallOptions) -> Result<RequestClaim<'_>, CallError> {
-        let position = self.room(len)?.ok_or(CallError::Full)?;
+        let Some(position) = self.room(len)? else { return Err(CallError::Full) };
         Ok(RequestClaim { client: self, position, len, how })
     }
 
@@ -329,7 +331,7 @@ impl Client {
             return Ok(Some(position));
         }
         let released = self.channels().requests.released(&self.seat().requests_released, self.next);
-        self.released = self.region.or_memory_gone(released.ok_or(GARBAGE))?;
+        self.released = self.region.or_memory_gone(released.ok_or_else(garbage))?;
         Ok(self.fit(len))
     }
 
@@ -476,14 +478,14 @@ impl Client {
             let replies = self.channels().replies;
             let message = match replies.look(self.replies) {
                 Found::Message(message) => message,
-                Found::Garbage => return Err(GARBAGE),
+                Found::Garbage => return Err(garbage()),
                 Found::Nothing { position } => {
                     self.replies = position;
                     return Ok(None);
                 }
             };
             let call = replies.note(message);
-            let part = message.header.part().ok_or(GARBAGE)?;
+            let part = message.header.part().ok_or_else(garbage)?;
             self.replies = message.end();
             let is_open = match part {
                 Part::More => self.calls.is_open(call),

@@ -24,7 +24,16 @@ const TAG: u32 = u32::from_le_bytes(*b"byte");
 /// Bytes of the length, which stands before the bytes themselves.
 const LENGTH: usize = 8;
 
-const TOO_LONG: Error = Error::BadOption { what: "the byte string is longer than the value has room for" };
+/// A function, so that it is built only where it is returned: an error is large. `garbage` likewise.
+#[cold]
+fn too_long() -> Error {
+    Error::BadOption { what: "the byte string is longer than the value has room for" }
+}
+
+#[cold]
+fn garbage() -> Error {
+    Error::Garbage { what: "the length of a byte string is larger than its room" }
+}
 
 /// A byte string of at most `N` bytes, as a value: [`Typed`]. A [`Latest`](super::Latest) of it is what
 /// [`LatestBytes`] writes, and `quoit set` with `--max N`.
@@ -91,8 +100,8 @@ fn is_string(schema: Schema) -> bool {
 
 /// Stores a byte string in the bytes of a value, as [`Bytes`] has it.
 fn store(string: &[u8], value: &mut [u8]) -> Result<(), Error> {
-    let (length, bytes) = value.split_at_mut_checked(LENGTH).ok_or(TOO_LONG)?;
-    let (own, rest) = bytes.split_at_mut_checked(string.len()).ok_or(TOO_LONG)?;
+    let (length, bytes) = value.split_at_mut_checked(LENGTH).ok_or_else(too_long)?;
+    let (own, rest) = bytes.split_at_mut_checked(string.len()).ok_or_else(too_long)?;
     length.copy_from_slice(&(string.len() as u64).to_le_bytes());
     own.copy_from_slice(string);
     rest.fill(0);
@@ -290,8 +299,7 @@ impl LatestBytesReader {
         if !self.is_string() {
             return Ok(&self.value);
         }
-        load(&self.value)
-            .ok_or(Error::Garbage { what: "the length of a byte string is larger than its room" })
+        load(&self.value).ok_or_else(garbage)
     }
 
     /// Waits until `deadline` for a value that this handle has not returned yet, as

@@ -34,8 +34,8 @@ mod source;
 pub use options::TableOptions;
 pub use reader::TableReader;
 pub use row::TableRow;
-use rows::NO_ROW;
 pub(crate) use rows::Rows;
+use rows::no_row;
 
 /// A handle that writes the rows of a table of values, such as a board of prices, of which only the latest version of
 /// each matters.
@@ -227,7 +227,7 @@ impl<T: Typed> Table<T> {
     fn row_until(&self, row: u32, until_ns: u64) -> Result<TableRow<'_, T>, Error> {
         self.member.check()?;
         // Taken again by the same handle, it would be written through two.
-        if self.held.get(row as usize).ok_or(NO_ROW)?.get() {
+        if self.held.get(row as usize).ok_or_else(no_row)?.get() {
             return Err(Error::Deadlock);
         }
         let (owned, me) = (self.owned(row)?, self.member.me());
@@ -257,7 +257,7 @@ impl<T: Typed> Table<T> {
     }
 
     fn cells(&self, row: u32) -> Result<Cells<'_>, Error> {
-        rows::cells(self.member.views(), self.member.content(), row).ok_or(NO_ROW)
+        rows::cells(self.member.views(), self.member.content(), row).ok_or_else(no_row)
     }
 }
 
@@ -268,7 +268,7 @@ impl<T> Table<T> {
     }
 
     fn owned(&self, row: u32) -> Result<Owned<'_>, Error> {
-        rows::owned(self.member.views(), row).ok_or(NO_ROW)
+        rows::owned(self.member.views(), row).ok_or_else(no_row)
     }
 
     /// This handle writes the row.

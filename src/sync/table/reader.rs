@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Instant;
 
-use super::rows::{self, NO_ROW, Region};
+use super::rows::{self, Region, no_row};
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
@@ -94,7 +94,7 @@ impl<T: Typed> TableReader<T> {
     /// [cells](super::TableOptions::cells). [`Error::Forked`], [`Error::Truncated`].
     pub fn get(&mut self, row: u32) -> Result<T, Error> {
         let (value, version) = rows::read(&self.region, row)?;
-        *self.seen.get_mut(row as usize).ok_or(NO_ROW)? = version;
+        *self.seen.get_mut(row as usize).ok_or_else(no_row)? = version;
         Ok(value)
     }
 
@@ -171,7 +171,7 @@ impl<T: Typed> TableReader<T> {
             return Err(self.region.fault().into());
         }
         let views = self.region.views();
-        let owner = rows::owned(views, row).ok_or(NO_ROW)?.owner();
+        let owner = rows::owned(views, row).ok_or_else(no_row)?.owner();
         if owner.is_some_and(|owner| !owner.could_exist(views.seats.len() as u32)) {
             return Err(NOBODYS);
         }

@@ -22,8 +22,11 @@ const MAX_CELLS: u64 = 16;
 /// The cells of a row start at a multiple of this, so that writers of different rows do not share a cache line.
 const ROW_WORDS: u64 = if cfg!(loom) { 1 } else { 8 };
 
-/// The error for a row that the table does not have.
-pub(super) const NO_ROW: Error = Error::BadOption { what: "the table has no such row; they count from 0" };
+/// The error for a row that the table does not have. A function, so that it is built only where it is returned: an error is large.
+#[cold]
+pub(super) fn no_row() -> Error {
+    Error::BadOption { what: "the table has no such row; they count from 0" }
+}
 
 pub(super) type Region = crate::memory::region::Region<Shape<Rows>>;
 
@@ -124,7 +127,7 @@ pub(super) fn owned<'a>(views: Views<'a, Rows>, number: u32) -> Option<Owned<'a>
 /// The value of one row, and its version.
 #[inline(always)]
 pub(super) fn read<T: Typed>(region: &Region, number: u32) -> Result<(T, u64), Error> {
-    let cells = cells(region.views(), &region.shape().content, number).ok_or(NO_ROW)?;
+    let cells = cells(region.views(), &region.shape().content, number).ok_or_else(no_row)?;
     Ok(whole(region, || cells.try_get())?)
 }
 
