@@ -2,12 +2,14 @@
 //! for every record or two. Then both sides run at the pace of these transfers: a stream of short records that the
 //! producer could send in 8 ns each takes 20 to 40. If the reader waits briefly before it polls again, it finds many
 //! records at once, and does not disturb the producer's cache lines meanwhile. That helps only in a continuous stream. A
-//! reader that answers each record would wait for nothing, and one whose records come at fixed times would only get
-//! them later.
+//! reader that answers each record would wait for nothing, one whose records come at fixed times would only get them
+//! later, and so would one whose records come in bursts.
 //!
-//! Whether there is a stream is found by trying. From time to time a reader makes a comparison: some drains without
-//! waits, then some with them. Waits are kept if they yield more records a second, and dropped after two in a row that
-//! find one record or none: then the producer sends no stream, or waits for readers that this one may keep from the CPU.
+//! So the waits end when the producer is idle: some hundred polls in a row find nothing. What has gone on for `STEADY`
+//! drains since is a stream. Whether waits help with it is found by trying: from time to time a reader makes a comparison,
+//! some drains without waits, then some with them. Waits are kept if they yield more records a second, and dropped after
+//! two in a row that find one record or none: then the producer sends no stream, or waits for readers that this one may
+//! keep from the CPU.
 //! The comparison counts only records that the reader received, not those overwritten before.
 //!
 //! One pause between polls needs no trial: a record of several lines takes so long to arrive that polling without a pause
@@ -29,19 +31,25 @@ const PART: u64 = 8;
 /// Drains in the two halves of a comparison.
 const WITHOUT: u32 = 64;
 const WITH: u32 = 16;
-/// How far apart comparisons are: at first, where records come one by one, where waits have found several but have
-/// brought nothing, and with waits. A drain of one record counts 1, one of several counts `SEVERAL`: a stream is then
-/// noticed soon, by a reader that has answered record after record for long. One that only answers waits in vain once
-/// in thousands of drains, from the first: its slowest in a thousand are not among them.
+/// After so many polls in a row that find nothing the producer is idle: 3 to 10 µs, more than most interrupts take.
+const IDLE: u32 = 256;
+/// How far apart comparisons are: at first and after the producer was idle; after one that spoke against waits; where records come one
+/// by one; where waits have found several but have brought nothing; and with waits. A drain of one record counts 1, one of
+/// several counts `SEVERAL`: a stream is then noticed soon, by a reader that has answered record after record for long. One
+/// that only answers waits in vain once in thousands of drains, from the first: its slowest in a thousand are not among
+/// them.
+const STEADY: u32 = 512 * SEVERAL;
 const SOON: u32 = 64 * SEVERAL;
 const LATE: u32 = 8192;
 const VAIN: u32 = 1024 * SEVERAL;
 const WAITING: u32 = 1024 * SEVERAL;
 const SEVERAL: u32 = 64;
-/// Pauses before a poll: in the first comparison, and the least and the most of a wait.
+/// Pauses before a poll: in the first comparison, and the least and the most of a wait. The most is what `ENOUGH` bytes
+/// take in the fastest stream of the shortest records, and some more: with a quarter of it, streams of 64 bytes are slower
+/// by a third.
 const FIRST: u32 = 32;
 const LEAST: u32 = 2;
-const MOST: u32 = 128;
+const MOST: u32 = 512;
 /// This many consecutive polls after a wait that find at most one record mean that there is no stream.
 const FAILURES: u32 = 2;
 /// This many consecutive comparisons without a gain mean that waits do not help any more.
@@ -63,6 +71,8 @@ pub(crate) struct Backoff {
     pauses: u32,
     /// The reader waited before its last poll, and what that poll found is not counted yet.
     has_waited: bool,
+    /// Polls since the last one that found something.
+    in_vain: u32,
     /// Bytes that a wait is to find.
     enough: u64,
     phase: Phase,
@@ -113,10 +123,11 @@ impl Backoff {
             helps: false,
             pauses: FIRST,
             has_waited: false,
+            in_vain: 0,
             enough: ENOUGH.min(capacity / PART),
             phase: Phase::Rest,
-            left: SOON,
-            distance: SOON,
+            left: STEADY,
+            distance: STEADY,
             failures: 0,
             doubts: 0,
             began: (0, 0),
@@ -134,8 +145,6 @@ impl Backoff {
     pub(crate) fn turn_off(&mut self) {
         (self.off, self.has_lines) = (true, false);
         self.give_up(LATE);
-        // The short path only counts down to the next comparison: after millions of drains.
-        self.left = u32::MAX;
     }
 
     /// Call before a poll, by a reader that has read everything up to `next`.
@@ -150,12 +159,14 @@ impl Backoff {
             if self.has_waited {
                 self.count_wait(0, 0);
             }
+            self.found_nothing(1);
             if self.has_lines {
                 spin();
             }
             return;
         }
         // The short path if there is no wait and no measurement to end.
+        self.in_vain = 0;
         let counts = self.counts(next);
         if !self.waits() && self.left > counts {
             self.looked = next;
@@ -169,6 +180,24 @@ impl Backoff {
             }
             self.has_waited = true;
         }
+    }
+
+    /// So many polls found nothing.
+    #[inline(always)]
+    pub(crate) fn found_nothing(&mut self, polls: u32) {
+        self.in_vain = self.in_vain.saturating_add(polls);
+        if self.in_vain >= IDLE {
+            self.idled();
+        }
+    }
+
+    /// The producer is idle: what comes next is not known to be a stream.
+    #[cold]
+    #[inline(never)]
+    fn idled(&mut self) {
+        self.in_vain = 0;
+        self.helps = false;
+        self.give_up(STEADY);
     }
 
     /// `records` were overwritten unread, or skipped. The next drain begins behind them, and they do not count.
@@ -276,7 +305,8 @@ impl Backoff {
         self.phase = Phase::Rest;
         self.has_waited = false;
         self.failures = 0;
-        self.left = distance;
+        // Turned off: the short path only counts down to the next comparison, after millions of drains.
+        self.left = if self.off { u32::MAX } else { distance };
         if !self.helps {
             self.distance = distance;
         }
@@ -323,6 +353,7 @@ mod tests {
                     if self.backoff.has_waited {
                         self.backoff.count_wait(0, 0);
                     }
+                    self.backoff.found_nothing(1);
                     time += LOOK;
                 }
                 let sent = world(time);
@@ -334,23 +365,30 @@ mod tests {
                 self.now += time;
                 let next = (0..records).fold(self.backoff.looked, |place, _| place.past_record(64));
                 let now = self.now;
+                self.backoff.in_vain = 0;
                 self.backoff.drained(next, || now);
             }
         }
     }
 
-    /// A producer that needs 10 ns for a record, and loses `stall` ns to each poll.
+    /// A producer that needs `record` ns for a record, and loses `stall` ns to each poll.
+    fn stream_of(record: u64, stall: u64) -> impl Fn(u64) -> u64 {
+        move |time| time.saturating_sub(stall) / record
+    }
+
     fn stream(stall: u64) -> impl Fn(u64) -> u64 {
-        move |time| time.saturating_sub(stall) / 10
+        stream_of(10, stall)
     }
 
     #[test]
     fn a_stream_is_waited_for_until_there_is_enough() {
-        for stall in [50, 400] {
+        for (record, stall) in [(10, 50), (10, 400), (30, 400)] {
             let mut reader = Reader::new(1 << 20);
-            reader.drain(20_000, stream(stall));
+            reader.drain(40_000, stream_of(record, stall));
+            let before = reader.records;
+            reader.drain(20_000, stream_of(record, stall));
             assert!(reader.backoff.helps, "no wait where a poll costs {stall} ns");
-            let found = reader.records * RECORD / 20_000;
+            let found = (reader.records - before) * RECORD / 20_000;
             assert!((ENOUGH / 2..=ENOUGH * 2).contains(&found), "{found} bytes a drain");
         }
     }
@@ -407,8 +445,34 @@ mod tests {
         reader.drain(20_000, stream(400));
         assert!(reader.backoff.helps);
         let waited = reader.waited;
-        reader.drain(WITHOUT, |time| if time < 100_000 { 0 } else { 1000 });
+        let until = LOOK * u64::from(IDLE / 2);
+        reader.drain(WITHOUT, |time| if time < until { 0 } else { 1000 });
         assert_eq!(reader.waited - waited, u64::from(FAILURES), "{:?}", reader.backoff);
+    }
+
+    /// A burst is over before waits could help, and with waits each of its records would come later.
+    #[test]
+    fn bursts_are_not_waited_for() {
+        let mut reader = Reader::new(1 << 20);
+        let idle = LOOK * u64::from(IDLE + 1);
+        for _ in 0..1000 {
+            reader.drain(STEADY / SEVERAL / 2, stream(50));
+            reader.drain(1, |time| if time < idle { 0 } else { 2 });
+        }
+        assert_eq!(reader.waited, 0, "{:?}", reader.backoff);
+    }
+
+    #[test]
+    fn an_idle_producer_ends_the_waits() {
+        let mut reader = Reader::new(1 << 20);
+        reader.drain(20_000, stream(400));
+        assert!(reader.backoff.helps);
+        reader.backoff.found_nothing(IDLE - 1);
+        assert!(reader.backoff.helps, "an interrupt of the producer");
+        reader.backoff.found_nothing(1);
+        assert!(!reader.backoff.waits(), "{:?}", reader.backoff);
+        reader.drain(20_000, stream(400));
+        assert!(reader.backoff.helps, "a stream again");
     }
 
     /// Batches that are published farther apart than the first waits are long: each wait is longer, until it finds one.
@@ -440,6 +504,8 @@ mod tests {
         reader.drain(20_000, stream(400));
         reader.backoff.turn_off();
         let waited = reader.waited;
+        reader.drain(1_000_000, stream(400));
+        reader.backoff.found_nothing(IDLE);
         reader.drain(1_000_000, stream(400));
         assert_eq!(reader.waited, waited);
     }

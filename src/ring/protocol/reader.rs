@@ -148,6 +148,11 @@ impl Reader {
         self.backoff.turn_off();
     }
 
+    /// So many polls found nothing, besides those of this reader's own.
+    pub(crate) fn found_nothing(&mut self, polls: u32) {
+        self.backoff.found_nothing(polls);
+    }
+
     /// Skips everything before `place`. Returns the previous place.
     pub(crate) fn skip_to(&mut self, place: Place) -> Place {
         self.resynced = place.position;

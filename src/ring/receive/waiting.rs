@@ -122,6 +122,7 @@ impl Receiver {
         let areas = self.region.areas();
         for turn in 0..self.waiting.spins {
             if self.has_new(areas) {
+                self.reader.found_nothing(turn);
                 return true;
             }
             if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
@@ -129,6 +130,7 @@ impl Receiver {
             }
             spin();
         }
+        self.reader.found_nothing(self.waiting.spins);
         // Under `Spin` no process sleeps, so polling goes on.
         if self.region.geometry().wait != WaitMode::Spin {
             self.waiting.looked_at = Some(position);
