@@ -218,6 +218,35 @@ fn a_lease_may_be_over() {
     assert_eq!((job.sequence(), job.deliveries()), (2, 1));
 }
 
+/// A member that learns from one record that another has its lease is not handed the rest of that.
+#[test]
+fn the_rest_of_a_lease_that_is_over() {
+    const TIME: Duration = Duration::from_millis(20);
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let group = workers().lease_time(TIME);
+    let (mut slow, mut other) = (scene.join(&group), scene.join(&group));
+    send(&mut producer, 0, 3);
+    // Three that were taken together come back, and are taken together, whoever asks for one.
+    let ids = take(&mut other, 3);
+    assert_eq!(ids.len(), 3);
+    ids.iter().for_each(|id| other.nack(*id).expect("its own"));
+    let (sequence, deliveries, first) = receive(&mut slow);
+    assert_eq!((sequence, deliveries), (0, 2));
+    std::thread::sleep(2 * TIME);
+    let Ok(GroupEvent::Job(job)) = other.recv_timeout(Duration::from_secs(20)) else {
+        panic!("it was out for too long");
+    };
+    assert_eq!((job.sequence(), job.deliveries()), (0, 3));
+    assert!(matches!(slow.ack(first), Err(GroupError::NotLeased { sequence: 0 })));
+    assert_eq!(slow.unacknowledged(), 0);
+    // The other's time may be over by now, too.
+    match slow.try_recv().expect("try") {
+        Some(GroupEvent::Job(job)) => assert!(job.deliveries() > 3, "{job:?} is the other's"),
+        other => assert!(other.is_none(), "{other:?}"),
+    }
+}
+
 #[test]
 fn the_producer_waits_for_what_is_not_acknowledged() {
     let scene = Scene::new();

@@ -96,7 +96,7 @@ impl GroupMember {
         let acknowledged = self.leases().acknowledge(lease, bits, self.lease_ns == 0);
         self.check_memory()?;
         if acknowledged == Acknowledged::Lost {
-            self.holding.forget(lease);
+            self.leave(lease);
             return Ok(Acknowledged::Lost);
         }
         self.close(lease, bits, acknowledged)?;

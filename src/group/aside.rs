@@ -33,7 +33,7 @@ impl GroupMember {
         let letter = DeadLetter { ring: self.ring.id(), sequence, deliveries, payload: &payload };
         if let Err(error) = dead_letters.send(letter, until_ns) {
             self.again_ns.set(clock::monotonic_ns().saturating_add(AGAIN_NS));
-            self.leave_current(lease);
+            self.leave(lease);
             self.in_turn(Until::NEVER, |member| {
                 member.leases().shelve(member.me(), lease);
                 Ok(())

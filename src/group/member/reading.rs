@@ -106,7 +106,7 @@ impl GroupMember {
         let (id, rest) = ((lease.number, lease.tag), u32::MAX.checked_shl(next).unwrap_or(0));
         let (records, lost) = self.in_turn(Until::NEVER, |member| Ok(member.leases().lose(id, rest)))?;
         if lost == Acknowledged::Lost {
-            self.leave_current(id);
+            self.leave(id);
             return Ok(None);
         }
         self.current.ahead.set(0);
@@ -126,10 +126,14 @@ impl GroupMember {
         }
     }
 
-    /// The lease is not this member's any more.
-    pub(in crate::group) fn leave_current(&mut self, lease: (u64, u32)) {
+    /// The lease is not this member's any more. What of it is still to be handed to the caller is not, either.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::group) fn leave(&self, lease: (u64, u32)) {
         self.holding.forget(lease);
-        self.current.ahead.set(0);
+        if (self.current.lease.number, self.current.lease.tag) == lease {
+            self.current.ahead.set(0);
+        }
     }
 
     pub(in crate::group) fn job(&self, taken: Taken, index: u32) -> Job<'_> {

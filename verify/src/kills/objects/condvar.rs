@@ -12,7 +12,7 @@ use crate::kills::victims::PATIENCE;
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "condition variables",
-    share: 80,
+    share: 90,
     make: |path| {
         drop(Mutex::create(path, &options(), &[0_u64; 2])?);
         Ok(Condvar::create(path.with_extension("condvar"), &options()).map(drop)?)

@@ -12,7 +12,7 @@ use crate::kills::victims::PATIENCE;
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "events",
-    share: 80,
+    share: 90,
     make: |path| Ok(Event::create(path, &SyncOptions::new().seats(10), Reset::Auto).map(drop)?),
     victims: &[set, take, take],
     steady: &[set, take],

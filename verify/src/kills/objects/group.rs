@@ -10,7 +10,7 @@ use super::{Life, Play, Site, nothing, soon};
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "groups",
-    share: 90,
+    share: 700,
     make: |path| {
         let producer = Producer::create(path, &Options::new().capacity(1 << 14))?;
         drop(GroupMember::join(path, &group())?);

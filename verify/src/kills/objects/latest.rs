@@ -10,7 +10,7 @@ use super::{Life, Play, Site};
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "latest values",
-    share: 70,
+    share: 80,
     make: |path| Ok(Latest::create(path, &LatestOptions::new().cells(3), &[0_u64; WORDS]).map(drop)?),
     victims: &[write],
     steady: &[read, follow],

@@ -12,7 +12,7 @@ use super::{LOOK, Life, Play, Site, nothing, soon};
 pub(super) const PLAYS: &[Play] = &[
     Play {
         what: "mutexes",
-        share: 150,
+        share: 180,
         make: |path| Ok(Mutex::create(path, &options(), &[0_u64; WORDS]).map(drop)?),
         victims: &[lock, lock, lock],
         steady: &[lock],
@@ -22,7 +22,7 @@ pub(super) const PLAYS: &[Play] = &[
     },
     Play {
         what: "reader-writer locks",
-        share: 150,
+        share: 180,
         make: |path| Ok(RwLock::create(path, &options(), &[0_u64; WORDS]).map(drop)?),
         victims: &[write, read, write, read],
         steady: &[read, write],
@@ -32,7 +32,7 @@ pub(super) const PLAYS: &[Play] = &[
     },
     Play {
         what: "tables",
-        share: 70,
+        share: 80,
         make: |path| Ok(Table::create(path, &TableOptions::new(ROWS).seats(12), &[0_u64; WORDS]).map(drop)?),
         victims: &[set_rows, set_rows, set_rows],
         steady: &[follow_rows, set_rows],

@@ -1,4 +1,4 @@
-//! Kills at random moments of processes that work with locks, values, groups and services, under load.
+//! Kills at random moments of processes that work with locks and values, or with groups and services, under load.
 //!
 //! Each play has an object, processes that are killed and replaced, and others that never are. What must hold is
 //! asked of a board outside the object, on which each process notes what it is about to do, and what it has done.
@@ -33,7 +33,7 @@ use crate::child::Shared;
 /// One kind of scene.
 pub(super) struct Play {
     pub(super) what: &'static str,
-    /// Of a thousand kills.
+    /// Of a thousand kills of its part.
     pub(super) share: u64,
     make: fn(&Path) -> Result<()>,
     /// Each works until it is told to stop, and then leaves.
@@ -48,21 +48,16 @@ pub(super) struct Play {
     end: fn(&Site) -> Result<()>,
 }
 
-/// All of them.
+/// With locks and values.
 pub(super) fn plays() -> impl Iterator<Item = &'static Play> {
-    [
-        locks::PLAYS,
-        semaphore::PLAYS,
-        event::PLAYS,
-        rounds::PLAYS,
-        once::PLAYS,
-        condvar::PLAYS,
-        latest::PLAYS,
-        group::PLAYS,
-        service::PLAYS,
-    ]
-    .into_iter()
-    .flatten()
+    [locks::PLAYS, semaphore::PLAYS, event::PLAYS, rounds::PLAYS, once::PLAYS, condvar::PLAYS, latest::PLAYS]
+        .into_iter()
+        .flatten()
+}
+
+/// With groups and services.
+pub(super) fn group_plays() -> impl Iterator<Item = &'static Play> {
+    [group::PLAYS, service::PLAYS].into_iter().flatten()
 }
 
 /// What the check itself looks at.
@@ -260,5 +255,6 @@ mod tests {
     #[test]
     fn the_shares_are_thousandths() {
         assert_eq!(super::plays().map(|play| play.share).sum::<u64>(), 1000);
+        assert_eq!(super::group_plays().map(|play| play.share).sum::<u64>(), 1000);
     }
 }

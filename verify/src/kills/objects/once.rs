@@ -10,7 +10,7 @@ use super::{Life, Play, Site, nothing, soon};
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "onces",
-    share: 50,
+    share: 60,
     make: |_| Ok(()),
     victims: &[call, call, call],
     steady: &[call],

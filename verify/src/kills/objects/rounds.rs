@@ -14,7 +14,7 @@ const PARTIES: u32 = 3;
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "barriers",
-    share: 80,
+    share: 100,
     make: |path| Ok(Barrier::create(path, &SyncOptions::new(), PARTIES).map(drop)?),
     victims: &[meet, meet],
     steady: &[meet],

@@ -12,7 +12,7 @@ const PERMITS: u32 = 3;
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "semaphores",
-    share: 120,
+    share: 140,
     make: |path| Ok(Semaphore::create(path, &SyncOptions::new().seats(10), PERMITS).map(drop)?),
     victims: &[acquire, acquire, acquire],
     steady: &[acquire, acquire],
