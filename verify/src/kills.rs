@@ -35,6 +35,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use quoit::WaitMode;
 
@@ -62,9 +63,22 @@ pub(crate) struct Args {
     part: Option<Part>,
 }
 
+impl Args {
+    /// The parts that are asked for.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> {
+        let only = self.part;
+        Part::value_variants().iter().copied().filter(move |part| only.is_none_or(|only| only == *part))
+    }
+
+    /// Whether nothing of a part is left out.
+    fn is_whole(&self) -> bool {
+        Self { part: None, ..self.clone() } == Self::default()
+    }
+}
+
 /// The parts of this check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
     /// Rings
     Rings,
     /// Locks and values
@@ -151,26 +165,24 @@ const PLANS: &[Plan] = &[
     },
 ];
 
-pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
-    let mut outcome = Outcome::begin("kills", form);
+pub(crate) fn run(args: &Args, part: Part, form: Form) -> Result<Outcome> {
+    let mut outcome = Outcome::begin("kills", form).of_part(&part);
+    outcome.whole = args.is_whole();
     let seed = args.seed.unwrap_or_else(|| {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
         now.map_or(0, |now| now.as_nanos() as u64)
     });
     outcome.note(format!("dice begin at {seed}"));
     let count = args.count.or((form == Form::Full).then_some(FULL));
-    let is_wanted = |part: Part| args.part.is_none_or(|only| only == part);
     let mut progress = Progress::new(count);
     let mut table = String::new();
     let mut check = Check { args, count, seed, progress: &mut progress, table: &mut table };
-    if is_wanted(Part::Rings) {
-        check.rings(&mut outcome)?;
-    }
-    if is_wanted(Part::Objects) {
-        check.plays(objects::plays(), QUICK_OBJECTS, "locks or values", &mut outcome)?;
-    }
-    if is_wanted(Part::Groups) {
-        check.plays(objects::group_plays(), QUICK_GROUPS, "groups or services", &mut outcome)?;
+    match part {
+        Part::Rings => check.rings(&mut outcome)?,
+        Part::Objects => check.plays(objects::plays(), QUICK_OBJECTS, "locks or values", &mut outcome)?,
+        Part::Groups => {
+            check.plays(objects::group_plays(), QUICK_GROUPS, "groups or services", &mut outcome)?
+        }
     }
     progress.bar.finish_and_clear();
     outcome.table = Some(table);

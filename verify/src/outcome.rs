@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// How much of a check is run.
@@ -27,6 +28,8 @@ pub(crate) struct Count {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) check: String,
+    /// The part of the check, of one that has parts: each is kept and reported by itself.
+    pub(crate) part: Option<String>,
     pub(crate) form: Form,
     /// All that the form asks for was run, and so it is kept.
     pub(crate) whole: bool,
@@ -53,6 +56,7 @@ impl Outcome {
     pub(crate) fn begin(check: &str, form: Form) -> Self {
         Self {
             check: check.to_owned(),
+            part: None,
             form,
             whole: true,
             seconds: 0.0,
@@ -66,6 +70,20 @@ impl Outcome {
             failures: Vec::new(),
             began: Instant::now(),
             earlier: Duration::ZERO,
+        }
+    }
+
+    /// It is of one part of the check, and so not kept as if it were all.
+    pub(crate) fn of_part(mut self, part: &impl ValueEnum) -> Self {
+        self.part = Some(part_name(part));
+        self
+    }
+
+    /// As what it is kept, and reported.
+    fn name(&self) -> String {
+        match &self.part {
+            Some(part) => format!("{}-{part}", self.check),
+            None => self.check.clone(),
         }
     }
 
@@ -93,7 +111,7 @@ impl Outcome {
         if !self.whole {
             return Ok(self.failures.is_empty());
         }
-        let path = kept(&self.check, self.form);
+        let path = kept(&self.name(), self.form);
         let folder = path.parent().expect("a kept outcome is in a folder");
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let text = serde_json::to_string_pretty(&self)?;
@@ -101,18 +119,18 @@ impl Outcome {
         Ok(self.failures.is_empty())
     }
 
-    /// What the last run of a check found, if it was run here.
-    pub(crate) fn read(check: &str, form: Form) -> Option<Self> {
-        let text = std::fs::read_to_string(kept(check, form)).ok()?;
+    /// What the last run of a check, or of a part of one, found, if it was run here.
+    pub(crate) fn read(name: &str, form: Form) -> Option<Self> {
+        let text = std::fs::read_to_string(kept(name, form)).ok()?;
         serde_json::from_str(&text).ok()
     }
 }
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { check, form, counts, notes, failures, .. } = self;
+        let Self { form, counts, notes, failures, .. } = self;
         let took = Duration::from_secs_f64(self.seconds);
-        writeln!(f, "{check} ({form:?}, {took:.0?})")?;
+        writeln!(f, "{} ({form:?}, {took:.0?})", self.name())?;
         for Count { what, count } in counts {
             writeln!(f, "  {:>14}  {what}", grouped(*count))?;
         }
@@ -142,12 +160,22 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
-fn kept(check: &str, form: Form) -> PathBuf {
+/// As the command line has it.
+fn part_name(part: &impl ValueEnum) -> String {
+    part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// A check's parts, as they are kept and reported.
+pub(crate) fn parts_of<P: ValueEnum>(check: &str) -> Vec<String> {
+    P::value_variants().iter().map(|part| format!("{check}-{}", part_name(part))).collect()
+}
+
+fn kept(name: &str, form: Form) -> PathBuf {
     let form = match form {
         Form::Quick => "quick",
         Form::Full => "full",
     };
-    root().join("target/verify").join(format!("{check}.{form}.json"))
+    root().join("target/verify").join(format!("{name}.{form}.json"))
 }
 
 /// What a command says in its first line; nothing if it cannot be run.

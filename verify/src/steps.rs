@@ -27,6 +27,7 @@ mod victim;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use self::ops::{Act, OPS, Role};
 use self::stage::Stage;
@@ -50,9 +51,25 @@ pub(crate) struct Args {
     part: Option<Part>,
 }
 
+impl Args {
+    /// The parts that are asked for.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> {
+        let named = self.only.as_deref().and_then(|only| only.split(':').next()).filter(|op| *op != "-");
+        let of_named = named
+            .map(|named| if OPS.iter().any(|op| op.name == named) { Part::Rings } else { Part::Objects });
+        let only = self.part.or(of_named);
+        Part::value_variants().iter().copied().filter(move |part| only.is_none_or(|only| only == *part))
+    }
+
+    /// Whether nothing of a part is left out.
+    fn is_whole(&self) -> bool {
+        Self { part: None, ..self.clone() } == Self::default()
+    }
+}
+
 /// The parts of this check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
     /// Rings
     Rings,
     /// Locks, values, groups, services and stages
@@ -80,8 +97,9 @@ impl Wanted {
 /// After so many failures there is no use in going on.
 const ENOUGH: usize = 20;
 
-pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
-    let mut outcome = Outcome::begin("steps", form);
+pub(crate) fn run(args: &Args, part: Part, form: Form) -> Result<Outcome> {
+    let mut outcome = Outcome::begin("steps", form).of_part(&part);
+    outcome.whole = args.is_whole();
     let wanted = Wanted::parse(args.only.as_deref())?;
     // On one processor a step needs no word from one to the other.
     stay_here()?;
@@ -89,11 +107,39 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         Form::Quick => 0,
         Form::Full => 700,
     });
-    let stage = Stage::new()?;
-    let is_wanted = |part: Part| args.part.is_none_or(|only| only == part);
-    let states = if is_wanted(Part::Rings) { grid::states() } else { Vec::new() };
     let mut totals = Totals::default();
     let points = if args.count { Points::Count } else { points(form, every, wanted.point) };
+    match part {
+        Part::Rings => rings(args, form, &wanted, points, &mut totals, &mut outcome)?,
+        Part::Objects => {
+            let cases =
+                objects::run(wanted.op.as_deref(), points, &mut totals).context("locks and the like")?;
+            outcome.count("operations interrupted", cases);
+            totals.count(&mut outcome);
+            outcome.count("deaths told to whoever came next to a lock, a group or a service", totals.told);
+        }
+    }
+    if totals.pairs == 0 {
+        bail!("no such operation in such a state");
+    }
+    for failure in std::mem::take(&mut totals.failures) {
+        outcome.fail(failure);
+    }
+    outcome.table = Some(totals.table(every));
+    Ok(outcome)
+}
+
+/// Operations on rings, in a grid of ring states.
+fn rings(
+    args: &Args,
+    form: Form,
+    wanted: &Wanted,
+    points: Points,
+    totals: &mut Totals,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let stage = Stage::new()?;
+    let states = grid::states();
     let mut seen_states = 0;
     let mut seen_ops = vec![false; OPS.len()];
     let mut pace = Pace::new();
@@ -126,14 +172,14 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
             seen = true;
             let sweep = Sweep { stage: &stage, state, ring: &ring, op: *op, plan: &plan };
             let swept = match op.role() {
-                Role::Creator => births::sweep(&stage, state, points, &mut totals),
-                _ => sweep.run(points, &mut totals),
+                Role::Creator => births::sweep(&stage, state, points, totals),
+                _ => sweep.run(points, totals),
             };
             if let Err(error) = swept {
                 outcome.fail(format!("{}:{}: {error:#}", op.name, state.name));
             }
             totals.pairs += 1;
-            pace.tell(number, states.len(), &totals);
+            pace.tell(number, states.len(), totals);
             if totals.failures.len() + outcome.failures.len() >= ENOUGH {
                 outcome.note("stopped early: too many failures");
                 break 'states;
@@ -141,25 +187,15 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
         }
         seen_states += u64::from(seen);
     }
-    if wanted.op.is_none() && wanted.state.is_none() && !args.count && is_wanted(Part::Rings) {
-        chain::run(&stage, form, &mut totals).context("dying successors")?;
+    if wanted.op.is_none() && wanted.state.is_none() && !args.count {
+        chain::run(&stage, form, totals).context("dying successors")?;
     }
-    let mut cases = 0;
-    if is_wanted(Part::Objects) && wanted.state.is_none() {
-        cases = objects::run(wanted.op.as_deref(), points, &mut totals).context("locks and the like")?;
-    }
-    if totals.pairs == 0 {
-        bail!("no such operation in such a state");
-    }
-    for failure in std::mem::take(&mut totals.failures) {
-        outcome.fail(failure);
-    }
-    outcome.count("operations on rings interrupted", seen_ops.iter().filter(|seen| **seen).count() as u64);
-    outcome.count("operations on locks, values, groups, services and stages interrupted", cases);
+    outcome.count("operations interrupted", seen_ops.iter().filter(|seen| **seen).count() as u64);
     outcome.count("ring states", seen_states);
-    totals.count(&mut outcome);
-    outcome.table = Some(totals.table(every));
-    Ok(outcome)
+    totals.count(outcome);
+    outcome.count("successors killed in chains of five", totals.successors);
+    outcome.count("such chains", totals.chains);
+    Ok(())
 }
 
 /// Which points of an operation.

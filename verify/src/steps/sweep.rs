@@ -45,10 +45,7 @@ impl Totals {
         outcome.count("groups of instructions that others can tell apart", self.groups);
         outcome.count("kills (SIGKILL)", self.kills);
         outcome.count("stops (SIGSTOP, then SIGCONT)", self.stops);
-        outcome.count("successors killed in chains of five", self.successors);
-        outcome.count("such chains", self.chains);
         outcome.count("single steps made", self.steps);
-        outcome.count("deaths told to whoever came next to a lock, a group or a service", self.told);
         outcome.count("checks after kills and stops", self.checks);
     }
 
