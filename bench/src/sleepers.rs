@@ -1,14 +1,13 @@
 //! Round trips with both sides asleep whenever they wait: two futex words, and two rings.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use quoit::{Consumer, Event, WaitMode};
+use quoit_floors::asleep::{sleep, wake};
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::{Scene, Side};
 use quoit_floors::windows::{partner, trips};
-use rustix::io::Errno;
-use rustix::thread::futex;
 
 use crate::bounce::CAPACITY;
 use crate::ends::{both_ways, options, unexpected};
@@ -33,27 +32,6 @@ pub(crate) fn futexes(scene: &Scene, count: u64) -> Result<Measured> {
         }
         Ok(None)
     })
-}
-
-pub(crate) fn wake(word: &AtomicU32, value: u32) -> Result<()> {
-    word.store(value, Ordering::Release);
-    futex::wake(word, futex::Flags::empty(), 1)?;
-    Ok(())
-}
-
-/// Sleeps until the word is no longer as it was known.
-pub(crate) fn sleep(word: &AtomicU32, known: &mut u32) -> Result<()> {
-    loop {
-        match futex::wait(word, futex::Flags::empty(), *known, None) {
-            Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let value = word.load(Ordering::Acquire);
-        if value != *known {
-            *known = value;
-            return Ok(());
-        }
-    }
 }
 
 pub(crate) fn rings(scene: &Scene, count: u64) -> Result<Measured> {

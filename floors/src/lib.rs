@@ -12,6 +12,7 @@
 //! | what comes of it, and on which machine | [`figures`], [`latencies`], [`stats`], [`machine`] |
 //! | how it is shown | [`units`], [`svg`], [`marks`], [`progress`] |
 
+pub mod asleep;
 pub mod bounce;
 pub mod building;
 pub mod copies;

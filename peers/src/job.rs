@@ -3,7 +3,7 @@
 use anyhow::Result;
 use quoit_floors::copies::copies;
 use quoit_floors::figures::Figures;
-use quoit_floors::{bounce, crew, open, stream};
+use quoit_floors::{asleep, bounce, crew, open, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::ends::BATCH;
@@ -41,6 +41,7 @@ impl Job {
             Work::Batch | Work::Fanout { batched: true, .. } => stream::cursors(scene, bytes, count, BATCH),
             Work::Fanout { batched: false, .. } => stream::slots(scene, bytes, count),
             Work::Flood { .. } => copies::<8>(scene, count),
+            Work::Event => asleep::futexes(scene, count),
             Work::Open => open::lines(scene, count, INTERVAL),
         };
         Ok(floor?.figures)

@@ -123,6 +123,7 @@ pub(crate) fn measure(
         },
         Work::Pingpong => sized!(bytes, N => pingpong::<N>(task)),
         Work::Call => sized!(bytes, N => call::<N>(task)),
+        Work::Event => event(task),
         Work::Batch => sized!(bytes, N => batch::<N>(task)),
         _ if bytes != 64 => bail!("nothing but 64 bytes is made for this"),
         Work::Fanout { consumers, batched: false } => fan(task, consumers),
@@ -214,6 +215,17 @@ fn call<const N: usize>(task: Task<'_>) -> Result<Figures> {
         System::Quoit => sides::calls::<N, Quoit>(member, count, warm),
         System::Iceoryx2 => sides::calls::<N, Iceoryx>(member, count, warm),
         system => bail!("{} has no calls", system.name()),
+    }
+}
+
+fn event(task: Task<'_>) -> Result<Figures> {
+    let Task { member, count, .. } = task;
+    match task.system {
+        System::Quoit => sides::events::<Quoit>(member, count),
+        System::Iceoryx2 => sides::events::<Iceoryx>(member, count),
+        System::Pipe => sides::events::<Pipe>(member, count),
+        System::Socket => sides::events::<Socket>(member, count),
+        system => bail!("{} has no events", system.name()),
     }
 }
 

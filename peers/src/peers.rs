@@ -4,6 +4,7 @@ pub(crate) mod bcast;
 pub(crate) mod calls;
 pub(crate) mod crossbeam;
 pub(crate) mod disruptor;
+pub(crate) mod events;
 pub(crate) mod iceoryx;
 pub(crate) mod kernel;
 pub(crate) mod outcry;

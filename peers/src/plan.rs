@@ -33,9 +33,11 @@ impl Group {
     }
 
     fn job(&self, system: Option<System>) -> Job {
-        // A tenth of the records where each takes system calls or nearly as long, unless a clock tells when each is due.
+        // A tenth of the records where each takes system calls or nearly as long, unless a clock tells when each is due, or
+        // each is a round trip of sleepers over every system.
         let slow = system.is_some_and(|system| system.syscalls() || system == System::Iceoryx2);
-        let count = if slow && self.work != Work::Open { self.count / 10 } else { self.count };
+        let count =
+            if slow && !matches!(self.work, Work::Open | Work::Event) { self.count / 10 } else { self.count };
         Job { system, work: self.work, bytes: self.bytes, count }
     }
 }
@@ -72,6 +74,7 @@ pub(crate) fn plan(only: &[Workload], scale: f64) -> Vec<Group> {
     for (bytes, count) in [(64, 4000), (1024, 2000)] {
         group(Work::Call, bytes, count);
     }
+    group(Work::Event, 1, 200);
     groups.retain(|group| only.is_empty() || only.contains(&group.work.workload()));
     groups
 }
@@ -119,6 +122,7 @@ mod tests {
         assert_eq!(rows(|work| matches!(work, Work::Flood { batched: true, .. })), 2 * 2);
         assert_eq!(rows(|work| work == Work::Open), 11);
         assert_eq!(rows(|work| work == Work::Call), 2 * 2);
+        assert_eq!(rows(|work| work == Work::Event), 4);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Outcome {
                 point(table, &column, self.ratio, floor),
                 point(table, &format!("{column}, p99"), self.p99, tail.map(|tail| tail.p99)),
             ],
-            Work::Open => vec![
+            Work::Open | Work::Event => vec![
                 point(table, "p50", self.ratio, floor),
                 point(table, "p99", self.p99, tail.map(|tail| tail.p99)),
                 point(table, "p99.9", self.p999, tail.map(|tail| tail.p999)),

@@ -11,14 +11,16 @@ use crate::credits::{Credited, Crediting};
 use crate::ends::Shape;
 use crate::member::Member;
 use crate::peers::calls::Calls;
+use crate::peers::events::Events;
 use crate::peers::{Inside, Peer};
 use crate::record::Record;
 use crate::works::call::call;
+use crate::works::event::event;
 use crate::works::one_way::OneWay;
 use crate::works::pingpong::pingpong;
 
 /// The names of the two directions.
-const NAMES: [&str; 2] = ["there", "back"];
+pub(crate) const NAMES: [&str; 2] = ["there", "back"];
 /// bcast locks a file beside its own.
 const LOCKS: [&str; 2] = ["there.lock", "back.lock"];
 
@@ -147,6 +149,13 @@ pub(crate) fn calls<const N: usize, P: Calls<N>>(
     warm: u64,
 ) -> Result<Figures> {
     let measured = call::<N, P>(member.scene, count, warm)?;
+    clear(member.scene)?;
+    Ok(measured.figures)
+}
+
+/// An event and another one back, each side in its process.
+pub(crate) fn events<P: Events>(member: Member<'_>, count: u64) -> Result<Figures> {
+    let measured = event::<P>(member.scene, count)?;
     clear(member.scene)?;
     Ok(measured.figures)
 }

@@ -78,6 +78,11 @@ impl System {
         matches!(self, Self::Quoit | Self::Iceoryx2)
     }
 
+    /// It has something that wakes a sleeper without a record.
+    pub(crate) fn wakes(self) -> bool {
+        matches!(self, Self::Quoit | Self::Iceoryx2 | Self::Pipe | Self::Socket)
+    }
+
     /// Each record takes a system call.
     pub(crate) fn syscalls(self) -> bool {
         matches!(self, Self::Pipe | Self::Socket)

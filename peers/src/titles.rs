@@ -24,6 +24,7 @@ pub(crate) fn table(work: Work) -> &'static str {
         Work::Flood { .. } => "A producer that never waits, 64 B",
         Work::Open => "A record every microsecond, 64 B",
         Work::Call => "Request and reply, both sides busy",
+        Work::Event => "There and back by events, both sides asleep",
     }
 }
 
@@ -36,6 +37,7 @@ pub(crate) fn column(work: Work, bytes: usize) -> String {
         Work::Flood { consumers: 0, batched: true } => "nobody reads, batches".to_owned(),
         Work::Flood { batched: false, .. } => "one busy consumer".to_owned(),
         Work::Flood { batched: true, .. } => "one busy consumer, batches".to_owned(),
+        Work::Event => "p50".to_owned(),
         _ => units::bytes(bytes as u64),
     }
 }
@@ -55,6 +57,7 @@ pub(crate) fn floor(work: Work) -> &'static str {
             "a textbook ring with two cursors, each stored once a batch, and one consumer"
         }
         Work::Flood { .. } => "the same records copied into hot memory, nobody reading",
+        Work::Event => "two futex words",
         Work::Open => "the same bytes through cache lines of their own, with a sequence each",
     }
 }

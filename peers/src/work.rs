@@ -23,6 +23,8 @@ pub(crate) enum Workload {
     Open,
     /// Requests and replies, both sides busy
     Call,
+    /// There and back by events, both sides asleep
+    Event,
 }
 
 /// One of a workload.
@@ -36,6 +38,7 @@ pub(crate) enum Work {
     Flood { consumers: usize, batched: bool },
     Open,
     Call,
+    Event,
 }
 
 impl Work {
@@ -48,6 +51,7 @@ impl Work {
             Self::Flood { .. } => Workload::Flood,
             Self::Open => Workload::Open,
             Self::Call => Workload::Call,
+            Self::Event => Workload::Event,
         }
     }
 
@@ -58,7 +62,7 @@ impl Work {
 
     /// Latencies are taken one by one, everything else is a throughput.
     pub(crate) fn latency(self) -> bool {
-        matches!(self, Self::Pingpong | Self::Open | Self::Call)
+        matches!(self, Self::Pingpong | Self::Open | Self::Call | Self::Event)
     }
 
     /// Whether this system has what it takes.
@@ -66,6 +70,7 @@ impl Work {
         match self {
             Self::Pingpong | Self::Open => true,
             Self::Call => system.calls(),
+            Self::Event => system.wakes(),
             Self::Stream { building: Building::ByField } => system.typed(),
             Self::Stream { building: Building::InPlace } => system.places(),
             Self::Stream { .. } => true,
@@ -77,6 +82,6 @@ impl Work {
 
     /// Whether this program adds credits to this system.
     pub(crate) fn credits(self, system: System) -> bool {
-        system.overwrites() && !matches!(self, Self::Pingpong | Self::Flood { .. } | Self::Call)
+        system.overwrites() && !matches!(self, Self::Pingpong | Self::Flood { .. } | Self::Call | Self::Event)
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use quoit::sync::{self, SyncOptions};
+use quoit_floors::asleep::{ASLEEP, sit};
 use quoit_floors::figures::{Figures, Measured};
 use quoit_floors::ground::Word;
 use quoit_floors::scene::{Scene, Side};
@@ -306,9 +307,6 @@ pub(super) fn hand_over(scene: &Scene, lock: Lock, count: u64) -> Result<Measure
     measure(scene, lock, HandOver { count })
 }
 
-/// After this long whoever waits is asleep.
-pub(super) const ASLEEP: Duration = Duration::from_micros(100);
-
 impl Measures for HandOver {
     fn with(self, scene: &Scene, mut lock: impl Guards) -> Result<Measured> {
         let (wanted, taken) = (&scene.ground.area(0)[0], &scene.ground.area(1)[0]);
@@ -355,14 +353,6 @@ impl Measures for HandOver {
         };
         scene.meet();
         Ok(measured)
-    }
-}
-
-/// Passes the time awake: a processor that sleeps as well takes a while to come back.
-pub(super) fn sit(time: Duration) {
-    let begin = Instant::now();
-    while begin.elapsed() < time {
-        std::hint::spin_loop();
     }
 }
 

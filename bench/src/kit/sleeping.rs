@@ -1,26 +1,21 @@
-//! Round trips whose sides sleep: by futexes, events, calls, sockets and pipes. Each begins after a while in which nobody did
-//! anything, so the other side is asleep whatever it does before; and the way there takes so long that the asking side is, too.
+//! Round trips whose sides sleep: by futexes, events, calls, sockets and pipes.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use anyhow::Result;
 use quoit::service::{CallOptions, Client, Server};
 use quoit::sync::{Event, Reset, SyncOptions};
+use quoit_floors::asleep::{self, answering, asking};
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::{Scene, Side};
-use quoit_floors::windows::{clock_cost, latencies, partner};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde::{Deserialize, Serialize};
 
 use super::calls::{BYTES, SERVICE, service};
-use super::locks::{ASLEEP, sit};
 use super::named_object;
-use crate::sleepers;
 
 /// What the round trip goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +34,7 @@ pub(crate) enum Sleeping {
 
 pub(super) fn trips(scene: &Scene, sleeping: Sleeping, count: u64) -> Result<Measured> {
     let measured = match sleeping {
-        Sleeping::Futexes => futexes(scene, count),
+        Sleeping::Futexes => asleep::futexes(scene, count),
         Sleeping::Events => events(scene, count),
         Sleeping::Service => calls(scene, count),
         Sleeping::Socket => sockets(scene, count),
@@ -50,45 +45,6 @@ pub(super) fn trips(scene: &Scene, sleeping: Sleeping, count: u64) -> Result<Mea
     Ok(measured)
 }
 
-/// The asking side: each trip by itself, the other side being asleep.
-pub(super) fn paced(scene: &Scene, count: u64, mut trip: impl FnMut() -> Result<()>) -> Result<Measured> {
-    let clock = clock_cost();
-    latencies(scene, clock, || {
-        let mut samples = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            sit(ASLEEP);
-            let before = Instant::now();
-            trip()?;
-            samples.push(u32::try_from(before.elapsed().as_nanos()).unwrap_or(u32::MAX));
-        }
-        Ok(samples)
-    })
-}
-
-/// The answering side.
-fn answering(scene: &Scene, count: u64, mut answer: impl FnMut() -> Result<()>) -> Result<Measured> {
-    partner(scene, || (0..count).try_for_each(|_| answer()).map(|()| None))
-}
-
-fn futexes(scene: &Scene, count: u64) -> Result<Measured> {
-    let (there, back) = scene.ground.futexes();
-    // Both words go on from the measurement before.
-    let (mut sent, mut heard) = (there.load(Ordering::Acquire), back.load(Ordering::Acquire));
-    scene.meet();
-    match scene.side {
-        Side::Left => paced(scene, count, || {
-            sent = sent.wrapping_add(1);
-            sleepers::wake(there, sent)?;
-            sleepers::sleep(back, &mut heard)
-        }),
-        Side::Right => answering(scene, count, || {
-            sleepers::sleep(there, &mut sent)?;
-            heard = heard.wrapping_add(1);
-            sleepers::wake(back, heard)
-        }),
-    }
-}
-
 fn events(scene: &Scene, count: u64) -> Result<Measured> {
     let event = |name| {
         let make = |path: &Path| Event::create(path, &SyncOptions::new(), Reset::Auto);
@@ -97,7 +53,7 @@ fn events(scene: &Scene, count: u64) -> Result<Measured> {
     let (there, back) = (event("there")?, event("back")?);
     scene.meet();
     match scene.side {
-        Side::Left => paced(scene, count, || {
+        Side::Left => asking(scene, count, || {
             there.set()?;
             Ok(back.wait()?)
         }),
@@ -116,7 +72,7 @@ fn calls(scene: &Scene, count: u64) -> Result<Measured> {
         let mut client = Client::open(&path)?;
         scene.meet();
         std::fs::remove_file(&path)?;
-        return paced(scene, count, || {
+        return asking(scene, count, || {
             client.call(&[0x5a; BYTES], CallOptions::new())?.read_at(0, &mut room);
             Ok(())
         });
@@ -172,7 +128,7 @@ pub(super) fn fifo(path: &Path) -> Result<()> {
 fn streams(scene: &Scene, mut out: impl Write, mut into: impl Read, count: u64) -> Result<Measured> {
     let mut room = [0x5a; BYTES];
     match scene.side {
-        Side::Left => paced(scene, count, || {
+        Side::Left => asking(scene, count, || {
             out.write_all(&room)?;
             Ok(into.read_exact(&mut room)?)
         }),

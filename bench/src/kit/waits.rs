@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use quoit::{Attach, Consumer, Event, Producer, WaitMode, WaitSet, Waitable};
 use quoit_async::AsyncConsumer;
+use quoit_floors::asleep::asking;
 use quoit_floors::figures::{Figures, Measured};
 use quoit_floors::scene::{Scene, Side, nanos};
 use quoit_floors::windows::partner;
 use rustix::time::ClockId;
 use serde::{Deserialize, Serialize};
 
-use super::sleeping::paced;
 use crate::ends::{both_ways, options, unexpected};
 
 const BYTES: usize = 64;
@@ -129,7 +129,7 @@ pub(super) fn wake(scene: &Scene, waiter: Waiter, count: u64) -> Result<Measured
         };
     }
     scene.meet();
-    let measured = paced(scene, count, || {
+    let measured = asking(scene, count, || {
         producer.send(&[7; BYTES])?;
         take(consumer.recv()?)
     })?;

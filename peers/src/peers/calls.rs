@@ -75,8 +75,8 @@ impl<const N: usize> Client<N> for quoit::service::Client {
 
 /// A port of iceoryx2, and the node that it is of.
 pub(crate) struct Port<P> {
-    port: P,
-    _node: Node<Service>,
+    pub(super) port: P,
+    pub(super) _node: Node<Service>,
 }
 
 type Words<const N: usize> = Sample<[u64; N]>;
