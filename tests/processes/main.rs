@@ -113,6 +113,7 @@ fn child() {
         "ids come back" => alone::ids_come_back(&part),
         "idle" => alone::idle(&part),
         "follow many" => waitset::follow(&part),
+        "one word" => waitset::one_word(&part),
         "too many" => waitset::too_many(&part),
         "without helpers" => waitset::without_helpers(&part),
         "wait and fork" => waitset::forked(&part),
