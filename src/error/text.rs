@@ -149,6 +149,12 @@ impl fmt::Display for Error {
             Self::NotGated { slot } => {
                 write!(f, "slot {slot} has no consumer that blocks the producer; `quoit info` shows which one does")
             }
+            Self::NotEvictable { slot, pid: 0 } => write!(
+                f,
+                "the group in slot {slot} was promised that nothing is overwritten before it is acknowledged, so it cannot be \
+                 evicted while a member lives: end its members (`quoit info` shows them), or have the group made with a \
+                 budget (Group::gated_for)"
+            ),
             Self::NotEvictable { slot, pid } => write!(
                 f,
                 "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
