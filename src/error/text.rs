@@ -246,8 +246,16 @@ impl fmt::Display for Error {
                 write!(f, "all {seats} seats are taken by living handles, of processes")?;
                 for (number, pid) in pids.iter().enumerate() {
                     write!(f, "{} {pid}", if number == 0 { "" } else { "," })?;
+                    if is_unseen(*pid) {
+                        f.write_str(
+                            " (not there: it has ended and a child keeps its seat, or it is in another PID namespace)",
+                        )?;
+                    }
                 }
-                f.write_str("; drop one of them, or create the object with more seats")
+                f.write_str(
+                    "; drop one of them, or end its process and what that has started, or create the object with more \
+                     seats",
+                )
             }
             Self::Garbage { what } => write!(
                 f,
@@ -302,6 +310,12 @@ impl fmt::Display for Size {
         };
         write!(f, "{} {unit}", self.0 >> scale)
     }
+}
+
+/// Whether there is no process with this id, as far as `/proc` says.
+fn is_unseen(pid: u32) -> bool {
+    let exists = |path: &str| std::path::Path::new(path).exists();
+    cfg!(not(loom)) && exists("/proc/self") && !exists(&format!("/proc/{pid}"))
 }
 
 fn own_user() -> u32 {
