@@ -86,6 +86,13 @@ pub(crate) fn serve_one(part: &Part) {
     request.reply(&left.to_le_bytes()).expect("reply");
 }
 
+/// Makes one call, for which it waits up to 3,000 s.
+pub(crate) fn call_one(part: &Part) {
+    let mut client = Client::open(part.ring()).expect("open");
+    say(format_args!("calls {}", monotonic_ns() / 1_000_000_000));
+    client.call(b"x", CallOptions::new().timeout(Duration::from_secs(3_000))).expect("a reply");
+}
+
 /// Takes the next record of a group, and has it until it is told to end.
 pub(crate) fn take_one(part: &Part) {
     let mut member = GroupMember::join(part.ring(), &Group::new("workers")).expect("join");
@@ -133,6 +140,16 @@ fn a_call_has_its_deadline_on_every_clock() {
     let left = client.call(b"x", how).expect("the server takes it").read::<u64>().expect("a number");
     assert!((2_000..3_000).contains(&left), "it has {left} s left");
     server.finish();
+    // The other way round.
+    drop(client);
+    let server = Server::open(&path).expect("open");
+    let mut client = Part::new("ahead").on(&path).with("play", "make one call").start();
+    assert!(is_ahead(&mut client, "calls"));
+    let request = server.recv_timeout(SOON).expect("recv").expect("a call");
+    let left = request.time_left().expect("it has a deadline").as_secs();
+    request.reply(b"").expect("reply");
+    assert!((2_000..3_000).contains(&left), "it has {left} s left");
+    client.finish();
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn child() {
         "alone" => alone::alone(&part),
         "ahead" => alone::ahead(&part),
         "serve one call" => alone::serve_one(&part),
+        "make one call" => alone::call_one(&part),
         "take one record" => alone::take_one(&part),
         "look" => alone::look(&part),
         "send when told" => alone::send_when_told(&part),
