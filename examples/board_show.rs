@@ -2,8 +2,9 @@
 //!
 //!     cargo run --example board_show [any]
 //!
-//! Run `board_quote` in other terminals, before or after. With `any` it shows each change at once: it is woken, and asleep
-//! in between. It needs no right to write the board: try it as another user after `chmod a+r /dev/shm/quoit-board`.
+//! Run `board_quote` in other terminals, before or after. With `any` it shows each change as it comes: it sleeps, and the
+//! writers wake it. It needs no right to write the board: try it as another user after `chmod a+r /dev/shm/quoit-board`. Then
+//! nobody can wake it, and with `any` it looks every 1 to 20 ms.
 //! The file stays: rm /dev/shm/quoit-board
 
 mod board;

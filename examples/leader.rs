@@ -3,7 +3,8 @@
 //!     cargo run --example leader
 //!
 //! Start it in two terminals or more. The first that comes leads, for life. `kill -9` it, and another one leads, goes on
-//! where the dead one stopped, and says how much later that is. A leader that is only stopped (Ctrl-Z) still leads.
+//! where the dead one stopped, and says how long after the dead one's last commit it was told. That includes the time for which the
+//! kernel tears the dead process down; it is told within 2 ms of the kernel releasing the lock. A leader that is only stopped (Ctrl-Z) still leads.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,7 +47,7 @@ pub fn serve(path: &str, ticks: u64) -> Result<(), Box<dyn Error>> {
     if office.is_abandoned() {
         // The office itself is whole, as last committed. What a leader does outside of it is to be checked here.
         let late = Duration::from_nanos(now_ns().saturating_sub(office.committed_ns));
-        println!("{own}: leads {late:?} after the last leader's last commit");
+        println!("{own}: told that the leader died, {late:?} after its last commit; leads");
         office.recovered();
     } else {
         println!("{own}: leads");

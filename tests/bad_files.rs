@@ -165,8 +165,9 @@ fn advice(error: &Error) -> &'static str {
         Error::StartGone { .. } => "start at oldest or newest",
         Error::GatedOnly => "attach gated without a budget",
         Error::Capacity { .. } => "must be a power of two from 4 KiB to 1 TiB",
-        // Each says what is wrong with it, and the system what it minds.
-        Error::BadOption { .. } | Error::Io { .. } => "",
+        Error::Io { .. } => " (",
+        // Each says what is wrong with it.
+        Error::BadOption { .. } => "",
         other => panic!("an error that no test knows: {other:?}"),
     }
 }

@@ -1,8 +1,11 @@
 //! Every example as its comment says: all of its programs, as real processes, and what they print.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
+
+use quoit::{DeadLetter, Event, Observer, Start};
 
 #[path = "examples/stage.rs"]
 mod stage;
@@ -113,6 +116,45 @@ fn merged_ticks() {
     });
 }
 
+/// When a line of `readings_merge` was published, unless it is late.
+fn published(line: &str) -> Option<(u64, u64)> {
+    let (time, rest) = line.split_once("  ").filter(|_| !line.ends_with(", late)"))?;
+    let (seconds, ns) = time.split_once('.').filter(|_| rest.contains(" on the way"))?;
+    Some((seconds.parse().ok()?, ns.parse().ok()?))
+}
+
+#[test]
+fn readings() {
+    on_stage("readings", |stage| {
+        let (one, two) = ("/dev/shm/quoit-readings", "/dev/shm/other-readings");
+        let show = stage.run("readings_show");
+        let merge = stage.run(&format!("readings_merge 1000 {one} {two}"));
+        let senders = [one, two].map(|path| stage.run(&format!("readings_send {path} 120")));
+        for sender in senders {
+            let said = sender.ends();
+            assert!(said[0].starts_with("closed before sequence 120; "), "{said:?}");
+        }
+        let said = merge.ends();
+        for path in [one, two] {
+            let readings = said.iter().filter(|line| line.contains(&format!("  {path}: sensor"))).count();
+            assert_eq!(readings, 120, "{said:?}");
+        }
+        let times: Vec<_> = said.iter().filter_map(|line| published(line)).collect();
+        assert!(times.is_sorted() && !times.is_empty(), "{said:?}");
+        let said = show.ends();
+        assert_eq!(said.last().unwrap(), "the sender is done");
+        // Every reading was shown or replaced by a newer one.
+        let counts = said.iter().filter_map(|line| {
+            let (replaced, _) = line.split_once("  (")?.1.split_once(" older ones replaced, ")?;
+            Some(1 + replaced.parse::<u64>().expect("a count"))
+        });
+        assert_eq!(counts.sum::<u64>(), 120, "{said:?}");
+        // What was published before now is not started with.
+        let said = stage.run(&format!("readings_merge 0 {one}")).ends();
+        assert!(said.iter().all(|line| published(line).is_none()), "{said:?}");
+    });
+}
+
 #[test]
 fn typed() {
     on_stage("typed", |stage| {
@@ -190,6 +232,8 @@ fn board() {
         let mut third = stage.run("board_quote EURGBP");
         let pid = next.pid();
         third.says("who writes it", |line| line == format!("EURGBP: process {pid} writes it"));
+        // That is an error, with which it ends.
+        assert_eq!(third.dies().1.code(), Some(1));
     });
 }
 
@@ -227,7 +271,11 @@ fn leader() {
         assert_eq!(second.begins(&me), "stands by");
         first.kill();
         let said = second.begins(&me);
-        assert!(said.ends_with(" after the last leader's last commit"), "{said}");
+        assert!(
+            said.starts_with("told that the leader died, ")
+                && said.ends_with(" after its last commit; leads"),
+            "{said}"
+        );
         assert!(second.begins(&me).starts_with("term 2, after "));
     });
 }
@@ -236,23 +284,42 @@ fn leader() {
 fn queue() {
     on_stage("queue", |stage| {
         let mut first = stage.run("queue_work");
-        let submit = stage.run("queue_submit /dev/shm/quoit-queue 8");
+        let submit = stage.run("queue_submit /dev/shm/quoit-queue 20");
         first.begins("job 0: ");
         // Killed in the middle of its next job.
         std::thread::sleep(Duration::from_millis(100));
         let mut said = first.kill();
+        // Job 19 kills whoever has it, until it was handed out three times.
+        for deliveries in 1..=3 {
+            let mut dies = stage.run("queue_work");
+            dies.says("its death", |line| line == "job 19: kills this worker");
+            let (lines, status) = dies.dies();
+            assert_eq!(status.signal(), Some(nix::libc::SIGABRT), "{lines:?}");
+            let again =
+                lines.iter().any(|line| *line == format!("job 19: handed out for the {deliveries}. time"));
+            assert_eq!(again, deliveries > 1, "{lines:?}");
+            said.extend(lines.into_iter().filter(|line| !line.starts_with("job 19: ")));
+        }
         said.extend(stage.run("queue_work").ends());
+        let mut dead =
+            Observer::open("/dev/shm/quoit-queue.dead", Start::Oldest).expect("the ring for dead letters");
+        let letter = dead.try_recv().expect("receive");
+        let Some(Event::Record(record)) = letter else { panic!("no dead letter, but {letter:?}") };
+        let bytes = record.bytes();
+        let letter = DeadLetter::parse(&bytes).expect("a dead letter");
+        assert_eq!((letter.sequence(), letter.deliveries(), letter.payload()), (19, 3, &b"word 19"[..]));
         let is_done = |job: u64| {
             let begin = format!("job {job}: ");
             said.iter().filter_map(|line| line.strip_prefix(&begin)).any(|hash| hash.len() == 16)
         };
-        assert!((0..8).all(is_done), "{said:?}");
+        assert!((0..19).all(is_done) && !is_done(19), "{said:?}");
         let again: Vec<_> =
             said.iter().filter(|line| line.ends_with(": handed out for the 2. time")).collect();
-        assert!(again.len() == 2 && again[1].starts_with("job 6: "), "{said:?}");
+        let of = |job: &str| again.iter().any(|line| line.starts_with(job));
+        assert!(again.len() == 3 && of("job 6: ") && of("job 13: "), "{said:?}");
         assert!(said.iter().any(|line| line == "job 6: failed, given back"), "{said:?}");
         assert_eq!(said.last().unwrap(), "every job is done, and the submitter has closed the queue");
-        assert_eq!(submit.ends().iter().filter(|line| line.ends_with(" submitted")).count(), 8);
+        assert_eq!(submit.ends().iter().filter(|line| line.ends_with(" submitted")).count(), 20);
     });
 }
 

@@ -79,7 +79,9 @@ pub(crate) fn who(slot: u32, consumer: Option<&ConsumerInfo>) -> String {
         if let Some(name) = &consumer.name {
             who.push_str(&format!(" '{}'", shown::text(name)));
         }
-        if consumer.alive {
+        if consumer.is_group {
+            who.push_str(" (a group)");
+        } else if consumer.alive {
             who.push_str(&format!(" ({})", standing::process(consumer.pid)));
         }
     }

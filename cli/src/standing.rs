@@ -53,9 +53,21 @@ pub(crate) fn producer(snapshot: &Snapshot) -> (&'static str, &'static str) {
     }
 }
 
-/// "process 2844", or "process 2844, stopped".
+/// "process 2844", or "process 2844, stopped", of a handle that is alive.
 pub(crate) fn process(pid: u32) -> String {
+    if is_unseen(pid) {
+        return format!(
+            "process {pid}, which is not there: it has ended and a child keeps its place, or it is in another PID namespace"
+        );
+    }
     format!("process {pid}{}", if is_stopped(pid) { ", stopped" } else { "" })
+}
+
+/// Is there no process with this id here? A handle that is alive all the same is kept by a child that has its proof of life; or
+/// its process is in another PID namespace. A hint, as `is_stopped`.
+pub(crate) fn is_unseen(pid: u32) -> bool {
+    let exists = |path: &str| std::path::Path::new(path).exists();
+    exists("/proc/self") && !exists(&format!("/proc/{pid}"))
 }
 
 /// Is the process stopped? A hint, read from /proc. The lock decides who is alive.

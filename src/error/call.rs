@@ -159,7 +159,7 @@ impl fmt::Display for ReplyError {
                 "a reply of {len} bytes: up to {max} are possible here; create the service with a larger largest reply"
             ),
             Self::TimedOut => {
-                f.write_str("the client did not take enough of its replies before the deadline")
+                f.write_str("the client did not take enough of its replies before the deadline; wait longer, or end the call")
             }
             Self::ClientGone => f.write_str("the client does not wait for the call any more; end it"),
             Self::Server(error) => error.fmt(f),

@@ -338,7 +338,7 @@ pub enum Error {
     NotEvictable {
         /// The number.
         slot: u32,
-        /// The process id that it stored, a hint only.
+        /// The process id that it stored, a hint only; 0 for a group, whose members are several.
         pid: u32,
     },
     /// The start asked for is no longer, or not yet, in the ring; or it is before what the consumer's

@@ -55,14 +55,19 @@ impl From<Corruption> for RecvError {
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => f.write_str("nothing came before the time was over"),
+            Self::TimedOut => f.write_str("nothing came before the time was over; receive again, or wait longer"),
             Self::WrongLength { sequence, len, expected } => write!(
                 f,
                 "record {sequence} has {len} bytes, and this consumer's type has {expected}: it was published by a \
                  producer without the type; call again for the record after it"
             ),
-            Self::Closed => f.write_str("the producer closed the ring and everything was received"),
-            Self::ProducerGone => f.write_str("the producer died and everything it published was received"),
+            Self::Closed => f.write_str(
+                "the producer closed the ring and everything was received; receive again to wait for the next producer, or end",
+            ),
+            Self::ProducerGone => f.write_str(
+                "the producer died and everything it published was received; start it again, and receive again to go on with \
+                 the next one, or end",
+            ),
             Self::StageGone => f.write_str(
                 "the consumer that this one follows is gone, and everything it had released was received; start that one \
                  again under its name, with a hold so that others wait for it, then this one; or go on without it \

@@ -49,13 +49,14 @@ impl fmt::Display for SendError {
             Self::Full { slot } => {
                 write!(
                     f,
-                    "the ring is full: the gated consumer in slot {slot} has not released the space yet"
+                    "the ring is full: the gated consumer in slot {slot} has not released the space yet; \
+                     wait (send), or see who it is (Producer::held_by, `quoit info`)"
                 )
             }
             Self::TimedOut { slot } => write!(
                 f,
                 "the ring was still full when the deadline passed: the gated consumer in slot {slot} has not \
-                 released the space"
+                 released the space; wait longer, or see who it is (Producer::held_by, `quoit info`)"
             ),
             Self::BatchFull => f.write_str("the batch holds half the ring; publish it and start another"),
             Self::TooLarge { len, max } => {

@@ -76,7 +76,8 @@ impl fmt::Display for Error {
                 write!(f, "{}: this is {found}, not {wanted}; check the path", path.display())
             }
             Self::Busy => f.write_str(
-                "the value kept changing while it was read; try again, or create it with more cells",
+                "the value kept changing while it was read; try again; or have it committed less often, read it under its lock \
+                 (RwLock), or create it with more cells (Latest, Table)",
             ),
             Self::WriterAlive { pid } => write!(
                 f,
@@ -149,6 +150,12 @@ impl fmt::Display for Error {
             Self::NotGated { slot } => {
                 write!(f, "slot {slot} has no consumer that blocks the producer; `quoit info` shows which one does")
             }
+            Self::NotEvictable { slot, pid: 0 } => write!(
+                f,
+                "the group in slot {slot} was promised that nothing is overwritten before it is acknowledged, so it cannot be \
+                 evicted while a member lives: end its members (`quoit info` shows them), or have the group made with a \
+                 budget (Group::gated_for)"
+            ),
             Self::NotEvictable { slot, pid } => write!(
                 f,
                 "the consumer in slot {slot} (process {pid} by its own account) was promised that nothing is \
@@ -240,8 +247,16 @@ impl fmt::Display for Error {
                 write!(f, "all {seats} seats are taken by living handles, of processes")?;
                 for (number, pid) in pids.iter().enumerate() {
                     write!(f, "{} {pid}", if number == 0 { "" } else { "," })?;
+                    if is_unseen(*pid) {
+                        f.write_str(
+                            " (not there: it has ended and a child keeps its seat, or it is in another PID namespace)",
+                        )?;
+                    }
                 }
-                f.write_str("; drop one of them, or create the object with more seats")
+                f.write_str(
+                    "; drop one of them, or end its process and what that has started, or create the object with more \
+                     seats",
+                )
             }
             Self::Garbage { what } => write!(
                 f,
@@ -256,9 +271,32 @@ impl fmt::Display for Error {
                  through them: take no ring from this peer, or ask it for one made with Ring::sealed"
             ),
             // The system's text is the source of this error. Callers print it once, from there.
-            Self::Io { path, action, .. } if path.as_os_str().is_empty() => write!(f, "could not {action}"),
-            Self::Io { path, action, .. } => write!(f, "{}: could not {action}", path.display()),
+            Self::Io { path, action, source } => {
+                if !path.as_os_str().is_empty() {
+                    write!(f, "{}: ", path.display())?;
+                }
+                write!(f, "could not {action} ({})", remedy(source))
+            }
         }
+    }
+}
+
+/// What to do about what the system said.
+fn remedy(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{
+        Interrupted, OutOfMemory, PermissionDenied, StorageFull, Unsupported, WouldBlock,
+    };
+    // The standard library has no stable kind for these two, EMFILE and ENFILE.
+    if matches!(source.raw_os_error(), Some(23 | 24)) {
+        return "close what is not needed, or raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit)";
+    }
+    match source.kind() {
+        OutOfMemory => "free some memory, or raise the limit of this process or its control group",
+        PermissionDenied => "give this process the permission, or a system-call filter that allows it",
+        StorageFull => "free some space",
+        Unsupported => "use a kernel, a file system and a system-call filter that have it",
+        Interrupted | WouldBlock => "try again",
+        _ => "mend the cause, and try again",
     }
 }
 
@@ -296,6 +334,12 @@ impl fmt::Display for Size {
         };
         write!(f, "{} {unit}", self.0 >> scale)
     }
+}
+
+/// Whether there is no process with this id, as far as `/proc` says.
+fn is_unseen(pid: u32) -> bool {
+    let exists = |path: &str| std::path::Path::new(path).exists();
+    cfg!(not(loom)) && exists("/proc/self") && !exists(&format!("/proc/{pid}"))
 }
 
 fn own_user() -> u32 {

@@ -15,8 +15,8 @@ use crate::group::member::GroupMember;
 use crate::group::member::job::JobId;
 use crate::group::until::Until;
 use crate::ring::protocol::reader::Taken;
-use crate::wait::clock;
 use crate::wait::doorbell;
+use crate::wait::timestamp;
 
 /// How long a member leaves a record alone that could not be put aside, ns.
 const AGAIN_NS: u64 = doorbell::SLICE_NS;
@@ -32,7 +32,7 @@ impl GroupMember {
         let JobId { sequence, lease, .. } = id;
         let letter = DeadLetter { ring: self.ring.id(), sequence, deliveries, payload: &payload };
         if let Err(error) = dead_letters.send(letter, until_ns) {
-            self.again_ns.set(clock::monotonic_ns().saturating_add(AGAIN_NS));
+            self.again_ns.set(timestamp::now_ns().saturating_add(AGAIN_NS));
             self.leave(lease);
             self.in_turn(Until::NEVER, |member| {
                 member.leases().shelve(member.me(), lease);

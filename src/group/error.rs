@@ -86,10 +86,16 @@ impl From<GroupError> for io::Error {
 impl fmt::Display for GroupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => f.write_str("nothing came before the time was over"),
-            Self::Closed => f.write_str("the producer closed the ring, and every record is acknowledged"),
+            Self::TimedOut => f.write_str("nothing came before the time was over; receive again, or wait longer"),
+            Self::Closed => f.write_str(
+                "the producer closed the ring, and every record is acknowledged; receive again to wait for the next producer, \
+                 or end",
+            ),
             Self::ProducerGone => {
-                f.write_str("the producer died, and every record that it published is acknowledged")
+                f.write_str(
+                    "the producer died, and every record that it published is acknowledged; start it again, and receive again \
+                     to go on with the next one, or end",
+                )
             }
             Self::Unacknowledged { limit } => write!(
                 f,

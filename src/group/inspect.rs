@@ -17,7 +17,7 @@ use crate::ring::names;
 use crate::seats::Incarnation;
 use crate::sync::look::{Participant, checked, participants};
 use crate::sync::shape::Shape;
-use crate::wait::clock;
+use crate::wait::timestamp;
 
 /// Shows the state of a group through a read-only map. It takes no seat, and nobody notices it. It needs permission to read
 /// the ring and the group's file beside it.
@@ -108,7 +108,7 @@ pub struct Unacknowledged {
     pub sequence: u64,
     /// How often it was handed out.
     pub deliveries: u32,
-    /// How long ago that was, the last time, by the monotonic clock of this process.
+    /// How long ago that was, the last time, by the machine's monotonic clock.
     pub since: Duration,
     /// The seat of the member that has it. `None`: nobody has.
     pub seat: Option<u32>,
@@ -157,7 +157,7 @@ impl GroupInspector {
         let (leases, next_sequence) = seen.unwrap_or_default();
         let owners: Vec<Incarnation> = leases.iter().filter_map(|lease| lease.owner).collect();
         let (members, garbage) = participants(region, owners);
-        let now_ns = clock::monotonic_ns();
+        let now_ns = timestamp::now_ns();
         let oldest = |lease: &Seen| Unacknowledged {
             sequence: lease.first,
             deliveries: lease.deliveries,

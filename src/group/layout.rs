@@ -68,7 +68,7 @@ block! {
         /// How often it was handed out. In a group that puts records aside, once it comes back: how often the one record was
         /// whose number in the lease, from 1, is in the high half.
         at 16: pub(crate) deliveries: AtomicU64,
-        /// When it was handed out, monotonic clock, ns.
+        /// When it was handed out, on the machine's monotonic clock, ns.
         at 24: pub(crate) since_ns: AtomicU64,
         /// The place of its first record: position, sequence, payload bytes before it.
         at 32: pub(crate) place: [AtomicU64; 3],

@@ -106,8 +106,7 @@ impl Group {
     }
 
     /// How long a member may have a record: after that others may get it, and the member's acknowledgement is refused.
-    /// Default: as long as it lives. Measured on the monotonic clock of whoever takes a record, so members in another
-    /// time namespace measure something else.
+    /// Default: as long as it lives. Measured on the machine's monotonic clock, as a [`Timestamp`](crate::Timestamp) is.
     pub fn lease_time(self, time: Duration) -> Self {
         Self { lease_ns: clock::duration_ns(time).max(1), ..self }
     }

@@ -15,9 +15,9 @@ use crate::ring::protocol::{Place, after, index};
 use crate::seats::Incarnation;
 use crate::sync::member::NOBODYS;
 use crate::sync::owned::Owned;
-use crate::wait::clock;
 use crate::wait::doorbell;
 use crate::wait::mode::WaitMode;
+use crate::wait::timestamp;
 
 /// How often a member looks for the dead, ns.
 pub(super) const SWEEP_NS: u64 = doorbell::PROBE_NS;
@@ -126,19 +126,20 @@ impl GroupMember {
         Ok(Some(Claimed::Lease))
     }
 
-    /// The time for a turn. `None`: a turn would find nothing, and no look for the dead is due.
+    /// The time for a turn, on the machine's clock, as members in other time namespaces compare with it. `None`: a turn would
+    /// find nothing, and no look for the dead is due.
     ///
     /// Only leases with a time need the exact one. For all others it is that of the kernel's last tick, which costs a fifth: so
     /// members that work look for the dead up to a tick later.
     #[inline(always)]
     pub(super) fn now_if_due(&self) -> Option<u64> {
         if self.seems_ready() {
-            return Some(if self.lease_ns > 0 { clock::monotonic_ns() } else { clock::tick_ns() });
+            return Some(if self.lease_ns > 0 { timestamp::now_ns() } else { timestamp::tick_ns() });
         }
         if !self.leases().is_any_open() {
             return None;
         }
-        let now_ns = clock::monotonic_ns();
+        let now_ns = timestamp::now_ns();
         self.is_sweep_due(now_ns).then_some(now_ns)
     }
 

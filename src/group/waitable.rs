@@ -8,8 +8,8 @@ use crate::ring::stream::{self, is_closed};
 #[cfg(not(loom))]
 use crate::source::SharedBell;
 use crate::source::{Arming, Bell, Source, Waitable};
-use crate::wait::clock;
 use crate::wait::doorbell;
+use crate::wait::{clock, timestamp};
 
 /// How often the end of the stream makes a member ready that is never asked for it, ns.
 const AGAIN_NS: u64 = doorbell::SLICE_NS;
@@ -37,7 +37,7 @@ impl GroupMember {
 
     /// Looks for the dead. Who is to look for them wakes up for that: see `longest_ns`.
     fn sweep_now(&self) -> Result<(), Error> {
-        let now_ns = clock::monotonic_ns();
+        let now_ns = timestamp::now_ns();
         if !self.leases().is_any_open() || !self.is_sweep_due(now_ns) {
             return Ok(());
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::atomics::at;
 use crate::ring::Region;
+use crate::ring::geometry::Areas;
 use crate::ring::holding::{Hold, hold, limit};
+use crate::ring::layout::Slot;
 use crate::ring::names;
 use crate::ring::protocol::gate;
 use crate::ring::protocol::stalls::budget_ns;
@@ -19,7 +21,10 @@ pub struct Blocker {
     pub slot: u32,
     /// The name it attached under.
     pub name: Option<String>,
-    /// Its process id, as the consumer wrote it.
+    /// Whether it is a group. Then it lives while a member does, and `GroupInspector` says which member has its oldest
+    /// record.
+    pub is_group: bool,
+    /// Its process id, as the consumer wrote it; 0 for a group, whose members are several.
     pub pid: u32,
     /// Whether the consumer lives.
     pub life: Life,
@@ -69,29 +74,41 @@ fn is_stopped(_pid: u32) -> bool {
     false
 }
 
+/// Whether a slot is a group's. A sealed ring has none: any consumer could have written the word.
+pub(crate) fn is_group(areas: Areas<'_>, slot: &Slot) -> bool {
+    !areas.geometry.sealed && slot.who.group.load(at!(C_INSPECT, Relaxed)) != 0
+}
+
+/// The process of a slot's consumer, as it wrote it. A group has no such process: each member that joins writes its own, and
+/// the slot lives while any of them does.
+pub(crate) fn pid_of(areas: Areas<'_>, slot: &Slot) -> u32 {
+    if is_group(areas, slot) { 0 } else { slot.who.pid.load(at!(C_INSPECT, Relaxed)) as u32 }
+}
+
 impl Blocker {
     /// The consumer in a slot. `None`: there is no such slot.
     pub(crate) fn new(region: &Region, number: u32, since: Duration) -> Option<Self> {
         let areas = region.areas();
         let slot = areas.slots.get(number as usize)?;
-        let read = |word: &crate::atomics::AtomicU64| word.load(at!(C_INSPECT, Relaxed));
-        let pid = read(&slot.who.pid) as u32;
+        let is_group = is_group(areas, slot);
+        let pid = pid_of(areas, slot);
         let budget = budget_ns(areas, slot);
         Some(Self {
             slot: number,
             name: gate::has_name(areas, slot).then(|| names::text(&gate::name(slot))),
+            is_group,
             pid,
             life: Life::of(region.is_alive(number), pid),
             since,
             budget: budget.and_then(limit),
-            hold: hold(read(&slot.gate.hold_ns)),
+            hold: hold(slot.gate.hold_ns.load(at!(C_INSPECT, Relaxed))),
             evictable: budget.is_some() || areas.geometry.sealed,
         })
     }
 
     /// A sentence that says how to free the producer.
     pub fn remedy(&self) -> String {
-        let Self { slot, pid, .. } = self;
+        let Self { slot, pid, is_group, .. } = self;
         let or_evict = match self.evictable {
             true => format!(", or evict it (`quoit evict RING --slot {slot}`)"),
             false => String::new(),
@@ -101,6 +118,10 @@ impl Blocker {
             None => String::new(),
         };
         match (self.life, self.hold) {
+            (Life::Alive | Life::Stopped, _) if *is_group => format!(
+                "have the group's members receive and acknowledge, or end the one that has the oldest record (`quoit info \
+                 RING` shows which){or_evict}{by_itself}"
+            ),
             (Life::Alive, _) => {
                 format!("have process {pid} receive and release, or end it{or_evict}{by_itself}")
             }
@@ -129,7 +150,10 @@ impl fmt::Display for Blocker {
             // Another process wrote the name: escape it.
             write!(f, " '{}'", name.escape_debug())?;
         }
-        write!(f, " (process {}, {})", self.pid, self.life)
+        match self.is_group {
+            true => write!(f, " (a group, {})", self.life),
+            false => write!(f, " (process {}, {})", self.pid, self.life),
+        }
     }
 }
 

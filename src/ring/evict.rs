@@ -19,6 +19,7 @@ use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::permissions::Access;
 use crate::ring::Region;
+use crate::ring::blocker::pid_of;
 use crate::ring::geometry::Areas;
 use crate::ring::layout::SlotState;
 use crate::ring::locks;
@@ -107,7 +108,6 @@ fn outcome(state: u64, next: u64, alive: bool) -> Evicted {
 }
 
 pub(crate) fn not_evictable(areas: Areas<'_>, number: u32) -> Error {
-    let who = areas.slots.get(number as usize).map(|slot| &slot.who);
-    let pid = who.map_or(0, |who| who.pid.load(at!(T_HINTS, Relaxed)) as u32);
+    let pid = areas.slots.get(number as usize).map_or(0, |slot| pid_of(areas, slot));
     Error::NotEvictable { slot: number, pid }
 }

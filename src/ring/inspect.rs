@@ -11,7 +11,7 @@ use crate::memory::format::Format;
 use crate::memory::permissions::Access;
 use crate::ring::Region;
 use crate::ring::attach::{self, until_found};
-use crate::ring::blocker::Blocker;
+use crate::ring::blocker::{self, Blocker};
 use crate::ring::geometry::Areas;
 use crate::ring::holding::{Hold, hold, limit};
 use crate::ring::layout::{Slot, SlotState};
@@ -131,7 +131,7 @@ pub struct ConsumerInfo {
     pub state: ConsumerState,
     /// Whether it holds its slot's lock. A stopped process does.
     pub alive: bool,
-    /// Its process id, as it wrote it.
+    /// Its process id, as it wrote it; 0 for a group, whose members are several.
     pub pid: u32,
     /// When it attached, wall clock, ns since 1970; 0: it is still attaching.
     pub attached_ns: u64,
@@ -336,11 +336,11 @@ impl Inspector {
         Some(ConsumerInfo {
             slot: number,
             name: named.then(|| names::text(&name)),
-            is_group: read(&slot.who.group) != 0,
+            is_group: blocker::is_group(areas, slot),
             after: if areas.geometry.sealed { None } else { stage_of(areas, slot) },
             state,
             alive,
-            pid: read(&slot.who.pid) as u32,
+            pid: blocker::pid_of(areas, slot),
             attached_ns: read(&slot.who.attached_ns),
             budget: budget.and_then(limit),
             evictable: budget.is_some() || areas.geometry.sealed,

@@ -144,7 +144,8 @@ pub enum State {
 pub struct Participant {
     /// The number of its seat; 0 for the writer of a latest value.
     pub seat: u32,
-    /// Its process id, as it stored it: a hint. `None`: another one has had the seat since.
+    /// Its process id, as it stored it: a hint. It may have ended, and a child that has its proof of life keep the seat alive.
+    /// `None`: another one has had the seat since.
     pub pid: Option<u32>,
     /// When it came, wall clock, ns since 1970, as it stored it. `None`: as above, or it is not known.
     pub since_ns: Option<u64>,

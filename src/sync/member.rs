@@ -29,7 +29,8 @@ use crate::wait::clock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockHolder {
-    /// The process id that its handle stored, a hint only. 0: it is dead, and its seat has another handle.
+    /// The process id that its handle stored, a hint only: that process may have ended, and a child that has its proof of life keep
+    /// what it held. 0: it is dead, and its seat has another handle.
     pub pid: u32,
     /// Is it alive, running or stopped? `false`: the next locker takes the lock from it.
     pub is_alive: bool,

@@ -1,5 +1,5 @@
-//! The two clocks. No decision depends on a time stored in a ring: stored times are for people, and each process
-//! measures deadlines on its own monotonic clock.
+//! The two clocks. Each process measures its deadlines on its own monotonic clock. A time that another process decides by,
+//! the deadline of a call or the age of a lease, is on the machine's: see `timestamp.rs`. Other stored times are for people.
 
 #[cfg(not(loom))]
 mod imp {

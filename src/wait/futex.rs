@@ -16,15 +16,20 @@ mod imp {
     /// Sleeps until the word is woken, if it still holds `expected`, or until `until_ns` on the monotonic clock. May
     /// return early, so the caller checks again. Never uses the private flag, whose keys are per process.
     pub(crate) fn wait(word: &FutexWord, expected: u32, until_ns: u64) {
-        wait_on(&word.0, expected, until_ns);
+        let _ = wait_or_refused(word, expected, until_ns);
+    }
+
+    /// As `wait`. Where the call is refused, this was a short nap.
+    pub(crate) fn wait_or_refused(word: &FutexWord, expected: u32, until_ns: u64) -> Result<(), Refused> {
+        wait_on(&word.0, expected, until_ns)
     }
 
     /// As `wait`, on the low half of a word.
     pub(crate) fn wait_low(word: &OwnedWord, expected: u64, until_ns: u64) {
-        wait_on(copy::low_half(word), expected as u32, until_ns);
+        let _ = wait_on(copy::low_half(word), expected as u32, until_ns);
     }
 
-    fn wait_on(word: &AtomicU32, expected: u32, until_ns: u64) {
+    fn wait_on(word: &AtomicU32, expected: u32, until_ns: u64) -> Result<(), Refused> {
         let until = Timespec {
             tv_sec: (until_ns / 1_000_000_000) as i64,
             tv_nsec: (until_ns % 1_000_000_000) as i64,
@@ -34,9 +39,17 @@ mod imp {
         #[cfg(quoit_delays)]
         crate::atomics::delays::slept(&ended);
         match ended {
-            Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => Ok(()),
             // No futex here: a system-call filter.
-            Err(_) => pause(),
+            Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS)) => {
+                pause();
+                Err(Refused(errno.raw_os_error()))
+            }
+            // Such as the memory of the word that is gone. The caller looks at it.
+            Err(_) => {
+                pause();
+                Ok(())
+            }
         }
     }
 
@@ -143,6 +156,11 @@ mod imp {
         if word.0.load(Ordering::Relaxed) == expected {
             drop(word.2.wait(guard).unwrap());
         }
+    }
+
+    pub(crate) fn wait_or_refused(word: &FutexWord, expected: u32, until_ns: u64) -> Result<(), Refused> {
+        wait(word, expected, until_ns);
+        Ok(())
     }
 
     /// As the kernel does it: the sleeper is on every word's list before the words are compared, each under its
@@ -256,7 +274,8 @@ mod imp {
 #[cfg(not(loom))]
 pub(crate) use imp::differs;
 pub(crate) use imp::{
-    accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wake, wake_all, wake_one,
+    accept_barriers, heavy_barrier, heavy_barrier_of, wait, wait_any, wait_low, wait_or_refused, wake,
+    wake_all, wake_one,
 };
 #[cfg(loom)]
 pub(crate) use imp::{brief_sleeps, refuse_barriers, slice_sleeps};
@@ -275,6 +294,6 @@ pub(crate) enum Ended {
     Quiet,
 }
 
-/// The error number with which the kernel, or a system-call filter, refuses a sleep on several words.
+/// The error number with which the kernel, or a system-call filter, refuses a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) i32);

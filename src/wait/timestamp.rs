@@ -1,4 +1,5 @@
-//! Publish times: points on the machine's monotonic clock, which is the same for every process on it.
+//! Points on the machine's monotonic clock, which is the same for every process on it: publish times, and times that one
+//! process stores and another compares with the present.
 
 use core::fmt;
 use core::time::Duration;
@@ -84,5 +85,23 @@ pub(crate) fn now_ns() -> u64 {
     clock::monotonic_ns().wrapping_sub(namespace::offset_ns())
 }
 
+/// The same at the kernel's last tick: see [`clock::tick_ns`].
+#[cfg(not(loom))]
+pub(crate) fn tick_ns() -> u64 {
+    clock::tick_ns().wrapping_sub(namespace::offset_ns())
+}
+
+/// A point on this process's monotonic clock, as every process of the machine understands it. `u64::MAX` is no point.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) fn of_machine(own_ns: u64) -> u64 {
+    if own_ns == u64::MAX { own_ns } else { own_ns.saturating_sub_signed(namespace::offset_ns() as i64) }
+}
+
 #[cfg(loom)]
-pub(crate) use clock::monotonic_ns as now_ns;
+pub(crate) fn of_machine(own_ns: u64) -> u64 {
+    own_ns
+}
+
+#[cfg(loom)]
+pub(crate) use clock::{monotonic_ns as now_ns, tick_ns};

@@ -224,8 +224,8 @@ impl WaitSet {
     #[cold]
     fn sleep(&mut self, sources: &mut [&mut dyn Source], began_ns: u64, until_ns: u64) -> bool {
         let sleep = self.round.arm(sources, began_ns);
-        if let Some(Sleep { slice_end, nap_end }) = sleep {
-            let sleep = Sleep { slice_end: slice_end.min(until_ns), nap_end: nap_end.min(until_ns) };
+        if let Some(Sleep { slice_end, nap_end, nap }) = sleep {
+            let sleep = Sleep { slice_end: slice_end.min(until_ns), nap_end: nap_end.min(until_ns), nap };
             self.sleep_armed(sources, sleep);
         }
         #[cfg(quoit_delays)]
@@ -235,18 +235,18 @@ impl WaitSet {
     }
 
     fn sleep_armed(&mut self, sources: &[&mut dyn Source], sleep: Sleep) {
-        let Sleep { slice_end, nap_end } = sleep;
+        let Sleep { slice_end, nap_end, nap } = sleep;
         let words = self.round.words(sources);
-        self.method = match (&words[..], self.refused) {
+        let method = match (&words[..], self.refused) {
             ([], _) => {
                 #[cfg(not(loom))]
                 clock::sleep_until(slice_end);
                 WaitMethod::Futex
             }
-            ([(word, expected)], _) => {
-                futex::wait(word, *expected, slice_end);
-                WaitMethod::Futex
-            }
+            ([(word, expected)], _) => match futex::wait_or_refused(word, *expected, slice_end) {
+                Ok(()) => WaitMethod::Futex,
+                Err(refused) => WaitMethod::NoFutex(refused.0),
+            },
             (words, None) => {
                 let is_all = words.len() <= MANY;
                 let slept = &words[..words.len().min(MANY)];
@@ -259,6 +259,7 @@ impl WaitSet {
             #[cfg(loom)]
             (_, Some(_)) => unreachable!("no model refuses it"),
         };
+        self.method = method.or_nap(nap);
     }
 
     /// Has helpers sleep on the words, and sleeps until one of them calls.

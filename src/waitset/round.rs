@@ -5,6 +5,7 @@ use crate::source::{Arming, Source, Waker};
 use crate::wait::clock;
 use crate::wait::doorbell::{self, NAP_NS, SLICE_NS};
 use crate::wait::futex;
+use crate::waitset::method::WaitMethod;
 
 /// What a wait remembers of the things that it waits for.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Sleep {
     pub(super) slice_end: u64,
     /// If not.
     pub(super) nap_end: u64,
+    /// Why it is short, if nobody wakes for one of the things.
+    pub(super) nap: Option<WaitMethod>,
 }
 
 /// The thread is awake again.
@@ -79,13 +82,13 @@ impl Round {
     pub(super) fn arm(&mut self, sources: &mut [&mut dyn Source], began_ns: u64) -> Option<Sleep> {
         self.armings.clear();
         self.armings.extend(sources.iter_mut().map(|source| source.arm()));
-        let is_woken = self.make_barriers(sources);
+        let nap = self.make_barriers(sources);
         let is_ready = self.look(sources);
-        (!is_ready).then(|| self.sleep(sources, is_woken, began_ns))
+        (!is_ready).then(|| self.sleep(sources, nap, began_ns))
     }
 
-    /// The barriers of all words, each kind once. Returns whether every word is woken.
-    fn make_barriers(&self, sources: &[&mut dyn Source]) -> bool {
+    /// The barriers of all words, each kind once. `None`: every word is woken. Otherwise why one is not.
+    fn make_barriers(&self, sources: &[&mut dyn Source]) -> Option<WaitMethod> {
         let has = |waker| self.armings.iter().any(|arming| arming.waker == waker);
         if has(Waker::Fences) || has(Waker::InEitherMode) {
             doorbell::full_fence();
@@ -94,22 +97,26 @@ impl Round {
         let needy = self.armings.iter().zip(sources).filter(|(arming, _)| is_needy(arming.waker));
         // [S2] Pairs with [S1], of every ring in the mode `Membarrier`.
         let happened = futex::heavy_barrier_of(needy.filter_map(|(_, source)| Some(source.bell()?.0)));
-        let is_woken = happened && !has(Waker::Missing);
+        let nap = match (happened, has(Waker::Missing)) {
+            (false, _) => Some(WaitMethod::NoBarrier),
+            (true, true) => Some(WaitMethod::Naps),
+            (true, false) => None,
+        };
         #[cfg(quoit_delays)]
-        crate::atomics::delays::count(|sleeps| sleeps.unbarriered += u64::from(!is_woken));
-        is_woken
+        crate::atomics::delays::count(|sleeps| sleeps.unbarriered += u64::from(nap.is_some()));
+        nap
     }
 
-    fn sleep(&self, sources: &[&mut dyn Source], is_woken: bool, began_ns: u64) -> Sleep {
+    fn sleep(&self, sources: &[&mut dyn Source], nap: Option<WaitMethod>, began_ns: u64) -> Sleep {
         let now = clock::monotonic_ns();
         let idle_ns = now.saturating_sub(began_ns);
         let longest_ns = sources.iter().map(|source| source.longest_ns()).min();
         let longest_ns = longest_ns.unwrap_or(u64::MAX).min(doorbell::slice_ns(idle_ns, sources.len()));
         let nap_ns = longest_ns.min(doorbell::nap_ns(idle_ns));
-        let slice_ns = if is_woken { doorbell::armed_ns(longest_ns) } else { nap_ns };
+        let slice_ns = if nap.is_none() { doorbell::armed_ns(longest_ns) } else { nap_ns };
         let due_ns = self.armings.iter().map(|arming| arming.due_ns).min().unwrap_or(u64::MAX);
         let end = |ns: u64| now.saturating_add(ns).min(due_ns);
-        Sleep { slice_end: end(slice_ns), nap_end: end(slice_ns.min(NAP_NS)) }
+        Sleep { slice_end: end(slice_ns), nap_end: end(slice_ns.min(NAP_NS)), nap }
     }
 
     /// The words of the last arming, and what they are expected to hold.

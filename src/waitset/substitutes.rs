@@ -30,12 +30,14 @@ impl Substitutes {
 
     /// Sleeps until a word is woken, or as long as `sleep` says.
     pub(super) fn sleep(&mut self, watched: Vec<Watched>, sleep: Sleep) -> WaitMethod {
-        let Sleep { slice_end, nap_end } = sleep;
+        let Sleep { slice_end, nap_end, .. } = sleep;
         let count = self.called.count();
         let method = self.helped.watch_words(watched);
         let end = if matches!(method, WaitMethod::Threads(_)) { slice_end } else { nap_end };
-        self.called.wait(count, end);
-        method
+        match self.called.wait(count, end) {
+            Ok(()) => method,
+            Err(refused) => WaitMethod::NoFutex(refused.0),
+        }
     }
 }
 

@@ -88,7 +88,8 @@ impl Watch {
         match armed {
             Some(sleep) => {
                 let words = self.round.share_words(&sources);
-                self.method = self.helped.watch(words, together(sleep.slice_end), sleep.nap_end)?;
+                let method = self.helped.watch(words, together(sleep.slice_end), sleep.nap_end)?;
+                self.method = method.or_nap(sleep.nap);
             }
             None => {
                 self.quiet_since = None;

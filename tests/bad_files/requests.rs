@@ -1,6 +1,6 @@
 //! Requests that a good ring refuses.
 
-use quoit::{RecvError, Ring, SendError};
+use quoit::{GroupError, RecvError, ReplyError, Ring, SendError};
 
 use super::*;
 
@@ -259,24 +259,48 @@ fn records_too_large() {
     assert_eq!(producer.send(&vec![2; most]), Ok(1));
 }
 
-/// What sends and receives answer is as short and as plain.
+fn system(errno: i32) -> String {
+    let source = std::io::Error::from_raw_os_error(errno);
+    Error::Io { path: "".into(), action: "open it", source }.to_string()
+}
+
+fn seats_taken(pid: u32) -> String {
+    Error::SeatsTaken { seats: 2, pids: vec![std::process::id(), pid] }.to_string()
+}
+
+/// What sends and receives answer is as short and as plain, and says what to do.
 #[test]
 fn answers_of_an_open_ring() {
     let texts = [
-        (SendError::Full { slot: 0 }.to_string(), "full"),
-        (SendError::TimedOut { slot: 0 }.to_string(), "deadline"),
+        (SendError::Full { slot: 0 }.to_string(), "held_by"),
+        (SendError::TimedOut { slot: 0 }.to_string(), "wait longer"),
         (SendError::BatchFull.to_string(), "publish it"),
         (SendError::Forked.to_string(), "open it again"),
-        (RecvError::Closed.to_string(), "closed"),
-        (RecvError::ProducerGone.to_string(), "died"),
+        (RecvError::Closed.to_string(), "receive again"),
+        (RecvError::ProducerGone.to_string(), "start it again"),
+        (GroupError::Closed.to_string(), "receive again"),
+        (GroupError::ProducerGone.to_string(), "start it again"),
+        (GroupError::TimedOut.to_string(), "wait longer"),
+        (ReplyError::TimedOut.to_string(), "wait longer"),
         (RecvError::Forked.to_string(), "open it again"),
-        (RecvError::TimedOut.to_string(), "time was over"),
+        (RecvError::TimedOut.to_string(), "wait longer"),
         (RecvError::WrongLength { sequence: 7, len: 5, expected: 8 }.to_string(), "record 7 has 5 bytes"),
         (Error::Forked.to_string(), "open it again"),
         (Error::NotGated { slot: 3 }.to_string(), "slot 3"),
         (Error::NotEvictable { slot: 3, pid: 77 }.to_string(), "process 77"),
+        (Error::NotEvictable { slot: 3, pid: 0 }.to_string(), "end its members"),
         (Error::NoProducer.to_string(), "forget"),
+        // What it is returned by has cells, or a lock.
+        (Error::Busy.to_string(), "read it under its lock (RwLock)"),
+        (system(nix::libc::EMFILE), "raise the limit of open files"),
+        (system(nix::libc::ENOMEM), "free some memory"),
+        (system(nix::libc::EPERM), "system-call filter"),
+        (system(nix::libc::EIO), "mend the cause"),
+        (seats_taken(std::process::id()), "drop one of them"),
     ];
+    assert!(!seats_taken(std::process::id()).contains("not there"));
+    // No process has this id: they are smaller.
+    assert!(seats_taken(u32::MAX).contains("a child keeps its seat"), "{}", seats_taken(u32::MAX));
     for (text, part) in texts {
         assert!(text.contains(part) && text.lines().count() == 1, "{text:?}");
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -172,7 +172,15 @@ impl Running {
     }
 
     /// Waits for its end. All that it said.
-    pub(crate) fn ends(mut self) -> Vec<String> {
+    pub(crate) fn ends(self) -> Vec<String> {
+        let what = self.what.clone();
+        let (said, status) = self.dies();
+        assert!(status.success(), "{what}: {status}; it said {said:#?}");
+        said
+    }
+
+    /// Waits for its end, whatever that is. All that it said, and how it ended.
+    pub(crate) fn dies(mut self) -> (Vec<String>, ExitStatus) {
         let deadline = Instant::now() + PATIENCE;
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             self.said.push(line);
@@ -180,8 +188,7 @@ impl Running {
         assert!(Instant::now() < deadline, "{} does not end; it said {:#?}", self.what, self.said);
         self.is_over = true;
         let status = self.child.wait().expect("wait");
-        assert!(status.success(), "{}: {status}; it said {:#?}", self.what, self.said);
-        std::mem::take(&mut self.said)
+        (std::mem::take(&mut self.said), status)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use quoit::{Error, Group, GroupError, GroupEvent, GroupMember, Inspector, JobId, Lost, Producer, SendError};
+use quoit::{
+    Error, Group, GroupError, GroupEvent, GroupMember, Inspector, JobId, Life, Lost, Producer, SendError,
+};
 
 use crate::{CAPACITY, Scene, nothing, receive, send, workers};
 
@@ -66,6 +68,29 @@ fn what_a_member_has_is_copied() {
         assert_eq!(job.record().to_vec(), [7; 8], "overwritten while a member has it");
         job.ack().expect("its own");
     }
+}
+
+/// A group has several processes, and the one that joined last says nothing about who is in the way.
+#[test]
+fn a_group_that_holds_the_producer_up_is_told_as_one() {
+    let scene = Scene::new();
+    let mut producer = scene.ring().producer().expect("a producer");
+    let mut member = scene.join(&workers());
+    send(&mut producer, 0, FITS);
+    let kept = receive(&mut member).2;
+    assert!(is_full(&mut producer));
+    let by = producer.held_by().expect("it is held up");
+    let snapshot = Inspector::open(scene.path()).expect("open").snapshot().expect("a snapshot");
+    assert_eq!(snapshot.consumers[0].pid, 0);
+    for by in [&by, snapshot.blocked.as_ref().expect("and it shows")] {
+        assert_eq!((by.is_group, by.pid, by.life), (true, 0, Life::Alive));
+        assert_eq!(by.to_string(), "slot 0 'workers' (a group, alive)");
+        let remedy = by.remedy();
+        assert!(remedy.contains("oldest record") && !remedy.contains("process"), "{remedy}");
+    }
+    let refused = producer.evict(0).expect_err("it was promised that nothing is overwritten").to_string();
+    assert!(refused.contains("end its members") && !refused.contains("process"), "{refused}");
+    member.ack(kept).expect("its own");
 }
 
 /// A record from before the gate held comes back to a member that has read later ones where they are.

@@ -6,16 +6,21 @@
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use quoit::{Attach, Consumer, Error, Event, Inspector, Options, Producer, Snapshot};
+use quoit::service::{CallOptions, Client, Server, ServiceOptions};
+use quoit::{
+    Attach, Consumer, Error, Event, Group, GroupError, GroupEvent, GroupMember, Inspector, Options, Producer,
+    Snapshot,
+};
 
 use crate::oracle::{Oracle, Sums};
-use crate::process::{Part, Process, SOON, Stage, eventually, hear, note, numbers, say};
+use crate::process::{Part, Process, SOON, Stage, eventually, hear, monotonic_ns, note, numbers, say};
 
 const MAX: usize = 1_000;
 /// `nix` has no name for it.
@@ -39,6 +44,142 @@ pub(crate) fn alone(part: &Part) {
         Ok(status) => assert!(status.success(), "{status:?}"),
         Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => say("skipped"),
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Plays the part `play` on a clock that is days ahead, as the first process of its namespace. All files are shared.
+pub(crate) fn ahead(part: &Part) {
+    let inside = part.clone().renamed(&part.get::<String>("play"));
+    let mut command = inside.command(0);
+    // SAFETY: as in `alone`.
+    unsafe {
+        command.pre_exec(|| {
+            be_ahead()?;
+            become_the_first()
+        })
+    };
+    match command.status() {
+        Ok(status) => assert!(status.success(), "{status:?}"),
+        Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => say("skipped"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn be_ahead() -> Result<(), Errno> {
+    let user = rustix::process::getuid().as_raw();
+    let group = rustix::process::getgid().as_raw();
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    let tell = |file: &str, text: String| std::fs::write(file, text).map_err(|error| errno(&error));
+    tell("/proc/self/setgroups", "deny".to_owned())?;
+    tell("/proc/self/uid_map", format!("{user} {user} 1"))?;
+    tell("/proc/self/gid_map", format!("{group} {group} 1"))?;
+    unshare(CloneFlags::CLONE_NEWPID | CLONE_NEWTIME)?;
+    tell("/proc/self/timens_offsets", "monotonic 777777 5\nboottime 777777 5".into())
+}
+
+/// Answers one call with the seconds for which the client still waits.
+pub(crate) fn serve_one(part: &Part) {
+    let server = Server::open(part.ring()).expect("open");
+    say(format_args!("serves {}", monotonic_ns() / 1_000_000_000));
+    let request = server.recv_timeout(SOON).expect("recv").expect("a call that is not over");
+    let left = request.time_left().expect("it has a deadline").as_secs();
+    request.reply(&left.to_le_bytes()).expect("reply");
+}
+
+/// Makes one call, for which it waits up to 3,000 s.
+pub(crate) fn call_one(part: &Part) {
+    let mut client = Client::open(part.ring()).expect("open");
+    say(format_args!("calls {}", monotonic_ns() / 1_000_000_000));
+    client.call(b"x", CallOptions::new().timeout(Duration::from_secs(3_000))).expect("a reply");
+}
+
+/// Takes the next record of a group, and has it until it is told to end.
+pub(crate) fn take_one(part: &Part) {
+    let mut member = GroupMember::join(part.ring(), &Group::new("workers")).expect("join");
+    say(format_args!("joined {}", monotonic_ns() / 1_000_000_000));
+    loop {
+        match member.recv_timeout(Duration::from_millis(200)) {
+            Ok(GroupEvent::Job(job)) => {
+                say(format_args!("took {}", job.sequence()));
+                std::mem::forget(job);
+                hear();
+                return;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(GroupError::TimedOut) => say("nothing"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The process of this line has a clock that is days ahead of ours.
+fn is_ahead(process: &mut Process, word: &str) -> bool {
+    let line = process.line(SOON);
+    if line == "skipped" {
+        note("SKIPPED, no privilege for a namespace: times of processes on other clocks");
+        return false;
+    }
+    let seconds = numbers(&line, word).expect("its clock")[0];
+    assert!(seconds > 700_000 + monotonic_ns() / 1_000_000_000, "its clock is as ours: {seconds}");
+    true
+}
+
+#[test]
+fn a_call_has_its_deadline_on_every_clock() {
+    let stage = Stage::tmpfs(60);
+    let path = stage.file("service");
+    let mut client = {
+        drop(Server::create(&path, &ServiceOptions::new().clients(2)).expect("create"));
+        Client::open(&path).expect("open")
+    };
+    let mut server = Part::new("ahead").on(&path).with("play", "serve one call").start();
+    if !is_ahead(&mut server, "serves") {
+        return;
+    }
+    let how = CallOptions::new().timeout(Duration::from_secs(3_000));
+    let left = client.call(b"x", how).expect("the server takes it").read::<u64>().expect("a number");
+    assert!((2_000..3_000).contains(&left), "it has {left} s left");
+    server.finish();
+    // The other way round.
+    drop(client);
+    let server = Server::open(&path).expect("open");
+    let mut client = Part::new("ahead").on(&path).with("play", "make one call").start();
+    assert!(is_ahead(&mut client, "calls"));
+    let request = server.recv_timeout(SOON).expect("recv").expect("a call");
+    let left = request.time_left().expect("it has a deadline").as_secs();
+    request.reply(b"").expect("reply");
+    assert!((2_000..3_000).contains(&left), "it has {left} s left");
+    client.finish();
+}
+
+#[test]
+fn a_lease_has_its_time_on_every_clock() {
+    let stage = Stage::tmpfs(60);
+    // A lease that lasts, taken here; and one that is over at once, taken there.
+    for (number, lease) in [Duration::from_secs(3_600), Duration::from_millis(1)].into_iter().enumerate() {
+        let path = stage.file(if number == 0 { "lasting" } else { "brief" });
+        let mut producer = Producer::create(&path, &Options::new().capacity(4096)).expect("create");
+        let mut member = GroupMember::join(&path, &Group::new("workers").lease_time(lease)).expect("join");
+        producer.send(b"job").expect("send");
+        let taken = (number == 0).then(|| member.recv_job(|_| {}).expect("a record").id());
+        let mut other = Part::new("ahead").on(&path).with("play", "take one record").start();
+        if !is_ahead(&mut other, "joined") {
+            return;
+        }
+        if let Some(id) = taken {
+            for _ in 0..3 {
+                assert_eq!(other.line(SOON), "nothing", "taken before its time");
+            }
+            member.nack(id).expect("its own");
+        }
+        let took = std::iter::repeat_with(|| other.line(SOON)).find(|line| line != "nothing");
+        assert_eq!(took.as_deref(), Some("took 0"));
+        if number == 1 {
+            let job = member.recv_timeout(SOON).expect("its time is over");
+            assert!(matches!(&job, GroupEvent::Job(job) if job.sequence() == 0), "{job:?}");
+        }
+        other.tell("end");
+        other.finish();
     }
 }
 

@@ -31,14 +31,22 @@ fn ring(directory: &Path, number: usize) -> std::path::PathBuf {
 struct Followed {
     records: [u64; RINGS],
     gone: u64,
-    /// Error number with which the kernel refused to sleep on several words; 0: it did not.
+    /// How it says that it slept.
+    method: u64,
+    /// Error number with which the kernel refused to sleep; 0: it did not.
     refused: u64,
 }
 
+const FUTEXES: u64 = 0;
+const THREADS: u64 = 1;
+const NO_FUTEX: u64 = 2;
+const NO_BARRIER: u64 = 3;
+const NAPS: u64 = 4;
+
 impl Followed {
     fn of(numbers: Vec<u64>) -> Self {
-        let [a, b, c, gone, refused] = numbers[..] else { panic!("{numbers:?}") };
-        Self { records: [a, b, c], gone, refused }
+        let [a, b, c, gone, method, refused] = numbers[..] else { panic!("{numbers:?}") };
+        Self { records: [a, b, c], gone, method, refused }
     }
 }
 
@@ -138,13 +146,16 @@ pub(crate) fn follow(part: &Part) {
         }
     }
     let gone = ends.iter().filter(|end| **end == Some(RecvError::ProducerGone)).count();
-    let refused = match waiter.method() {
-        WaitMethod::Threads(errno) => errno,
-        WaitMethod::Futexes => 0,
+    let (method, refused) = match waiter.method() {
+        WaitMethod::Futexes => (FUTEXES, 0),
+        WaitMethod::Threads(errno) => (THREADS, errno),
+        WaitMethod::NoFutex(errno) => (NO_FUTEX, errno),
+        WaitMethod::NoBarrier => (NO_BARRIER, 0),
+        WaitMethod::Naps => (NAPS, 0),
         other => panic!("{other}"),
     };
     let [a, b, c] = records;
-    say(format_args!("done {a} {b} {c} {gone} {refused}"));
+    say(format_args!("done {a} {b} {c} {gone} {method} {refused}"));
 }
 
 fn scene(seconds: u64, mode: WaitMode) -> Stage {
@@ -183,6 +194,9 @@ fn one_process_follows_several() {
             let followed = all_are_followed(&follower, mode).expect("nothing is refused");
             if followed.refused != 0 {
                 note(format_args!("futex_waitv is refused here: {}", followed.refused));
+            } else {
+                let naps = observe || mode == WaitMode::Spin;
+                assert_eq!(followed.method, if naps { NAPS } else { FUTEXES }, "{mode:?}, {by}");
             }
         }
     }
@@ -205,9 +219,12 @@ fn without_what_it_sleeps_with(by: &str) {
                 note("SKIPPED, no system-call filter can be installed: wait sets");
                 return;
             };
-            if call == waitv {
-                assert_eq!(followed.refused, errno as u64, "it does not say that it is refused");
-            }
+            let told = match (call, other) {
+                _ if [call, other].contains(&barrier) => (NO_BARRIER, 0),
+                _ if other == futex => (NO_FUTEX, errno as u64),
+                _ => (THREADS, errno as u64),
+            };
+            assert_eq!((followed.method, followed.refused), told, "it does not say what is refused");
         }
     }
 }
@@ -220,6 +237,34 @@ fn a_set_works_without_what_it_sleeps_with() {
 #[test]
 fn a_descriptor_works_without_what_its_helpers_sleep_with() {
     without_what_it_sleeps_with("descriptor");
+}
+
+/// Says how a set sleeps on one word.
+///
+/// `refuse`, `errno`: the system call that fails.
+pub(crate) fn one_word(part: &Part) {
+    let ring = Ring::heap(&Options::new().capacity(4096)).expect("a ring");
+    let _producer = ring.producer().expect("a producer");
+    let mut consumer = ring.consumer(&Attach::gated()).expect("a consumer");
+    if !install(&[part.get("refuse")], part.get("errno")) {
+        return say("skipped");
+    }
+    let mut set = WaitSet::new();
+    assert!(set.wait_timeout(&mut [&mut consumer], Duration::from_millis(1)).is_empty());
+    say(format_args!("{:?}", set.method()));
+}
+
+#[test]
+fn a_set_says_what_is_refused_to_it() {
+    for (call, told) in [
+        (libc::SYS_futex, "NoFutex(1)"),
+        (libc::SYS_membarrier, "NoBarrier"),
+        (libc::SYS_futex_waitv, "Futex"),
+    ] {
+        let part = Part::new("one word").with("refuse", call).with("errno", libc::EPERM);
+        let line = part.start().line(SOON);
+        assert!([told, "skipped"].contains(&&line[..]), "{line}, not {told}");
+    }
 }
 
 /// Where no thread can sleep on several words, and there are more words than helpers.

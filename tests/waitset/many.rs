@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use quoit::{Attach, Consumer, Options, Ring, WaitMethod, WaitSet, Waitable};
+use quoit::{Attach, Consumer, Options, Ring, Start, Ticker, WaitMethod, WaitMode, WaitSet, Waitable, Watch};
 
 use crate::common::soon;
 use crate::{sleeper, tokens};
@@ -49,6 +49,38 @@ fn a_set_says_how_it_sleeps() {
     let refused = WaitMethod::Refused(38).to_string();
     assert!(refused.contains("futex_waitv") && refused.contains("5.16"), "{refused}");
     assert!(texts.iter().all(|text| !text.to_string().is_empty()));
+    let texts =
+        [WaitMethod::NoFutex(1), WaitMethod::NoBarrier, WaitMethod::Naps].map(|text| text.to_string());
+    for (text, part) in texts.iter().zip(["futex is refused", "membarrier is refused", "nobody wakes it"]) {
+        assert!(text.contains(part) && text.contains("ms at a time"), "{text}");
+    }
+}
+
+/// Nobody wakes an observer, nor anybody on a ring that waits by spinning.
+#[test]
+fn a_set_says_that_nobody_wakes_it() {
+    let ring = Ring::heap(&Options::new().capacity(4096)).unwrap();
+    let _producer = ring.producer().unwrap();
+    let spins = Ring::heap(&Options::new().capacity(4096).wait(WaitMode::Spin)).unwrap();
+    let _spinner = spins.producer().unwrap();
+    let (mut consumer, mut other) =
+        (ring.consumer(&Attach::gated()).unwrap(), ring.consumer(&Attach::gated()).unwrap());
+    let mut observer = ring.observer(Start::Newest).unwrap();
+    let mut spinning = spins.consumer(&Attach::gated()).unwrap();
+    let mut ticker = Ticker::every(Duration::from_secs(1000));
+    let method = |things: &mut [&mut dyn Waitable]| {
+        let mut set = WaitSet::new();
+        assert!(set.wait_timeout(things, Duration::from_millis(1)).is_empty());
+        let mut watch = Watch::new(|| {}).unwrap();
+        assert!(watch.arm(things).unwrap().is_empty());
+        assert_eq!(set.method(), watch.method());
+        set.method()
+    };
+    assert_eq!(method(&mut [&mut observer]), WaitMethod::Naps);
+    assert_eq!(method(&mut [&mut consumer, &mut observer]), WaitMethod::Naps);
+    assert_eq!(method(&mut [&mut consumer, &mut other, &mut observer]), WaitMethod::Naps);
+    assert_eq!(method(&mut [&mut spinning]), WaitMethod::Naps);
+    assert_eq!(method(&mut [&mut ticker]), WaitMethod::Futex);
 }
 
 /// A set may move to another thread, together with what it waits for.

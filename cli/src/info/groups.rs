@@ -107,6 +107,14 @@ fn options(group: &GroupSnapshot) -> String {
     options.join(", ")
 }
 
+/// Which member has the oldest record, which holds the producer up.
+pub(super) fn oldest(group: &GroupSnapshot) -> String {
+    match &group.oldest {
+        Some(oldest) => format!("its oldest record: {}", oldest_in_words(group, oldest)),
+        None => format!("its oldest record: sequence {}, which no member has had yet", group.next_sequence),
+    }
+}
+
 fn oldest_in_words(group: &GroupSnapshot, oldest: &Unacknowledged) -> String {
     let with = match group.members.iter().find(|member| Some(member.seat) == oldest.seat) {
         Some(member) => who(member),

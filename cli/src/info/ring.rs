@@ -41,7 +41,8 @@ impl Look for Ring {
     }
 
     fn text(&self, path: &Path, now: &Snapshot) -> String {
-        table::table(path, now) + &groups::text(&self.groups(path, now))
+        let groups = self.groups(path, now);
+        table::table(path, now, &groups) + &groups::text(&groups)
     }
 
     fn line(&self, path: &Path, now: &Snapshot, before: (&Snapshot, Duration)) -> String {

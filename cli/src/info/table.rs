@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use quoit::{ConsumerInfo, ConsumerState, Snapshot};
+use quoit::{ConsumerInfo, ConsumerState, GroupSnapshot, Snapshot};
 
 use super::document::is_for_huge_pages;
-use super::policy;
+use super::{groups, policy};
 use crate::standing::{self, Standing};
 use crate::{columns, shown, units};
 
-pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
+pub(super) fn table(path: &Path, snapshot: &Snapshot, groups: &[GroupSnapshot]) -> String {
     let s = snapshot;
     let (word, more) = standing::producer(s);
     let mut text = String::new();
@@ -51,6 +51,10 @@ pub(super) fn table(path: &Path, snapshot: &Snapshot) -> String {
     if let Some(blocker) = &s.blocked {
         row("BLOCKED", format!("for {} by {blocker}", units::time(blocker.since)));
         row("", format!("to free it: {}", blocker.remedy()));
+        let by_name = |group: &&GroupSnapshot| blocker.is_group && Some(&group.name) == blocker.name.as_ref();
+        if let Some(group) = groups.iter().find(by_name) {
+            row("", groups::oldest(group));
+        }
     }
     row(
         "published",
@@ -129,7 +133,8 @@ fn consumers(ring: &Snapshot) -> String {
             consumer.name.as_deref().map_or_else(|| "-".into(), shown::text),
             policy::words(ring, consumer),
             state(consumer),
-            if consumer.alive { consumer.pid.to_string() } else { "-".into() },
+            // A group has several, which are shown with it.
+            if consumer.alive && !consumer.is_group { consumer.pid.to_string() } else { "-".into() },
             consumer.next_sequence.to_string(),
             units::count(consumer.lag_records),
             units::bytes(consumer.lag_bytes),

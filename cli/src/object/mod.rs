@@ -88,6 +88,7 @@ pub(crate) fn who(participant: &Participant) -> String {
 pub(crate) fn life(participant: &Participant) -> &'static str {
     match participant.pid {
         _ if !participant.is_alive => "dead",
+        Some(pid) if standing::is_unseen(pid) => "unseen",
         Some(pid) if standing::is_stopped(pid) => "stopped",
         _ => "alive",
     }

@@ -1,6 +1,6 @@
 //! `sub --group`: records that several share, and what `info` and `rm` make of a group.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use crate::support::{Place, Ran, eventually, lines};
@@ -102,6 +102,48 @@ fn another_does_what_a_killed_one_had() {
     assert!(file.exists());
     place.run("rm RING", b"").assert_code(0).assert_says("and the file of its group");
     assert!(!file.exists() && !place.ring.exists());
+}
+
+/// The one that joined last is dead, and another has the oldest record.
+#[test]
+fn who_holds_the_producer_up_is_the_member_with_the_oldest_record() {
+    let place = Place::with("--capacity 4KiB");
+    place.publish("job\n");
+    let join = |options: &str| {
+        place.spawn_words(
+            &format!("sub RING --group g --hold forever {options}"),
+            &["--ack-after", "while ! test -e go; do sleep 0.02; done"],
+        )
+    };
+    let first = join("");
+    let members = || {
+        let group = place.group();
+        let members = group["members"].as_array().expect("members");
+        members.iter().filter(|member| member["state"] == "alive").count()
+    };
+    eventually("it works", || place.group()["oldest"]["sequence"] == 0);
+    let last = join("");
+    eventually("another waits", || members() == 2);
+    let dead = last.pid();
+    last.kill();
+    eventually("it is gone", || members() == 1);
+    let mut publisher = place.spawn("pub RING --wait --quiet", Stdio::piped(), Stdio::null());
+    let mut input = publisher.stdin();
+    input.write_all(&lines(0..2000)).unwrap();
+    eventually("the producer is held up", || !place.info()["blocked"].is_null());
+    let blocked = place.info()["blocked"].clone();
+    assert_eq!((&blocked["pid"], &blocked["state"]), (&0.into(), &"alive".into()));
+    let said = format!("its oldest record: sequence 0, handed out 1 time, the last one");
+    let text = String::from_utf8(place.run("info RING", b"").assert_code(0).stdout).unwrap();
+    let row = text.lines().find(|line| line.contains(&said)).unwrap_or_else(|| panic!("not told:\n{text}"));
+    assert!(row.ends_with(&format!("with process {}", first.pid())), "{row}");
+    assert!(!text.contains(&format!("process {dead}")), "{text}");
+    first.signal(rustix::process::Signal::STOP);
+    let text = String::from_utf8(place.run("info RING", b"").assert_code(0).stdout).unwrap();
+    assert!(text.contains(&format!("with process {}, stopped", first.pid())), "{text}");
+    first.kill();
+    publisher.kill();
+    std::fs::write(place.file("go"), b"").unwrap();
 }
 
 #[test]

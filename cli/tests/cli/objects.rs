@@ -53,7 +53,7 @@ fn a_lock_that_is_free_held_waited_for_and_left_by_the_dead() {
 
     // The command keeps it, and then nobody lives who has it.
     holder.kill();
-    assert_eq!(place.info()["participants"][0]["state"], "alive");
+    assert_eq!(place.info()["participants"][0]["state"], "unseen");
     command.kill();
     let info = place.wait_for("it is seen dead", |info| info["participants"][0]["state"] == "dead");
     assert_eq!(participants(&info)[0], [&first, &json!("dead"), &json!(false), &one]);
@@ -151,12 +151,13 @@ fn rm_keeps_what_is_in_use() {
     let says = format!("in use by process {}; end them first", holder.pid());
     place.run("rm RING", b"").assert_code(9).assert_one_line().assert_says(&says);
     holder.kill();
-    // The command keeps it.
-    place.run("rm RING", b"").assert_code(9).assert_one_line();
+    // The command keeps it, and the process that had it is not said to be alive.
+    let ran = place.run("rm RING", b"").assert_code(9).assert_one_line();
+    ran.assert_says("which is not there: it has ended and a child keeps its place");
+    assert_eq!(place.info()["participants"][0]["state"], "unseen");
+    assert!(text(&place, "info RING").contains("which is not there"));
     command.kill();
-    eventually("the command is gone", || {
-        !place.info()["participants"][0]["state"].to_string().contains("alive")
-    });
+    eventually("the command is gone", || place.info()["participants"][0]["state"] == "dead");
     place.run("rm RING", b"").assert_code(0).assert_one_line().assert_says("removed ");
     assert!(!place.ring.exists());
 }

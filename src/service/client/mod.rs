@@ -26,7 +26,7 @@ use crate::service::payload::Payload;
 use crate::service::shape::{Channels, Place, Seat, ServerWords};
 use crate::service::{Region, ring, ring_as, server_lives};
 use crate::wait::mode::WaitMode;
-use crate::wait::{clock, doorbell};
+use crate::wait::{clock, doorbell, timestamp};
 
 mod answer;
 mod calls;
@@ -343,7 +343,9 @@ impl Client {
         let header = Header::request(position, len).repeatable(how.is_repeatable);
         let until_ns = if how.until_ns == 0 { u64::MAX } else { how.until_ns };
         let requests = self.channels().requests;
-        let end = requests.publish(position, header, how.until_ns);
+        // The server may be in another time namespace. 0 is no deadline.
+        let note = if how.until_ns == 0 { 0 } else { timestamp::of_machine(how.until_ns).max(1) };
+        let end = requests.publish(position, header, note);
         requests.prepare(end, len);
         self.next = end;
         self.calls.push(Message { position, header }, until_ns);

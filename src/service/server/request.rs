@@ -11,7 +11,7 @@ use crate::service::channel::{Message, footprint, room_for};
 use crate::service::header::{self, Header, Part};
 use crate::service::payload::Payload;
 use crate::service::{ring_as, sleep};
-use crate::wait::{clock, doorbell};
+use crate::wait::{clock, doorbell, timestamp};
 
 mod claim;
 
@@ -59,13 +59,13 @@ impl<'s> Request<'s> {
         self.number as u32
     }
 
-    /// How long the client still waits, by its own account. `None`: without a limit. Of no use between time namespaces.
+    /// How long the client still waits, by its own account. `None`: without a limit.
     pub fn time_left(&self) -> Option<Duration> {
         if self.server.region.broken() {
             return None;
         }
         let until_ns = self.served().channels.requests.note(self.message);
-        (until_ns != 0).then(|| Duration::from_nanos(until_ns.saturating_sub(clock::monotonic_ns())))
+        (until_ns != 0).then(|| Duration::from_nanos(until_ns.saturating_sub(timestamp::now_ns())))
     }
 
     /// Whether the client does not wait for the call any more.

@@ -8,7 +8,7 @@ use crate::service::channel::{Channel, Found, Message, room_for};
 use crate::service::header::{self, State};
 use crate::service::ring;
 use crate::service::shape::{Channels, Seat};
-use crate::wait::clock;
+use crate::wait::timestamp;
 
 /// A client's seat and channels, and what the server knows of them: looked up once for each request and once for each
 /// reply, and passed on in registers.
@@ -164,7 +164,8 @@ impl Served<'_> {
     #[inline(always)]
     fn is_void(self, message: Message) -> bool {
         let until_ns = self.channels.requests.note(message);
-        (until_ns != 0 && clock::is_past(until_ns)) || self.is_of_another(message)
+        let is_past = || !matches!(until_ns, 0 | u64::MAX) && timestamp::now_ns() >= until_ns;
+        is_past() || self.is_of_another(message)
     }
 
     /// Whether the client of a request has left its seat to another one.

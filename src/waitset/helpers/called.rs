@@ -1,7 +1,7 @@
 //! A word of this process's own, by which a thread is called.
 
 use crate::atomics::{AtomicU32, FutexWord, at};
-use crate::wait::futex;
+use crate::wait::futex::{self, Refused};
 
 pub(in crate::waitset) struct Called(FutexWord);
 
@@ -21,8 +21,8 @@ impl Called {
     }
 
     /// Sleeps until it is called, or until `until_ns` on the monotonic clock.
-    pub(in crate::waitset) fn wait(&self, count: u32, until_ns: u64) {
-        futex::wait(&self.0, count, until_ns);
+    pub(in crate::waitset) fn wait(&self, count: u32, until_ns: u64) -> Result<(), Refused> {
+        futex::wait_or_refused(&self.0, count, until_ns)
     }
 
     /// For a sleep on other words as well.

@@ -126,14 +126,14 @@ impl Many {
         }));
         let until = errands.iter().map(|errand| errand.until_ns).chain(idle_until).min().unwrap_or(u64::MAX);
         if words.len() == 1 {
-            self.called.wait(count, until);
+            let _ = self.called.wait(count, until);
             return Ended::Quiet;
         }
         match futex::wait_any(&words, until) {
             Ok(ended) => ended,
             Err(refused) => {
                 let _ = self.refused.set(refused);
-                self.called.wait(count, until.min(nap_end()));
+                let _ = self.called.wait(count, until.min(nap_end()));
                 Ended::Changed
             }
         }
