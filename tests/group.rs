@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 #[path = "group/dead_letters.rs"]
 mod dead_letters;
+#[path = "group/garbage.rs"]
+mod garbage;
 #[path = "group/gates.rs"]
 mod gates;
 #[path = "group/joining.rs"]

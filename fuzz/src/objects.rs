@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 
 use quoit_tampered as quoit;
 
-use quoit::service::{CallOptions, Client, Request, Server, ServiceOptions};
+use quoit::service::{self, CallOptions, Client, Request, Server, ServiceOptions};
 use quoit::sync::{
     Barrier, Condvar, Event, Latch, Latest, LatestOptions, LatestReader, Mutex, Once, Reset, RwLock,
     Semaphore, SyncOptions, Table, TableOptions, TableReader,
 };
-use quoit::{CallError, Error, Group, GroupError, GroupEvent, GroupMember, Options, Producer, Start, tamper};
+use quoit::{
+    CallError, Error, Group, GroupError, GroupEvent, GroupInspector, GroupMember, Options, Producer, Ring,
+    Start, tamper,
+};
 
 use super::input::{Garbage, Input};
 
@@ -73,7 +76,7 @@ fn answered<T: Debug>(tried: Result<T, Error>) {
     assert!(is_expected, "{tried:?}");
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind {
         make: |path| drop(Mutex::create(path, &options(), &[7_u64; 2]).expect("create")),
         file: Path::to_path_buf,
@@ -185,31 +188,11 @@ const KINDS: [Kind; 12] = [
     },
     Kind {
         make: |path| {
-            let mut producer =
-                Producer::create(path, &Options::new().capacity(4096).slots(2)).expect("create");
-            drop(GroupMember::join(path, &group()).expect("join"));
-            for number in 0..4_u64 {
-                producer.send(&number.to_le_bytes()).expect("send");
-            }
+            make_group(path, &group());
         },
         file: |path| path.with_file_name("object.workers.group"),
-        open: |path| {
-            let mut members = [GroupMember::join(path, &group())?, GroupMember::join(path, &group())?];
-            members.iter_mut().for_each(|member| member.set_spins(0));
-            Ok(Box::new(members))
-        },
-        works: |path| {
-            let mut member = GroupMember::join(path, &group()).unwrap();
-            for sequence in 0..4 {
-                match member.recv_deadline(soon()).unwrap() {
-                    GroupEvent::Job(job) => {
-                        assert_eq!(job.sequence(), sequence);
-                        job.ack().unwrap();
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        },
+        open: |path| members(path, &group()),
+        works: |path| hands_out(path, &group()),
     },
     Kind {
         make: |path| {
@@ -217,7 +200,10 @@ const KINDS: [Kind; 12] = [
             drop(Server::create(path, &options.largest_reply(64)).expect("create"));
         },
         file: Path::to_path_buf,
-        open: |path| Ok(Box::new((Server::open(path)?, [Client::open(path)?, Client::open(path)?]))),
+        open: |path| {
+            let (server, clients) = (Server::open(path)?, [Client::open(path)?, Client::open(path)?]);
+            Ok(Box::new((service::Inspector::open(path)?, server, clients)))
+        },
         works: |path| {
             let (server, mut client) = (Server::open(path).unwrap(), Client::open(path).unwrap());
             let call = client.start(b"request", CallOptions::new()).unwrap();
@@ -226,7 +212,53 @@ const KINDS: [Kind; 12] = [
             assert!(answer.call() == call && answer.into_result().unwrap().to_vec() == b"reply");
         },
     },
+    // Puts aside what was handed out twice.
+    Kind {
+        make: |path| {
+            Ring::create(dead_letters(path), &Options::new().capacity(4096).slots(2)).expect("create");
+            make_group(path, &careful(path).expect("open"));
+        },
+        file: |path| path.with_file_name("object.workers.group"),
+        open: |path| members(path, &careful(path)?),
+        works: |path| hands_out(path, &careful(path).unwrap()),
+    },
 ];
+
+fn make_group(path: &Path, group: &Group) {
+    let mut producer = Producer::create(path, &Options::new().capacity(4096).slots(2)).expect("create");
+    drop(GroupMember::join(path, group).expect("join"));
+    for number in 0..4_u64 {
+        producer.send(&number.to_le_bytes()).expect("send");
+    }
+}
+
+/// Two members, and a look from outside.
+fn members(path: &Path, group: &Group) -> Result<Box<dyn Object>, Error> {
+    let mut members = [GroupMember::join(path, group)?, GroupMember::join(path, group)?];
+    members.iter_mut().for_each(|member| member.set_spins(0));
+    Ok(Box::new((GroupInspector::open(path, "workers")?, members)))
+}
+
+fn hands_out(path: &Path, group: &Group) {
+    let mut member = GroupMember::join(path, group).unwrap();
+    for sequence in 0..4 {
+        match member.recv_deadline(soon()).unwrap() {
+            GroupEvent::Job(job) => {
+                assert_eq!(job.sequence(), sequence);
+                job.ack().unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn dead_letters(path: &Path) -> PathBuf {
+    path.with_file_name("dead")
+}
+
+fn careful(path: &Path) -> Result<Group, Error> {
+    Ok(group().max_deliveries(2, &Ring::open(dead_letters(path))?))
+}
 
 fn group() -> Group {
     Group::new("workers").start(Start::Oldest).hold_forever().members(SEATS).leases(64)
@@ -381,10 +413,11 @@ impl Object for (Table<[u64; 2]>, TableReader<[u64; 2]>) {
     }
 }
 
-impl Object for [GroupMember; 2] {
+impl Object for (GroupInspector, [GroupMember; 2]) {
     fn act(&mut self, choice: u8) {
-        let member = &mut self[usize::from(choice >> 7)];
-        let told = match choice % 5 {
+        let (inspector, members) = self;
+        let member = &mut members[usize::from(choice >> 7)];
+        let told = match choice % 7 {
             0 => member.try_recv().map(drop),
             1 => match member.recv_deadline(now()) {
                 Ok(GroupEvent::Job(job)) => job.ack(),
@@ -395,9 +428,13 @@ impl Object for [GroupMember; 2] {
                 received => received.map(drop),
             },
             3 => member.recv_up_to_deadline(3, now(), |_| {}).map(drop),
+            4 => member.ack_all().map(drop),
+            5 => return answered(inspector.snapshot().map(drop)),
             _ => return answered(member.try_clone().map(drop)),
         };
         match told {
+            // The place of a lease may be one where no record begins.
+            Err(GroupError::Failed(Error::Corrupt(_))) => {}
             Err(GroupError::Failed(error)) => answered::<()>(Err(error)),
             // Its records may be anybody's, and it may have all of them.
             Ok(())
@@ -406,16 +443,17 @@ impl Object for [GroupMember; 2] {
                 | GroupError::Closed
                 | GroupError::ProducerGone
                 | GroupError::NotLeased { .. }
-                | GroupError::Unacknowledged { .. },
+                | GroupError::Unacknowledged { .. }
+                | GroupError::DeadLetter { .. },
             ) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
 }
 
-impl Object for (Server, [Client; 2]) {
+impl Object for (service::Inspector, Server, [Client; 2]) {
     fn act(&mut self, choice: u8) {
-        let (server, clients) = self;
+        let (inspector, server, clients) = self;
         let client = &mut clients[usize::from(choice >> 7)];
         let reply = |request: Option<Request<'_>>| {
             if let Some(request) = request {
@@ -423,7 +461,7 @@ impl Object for (Server, [Client; 2]) {
                 let _ = request.reply(b"reply");
             }
         };
-        match choice % 7 {
+        match choice % 8 {
             0 => match client.try_start(b"request", CallOptions::new()) {
                 Ok(_) | Err(CallError::Full) => {}
                 Err(CallError::Client(error)) => answered::<()>(Err(error)),
@@ -442,6 +480,7 @@ impl Object for (Server, [Client; 2]) {
             5 => {
                 answered(client.try_recv().map(|answer| answer.map(|answer| answer.into_result().map(drop))))
             }
+            6 => answered(inspector.snapshot().map(drop)),
             _ => drop((
                 server.open_requests(),
                 server.garbled_clients(),

@@ -188,3 +188,21 @@ fn a_handle_knows_whether_its_file_has_gone() {
     let refused = local.proof_of_life().unwrap_err();
     assert!(matches!(refused, Error::BadOption { .. }), "{refused}");
 }
+
+#[test]
+fn a_handle_knows_whether_its_file_was_replaced() {
+    let scene = Scene::new();
+    let mut mutex = scene.create(&1_u64);
+    let next = scene.path().with_extension("next");
+    let mut new = Mutex::create(&next, &options(), &7_u64).unwrap();
+    std::fs::rename(&next, scene.path()).unwrap();
+    // The new one was opened where it is no more.
+    assert!(mutex.is_stale() && new.is_stale());
+    let mut found = Mutex::<u64>::open(scene.path()).unwrap();
+    assert!(!found.is_stale());
+    // It goes on with those that have the old file open.
+    *mutex.lock().unwrap() = 2;
+    assert_eq!(*mutex.try_clone().unwrap().lock().unwrap(), 2);
+    assert_eq!(*new.lock().unwrap(), 7);
+    assert_eq!(*found.lock().unwrap(), 7);
+}

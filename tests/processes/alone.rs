@@ -5,7 +5,7 @@
 
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -25,17 +25,23 @@ use crate::process::{Part, Process, SOON, Stage, eventually, hear, monotonic_ns,
 const MAX: usize = 1_000;
 /// `nix` has no name for it.
 const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
-/// Where the lonely find the ring.
+/// Where the lonely find the ring, or another object.
 const PLACE: &str = "/dev/shm/ring";
 
 /// Plays the part `play` where nothing is shared but the ring. `number` tells clocks and users apart.
 pub(crate) fn alone(part: &Part) {
-    let (number, ring) = (part.get("number"), part.ring());
+    let number = part.get("number");
+    let mut files = vec![(part.ring(), PathBuf::from(PLACE))];
+    // What stands beside it, under the same name and this end.
+    if let Some(end) = part.find::<String>("beside") {
+        let beside = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+        files.push((beside(&files[0].0), beside(&files[0].1)));
+    }
     let inside = part.clone().renamed(&part.get::<String>("play")).on(Path::new(PLACE));
     // Its parent is out of its sight: number 0.
     let mut command = inside.command(0);
     let leave = move || {
-        leave_everything(number, &ring)?;
+        leave_everything(number, &files)?;
         become_the_first()
     };
     // SAFETY: it allocates, as a child of libc's fork may, and takes no lock that another thread may hold.
@@ -197,7 +203,7 @@ fn become_the_first() -> std::io::Result<()> {
     unsafe { nix::libc::_exit(code) }
 }
 
-fn leave_everything(number: i64, ring: &Path) -> Result<(), Errno> {
+fn leave_everything(number: i64, files: &[(PathBuf, PathBuf)]) -> Result<(), Errno> {
     let user = rustix::process::getuid().as_raw();
     let group = rustix::process::getgid().as_raw();
     unshare(CloneFlags::CLONE_NEWUSER)?;
@@ -216,12 +222,16 @@ fn leave_everything(number: i64, ring: &Path) -> Result<(), Errno> {
     // Days apart, and the last ones before the machine started.
     let days = number * 3 * 86_400;
     tell("/proc/self/timens_offsets", format!("monotonic {days} {number}\nboottime {days} 0"))?;
-    let file = std::fs::File::open(ring).map_err(|error| errno(&error))?;
+    let open = |(path, _): &(PathBuf, PathBuf)| std::fs::File::open(path).map_err(|error| errno(&error));
+    let opened = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     mount(Some("alone"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), Some("size=64k"))?;
-    tell(PLACE, String::new())?;
-    let seen = format!("/proc/self/fd/{}", file.as_raw_fd());
-    mount(Some(&seen[..]), PLACE, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    for (file, (_, place)) in opened.iter().zip(files) {
+        std::fs::write(place, "").map_err(|error| errno(&error))?;
+        let seen = format!("/proc/self/fd/{}", file.as_raw_fd());
+        mount(Some(&seen[..]), place, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    }
+    Ok(())
 }
 
 fn errno(error: &std::io::Error) -> Errno {
@@ -278,14 +288,18 @@ struct Inspected {
 }
 
 /// The lonely of one test.
-struct Cast<'a> {
+pub(crate) struct Cast<'a> {
     ring: &'a Path,
     number: i64,
 }
 
-impl Cast<'_> {
+impl<'a> Cast<'a> {
+    pub(crate) fn on(ring: &'a Path) -> Self {
+        Self { ring, number: 0 }
+    }
+
     /// A part of its own, each on its own clock: later and later.
-    fn part(&mut self, play: &str) -> Part {
+    pub(crate) fn part(&mut self, play: &str) -> Part {
         self.number += 1;
         Part::new("alone").on(self.ring).with("play", play).with("number", self.number).with("max", MAX)
     }
@@ -322,7 +336,7 @@ fn a_sleeper_is_woken_where_nothing_is_shared_but_the_file() {
     let stage = Stage::tmpfs(60);
     let ring = stage.file("ring");
     Options::new().capacity(1 << 14).create(&ring).expect("create");
-    let mut cast = Cast { ring: &ring, number: 0 };
+    let mut cast = Cast::on(&ring);
     let Some(mut inspector) = inspector(&mut cast, "a sleeper in namespaces of its own") else { return };
     let mut sleeper = cast.part("sleep and tell").start();
     assert_eq!(sleeper.line(SOON), "ready");
@@ -347,7 +361,7 @@ fn every_role_dies_and_is_succeeded_where_nothing_is_shared_but_the_file() {
     let stage = Stage::tmpfs(100);
     let ring = stage.file("ring");
     Options::new().capacity(1 << 16).create(&ring).expect("create");
-    let mut cast = Cast { ring: &ring, number: 0 };
+    let mut cast = Cast::on(&ring);
     let Some(mut inspector) = inspector(&mut cast, "every role in namespaces of its own") else { return };
     let mut faithful = cast.reader().start();
     assert_eq!(faithful.says("ready"), [0, 0]);

@@ -6,6 +6,7 @@
 //! `QUOIT_KILLS` scales the kill tests: how many processes each of them kills of each role.
 
 mod alone;
+mod alone_objects;
 mod barrier;
 mod event;
 mod filters;
@@ -111,6 +112,11 @@ fn child() {
         "look" => alone::look(&part),
         "send when told" => alone::send_when_told(&part),
         "sleep and tell" => alone::sleep_and_tell(&part),
+        "follow a latest value" => alone_objects::follow(&part),
+        "set when told" => alone_objects::set_when_told(&part),
+        "work when told" => alone_objects::work_when_told(&part),
+        "serve the lonely" => alone_objects::serve(&part),
+        "call when told" => alone_objects::call_when_told(&part),
         "ids come back" => alone::ids_come_back(&part),
         "idle" => alone::idle(&part),
         "follow many" => waitset::follow(&part),

@@ -260,6 +260,54 @@ fn an_heir_keeps_the_lock_of_the_dead() {
     }
 }
 
+/// A file that is replaced is another mutex: who waits goes on waiting for the old one, gets that, and can find out.
+#[test]
+fn who_waits_while_the_file_is_replaced_gets_the_old_one() {
+    let stage = Stage::tmpfs(120);
+    let (path, next) = (stage.file("mutex"), stage.file("next"));
+    let options = SyncOptions::new().seats(4);
+    for dies in [false, true] {
+        let old = Mutex::create(&path, &options, &1_u64).expect("create");
+        let mut holder = Part::new("hold a mutex").on(&path).start();
+        holder.says("waits");
+        holder.says("holds");
+        let mut other = old.try_clone().expect("a handle");
+        let waiting = std::thread::spawn(move || {
+            let told = other.lock_deadline(Instant::now() + SOON).map(|guard| *guard);
+            (told, other)
+        });
+        eventually("a thread waits", || !old.waiting().is_empty());
+        assert!(!old.is_stale());
+        drop(Mutex::create(&next, &options, &7_u64).expect("create"));
+        std::fs::rename(&next, &path).expect("replace it");
+        assert!(old.is_stale());
+        // Newcomers get the new one, which nobody has.
+        let mut new = Mutex::<u64>::open(&path).expect("open");
+        assert_eq!(*new.lock_deadline(Instant::now() + SOON).expect("lock"), 7);
+        assert!(!new.is_stale());
+        assert!(!waiting.is_finished() && !old.waiting().is_empty(), "the new one came between");
+        if dies {
+            holder.kill();
+        } else {
+            holder.tell("go on");
+            holder.says("done");
+            holder.finish();
+        }
+        let (told, other) = waiting.join().unwrap();
+        match told {
+            Ok(value) => assert!(!dies && value == 2, "{value}"),
+            Err(error) => assert!(dies && matches!(error, Error::Abandoned), "{error}"),
+        }
+        assert!(other.is_stale() && !new.is_stale());
+        assert_eq!(
+            *new.lock_deadline(Instant::now() + SOON).expect("lock"),
+            7,
+            "it got something of the old one"
+        );
+        std::fs::remove_file(&path).expect("remove");
+    }
+}
+
 /// A sleeper that is killed costs the others no more than a slice, wherever among them it was.
 #[test]
 fn killed_sleepers_keep_nobody() {

@@ -26,6 +26,25 @@ fn ticks_are_counted_from_the_first() {
     assert_eq!(ticker.period(), period);
 }
 
+/// Late rounds move no tick: as many are counted as periods have passed, however much of one is left over each time.
+#[test]
+fn ticks_do_not_drift() {
+    let period = Duration::from_millis(1);
+    let begin = Instant::now();
+    let mut ticker = Ticker::starting(begin + period, period);
+    // The first tick may be as much later as this took.
+    let slack = begin.elapsed();
+    let mut count = 0;
+    for _ in 0..10 {
+        std::thread::sleep(period * 5 / 2);
+        let before = begin.elapsed();
+        count += ticker.take().map_or(0, |tick| tick.count);
+        let due = |time: Duration| u64::try_from(time.as_nanos() / period.as_nanos()).unwrap();
+        let (least, most) = (due(before.saturating_sub(slack)), due(begin.elapsed()));
+        assert!((least..=most).contains(&count), "{count} ticks, and {least} to {most} were due");
+    }
+}
+
 #[test]
 fn a_tick_ends_a_wait() {
     let ring = Backing::Heap.ring(&small());

@@ -12,12 +12,13 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use quoit::service::{CallOptions, Client, Outcome as Ended, Server, ServiceOptions};
+use quoit::service::{CallOptions, Client, Inspector, Outcome as Ended, Server, ServiceOptions};
 use quoit::sync::{
     Barrier, Condvar, Latch, Mutex, Once, RwLock, Semaphore, SyncOptions, Table, TableOptions,
 };
 use quoit::{Error, Group, GroupEvent, GroupMember, Options, Producer, Start};
 
+use super::promise::{self, WITHIN_MS, Waiting};
 use super::{Args, Stay, keep, ms_of, spread, start_victim, try_lock, wait_for_lock, whole};
 use crate::outcome::Outcome;
 
@@ -27,8 +28,12 @@ struct Case {
     make: fn(&Path) -> Result<()>,
     /// In the victim: takes it, and returns what keeps it.
     hold: fn(&Path) -> Result<Stay>,
+    /// Whether the victim has what it is to hold. Asked where it takes that only once somebody waits.
+    is_held: Option<fn(&Path) -> Result<bool>>,
     /// Waits until it can be had, or until the death is told.
     wait: fn(&Path) -> Result<()>,
+    /// Within how many ms of the kernel's release of the lock.
+    promised_ms: f64,
 }
 
 const CASES: [Case; 11] = [
@@ -40,12 +45,14 @@ const CASES: [Case; 11] = [
             std::mem::forget(mutex.lock()?);
             Ok(keep(mutex))
         },
+        is_held: None,
         wait: |path| {
             let mut mutex = Mutex::<u64>::open(path)?;
             let guard = mutex.recover_deadline(soon())?;
             ensure!(guard.is_abandoned(), "nobody says that its holder died");
             Ok(())
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "semaphore, the next holder",
@@ -55,12 +62,14 @@ const CASES: [Case; 11] = [
             std::mem::forget(semaphore.acquire()?);
             Ok(keep(semaphore))
         },
+        is_held: None,
         wait: |path| {
             let semaphore = Semaphore::open(path)?;
             let permit = semaphore.acquire_deadline(soon())?;
             ensure!(permit.is_abandoned(), "nobody says that its holder died");
             Ok(())
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "reader-writer lock, a writer after a writer",
@@ -70,7 +79,9 @@ const CASES: [Case; 11] = [
             std::mem::forget(lock.write()?);
             Ok(keep(lock))
         },
+        is_held: None,
         wait: write,
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "reader-writer lock, a writer after a reader",
@@ -80,7 +91,9 @@ const CASES: [Case; 11] = [
             std::mem::forget(lock.read()?);
             Ok(keep(lock))
         },
+        is_held: None,
         wait: write,
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "row of a table, the next writer",
@@ -90,17 +103,20 @@ const CASES: [Case; 11] = [
             std::mem::forget(table.row(0)?);
             Ok(keep(table))
         },
+        is_held: None,
         wait: |path| {
             let table = Table::<u64>::open(path)?;
             let row = table.row_deadline(0, soon())?;
             ensure!(row.was_abandoned(), "nobody says that its writer died");
             Ok(())
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "barrier, told that it is broken",
         make: |path| Ok(Barrier::create(path, &options(), 2).map(drop)?),
         hold: |path| Ok(keep(Barrier::open(path)?)),
+        is_held: None,
         wait: |path| {
             let barrier = Barrier::open(path)?;
             match barrier.wait_deadline(soon()) {
@@ -108,11 +124,13 @@ const CASES: [Case; 11] = [
                 other => bail!("a party has died: {other:?}"),
             }
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "latch, told that it is broken",
         make: |path| Ok(Latch::create(path, &options(), 1).map(drop)?),
         hold: |path| Ok(keep(Latch::open(path)?.join()?)),
+        is_held: None,
         wait: |path| {
             let latch = Latch::open(path)?;
             match latch.wait_deadline(soon()) {
@@ -120,6 +138,7 @@ const CASES: [Case; 11] = [
                 other => bail!("its party has died: {other:?}"),
             }
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "what is done once, the next one at it",
@@ -136,6 +155,7 @@ const CASES: [Case; 11] = [
             tells.recv()?;
             Ok(keep(()))
         },
+        is_held: None,
         wait: |path| {
             let mut once = Once::open(path)?;
             let mut attempts = 0;
@@ -143,6 +163,7 @@ const CASES: [Case; 11] = [
             ensure!(is_mine && attempts == 1, "{attempts} attempts, mine: {is_mine}");
             Ok(())
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "condition variable, told that the mutex is abandoned",
@@ -162,6 +183,11 @@ const CASES: [Case; 11] = [
                 keep((mutex, condvar))();
             }))
         },
+        is_held: Some(|path| {
+            let holder = Mutex::<u64>::open(path)?.holder()?;
+            // Before it waits, it is this process's.
+            Ok(holder.is_some_and(|holder| holder.pid != std::process::id()))
+        }),
         wait: |path| {
             let mut mutex = Mutex::<u64>::open(path)?;
             let condvar = Condvar::open(path.with_extension("condvar"))?;
@@ -171,6 +197,7 @@ const CASES: [Case; 11] = [
                 other => bail!("the holder has died: {other:?}"),
             }
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "group, the first record of a dead member",
@@ -185,6 +212,7 @@ const CASES: [Case; 11] = [
             let _ = member.recv_job(|_| {})?;
             Ok(keep(member))
         },
+        is_held: None,
         wait: |path| {
             let mut member = GroupMember::join(path, &group())?;
             match member.recv_deadline(soon())? {
@@ -195,6 +223,7 @@ const CASES: [Case; 11] = [
                 other => bail!("{other:?}"),
             }
         },
+        promised_ms: WITHIN_MS,
     },
     Case {
         what: "service, a client told that the server is gone",
@@ -206,6 +235,10 @@ const CASES: [Case; 11] = [
                 keep(server)();
             }))
         },
+        is_held: Some(|path| {
+            let snapshot = Inspector::open(path)?.snapshot()?;
+            Ok(snapshot.clients.iter().any(|client| client.taken == 1))
+        }),
         wait: |path| {
             let mut client = Client::open(path)?;
             client.start(b"a request", CallOptions::new())?;
@@ -213,6 +246,8 @@ const CASES: [Case; 11] = [
             ensure!(matches!(answer.outcome(), Ended::ServerGone), "{answer:?}");
             Ok(())
         },
+        // The longer it has waited, the less often it asks; but every 20 ms.
+        promised_ms: 20.0,
     },
 ];
 
@@ -240,12 +275,14 @@ struct Times {
     lock_free: Duration,
     /// The one that waited goes on.
     goes_on: Duration,
+    /// For how long those who waited had no processor when the lock was free.
+    kept: Duration,
 }
 
 pub(super) fn run(folder: &Path, kills: u32, args: &Args, outcome: &mut Outcome) -> Result<String> {
     let mut table =
         "\n| held by the dead, and waited for | kills | goes on (ms) | after the lock (ms) | floor: asked \
-                     without a pause, after the lock (ms) |\n|---|---:|---:|---:|---:|\n"
+                     without a pause, after the lock (ms) | counted | promised (ms) |\n|---|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     let mut killed = 0;
     for case in CASES.iter().filter(|case| args.wants(case.what)) {
@@ -267,13 +304,16 @@ pub(super) fn run(folder: &Path, kills: u32, args: &Args, outcome: &mut Outcome)
         let after = |all: &[Times]| {
             spread(all.iter().map(|times| ms_of(times.goes_on) - ms_of(times.lock_free)).collect())
         };
+        let rounds = held.iter().map(|times| (ms_of(times.goes_on) - ms_of(times.lock_free), times.kept));
+        let counted = promise::judge(case.what, rounds, case.promised_ms, outcome);
         table.push_str(&format!(
-            "| {} | {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {counted} | {} |\n",
             case.what,
             held.len(),
             spread(held.iter().map(|times| ms_of(times.goes_on)).collect()),
             after(&held),
             after(&floor),
+            case.promised_ms,
         ));
     }
     outcome.count("holders of something else killed while another waited for it, and went on", killed);
@@ -286,23 +326,39 @@ fn bury(folder: &Path, case: &Case, number: u32) -> Result<Times> {
     std::fs::write(&scratch, b"")?;
     (case.make)(&path)?;
     let lock = File::options().read(true).write(true).open(&scratch)?;
+    let (waiter, locker) = (Waiting::default(), Waiting::default());
     let times = std::thread::scope(|scope| -> Result<Times> {
         let victim = start_victim(&scratch, 1, &|| (case.hold)(&path))?;
-        let waiting = scope.spawn(|| ((case.wait)(&path), Instant::now()));
-        let locking = scope.spawn(|| (wait_for_lock(&lock), Instant::now()));
+        let waiting = scope.spawn(|| waiter.run(|| (case.wait)(&path)));
+        let locking = scope.spawn(|| (locker.run(|| wait_for_lock(&lock)), waiter.kept()));
+        waiter.until_asleep()?;
+        until_held(case, &path)?;
         std::thread::sleep(Duration::from_micros(6000 + u64::from(number) * 397 % 2000));
+        let before = locker.kept();
         let began = Instant::now();
         kill(victim.pid(), Signal::SIGKILL)?;
-        let (went, goes_on) = waiting.join().expect("no panic");
-        let (locked, lock_free) = locking.join().expect("no panic");
-        went?;
-        locked?;
-        Ok(Times { lock_free: lock_free - began, goes_on: goes_on - began })
+        let went = waiting.join().expect("no panic");
+        let (locked, waiter_then) = locking.join().expect("no panic");
+        let kept = went.kept_since(waiter_then).max(locked.kept_since(before));
+        went.result?;
+        locked.result?;
+        Ok(Times { lock_free: locked.at - began, goes_on: went.at - began, kept })
     });
     for entry in std::fs::read_dir(folder)? {
         std::fs::remove_file(entry?.path())?;
     }
     times
+}
+
+/// Waits until the victim has what it is to hold: on a busy machine that takes a while.
+fn until_held(case: &Case, path: &Path) -> Result<()> {
+    let Some(is_held) = case.is_held else { return Ok(()) };
+    let end = soon();
+    while !is_held(path)? {
+        ensure!(Instant::now() < end, "the victim does not take what it is to hold");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }
 
 /// The floor: the same with a bare lock.
@@ -330,7 +386,7 @@ fn bury_bare(folder: &Path, number: u32) -> Result<Times> {
         let (locked, lock_free) = locking.join().expect("no panic");
         is_free?;
         locked?;
-        Ok(Times { lock_free: lock_free - began, goes_on: goes_on - began })
+        Ok(Times { lock_free: lock_free - began, goes_on: goes_on - began, kept: Duration::ZERO })
     })
 }
 

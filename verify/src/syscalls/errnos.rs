@@ -35,6 +35,9 @@ const MAP: &[Errno] =
 const FSTAT: &[Errno] = &[EBADF, EFAULT, ENOMEM, EOVERFLOW];
 const FSTATFS: &[Errno] = &[EINTR, EBADF, EFAULT, EIO, ENOMEM, EOVERFLOW];
 const READ: &[Errno] = &[EIO, EINTR, EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, ENXIO, EOVERFLOW, ESPIPE];
+const WRITE: &[Errno] = &[EAGAIN, EINTR, EBADF, EFAULT, EINVAL, EIO];
+const POLL: &[Errno] = &[EINTR, EFAULT, EINVAL, ENOMEM];
+const CLONE: &[Errno] = &[EAGAIN, EINVAL, ENOMEM];
 const SLEEP: &[Errno] = &[EINTR, EFAULT, EINVAL, EOPNOTSUPP];
 const NEVER: &[Errno] = &[];
 
@@ -94,6 +97,24 @@ static CALLS: &[Call] = &[
         ],
     },
     Call {
+        number: libc::SYS_unlink,
+        name: "unlink",
+        errnos: &[
+            EACCES,
+            EBUSY,
+            EFAULT,
+            EIO,
+            EISDIR,
+            ELOOP,
+            ENAMETOOLONG,
+            ENOENT,
+            ENOMEM,
+            ENOTDIR,
+            EPERM,
+            EROFS,
+        ],
+    },
+    Call {
         number: libc::SYS_fallocate,
         name: "fallocate",
         errnos: &[ENOSPC, EINTR, EOPNOTSUPP, EBADF, EFBIG, EINVAL, EIO, ENODEV, EPERM, ESPIPE, ETXTBSY],
@@ -123,6 +144,19 @@ static CALLS: &[Call] = &[
         name: "futex",
         errnos: &[EINTR, EAGAIN, EACCES, EFAULT, EINVAL, ENFILE, ENOMEM, ENOSYS, ETIMEDOUT],
     },
+    Call {
+        number: libc::SYS_futex_waitv,
+        name: "futex_waitv",
+        errnos: &[EAGAIN, EINTR, EFAULT, EINVAL, ENOMEM, ENOSYS, ETIMEDOUT],
+    },
+    Call { number: libc::SYS_eventfd2, name: "eventfd", errnos: &[EMFILE, EINVAL, ENFILE, ENODEV, ENOMEM] },
+    Call { number: libc::SYS_write, name: "write", errnos: WRITE },
+    Call { number: libc::SYS_poll, name: "poll", errnos: POLL },
+    Call { number: libc::SYS_ppoll, name: "ppoll", errnos: POLL },
+    // Threads that sleep in the place of one.
+    Call { number: libc::SYS_clone3, name: "clone", errnos: CLONE },
+    Call { number: libc::SYS_clone, name: "clone", errnos: CLONE },
+    Call { number: libc::SYS_rt_sigprocmask, name: "rt_sigprocmask", errnos: &[EINVAL, EFAULT] },
     Call { number: libc::SYS_read, name: "read", errnos: READ },
     Call { number: libc::SYS_pread64, name: "pread", errnos: READ },
     Call {

@@ -38,6 +38,8 @@ pub(crate) struct Scenario {
     pub(crate) neighbour_ends: bool,
     /// A call that this kernel refuses throughout.
     pub(crate) refused: Option<(i64, Errno)>,
+    /// Threads of the library help it: their stacks and their heap stay with the C library, and they go a moment later.
+    pub(crate) helped: bool,
     /// Nothing comes of it unless the kernel says who is dead.
     pub(crate) needs_proof: bool,
     pub(crate) body: fn(&Stage) -> Ended,
@@ -55,6 +57,7 @@ const fn scenario(name: &'static str, prepare: fn(&Stage) -> Ended, body: fn(&St
         neighbour,
         neighbour_ends,
         refused,
+        helped: false,
         needs_proof: false,
         body,
         afresh,
@@ -86,6 +89,10 @@ impl Scenario {
 
     const fn needs_proof(self) -> Self {
         Self { needs_proof: true, ..self }
+    }
+
+    const fn helped(self) -> Self {
+        Self { helped: true, ..self }
     }
 
     const fn without(self, call: i64, errno: Errno) -> Self {

@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{alarm, pipe};
 use quoit::{
-    Attach, CallError, Consumer, Error, Event, GroupError, Inspector, Observer, Options, Producer, RecvError,
-    SendError, Start, WaitMode,
+    Attach, CallError, Consumer, DeadLetterError, Error, Event, GroupError, Inspector, Observer, Options,
+    Producer, RecvError, SendError, Start, WaitMode,
 };
 use support::offsets;
 
@@ -55,6 +55,7 @@ impl From<GroupError> for Problem {
     fn from(error: GroupError) -> Self {
         match error {
             GroupError::Failed(error) => error.into(),
+            GroupError::DeadLetter { error: DeadLetterError::Open(error), .. } => error.into(),
             error => Self::Wrong(format!("a member ended with {error:?}")),
         }
     }
@@ -124,9 +125,9 @@ impl Stage {
         Ok(names)
     }
 
-    /// Waits until somebody sleeps on the word at this offset of the ring.
-    fn until_armed(&self, offset: u64) {
-        let file = File::open(self.ring()).expect("the ring is there");
+    /// Waits until somebody sleeps on the word at this offset of a ring.
+    fn until_armed(ring: &Path, offset: u64) {
+        let file = File::open(ring).expect("the ring is there");
         let end = Instant::now() + Duration::from_secs(15);
         let mut word = [0; 4];
         while Instant::now() < end {
@@ -143,20 +144,25 @@ impl Stage {
     pub(crate) fn until_reader_sleeps(&self) {
         match self.mode {
             WaitMode::Spin => std::thread::sleep(Duration::from_millis(4)),
-            _ => self.until_armed(DATA_WORD),
+            _ => Self::until_armed(&self.ring(), DATA_WORD),
         }
+    }
+
+    /// Waits until a member of a group sleeps, whose ring is the object.
+    pub(crate) fn until_member_sleeps(&self) {
+        Self::until_armed(&self.object(), DATA_WORD);
     }
 
     /// Waits until somebody sleeps who follows the consumer in the first slot.
     pub(crate) fn until_follower_sleeps(&self) {
-        self.until_armed(offsets::CONTROL + offsets::slot(0) + offsets::RELEASED);
+        Self::until_armed(&self.ring(), offsets::CONTROL + offsets::slot(0) + offsets::RELEASED);
     }
 
     /// Waits until the producer sleeps for space, or for a moment where it sleeps unseen.
     pub(crate) fn until_producer_sleeps(&self) {
         match self.mode {
             WaitMode::Spin => std::thread::sleep(Duration::from_millis(4)),
-            _ => self.until_armed(SPACE_WORD),
+            _ => Self::until_armed(&self.ring(), SPACE_WORD),
         }
     }
 }

@@ -19,6 +19,7 @@ mod service;
 mod stage;
 mod stages;
 mod table;
+mod waitset;
 
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         group::CASES,
         service::CASES,
         stages::CASES,
+        waitset::CASES,
     ]
     .into_iter()
     .flatten()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::wait::WaitStatus;
 use quoit::Error;
 use quoit::sync::{Barrier, BarrierPass, Latch};
@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("latch-leave", make_latch, waiting, leave_latch).asleep(wait_for_latch),
     Case::new("latch-join", make_latch, waiting, join_latch),
     Case::new("latch-time-out", make_latch, waiting, latch_time_out),
+    Case::new("latch-reset", make_broken_latch, waiting, reset_latch),
 ];
 
 fn make(stage: &Stage) -> Result<()> {
@@ -221,6 +222,15 @@ fn make_latch(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// Its party has left before it arrived.
+fn make_broken_latch(stage: &Stage) -> Result<()> {
+    let latch = Latch::create(stage.path(), &options(), 1)?;
+    drop(latch.join()?);
+    let told = latch.wait_deadline(soon());
+    ensure!(matches!(told, Err(Error::Broken)), "its party has left, and it is not broken: {told:?}");
+    Ok(())
+}
+
 fn open_latch(stage: &Stage) -> Result<Latch, Error> {
     Latch::open(stage.path())
 }
@@ -254,6 +264,21 @@ fn join_latch(stage: &Stage) {
     stage.stay();
     assert!(matches!(party.arrive(), Ok(true)));
     stage.set(Word::Come, PASSED);
+}
+
+/// The party of the next round resets it, and arrives.
+fn reset_latch(stage: &Stage) {
+    let latch = open_latch(stage).expect("open");
+    let party = latch.join().expect("join");
+    mark();
+    let reset = latch.reset();
+    let opened = party.arrive();
+    if opened.is_ok() {
+        stage.set(Word::Come, PASSED);
+    }
+    mark();
+    assert!(reset.is_ok() && opened.is_ok(), "{reset:?}, {opened:?}");
+    stage.stay();
 }
 
 fn latch_time_out(stage: &Stage) {

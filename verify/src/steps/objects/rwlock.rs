@@ -1,11 +1,13 @@
 //! Reader-writer locks: as mutexes, and dead readers keep nobody out.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use nix::sys::wait::WaitStatus;
 use quoit::Error;
-use quoit::sync::RwLock;
+use quoit::sync::{RwLock, WriteGuard};
 
 use super::stage::{BEGIN, FIRST, SEATS, Stage, Value, options, whole};
 use super::{Case, End, MOMENT, SHORT, Scene, Word, soon};
+use crate::child::Child;
 use crate::tracee::mark;
 
 pub(super) const CASES: &[Case] = &[
@@ -18,10 +20,31 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rwlock-write-wake", make, idle, write_held).beside(read_after),
     Case::new("rwlock-write-wait", make, idle, write).beside(read_a_while),
     Case::new("rwlock-write-time-out", make, reading, write_time_out),
+    Case::new("rwlock-try-read", make, idle, try_read),
+    Case::new("rwlock-try-write", make, idle, try_write),
+    Case::new("rwlock-try-held", make, writing, try_held),
+    Case::new("rwlock-recover", make_abandoned, idle, recover),
+    Case::new("rwlock-read-anyway", make_abandoned, idle, read_anyway),
+    Case::new("rwlock-abandoned", make_abandoned, idle, refused_as_abandoned),
 ];
 
 fn make(stage: &Stage) -> Result<()> {
     drop(RwLock::create(stage.path(), &options(), &BEGIN)?);
+    Ok(())
+}
+
+/// Its last writer died, and nobody has looked after it since.
+fn make_abandoned(stage: &Stage) -> Result<()> {
+    let path = stage.path();
+    let mut writer = Child::start(move || {
+        let mut lock = RwLock::create(path, &options(), &BEGIN).expect("create");
+        std::mem::forget(lock.write().expect("write"));
+        std::mem::forget(lock);
+    })?;
+    ensure!(matches!(writer.end()?, WaitStatus::Exited(_, 0)), "the writer that is to die");
+    let mut lock = open(stage)?;
+    let told = lock.write_deadline(soon()).map(|guard| guard.discard());
+    ensure!(matches!(told, Err(Error::Abandoned)), "nobody is told that its writer died: {told:?}");
     Ok(())
 }
 
@@ -33,6 +56,8 @@ const READS: u64 = 1;
 const WRITES: u64 = 2;
 const COMMITS: u64 = 3;
 const GAVE_BACK: u64 = 4;
+/// It has read, or tried to, and the lock is as abandoned as it was.
+const LOOKED: u64 = 5;
 
 fn read(stage: &Stage) {
     let mut lock = open(stage).expect("open");
@@ -45,6 +70,86 @@ fn read(stage: &Stage) {
     stage.set(Word::Come, GAVE_BACK);
     mark();
     whole(&value).expect("whole");
+    stage.stay();
+}
+
+fn try_read(stage: &Stage) {
+    let mut lock = open(stage).expect("open");
+    mark();
+    let guard = lock.try_read().expect("read").expect("nobody writes");
+    stage.set(Word::Come, READS);
+    let value = *guard;
+    stage.set(Word::Come, COMMITS);
+    drop(guard);
+    stage.set(Word::Come, GAVE_BACK);
+    mark();
+    whole(&value).expect("whole");
+    stage.stay();
+}
+
+fn try_write(stage: &Stage) {
+    let mut lock = open(stage).expect("open");
+    mark();
+    let guard = lock.try_write().expect("write").expect("nobody has it");
+    let committed = change(stage, guard);
+    mark();
+    committed.expect("commit");
+    stage.stay();
+}
+
+/// The check writes, so there is nothing to be had.
+fn try_held(stage: &Stage) {
+    let mut lock = open(stage).expect("open");
+    mark();
+    let tried = (lock.try_read().map(|guard| guard.is_some()), lock.try_write().map(|guard| guard.is_some()));
+    mark();
+    assert!(matches!(tried, (Ok(false), Ok(false))), "{tried:?}");
+    stage.stay();
+}
+
+fn recover(stage: &Stage) {
+    let mut lock = open(stage).expect("open");
+    mark();
+    let mut guard = lock.recover().expect("write");
+    guard.recovered();
+    let committed = change(stage, guard);
+    mark();
+    committed.expect("commit");
+    stage.stay();
+}
+
+/// Adds one to the value.
+fn change(stage: &Stage, mut guard: WriteGuard<'_, Value>) -> Result<(), Error> {
+    stage.set(Word::Come, WRITES);
+    let next = guard[0] + 1;
+    *guard = [next; 8];
+    stage.set(Word::Begun, 1);
+    stage.set(Word::Come, COMMITS);
+    let committed = guard.commit();
+    stage.set(Word::Done, 1);
+    stage.set(Word::Come, GAVE_BACK);
+    committed
+}
+
+fn read_anyway(stage: &Stage) {
+    let mut lock = open(stage).expect("open");
+    mark();
+    let guard = lock.read_anyway().expect("read");
+    let value = (*guard, guard.is_abandoned());
+    drop(guard);
+    stage.set(Word::Come, LOOKED);
+    mark();
+    assert!(value.1 && whole(&value.0).is_ok(), "{value:?}");
+    stage.stay();
+}
+
+fn refused_as_abandoned(stage: &Stage) {
+    let mut lock = open(stage).expect("open");
+    mark();
+    let told = (lock.read().map(drop), lock.try_write().map(drop));
+    stage.set(Word::Come, LOOKED);
+    mark();
+    assert!(matches!(told, (Err(Error::Abandoned), Err(Error::Abandoned))), "{told:?}");
     stage.stay();
 }
 
@@ -171,6 +276,7 @@ struct Locked<'a> {
     lock: RwLock<Value>,
     /// What this process has forgotten that it has.
     holds: Option<Held>,
+    was_abandoned: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -186,7 +292,8 @@ fn scene(stage: &'static Stage, holds: Option<Held>) -> Result<Box<dyn Scene>> {
         Some(Held::Write) => std::mem::forget(lock.write()?),
         None => {}
     }
-    Ok(Box::new(Locked { stage, lock, holds }))
+    let was_abandoned = lock.is_abandoned();
+    Ok(Box::new(Locked { stage, lock, holds, was_abandoned }))
 }
 
 fn idle(stage: &'static Stage) -> Result<Box<dyn Scene>> {
@@ -204,6 +311,9 @@ fn writing(stage: &'static Stage) -> Result<Box<dyn Scene>> {
 impl Scene for Locked<'_> {
     fn while_stopped(&mut self) -> Result<()> {
         let (stage, come) = (self.stage, self.stage.get(Word::Come));
+        if self.was_abandoned {
+            return Ok(());
+        }
         whole(&self.lock.get()?)?;
         if self.holds.is_some() {
             return Ok(());
@@ -217,7 +327,7 @@ impl Scene for Locked<'_> {
     }
 
     fn afterwards(self: Box<Self>, end: End) -> Result<()> {
-        let Self { stage, mut lock, holds } = *self;
+        let Self { stage, mut lock, holds, was_abandoned } = *self;
         let come = stage.get(Word::Come);
         if holds.is_some() {
             // With the handle goes what it forgot.
@@ -244,8 +354,12 @@ impl Scene for Locked<'_> {
         let died = end == End::Killed;
         stage.is(is_told || !(died && come == WRITES), || "the death of a writer was not told".to_owned())?;
         // A reader that dies in its turn behind a writer counts as a writer.
-        stage.is(!is_told || (died && come != READS && come != GAVE_BACK), || {
+        let may_tell = died && come != READS || was_abandoned;
+        stage.is(!is_told || (may_tell && come != GAVE_BACK), || {
             format!("a death is told, and no writer died: {come}")
+        })?;
+        stage.is(is_told || !was_abandoned || [COMMITS, GAVE_BACK].contains(&come), || {
+            format!("the death before was not told: {come}")
         })?;
         if is_told {
             stage.note_told();

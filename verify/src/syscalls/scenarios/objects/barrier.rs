@@ -25,6 +25,15 @@ pub(super) fn arrive(stage: &Stage) -> Ended {
     Ok(())
 }
 
+pub(super) fn time_passes(stage: &Stage) -> Ended {
+    begin();
+    match Barrier::open(stage.object())?.wait_timeout(Duration::from_millis(3)) {
+        Err(Error::TimedOut) => Ok(()),
+        Ok(pass) => wrong!("{pass:?} without the other"),
+        Err(error) => Err(error.into()),
+    }
+}
+
 pub(super) fn broken(stage: &Stage) -> Ended {
     begin();
     match Barrier::open(stage.object())?.wait_deadline(soon()) {

@@ -1,5 +1,7 @@
 //! Events.
 
+use std::time::Duration;
+
 use quoit::Error;
 use quoit::sync::{Event, Reset};
 
@@ -27,6 +29,15 @@ pub(super) fn set_and_take(stage: &Stage) -> Ended {
 pub(super) fn wait(stage: &Stage) -> Ended {
     begin();
     Ok(Event::open(stage.object())?.wait_deadline(soon())?)
+}
+
+pub(super) fn time_passes(stage: &Stage) -> Ended {
+    begin();
+    match Event::open(stage.object())?.wait_timeout(Duration::from_millis(3)) {
+        Err(Error::TimedOut) => Ok(()),
+        Ok(()) => wrong!("a signal that nobody gave"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) fn set_late(stage: &Stage, cue: &mut Cue) -> Ended {

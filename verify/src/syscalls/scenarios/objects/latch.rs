@@ -1,10 +1,12 @@
 //! Latches.
 
+use std::time::Duration;
+
 use quoit::Error;
 use quoit::sync::Latch;
 
-use super::{begin, options};
-use crate::syscalls::stage::{Ended, Found, Stage, soon, wrong};
+use super::{begin, moment, options};
+use crate::syscalls::stage::{Cue, Ended, Found, Stage, soon, wrong};
 
 pub(super) fn create(stage: &Stage) -> Ended {
     begin();
@@ -24,6 +26,52 @@ pub(super) fn arrive(stage: &Stage) -> Ended {
         wrong!("its only party did not open it");
     }
     Ok(latch.wait_deadline(soon())?)
+}
+
+pub(super) fn wait(stage: &Stage) -> Ended {
+    begin();
+    Ok(Latch::open(stage.object())?.wait_deadline(soon())?)
+}
+
+pub(super) fn arrive_late(stage: &Stage, cue: &mut Cue) -> Ended {
+    let party = Latch::open(stage.object())?.join()?;
+    cue.ready();
+    cue.await_go();
+    moment();
+    party.arrive()?;
+    cue.stay()
+}
+
+pub(super) fn time_passes(stage: &Stage) -> Ended {
+    begin();
+    match Latch::open(stage.object())?.wait_timeout(Duration::from_millis(3)) {
+        Err(Error::TimedOut) => Ok(()),
+        Ok(()) => wrong!("open before its party arrived"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn join_and_stay(stage: &Stage, cue: &mut Cue) -> Ended {
+    let _party = Latch::open(stage.object())?.join()?;
+    cue.ready();
+    cue.stay()
+}
+
+/// Its party dies before it has arrived.
+pub(super) fn make_dead(stage: &Stage) -> Ended {
+    let latch = Latch::create(stage.object(), &options(), 1)?;
+    std::mem::forget(latch.join()?);
+    Ok(())
+}
+
+pub(super) fn broken(stage: &Stage) -> Ended {
+    begin();
+    let latch = Latch::open(stage.object())?;
+    match latch.wait_deadline(soon()) {
+        Err(Error::Broken) => Ok(latch.reset()?),
+        Ok(()) => wrong!("open although its party died"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) fn afresh(stage: &Stage) -> Found {

@@ -1,5 +1,7 @@
 //! Reader-writer locks.
 
+use std::time::Duration;
+
 use quoit::Error;
 use quoit::sync::RwLock;
 
@@ -41,6 +43,51 @@ pub(super) fn read_a_while(stage: &Stage, cue: &mut Cue) -> Ended {
     moment();
     drop(guard);
     cue.stay()
+}
+
+/// Neither a reader nor a writer comes in beside a writer.
+pub(super) fn time_passes(stage: &Stage) -> Ended {
+    begin();
+    let mut lock = RwLock::<u64>::open(stage.object())?;
+    let limit = Duration::from_millis(3);
+    for ended in [lock.read_timeout(limit).map(drop), lock.write_timeout(limit).map(drop)] {
+        match ended {
+            Err(Error::TimedOut) => {}
+            Ok(()) => wrong!("a lock that another has"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn write_and_stay(stage: &Stage, cue: &mut Cue) -> Ended {
+    let mut lock = RwLock::<u64>::open(stage.object())?;
+    let _guard = lock.write()?;
+    cue.ready();
+    cue.stay()
+}
+
+/// A writer died: readers and writers are told, until one of them has looked at the value.
+pub(super) fn recover(stage: &Stage) -> Ended {
+    begin();
+    let mut lock = RwLock::<u64>::open(stage.object())?;
+    match lock.write_deadline(soon()).map(drop) {
+        Err(Error::Abandoned) => {}
+        Ok(()) => wrong!("nobody says that its writer died"),
+        Err(error) => return Err(error.into()),
+    }
+    if *lock.read_anyway_deadline(soon())? != 7 {
+        wrong!("another value");
+    }
+    lock.recover_deadline(soon())?.recovered();
+    Ok(drop(lock.read_deadline(soon())?))
+}
+
+pub(super) fn make_dead(stage: &Stage) -> Ended {
+    let mut lock = RwLock::create(stage.object(), &options(), &7_u64)?;
+    std::mem::forget(lock.write()?);
+    std::mem::forget(lock);
+    Ok(())
 }
 
 pub(super) fn afresh(stage: &Stage) -> Found {

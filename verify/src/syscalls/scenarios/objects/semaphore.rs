@@ -1,5 +1,7 @@
 //! Semaphores.
 
+use std::time::Duration;
+
 use quoit::Error;
 use quoit::sync::Semaphore;
 
@@ -42,6 +44,22 @@ pub(super) fn hold(stage: &Stage, cue: &mut Cue) -> Ended {
     cue.await_go();
     moment();
     drop(permit);
+    cue.stay()
+}
+
+pub(super) fn time_passes(stage: &Stage) -> Ended {
+    begin();
+    match Semaphore::open(stage.object())?.acquire_timeout(Duration::from_millis(3)).map(drop) {
+        Err(Error::TimedOut) => Ok(()),
+        Ok(()) => wrong!("a permit that another has"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn stay(stage: &Stage, cue: &mut Cue) -> Ended {
+    let semaphore = Semaphore::open(stage.object())?;
+    let _permits = semaphore.acquire_many(2)?;
+    cue.ready();
     cue.stay()
 }
 

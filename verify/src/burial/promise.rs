@@ -1,0 +1,103 @@
+//! What is promised of the time after a death, and which kills count against it.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::ms_of;
+use crate::outcome::Outcome;
+
+/// Within so many ms of the kernel's release of its lock whoever waits for the dead goes on, if a processor is free.
+pub(super) const WITHIN_MS: f64 = 2.0;
+/// A kill does not count if after the release whoever waited, or whoever saw it, had no processor for longer than this.
+pub(super) const KEPT: Duration = Duration::from_micros(200);
+/// Of so many kills one has to count, or nothing is said.
+const ONE_IN: usize = 8;
+
+/// A thread that waits for a death.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(OnceLock<i32>);
+
+/// What it came to.
+pub(super) struct Went<T> {
+    pub(super) result: T,
+    pub(super) at: Instant,
+    /// For how long it had no processor in its life.
+    kept: Duration,
+}
+
+impl Waiting {
+    /// In the thread itself: waits.
+    pub(super) fn run<T>(&self, wait: impl FnOnce() -> T) -> Went<T> {
+        self.0.get_or_init(|| rustix::thread::gettid().as_raw_nonzero().get());
+        let result = wait();
+        let at = Instant::now();
+        Went { result, at, kept: self.kept().unwrap_or_default() }
+    }
+
+    /// Waits until the thread sleeps for a word of memory: on a busy machine it takes a while to come to that.
+    pub(super) fn until_asleep(&self) -> Result<()> {
+        const FUTEXES: [&str; 2] = ["202 ", "449 "];
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let call = self
+                .0
+                .get()
+                .map(|thread| std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")));
+            match call {
+                Some(Ok(call)) if FUTEXES.iter().any(|futex| call.starts_with(futex)) => return Ok(()),
+                // It has ended, or the kernel does not say.
+                Some(Err(_)) => return Ok(()),
+                _ => ensure!(Instant::now() < end, "it never falls asleep"),
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// For how long the thread was ready to run and had no processor, up to now. `None`: it has ended, has not begun, or the
+    /// kernel does not say.
+    pub(super) fn kept(&self) -> Option<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.0.get()?)).ok()?;
+        Some(Duration::from_nanos(text.split_whitespace().nth(1)?.parse().ok()?))
+    }
+}
+
+impl<T> Went<T> {
+    /// For how long it had no processor since then. Nothing if it had gone by then.
+    pub(super) fn kept_since(&self, then: Option<Duration>) -> Duration {
+        then.map_or(Duration::ZERO, |then| self.kept.saturating_sub(then))
+    }
+}
+
+/// Fails if the median of the rounds that count is beyond what is promised. Each is a time in ms, and for how long nobody
+/// could run. Returns how many count.
+pub(super) fn judge(
+    what: &str,
+    rounds: impl ExactSizeIterator<Item = (f64, Duration)>,
+    promised_ms: f64,
+    outcome: &mut Outcome,
+) -> usize {
+    let all = rounds.len();
+    let mut counted: Vec<f64> =
+        rounds.filter(|(_, kept)| *kept <= KEPT).map(|(after_ms, _)| after_ms).collect();
+    if counted.len() * ONE_IN < all || counted.is_empty() {
+        outcome.note(format!(
+            "SKIPPED: {what}: the machine was busy, in all but {} of {all} kills somebody had no processor for more \
+             than {} ms",
+            counted.len(),
+            ms_of(KEPT)
+        ));
+        return counted.len();
+    }
+    counted.sort_by(f64::total_cmp);
+    let median = counted[(counted.len() - 1) / 2];
+    if median > promised_ms {
+        outcome.fail(format!(
+            "{what}: half of {} went on {median:.2} ms after the lock or later, and {promised_ms} ms are promised [cargo verify \
+             burial]",
+            counted.len()
+        ));
+    }
+    counted.len()
+}
