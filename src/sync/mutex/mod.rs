@@ -90,11 +90,6 @@ pub(crate) use value::Value;
 /// drop(first);
 /// # Ok::<(), quoit::Error>(())
 /// ```
-///
-/// ```compile_fail,E0277
-/// fn is_sync<T: Sync>() {}
-/// is_sync::<quoit::sync::Mutex<u64>>();
-/// ```
 pub struct Mutex<T> {
     guarded: Guarded<Value, T>,
 }

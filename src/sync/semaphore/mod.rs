@@ -70,11 +70,6 @@ const SWEEP_PART: u64 = 16;
 /// # std::fs::remove_file(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// ```compile_fail,E0277
-/// fn is_sync<T: Sync>() {}
-/// is_sync::<quoit::sync::Semaphore>();
-/// ```
 pub struct Semaphore {
     member: Member<Permits>,
     /// Permits of this handle.
