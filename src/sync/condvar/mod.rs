@@ -194,6 +194,20 @@ impl Condvar {
         self.wait_until(guard, clock::deadline_ns(deadline))
     }
 
+    /// As [`wait`](Self::wait), for at most `timeout`. A loop needs one deadline for all of its turns:
+    /// [`wait_deadline`](Self::wait_deadline).
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait); [`Error::TimedOut`].
+    pub fn wait_timeout<'a, T: Typed>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> Result<MutexGuard<'a, T>, Error> {
+        self.wait_until(guard, clock::after_ns(timeout))
+    }
+
     /// Waits while `condition` holds of the value. Returns at once if it does not.
     ///
     /// # Errors

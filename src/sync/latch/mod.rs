@@ -270,6 +270,17 @@ impl Latch {
         }
     }
 
+    /// Whether the latch is broken. A hint: it may change at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn is_broken(&self) -> Result<bool, Error> {
+        self.member.check()?;
+        let is_broken = self.member.views().line.look().is_broken();
+        self.member.check_memory().map(|()| is_broken)
+    }
+
     /// Closes a latch that is broken, so that all parties may arrive anew. Let all of them join before: one that has gone
     /// counts as dead. Does nothing to a latch that is open, or that is not broken.
     ///
