@@ -211,6 +211,13 @@ impl Barrier {
         Ok(Self::new(self.member.try_clone()?))
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this barrier. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// How many parties meet.
     pub fn parties(&self) -> u32 {
         self.member.views().items.len() as u32

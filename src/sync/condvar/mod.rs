@@ -169,6 +169,13 @@ impl Condvar {
         Ok(Self { member: self.member.try_clone()? })
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this condition variable. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// Commits what was changed through the guard, unlocks, sleeps until it is notified, and locks again. It may also
     /// return without that; [`wait_while`](Self::wait_while) looks again.
     ///

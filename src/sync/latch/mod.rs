@@ -195,6 +195,13 @@ impl Latch {
         Ok(Self::new(self.member.try_clone()?))
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this latch. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// Becomes a party, beside this handle. It takes what [`try_clone`](Self::try_clone) takes.
     ///
     /// # Errors

@@ -242,6 +242,13 @@ impl LatestBytes {
         self.writer.version()
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this value. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.writer.is_stale()
+    }
+
     /// A reader of the same byte string, for another thread, as [`Latest::reader`](super::Latest::reader).
     ///
     /// # Errors

@@ -156,6 +156,13 @@ impl<T: Typed> Latest<T> {
         self.writer.version()
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this value. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.writer.is_stale()
+    }
+
     /// A reader of the same value, for another thread. For a value in a file this takes `/proc` and the permission to open
     /// the file; its name need not be there any more.
     ///

@@ -91,6 +91,11 @@ impl Writer {
         Self::take_over(reader.region.reopen(Access::Writer)?)
     }
 
+    #[cfg(not(loom))]
+    pub(super) fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     pub(super) fn region(&self) -> &Region {
         &self.region
     }

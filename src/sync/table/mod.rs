@@ -168,6 +168,13 @@ impl<T: Typed> Table<T> {
         Ok(TableReader::new(self.member.region().reopen(Access::Peer)?, true))
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this table. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// How many rows there are. They count from 0.
     pub fn rows(&self) -> u32 {
         self.held.len() as u32

@@ -91,6 +91,13 @@ impl<T: Typed> TableReader<T> {
         Ok(Self::new(self.region.reopen(access)?, self.is_woken))
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this table. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     /// How many rows there are. They count from 0.
     pub fn rows(&self) -> u32 {
         self.seen.len() as u32
