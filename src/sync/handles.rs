@@ -9,10 +9,10 @@ macro_rules! handle {
     ($name:ident: $type:literal) => {
         #[doc = concat!("```\nfn is_send<T: Send>() {}\nis_send::<quoit::sync::", $type, ">();\n```\n")]
         #[doc = concat!(
-                    "```compile_fail,E0277\nfn is_sync<T: Sync>() {}\nis_sync::<quoit::sync::",
-                    $type,
-                    ">();\n```\n"
-                )]
+                            "```compile_fail,E0277\nfn is_sync<T: Sync>() {}\nis_sync::<quoit::sync::",
+                            $type,
+                            ">();\n```\n"
+                        )]
         pub struct $name;
     };
 }
@@ -22,15 +22,15 @@ macro_rules! guard {
     ($name:ident: $type:literal) => {
         #[doc = concat!("```\nfn exists<T>() {}\nexists::<quoit::sync::", $type, ">();\n```\n")]
         #[doc = concat!(
-                    "```compile_fail,E0277\nfn is_send<T: Send>() {}\nis_send::<quoit::sync::",
-                    $type,
-                    ">();\n```\n"
-                )]
+                            "```compile_fail,E0277\nfn is_send<T: Send>() {}\nis_send::<quoit::sync::",
+                            $type,
+                            ">();\n```\n"
+                        )]
         #[doc = concat!(
-                    "```compile_fail,E0277\nfn is_sync<T: Sync>() {}\nis_sync::<quoit::sync::",
-                    $type,
-                    ">();\n```\n"
-                )]
+                            "```compile_fail,E0277\nfn is_sync<T: Sync>() {}\nis_sync::<quoit::sync::",
+                            $type,
+                            ">();\n```\n"
+                        )]
         pub struct $name;
     };
 }
