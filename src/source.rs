@@ -7,8 +7,8 @@ use crate::memory::map::SharedWord;
 
 /// Something that a [`WaitSet`](crate::WaitSet) can wait for: a consumer, an observer, a member of a group, a producer's
 /// [`Space`](crate::Space), a reader of a latest value or of a table, an [`Event`](crate::sync::Event), a
-/// service's [`Server`](crate::service::Server) or [`Client`](crate::service::Client), a [`Ticker`](crate::Ticker). The trait
-/// is sealed.
+/// [`Latch`](crate::sync::Latch), a [`Barrier`](crate::sync::Barrier), a service's [`Server`](crate::service::Server) or
+/// [`Client`](crate::service::Client), a [`Ticker`](crate::Ticker). The trait is sealed.
 ///
 /// A wait borrows it for as long as it waits, so safe code never uses one handle from two threads.
 pub trait Waitable {

@@ -111,6 +111,63 @@ fn who_tries_passes_only_as_the_last() {
 }
 
 #[test]
+fn who_has_arrived_waits_for_the_end_of_that_round() {
+    on_each(2, |first| {
+        let second = first.try_clone().unwrap();
+        first.arrive().unwrap();
+        first.arrive().unwrap();
+        assert_eq!((first.missing(), second.missing()), (1, 1));
+        assert!(first.try_wait().unwrap().is_none());
+        second.arrive().unwrap();
+        // It said so itself, and is told so whenever it asks.
+        let pass = second.try_wait().unwrap().unwrap();
+        assert!(pass.is_leader && pass.round == 0, "{pass:?}");
+        // The next round ends without this party only if it is broken.
+        second.arrive().unwrap();
+        assert!(second.try_wait().unwrap().is_none());
+        let pass = first.wait().unwrap();
+        assert!(!pass.is_leader && pass.round == 0, "{pass:?}");
+        assert!(first.wait().unwrap().is_leader);
+        assert_eq!(second.wait_timeout(Duration::ZERO).unwrap().round, 1);
+        first.arrive().unwrap();
+        second.reset().unwrap();
+        assert!(matches!(first.wait(), Err(Error::Broken)), "it took the reset for a round");
+        // A reset of its own is nothing to be told of.
+        first.arrive().unwrap();
+        first.reset().unwrap();
+        assert_eq!((first.try_wait().unwrap(), first.missing()), (None, 2));
+        first.arrive().unwrap();
+        assert!(matches!(first.wait_timeout(Duration::from_millis(1)), Err(Error::TimedOut)));
+        assert!(matches!(second.arrive(), Err(Error::Broken)));
+        assert!(matches!(first.arrive(), Err(Error::Broken)), "it has given up");
+    });
+}
+
+/// Its arrival counts, and the next round is broken without it.
+#[test]
+fn who_arrives_and_leaves_is_counted_once() {
+    on_each(2, |first| {
+        let second = first.try_clone().unwrap();
+        second.arrive().unwrap();
+        drop(second);
+        assert!(first.wait().is_ok());
+        let third = first.try_clone().unwrap();
+        third.arrive().unwrap();
+        drop(third);
+        // The seat has been counted: its next party arrives in the next round.
+        let fourth = first.try_clone().unwrap();
+        fourth.arrive().unwrap();
+        assert!(fourth.try_wait().unwrap().is_none());
+        assert_eq!(first.wait().unwrap().round, 1);
+        assert_eq!(first.missing(), 2);
+        assert!(fourth.try_wait().unwrap().is_none());
+        assert_eq!(first.missing(), 1);
+        first.arrive().unwrap();
+        assert_eq!((fourth.wait().unwrap().round, first.wait().unwrap().round), (2, 2));
+    });
+}
+
+#[test]
 fn giving_up_breaks_the_round() {
     on_each(2, |first| {
         let second = first.try_clone().unwrap();

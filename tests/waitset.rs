@@ -9,6 +9,8 @@ mod events;
 mod many;
 #[path = "waitset/merge.rs"]
 mod merge;
+#[path = "waitset/rounds.rs"]
+mod rounds;
 #[path = "waitset/space.rs"]
 mod space;
 #[path = "waitset/ticks.rs"]

@@ -5,7 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{model, options, payload};
-use quoit::sync::{Event as Signal, Latest, LatestOptions, Reset, SyncOptions, Table, TableOptions};
+use quoit::sync::{
+    Barrier, Event as Signal, Latch, Latest, LatestOptions, Reset, SyncOptions, Table, TableOptions,
+};
 use quoit::{Attach, Event, RecvError, Ring, WaitMode, WaitSet};
 
 fn ring(mode: WaitMode) -> Ring {
@@ -177,6 +179,54 @@ fn each_row_wakes() {
         // Nothing orders one row to another.
         assert!(changed.contains(&(0, 2)) && changed.contains(&(1, 2)), "{changed:?}");
         let _table = writer.join().unwrap();
+    });
+}
+
+/// The last party of a latch arrives, or leaves without that.
+fn a_latch(name: &'static str, leaves: bool) {
+    model(name, 3, move || {
+        let mut latch = Latch::local(&SyncOptions::new().seats(1), 1).unwrap();
+        let party = latch.join().unwrap();
+        let other = common::spawn(move || match leaves {
+            // The set may be the first to see that all have arrived.
+            false => {
+                party.arrive().unwrap();
+            }
+            true => drop(party),
+        });
+        assert!(WaitSet::new().wait(&mut [&mut latch]).contains(0));
+        assert_eq!(latch.try_wait().is_ok_and(|is_open| is_open), !leaves);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_latch_that_opens_wakes() {
+    a_latch("waitset_latch", false);
+}
+
+#[test]
+fn a_party_that_leaves_wakes() {
+    a_latch("waitset_leaves", true);
+}
+
+/// Two parties arrive at once, and wait for the round in sets. Whoever is last wakes the other.
+#[test]
+fn the_end_of_a_round_wakes() {
+    model("waitset_barrier", 2, || {
+        let visit = |mut barrier: Barrier| {
+            move || {
+                barrier.arrive().unwrap();
+                assert!(WaitSet::new().wait(&mut [&mut barrier]).contains(0));
+                let pass = barrier.try_wait().unwrap().expect("it was ready");
+                (barrier, pass.is_leader)
+            }
+        };
+        let first = Barrier::local(&SyncOptions::new(), 2).unwrap();
+        let other = common::spawn(visit(first.try_clone().unwrap()));
+        let (_first, leads) = visit(first)();
+        let (_second, other_leads) = other.join().unwrap();
+        assert!(leads != other_leads, "a round has one leader");
     });
 }
 

@@ -142,6 +142,11 @@ impl<K: HasLock, T> Guarded<K, T> {
         self.owned().is_free()
     }
 
+    /// Whether this handle has the lock.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owned().owner() == Some(self.member.me())
+    }
+
     #[inline(always)]
     fn was_abandoned(&self) -> bool {
         self.lock().abandoned.load(at!(M_ABANDONED, Relaxed)) != 0

@@ -35,7 +35,7 @@ use crate::sync::{barrier, latch, latest, mutex, rwlock};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Inspector {
-    object: Box<dyn Inspect>,
+    object: Box<dyn Inspect + Send>,
 }
 
 /// An object of some kind, mapped read-only.
@@ -65,7 +65,7 @@ impl Inspect for latest::Region {
     }
 }
 
-fn open<K: Look>(path: &Path) -> Result<Box<dyn Inspect>, Error> {
+fn open<K: Look<Line: Sync, Item: Sync> + Send>(path: &Path) -> Result<Box<dyn Inspect + Send>, Error> {
     Ok(Box::new(Region::<Shape<K>>::open(path, Access::Reader)?))
 }
 

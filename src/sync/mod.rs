@@ -6,6 +6,8 @@ mod cells;
 mod condvar;
 mod event;
 mod guarded;
+#[cfg(doctest)]
+mod handles;
 mod held;
 #[cfg(not(loom))]
 mod inspect;

@@ -32,11 +32,13 @@ use std::cell::Cell;
 use crate::atomics::{AtomicU64, FutexWord, at, fence_at};
 use crate::error::Error;
 use crate::memory::block::block;
+use crate::source::{Arming, Waker};
 use crate::sync::bell;
 use crate::sync::member::Member;
 use crate::sync::shape::{Content, Views};
 use crate::sync::watch::Watch;
 use crate::wait::clock;
+use crate::wait::doorbell;
 
 block! {
     /// The round.
@@ -58,7 +60,7 @@ impl<K: Content<Line = Line, Item = AtomicU64>> HasRounds for K {}
 const ASK_PART: u64 = 16;
 
 /// A state of the word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Round(u64);
 
 /// How a round ended for one that waited for that.
@@ -264,4 +266,42 @@ pub(crate) fn wait<K: HasRounds>(member: &Member<K>, begun: Round, until_ns: u64
     let end = bell::wait(member, &line.bell, until_ns, slice_ns, look, has_changed);
     watch.end(member);
     end
+}
+
+/// What a handle remembers that waits for the end of a round together with other things.
+#[derive(Debug, Default)]
+pub(crate) struct Lookout {
+    begun: Cell<Round>,
+    /// The first party that was missing in that round.
+    first: Cell<usize>,
+    /// The bell was armed, and nobody has looked since.
+    is_armed: Cell<bool>,
+}
+
+impl Lookout {
+    /// As [`look_on`]. After the bell was armed, it asks whether it is to or not: a party that left before has rung for
+    /// nobody.
+    pub(crate) fn look<K: HasRounds>(&self, member: &Member<K>, begun: Round, asks: bool) -> Option<End> {
+        if self.begun.replace(begun) != begun {
+            self.first.set(0);
+        }
+        let mut first = self.first.get();
+        let end = look_on(member, begun, &mut first, self.is_armed.take() || asks);
+        self.first.set(first);
+        end
+    }
+
+    /// Marks the bell as slept on.
+    pub(crate) fn arm<K: HasRounds>(&self, member: &Member<K>) -> Arming {
+        member.note_waiting(true);
+        self.is_armed.set(true);
+        Arming::woken(doorbell::arm(&member.views().line.bell), Waker::Fences)
+    }
+
+    /// The thread is awake again.
+    pub(crate) fn disarm<K: HasRounds>(member: &Member<K>) {
+        if member.check().is_ok() {
+            member.note_waiting(false);
+        }
+    }
 }

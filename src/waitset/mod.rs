@@ -35,7 +35,8 @@ use substitutes::Substitutes;
 /// Single looks before sleeping.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
-/// Waits for many things at once: consumers, observers, members of groups, space for a producer, latest values, events, ticks.
+/// Waits for many things at once: consumers, observers, members of groups, space for a producer, latest values, events,
+/// latches, barriers, ticks.
 ///
 /// The things are borrowed for one wait. Their places in the list are the tokens that come back: see [`Ready`].
 ///
@@ -46,6 +47,8 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
 /// | [`TableReader`](crate::sync::TableReader) | a row has a value that this handle has not returned | [`next_deadline`](crate::sync::TableReader::next_deadline) |
 /// | [`Event`](crate::sync::Event) | it is set. With [`Reset::Manual`](crate::sync::Reset::Manual) also once after it was set and reset since the last wait | [`try_wait`](crate::sync::Event::try_wait), which takes the signal of [`Reset::Auto`](crate::sync::Reset::Auto) |
+/// | [`Latch`](crate::sync::Latch) | it is open, or broken | [`try_wait`](crate::sync::Latch::try_wait) |
+/// | [`Barrier`](crate::sync::Barrier) | the round is over in which this handle has [arrived](crate::sync::Barrier::arrive), or it is broken | [`try_wait`](crate::sync::Barrier::try_wait) |
 /// | [`GroupMember`](crate::GroupMember) | there is a record that it may take, or news that some are lost; the stream has ended; or the handle has an error. Not while it has as many records as it may have | [`recv_timeout`](crate::GroupMember::recv_timeout) with a time-out of 0; [`try_recv`](crate::GroupMember::try_recv) |
 /// | [`Client`](crate::service::Client) | there is an answer, a call has ended without one, or the handle has an error | [`try_recv`](crate::service::Client::try_recv) |
 /// | [`Server`](crate::service::Server) | there is a request that can be taken, or the handle has an error | [`try_recv`](crate::service::Server::try_recv) |
@@ -53,11 +56,11 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 ///
 /// Tries need not empty a thing: what is left makes it ready again. As every receive does, a wait releases the last record
 /// that a consumer has received. The end of a stream makes a consumer ready until a receive has reported it, but at most
-/// once in 100 ms; after that only another producer does. An event stays ready while it is set.
+/// once in 100 ms; after that only another producer does. An event stays ready while it is set, and a latch while it is open.
 ///
 /// A set sleeps in one system call, whatever it waits for, and uses no processor meanwhile. Every sleep has an end: after a
 /// slice of 100 ms; with many things, 10 ms for each; where nothing has come for long, after a sixteenth of that time; at most
-/// a second. Then the set checks which producers are alive, so it notices a death within that time. Things that nobody wakes
+/// a second. Then the set checks which producers and parties are alive, so it notices a death within that time. Things that nobody wakes
 /// are looked at after naps of 1 to 20 ms, longer the longer nothing has come: observers, readers of a latest value or a table
 /// that may not write its file, and rings with [`WaitMode::Spin`](crate::WaitMode).
 ///

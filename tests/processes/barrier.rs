@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use quoit::Error;
 use quoit::sync::{Barrier, Latch, Once, SyncOptions};
+use quoit::{Error, WaitSet};
 
 use crate::process::{Part, SOON, Stage, hear, note, say};
 
@@ -116,6 +116,36 @@ fn a_latch_is_told_of_a_death() {
     assert_eq!(other.says("arrived"), [1]);
     latch.wait_deadline(Instant::now() + SOON).expect("both arrived");
     other.finish();
+}
+
+/// Nobody rings for the dead: sets find them at the end of a slice.
+#[test]
+fn a_set_is_told_of_a_death() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("latch");
+    let mut latch = Latch::create(&path, &SyncOptions::new(), 1).expect("create");
+    let mut dying = Part::new("join a latch").on(&path).start();
+    dying.says("joined");
+    let killing = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        dying.kill();
+    });
+    assert!(WaitSet::new().wait_deadline(&mut [&mut latch], Instant::now() + SOON).contains(0));
+    assert!(matches!(latch.try_wait(), Err(Error::Broken)));
+    killing.join().expect("kill");
+
+    let path = stage.file("barrier");
+    let mut barrier = Barrier::create(&path, &SyncOptions::new(), 2).expect("create");
+    let mut dying = Part::new("meet at a barrier").on(&path).start();
+    dying.says("meets");
+    dying.kill();
+    // It may have arrived in one round before.
+    let ends = [(); 2].map(|()| {
+        barrier.arrive()?;
+        assert!(WaitSet::new().wait_deadline(&mut [&mut barrier], Instant::now() + SOON).contains(0));
+        barrier.try_wait().map(|pass| pass.expect("it was ready"))
+    });
+    assert!(matches!(ends[1], Err(Error::Broken)), "{ends:?}");
 }
 
 #[test]

@@ -66,8 +66,8 @@ fn a_signal_that_another_took_is_not_told() {
     }
 }
 
-/// Waits in one of the ways until the event is ready, which stands behind a ring from which nothing comes.
-fn wait(by: &str, things: &mut [&mut dyn Waitable]) -> Vec<usize> {
+/// Waits in one of the ways until something is ready.
+pub(crate) fn wait(by: &str, things: &mut [&mut dyn Waitable]) -> Vec<usize> {
     if by == "set" {
         return tokens(sleeper().wait_deadline(things, soon()));
     }

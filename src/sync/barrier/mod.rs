@@ -1,5 +1,6 @@
 //! A place where a number of parties meet, round after round.
 
+use std::cell::Cell;
 use std::fmt;
 #[cfg(not(loom))]
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::memory::arrival;
 use crate::memory::file::Owners;
 use crate::sync::member::Member;
 use crate::sync::options::SyncOptions;
-use crate::sync::rounds::{self, End, Line, Round};
+use crate::sync::rounds::{self, End, Line, Lookout, Round};
 #[cfg(not(loom))]
 use crate::sync::shape::Shape;
 use crate::sync::shape::{Content, Views};
@@ -21,6 +22,7 @@ use crate::wait::clock;
 
 #[cfg(not(loom))]
 mod look;
+mod source;
 
 /// How many parties meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +85,9 @@ pub struct BarrierPass {
 ///
 /// What a party did before it arrived, all others see when they have passed.
 ///
+/// Who has something else to do meanwhile [arrives](Self::arrive) first and waits later. A barrier is then one of the things
+/// that a [`WaitSet`](crate::WaitSet) waits for.
+///
 /// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). Other threads of the process
 /// get handles of their own, from [`try_clone`](Self::try_clone). After a `fork` only the parent may use a handle.
 ///
@@ -103,6 +108,20 @@ pub struct BarrierPass {
 /// ```
 pub struct Barrier {
     member: Member<Parties>,
+    /// `None`: it has not come to a round, or was told how that one ended.
+    place: Cell<Option<Place>>,
+    lookout: Lookout,
+}
+
+/// Where a party is that has come to a round.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Whoever had its seat before has arrived in this round: it arrives in the next one.
+    Behind(Round),
+    /// It has arrived in this round.
+    Arrived(Round),
+    /// It has arrived in this round, and said that all have.
+    Leads(Round),
 }
 
 impl Barrier {
@@ -116,7 +135,7 @@ impl Barrier {
     pub fn create(path: impl AsRef<Path>, options: &SyncOptions, parties: u32) -> Result<Self, Error> {
         let count = parties.into();
         let shape = options.shape_of(count, Parties { count })?;
-        Ok(Self { member: Member::create(path.as_ref(), &shape, options.file_mode(), |_| {})? })
+        Ok(Self::new(Member::create(path.as_ref(), &shape, options.file_mode(), |_| {})?))
     }
 
     /// Opens the barrier at `path`, as another party.
@@ -126,7 +145,7 @@ impl Barrier {
     /// [`Error::OtherKind`]; [`Error::SeatsTaken`] if all parties are there; any other error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self { member: Member::open(path.as_ref(), Owners::Any, |_| Ok(()))? })
+        Ok(Self::new(Member::open(path.as_ref(), Owners::Any, |_| Ok(()))?))
     }
 
     /// As [`open`](Self::open), for a barrier that may not exist yet: waits until `deadline` for it to be created. With a
@@ -164,7 +183,7 @@ impl Barrier {
             }
         };
         let (path, mode) = (path.as_ref(), options.file_mode());
-        Ok(Self { member: Member::open_or_create(path, &shape, mode, check, |_| {})? })
+        Ok(Self::new(Member::open_or_create(path, &shape, mode, check, |_| {})?))
     }
 
     /// Creates a barrier in this process's own memory, for its threads: [`try_clone`](Self::try_clone) creates their
@@ -175,7 +194,11 @@ impl Barrier {
     /// [`Error::BadOption`], [`Error::Io`] if there is no memory.
     pub fn local(options: &SyncOptions, parties: u32) -> Result<Self, Error> {
         let count = parties.into();
-        Ok(Self { member: Member::local(options.shape_of(count, Parties { count })?, |_| {})? })
+        Ok(Self::new(Member::local(options.shape_of(count, Parties { count })?, |_| {})?))
+    }
+
+    fn new(member: Member<Parties>) -> Self {
+        Self { member, place: Cell::new(None), lookout: Lookout::default() }
     }
 
     /// Another party of the same barrier, for another thread. For a barrier in a file this takes `/proc` and the
@@ -185,7 +208,14 @@ impl Barrier {
     ///
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self { member: self.member.try_clone()? })
+        Ok(Self::new(self.member.try_clone()?))
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this barrier. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
     }
 
     /// How many parties meet.
@@ -198,7 +228,37 @@ impl Barrier {
         if self.member.check().is_ok() { rounds::missing(&self.member) as u32 } else { 0 }
     }
 
-    /// Arrives, and waits for all others, without a limit.
+    /// Arrives, and does not wait. The next wait, in any form, is for the end of this round, and so is that of a
+    /// [`WaitSet`](crate::WaitSet), which [`try_wait`](Self::try_wait) ends. Does nothing if this party has arrived already,
+    /// and was not told yet how the round ended.
+    ///
+    /// If whoever had this party's seat before has arrived in this round, the party arrives in the next one, as soon as a
+    /// wait finds that it has begun.
+    ///
+    /// ```
+    /// use quoit::sync::{Barrier, SyncOptions};
+    ///
+    /// let first = Barrier::local(&SyncOptions::new(), 2)?;
+    /// let second = first.try_clone()?;
+    /// first.arrive()?;
+    /// // Work that nobody waits for.
+    /// assert!(first.try_wait()?.is_none());
+    /// second.arrive()?;
+    /// assert_eq!((first.wait()?.round, second.wait()?.round), (0, 0));
+    /// # Ok::<(), quoit::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broken`]; [`Error::Forked`], [`Error::Truncated`].
+    pub fn arrive(&self) -> Result<(), Error> {
+        self.enter()?;
+        // All others may have arrived.
+        self.is_over(false);
+        self.member.check_memory()
+    }
+
+    /// Arrives, unless it has [arrived](Self::arrive) before, and waits for all others, without a limit.
     ///
     /// # Errors
     ///
@@ -207,13 +267,20 @@ impl Barrier {
         self.wait_until(u64::MAX)
     }
 
-    /// Arrives if all others have arrived, and so passes. `None`: they have not.
+    /// Arrives if all others have arrived, and so passes. `None`: they have not. After [`arrive`](Self::arrive): whether
+    /// the round is over.
     ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
     pub fn try_wait(&self) -> Result<Option<BarrierPass>, Error> {
         self.member.check()?;
+        if self.place.get().is_some() {
+            return match self.is_over(true) {
+                true => self.wait().map(Some),
+                false => self.member.check_memory().map(|()| None),
+            };
+        }
         let begun = self.member.views().line.look();
         if begun.is_broken() {
             return Err(Error::Broken);
@@ -249,17 +316,55 @@ impl Barrier {
 
     fn wait_until(&self, until_ns: u64) -> Result<BarrierPass, Error> {
         loop {
-            self.member.check()?;
-            let begun = self.member.views().line.look();
-            if begun.is_broken() {
-                return Err(Error::Broken);
+            match self.enter()? {
+                Place::Arrived(begun) => return self.pass(begun, until_ns),
+                Place::Leads(begun) => return self.told(begun, End::Passed { is_leader: true }),
+                Place::Behind(begun) => {
+                    if rounds::wait(&self.member, begun, until_ns)? == End::Broken {
+                        return Err(Error::Broken);
+                    }
+                }
             }
-            if rounds::arrive(&self.member, begun) {
-                return self.pass(begun, until_ns);
-            }
-            // Whoever had the seat before was counted in this round.
-            if rounds::wait(&self.member, begun, until_ns)? == End::Broken {
-                return Err(Error::Broken);
+        }
+    }
+
+    /// Arrives in this round, unless the party waits for the end of one.
+    fn enter(&self) -> Result<Place, Error> {
+        self.member.check()?;
+        let now = self.member.views().line.look();
+        match self.place.get() {
+            Some(Place::Behind(begun)) if begun != now => {}
+            Some(place) => return Ok(place),
+            None => {}
+        }
+        if now.is_broken() {
+            return Err(Error::Broken);
+        }
+        let has_arrived = rounds::arrive(&self.member, now);
+        let place = if has_arrived { Place::Arrived(now) } else { Place::Behind(now) };
+        self.place.set(Some(place));
+        Ok(place)
+    }
+
+    /// Whether a wait of this party, which has come to a round, would end at once. `asks`: whether to ask the kernel about
+    /// the parties that are missing.
+    fn is_over(&self, asks: bool) -> bool {
+        loop {
+            let begun = match self.enter() {
+                Ok(Place::Arrived(begun) | Place::Behind(begun)) => begun,
+                Ok(Place::Leads(_)) | Err(_) => return true,
+            };
+            let end = self.lookout.look(&self.member, begun, asks);
+            match (self.place.get(), end) {
+                (_, None) => return false,
+                // It arrives in the next round, unless there is none.
+                (Some(Place::Behind(_)), Some(_)) => {}
+                (_, Some(end)) => {
+                    if end == (End::Passed { is_leader: true }) {
+                        self.place.set(Some(Place::Leads(begun)));
+                    }
+                    return true;
+                }
             }
         }
     }
@@ -269,6 +374,7 @@ impl Barrier {
         let end = match rounds::wait(&self.member, begun, until_ns) {
             Err(Error::TimedOut) => {
                 if self.member.views().line.break_round(begun) {
+                    self.place.set(None);
                     return Err(Error::TimedOut);
                 }
                 // It was over just before.
@@ -276,6 +382,12 @@ impl Barrier {
             }
             end => end?,
         };
+        self.told(begun, end)
+    }
+
+    /// The party is told how a round ended in which it has arrived.
+    fn told(&self, begun: Round, end: End) -> Result<BarrierPass, Error> {
+        self.place.set(None);
         match end {
             End::Passed { is_leader } => Ok(BarrierPass { is_leader, round: begun.number() }),
             End::Broken => Err(Error::Broken),
@@ -309,13 +421,15 @@ impl Barrier {
         }
     }
 
-    /// Begins anew, with a round in which nobody has arrived. Whoever waits gets [`Error::Broken`].
+    /// Begins anew, with a round in which nobody has arrived. Whoever waits, or has arrived to wait later, gets
+    /// [`Error::Broken`], but for this party.
     ///
     /// # Errors
     ///
     /// [`Error::Forked`], [`Error::Truncated`].
     pub fn reset(&self) -> Result<(), Error> {
         self.member.check()?;
+        self.place.set(None);
         let line = self.member.views().line;
         let mut seen = line.look();
         // If another is faster, what it made of the round will do, unless it broke it.

@@ -169,6 +169,13 @@ impl Condvar {
         Ok(Self { member: self.member.try_clone()? })
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this condition variable. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// Commits what was changed through the guard, unlocks, sleeps until it is notified, and locks again. It may also
     /// return without that; [`wait_while`](Self::wait_while) looks again.
     ///
@@ -192,6 +199,20 @@ impl Condvar {
         deadline: Instant,
     ) -> Result<MutexGuard<'a, T>, Error> {
         self.wait_until(guard, clock::deadline_ns(deadline))
+    }
+
+    /// As [`wait`](Self::wait), for at most `timeout`. A loop needs one deadline for all of its turns:
+    /// [`wait_deadline`](Self::wait_deadline).
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait); [`Error::TimedOut`].
+    pub fn wait_timeout<'a, T: Typed>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> Result<MutexGuard<'a, T>, Error> {
+        self.wait_until(guard, clock::after_ns(timeout))
     }
 
     /// Waits while `condition` holds of the value. Returns at once if it does not.

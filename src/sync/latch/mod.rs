@@ -14,7 +14,7 @@ use crate::memory::arrival;
 use crate::memory::file::Owners;
 use crate::sync::member::Member;
 use crate::sync::options::SyncOptions;
-use crate::sync::rounds::{self, End, Line};
+use crate::sync::rounds::{self, End, Line, Lookout};
 #[cfg(not(loom))]
 use crate::sync::shape::Shape;
 use crate::sync::shape::{Content, Views};
@@ -23,6 +23,7 @@ use crate::wait::clock;
 #[cfg(not(loom))]
 mod look;
 mod party;
+mod source;
 
 pub use party::LatchParty;
 
@@ -79,6 +80,8 @@ impl Content for Parties {
 ///
 /// What a party did before it arrived, those that waited see.
 ///
+/// A latch is one of the things that a [`WaitSet`](crate::WaitSet) waits for.
+///
 /// One thread at a time may use a handle; it may move between threads (`Send`, not `Sync`). Other threads of the process
 /// get handles of their own, from [`try_clone`](Self::try_clone). After a `fork` only the parent may use a handle.
 ///
@@ -100,6 +103,7 @@ impl Content for Parties {
 /// ```
 pub struct Latch {
     member: Member<Parties>,
+    lookout: Lookout,
 }
 
 impl Latch {
@@ -114,7 +118,7 @@ impl Latch {
     pub fn create(path: impl AsRef<Path>, options: &SyncOptions, parties: u32) -> Result<Self, Error> {
         let count = parties.into();
         let shape = options.shape_of(count + options.seat_count(), Parties { count })?;
-        Ok(Self { member: Member::create(path.as_ref(), &shape, options.file_mode(), |_| {})? })
+        Ok(Self::new(Member::create(path.as_ref(), &shape, options.file_mode(), |_| {})?))
     }
 
     /// Opens the latch at `path`, to wait or to join.
@@ -124,7 +128,7 @@ impl Latch {
     /// [`Error::OtherKind`]; [`Error::SeatsTaken`]; any other error of opening the file.
     #[cfg(not(loom))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self { member: Member::open(path.as_ref(), Owners::Any, |_| Ok(()))? })
+        Ok(Self::new(Member::open(path.as_ref(), Owners::Any, |_| Ok(()))?))
     }
 
     /// As [`open`](Self::open), for a latch that may not exist yet: waits until `deadline` for it to be created. With a
@@ -162,7 +166,7 @@ impl Latch {
             }
         };
         let (path, mode) = (path.as_ref(), options.file_mode());
-        Ok(Self { member: Member::open_or_create(path, &shape, mode, check, |_| {})? })
+        Ok(Self::new(Member::open_or_create(path, &shape, mode, check, |_| {})?))
     }
 
     /// Creates a latch in this process's own memory, for its threads: [`try_clone`](Self::try_clone) and
@@ -174,7 +178,11 @@ impl Latch {
     pub fn local(options: &SyncOptions, parties: u32) -> Result<Self, Error> {
         let count = parties.into();
         let shape = options.shape_of(count + options.seat_count(), Parties { count })?;
-        Ok(Self { member: Member::local(shape, |_| {})? })
+        Ok(Self::new(Member::local(shape, |_| {})?))
+    }
+
+    fn new(member: Member<Parties>) -> Self {
+        Self { member, lookout: Lookout::default() }
     }
 
     /// Another handle that waits, for another thread. For a latch in a file this takes `/proc` and the permission to open
@@ -184,7 +192,14 @@ impl Latch {
     ///
     /// [`Error::SeatsTaken`]; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self { member: self.member.try_clone()? })
+        Ok(Self::new(self.member.try_clone()?))
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this latch. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
     }
 
     /// Becomes a party, beside this handle. It takes what [`try_clone`](Self::try_clone) takes.
@@ -260,6 +275,17 @@ impl Latch {
             End::Passed { .. } => Ok(()),
             End::Broken => Err(Error::Broken),
         }
+    }
+
+    /// Whether the latch is broken. A hint: it may change at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn is_broken(&self) -> Result<bool, Error> {
+        self.member.check()?;
+        let is_broken = self.member.views().line.look().is_broken();
+        self.member.check_memory().map(|()| is_broken)
     }
 
     /// Closes a latch that is broken, so that all parties may arrive anew. Let all of them join before: one that has gone

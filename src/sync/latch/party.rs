@@ -20,7 +20,8 @@ impl LatchParty {
         Self { member }
     }
 
-    /// Arrives. Returns whether this opened the latch; `false` also if the latch was open already.
+    /// Arrives. Returns whether this opened the latch; `false` also if the latch was open already, or if one that waits was
+    /// the first to see that all have arrived.
     ///
     /// # Errors
     ///

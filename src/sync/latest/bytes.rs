@@ -4,12 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 #[cfg(not(loom))]
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::LatestOptions;
-use super::reading::Reader;
+use super::reading::{Reader, read};
 use super::writing::Writer;
 use crate::error::Error;
 #[cfg(not(loom))]
@@ -165,6 +165,18 @@ impl LatestBytes {
         Self::over(Writer::open(path.as_ref(), Owners::Any, |found| check(found, schema(0)))?)
     }
 
+    /// As [`open`](Self::open), for a byte string that may not exist yet, as
+    /// [`Latest::open_wait`](super::Latest::open_wait) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was none by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path))
+    }
+
     /// Opens the byte string at `path`, whatever its maximum, or creates it with `first` in it if there is none. A file of
     /// another unprivileged user is refused, and what is left of an earlier boot is replaced.
     ///
@@ -215,18 +227,35 @@ impl LatestBytes {
         self.writer.set(&self.value)
     }
 
+    /// The last committed byte string.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`]; [`Error::Garbage`] if its length cannot be.
+    pub fn get(&mut self) -> Result<&[u8], Error> {
+        read(self.writer.region(), &mut self.value)?;
+        load(&self.value).ok_or_else(garbage)
+    }
+
     /// The number of commits, the first one included.
     pub fn version(&self) -> u64 {
         self.writer.version()
     }
 
-    /// A reader of a byte string in this process's own memory.
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this value. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.writer.is_stale()
+    }
+
+    /// A reader of the same byte string, for another thread, as [`Latest::reader`](super::Latest::reader).
     ///
     /// # Errors
     ///
-    /// [`Error::BadOption`] for one in a file, which [`LatestBytesReader::open`] reads.
+    /// As there.
     pub fn reader(&self) -> Result<LatestBytesReader, Error> {
-        Ok(LatestBytesReader::new(Reader::new(self.writer.region().share()?, true)))
+        Ok(LatestBytesReader::new(self.writer.reader()?))
     }
 }
 
@@ -239,7 +268,6 @@ fn value(max: u32, first: &[u8], options: &LatestOptions) -> Result<Vec<u8>, Err
     Ok(value)
 }
 
-#[cfg(not(loom))]
 fn check(found: Schema, asked: Schema) -> Result<(), Error> {
     if is_string(found) { Ok(()) } else { Err(Error::WrongSchema { asked, found: Some(found) }) }
 }
@@ -279,6 +307,15 @@ impl LatestBytesReader {
         Self { reader, value }
     }
 
+    /// Another handle that reads, for another thread, as [`LatestReader::try_clone`](super::LatestReader::try_clone).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        Ok(Self::new(self.reader.try_clone()?))
+    }
+
     /// The type of the value.
     pub fn schema(&self) -> Schema {
         self.reader.region.shape().schema
@@ -310,6 +347,47 @@ impl LatestBytesReader {
     /// As [`get`](Self::get).
     pub fn next_deadline(&mut self, deadline: Instant) -> Result<Option<&[u8]>, Error> {
         if self.reader.wait(clock::deadline_ns(deadline)) { self.get().map(Some) } else { Ok(None) }
+    }
+
+    /// The latest value, if this handle has not returned it yet. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn try_next(&mut self) -> Result<Option<&[u8]>, Error> {
+        if self.reader.is_ready() { self.get().map(Some) } else { Ok(None) }
+    }
+
+    /// As [`next_deadline`](Self::next_deadline), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<&[u8]>, Error> {
+        if self.reader.wait(clock::after_ns(timeout)) { self.get().map(Some) } else { Ok(None) }
+    }
+
+    /// As [`next_deadline`](Self::next_deadline), without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    // Not an iterator: it has no end.
+    #[expect(clippy::should_implement_trait, reason = "it has no end, and may fail")]
+    pub fn next(&mut self) -> Result<&[u8], Error> {
+        while !self.reader.wait(u64::MAX) {}
+        self.get()
+    }
+
+    /// Becomes the next writer of a byte string, beside this reader, as
+    /// [`LatestReader::next_writer`](super::LatestReader::next_writer).
+    ///
+    /// # Errors
+    ///
+    /// As there; [`Error::WrongSchema`] if the value is no byte string.
+    pub fn next_writer(&self) -> Result<LatestBytes, Error> {
+        check(self.schema(), schema(0))?;
+        LatestBytes::over(Writer::after(&self.reader)?)
     }
 
     /// Is there a value that this handle has not returned yet?

@@ -6,7 +6,6 @@ use std::path::Path;
 use super::shape::cell_bytes;
 use super::{Region, WRITER, cells_in, cells_of};
 use crate::error::Error;
-#[cfg(not(loom))]
 use crate::memory::permissions::Access;
 #[cfg(not(loom))]
 use crate::schema::Schema;
@@ -37,6 +36,12 @@ impl Reader {
 
     pub(super) fn new(region: Region, is_woken: bool) -> Self {
         Self { region, is_woken, seen: None }
+    }
+
+    /// Another handle on the same value, which has returned none.
+    pub(super) fn try_clone(&self) -> Result<Self, Error> {
+        let access = if self.is_woken { Access::Participant } else { Access::Reader };
+        Ok(Self::new(self.region.reopen(access)?, self.is_woken))
     }
 
     /// Copies the latest value.

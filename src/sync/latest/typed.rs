@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 #[cfg(not(loom))]
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::LatestOptions;
 use super::reading::{Reader, read_typed};
@@ -90,6 +90,18 @@ impl<T: Typed> Latest<T> {
         Ok(Self::new(Writer::open(path.as_ref(), Owners::Any, check::<T>)?))
     }
 
+    /// As [`open`](Self::open), for a value that may not exist yet: waits until `deadline` for it to be created. With a
+    /// deadline that has passed it tries once. It does not wait for another writer to end.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::NotFound`] if there was none by the deadline.
+    #[cfg(not(loom))]
+    pub fn open_wait(path: impl AsRef<Path>, deadline: Instant) -> Result<Self, Error> {
+        let path = path.as_ref();
+        arrival::when_there(deadline, || Self::open(path))
+    }
+
     /// Opens the value at `path`, or creates it with `first` in it if there is none. A file of another unprivileged user is
     /// refused: in a directory that everybody may write to, anybody can be there first. A leftover of an earlier boot is
     /// replaced.
@@ -144,13 +156,21 @@ impl<T: Typed> Latest<T> {
         self.writer.version()
     }
 
-    /// A reader of a value in this process's own memory.
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this value. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.writer.is_stale()
+    }
+
+    /// A reader of the same value, for another thread. For a value in a file this takes `/proc` and the permission to open
+    /// the file; its name need not be there any more.
     ///
     /// # Errors
     ///
-    /// [`Error::BadOption`] for a value in a file, which [`LatestReader::open`] reads.
+    /// [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
     pub fn reader(&self) -> Result<LatestReader<T>, Error> {
-        Ok(LatestReader::new(Reader::new(self.writer.region().share()?, true)))
+        Ok(LatestReader::new(self.writer.reader()?))
     }
 }
 
@@ -190,6 +210,16 @@ impl<T: Typed> LatestReader<T> {
         Self { reader, _value: PhantomData }
     }
 
+    /// Another handle that reads, for another thread. It has returned no value yet. For a value in a file this takes `/proc`
+    /// and the permission to open the file; its name need not be there any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        Ok(Self::new(self.reader.try_clone()?))
+    }
+
     /// The latest value. Never waits: it copies a value, and starts again if too many commits happened meanwhile.
     ///
     /// # Errors
@@ -214,6 +244,24 @@ impl<T: Typed> LatestReader<T> {
         if self.reader.wait(clock::deadline_ns(deadline)) { self.get().map(Some) } else { Ok(None) }
     }
 
+    /// The latest value, if this handle has not returned it yet. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn try_next(&mut self) -> Result<Option<T>, Error> {
+        if self.reader.is_ready() { self.get().map(Some) } else { Ok(None) }
+    }
+
+    /// As [`next_deadline`](Self::next_deadline), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<T>, Error> {
+        if self.reader.wait(clock::after_ns(timeout)) { self.get().map(Some) } else { Ok(None) }
+    }
+
     /// As [`next_deadline`](Self::next_deadline), without a deadline.
     ///
     /// # Errors
@@ -236,14 +284,15 @@ impl<T: Typed> LatestReader<T> {
         self.reader.version()
     }
 
-    /// Becomes the next writer of a value in this process's own memory, beside this reader.
+    /// Becomes the next writer of the value, beside this reader, as [`Latest::open`] does. For a value in a file this takes
+    /// `/proc` and the permission to write the file; its name need not be there any more.
     ///
     /// # Errors
     ///
-    /// [`Error::WriterAlive`] while there is one; [`Error::BadOption`] for a value in a file, which [`Latest::open`]
-    /// writes.
+    /// [`Error::WriterAlive`] while there is one; [`Error::Forked`], [`Error::Truncated`]; any other error of opening the
+    /// file.
     pub fn next_writer(&self) -> Result<Latest<T>, Error> {
-        Ok(Latest::new(Writer::take_over(self.reader.region.share()?)?))
+        Ok(Latest::new(Writer::after(&self.reader)?))
     }
 
     /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path

@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::memory::arrival;
 #[cfg(not(loom))]
 use crate::memory::file::Owners;
-#[cfg(not(loom))]
 use crate::memory::permissions::Access;
 use crate::schema::Schema;
 use crate::sync::bell;
+use crate::sync::latest::reading::Reader;
 #[cfg(not(loom))]
 use crate::sync::latest::shape::Shape;
 
@@ -79,6 +79,21 @@ impl Writer {
         let version = cells_in(&region).version();
         region.or_memory_gone(Ok(()))?;
         Ok(Self { region, version })
+    }
+
+    /// A reader of the same value.
+    pub(super) fn reader(&self) -> Result<Reader, Error> {
+        Ok(Reader::new(self.region.reopen(Access::Participant)?, true))
+    }
+
+    /// The next writer of a reader's value.
+    pub(super) fn after(reader: &Reader) -> Result<Self, Error> {
+        Self::take_over(reader.region.reopen(Access::Writer)?)
+    }
+
+    #[cfg(not(loom))]
+    pub(super) fn is_stale(&self) -> bool {
+        self.region.is_stale()
     }
 
     pub(super) fn region(&self) -> &Region {

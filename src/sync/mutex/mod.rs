@@ -90,11 +90,6 @@ pub(crate) use value::Value;
 /// drop(first);
 /// # Ok::<(), quoit::Error>(())
 /// ```
-///
-/// ```compile_fail,E0277
-/// fn is_sync<T: Sync>() {}
-/// is_sync::<quoit::sync::Mutex<u64>>();
-/// ```
 pub struct Mutex<T> {
     guarded: Guarded<Value, T>,
 }
@@ -248,13 +243,35 @@ impl<T: Typed> Mutex<T> {
         self.enter(u64::MAX, IfAbandoned::Accept)
     }
 
-    /// As [`recover`](Self::recover), until `deadline`.
+    /// As [`recover`](Self::recover), if the lock is free. `None`: it is not. As with [`try_lock`](Self::try_lock), a call
+    /// that follows soon may not notice a death.
+    ///
+    /// # Errors
+    ///
+    /// As [`recover`](Self::recover), without [`Error::Deadlock`].
+    pub fn try_recover(&mut self) -> Result<Option<MutexGuard<'_, T>>, Error> {
+        match self.enter(0, IfAbandoned::Accept) {
+            Err(Error::TimedOut) => Ok(None),
+            guard => guard.map(Some),
+        }
+    }
+
+    /// As [`recover`](Self::recover), until `deadline`. With a deadline that has passed it tries once.
     ///
     /// # Errors
     ///
     /// As [`recover`](Self::recover); [`Error::TimedOut`].
     pub fn recover_deadline(&mut self, deadline: Instant) -> Result<MutexGuard<'_, T>, Error> {
         self.enter(clock::deadline_ns(deadline), IfAbandoned::Accept)
+    }
+
+    /// As [`recover`](Self::recover), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recover`](Self::recover); [`Error::TimedOut`].
+    pub fn recover_timeout(&mut self, timeout: Duration) -> Result<MutexGuard<'_, T>, Error> {
+        self.enter(clock::after_ns(timeout), IfAbandoned::Accept)
     }
 
     #[inline(always)]

@@ -170,6 +170,13 @@ impl Once {
         Ok(Self { member: self.member.try_clone()? })
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this object. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// Calls `deed` unless it is done, and waits while another is at it. Returns whether it was done here.
     ///
     /// # Errors

@@ -113,6 +113,14 @@ impl<'a, T: Typed> WriteGuard<'a, T> {
         self.held.discard();
     }
 
+    /// Unlocks, leaves the value as it was last committed, and marks the lock as abandoned, as a panic does.
+    pub fn abandon(mut self) {
+        self.held.discard();
+        if self.guarded.member.check().is_ok() {
+            self.guarded.set_abandoned(true);
+        }
+    }
+
     /// The number of commits so far, the first value included. It wraps at `2^64`.
     ///
     /// # Errors

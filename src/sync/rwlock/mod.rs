@@ -229,6 +229,18 @@ impl<T: Typed> RwLock<T> {
         self.read_until(u64::MAX, IfAbandoned::Accept)
     }
 
+    /// As [`read_anyway`](Self::read_anyway), if there is no writer. `None`: there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_anyway`](Self::read_anyway), without [`Error::Deadlock`].
+    pub fn try_read_anyway(&mut self) -> Result<Option<ReadGuard<'_, T>>, Error> {
+        match self.read_until(0, IfAbandoned::Accept) {
+            Err(Error::TimedOut) => Ok(None),
+            guard => guard.map(Some),
+        }
+    }
+
     /// As [`read_anyway`](Self::read_anyway), until `deadline`. With a deadline that has passed it tries once.
     ///
     /// # Errors
@@ -236,6 +248,15 @@ impl<T: Typed> RwLock<T> {
     /// As [`read_anyway`](Self::read_anyway); [`Error::TimedOut`].
     pub fn read_anyway_deadline(&mut self, deadline: Instant) -> Result<ReadGuard<'_, T>, Error> {
         self.read_until(clock::deadline_ns(deadline), IfAbandoned::Accept)
+    }
+
+    /// As [`read_anyway`](Self::read_anyway), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_anyway`](Self::read_anyway); [`Error::TimedOut`].
+    pub fn read_anyway_timeout(&mut self, timeout: Duration) -> Result<ReadGuard<'_, T>, Error> {
+        self.read_until(clock::after_ns(timeout), IfAbandoned::Accept)
     }
 
     fn read_until(&mut self, until_ns: u64, if_abandoned: IfAbandoned) -> Result<ReadGuard<'_, T>, Error> {
@@ -307,13 +328,34 @@ impl<T: Typed> RwLock<T> {
         self.write_until(u64::MAX, IfAbandoned::Accept)
     }
 
-    /// As [`recover`](Self::recover), until `deadline`.
+    /// As [`recover`](Self::recover), if nobody has the lock. `None`: somebody has.
+    ///
+    /// # Errors
+    ///
+    /// As [`recover`](Self::recover), without [`Error::Deadlock`].
+    pub fn try_recover(&mut self) -> Result<Option<WriteGuard<'_, T>>, Error> {
+        match self.write_until(0, IfAbandoned::Accept) {
+            Err(Error::TimedOut) => Ok(None),
+            guard => guard.map(Some),
+        }
+    }
+
+    /// As [`recover`](Self::recover), until `deadline`. With a deadline that has passed it tries once.
     ///
     /// # Errors
     ///
     /// As [`recover`](Self::recover); [`Error::TimedOut`].
     pub fn recover_deadline(&mut self, deadline: Instant) -> Result<WriteGuard<'_, T>, Error> {
         self.write_until(clock::deadline_ns(deadline), IfAbandoned::Accept)
+    }
+
+    /// As [`recover`](Self::recover), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recover`](Self::recover); [`Error::TimedOut`].
+    pub fn recover_timeout(&mut self, timeout: Duration) -> Result<WriteGuard<'_, T>, Error> {
+        self.write_until(clock::after_ns(timeout), IfAbandoned::Accept)
     }
 
     fn write_until(&mut self, until_ns: u64, if_abandoned: IfAbandoned) -> Result<WriteGuard<'_, T>, Error> {
@@ -352,6 +394,34 @@ impl<T: Typed> RwLock<T> {
         member.check()?;
         let readers = readers::all(member).map(|reader| member.lock_holder(reader)).collect();
         member.check_memory().and(readers)
+    }
+
+    /// Whether somebody has waited for more than a millisecond, behind a writer. Who waits lets that one pass;
+    /// [`try_read`](Self::try_read) and [`try_write`](Self::try_write) do not. A hint.
+    pub fn is_somebody_impatient(&self) -> bool {
+        self.guarded.member.check().is_ok() && self.guarded.is_somebody_impatient()
+    }
+
+    /// The guard of a lock that this handle holds to write, and whose guard was forgotten: so a guard can be kept where no
+    /// borrow can. Its copy is the last committed value. `None`: this handle does not write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`].
+    pub fn regain_forgotten(&mut self) -> Result<Option<WriteGuard<'_, T>>, Error> {
+        self.guarded.member.check()?;
+        if self.guarded.is_own() { WriteGuard::new(&mut self.guarded).map(Some) } else { Ok(None) }
+    }
+
+    /// Gives back what this handle holds, to read or to write. No guard of it is there, so it is of a guard that was
+    /// forgotten. What was changed in that guard is not committed.
+    pub fn give_back_forgotten(&mut self) {
+        let Guarded { member, .. } = &self.guarded;
+        member.holder().leave();
+        if member.check().is_ok() {
+            readers::forget(member);
+            self.guarded.give();
+        }
     }
 
     /// The processes of the handles that sleep until they get the lock, as they stored their ids. A hint.

@@ -70,11 +70,6 @@ const SWEEP_PART: u64 = 16;
 /// # std::fs::remove_file(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// ```compile_fail,E0277
-/// fn is_sync<T: Sync>() {}
-/// is_sync::<quoit::sync::Semaphore>();
-/// ```
 pub struct Semaphore {
     member: Member<Permits>,
     /// Permits of this handle.
@@ -248,13 +243,22 @@ impl Semaphore {
         }
     }
 
-    /// As [`acquire_many`](Self::acquire_many), until `deadline`.
+    /// As [`acquire_many`](Self::acquire_many), until `deadline`. With a deadline that has passed it tries once.
     ///
     /// # Errors
     ///
     /// As [`acquire_many`](Self::acquire_many); [`Error::TimedOut`].
     pub fn acquire_many_deadline(&self, count: u32, deadline: Instant) -> Result<Permit<'_>, Error> {
         self.enter(count, clock::deadline_ns(deadline))
+    }
+
+    /// As [`acquire_many`](Self::acquire_many), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_many`](Self::acquire_many); [`Error::TimedOut`].
+    pub fn acquire_many_timeout(&self, count: u32, timeout: Duration) -> Result<Permit<'_>, Error> {
+        self.enter(count, clock::after_ns(timeout))
     }
 
     /// How many permits there are, taken or not.

@@ -168,6 +168,13 @@ impl<T: Typed> Table<T> {
         Ok(TableReader::new(self.member.region().reopen(Access::Peer)?, true))
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this table. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// How many rows there are. They count from 0.
     pub fn rows(&self) -> u32 {
         self.held.len() as u32
@@ -235,13 +242,41 @@ impl<T: Typed> Table<T> {
         TableRow::new(self, row, was_abandoned)
     }
 
-    /// Commits `value` in a row, and is its writer for that long only. Returns its version, as [`TableRow::set`].
+    /// Commits `value` in a row, and is its writer for that long only: it waits without a limit while another handle is that.
+    /// Returns its version, as [`TableRow::set`].
     ///
     /// # Errors
     ///
     /// As [`row`](Self::row).
     pub fn set(&self, row: u32, value: &T) -> Result<u64, Error> {
         self.row(row)?.set(value)
+    }
+
+    /// As [`set`](Self::set), if nobody writes the row. `None`: somebody does, or this handle has a [`TableRow`] of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_row`](Self::try_row).
+    pub fn try_set(&self, row: u32, value: &T) -> Result<Option<u64>, Error> {
+        self.try_row(row)?.map(|mut row| row.set(value)).transpose()
+    }
+
+    /// As [`set`](Self::set). Waits until `deadline` for whoever writes the row.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set); [`Error::TimedOut`].
+    pub fn set_deadline(&self, row: u32, value: &T, deadline: Instant) -> Result<u64, Error> {
+        self.row_deadline(row, deadline)?.set(value)
+    }
+
+    /// As [`set`](Self::set). Waits for at most `timeout` for whoever writes the row.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set); [`Error::TimedOut`].
+    pub fn set_timeout(&self, row: u32, value: &T, timeout: Duration) -> Result<u64, Error> {
+        self.row_timeout(row, timeout)?.set(value)
     }
 
     /// Who writes a row now. One system call if it is another handle.

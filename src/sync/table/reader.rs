@@ -4,13 +4,12 @@ use std::fmt;
 use std::marker::PhantomData;
 #[cfg(not(loom))]
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::rows::{self, Region, no_row};
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::memory::arrival;
-#[cfg(not(loom))]
 use crate::memory::permissions::Access;
 use crate::schema::Typed;
 use crate::sync::bell;
@@ -81,6 +80,24 @@ impl<T: Typed> TableReader<T> {
         Self { region, is_woken, seen, turn: 0, _value: PhantomData }
     }
 
+    /// Another handle that reads, for another thread. It has returned nothing yet. For a table in a file this takes `/proc`
+    /// and the permission to open the file; its name need not be there any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`], [`Error::Truncated`]; any other error of opening the file.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let access = if self.is_woken { Access::Peer } else { Access::Reader };
+        Ok(Self::new(self.region.reopen(access)?, self.is_woken))
+    }
+
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this table. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.region.is_stale()
+    }
+
     /// How many rows there are. They count from 0.
     pub fn rows(&self) -> u32 {
         self.seen.len() as u32
@@ -110,6 +127,24 @@ impl<T: Typed> TableReader<T> {
     /// As [`get`](Self::get).
     pub fn next_deadline(&mut self, deadline: Instant) -> Result<Option<(u32, T)>, Error> {
         self.wait(clock::deadline_ns(deadline))
+    }
+
+    /// A row with a value that this handle has not returned yet, and that value, if there is one. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn try_next(&mut self) -> Result<Option<(u32, T)>, Error> {
+        self.wait(0)
+    }
+
+    /// As [`next_deadline`](Self::next_deadline), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<(u32, T)>, Error> {
+        self.wait(clock::after_ns(timeout))
     }
 
     /// As [`next_deadline`](Self::next_deadline), without a deadline.
