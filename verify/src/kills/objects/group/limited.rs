@@ -52,7 +52,7 @@ pub(super) fn work(life: &Life) {
         // What comes back together is taken together.
         assert!(count < 2 * LIMIT, "it has {count}");
         life.board.hold(life.number, u64::from(!held.is_empty()));
-        let keeps = if life.goes_on() { life.roll(LIMIT.into()) as usize } else { 0 };
+        let keeps = if life.goes_on() { life.roll(2 * u64::from(LIMIT)) as usize } else { 0 };
         while held.len() > keeps {
             let id = held.swap_remove(life.roll(held.len() as u64) as usize);
             if life.roll(16) == 0 {

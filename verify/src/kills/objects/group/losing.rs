@@ -31,13 +31,16 @@ const SINCE: usize = 3;
 
 const MANY: u64 = ENTRIES as u64;
 
-/// Sends in bursts of up to two laps. Between them the group catches up, now and then.
+/// Bytes of the ring: few, so that records are overwritten in the hands of members, too.
+pub(super) const CAPACITY: u64 = 1 << 12;
+
+/// Sends in bursts of up to a few laps. Between them the group catches up, now and then.
 pub(super) fn produce(life: &Life) {
     let mut producer = Producer::open(&life.path).expect("take over");
     life.works();
     let seen = || life.board.words[SEEN].load(SeqCst);
     while life.goes_on() {
-        for _ in 0..life.roll(super::CAPACITY / 12) {
+        for _ in 0..life.roll(CAPACITY / 3) {
             let next = producer.next_sequence();
             wait(life, "nobody goes on", || next < seen() + MANY / 4 && next < since(life.board) + MANY / 2);
             let before = life.board.entry(next).swap(noted(next, SENDS), SeqCst);
@@ -97,6 +100,10 @@ fn work(life: &Life, group: &Group) {
                         life.board.tell();
                     }
                     jobs.push(job.id());
+                    // What it took together with this may be overwritten before it is read.
+                    if life.roll(16) == 0 {
+                        std::thread::sleep(Duration::from_micros(life.roll(1000)));
+                    }
                 }
                 GroupEvent::Lost(lost) => losses.push(lost),
                 other => panic!("{other:?}"),
@@ -145,14 +152,13 @@ fn note_lost(life: &Life, lost: &Lost) {
             Ok(_) => certain += 1,
             // Whoever was killed in its acknowledgement had come to it, or not.
             Err(found) if found == of(ACKS) => perhaps += 1,
-            Err(found) => {
-                assert_eq!(found, of(ACKED), "record {sequence} is told as lost twice, in {lost:?}")
-            }
+            // What lies between may be done, or be told, already. Then it is not counted once more.
+            Err(found) => assert!([ACKED, LOST].map(of).contains(&found), "record {sequence}: {found:x}"),
         }
     }
     assert!(
         (certain..=certain + perhaps).contains(&lost.records),
-        "{lost:?}, and {certain} were not acknowledged, and {perhaps} perhaps"
+        "{lost:?}, and {certain} were neither done nor told, and {perhaps} perhaps"
     );
     life.board.words[TOLD].fetch_add(lost.records, SeqCst);
     life.done();

@@ -53,7 +53,7 @@ pub(super) const PLAYS: &[Play] = &[
     Play {
         what: "lossy groups",
         share: 120,
-        make: |path| make(path, &losing::lossy()),
+        make: |path| make_of(path, &losing::lossy(), losing::CAPACITY),
         victims: &[losing::work_lossy, losing::work_lossy, losing::work_lossy],
         steady: &[losing::work_lossy, losing::produce],
         after: losing::note_the_dead,
@@ -63,7 +63,7 @@ pub(super) const PLAYS: &[Play] = &[
     Play {
         what: "groups over their budget",
         share: 120,
-        make: |path| make(path, &losing::budgeted()),
+        make: |path| make_of(path, &losing::budgeted(), losing::CAPACITY),
         victims: &[losing::work_budgeted, losing::work_budgeted, losing::work_budgeted],
         steady: &[losing::work_budgeted, losing::produce],
         after: losing::note_the_dead,
@@ -88,7 +88,11 @@ fn workers() -> Group {
 }
 
 fn make(path: &Path, group: &Group) -> Result<()> {
-    let producer = Producer::create(path, &Options::new().capacity(CAPACITY))?;
+    make_of(path, group, CAPACITY)
+}
+
+fn make_of(path: &Path, group: &Group, capacity: u64) -> Result<()> {
+    let producer = Producer::create(path, &Options::new().capacity(capacity))?;
     drop(GroupMember::join(path, group)?);
     drop(producer);
     Ok(())

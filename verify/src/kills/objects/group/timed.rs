@@ -65,7 +65,7 @@ fn begins(life: &Life, sequence: u64) -> bool {
 fn ends(life: &Life, sequence: u64, is_its_own: bool, is_acked: bool) {
     let end = |found: u64| {
         assert!(!is_acked || found & ACKED == 0, "record {sequence} is acknowledged twice: {found:x}");
-        found - 1 | if is_acked { ACKED } else { 0 }
+        (found - 1) | if is_acked { ACKED } else { 0 }
     };
     if is_its_own {
         change(life, sequence, end);
