@@ -80,7 +80,7 @@ pub struct GroupSnapshot {
     pub next_sequence: u64,
     /// How often something was handed out again.
     pub redelivered: u64,
-    /// How many records were lost. A death may count some twice.
+    /// How many records were lost. A death may count some twice, or leave some out.
     pub lost: u64,
     /// How many records were put aside. A death may leave one out.
     pub dead_letters: u64,

@@ -146,7 +146,7 @@ pub struct Lost {
     pub records: u64,
     /// Sequence of the first of them.
     pub first: u64,
-    /// Sequence behind the last of them. Records in between may have been acknowledged before.
+    /// Sequence behind the last of them. Records in between may have been acknowledged, or told as lost, before.
     pub next: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::child::Shareable;
 use crate::kills::page::ROLES;
 
 /// Entries for records, calls and rounds, by their number.
-pub(super) const ENTRIES: usize = 1 << 16;
+pub(super) const ENTRIES: usize = 1 << 20;
 
 /// Words for each play's own numbers.
 const WORDS: usize = 32;

@@ -14,7 +14,7 @@ use crate::kills::page::ROLES;
 
 pub(super) const PLAYS: &[Play] = &[Play {
     what: "services",
-    share: 300,
+    share: 200,
     make: |path| {
         let options = ServiceOptions::new().clients(5).request_bytes(4096).reply_bytes(4096);
         Ok(Server::create(path, &options).map(drop)?)
