@@ -107,7 +107,6 @@ pub(crate) fn take_one(part: &Part) {
         match member.recv_timeout(Duration::from_millis(200)) {
             Ok(GroupEvent::Job(job)) => {
                 say(format_args!("took {}", job.sequence()));
-                std::mem::forget(job);
                 hear();
                 return;
             }

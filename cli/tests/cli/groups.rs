@@ -133,9 +133,9 @@ fn who_holds_the_producer_up_is_the_member_with_the_oldest_record() {
     eventually("the producer is held up", || !place.info()["blocked"].is_null());
     let blocked = place.info()["blocked"].clone();
     assert_eq!((&blocked["pid"], &blocked["state"]), (&0.into(), &"alive".into()));
-    let said = format!("its oldest record: sequence 0, handed out 1 time, the last one");
+    let said = "its oldest record: sequence 0, handed out 1 time, the last one";
     let text = String::from_utf8(place.run("info RING", b"").assert_code(0).stdout).unwrap();
-    let row = text.lines().find(|line| line.contains(&said)).unwrap_or_else(|| panic!("not told:\n{text}"));
+    let row = text.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("not told:\n{text}"));
     assert!(row.ends_with(&format!("with process {}", first.pid())), "{row}");
     assert!(!text.contains(&format!("process {dead}")), "{text}");
     first.signal(rustix::process::Signal::STOP);
