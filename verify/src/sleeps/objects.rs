@@ -1,6 +1,7 @@
 //! The loads of locks, values, groups and services: one process sleeps for each hand-over, and the other makes the
 //! next when it has been received. No sleep that somebody has to end has a time limit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use anyhow::Result;
 use delayed::delays::Sleeps;
 use delayed::service::{CallOptions, Client, Server, ServiceOptions};
 use delayed::sync::{
-    Barrier, Condvar, Event, Latest, LatestOptions, LatestReader, Mutex, Reset, RwLock, Semaphore,
-    SyncOptions, Table, TableOptions, TableReader,
+    Barrier, Condvar, Event, Latch, Latest, LatestOptions, LatestReader, Mutex, Once, Reset, RwLock,
+    Semaphore, SyncOptions, Table, TableOptions, TableReader,
 };
 use delayed::{Group, GroupEvent, GroupMember, Options, Producer, WaitMode};
 use support::dice::Dice;
@@ -35,7 +36,7 @@ pub(super) struct Load {
     may_nap: bool,
 }
 
-const ALL: [Load; 11] = [
+const ALL: [Load; 13] = [
     Load {
         what: "asleep for a mutex",
         make: |path| drop(Mutex::create(path, &options(), &0_u64).expect("create")),
@@ -247,6 +248,66 @@ const ALL: [Load; 11] = [
         may_nap: false,
     },
     Load {
+        what: "asleep for the last party of a latch",
+        make: |path| drop(new_latch(path, 1)),
+        give: |turns| {
+            let mut latch = Latch::open(latch_path(&turns.path, 1)).expect("open");
+            turns.begin();
+            loop {
+                // One that is open stays so: the next one is there before it opens.
+                let next = turns.number() + 2;
+                let party = latch.join().expect("join");
+                let next_latch = new_latch(&turns.path, next);
+                turns.ask();
+                // The other one is late more often than not, and finds it open.
+                if next.is_multiple_of(4) {
+                    until(|| !latch.waiting().is_empty());
+                }
+                party.arrive().expect("arrive");
+                latch = next_latch;
+                if !turns.next() {
+                    break;
+                }
+                std::fs::remove_file(latch_path(&turns.path, next - 1)).expect("remove");
+            }
+        },
+        take: |turns| {
+            let open =
+                |turns: &Turns<'_>| Latch::open(latch_path(&turns.path, turns.number() + 1)).expect("open");
+            let mut latch = open(turns);
+            turns.begin();
+            while turns.is_asked() {
+                latch.wait().expect("it opens");
+                latch = open(turns);
+                turns.received();
+            }
+        },
+        may_nap: false,
+    },
+    Load {
+        what: "asleep for one that is at what is done once",
+        make: |path| drop(Once::create(path, &options()).expect("create")),
+        give: |turns| {
+            let mut once = Once::open(&turns.path).expect("open");
+            turns.begin();
+            loop {
+                attempt(&mut once, || turns.ask());
+                if !turns.next() {
+                    break;
+                }
+            }
+        },
+        take: |turns| {
+            let mut once = Once::open(&turns.path).expect("open");
+            turns.begin();
+            while turns.is_asked() {
+                attempt(&mut once, || {});
+                turns.received();
+            }
+        },
+        may_nap: true,
+    },
+    Load {
         what: "a member asleep for a record",
         make: |path| {
             Options::new().capacity(4096).slots(2).wait(WaitMode::Fence).create(path).expect("create");
@@ -337,6 +398,28 @@ pub(super) const LATEST: Load = Load {
     },
     may_nap: false,
 };
+
+/// The latch of a hand-over.
+fn latch_path(path: &Path, number: u64) -> PathBuf {
+    path.with_extension(format!("latch{number}"))
+}
+
+fn new_latch(path: &Path, number: u64) -> Latch {
+    Latch::create(latch_path(path, number), &options(), 1).expect("create")
+}
+
+/// Is at it, and does not do it: what is done once would be so for good. Without the words of a panic.
+fn attempt(once: &mut Once, mut meanwhile: impl FnMut()) {
+    let mut began = false;
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        once.call(|_| {
+            meanwhile();
+            began = true;
+            resume_unwind(Box::new(()));
+        })
+    }));
+    assert!(began && ended.is_err(), "{ended:?}");
+}
 
 fn options() -> SyncOptions {
     SyncOptions::new().seats(4)
