@@ -3,11 +3,15 @@
 mod common;
 
 use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
 
-use common::group::{Account, ack_two, dies_receiving, fill, group, ring};
+use common::group::{Account, ack_two, dies_receiving, fill, group, ring, whole};
 use common::{for_each_crash, payload};
 use quoit::fate::{crash_after, kill, slice_sleeps};
-use quoit::{Attach, Consumer, DeadLetter, Group, GroupEvent, GroupMember, Options, Ring, WaitMode};
+use quoit::{
+    Attach, Consumer, DeadLetter, Group, GroupError, GroupEvent, GroupMember, Job, Options, Ring, WaitMode,
+};
 
 /// A member is killed before any of its stores, from its first claim to its second acknowledgement. What it had not
 /// acknowledged goes to another, and what it had does not.
@@ -123,6 +127,66 @@ fn a_death_beside_a_member() {
         account.is(2);
         lived
     });
+}
+
+/// The lease time is over at once, so another takes back what a member has while it acknowledges that, and while it is
+/// killed before any of its stores. The record is acknowledged once.
+#[test]
+fn a_death_as_its_time_is_over() {
+    for_each_crash("group_crash_timed", 1, |stores| {
+        slice_sleeps(true);
+        let ring = ring(WaitMode::Spin);
+        let mut producer = ring.producer().unwrap();
+        let options = Group::new("g").members(2).leases(4).hold_forever();
+        let mut first = GroupMember::on(&ring, &options.lease_time(Duration::from_nanos(1))).unwrap();
+        let mut second = first.try_clone().unwrap();
+        fill(&mut producer, 0..1);
+        // It notes that it was told so: a death after the acknowledgement leaves no note.
+        let is_noted = Rc::new(Cell::new(false));
+        let noted = is_noted.clone();
+        let dying = common::spawn(move || {
+            let lived = crash_after(stores, || {
+                if let Ok(Some(GroupEvent::Job(job))) = second.try_recv() {
+                    noted.set(is_acknowledged(job));
+                }
+            });
+            kill(second);
+            lived.is_some()
+        });
+        let taking = common::spawn(move || {
+            let mut times = 0;
+            while let Some(GroupEvent::Job(job)) = first.try_recv().unwrap() {
+                times += u32::from(is_acknowledged(job));
+            }
+            (first, times)
+        });
+        let lived = dying.join().unwrap();
+        let (mut first, mut times) = taking.join().unwrap();
+        while let Some(GroupEvent::Job(job)) = first.try_recv().unwrap() {
+            times += u32::from(is_acknowledged(job));
+        }
+        times += u32::from(is_noted.get());
+        assert!(times <= 1, "acknowledged twice");
+        assert!(times == 1 || !lived, "lost");
+        // Nothing is left, whoever acknowledged it: the gate moves on.
+        fill(&mut producer, 1..4);
+        while let Some(GroupEvent::Job(job)) = first.try_recv().unwrap() {
+            job.ack().unwrap();
+        }
+        fill(&mut producer, 4..6);
+        lived
+    });
+}
+
+/// Acknowledges a record that another may have by now.
+fn is_acknowledged(job: Job<'_>) -> bool {
+    assert_eq!(whole(&job), 0);
+    match job.ack() {
+        Ok(()) => true,
+        // The second is what the dead are told of everything.
+        Err(GroupError::NotLeased { .. } | GroupError::Failed(_)) => false,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A ring for dead letters, with room for five.

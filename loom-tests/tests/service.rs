@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use common::{dies_after, for_each_crash, model};
 use loom::thread::yield_now;
+use quoit::ReplyError;
 use quoit::fate::{crash_after, refuse_barriers, slice_sleeps};
 use quoit::service::{CallId, CallOptions, Client, Outcome, Request, Server, ServiceOptions};
 
@@ -275,6 +276,119 @@ fn a_client_dies() {
         let call = newcomer.start(&contents(3), how()).unwrap();
         assert_eq!(last(&mut newcomer), (call, reply_of(4)));
         let server = serving.join().unwrap();
+        assert!(newcomer.try_recv().unwrap().is_none());
+        assert_eq!(server.garbled_clients(), 0);
+        lived
+    });
+}
+
+/// A server is killed before each of its stores while it answers a repeatable call in two replies, and the next one runs it
+/// again. The client gets the replies of one run, or is told where the second run begins.
+#[test]
+fn a_server_dies_between_two_replies() {
+    for_each_crash("service_dies_between", 1, |stores| {
+        let (server, mut client) = service(&options(2).reply_bytes(128).largest_reply(8));
+        let other = client.try_clone().unwrap();
+        let call = client.start(&contents(1), how().repeatable(true)).unwrap();
+        let dying = dies_after(stores, move || {
+            if let Ok(Some(mut request)) = server.try_recv() {
+                let _ = request.try_more(&contents(2));
+                let _ = request.reply(&contents(3));
+            }
+            drop(server);
+        });
+        let succeeding = common::spawn(move || {
+            let lived = dying.join().unwrap();
+            let next = other.serve().unwrap();
+            let is_again = next.try_recv().unwrap().map(|request| {
+                let is_again = request.is_again();
+                request.reply(&contents(4)).unwrap();
+                is_again
+            });
+            (next, other, is_again, lived)
+        });
+        let mut told = Vec::new();
+        while told.last().is_none_or(|(_, end)| *end == More) {
+            match client.try_recv().unwrap() {
+                Some(answer) => {
+                    assert_eq!(answer.call(), call);
+                    told.push((answer.begins_anew(), part(answer.outcome())));
+                }
+                None => yield_now(),
+            }
+        }
+        let (next, other, is_again, lived) = succeeding.join().unwrap();
+        let whole = [(false, More), (false, Last(3))];
+        match is_again {
+            // Before it had the call.
+            Some(false) => assert_eq!(told, [(false, Last(4))]),
+            // The first run's reply is void, if there was one; but if its last one is there, that counts.
+            Some(true) => assert!(
+                told == [(true, Last(4))] || told == [(false, More), (true, Last(4))] || told == whole,
+                "killed before store {stores}: {told:?}"
+            ),
+            None => assert_eq!(told, whole),
+        }
+        assert!(client.try_recv().unwrap().is_none() && client.in_flight() == 0, "it ended twice");
+        drop((next, other));
+        lived
+    });
+}
+
+/// A reply of a call that is answered in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Two {
+    More,
+    Last(u64),
+}
+use Two::{Last, More};
+
+fn part(outcome: &Outcome<'_>) -> Two {
+    match outcome {
+        Outcome::More(payload) => {
+            assert_eq!(payload.to_vec(), contents(2), "torn, or of another run");
+            More
+        }
+        Outcome::Reply(payload) => {
+            let payload = payload.to_vec();
+            Last([3, 4].into_iter().find(|number| payload == contents(*number)).expect("torn"))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A client is killed before each of its stores, beside a server that has more replies than there is room for. The server
+/// is told that the client is gone, and the next one on its seat gets the replies to its own calls alone.
+#[test]
+fn a_client_dies_while_the_server_waits_for_room() {
+    for_each_crash("service_client_dies_full", 1, |stores| {
+        slice_sleeps(true);
+        let (server, mut client) = service(&options(1).reply_bytes(128).largest_reply(0));
+        client.start(&contents(1), how()).unwrap();
+        let mut request = take(&server);
+        let dying = dies_after(stores, move || {
+            for _ in 0..2 {
+                let _ = client.try_recv();
+            }
+            drop(client);
+        });
+        let mut sent = 0;
+        let end = loop {
+            match request.more(&contents(2)) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < 10, "there is no end of room");
+        };
+        assert!(matches!(end, ReplyError::ClientGone), "{end}");
+        drop(request);
+        let lived = dying.join().unwrap();
+        let mut newcomer = server.client().unwrap();
+        let call = newcomer.start(&contents(3), how()).unwrap();
+        let request = take(&server);
+        assert_eq!(request.payload().to_vec(), contents(3), "of the dead");
+        request.reply(&[]).unwrap();
+        assert_eq!(last(&mut newcomer), (call, "[]".into()));
         assert!(newcomer.try_recv().unwrap().is_none());
         assert_eq!(server.garbled_clients(), 0);
         lived

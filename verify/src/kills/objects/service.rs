@@ -9,7 +9,7 @@ use quoit::service::{CallId, CallOptions, Client, Outcome, Request, Server, Serv
 use quoit::{CallError, Error, ReplyError};
 
 use super::board::ENTRIES;
-use super::{Life, Play, Site, nothing};
+use super::{LOOK, Life, Play, Site, nothing};
 use crate::kills::page::ROLES;
 
 pub(super) const PLAYS: &[Play] = &[Play {
@@ -70,6 +70,11 @@ fn serve(life: &Life) {
         if life.roll(4) == 0 || late.len() > 6 {
             answer(life, &mut late);
         }
+    }
+    // What a dead server had and is to run again has no end without a server, whoever cancels it.
+    while let Some(request) = life.inside(|| server.recv_timeout(LOOK)).expect("recv") {
+        late.push(request);
+        answer(life, &mut late);
     }
 }
 

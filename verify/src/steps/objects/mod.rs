@@ -45,6 +45,8 @@ pub(crate) struct Case {
     beside: Option<fn(&Stage)>,
     /// That process is to be asleep by then.
     sleeps: bool,
+    /// The operation makes a file.
+    makes_file: bool,
     /// The victim: two marks, with the operation in between, and then [`Stage::stay`].
     play: fn(&Stage),
 }
@@ -56,12 +58,17 @@ impl Case {
         set: fn(&'static Stage) -> Result<Box<dyn Scene>>,
         play: fn(&Stage),
     ) -> Self {
-        Self { name, make, set, beside: None, sleeps: false, play }
+        Self { name, make, set, beside: None, sleeps: false, makes_file: false, play }
     }
 
     /// Beside a process that works.
     const fn beside(self, process: fn(&Stage)) -> Self {
         Self { beside: Some(process), ..self }
+    }
+
+    /// The operation makes a file.
+    const fn makes_file(self) -> Self {
+        Self { makes_file: true, ..self }
     }
 
     /// Beside a process that sleeps.
@@ -102,7 +109,14 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         latest::CASES,
         table::CASES,
         group::CASES,
+        group::making::CASES,
+        group::leases::CASES,
+        group::aside::CASES,
+        group::losing::CASES,
         service::CASES,
+        service::clients::CASES,
+        service::again::CASES,
+        service::deadlines::CASES,
         stages::CASES,
         waitset::CASES,
     ]
@@ -144,11 +158,11 @@ pub(crate) fn run(only: Option<&str>, points: Points, totals: &mut Totals) -> Re
 fn sweep(stage: &'static Stage, case: &'static Case, points: Points, totals: &mut Totals) -> Result<()> {
     stage.clear()?;
     (case.make)(stage).context("make the objects")?;
-    stage.take_image()?;
+    stage.take_image(case.makes_file)?;
     let track = follow(stage, case).context("uninterrupted")?;
     totals.swept(case.name, track.instructions, track.groups.len() as u64);
     totals.steps += track.instructions;
-    let todo = track.points(points);
+    let todo = spread(track.points(points), points);
     if todo.len() as u64 > track.instructions {
         totals.complete += 1;
         totals.complete_instructions += track.instructions;
@@ -164,8 +178,8 @@ fn sweep(stage: &'static Stage, case: &'static Case, points: Points, totals: &mu
         }
     }
     let stops = match points {
-        Points::Groups | Points::Every(_) => &track.groups,
-        Points::Count | Points::One(_) => &todo,
+        Points::Every(_) => &track.groups,
+        Points::Groups | Points::Count | Points::One(_) => &todo,
     };
     for point in stops {
         if let Err(error) = stop(stage, case, &track, *point, totals) {
@@ -177,6 +191,15 @@ fn sweep(stage: &'static Stage, case: &'static Case, points: Points, totals: &mu
         }
     }
     Ok(())
+}
+
+/// In the quick form a long operation is interrupted in some of its groups only, from the first to the last.
+fn spread(todo: Vec<u64>, points: Points) -> Vec<u64> {
+    const MANY: usize = 48;
+    match points {
+        Points::Groups => todo.iter().copied().step_by(todo.len().div_ceil(MANY).max(1)).collect(),
+        _ => todo,
+    }
 }
 
 /// A scene, the process beside the victim, and the victim at its first mark.
@@ -222,9 +245,9 @@ impl Run {
 /// The whole operation, looked at after each step. The victim is killed when it is over.
 fn follow(stage: &'static Stage, case: &Case) -> Result<Track> {
     let Run { scene, beside, mut child } = Run::begin(stage, case, 0)?;
-    let mut before = stage.bytes()?;
+    let mut before = stage.bytes(case.makes_file)?;
     let track = Track::follow(&mut child, || {
-        let now = stage.bytes()?;
+        let now = stage.bytes(case.makes_file)?;
         let has_changed = now != before;
         before = now;
         Ok(has_changed)

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,11 +39,19 @@ pub(crate) fn whole(value: &Value) -> Result<u64> {
     Ok(value[0])
 }
 
+/// A file of the case, as it was made.
+#[derive(Debug)]
+struct Saved {
+    name: String,
+    file: File,
+    bytes: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Stage {
     place: RefCell<Option<Place>>,
     board: &'static Board,
-    image: RefCell<Vec<(File, Vec<u8>)>>,
+    image: RefCell<Vec<Saved>>,
     /// The point of the present run. Where there are several ways to check something, it decides which one is taken.
     point: Cell<u64>,
     checks: Cell<u64>,
@@ -89,15 +97,28 @@ impl Stage {
         for name in entries(&self.folder())? {
             std::fs::remove_file(self.at(&name))?;
         }
+        std::fs::create_dir_all(self.kept())?;
+        for name in entries(&self.kept())? {
+            std::fs::remove_file(self.kept().join(name))?;
+        }
         Ok(())
     }
 
-    pub(super) fn take_image(&self) -> Result<()> {
+    /// Where files stay that an operation may replace: the library knows a file from a copy of it.
+    fn kept(&self) -> PathBuf {
+        self.folder().with_file_name("kept")
+    }
+
+    /// `replaced`: the operation may replace some of the objects.
+    pub(super) fn take_image(&self, replaced: bool) -> Result<()> {
         let mut image = Vec::new();
         for name in entries(&self.folder())? {
             let path = self.at(&name);
             let file = File::options().read(true).write(true).open(&path)?;
-            image.push((file, std::fs::read(path)?));
+            if replaced {
+                std::fs::hard_link(&path, self.kept().join(&name))?;
+            }
+            image.push(Saved { name, file, bytes: std::fs::read(path)? });
         }
         ensure!(!image.is_empty(), "there is no object");
         self.image.replace(image);
@@ -108,20 +129,48 @@ impl Stage {
     pub(super) fn restore(&self, point: u64) -> Result<()> {
         self.board.clear();
         self.point.set(point);
-        for (file, bytes) in self.image.borrow().iter() {
-            file.write_all_at(bytes, 0).context("restore an object")?;
+        let image = self.image.borrow();
+        for name in entries(&self.folder())? {
+            if image.iter().all(|saved| saved.name != name) {
+                std::fs::remove_file(self.at(&name))?;
+            }
+        }
+        for saved in image.iter() {
+            self.restore_name(saved).with_context(|| format!("restore {}", saved.name))?;
+            saved.file.write_all_at(&saved.bytes, 0).context("restore an object")?;
         }
         Ok(())
     }
 
-    /// All bytes of the objects.
-    pub(super) fn bytes(&self) -> Result<Vec<Vec<u8>>> {
-        let read = |(file, image): &(File, Vec<u8>)| {
-            let mut bytes = vec![0; image.len()];
-            file.read_exact_at(&mut bytes, 0)?;
+    /// The file may have been removed, and another may have its name by now.
+    fn restore_name(&self, saved: &Saved) -> Result<()> {
+        let (path, was) = (self.at(&saved.name), saved.file.metadata()?);
+        let is_there = std::fs::metadata(&path).is_ok_and(|now| now.ino() == was.ino());
+        if !is_there {
+            let _ = std::fs::remove_file(&path);
+            std::fs::hard_link(self.kept().join(&saved.name), &path)?;
+        }
+        Ok(())
+    }
+
+    /// All bytes of the objects. `others`: of those, too, that have been made since.
+    pub(super) fn bytes(&self, others: bool) -> Result<Vec<Vec<u8>>> {
+        let image = self.image.borrow();
+        let read = |saved: &Saved| {
+            let mut bytes = vec![0; saved.bytes.len()];
+            saved.file.read_exact_at(&mut bytes, 0)?;
             Ok(bytes)
         };
-        self.image.borrow().iter().map(read).collect()
+        let mut bytes = image.iter().map(read).collect::<Result<Vec<_>>>()?;
+        if others {
+            for name in entries(&self.folder())? {
+                let inode = std::fs::metadata(self.at(&name))?.ino();
+                if image.iter().all(|saved| saved.file.metadata().map_or(true, |old| old.ino() != inode)) {
+                    bytes.push(std::fs::read(self.at(&name))?);
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn get(&self, word: Word) -> u64 {

@@ -1,12 +1,17 @@
 //! Groups: each record is acknowledged once or handed out again, whichever member dies.
 
+pub(super) mod aside;
+pub(super) mod leases;
+pub(super) mod losing;
+pub(super) mod making;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use quoit::{Error, Group, GroupError, GroupEvent, GroupMember, JobId, Options, Producer, SendError, Start};
 
 use super::stage::Stage;
-use super::{Case, End, PATIENCE, SHORT, Scene, Word, soon};
+use super::{Case, End, MOMENT, PATIENCE, SHORT, Scene, Word, soon};
 use crate::child::Child;
 use crate::tracee::mark;
 
@@ -88,8 +93,9 @@ const BACK: Word = Word::Second;
 /// Which ones others were given.
 const OTHERS: Word = Word::Others;
 
+/// No two records of a case have the same.
 fn bit(sequence: u64) -> u64 {
-    1 << sequence
+    1 << (sequence % 61)
 }
 
 /// The next record, and that it is the victim's.
@@ -167,7 +173,7 @@ fn nack_for_another(stage: &Stage) {
     stage.set(Word::Come, 1);
     // The other one has joined since, and sleeps.
     while stage.get(Word::Told) == 0 {
-        std::thread::sleep(super::MOMENT);
+        std::thread::sleep(MOMENT);
     }
     std::thread::sleep(Duration::from_millis(3));
     mark();
@@ -223,7 +229,7 @@ fn produce_more(stage: &Stage) {
 fn wait_for_one(stage: &Stage) {
     stage.set(Word::Ready, 1);
     while stage.get(Word::Come) == 0 {
-        std::thread::sleep(super::MOMENT);
+        std::thread::sleep(MOMENT);
     }
     let mut member = open(stage).expect("join");
     stage.set(Word::Told, 1);
@@ -240,25 +246,45 @@ fn wait_for_one(stage: &Stage) {
 
 struct Members<'a> {
     stage: &'a Stage,
+    open: fn(&Stage) -> Result<GroupMember, Error>,
     member: Option<GroupMember>,
     producer: Option<Producer>,
-    /// How many records there are in all.
-    records: u64,
+    /// The records that are not acknowledged in the beginning, a bit for each.
+    all: u64,
+    /// The victim acknowledges what it has together: all of it, or nothing.
+    together: bool,
+    /// Records that are put aside.
+    aside: u64,
+}
+
+impl<'a> Members<'a> {
+    /// Joins when all is over.
+    fn late(stage: &'a Stage, all: u64) -> Self {
+        Self { stage, open, member: None, producer: None, all, together: false, aside: 0 }
+    }
+
+    /// Has joined already.
+    fn new(stage: &'a Stage, all: u64) -> Result<Self> {
+        Ok(Self { member: Some(open(stage)?), ..Self::late(stage, all) })
+    }
+}
+
+/// A bit for each record of the ring.
+fn every(stage: &Stage) -> Result<u64> {
+    Ok(bit(quoit::Inspector::open(stage.path())?.snapshot()?.next_sequence) - 1)
 }
 
 fn joined(stage: &'static Stage) -> Result<Box<dyn Scene>> {
-    let records = quoit::Inspector::open(stage.path())?.snapshot()?.next_sequence;
-    Ok(Box::new(Members { stage, member: Some(open(stage)?), producer: None, records }))
+    Ok(Box::new(Members::new(stage, every(stage)?)?))
 }
 
-/// Joins when all is over.
 fn joined_late(stage: &'static Stage) -> Result<Box<dyn Scene>> {
-    Ok(Box::new(Members { stage, member: None, producer: None, records: 1 }))
+    Ok(Box::new(Members::late(stage, every(stage)?)))
 }
 
 fn producing(stage: &'static Stage) -> Result<Box<dyn Scene>> {
     let producer = Some(Producer::open(stage.path())?);
-    Ok(Box::new(Members { stage, member: Some(open(stage)?), producer, records: 0 }))
+    Ok(Box::new(Members { producer, ..Members::new(stage, 0)? }))
 }
 
 impl Members<'_> {
@@ -278,6 +304,9 @@ impl Members<'_> {
         stage.is(!was_given || deliveries >= 2, || {
             format!("record {sequence} has {deliveries} deliveries after a death")
         })?;
+        stage.is(self.aside & given == 0, || {
+            format!("record {sequence} is handed out, and is to be put aside")
+        })?;
         stage.add(OTHERS, given);
         Ok(())
     }
@@ -290,9 +319,15 @@ impl Scene for Members<'_> {
         }
         let Some(mut member) = self.member.take() else { return Ok(()) };
         // One that is stopped during its turn stops all.
-        if let Some(GroupEvent::Job(job)) = member.try_recv()? {
-            self.check_given(job.sequence(), job.deliveries(), false)?;
-            job.ack()?;
+        match member.try_recv() {
+            Ok(Some(GroupEvent::Job(job))) => {
+                self.check_given(job.sequence(), job.deliveries(), false)?;
+                job.ack()?;
+            }
+            // There is no room for it.
+            Ok(None) | Err(GroupError::DeadLetter { .. }) => {}
+            Ok(Some(other)) => bail!("{other:?}"),
+            Err(error) => return Err(error.into()),
         }
         self.member = Some(member);
         Ok(())
@@ -303,13 +338,14 @@ impl Scene for Members<'_> {
         let has_more = stage.get(Word::Ready) == 1 && stage.get(Word::Come) == 0;
         let waits_beside = stage.get(Word::Come) == 1 && stage.get(Word::Told) == 1;
         drop(self.producer.take());
+        let reader = aside::reader(stage, self.aside)?;
         let mut member = match self.member.take() {
             Some(member) => member,
             None => {
                 if waits_beside {
                     stage.until_through()?;
                 }
-                open(stage)?
+                (self.open)(stage)?
             }
         };
         let mut is_again = false;
@@ -319,7 +355,7 @@ impl Scene for Members<'_> {
                 Ok(GroupEvent::Job(job)) => {
                     let (sequence, deliveries) = (job.sequence(), job.deliveries());
                     // What came since: the producer beside it.
-                    if sequence < self.records {
+                    if (self.all | self.aside) & bit(sequence) != 0 {
                         self.check_given(sequence, deliveries, true)?;
                         is_again |= deliveries > 1;
                         stage.is(
@@ -329,10 +365,12 @@ impl Scene for Members<'_> {
                     }
                     job.ack()?;
                     received += 1;
-                    stage.is(received <= self.records + 1, || "more than there are".to_owned())?;
+                    stage.is(received <= self.all.count_ones() + 1, || "more than there are".to_owned())?;
                 }
                 Ok(other) => bail!("{other:?}"),
                 Err(GroupError::Closed | GroupError::ProducerGone) => break,
+                // The dead may have been that ring's producer, just before.
+                Err(GroupError::DeadLetter { .. }) => {}
                 Err(error) => return Err(error).context("what is left"),
             }
         }
@@ -340,9 +378,13 @@ impl Scene for Members<'_> {
             stage.until_through()?;
         }
         let (given, acked) = (stage.get(GIVEN), stage.get(ACKED));
-        let all = bit(self.records) - 1;
-        let lost = all & !(stage.get(OTHERS) | stage.get(ACKS));
+        let lost = self.all & !(stage.get(OTHERS) | stage.get(ACKS));
         stage.is(lost == 0, || format!("lost: {lost:b}, given {given:b}, acknowledged {acked:b}"))?;
+        let acks = stage.get(ACKS);
+        let back = stage.get(OTHERS) & acks;
+        stage.is(!self.together || back == 0 || back == acks, || {
+            format!("of {acks:b}, which were acknowledged together, {back:b} are left")
+        })?;
         let is_told = is_again || waits_beside;
         let had_some = end == End::Killed && given & !stage.get(ACKS) != 0;
         stage.is(is_told || !had_some, || "the records of the dead are handed out as new".to_owned())?;
@@ -351,10 +393,11 @@ impl Scene for Members<'_> {
         }
         drop(member);
         // Every seat again, that of the dead among them.
-        let mut members = stage.take_seats(MEMBERS - 1, || open(stage))?;
+        let mut members = stage.take_seats(MEMBERS - 1, || (self.open)(stage))?;
         let Some(last) = members.first_mut() else { return Ok(()) };
         let more = last.recv_timeout(Duration::ZERO).map(drop);
         let is_end = matches!(more, Err(GroupError::Closed | GroupError::ProducerGone));
-        stage.is(is_end || has_more, || format!("something is left: {more:?}"))
+        stage.is(is_end || has_more, || format!("something is left: {more:?}"))?;
+        reader.map_or(Ok(()), |reader| reader.check(stage, self.aside, end))
     }
 }

@@ -1,5 +1,9 @@
 //! Services: every call ends exactly once: with a reply, as never run, or with a death.
 
+pub(super) mod again;
+pub(super) mod clients;
+pub(super) mod deadlines;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -72,6 +76,10 @@ const LEAVES: u64 = 4;
 fn serve(stage: &Stage) {
     let server = Server::open(stage.path()).expect("serve");
     stage.set(Word::Ready, 1);
+    serve_by(stage, &server);
+}
+
+fn serve_by(stage: &Stage, server: &Server) {
     while stage.get(Word::Second) == 0 {
         if let Some(request) = server.recv_timeout(Duration::from_millis(1)).expect("recv") {
             answer(stage, request);
@@ -82,10 +90,13 @@ fn serve(stage: &Stage) {
 
 /// Notes a run, and replies.
 fn answer(stage: &Stage, request: Request<'_>) {
-    if request.payload().to_vec() == REQUEST {
+    if request.payload().to_vec().starts_with(REQUEST) {
         stage.add(Word::Others, 1);
     }
-    request.reply(REPLY).expect("reply");
+    match request.reply(REPLY) {
+        Ok(()) | Err(quoit::ReplyError::ClientGone) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn call(stage: &Stage) {
@@ -319,21 +330,27 @@ struct Calling<'a> {
     client: Client,
     calls: Vec<CallId>,
     is_repeatable: bool,
+    /// How many of them a server had that died before the victim came: the first ones.
+    taken_before: u64,
+    /// Those whose end was the reply of another run than the first.
+    anew: Vec<CallId>,
 }
 
-fn calls(stage: &'static Stage, is_repeatable: bool) -> Result<Box<dyn Scene>> {
-    let mut client = Client::open(stage.path())?;
-    let how = || CallOptions::new().repeatable(is_repeatable);
-    let calls = vec![client.start(REQUEST, how())?, client.start(REQUEST, how())?];
-    Ok(Box::new(Calling { stage, client, calls, is_repeatable }))
+impl<'a> Calling<'a> {
+    fn new(stage: &'a Stage, is_repeatable: bool) -> Result<Self> {
+        let mut client = Client::open(stage.path())?;
+        let how = || CallOptions::new().repeatable(is_repeatable);
+        let calls = vec![client.start(REQUEST, how())?, client.start(REQUEST, how())?];
+        Ok(Self { stage, client, calls, is_repeatable, taken_before: 0, anew: Vec::new() })
+    }
 }
 
 fn calling(stage: &'static Stage) -> Result<Box<dyn Scene>> {
-    calls(stage, false)
+    Ok(Box::new(Calling::new(stage, false)?))
 }
 
 fn calling_repeatable(stage: &'static Stage) -> Result<Box<dyn Scene>> {
-    calls(stage, true)
+    Ok(Box::new(Calling::new(stage, true)?))
 }
 
 /// How a call ended.
@@ -347,10 +364,10 @@ impl Calling<'_> {
     /// One more look of the client. Returns whether a call has ended.
     fn collect(&mut self, ended: &mut Vec<(CallId, Ended)>) -> Result<bool> {
         let Some(answer) = self.client.try_recv()? else { return Ok(false) };
-        let call = answer.call();
+        let (call, is_anew) = (answer.call(), answer.begins_anew());
         let how = match answer.outcome() {
             Outcome::More(part) => {
-                self.stage.is(part.to_vec() == b"first", || format!("{part:?}"))?;
+                self.stage.is(part.to_vec() == b"first" && !is_anew, || format!("{part:?}, {is_anew}"))?;
                 return Ok(false);
             }
             Outcome::Reply(reply) | Outcome::Failed(reply) => {
@@ -364,6 +381,9 @@ impl Calling<'_> {
         let is_new = self.calls.contains(&call) && ended.iter().all(|(other, _)| *other != call);
         self.stage.is(is_new, || format!("an end of {call:?} after {ended:?}"))?;
         ended.push((call, how));
+        if is_anew {
+            self.anew.push(call);
+        }
         Ok(true)
     }
 }
@@ -382,7 +402,7 @@ impl Scene for Calling<'_> {
 
     fn afterwards(mut self: Box<Self>, end: End) -> Result<()> {
         let (stage, come) = (self.stage, self.stage.get(Word::Come));
-        let taken = stage.get(Word::Begun);
+        let taken = stage.get(Word::Begun) + self.taken_before;
         let mut ended = Vec::new();
         let must_end = come == ENDED || (come == TOOK && !self.is_repeatable);
         if must_end {
@@ -414,7 +434,13 @@ impl Scene for Calling<'_> {
         stage.is(self.is_repeatable || taken <= left, || format!("{taken} taken, {runs} run afterwards"))?;
         stage.is(again == 0 || self.is_repeatable, || "a call is run again".to_owned())?;
         let is_told = gone > 0 || again > 0;
-        let had_one = end == End::Killed && come == TOOK;
+        let had_one = self.taken_before > 0 || end == End::Killed && come == TOOK;
+        // What comes before the reply of another run is void, and the client is told so.
+        let must_be_anew = again > 0 && come != ENDS && come != ENDED;
+        let anew: &[CallId] = if must_be_anew { &self.calls[..1] } else { &self.anew };
+        stage.is(anew == self.anew && self.anew.len() as u64 <= again, || {
+            format!("{:?} began anew, and {again} ran again", self.anew)
+        })?;
         stage.is(is_told || !had_one, || "the death of a server with a call was not told".to_owned())?;
         stage.is(gone == 0 || !self.is_repeatable, || "a repeatable call was given up".to_owned())?;
         if is_told {
