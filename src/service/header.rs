@@ -20,8 +20,8 @@
 //!        │           │          server
 //!        │           │ the next server: the one that took it is dead
 //! server │           ├─────────────────────────────────────────────► Lost       it may have run
-//!        │           │ repeatable
-//!        │           ▼         client, or server: the deadline is over
+//!        │           │ repeatable, and not cancelled
+//!        │           ▼         client: cancels; or client, or server: the deadline is over
 //!        └────────  Again ─────────────────────────────────────────► Lost
 //! ```
 //!
@@ -201,9 +201,14 @@ pub(super) fn end(state: &Word, seen: Header) -> bool {
     change(state, seen, ended)
 }
 
+/// Whether a call that a dead server has taken is run by the next one. Nobody wants to know what a cancelled call comes to.
+pub(super) fn may_run_again(seen: Header) -> bool {
+    seen.is_repeatable() && !seen.is_cancelled()
+}
+
 /// The next server finds a call that a dead one has taken.
 pub(super) fn lose(state: &Word, seen: Header) -> bool {
-    let next = if seen.is_repeatable() { State::Again } else { State::Lost };
+    let next = if may_run_again(seen) { State::Again } else { State::Lost };
     change(state, seen, seen.with(next))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quoit::CallError;
-use quoit::service::Server;
+use quoit::service::{Client, Server};
 
 use crate::{SOON, answer, how, on_each, small, start, take, text};
 
@@ -114,9 +114,35 @@ fn a_repeatable_call_that_is_given_up_is_not_certain() {
         take_away(&server);
         die(server);
         let next = client.serve().unwrap();
-        assert!(!client.cancel(call).unwrap(), "it may have run");
         assert_eq!(answer(&mut client), (call, "Unanswered".into()));
         assert!(next.try_recv().unwrap().is_none());
+    });
+}
+
+/// Whether it is cancelled while the dead server has it, before or after its death, or when it waits to run again.
+#[test]
+fn a_repeatable_call_that_is_cancelled_does_not_run_again() {
+    on_each(&small(), |server, mut client| {
+        let mut server = Some(server);
+        for (cancelled, succeeded) in [(0, false), (0, true), (1, false), (1, true), (2, true)] {
+            let mut now = server.take().unwrap_or_else(|| client.serve().unwrap());
+            let call = client.start(b"again", how().repeatable(true)).unwrap();
+            take_away(&now);
+            let cancel = |client: &mut Client, at| {
+                assert!(at != cancelled || !client.cancel(call).unwrap(), "it may have run");
+            };
+            cancel(&mut client, 0);
+            die(now);
+            cancel(&mut client, 1);
+            if succeeded {
+                now = client.serve().unwrap();
+                cancel(&mut client, 2);
+                assert!(now.try_recv().unwrap().is_none(), "run again, cancelled at {cancelled}");
+                server = Some(now);
+            }
+            assert_eq!(answer(&mut client), (call, "ServerGone".into()), "cancelled at {cancelled}");
+            assert_eq!(client.in_flight(), 0);
+        }
     });
 }
 

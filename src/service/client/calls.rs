@@ -134,7 +134,7 @@ impl Calls {
                 let end = match seen.state()? {
                     State::Withdrawn => End::NotExecuted,
                     State::Lost => End::ServerGone,
-                    State::Taken if !seen.is_repeatable() && is_of_the_dead() => End::ServerGone,
+                    State::Taken if !header::may_run_again(seen) && is_of_the_dead() => End::ServerGone,
                     _ => return None,
                 };
                 Some((request.position, end))
@@ -168,14 +168,16 @@ fn give_up(requests: Channel<'_>, request: Message) -> Option<End> {
     Some(End::Unanswered)
 }
 
-/// The client withdraws a call if no server has taken it, and otherwise tells the server. Whether it never runs.
+/// The client withdraws a call if no server has taken it, and otherwise tells the server. A call that is to run again does
+/// not: it is lost. Whether it never runs.
 pub(super) fn withdraw(requests: Channel<'_>, request: Message) -> bool {
     let word = requests.state(request);
     for _ in 0..16 {
         let seen = header::look(word);
         match seen.state() {
             Some(State::Queued) if header::end(word, seen) => return true,
-            Some(State::Again | State::Taken) if header::cancel(word, seen) => return false,
+            Some(State::Again) if header::end(word, seen) => return false,
+            Some(State::Taken) if header::cancel(word, seen) => return false,
             Some(State::Queued | State::Again | State::Taken) => {}
             _ => break,
         }

@@ -432,7 +432,8 @@ impl Client {
     }
 
     /// Cancels a call. `true`: it has not run and never will, and has ended with that. `false`: a server has taken it, and
-    /// is told; the call goes on to its end. Also if it has ended already.
+    /// is told; the call goes on to its end. Also if it has ended already. If that server dies, a
+    /// cancelled call ends with [`ServerGone`](CallError::ServerGone): it does not run again, even if it is repeatable.
     ///
     /// # Errors
     ///
@@ -443,6 +444,9 @@ impl Client {
         let is_withdrawn = withdraw(self.channels().requests, request);
         if is_withdrawn {
             self.calls.end(call.0);
+        } else {
+            // It may be lost by that.
+            self.is_suspicious = true;
         }
         self.region.or_memory_gone(Ok(is_withdrawn))
     }

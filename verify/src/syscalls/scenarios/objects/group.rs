@@ -196,7 +196,8 @@ fn join_careful(stage: &Stage) -> Result<GroupMember, Error> {
 pub(super) fn make_careful(stage: &Stage) -> Ended {
     make_ring(stage)?;
     Ring::create(stage.folder.join("dead"), &Options::new().capacity(4096).slots(2))?;
-    Ok(drop(join_careful(stage)?))
+    drop(join_careful(stage)?);
+    Ok(())
 }
 
 /// The first record is handed out once, and goes to the dead letters.

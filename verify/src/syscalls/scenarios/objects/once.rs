@@ -18,7 +18,8 @@ pub(super) fn all(stage: &Stage) -> Ended {
 }
 
 pub(super) fn make(stage: &Stage) -> Ended {
-    Ok(drop(Once::create(stage.object(), &options())?))
+    drop(Once::create(stage.object(), &options())?);
+    Ok(())
 }
 
 /// Another is at it, and does it.
