@@ -95,6 +95,7 @@ fn the_same_code_reads_by_either() {
         while reader.try_recv().unwrap().is_some() {}
         reader.keep(true);
         reader.set_spins(0);
+        reader.turn_backoff_off();
         assert_eq!(reader.recv_timeout(Duration::from_millis(1)).unwrap_err(), RecvError::TimedOut);
         producer.send(b"x").unwrap();
         let mut records = 0;

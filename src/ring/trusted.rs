@@ -294,6 +294,11 @@ impl Trusted<Consumer> {
     pub fn set_spins(&mut self, spins: u32) {
         self.handle.set_spins(spins);
     }
+
+    /// As [`Consumer::turn_backoff_off`].
+    pub fn turn_backoff_off(&mut self) {
+        self.handle.turn_backoff_off();
+    }
 }
 
 /// The same event, with a record's bytes in place.

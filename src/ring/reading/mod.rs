@@ -70,6 +70,8 @@ pub trait Receive: sealed::Sealed {
     }
     /// Polls before blocking: as [`Consumer::set_spins`].
     fn set_spins(&mut self, spins: u32);
+    /// Polls at once from here on: as [`Consumer::turn_backoff_off`].
+    fn turn_backoff_off(&mut self);
     /// Number of the consumer's slot. `None`: it is an observer.
     fn slot(&self) -> Option<u32> {
         None
@@ -328,8 +330,10 @@ macro_rules! reading {
                 self.receiver.set_spins(spins);
             }
 
-            /// Internal, for `quoit bench`: no poll is delayed any more.
-            #[doc(hidden)]
+            /// Polls at once from here on, always. Otherwise a handle that keeps up with an uninterrupted stream waits before a
+            /// poll, up to some microseconds, if it receives more records a second that way; it neither does so in bursts
+            /// of some hundred records, nor where records come one by one. For one that wants each record of a stream as early as
+            /// it can be had, whatever that costs the producer.
             pub fn turn_backoff_off(&mut self) {
                 self.receiver.turn_backoff_off();
             }
@@ -418,6 +422,10 @@ macro_rules! reading {
 
             fn set_spins(&mut self, spins: u32) {
                 self.set_spins(spins);
+            }
+
+            fn turn_backoff_off(&mut self) {
+                self.turn_backoff_off();
             }
 
             fn next_sequence(&self) -> u64 {
