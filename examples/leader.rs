@@ -53,6 +53,9 @@ pub fn serve(path: &str, ticks: u64) -> Result<(), Box<dyn Error>> {
         println!("{own}: leads");
     }
     office.term += 1;
+    office.committed_ns = now_ns();
+    // A term that was told counts, also if its leader dies before it has done anything.
+    office.save()?;
     println!("{own}: term {}, after {} ticks", office.term, office.ticks);
     let mut ticker = Ticker::every(Duration::from_millis(1));
     for _ in 0..ticks {
