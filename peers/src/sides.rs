@@ -20,7 +20,7 @@ use crate::works::one_way::OneWay;
 use crate::works::pingpong::pingpong;
 
 /// The names of the two directions.
-pub(crate) const NAMES: [&str; 2] = ["there", "back"];
+const NAMES: [&str; 2] = ["there", "back"];
 /// bcast locks a file beside its own.
 const LOCKS: [&str; 2] = ["there.lock", "back.lock"];
 
@@ -155,8 +155,10 @@ pub(crate) fn calls<const N: usize, P: Calls<N>>(
 
 /// An event and another one back, each side in its process.
 pub(crate) fn events<P: Events>(member: Member<'_>, count: u64) -> Result<Figures> {
-    let measured = event::<P>(member.scene, count)?;
-    clear(member.scene)?;
+    let scene = member.scene;
+    let [own, other] = if scene.side == Side::Left { [NAMES[1], NAMES[0]] } else { NAMES };
+    let measured = event::<P>(scene, [own, other].map(|name| scene.path(name)), count)?;
+    clear(scene)?;
     Ok(measured.figures)
 }
 

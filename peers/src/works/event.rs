@@ -1,19 +1,19 @@
 //! There and back by events, both sides asleep.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use quoit_floors::asleep::{answering, asking};
 use quoit_floors::figures::Measured;
 use quoit_floors::scene::{Scene, Side};
 
 use crate::peers::events::{Events, Listener, Notifier};
-use crate::sides::NAMES;
 
-/// `count` trips to a window.
-pub(crate) fn event<P: Events>(scene: &Scene, count: u64) -> Result<Measured> {
-    let [mine, other] = if scene.side == Side::Left { [NAMES[1], NAMES[0]] } else { NAMES };
-    let mut listener = P::listener(&scene.path(mine))?;
+/// `count` trips to a window. This side listens at the first of the paths, and notifies at the second.
+pub(crate) fn event<P: Events>(scene: &Scene, [own, other]: [PathBuf; 2], count: u64) -> Result<Measured> {
+    let mut listener = P::listener(&own)?;
     scene.meet();
-    let mut notifier = P::notifier(&scene.path(other))?;
+    let mut notifier = P::notifier(&other)?;
     scene.meet();
     let measured = match scene.side {
         Side::Left => asking(scene, count, || {
