@@ -292,6 +292,21 @@ fn parties_may_come_one_after_the_other() {
     });
 }
 
+/// One arrives and leaves its seat while another looks for one: that must not come to the seat of an arrival.
+#[test]
+fn parties_may_come_at_the_same_time() {
+    for _ in 0..3000 {
+        let latch = Latch::local(&options(), 2).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let own = latch.try_clone().unwrap();
+                scope.spawn(move || own.join().unwrap().arrive().unwrap());
+            }
+        });
+        assert!(latch.try_wait().unwrap(), "{} of 2 are missing", latch.missing());
+    }
+}
+
 #[test]
 fn a_party_that_is_dropped_breaks_a_latch() {
     on_each_latch(2, |latch| {

@@ -89,7 +89,8 @@ fn a_stand_by_leads_when_the_leader_is_killed() {
     std::thread::sleep(Duration::from_millis(100));
     leader.kill();
     let said = other.says();
-    assert!(said.starts_with("leads ") && said.ends_with("after the last leader's last commit"), "{said}");
+    let is_told = said.starts_with("told that the leader died, ");
+    assert!(is_told && said.ends_with(" after its last commit; leads"), "{said}");
     let said = other.says();
     let ticks = said.strip_prefix("term 2, after ").and_then(|rest| rest.strip_suffix(" ticks"));
     assert!(ticks.and_then(|ticks| ticks.parse::<u64>().ok()).is_some_and(|ticks| ticks > 0), "{said}");

@@ -130,20 +130,26 @@ impl<K: Content> Member<K> {
 
     /// Takes a free seat, one that is preferred if there is any.
     fn sit(region: Region<Shape<K>>, range: Range<usize>) -> Result<Self, Error> {
-        let (preferred, others): (Vec<_>, Vec<_>) =
-            range.clone().partition(|number| K::is_preferred(region.views(), *number));
-        for number in preferred.into_iter().chain(others) {
-            let Some(seat) = region.views().seats.get(number) else { break };
-            let number = number as u32;
-            let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
-            let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
-            seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
-            seat.since.store(clock::wall_ns(), at!(E_HINTS, Relaxed));
-            let me = Incarnation { number, generation };
-            let holder = Holder::new(region.id(), me);
-            region.or_memory_gone(Ok(()))?;
-            let asked = Cell::new((None, 0));
-            return Ok(Self { region, me, asked, dead: Cell::new(None), holder });
+        for only_preferred in [true, false] {
+            for number in range.clone() {
+                let is_wanted = || !only_preferred || K::is_preferred(region.views(), number);
+                let Some(seat) = region.views().seats.get(number).filter(|_| is_wanted()) else { continue };
+                let number = number as u32;
+                let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
+                // Whoever had it may have arrived since, and left. The lock orders this look after that.
+                if !is_wanted() {
+                    vacancy.give_up(&region);
+                    continue;
+                }
+                let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
+                seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
+                seat.since.store(clock::wall_ns(), at!(E_HINTS, Relaxed));
+                let me = Incarnation { number, generation };
+                let holder = Holder::new(region.id(), me);
+                region.or_memory_gone(Ok(()))?;
+                let asked = Cell::new((None, 0));
+                return Ok(Self { region, me, asked, dead: Cell::new(None), holder });
+            }
         }
         Err(no_seat(&region, range))
     }
