@@ -97,6 +97,11 @@ static CALLS: &[Call] = &[
         ],
     },
     Call {
+        number: libc::SYS_readlink,
+        name: "readlink",
+        errnos: &[EACCES, EFAULT, EINVAL, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EPERM],
+    },
+    Call {
         number: libc::SYS_unlink,
         name: "unlink",
         errnos: &[

@@ -149,6 +149,8 @@ fn note_lost(life: &Life, lost: &Lost) {
         let of = |state| noted(sequence, state);
         let note = |found: u64| [SENDS, MAY_BE_LOST].map(of).contains(&found).then(|| of(LOST));
         match life.board.entry(sequence).fetch_update(SeqCst, SeqCst, note) {
+            // Somebody may have been told of it, and killed before it could note that.
+            Ok(found) if found == of(MAY_BE_LOST) => perhaps += 1,
             Ok(_) => certain += 1,
             // Whoever was killed in its acknowledgement had come to it, or not.
             Err(found) if found == of(ACKS) => perhaps += 1,

@@ -28,7 +28,8 @@ pub(super) fn arrive(stage: &Stage) -> Ended {
 pub(super) fn time_passes(stage: &Stage) -> Ended {
     begin();
     match Barrier::open(stage.object())?.wait_timeout(Duration::from_millis(3)) {
-        Err(Error::TimedOut) => Ok(()),
+        // Where a failed call has kept the victim, the other one has given up before.
+        Err(Error::TimedOut | Error::Broken) => Ok(()),
         Ok(pass) => wrong!("{pass:?} without the other"),
         Err(error) => Err(error.into()),
     }
