@@ -53,6 +53,7 @@
 mod barrier;
 mod calls;
 mod client;
+mod copied;
 mod deputy;
 mod event;
 mod group;

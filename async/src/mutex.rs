@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quoit::sync::{Mutex, MutexGuard};
 use quoit::{Error, Typed};
 
+use crate::copied::{Copied, Lock, held, keep, room};
 use crate::deputy::{Acquire, Deputy};
 
 /// A [`Mutex`], for async code.
@@ -49,11 +50,7 @@ impl<T: Typed + Send + 'static> AsyncMutex<T> {
     ///
     /// [`Error::Io`]: there is no memory for a copy of the value.
     pub fn new(mutex: Mutex<T>) -> Result<Self, Error> {
-        let value = T::new_box_zeroed().map_err(|_| Error::Io {
-            path: std::path::PathBuf::new(),
-            action: "allocate a copy of the value",
-            source: std::io::ErrorKind::OutOfMemory.into(),
-        })?;
+        let value = room()?;
         Ok(Self { deputy: Deputy::new(mutex), value })
     }
 
@@ -78,11 +75,7 @@ impl<T: Typed + Send + 'static> AsyncMutex<T> {
     async fn enter(&mut self, if_abandoned: IfAbandoned) -> Result<AsyncMutexGuard<'_, T>, Error> {
         self.deputy.acquire(if_abandoned).await?;
         let Self { deputy, value } = self;
-        let mutex = deputy.handle()?;
-        let held = held(mutex)?;
-        value.as_mut_bytes().copy_from_slice(held.as_bytes());
-        std::mem::forget(held);
-        Ok(AsyncMutexGuard { mutex, value, is_changed: false, in_panic: std::thread::panicking() })
+        Ok(AsyncMutexGuard(Copied::new(deputy.handle()?, value)?))
     }
 }
 
@@ -93,9 +86,18 @@ pub(crate) enum IfAbandoned {
     Accept,
 }
 
-/// The guard of a lock that this handle has, and that no guard stands for: it was forgotten.
-fn held<T: Typed>(mutex: &mut Mutex<T>) -> Result<MutexGuard<'_, T>, Error> {
-    mutex.recover_deadline(Instant::now())
+held!(MutexGuard);
+
+impl<T: Typed> Lock for Mutex<T> {
+    type Value = T;
+    type Held<'a>
+        = MutexGuard<'a, T>
+    where
+        T: 'a;
+
+    fn held(&mut self) -> Result<MutexGuard<'_, T>, Error> {
+        self.recover_deadline(Instant::now())
+    }
 }
 
 impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
@@ -104,23 +106,10 @@ impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
 
     fn acquire(&mut self, wanted: IfAbandoned, timeout: Duration) -> Result<Option<()>, Error> {
         let deadline = Instant::now() + timeout;
-        let locked = match wanted {
-            IfAbandoned::Refuse => self.lock_deadline(deadline),
-            IfAbandoned::Accept => self.recover_deadline(deadline),
-        };
-        match locked {
-            Ok(guard) => {
-                std::mem::forget(guard);
-                Ok(Some(()))
-            }
-            Err(Error::TimedOut) => Ok(None),
-            // Said of the thread. It holds nothing, so one before it had its number, and took the lock for a task.
-            Err(Error::Deadlock) => {
-                std::thread::sleep(Duration::from_millis(1));
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        keep(match wanted {
+            IfAbandoned::Refuse => self.lock_deadline(deadline).map(Some),
+            IfAbandoned::Accept => self.recover_deadline(deadline).map(Some),
+        })
     }
 
     fn lets_pass(&self) -> bool {
@@ -128,7 +117,7 @@ impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
     }
 
     fn give_back(&mut self) {
-        drop(held(self));
+        drop(self.held());
     }
 }
 
@@ -137,12 +126,7 @@ impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
 /// Dropping it unlocks, and commits the copy if it was changed. A guard that is dropped by a panic discards the change,
 /// and marks the mutex as abandoned. A guard that is forgotten keeps the lock until its handle is used again or dropped.
 #[must_use = "the lock is given back as soon as the guard is dropped"]
-pub struct AsyncMutexGuard<'a, T: Typed> {
-    mutex: &'a mut Mutex<T>,
-    value: &'a mut T,
-    is_changed: bool,
-    in_panic: bool,
-}
+pub struct AsyncMutexGuard<'a, T: Typed>(Copied<'a, Mutex<T>>);
 
 impl<T: Typed> AsyncMutexGuard<'_, T> {
     /// Commits the copy if it was changed, and unlocks.
@@ -160,33 +144,22 @@ impl<T: Typed> AsyncMutexGuard<'_, T> {
     ///
     /// As [`commit`](Self::commit).
     pub fn save(&mut self) -> Result<(), Error> {
-        if !self.is_changed {
-            return Ok(());
-        }
-        let mut held = held(self.mutex)?;
-        held.as_mut_bytes().copy_from_slice(self.value.as_bytes());
-        let saved = held.save();
-        std::mem::forget(held);
-        self.is_changed &= saved.is_err();
-        saved
+        self.0.save()
     }
 
     /// Unlocks, and leaves the value as it was last committed.
-    pub fn discard(mut self) {
-        self.is_changed = false;
+    pub fn discard(self) {
+        self.0.discard();
     }
 
     /// Whether a holder before this one died or panicked, and this has not been [recovered](Self::recovered) from.
     pub fn is_abandoned(&self) -> bool {
-        self.mutex.is_abandoned()
+        self.0.lock.is_abandoned()
     }
 
     /// Says that what the lock guards is in order: later lockers get no [`Error::Abandoned`] for the deaths so far.
     pub fn recovered(&mut self) {
-        if let Ok(mut held) = held(self.mutex) {
-            held.recovered();
-            std::mem::forget(held);
-        }
+        self.0.recovered();
     }
 }
 
@@ -194,34 +167,18 @@ impl<T: Typed> Deref for AsyncMutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value
+        &self.0
     }
 }
 
 impl<T: Typed> DerefMut for AsyncMutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.is_changed = true;
-        self.value
-    }
-}
-
-impl<T: Typed> Drop for AsyncMutexGuard<'_, T> {
-    fn drop(&mut self) {
-        let is_panic = std::thread::panicking() && !self.in_panic;
-        let is_saved = is_panic || self.save().is_ok();
-        // Otherwise the handle is of no use, and holds nothing that others wait for.
-        if let (true, Ok(held)) = (is_saved, held(self.mutex)) {
-            if is_panic {
-                held.abandon();
-            } else {
-                drop(held);
-            }
-        }
+        &mut self.0
     }
 }
 
 impl<T: Typed + fmt::Debug> fmt::Debug for AsyncMutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncMutexGuard").field("value", &self.value).finish_non_exhaustive()
+        f.debug_struct("AsyncMutexGuard").field("value", &**self).finish_non_exhaustive()
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quoit::sync::{RwLock, WriteGuard};
 use quoit::{Error, Typed};
 
+use crate::copied::{Copied, Lock, held, keep, room};
 use crate::deputy::{Acquire, Deputy};
 
 /// An [`RwLock`], for async code.
@@ -45,11 +46,7 @@ impl<T: Typed + Send + 'static> AsyncRwLock<T> {
     ///
     /// [`Error::Io`]: there is no memory for a copy of the value.
     pub fn new(lock: RwLock<T>) -> Result<Self, Error> {
-        let value = T::new_box_zeroed().map_err(|_| Error::Io {
-            path: std::path::PathBuf::new(),
-            action: "allocate a copy of the value",
-            source: std::io::ErrorKind::OutOfMemory.into(),
-        })?;
+        let value = room()?;
         Ok(Self { deputy: Deputy::new(lock), value })
     }
 
@@ -102,11 +99,7 @@ impl<T: Typed + Send + 'static> AsyncRwLock<T> {
     async fn enter_alone(&mut self, wanted: Wanted) -> Result<AsyncWriteGuard<'_, T>, Error> {
         self.deputy.acquire(wanted).await?;
         let Self { deputy, value } = self;
-        let lock = deputy.handle()?;
-        let held = held(lock)?;
-        value.as_mut_bytes().copy_from_slice(held.as_bytes());
-        std::mem::forget(held);
-        Ok(AsyncWriteGuard { lock, value, is_changed: false, in_panic: std::thread::panicking() })
+        Ok(AsyncWriteGuard(Copied::new(deputy.handle()?, value)?))
     }
 }
 
@@ -119,23 +112,18 @@ pub(crate) enum Wanted {
     Recover,
 }
 
-/// The guard of a lock that this handle has to write, and that no guard stands for: it was forgotten.
-fn held<T: Typed>(lock: &mut RwLock<T>) -> Result<WriteGuard<'_, T>, Error> {
-    // Otherwise the memory is gone, and the lock with it.
-    lock.regain_forgotten()?.ok_or(Error::TimedOut)
-}
+held!(WriteGuard);
 
-/// The lock stays taken without its guard. `None`: it was not to be had.
-fn keep<G>(guard: Result<Option<G>, Error>) -> Result<Option<()>, Error> {
-    match guard {
-        Ok(guard) => Ok(guard.map(std::mem::forget)),
-        Err(Error::TimedOut) => Ok(None),
-        // Said of the thread. It holds nothing, so one before it had its number, and took the lock for a task.
-        Err(Error::Deadlock) => {
-            std::thread::sleep(Duration::from_millis(1));
-            Ok(None)
-        }
-        Err(error) => Err(error),
+impl<T: Typed> Lock for RwLock<T> {
+    type Value = T;
+    type Held<'a>
+        = WriteGuard<'a, T>
+    where
+        T: 'a;
+
+    fn held(&mut self) -> Result<WriteGuard<'_, T>, Error> {
+        // Otherwise the memory is gone, and the lock with it.
+        self.regain_forgotten()?.ok_or(Error::TimedOut)
     }
 }
 
@@ -211,12 +199,7 @@ impl<T: Typed + fmt::Debug> fmt::Debug for AsyncReadGuard<'_, T> {
 /// Dropping it unlocks, and commits the copy if it was changed. A guard that is dropped by a panic discards the change,
 /// and marks the lock as abandoned. A guard that is forgotten keeps the lock until its handle is used again or dropped.
 #[must_use = "the lock is given back as soon as the guard is dropped"]
-pub struct AsyncWriteGuard<'a, T: Typed> {
-    lock: &'a mut RwLock<T>,
-    value: &'a mut T,
-    is_changed: bool,
-    in_panic: bool,
-}
+pub struct AsyncWriteGuard<'a, T: Typed>(Copied<'a, RwLock<T>>);
 
 impl<T: Typed> AsyncWriteGuard<'_, T> {
     /// Commits the copy if it was changed, and unlocks.
@@ -234,33 +217,22 @@ impl<T: Typed> AsyncWriteGuard<'_, T> {
     ///
     /// As [`commit`](Self::commit).
     pub fn save(&mut self) -> Result<(), Error> {
-        if !self.is_changed {
-            return Ok(());
-        }
-        let mut held = held(self.lock)?;
-        held.as_mut_bytes().copy_from_slice(self.value.as_bytes());
-        let saved = held.save();
-        std::mem::forget(held);
-        self.is_changed &= saved.is_err();
-        saved
+        self.0.save()
     }
 
     /// Unlocks, and leaves the value as it was last committed.
-    pub fn discard(mut self) {
-        self.is_changed = false;
+    pub fn discard(self) {
+        self.0.discard();
     }
 
     /// Whether a writer before this one died or panicked, and this has not been [recovered](Self::recovered) from.
     pub fn is_abandoned(&self) -> bool {
-        self.lock.is_abandoned()
+        self.0.lock.is_abandoned()
     }
 
     /// Says that what the lock guards is in order: later lockers get no [`Error::Abandoned`] for the deaths so far.
     pub fn recovered(&mut self) {
-        if let Ok(mut held) = held(self.lock) {
-            held.recovered();
-            std::mem::forget(held);
-        }
+        self.0.recovered();
     }
 }
 
@@ -268,34 +240,18 @@ impl<T: Typed> Deref for AsyncWriteGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value
+        &self.0
     }
 }
 
 impl<T: Typed> DerefMut for AsyncWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.is_changed = true;
-        self.value
-    }
-}
-
-impl<T: Typed> Drop for AsyncWriteGuard<'_, T> {
-    fn drop(&mut self) {
-        let is_panic = std::thread::panicking() && !self.in_panic;
-        let is_saved = is_panic || self.save().is_ok();
-        // Otherwise the handle is of no use, and holds nothing that others wait for.
-        if let (true, Ok(held)) = (is_saved, held(self.lock)) {
-            if is_panic {
-                held.abandon();
-            } else {
-                drop(held);
-            }
-        }
+        &mut self.0
     }
 }
 
 impl<T: Typed + fmt::Debug> fmt::Debug for AsyncWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncWriteGuard").field("value", &self.value).finish_non_exhaustive()
+        f.debug_struct("AsyncWriteGuard").field("value", &**self).finish_non_exhaustive()
     }
 }
