@@ -105,6 +105,12 @@ impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
     type Got = ();
 
     fn acquire(&mut self, wanted: IfAbandoned, timeout: Duration) -> Result<Option<()>, Error> {
+        if timeout.is_zero() {
+            return match wanted {
+                IfAbandoned::Refuse => keep(self.try_lock()),
+                IfAbandoned::Accept => keep(self.try_recover()),
+            };
+        }
         let deadline = Instant::now() + timeout;
         keep(match wanted {
             IfAbandoned::Refuse => self.lock_deadline(deadline).map(Some),

@@ -66,7 +66,7 @@ pub(crate) struct Backoff {
     /// reader that polls at once takes the line of `published` from it again.
     has_lines: bool,
     /// Waits are known to help.
-    helps: bool,
+    pub(crate) helps: bool,
     /// Pauses of a wait, whether waits are made or not.
     pauses: u32,
     /// The reader waited before its last poll, and what that poll found is not counted yet.
@@ -191,10 +191,10 @@ impl Backoff {
         }
     }
 
-    /// The producer is idle: what comes next is not known to be a stream.
+    /// The producer is idle, or the reader about to sleep: what comes next is not known to be a stream.
     #[cold]
     #[inline(never)]
-    fn idled(&mut self) {
+    pub(crate) fn idled(&mut self) {
         self.in_vain = 0;
         self.helps = false;
         self.give_up(STEADY);

@@ -148,6 +148,16 @@ impl Reader {
         self.backoff.turn_off();
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn backoff(&mut self) -> &mut Backoff {
+        &mut self.backoff
+    }
+
+    /// The reader is about to sleep: what comes next is not known to be a stream.
+    pub(crate) fn will_sleep(&mut self) {
+        self.backoff.idled();
+    }
+
     /// So many polls found nothing, besides those of this reader's own.
     pub(crate) fn found_nothing(&mut self, polls: u32) {
         self.backoff.found_nothing(polls);

@@ -542,4 +542,20 @@ mod tests {
         assert!(matches!(receiver.take_any(remaining), Ok(None)), "that was a second look");
         assert!(matches!(receiver.take_any(Remaining::All), Ok(Some(Received::Record(_)))));
     }
+
+    /// Whoever sleeps makes few polls, and what wakes it may be a burst.
+    #[test]
+    fn a_sleep_ends_the_waits_of_a_stream() {
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
+        let _producer = ring.producer().expect("a producer");
+        let mut consumer = ring.consumer(&crate::Attach::gated()).expect("a consumer");
+        consumer.set_spins(0);
+        let receiver = &mut consumer.receiver;
+        receiver.reader.backoff().helps = true;
+        assert!(receiver.recv_timeout(Duration::from_millis(1)).is_ok_and(|event| event.is_none()));
+        assert!(!receiver.reader.backoff().helps, "it slept");
+        receiver.reader.backoff().helps = true;
+        crate::source::Source::arm(receiver);
+        assert!(!receiver.reader.backoff().helps, "a set is about to");
+    }
 }

@@ -126,6 +126,7 @@ impl Receiver {
                 return true;
             }
             if turn % clock::TURNS == clock::TURNS - 1 && clock::is_past(until_ns) {
+                self.reader.found_nothing(turn + 1);
                 return false;
             }
             spin();
@@ -145,6 +146,7 @@ impl Receiver {
             // The producer never wakes a consumer in this mode: yield the core, but do not sleep.
             return std::thread::yield_now();
         }
+        self.reader.will_sleep();
         let nap_ns = self.waiting.nap_ns(self.reader.next().position, now);
         let areas = self.region.areas();
         let stage = self.following.stage();

@@ -62,6 +62,7 @@ impl Source for Receiver {
     }
 
     fn arm(&mut self) -> Arming {
+        self.reader.will_sleep();
         self.prompt_stage();
         let areas = self.region.areas();
         match (&self.own_slot, self.following.stage().and_then(|stage| stage.bell(areas))) {
