@@ -1,13 +1,18 @@
 //! Members keep records over several turns, up to a limit, and acknowledge them in any order.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, ensure};
 use quoit::{Group, GroupError, GroupEvent, GroupMember, JobId};
 
-use super::records::{begins, ends};
-use crate::kills::objects::Life;
+use super::records::{self, begins, ends};
+use crate::kills::objects::{Life, Site};
 
 const LIMIT: u32 = 8;
+
+/// Word of the board: how often a member had too many for another one.
+const REFUSED: usize = 1;
 
 pub(super) fn group() -> Group {
     super::workers().hold_forever().limit(LIMIT)
@@ -40,6 +45,7 @@ pub(super) fn work(life: &Life) {
             Ok(_) => assert!(has_room, "it had {had}, and was given more"),
             Err(GroupError::Unacknowledged { limit }) => {
                 assert!(limit == LIMIT && !has_room, "it had {had} of {limit}, and was refused");
+                life.board.words[REFUSED].fetch_add(1, SeqCst);
             }
             Err(GroupError::Closed) if !life.goes_on() && held.is_empty() => break,
             Err(GroupError::TimedOut | GroupError::Closed | GroupError::ProducerGone) => {
@@ -65,4 +71,10 @@ pub(super) fn work(life: &Life) {
         }
         life.board.hold(life.number, u64::from(!held.is_empty()));
     }
+}
+
+pub(super) fn end(site: &Site) -> Result<()> {
+    records::end(site, &group(), records::is_over)?;
+    ensure!(site.board.words[REFUSED].load(SeqCst) > 0, "nobody ever had too many");
+    Ok(())
 }

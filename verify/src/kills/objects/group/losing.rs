@@ -2,16 +2,16 @@
 //! does not acknowledge, is told to one member.
 //!
 //! A member that is killed may have been told of losses that it had not noted yet, and what it had may be overwritten before
-//! another gets it. These are among the records from where its last turn began to the last one sent before it died: in that
-//! range nobody need be told, and nowhere else.
+//! another gets it. These are among the records from where its last turn began to where the group had come when it died, and
+//! among those that were given back: of them nobody need be told, and of no others.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use quoit::{Group, GroupError, GroupEvent, GroupMember, Lost, Producer};
+use quoit::{Group, GroupError, GroupEvent, GroupInspector, GroupMember, Lost, Producer};
 
-use super::records::{self, ACKED, ACKS, LOST, MAY_BE_LOST, SENDS, SENT, begins, ends, is_over, noted};
+use super::records::{self, ACKED, ACKS, BACK, LOST, MAY_BE_LOST, SENDS, SENT, begins, ends, is_over, noted};
 use crate::kills::objects::board::{Board, ENTRIES};
 use crate::kills::objects::{Life, Site, soon};
 
@@ -23,11 +23,13 @@ pub(super) fn budgeted() -> Group {
     super::workers().gated_for(Duration::from_micros(100))
 }
 
-/// Words of the board: how far the group has come, how many records were told as lost, and, for each process that may have
-/// a record, or be told of one, how far the group had come when its turn began, and one.
+/// Words of the board: how far the group has come; how many records were told as lost for certain; the first one that was
+/// given back since the last death, inverted; and, for each process that may have a record, or be told of one, how far the
+/// group had come when its turn began, and one.
 const SEEN: usize = 1;
 const TOLD: usize = 2;
-const SINCE: usize = 3;
+const RETURNED: usize = 3;
+const SINCE: usize = 4;
 
 const MANY: u64 = ENTRIES as u64;
 
@@ -42,7 +44,7 @@ pub(super) fn produce(life: &Life) {
     while life.goes_on() {
         for _ in 0..life.roll(CAPACITY / 3) {
             let next = producer.next_sequence();
-            wait(life, "nobody goes on", || next < seen() + MANY / 4 && next < since(life.board) + MANY / 2);
+            wait("nobody goes on", || next < seen() + MANY / 4 && next < since(life.board) + MANY / 2);
             let before = life.board.entry(next).swap(noted(next, SENDS), SeqCst);
             if let Some(old) = next.checked_sub(MANY) {
                 assert!(is_over(old, before), "LOST: record {old}, and nobody was told: {before:x}");
@@ -53,9 +55,7 @@ pub(super) fn produce(life: &Life) {
             life.done();
         }
         match life.roll(4) {
-            0 => wait(life, "the last record is gone", || {
-                seen() == producer.next_sequence() || !life.goes_on()
-            }),
+            0 => wait("the last record is gone", || seen() == producer.next_sequence() || !life.goes_on()),
             _ => life.dawdle(),
         }
     }
@@ -67,7 +67,7 @@ fn since(board: &Board) -> u64 {
     turns.filter(|since| *since > 0).min().map_or(u64::MAX / 2, |since| since - 1)
 }
 
-fn wait(_: &Life, what: &str, is_over: impl Fn() -> bool) {
+fn wait(what: &str, is_over: impl Fn() -> bool) {
     let until = soon();
     while !is_over() {
         assert!(Instant::now() < until, "{what}");
@@ -126,8 +126,7 @@ fn work(life: &Life, group: &Group) {
         life.dawdle();
         for id in jobs {
             if life.roll(16) == 0 {
-                // Whoever gets it next may be killed before it can tell that it is lost by now.
-                may_be_lost(life.board, id.sequence());
+                gives_back(life.board, id.sequence());
                 life.inside(|| member.nack(id)).expect("its own");
                 continue;
             }
@@ -147,7 +146,7 @@ fn note_lost(life: &Life, lost: &Lost) {
     let (mut certain, mut perhaps) = (0, 0);
     for sequence in lost.first..lost.next {
         let of = |state| noted(sequence, state);
-        let note = |found: u64| [SENDS, MAY_BE_LOST].map(of).contains(&found).then(|| of(LOST));
+        let note = |found: u64| [SENDS, BACK, MAY_BE_LOST].map(of).contains(&found).then(|| of(LOST));
         match life.board.entry(sequence).fetch_update(SeqCst, SeqCst, note) {
             // Somebody may have been told of it, and killed before it could note that.
             Ok(found) if found == of(MAY_BE_LOST) => perhaps += 1,
@@ -162,23 +161,35 @@ fn note_lost(life: &Life, lost: &Lost) {
         (certain..=certain + perhaps).contains(&lost.records),
         "{lost:?}, and {certain} were neither done nor told, and {perhaps} perhaps"
     );
-    life.board.words[TOLD].fetch_add(lost.records, SeqCst);
+    life.board.words[TOLD].fetch_add(certain, SeqCst);
     life.done();
 }
 
-fn may_be_lost(board: &Board, sequence: u64) {
-    let (sends, may_be_lost) = (noted(sequence, SENDS), noted(sequence, MAY_BE_LOST));
-    let _ = board.entry(sequence).compare_exchange(sends, may_be_lost, SeqCst, SeqCst);
+/// A record is about to be given back. Noted before and after, since somebody may die in between.
+fn gives_back(board: &Board, sequence: u64) {
+    let note = || board.words[RETURNED].fetch_max(!sequence, SeqCst);
+    note();
+    change(board, sequence, &[SENDS], BACK);
+    note();
+}
+
+fn change(board: &Board, sequence: u64, from: &[u64], to: u64) {
+    let is_one = |found: u64| from.iter().any(|state| noted(sequence, *state) == found);
+    let change = |found: u64| is_one(found).then(|| noted(sequence, to));
+    let _ = board.entry(sequence).fetch_update(SeqCst, SeqCst, change);
 }
 
 /// Of what the dead had, and were told, nobody need be told.
 pub(super) fn note_the_dead(site: &Site, struck: &[usize]) -> Result<()> {
-    // The one that is being sent may be published.
-    let sent = site.board.words[SENT].load(SeqCst) + 1;
+    // Nobody is handed, or told of, anything that the group has not come to.
+    let next = GroupInspector::open(&site.path, "workers")?.snapshot()?.next_sequence;
     for number in struck {
         let since = site.board.words[SINCE + number].swap(0, SeqCst);
         if let Some(first) = since.checked_sub(1) {
-            (first..sent).for_each(|sequence| may_be_lost(site.board, sequence));
+            let returned = !site.board.words[RETURNED].swap(0, SeqCst);
+            let returned = returned.max(next.saturating_sub(MANY));
+            (returned..first).for_each(|sequence| change(site.board, sequence, &[BACK], MAY_BE_LOST));
+            (first..next).for_each(|sequence| change(site.board, sequence, &[SENDS, BACK], MAY_BE_LOST));
         }
     }
     Ok(())

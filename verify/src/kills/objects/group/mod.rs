@@ -38,7 +38,7 @@ pub(super) const PLAYS: &[Play] = &[
         steady: &[limited::work, produce],
         after: nothing,
         tells_each: false,
-        end: |site| end(site, &limited::group(), is_over),
+        end: limited::end,
     },
     Play {
         what: "groups with a lease time",

@@ -38,7 +38,7 @@ pub(super) fn work(life: &Life) {
             Err(GroupError::Closed | GroupError::ProducerGone) => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
-        life.board.hold(life.number, 1);
+        life.board.hold(life.number, u64::from(!jobs.is_empty()));
         if life.roll(4) == 0 {
             jobs.iter().for_each(|id| begins(life, id.sequence()));
             let acknowledged = life.inside(|| member.ack_all()).expect("its own");

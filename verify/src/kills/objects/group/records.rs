@@ -21,13 +21,15 @@ pub(super) const LOST: u64 = 4;
 pub(super) const MAY_BE_LOST: u64 = 5;
 /// It is among the dead letters.
 pub(super) const ASIDE: u64 = 6;
+/// Somebody gave it back.
+pub(super) const BACK: u64 = 7;
 
 pub(super) fn noted(sequence: u64, state: u64) -> u64 {
     (sequence + 1) << 3 | state
 }
 
 /// Nothing so old is in the ring any more: no record takes up less than 16 bytes.
-const GONE: u64 = CAPACITY / 16 + 1;
+pub(super) const GONE: u64 = CAPACITY / 16 + 1;
 
 /// Sends as fast as it may. When a record is overwritten, it is acknowledged.
 pub(super) fn produce(life: &Life) {
@@ -36,11 +38,16 @@ pub(super) fn produce(life: &Life) {
 
 /// The same. `gone`: how many records later the board says that a record is done.
 pub(super) fn produce_beside(life: &Life, gone: u64) {
+    produce_as(life, gone, |sequence| noted(sequence, SENDS), is_over);
+}
+
+/// The same where entries mean something else: `fresh` is that of a record that is about to be sent.
+pub(super) fn produce_as(life: &Life, gone: u64, fresh: fn(u64) -> u64, is_over: fn(u64, u64) -> bool) {
     let mut producer = Producer::open(&life.path).expect("take over");
     life.works();
     while life.goes_on() {
         let next = producer.next_sequence();
-        life.board.entry(next).store(noted(next, SENDS), SeqCst);
+        life.board.entry(next).store(fresh(next), SeqCst);
         life.inside(|| producer.send_deadline(&next.to_le_bytes(), soon())).expect("nobody keeps a record");
         if let Some(old) = next.checked_sub(gone) {
             let found = life.board.entry(old).load(SeqCst);
@@ -62,7 +69,7 @@ pub(super) fn is_over(sequence: u64, found: u64) -> bool {
 pub(super) fn begins(life: &Life, sequence: u64) {
     let before = life.board.entry(sequence).swap(noted(sequence, ACKS), SeqCst);
     // One that was killed in its acknowledgement may not have come to it.
-    let is_open = [SENDS, ACKS, MAY_BE_LOST].map(|state| noted(sequence, state)).contains(&before);
+    let is_open = [SENDS, BACK, ACKS, MAY_BE_LOST].map(|state| noted(sequence, state)).contains(&before);
     assert!(is_open, "record {sequence} is handed out after it was done, lost or put aside: {before:x}");
 }
 

@@ -9,10 +9,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use quoit::{Group, GroupError, GroupEvent, GroupMember, Producer};
+use quoit::{Group, GroupError, GroupEvent, GroupMember};
 
-use super::records::{self, SENT};
-use crate::kills::objects::{Life, Site, soon};
+use super::records::{self, GONE};
+use crate::kills::objects::{Life, Site};
 
 /// A member that was not held up has acknowledged what it took by then.
 const LEASE: Duration = Duration::from_millis(2);
@@ -20,6 +20,9 @@ const LEASE: Duration = Duration::from_millis(2);
 pub(super) fn group() -> Group {
     super::workers().hold_forever().lease_time(LEASE)
 }
+
+/// Word of the board: how often a record was another's by the time that it was acknowledged.
+const REFUSED: usize = 1;
 
 const ACKED: u64 = 0x80;
 
@@ -31,24 +34,8 @@ fn is_over(sequence: u64, found: u64) -> bool {
     found & !0xff == noted(sequence) && found & 0xff != 0
 }
 
-/// Nothing so old is in the ring any more.
-const GONE: u64 = super::CAPACITY / 16 + 1;
-
 pub(super) fn produce(life: &Life) {
-    let mut producer = Producer::open(&life.path).expect("take over");
-    life.works();
-    while life.goes_on() {
-        let next = producer.next_sequence();
-        life.board.entry(next).store(noted(next), SeqCst);
-        life.inside(|| producer.send_deadline(&next.to_le_bytes(), soon())).expect("nobody keeps a record");
-        if let Some(old) = next.checked_sub(GONE) {
-            let found = life.board.entry(old).load(SeqCst);
-            let is_over = is_over(old, found);
-            assert!(is_over, "LOST: record {old} was overwritten, and was not acknowledged: {found:x}");
-        }
-        life.board.words[SENT].store(next + 1, SeqCst);
-        life.done();
-    }
+    records::produce_as(life, GONE, noted, is_over);
 }
 
 /// Changes the entry of a record. Returns whether it is that record's still.
@@ -105,7 +92,7 @@ pub(super) fn work(life: &Life) {
             Err(GroupError::Closed | GroupError::ProducerGone) => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
-        life.board.hold(life.number, 1);
+        life.board.hold(life.number, u64::from(!jobs.is_empty()));
         if life.roll(128) == 0 {
             sleep(LEASE + Duration::from_micros(life.roll(2000)));
         }
@@ -113,6 +100,7 @@ pub(super) fn work(life: &Life) {
         let is_refused = |sequence: u64| {
             let has_had = began.elapsed();
             assert!(has_had >= LEASE, "record {sequence} is another's after {has_had:?}");
+            life.board.words[REFUSED].fetch_add(1, SeqCst);
         };
         if life.roll(4) == 0 && !jobs.is_empty() {
             let own: Vec<bool> = jobs.iter().map(|id| begins(life, id.sequence())).collect();
@@ -151,5 +139,6 @@ pub(super) fn work(life: &Life) {
 pub(super) fn end(site: &Site) -> Result<()> {
     records::end(site, &group(), is_over)?;
     ensure!(site.board.told() > 0, "nothing was handed out again");
+    ensure!(site.board.words[REFUSED].load(SeqCst) > 0, "no lease's time was ever over");
     Ok(())
 }
