@@ -126,13 +126,19 @@ impl Vacancy {
     }
 }
 
-/// Takes the first free seat of those that have these words. `None`: none is free.
+/// Takes the first free seat of those that have these words, and that is wanted. `None`: none is free.
 pub(crate) fn take_any<'a, F: Format>(
     region: &Region<F>,
     seats: impl Iterator<Item = (u32, &'a AtomicU64)>,
+    is_wanted: impl Fn(u32) -> bool,
 ) -> Result<Option<Incarnation>, Error> {
-    for (number, word) in seats {
+    for (number, word) in seats.filter(|(number, _)| is_wanted(*number)) {
         let Some(vacancy) = lock(region, number, word)? else { continue };
+        // The lock orders this look after all that the last one on the seat has done.
+        if !is_wanted(number) {
+            vacancy.give_up(region);
+            continue;
+        }
         if let Some(generation) = vacancy.take(region, word)? {
             return Ok(Some(Incarnation { number, generation }));
         }

@@ -66,8 +66,9 @@ pub(crate) fn process(pid: u32) -> String {
 /// Is there no process with this id here? A handle that is alive all the same is kept by a child that has its proof of life; or
 /// its process is in another PID namespace. A hint, as `is_stopped`.
 pub(crate) fn is_unseen(pid: u32) -> bool {
-    let exists = |path: &str| std::path::Path::new(path).exists();
-    exists("/proc/self") && !exists(&format!("/proc/{pid}"))
+    // The kernel is asked: `/proc` may hide the processes of other users.
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 /// Is the process stopped? A hint, read from /proc. The lock decides who is alive.

@@ -286,9 +286,13 @@ fn remedy(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{
         Interrupted, OutOfMemory, PermissionDenied, StorageFull, Unsupported, WouldBlock,
     };
-    // The standard library has no stable kind for these two, EMFILE and ENFILE.
-    if matches!(source.raw_os_error(), Some(23 | 24)) {
-        return "close what is not needed, or raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit)";
+    // The standard library has no stable kind for the first two, ENFILE and EMFILE.
+    match source.raw_os_error() {
+        Some(23) => return "raise the limit of open files of the machine (sysctl fs.file-max)",
+        Some(24) => {
+            return "close what is not needed, or raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit)";
+        }
+        _ => {}
     }
     match source.kind() {
         OutOfMemory => "free some memory, or raise the limit of this process or its control group",
@@ -296,7 +300,7 @@ fn remedy(source: &std::io::Error) -> &'static str {
         StorageFull => "free some space",
         Unsupported => "use a kernel, a file system and a system-call filter that have it",
         Interrupted | WouldBlock => "try again",
-        _ => "mend the cause, and try again",
+        _ => "see the cause",
     }
 }
 
@@ -336,10 +340,17 @@ impl fmt::Display for Size {
     }
 }
 
-/// Whether there is no process with this id, as far as `/proc` says.
+/// Whether there is no process with this id. The kernel is asked: `/proc` may hide those of other users.
+#[cfg(not(loom))]
 fn is_unseen(pid: u32) -> bool {
-    let exists = |path: &str| std::path::Path::new(path).exists();
-    cfg!(not(loom)) && exists("/proc/self") && !exists(&format!("/proc/{pid}"))
+    use rustix::process::{Pid, test_kill_process};
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(loom)]
+fn is_unseen(_: u32) -> bool {
+    false
 }
 
 fn own_user() -> u32 {

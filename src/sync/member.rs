@@ -130,28 +130,26 @@ impl<K: Content> Member<K> {
 
     /// Takes a free seat, one that is preferred if there is any.
     fn sit(region: Region<Shape<K>>, range: Range<usize>) -> Result<Self, Error> {
-        for only_preferred in [true, false] {
-            for number in range.clone() {
-                let is_wanted = || !only_preferred || K::is_preferred(region.views(), number);
-                let Some(seat) = region.views().seats.get(number).filter(|_| is_wanted()) else { continue };
-                let number = number as u32;
-                let Some(vacancy) = seats::lock(&region, number, &seat.generation)? else { continue };
-                // Whoever had it may have arrived since, and left. The lock orders this look after that.
-                if !is_wanted() {
-                    vacancy.give_up(&region);
-                    continue;
-                }
-                let Some(generation) = vacancy.take(&region, &seat.generation)? else { continue };
-                seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
-                seat.since.store(clock::wall_ns(), at!(E_HINTS, Relaxed));
-                let me = Incarnation { number, generation };
-                let holder = Holder::new(region.id(), me);
-                region.or_memory_gone(Ok(()))?;
-                let asked = Cell::new((None, 0));
-                return Ok(Self { region, me, asked, dead: Cell::new(None), holder });
+        let views = region.views();
+        let seats = || {
+            let numbered = (range.start as u32..).zip(views.seats.get(range.clone()).unwrap_or_default());
+            numbered.map(|(number, seat)| (number, &seat.generation))
+        };
+        let is_preferred = |number: u32| K::is_preferred(views, number as usize);
+        let me = match seats::take_any(&region, seats(), is_preferred)? {
+            None if !range.clone().all(|number| is_preferred(number as u32)) => {
+                seats::take_any(&region, seats(), |_| true)?
             }
-        }
-        Err(no_seat(&region, range))
+            me => me,
+        };
+        let Some(me) = me else { return Err(no_seat(&region, range)) };
+        let seat = &views.seats[me.number as usize];
+        seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
+        seat.since.store(clock::wall_ns(), at!(E_HINTS, Relaxed));
+        let holder = Holder::new(region.id(), me);
+        region.or_memory_gone(Ok(()))?;
+        let asked = Cell::new((None, 0));
+        Ok(Self { region, me, asked, dead: Cell::new(None), holder })
     }
 
     /// Gives the seat up, so that the others may notice at once. The handle is of no use after that.

@@ -23,10 +23,10 @@ pub enum WaitMethod {
     Refused(i32),
     /// In naps of 0.2 ms, since the kernel, or a system-call filter, refuses `futex` with this error number.
     NoFutex(i32),
-    /// As above, but for 1 to 20 ms at most, since a waker looks at the word only if this process makes a `membarrier`, and the
+    /// On futexes, but for 1 to 20 ms at a time, since a waker looks at the word only if this process makes a `membarrier`, and the
     /// kernel, or a system-call filter, refuses that.
     NoBarrier,
-    /// As above, but for 1 to 20 ms at most, since nobody wakes for one of the things: an observer, a reader that may not write
+    /// On futexes, but for 1 to 20 ms at a time, since nobody wakes for one of the things: an observer, a reader that may not write
     /// the file, a ring in the mode [`Spin`](crate::WaitMode::Spin).
     Naps,
 }

@@ -67,10 +67,7 @@ impl Catcher {
 /// The quick form only looks whether every sabotage still finds its place.
 pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     let mut outcome = Outcome::begin("sabotage", form);
-    let path = outcome::root().join("verify/sabotages.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let list: List = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
-    let list = list.sabotage;
+    let list = listed()?;
     let wanted: Vec<&Sabotage> = list
         .iter()
         .filter(|sabotage| args.only.as_ref().is_none_or(|part| sabotage.name.contains(part.as_str())))
@@ -114,6 +111,14 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     }
     book.tell(&list, &mut outcome);
     Ok(outcome)
+}
+
+/// The list.
+fn listed() -> Result<Vec<Sabotage>> {
+    let path = outcome::root().join("verify/sabotages.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let list: List = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(list.sabotage)
 }
 
 /// What a quick check said about the spoiled source, and when.
@@ -336,7 +341,15 @@ fn last_lines(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{alone, failed_test, shortened};
+    use super::{alone, failed_test, listed, outcome, shortened};
+
+    #[test]
+    fn each_finds_its_place() {
+        for sabotage in listed().unwrap() {
+            let spoiled = sabotage.spoiled(outcome::root());
+            assert!(spoiled.is_ok(), "{}: {:?}", sabotage.name, spoiled.unwrap_err());
+        }
+    }
 
     #[test]
     fn a_failure_has_the_name_of_its_test() {

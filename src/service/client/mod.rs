@@ -122,7 +122,7 @@ impl Client {
     pub(super) fn sit(region: Region) -> Result<Self, Error> {
         let seats = region.views().seats;
         let words = (0..).zip(seats).map(|(number, seat)| (number, &seat.generation));
-        let Some(me) = seats::take_any(&region, words)? else { return Err(no_seat(&region)) };
+        let Some(me) = seats::take_any(&region, words, |_| true)? else { return Err(no_seat(&region)) };
         let seat = &seats[me.number as usize];
         let channels = region.views().channels(region.shape(), me.number as usize);
         // The words of the one before are in order: its lock is free, and this one has taken it.
@@ -431,9 +431,9 @@ impl Client {
         Ok(event.map(|event| self.lend(event)))
     }
 
-    /// Cancels a call. `true`: it has not run and never will, and has ended with that. `false`: a server has taken it, and
-    /// is told; the call goes on to its end. Also if it has ended already. If that server dies, a
-    /// cancelled call ends with [`ServerGone`](CallError::ServerGone): it does not run again, even if it is repeatable.
+    /// Cancels a call. `true`: it has not run and never will, and has ended with that. `false`: a server has taken it, or it
+    /// has ended. A server that still runs it is told, and the call goes on to its end. If that server dies, the call ends
+    /// with [`ServerGone`](CallError::ServerGone): it does not run again, even if it is repeatable.
     ///
     /// # Errors
     ///

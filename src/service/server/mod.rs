@@ -129,7 +129,7 @@ impl Server {
         let words = region.views().server;
         let number = server_seat(&region, 0).number;
         let seat = std::iter::once((number, &words.generation));
-        let Some(me) = seats::take_any(&region, seat)? else {
+        let Some(me) = seats::take_any(&region, seat, |_| true)? else {
             if seats::is_read_locked(&region, number, &words.generation) {
                 return Err(Error::ReadLocked { what: "the server's place" });
             }
