@@ -186,7 +186,6 @@ fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<D
         rounds,
         &mut Crew::new(&arguments, caller.interrupted),
     )?;
-    machine.load_after = machine::load();
     Ok(Document::of(machine, caller.version, args.quick, &groups, &series))
 }
 

@@ -184,9 +184,9 @@ pub(crate) fn warnings(document: &Document) -> Vec<String> {
         warnings.push("compiled without optimisation: no figure means anything; use --release".to_owned());
     }
     let machine = &document.machine;
-    if machine.load > 0.5 {
-        let load = machine.load;
-        warnings.push(format!("others kept {load:.1} CPUs busy before it began: use a machine of its own"));
+    if machine.busy > 0.5 {
+        let busy = machine.busy;
+        warnings.push(format!("others kept {busy:.1} CPUs busy before it began: use a machine of its own"));
     }
     let bounce = document.results.iter().find(|outcome| outcome.workload == Workload::Pingpong);
     let bounce = bounce.and_then(|outcome| outcome.floor_ns).map_or(0.0, |times| times.typical);
@@ -219,13 +219,7 @@ pub(crate) fn machine(document: &Document) -> Vec<(&'static str, String)> {
         ("machine", format!("{}, {} CPUs{guest}, Linux {}", machine.cpu, machine.cpus, machine.kernel)),
         ("placement", format!("CPUs {first} and {second}: {}", machine.placement)),
         ("mitigations", machine.mitigations.clone()),
-        (
-            "load",
-            format!(
-                "{:.2} before, {:.2} after, the measuring itself included",
-                machine.load, machine.load_after
-            ),
-        ),
+        ("others", format!("kept {:.2} CPUs busy in the half second before", machine.busy)),
         (
             "rounds",
             format!(

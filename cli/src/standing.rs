@@ -68,7 +68,7 @@ pub(crate) fn process(pid: u32) -> String {
 pub(crate) fn is_unseen(pid: u32) -> bool {
     // The kernel is asked: `/proc` may hide the processes of other users.
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 /// Is the process stopped? A hint, read from /proc. The lock decides who is alive.

@@ -64,17 +64,18 @@ fn what_makes_figures_less_than_they_seem_is_told() {
     let mut document = document(&Command::new(QUOIT).args(words).output().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("result.json");
-    let mut shown = |placement: &str, floor: f64, load: f64| {
+    let mut shown = |placement: &str, floor: f64, busy: f64| {
         document["machine"]["placement"] = placement.into();
-        document["machine"]["load"] = load.into();
+        document["machine"]["busy"] = busy.into();
         document["results"][0]["floor_ns"] = json!({ "typical": floor });
         show(&path, &document)
     };
-    let (far, busy) = ("they sit apart, or a hypervisor does not tell", "others kept 1.6 CPUs busy");
+    let (far, busy) =
+        ("they sit apart, or a hypervisor does not tell", "others kept 1.6 CPUs busy before it began");
     let both = shown("two cores that share a last-level cache", 900.0, 1.6);
     assert!(both.contains(far) && both.contains(busy), "{both}");
     let near = shown("two cores that share a last-level cache", 90.0, 0.1);
-    assert!(!near.contains(far) && !near.contains("others kept"), "{near}");
+    assert!(!near.contains(far) && !near.contains("before it began"), "{near}");
     let apart = shown("two packages", 900.0, 0.1);
     assert!(!apart.contains(far), "{apart}");
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rustix::thread::{CpuSet, sched_getaffinity};
@@ -29,10 +31,8 @@ pub struct Machine {
     pub placement: String,
     /// Against what the kernel takes measures, and against what it does not.
     pub mitigations: String,
-    /// Load average over the last minute when the measurements began: others that want the same CPUs.
-    pub load: f64,
-    /// The same when they ended, their own part included.
-    pub load_after: f64,
+    /// CPUs that others kept busy in the half second before the measurements began.
+    pub busy: f64,
 }
 
 /// Where a CPU is. `None`: the kernel does not say.
@@ -71,8 +71,7 @@ impl Machine {
             used,
             placement: placement(&seats[&used[0]], &seats[&used[1]]).0.to_owned(),
             mitigations: mitigations(),
-            load: load(),
-            load_after: 0.0,
+            busy: busy(Duration::from_millis(500)),
         })
     }
 }
@@ -127,9 +126,43 @@ fn placement(a: &Seat, b: &Seat) -> (&'static str, u32) {
     }
 }
 
-/// The load average over the last minute.
-pub fn load() -> f64 {
-    word("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0.0)
+/// CPUs that are busy, while this process sleeps. A load average would count what ended a minute ago.
+fn busy(sleep: Duration) -> f64 {
+    let before = Ticks::look();
+    thread::sleep(sleep);
+    before.zip(Ticks::look()).map_or(0.0, |(before, after)| before.busy_until(&after))
+}
+
+/// Clock ticks since the start of the machine, over all its CPUs.
+#[derive(Clone, Copy)]
+struct Ticks {
+    all: u64,
+    idle: u64,
+    cpus: usize,
+}
+
+impl Ticks {
+    /// `None`: the kernel does not say.
+    fn look() -> Option<Self> {
+        Self::of(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    fn of(stat: &str) -> Option<Self> {
+        // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user and nice.
+        let ticks: Vec<u64> = {
+            let line = stat.lines().next()?.strip_prefix("cpu ")?;
+            line.split_whitespace().take(8).map_while(|ticks| ticks.parse().ok()).collect()
+        };
+        let idle = ticks.get(3)? + ticks.get(4)?;
+        let cpus = stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count();
+        Some(Self { all: ticks.iter().sum(), idle, cpus })
+    }
+
+    fn busy_until(&self, later: &Self) -> f64 {
+        let all = later.all.saturating_sub(self.all);
+        let busy = all.saturating_sub(later.idle.saturating_sub(self.idle));
+        if all == 0 { 0.0 } else { busy as f64 / all as f64 * later.cpus as f64 }
+    }
 }
 
 fn now() -> String {
@@ -194,6 +227,21 @@ mod tests {
         assert_eq!(choose(&seats[2..].iter().cloned().collect()), Some([6, 9]));
         assert_eq!(choose(&seats[2..4].iter().cloned().collect()), Some([2, 6]));
         assert_eq!(choose(&seats[..1].iter().cloned().collect()), None);
+    }
+
+    #[test]
+    fn waiting_is_not_busy() {
+        let stat = |busy: u64, idle: u64| {
+            format!(
+                "cpu  {busy} 0 0 {idle} 0 0 0 0 7 0\ncpu0 1 0 0 1 0 0 0 0 0 0\ncpu1 1 0 0 1 0 0 0 0 0 0\nintr 5\n"
+            )
+        };
+        let look = |busy, idle| Ticks::of(&stat(busy, idle)).unwrap();
+        assert_eq!(look(1000, 500).busy_until(&look(1025, 575)), 0.5);
+        assert_eq!(look(1000, 500).busy_until(&look(1000, 600)), 0.0);
+        assert_eq!(look(1000, 500).busy_until(&look(1100, 500)), 2.0);
+        assert_eq!(look(1000, 500).busy_until(&look(1000, 500)), 0.0);
+        assert!(Ticks::of("").is_none() && Ticks::of("cpu  1 2 3\n").is_none());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, Strin
         ("CPUs used", format!("{first} and {second}: {}", machine.placement)),
         ("Kernel", format!("Linux {}", machine.kernel)),
         ("Security", machine.mitigations.clone()),
-        ("Load at the start", format!("{:.2}", machine.load)),
+        ("Others", format!("kept {:.2} CPUs busy in the half second before", machine.busy)),
         ("Crates", crates.join(", ")),
         ("Newer ones", NEWER.to_owned()),
         ("Date", machine.date.clone()),
