@@ -295,7 +295,8 @@ fn answers_of_an_open_ring() {
         (system(nix::libc::EMFILE), "raise the limit of open files"),
         (system(nix::libc::ENOMEM), "free some memory"),
         (system(nix::libc::EPERM), "system-call filter"),
-        (system(nix::libc::EIO), "mend the cause"),
+        (system(nix::libc::ENFILE), "sysctl fs.file-max"),
+        (system(nix::libc::EIO), "see the cause"),
         (seats_taken(std::process::id()), "drop one of them"),
     ];
     assert!(!seats_taken(std::process::id()).contains("not there"));
