@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quoit_floors::crew::{self, Crew};
-use quoit_floors::machine::{self, Machine, two_cpus};
+use quoit_floors::machine::{Machine, two_cpus};
 use quoit_floors::place::Place;
 use quoit_floors::rounds::{self, Rounds};
 use quoit_floors::scene::Scene;
@@ -157,7 +157,7 @@ fn planned(workloads: &[Workload], quick: bool) -> Vec<Group> {
 }
 
 fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<Document> {
-    let mut machine = Machine::look(args.cpus)?;
+    let machine = Machine::look(args.cpus)?;
     let seconds = match args.quick {
         true => 17,
         false if workloads.contains(&Workload::Kit) => 480,

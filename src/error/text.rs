@@ -275,33 +275,32 @@ impl fmt::Display for Error {
                 if !path.as_os_str().is_empty() {
                     write!(f, "{}: ", path.display())?;
                 }
-                write!(f, "could not {action} ({})", remedy(source))
+                write!(f, "could not {action}")?;
+                remedy(source).map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
             }
         }
     }
 }
 
-/// What to do about what the system said.
-fn remedy(source: &std::io::Error) -> &'static str {
+/// What to do about what the system said. `None`: its own words, which follow as the source, say all there is.
+fn remedy(source: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind::{
         Interrupted, OutOfMemory, PermissionDenied, StorageFull, Unsupported, WouldBlock,
     };
     // The standard library has no stable kind for the first two, ENFILE and EMFILE.
-    match source.raw_os_error() {
-        Some(23) => return "raise the limit of open files of the machine (sysctl fs.file-max)",
-        Some(24) => {
-            return "close what is not needed, or raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit)";
+    let remedy = match (source.raw_os_error(), source.kind()) {
+        (Some(23), _) => "raise the limit of open files of the machine (sysctl fs.file-max)",
+        (Some(24), _) => {
+            "close what is not needed, or raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit)"
         }
-        _ => {}
-    }
-    match source.kind() {
-        OutOfMemory => "free some memory, or raise the limit of this process or its control group",
-        PermissionDenied => "give this process the permission, or a system-call filter that allows it",
-        StorageFull => "free some space",
-        Unsupported => "use a kernel, a file system and a system-call filter that have it",
-        Interrupted | WouldBlock => "try again",
-        _ => "see the cause",
-    }
+        (_, OutOfMemory) => "free some memory, or raise the limit of this process or its control group",
+        (_, PermissionDenied) => "give this process the permission, or a system-call filter that allows it",
+        (_, StorageFull) => "free some space",
+        (_, Unsupported) => "use a kernel, a file system and a system-call filter that have it",
+        (_, Interrupted | WouldBlock) => "try again",
+        _ => return None,
+    };
+    Some(remedy)
 }
 
 /// What was expected at a path, with its article.

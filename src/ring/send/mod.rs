@@ -95,7 +95,10 @@ impl Sender {
     pub(crate) fn send(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
         match self.send_fast(payload) {
             Some(sequence) => Ok(sequence),
-            None => self.send_slow(payload, time_limit),
+            None => match self.send_timed(payload) {
+                Some(sequence) => Ok(sequence),
+                None => self.send_slow(payload, time_limit),
+            },
         }
     }
 
@@ -115,7 +118,7 @@ impl Sender {
     #[inline(never)]
     fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
         if self.writer.is_timed() {
-            return self.send_timed(payload, time_limit);
+            return self.send_timed_slow(payload, time_limit);
         }
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();

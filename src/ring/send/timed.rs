@@ -3,29 +3,56 @@
 
 use super::{Sender, TimeLimit};
 use crate::error::SendError;
-use crate::ring::protocol::writer::Claimed;
+use crate::ring::geometry::Areas;
+use crate::ring::protocol::Place;
+use crate::ring::protocol::writer::{Claimed, Writer};
 
 impl Sender {
-    #[inline(always)]
-    pub(super) fn send_timed(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        // As in `send_fast`.
-        if !self.region.broken()
-            && let Some(sequence) = self.writer.send_timed(self.region.areas(), payload)
-        {
-            self.publisher().wake();
-            return Ok(sequence);
-        }
-        self.send_timed_slow(payload, time_limit)
-    }
-
-    /// A function of its own, so that what it keeps in memory is none of the fast way's.
+    /// As `send_fast`, on a ring with times. A function of its own, which costs the plain way nothing, and what it returns is in
+    /// registers. `None`: nothing was done.
     #[cold]
     #[inline(never)]
-    fn send_timed_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
+    pub(super) fn send_timed(&mut self, payload: &[u8]) -> Option<u64> {
+        if self.writer.copies_timed(payload.len()) {
+            return self.send_timed_twice(payload);
+        }
+        self.send_timed_by(payload, Writer::fill_timed)
+    }
+
+    /// With an inline copy. Apart: what it keeps between the copies is in memory, and would cost the way without a copy thirty
+    /// stores.
+    #[inline(never)]
+    fn send_timed_twice(&mut self, payload: &[u8]) -> Option<u64> {
+        self.send_timed_by(payload, Writer::fill_timed_twice)
+    }
+
+    #[inline(always)]
+    fn send_timed_by(
+        &mut self,
+        payload: &[u8],
+        fill: impl Fn(&mut Writer, Areas<'_>, Claimed, Place, &[u8]),
+    ) -> Option<u64> {
+        if self.region.broken() {
+            return None;
+        }
+        let sequence = self.writer.send_timed(self.region.areas(), payload, fill)?;
+        self.publisher().wake();
+        Some(sequence)
+    }
+
+    pub(super) fn send_timed_slow(
+        &mut self,
+        payload: &[u8],
+        time_limit: TimeLimit,
+    ) -> Result<u64, SendError> {
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed.whole());
-        self.writer.fill_timed(areas, claimed, staged, payload);
+        if self.writer.copies_timed(payload.len()) {
+            self.writer.fill_timed_twice(areas, claimed, staged, payload);
+        } else {
+            self.writer.fill_timed(areas, claimed, staged, payload);
+        }
         self.publisher().publish(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }

@@ -85,9 +85,14 @@ impl Writer {
         self.add_while(areas, fast_until, TIME_BYTES as usize / 8, payloads, goes_on)
     }
 
-    /// As `send_fast`.
+    /// As `send_fast`. `fill` is one of the two below.
     #[inline(always)]
-    pub(crate) fn send_timed(&mut self, areas: Areas<'_>, payload: &[u8]) -> Option<u64> {
+    pub(crate) fn send_timed(
+        &mut self,
+        areas: Areas<'_>,
+        payload: &[u8],
+        fill: impl Fn(&mut Self, Areas<'_>, Claimed, Place, &[u8]),
+    ) -> Option<u64> {
         let alone_until = self.timed.as_ref()?.alone_until;
         // No slice is long enough for the sum to overflow.
         let len = TIME_BYTES as usize + payload.len();
@@ -95,17 +100,20 @@ impl Writer {
         let place = self.staged;
         let staged = put_header(areas, claimed, place);
         self.staged = staged;
-        self.fill_timed(areas, claimed, staged, payload);
+        fill(self, areas, claimed, staged, payload);
         self.show(areas, staged);
         Some(place.sequence)
     }
 
-    /// As `fill`, and writes the time.
+    /// Whether a payload of so many bytes is copied inline, with its time.
     #[inline(always)]
-    pub(crate) fn fill_timed(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
-        if self.inline(areas, claimed.whole()).is_some() {
-            return self.fill_twice(areas, claimed, staged, payload);
-        }
+    pub(crate) fn copies_timed(&self, len: usize) -> bool {
+        len <= INLINE_BYTES - TIME_BYTES as usize && self.pace.copies()
+    }
+
+    /// As `fill` without an inline copy, and writes the time.
+    #[inline(always)]
+    pub(crate) fn fill_timed(&mut self, areas: Areas<'_>, claimed: Claimed, _: Place, payload: &[u8]) {
         let Some((time, words)) = claimed.time_and_payload(areas) else { return };
         if payload.len() <= INLINE_BYTES {
             // Before the few words of the payload: so none of what the copy needs has to be kept across the look.
@@ -117,10 +125,15 @@ impl Writer {
         }
     }
 
-    /// The same with an inline copy. A function of its own: whatever it stores between the copies is in memory, which would
-    /// cost the way without a copy thirty stores.
-    #[inline(never)]
-    fn fill_twice(&mut self, areas: Areas<'_>, claimed: Claimed, staged: Place, payload: &[u8]) {
+    /// The same with an inline copy.
+    #[inline(always)]
+    pub(crate) fn fill_timed_twice(
+        &mut self,
+        areas: Areas<'_>,
+        claimed: Claimed,
+        staged: Place,
+        payload: &[u8],
+    ) {
         let Some((time, words)) = claimed.time_and_payload(areas) else { return };
         let inline = self.inline(areas, claimed.whole());
         let Some((inline_time, inline_words)) = inline.and_then(<[Word]>::split_first) else { return };
