@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use quoit::{Attach, Consumer, Event, Producer, WaitMode};
 use quoit_floors::building::{Builder, Copied};
 use quoit_floors::figures::Measured;
@@ -53,7 +53,8 @@ fn take(scene: &Scene, consumer: &mut Consumer, count: u64) -> Result<()> {
     while left > 0 {
         match consumer.try_recv()? {
             Some(Event::Record(record)) => {
-                total = total.wrapping_add(sum_of::<{ BYTES / 8 }>(&record)?);
+                total = total
+                    .wrapping_add(sum_of::<{ BYTES / 8 }>(&record).context("a record of another length")?);
                 left -= 1;
             }
             Some(event) => return Err(unexpected(&event)),

@@ -2,7 +2,8 @@
 
 use std::hint::black_box;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use quoit::zerocopy::IntoBytes;
 use quoit::{Attach, Consumer, Event, Producer, WaitMode};
 use quoit_floors::building::{Builder, Building, Copied};
 use quoit_floors::figures::Measured;
@@ -13,7 +14,11 @@ use quoit_floors::windows::{partner, records};
 use quoit_floors::{by_building, by_words};
 
 use crate::ends::{End, one_way, options, unexpected};
+use crate::follow::follow;
 use crate::sending::Sending;
+
+/// From so many bytes on, the records of a batch are sent one by one.
+const LARGE: usize = 1024;
 
 /// Single sends, built in this way. The length is the same in every record, as the compiler knows. The floors have it
 /// so, too.
@@ -45,7 +50,7 @@ fn batches_of<const N: usize>(scene: &Scene, count: u64, batch: usize) -> Result
         one_way::<Producer>(scene, &options(capacity(N * 8), WaitMode::default()), Some(&Attach::gated()))?;
     let mut payloads = Copied::<N>::new();
     let give = |producer: &mut Producer, count| batched(producer, &mut payloads, count, batch);
-    let take = |consumer: &mut Consumer, count| take_many::<N>(consumer, count, batch);
+    let take = |consumer: &mut Consumer, count| follow::<N>(consumer, count).map(drop);
     one_side(scene, end, warm(N * 8, batch), count / batch as u64 * batch as u64, give, take)
 }
 
@@ -82,6 +87,7 @@ pub(crate) fn singly<const N: usize, B: Sending<N>>(
     (0..count).try_for_each(|_| builder.send(producer))
 }
 
+/// Records of some length by reference: `send_all` takes each by value, and so moves it once or twice more.
 pub(crate) fn batched<const N: usize>(
     producer: &mut Producer,
     payloads: &mut Copied<N>,
@@ -90,7 +96,13 @@ pub(crate) fn batched<const N: usize>(
 ) -> Result<()> {
     for _ in 0..count / batch as u64 {
         let mut records = producer.batch();
-        records.send_all(payloads.take(batch))?;
+        if N * 8 < LARGE {
+            records.send_all(payloads.take(batch))?;
+        } else {
+            for _ in 0..batch {
+                records.send(payloads.build().as_bytes())?;
+            }
+        }
         records.publish();
     }
     Ok(())
@@ -101,32 +113,12 @@ fn take_singly<const N: usize>(consumer: &mut Consumer, count: u64) -> Result<()
     while left > 0 {
         match consumer.try_recv()? {
             Some(Event::Record(record)) => {
-                total = total.wrapping_add(sum_of::<N>(&record)?);
+                total = total.wrapping_add(sum_of::<N>(&record).context("a record of another length")?);
                 left -= 1;
             }
             Some(event) => return Err(unexpected(&event)),
             None => {}
         }
-    }
-    black_box(total);
-    Ok(())
-}
-
-/// Takes as many at a time as were sent at a time.
-fn take_many<const N: usize>(consumer: &mut Consumer, count: u64, batch: usize) -> Result<()> {
-    let (mut total, mut left, mut trouble) = (0_u64, count, None);
-    while left > 0 {
-        let received = consumer.drain(batch.min(left as usize), |event| match event {
-            Event::Record(record) => match sum_of::<N>(&record) {
-                Ok(sum) => total = total.wrapping_add(sum),
-                Err(error) => trouble = Some(error),
-            },
-            event => trouble = Some(unexpected(&event)),
-        })?;
-        if let Some(error) = trouble {
-            return Err(error);
-        }
-        left -= received as u64;
     }
     black_box(total);
     Ok(())
