@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use quoit_floors::distance::Distance;
 use quoit_floors::figures::{Figures, Tail};
 use quoit_floors::latencies::Latencies;
 use quoit_floors::machine::Machine;
@@ -14,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::plan::{Group, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
 use crate::ratio::{Ratio, Ratios};
 
-/// Of this document. Older ones cannot be read: they have no worst rounds.
-const FORMAT: u32 = 3;
+/// Of this document. Older ones cannot be read: they do not say what others kept busy, nor how far the CPUs were.
+const FORMAT: u32 = 4;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
@@ -29,6 +30,10 @@ pub(crate) struct Document {
     pub(crate) debug_build: bool,
     pub(crate) quick: bool,
     pub(crate) machine: Machine,
+    /// Of the two CPUs, as it was asked for. `None`: that of most rounds.
+    pub(crate) distance: Option<Distance>,
+    /// How long a cache line took from one CPU to the other and back, ns: the median over the rounds kept. `None`: none was.
+    pub(crate) bounce_ns: Option<f64>,
     pub(crate) results: Vec<Outcome>,
 }
 
@@ -130,12 +135,14 @@ impl Document {
         machine: Machine,
         version: &str,
         quick: bool,
+        distance: Option<Distance>,
         groups: &[Group],
         series: &[Vec<Series>],
     ) -> Self {
         let results = groups.iter().zip(series).flat_map(|(group, series)| {
             group.rows.iter().zip(series).map(|(row, series)| Outcome::of(group, row, series))
         });
+        let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
         Self {
             quoit_bench_format: FORMAT,
             date: machine.date.clone(),
@@ -144,8 +151,15 @@ impl Document {
             debug_build: cfg!(debug_assertions),
             quick,
             machine,
+            distance,
+            bounce_ns: Spread::of(bounces).map(|spread| spread.median),
             results: results.collect(),
         }
+    }
+
+    /// Whether the two CPUs were far from each other.
+    pub(crate) fn is_far(&self) -> bool {
+        self.bounce_ns.map(Distance::of) == Some(Distance::Far)
     }
 
     /// What an earlier run has written with `--json`.
@@ -248,8 +262,8 @@ impl Outcome {
             kept: series.kept.len(),
             discarded: series.discarded,
             windows_left_out: series.kept.iter().map(left_out).sum(),
-            floor_latencies: series.floor_latencies.clone().filter(|_| group.ratio.has_floor()),
-            quoit_latencies: series.latencies.clone(),
+            floor_latencies: series.floor_latencies().filter(|_| group.ratio.has_floor()),
+            quoit_latencies: series.row_latencies(),
         }
     }
 }

@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quoit_floors::crew::{self, Crew};
+use quoit_floors::distance::Distance;
 use quoit_floors::machine::{Machine, two_cpus};
 use quoit_floors::place::Place;
 use quoit_floors::rounds::{self, Rounds};
@@ -67,11 +68,15 @@ pub struct Args {
     /// The two CPUs to run on; by default two cores that share a cache
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     cpus: Option<[usize; 2]>,
+    /// Measure only while the two CPUs are near each other, or far: a hypervisor may move them; by default the rounds count in
+    /// which they are as in most
+    #[arg(long, value_name = "near|far")]
+    distance: Option<Distance>,
     /// Print one JSON document instead of the table
     #[arg(long)]
     json: bool,
     /// Measure nothing; show the result that an earlier run wrote with --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "rounds", "cpus"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "rounds", "cpus", "distance"])]
     from: Option<PathBuf>,
     /// Show what changed since an earlier run; takes its --json output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
@@ -83,8 +88,8 @@ pub struct Args {
     /// this prefix
     #[arg(long, value_name = "PREFIX")]
     hgrm: Option<PathBuf>,
-    /// Write the table of targets into this page, between its two marks, and those of times, of backoff and of the kit
-    /// between two more each
+    /// Write the table of targets into this page, between its two marks, and those of times, of backoff, of the kit, and of CPUs
+    /// far from each other between two more each
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 }
@@ -126,7 +131,8 @@ pub fn run(args: &Args, caller: &Caller<'_>) -> Result<String> {
         None => args.only.clone(),
     };
     if let Some(page) = &args.markdown {
-        markdown::check(page, &workloads)?;
+        let distance = earlier.as_ref().map_or(args.distance, |document| document.distance);
+        markdown::check(page, &workloads, distance)?;
     }
     let document = match earlier {
         Some(document) => document,
@@ -163,9 +169,10 @@ fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<D
         false if workloads.contains(&Workload::Kit) => 480,
         false => 300,
     };
+    let distance = args.distance;
     let rounds = match args.rounds {
-        Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX },
-        None => Rounds { most: 1000, time: Duration::from_secs(seconds), enough: 25 },
+        Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX, distance },
+        None => Rounds { most: 1000, time: Duration::from_secs(seconds), enough: 25, distance },
     };
     let mut groups = planned(workloads, args.quick);
     if !gates::is_allowed() && groups.iter().any(|group| group.workload == Workload::Slots) {
@@ -186,7 +193,7 @@ fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<D
         rounds,
         &mut Crew::new(&arguments, caller.interrupted),
     )?;
-    Ok(Document::of(machine, caller.version, args.quick, &groups, &series))
+    Ok(Document::of(machine, caller.version, args.quick, distance, &groups, &series))
 }
 
 fn check_directory(path: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use quoit_floors::distance::Distance;
 use quoit_floors::marks;
 use quoit_floors::rounds::Times;
 
@@ -19,6 +20,13 @@ struct Section {
     table: fn(&Document) -> String,
 }
 
+impl Section {
+    /// Where it goes. What was asked for of CPUs far from each other has a place of its own, beside that of the targets.
+    fn place(&self, distance: Option<Distance>) -> &'static str {
+        if self.name == "bench" && distance == Some(Distance::Far) { "far" } else { self.name }
+    }
+}
+
 const SECTIONS: [Section; 4] = [
     Section { name: "bench", has: |workload| Workload::usual().contains(&workload), table },
     Section { name: "times", has: |workload| workload == Workload::Times, table },
@@ -27,24 +35,31 @@ const SECTIONS: [Section; 4] = [
 ];
 
 /// Whether there is a place for the tables of these workloads.
-pub(crate) fn check(path: &Path, workloads: &[Workload]) -> Result<()> {
-    with(path, workloads, |_| String::new()).map(drop)
+pub(crate) fn check(path: &Path, workloads: &[Workload], distance: Option<Distance>) -> Result<()> {
+    with(path, workloads, distance, |_| String::new()).map(drop)
 }
 
 /// Puts the tables of this outcome in the places of those before.
 pub(crate) fn renew(path: &Path, document: &Document) -> Result<()> {
-    let page = with(path, &document.workloads(), |section| (section.table)(&document.part(section.has)))?;
+    let text = |section: &Section| (section.table)(&document.part(section.has));
+    let page = with(path, &document.workloads(), document.distance, text)?;
     crate::write(path, &page)
 }
 
 /// The page with a text in each section that has some of the workloads.
-fn with(path: &Path, workloads: &[Workload], text: impl Fn(&Section) -> String) -> Result<String> {
+fn with(
+    path: &Path,
+    workloads: &[Workload],
+    distance: Option<Distance>,
+    text: impl Fn(&Section) -> String,
+) -> Result<String> {
     let shown = path.display();
     let mut page = fs::read_to_string(path).with_context(|| format!("could not read {shown}"))?;
     for section in &SECTIONS {
         if workloads.iter().any(|workload| (section.has)(*workload)) {
-            let [begin, end] = marks::marks(section.name);
-            page = marks::put(&page, section.name, &text(section)).with_context(|| {
+            let place = section.place(distance);
+            let [begin, end] = marks::marks(place);
+            page = marks::put(&page, place, &text(section)).with_context(|| {
                 format!("{shown} has no place for a table; put a line {begin} and a line {end} into it")
             })?;
         }

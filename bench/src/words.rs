@@ -11,8 +11,6 @@ use crate::ratio::{Ratio, Ratios};
 
 /// Few rounds say little: the full form wants more than this.
 pub(crate) const FEW: usize = 20;
-/// A round trip that no two cores with a cache between them need, ns.
-const FAR: f64 = 350.0;
 
 pub(crate) fn title(workload: Workload) -> &'static str {
     match workload {
@@ -188,13 +186,11 @@ pub(crate) fn warnings(document: &Document) -> Vec<String> {
         let busy = machine.busy;
         warnings.push(format!("others kept {busy:.1} CPUs busy before it began: use a machine of its own"));
     }
-    let bounce = document.results.iter().find(|outcome| outcome.workload == Workload::Pingpong);
-    let bounce = bounce.and_then(|outcome| outcome.floor_ns).map_or(0.0, |times| times.typical);
-    if machine.placement.contains("share") && bounce > FAR {
+    if document.machine.placement.contains("share") && document.is_far() {
         warnings.push(format!(
-            "the two CPUs are said to share a cache, but plain atomics take {} there and back: they sit apart, or a \
+            "the two CPUs are said to share a cache, but a line takes {} there and back: they sit apart, or a \
              hypervisor does not tell; such figures do not compare with those of cores that do share one",
-            units::nanos(bounce, 3)
+            nanos(document.bounce_ns)
         ));
     }
     let few = document.results.iter().filter(|outcome| outcome.kept < FEW).count();
@@ -218,6 +214,14 @@ pub(crate) fn machine(document: &Document) -> Vec<(&'static str, String)> {
         ("date", format!("{} UTC, quoit {}, {}", document.date, document.quoit, document.rustc)),
         ("machine", format!("{}, {} CPUs{guest}, Linux {}", machine.cpu, machine.cpus, machine.kernel)),
         ("placement", format!("CPUs {first} and {second}: {}", machine.placement)),
+        (
+            "distance",
+            format!(
+                "{}: a cache line goes there and back in {}",
+                if document.is_far() { "far" } else { "near" },
+                nanos(document.bounce_ns)
+            ),
+        ),
         ("mitigations", machine.mitigations.clone()),
         ("others", format!("kept {:.2} CPUs busy in the half second before", machine.busy)),
         (

@@ -461,6 +461,17 @@ fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
     );
     assert!(!text.contains("old"));
     assert_eq!(text.matches("<!-- bench -->").count(), 1);
+    let mut far = document.clone();
+    far["distance"] = "far".into();
+    far["bounce_ns"] = 480.0.into();
+    let (_far, path_of_far) = kept(&far);
+    let both = directory.path().join("both.md");
+    let near = "<!-- bench -->\nnear\n<!-- end of bench -->\n";
+    fs::write(&both, format!("{near}<!-- far -->\n<!-- end of far -->\n")).unwrap();
+    shown(&path_of_far, &[Path::new("--markdown"), &both]);
+    let of_both = fs::read_to_string(&both).unwrap();
+    assert!(of_both.starts_with(near), "{of_both}");
+    assert!(of_both.contains("far: a cache line goes there and back in 480 ns"), "{of_both}");
     let rows = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
     // Six round trips have three targets each, and a row among the latencies.
     assert_eq!(
@@ -487,7 +498,7 @@ fn the_table_of_a_page_is_written_anew_and_nothing_else_of_it() {
 fn the_page_of_this_project_has_a_place_for_the_tables() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
     let text = fs::read_to_string(page).unwrap();
-    for section in ["bench", "times", "backoff", "kit"] {
+    for section in ["bench", "far", "times", "backoff", "kit"] {
         let (_, rest) = text.split_once(&format!("<!-- {section} -->")).unwrap();
         assert!(rest.contains(&format!("<!-- end of {section} -->")));
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const QUOIT: &str = env!("CARGO_BIN_EXE_quoit");
 
@@ -64,10 +64,10 @@ fn what_makes_figures_less_than_they_seem_is_told() {
     let mut document = document(&Command::new(QUOIT).args(words).output().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("result.json");
-    let mut shown = |placement: &str, floor: f64, busy: f64| {
+    let mut shown = |placement: &str, bounce: f64, busy: f64| {
         document["machine"]["placement"] = placement.into();
         document["machine"]["busy"] = busy.into();
-        document["results"][0]["floor_ns"] = json!({ "typical": floor });
+        document["bounce_ns"] = bounce.into();
         show(&path, &document)
     };
     let (far, busy) =

@@ -17,6 +17,7 @@ pub mod bounce;
 pub mod building;
 pub mod copies;
 pub mod crew;
+pub mod distance;
 pub mod fields;
 pub mod figures;
 pub mod ground;

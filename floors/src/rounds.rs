@@ -1,12 +1,14 @@
 //! Rounds: floor, what is measured, floor again, for every group in turn; then the next round. So whatever the
 //! machine does meanwhile hits all of them alike.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::crew::{Crew, Job};
+use crate::distance::Distance;
 use crate::figures::{Figures, Tail};
 use crate::latencies::Latencies;
 use crate::progress::Progress;
@@ -18,14 +20,12 @@ use crate::stats::{Spread, settled};
 pub struct Series {
     /// Floor and row, of rounds in which the floor kept still.
     pub kept: Vec<(Figures, Figures)>,
-    /// How long a line took there and back in each of them.
+    /// How long a line took there and back in each of them, ns.
     pub bounces: Vec<f64>,
-    /// Rounds in which the floor moved, or others disturbed the row, or lines took longer or shorter than usual.
+    /// Rounds in which the floor moved, or others disturbed the row, or the CPUs were at another distance.
     pub discarded: u32,
-    /// The floor's, of the rounds kept, where they were taken one by one.
-    pub floor_latencies: Option<Latencies>,
-    /// The row's.
-    pub latencies: Option<Latencies>,
+    /// The floor's and the row's of each of them, where they were taken one by one.
+    pub latencies: Vec<[Option<Latencies>; 2]>,
 }
 
 impl Series {
@@ -35,45 +35,38 @@ impl Series {
             (Some(floor), Some(bounce)) if !row.figures.disturbed => {
                 self.kept.push((floor, row.figures));
                 self.bounces.push(bounce);
+                let floor = joined([&before.latencies, &after.latencies]);
+                self.latencies.push([floor, row.latencies.clone()]);
             }
-            _ => {
-                self.discarded += 1;
-                return;
-            }
-        }
-        let collect = |into: &mut Option<Latencies>, report: &Report| {
-            if let Some(latencies) = &report.latencies {
-                into.get_or_insert_default().add_all(latencies);
-            }
-        };
-        collect(&mut self.floor_latencies, before);
-        collect(&mut self.floor_latencies, after);
-        collect(&mut self.latencies, row);
-    }
-
-    /// Discards the rounds in which the two CPUs were nearer or farther than in most: a host that moves them makes
-    /// every transfer between them several times as long, for a while.
-    fn discard_unusual(&mut self) {
-        let Some(usual) = self.usual_bounce() else { return };
-        let (kept, bounces) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.bounces));
-        for (round, bounce) in kept.into_iter().zip(bounces) {
-            if is_usual(bounce, usual) {
-                self.kept.push(round);
-                self.bounces.push(bounce);
-            } else {
-                self.discarded += 1;
-            }
+            _ => self.discarded += 1,
         }
     }
 
-    fn usual_bounce(&self) -> Option<f64> {
-        Spread::of(self.bounces.iter().copied()).map(|spread| spread.median)
+    /// Discards the rounds in which a line took longer or shorter than counts.
+    fn discard_others(&mut self, counts: impl Fn(f64) -> bool) {
+        let bounces = std::mem::take(&mut self.bounces);
+        let mut which = bounces.iter().map(|bounce| counts(*bounce));
+        self.kept.retain(|_| which.next() == Some(true));
+        let mut which = bounces.iter().map(|bounce| counts(*bounce));
+        self.latencies.retain(|_| which.next() == Some(true));
+        let all = bounces.len();
+        self.bounces = bounces.into_iter().filter(|bounce| counts(*bounce)).collect();
+        self.discarded += (all - self.bounces.len()) as u32;
     }
 
     /// How many rounds would be left then.
-    fn usual(&self) -> usize {
-        let usual = self.usual_bounce();
-        self.bounces.iter().filter(|bounce| usual.is_some_and(|usual| is_usual(**bounce, usual))).count()
+    fn counted(&self, counts: impl Fn(f64) -> bool) -> usize {
+        self.bounces.iter().filter(|bounce| counts(**bounce)).count()
+    }
+
+    /// The floor's latencies of the rounds kept, where they were taken one by one.
+    pub fn floor_latencies(&self) -> Option<Latencies> {
+        joined(self.latencies.iter().map(|[floor, _]| floor))
+    }
+
+    /// The row's.
+    pub fn row_latencies(&self) -> Option<Latencies> {
+        joined(self.latencies.iter().map(|[_, row]| row))
     }
 
     /// The spread over the rounds of something taken round by round, of floor and row.
@@ -110,6 +103,14 @@ impl Series {
     }
 }
 
+fn joined<'a>(parts: impl IntoIterator<Item = &'a Option<Latencies>>) -> Option<Latencies> {
+    let mut all = None;
+    for part in parts.into_iter().flatten() {
+        all.get_or_insert_with(Latencies::default).add_all(part);
+    }
+    all
+}
+
 /// Medians over the rounds kept, ns; `max` is the highest of all.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Times {
@@ -140,6 +141,30 @@ pub struct Rounds {
     pub time: Duration,
     /// What has so many rounds kept needs no further ones.
     pub enough: usize,
+    /// Waits until the CPUs are at this distance. `None`: rounds count in which they are at that of most.
+    pub distance: Option<Distance>,
+}
+
+/// Which rounds count, by how long a line took there and back.
+#[derive(Clone, Copy)]
+struct Counting {
+    wanted: Option<Distance>,
+    /// The median over all rounds of all rows, ns. `None`: there are none.
+    usual: Option<f64>,
+}
+
+impl Counting {
+    fn of(wanted: Option<Distance>, series: &[Vec<Series>]) -> Self {
+        let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
+        Self { wanted, usual: Spread::of(bounces).map(|spread| spread.median) }
+    }
+
+    fn counts(self, bounce: f64) -> bool {
+        match self.wanted {
+            Some(wanted) => Distance::of(bounce) == wanted,
+            None => self.usual.is_none_or(|usual| is_usual(bounce, usual)),
+        }
+    }
 }
 
 /// One series for each row of each group. Every round has processes of its own: where their memory happens to lie is
@@ -163,20 +188,28 @@ pub fn play<J: Job>(
         if round > 1 && before + longest > rounds.time {
             break;
         }
-        if series.iter().flatten().all(|series| series.usual() >= rounds.enough) {
+        let counting = Counting::of(rounds.distance, &series);
+        let counted = |series: &Series| series.counted(|bounce| counting.counts(bounce));
+        if series.iter().flatten().all(|series| counted(series) >= rounds.enough) {
             break;
         }
         crew.dismiss();
         for (group, series) in groups.iter().zip(&mut series) {
-            if series.iter().all(|series| series.usual() >= rounds.enough) {
+            let kept = series.iter().map(counted).min().unwrap_or(0);
+            if kept >= rounds.enough {
                 continue;
             }
-            let kept = series.iter().map(Series::usual).min().unwrap_or(0);
             let done = f64::from(round - 1) / f64::from(rounds.most);
             let done = done.max(began.elapsed().as_secs_f64() / rounds.time.as_secs_f64()).min(1.0);
             let what = format!("round {round}: {}, {kept} kept so far", group.name);
             progress.at((done * PROGRESS as f64) as u64, what);
-            let near = crew.measure(bounce)?.figures.typical;
+            let patience = PATIENCE.min(rounds.time.saturating_sub(began.elapsed()));
+            let Some(near) =
+                wait_for(rounds.distance, || Ok(crew.measure(bounce)?.figures.typical), patience)?
+            else {
+                series.iter_mut().for_each(|series| series.discarded += 1);
+                continue;
+            };
             let before = crew.measure(group.floor)?;
             let mut measured = Vec::with_capacity(group.rows.len());
             for row in &group.rows {
@@ -192,9 +225,33 @@ pub fn play<J: Job>(
         longest = longest.max(began.elapsed() - before);
     }
     crew.dismiss();
-    series.iter_mut().flatten().for_each(Series::discard_unusual);
+    let counting = Counting::of(rounds.distance, &series);
+    series.iter_mut().flatten().for_each(|series| series.discard_others(|bounce| counting.counts(bounce)));
     Ok(series)
 }
+
+/// Looks until the two CPUs are at the distance wanted, and returns how long a line takes. `None`: they were not in time.
+fn wait_for(
+    wanted: Option<Distance>,
+    mut look: impl FnMut() -> Result<f64>,
+    patience: Duration,
+) -> Result<Option<f64>> {
+    let began = Instant::now();
+    loop {
+        let bounce = look()?;
+        if wanted.is_none_or(|wanted| Distance::of(bounce) == wanted) {
+            return Ok(Some(bounce));
+        }
+        if began.elapsed() >= patience {
+            return Ok(None);
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// How long a group waits for the distance wanted.
+const PATIENCE: Duration = Duration::from_secs(20);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// How much longer or shorter than usual a line may take there and back.
 const UNUSUAL: f64 = 1.4;
@@ -223,22 +280,50 @@ mod tests {
         let mut series = Series::default();
         series.add(Some(9.0), &timed(100), &timed(130), &timed(101));
         series.add(Some(9.0), &timed(100), &timed(170), &timed(200));
-        assert_eq!(series.floor_latencies.map(String::from).unwrap(), "100x1 101x1");
-        assert_eq!(series.latencies.map(String::from).unwrap(), "130x1");
+        series.add(Some(99.0), &timed(200), &timed(230), &timed(201));
+        series.discard_others(|bounce| is_usual(bounce, 9.0));
+        assert_eq!(series.floor_latencies().map(String::from).unwrap(), "100x1 101x1");
+        assert_eq!(series.row_latencies().map(String::from).unwrap(), "130x1");
+        assert_eq!((series.kept.len(), series.discarded), (1, 2));
     }
 
     #[test]
     fn rounds_with_the_cpus_at_another_distance_are_discarded() {
-        let mut series = Series::default();
         let same = Report::from(typical(20.0));
-        for bounce in [100.0, 110.0, 450.0, 95.0, 120.0] {
-            series.add(Some(bounce), &same, &typical(bounce).into(), &same);
-        }
-        series.add(None, &same, &same, &same);
-        assert_eq!((series.usual(), series.discarded), (4, 1));
-        series.discard_unusual();
-        assert_eq!((series.kept.len(), series.discarded), (4, 2));
-        assert_eq!(series.highest(|_, row| Some(row.typical)), Some(120.0));
+        let series = |bounces: &[f64]| {
+            let mut series = Series::default();
+            for bounce in bounces {
+                series.add(Some(*bounce), &same, &typical(*bounce).into(), &same);
+            }
+            series.add(None, &same, &same, &same);
+            series
+        };
+        // What most rounds have is asked of all rows together: so a table is of one distance.
+        let all =
+            vec![vec![series(&[100.0, 110.0, 450.0, 95.0, 120.0])], vec![series(&[440.0, 450.0, 105.0])]];
+        let left = |wanted: Option<Distance>| {
+            let counting = Counting::of(wanted, &all);
+            let mut left = all.clone();
+            let left = left.iter_mut().flatten().map(|series| {
+                let counted = series.counted(|bounce| counting.counts(bounce));
+                series.discard_others(|bounce| counting.counts(bounce));
+                assert_eq!(counted, series.kept.len());
+                (counted, series.discarded, series.highest(|_, row| Some(row.typical)).unwrap())
+            });
+            left.collect::<Vec<_>>()
+        };
+        assert_eq!(left(None), [(4, 2, 120.0), (1, 3, 105.0)]);
+        assert_eq!(left(Some(Distance::Near)), [(4, 2, 120.0), (1, 3, 105.0)]);
+        assert_eq!(left(Some(Distance::Far)), [(1, 5, 450.0), (2, 2, 450.0)]);
+    }
+
+    #[test]
+    fn the_distance_wanted_is_waited_for() {
+        let mut looks = [110.0, 105.0, 480.0, 90.0].into_iter();
+        let mut look = |wanted, patience| wait_for(wanted, || Ok(looks.next().unwrap()), patience).unwrap();
+        assert_eq!(look(Some(Distance::Far), Duration::from_secs(60)), Some(480.0));
+        assert_eq!(look(Some(Distance::Far), Duration::ZERO), None);
+        assert_eq!(wait_for(None, || Ok(1e9), Duration::ZERO).unwrap(), Some(1e9));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What was measured: machine, versions, date.
 
+use quoit_floors::distance::Distance;
 use quoit_floors::machine::Machine;
 
 use crate::system::System;
@@ -10,7 +11,8 @@ const LOCK: &str = include_str!("../Cargo.lock");
 const NEWER: &str =
     "shaq 4.4 to 5.1 need a newer compiler than Rust 1.95 (`isolate_highest_one` is not stable in it)";
 
-pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, String)> {
+/// `bounce_ns`: how long a cache line took from one CPU to the other and back, over the rounds kept.
+pub(crate) fn about(machine: &Machine, bounce_ns: Option<f64>, systems: &[System]) -> Vec<(String, String)> {
     let crates: Vec<String> = systems
         .iter()
         .filter_map(|system| Some(format!("{} {}", system.name(), version(system.name())?)))
@@ -19,6 +21,7 @@ pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, Strin
     let about = [
         ("Machine", format!("{}, {} CPUs", machine.cpu, machine.cpus)),
         ("CPUs used", format!("{first} and {second}: {}", machine.placement)),
+        ("Distance", distance(bounce_ns)),
         ("Kernel", format!("Linux {}", machine.kernel)),
         ("Security", machine.mitigations.clone()),
         ("Others", format!("kept {:.2} CPUs busy in the half second before", machine.busy)),
@@ -27,6 +30,13 @@ pub(crate) fn about(machine: &Machine, systems: &[System]) -> Vec<(String, Strin
         ("Date", machine.date.clone()),
     ];
     about.map(|(what, value)| (what.to_owned(), value)).into()
+}
+
+fn distance(bounce_ns: Option<f64>) -> String {
+    bounce_ns.map_or_else(
+        || "unknown".to_owned(),
+        |ns| format!("{}: a cache line goes there and back in {ns:.0} ns", Distance::of(ns)),
+    )
 }
 
 /// As it was built.

@@ -34,9 +34,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use quoit_floors::crew::{self, Crew};
+use quoit_floors::distance::Distance;
 use quoit_floors::machine::{Machine, two_cpus};
 use quoit_floors::rounds::{self, Rounds};
 use quoit_floors::scene::Scene;
+use quoit_floors::stats::Spread;
 
 use crate::document::Document;
 use crate::job::Job;
@@ -66,6 +68,9 @@ struct Args {
     /// The two CPUs to run on; otherwise two cores that share a cache
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     cpus: Option<[usize; 2]>,
+    /// While the two CPUs are near each other, or far; otherwise the rounds count in which they are as in most
+    #[arg(long, value_name = "near|far")]
+    distance: Option<Distance>,
     /// Writes what was found into docs/benchmarks.md and docs/peers.svg, in the place of what is there
     #[arg(long, conflicts_with_all = ["quick", "only", "systems", "rounds", "seconds"])]
     write: bool,
@@ -119,7 +124,9 @@ fn measure(args: &Args) -> Result<Document> {
     let jobs: Vec<_> = groups.iter().map(|(group, systems)| group.jobs(systems)).collect();
     let bounce = Job { system: None, work: Work::Pingpong, bytes: 8, count: 2000 };
     let series = rounds::play(&jobs, bounce, rounds, &mut Crew::new(&arguments, &|| false))?;
-    let about = about::about(&machine, System::value_variants());
+    let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
+    let bounce = Spread::of(bounces).map(|spread| spread.median);
+    let about = about::about(&machine, bounce, System::value_variants());
     Ok(Document::of(about, &groups, &series))
 }
 
@@ -132,6 +139,7 @@ fn rounds(args: &Args) -> (f64, Rounds) {
         most: args.rounds.unwrap_or(most),
         time: time.map_or(Duration::MAX, Duration::from_secs),
         enough: if args.rounds.is_some() { usize::MAX } else { enough },
+        distance: args.distance,
     };
     (scale, rounds)
 }
