@@ -151,9 +151,9 @@
 //!
 //! # Many things at once
 //!
-//! A [`WaitSet`] waits for many things at once: rings, space for a producer, latest values, events, latches, barriers, and the ticks of a
-//! [`Ticker`]. A [`WaitFd`] is the same as one descriptor, for event loops; a [`Merge`] makes one stream of several rings. The
-//! package `quoit-async` has futures, streams and async locks.
+//! A [`WaitSet`] waits for many things at once: rings, members of groups, space for a producer, latest values, tables, events,
+//! latches, barriers, clients and servers of services, and the ticks of a [`Ticker`]. A [`WaitFd`] is the same as one descriptor,
+//! for event loops; a [`Merge`] makes one stream of several rings. The package `quoit-async` has futures, streams and async locks.
 //!
 //! # Terms
 //!

@@ -126,7 +126,7 @@ impl Vacancy {
     }
 }
 
-/// Takes the first free seat of those that have these words, and that is wanted. `None`: none is free.
+/// Takes the first free seat of those that have these words, and that is wanted. `None`: none of them is both.
 pub(crate) fn take_any<'a, F: Format>(
     region: &Region<F>,
     seats: impl Iterator<Item = (u32, &'a AtomicU64)>,

@@ -73,7 +73,8 @@ pub(crate) fn keep<G>(guard: Result<Option<G>, Error>) -> Result<Option<()>, Err
     }
 }
 
-/// The copy, and the lock held. Dropping it unlocks.
+/// The copy, and the lock held. Dropping it commits the copy if it was changed, and unlocks. By a panic it discards the copy, and
+/// abandons the lock.
 pub(crate) struct Copied<'a, L: Lock> {
     pub(crate) lock: &'a mut L,
     value: &'a mut L::Value,

@@ -96,7 +96,8 @@ impl<T: Typed> Lock for Mutex<T> {
         T: 'a;
 
     fn held(&mut self) -> Result<MutexGuard<'_, T>, Error> {
-        self.recover_deadline(Instant::now())
+        // Otherwise the memory is gone, and the lock with it.
+        self.try_recover()?.ok_or(Error::TimedOut)
     }
 }
 

@@ -91,8 +91,7 @@ impl<T: Typed + Send + 'static> AsyncRwLock<T> {
         let Self { deputy, value } = self;
         // Given back whatever happens. No writer is there, so the value that anybody reads is what the lock guards.
         let guard = AsyncReadGuard { lock: deputy.handle()?, value };
-        let value = guard.lock.get()?;
-        *guard.value = value;
+        guard.lock.get_into(guard.value)?;
         Ok(guard)
     }
 

@@ -518,8 +518,8 @@ fn what_cannot_be_read_or_written_is_told_with_what_to_do() {
         ("words.json", "floor 12 ns", 4, "is no result of a benchmark"),
         ("other.json", "{\"a\": 1}", 4, "is no result of a benchmark"),
         ("empty.json", "", 4, "is no result of a benchmark"),
-        ("newer.json", "{\"quoit_bench_format\": 99}", 4, "format 99, and this build reads 3"),
-        ("cut.json", "{\"quoit_bench_format\": 3}", 4, "is a damaged result"),
+        ("newer.json", "{\"quoit_bench_format\": 99}", 4, "format 99, and this build reads 4"),
+        ("cut.json", "{\"quoit_bench_format\": 4}", 4, "is a damaged result"),
     ] {
         let path = file(name, text);
         for option in ["--compare", "--from"] {

@@ -153,8 +153,8 @@ impl fmt::Display for Error {
             Self::NotEvictable { slot, pid: 0 } => write!(
                 f,
                 "the group in slot {slot} was promised that nothing is overwritten before it is acknowledged, so it cannot be \
-                 evicted while a member lives: end its members (`quoit info` shows them), or have the group made with a \
-                 budget (Group::gated_for)"
+                 evicted while a member lives: end its members (`quoit info` shows them); one made with a budget \
+                 (Group::gated_for) can be evicted, but a group keeps its options until it is forgotten"
             ),
             Self::NotEvictable { slot, pid } => write!(
                 f,
@@ -247,7 +247,8 @@ impl fmt::Display for Error {
                 write!(f, "all {seats} seats are taken by living handles, of processes")?;
                 for (number, pid) in pids.iter().enumerate() {
                     write!(f, "{} {pid}", if number == 0 { "" } else { "," })?;
-                    if is_unseen(*pid) {
+                    // 0: it is not stored yet.
+                    if *pid != 0 && is_unseen(*pid) {
                         f.write_str(
                             " (not there: it has ended and a child keeps its seat, or it is in another PID namespace)",
                         )?;

@@ -285,6 +285,13 @@ impl GroupMember {
         self.holding.records()
     }
 
+    /// Whether the ring's file or the group's was removed, renamed, replaced, overwritten or cut short. If so, a process that
+    /// joins at the path now does not get into this group. Takes six system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.ring.is_stale() || self.group.is_stale()
+    }
+
     /// Looks before it sleeps (default 2000; 0 sleeps at once), as [`Consumer::set_spins`](crate::Consumer::set_spins).
     pub fn set_spins(&mut self, spins: u32) {
         self.spins = spins;

@@ -6,9 +6,9 @@
 //!
 //! | area | written by | holds |
 //! |---|---|---|
-//! | head | the writer | the identity page, and what the writer publishes about its state |
+//! | head | the writer; if there is none, the creator | the identity page, and what the writer publishes about its state |
 //! | control | every handle but read-only ones | words to sleep on, and what participants publish about themselves |
-//! | data | the writer | the contents |
+//! | data | the writer; if there is none, every handle but read-only ones | the contents |
 
 use std::fmt;
 

@@ -21,7 +21,7 @@
 //!        │           │ the next server: the one that took it is dead
 //! server │           ├─────────────────────────────────────────────► Lost       it may have run
 //!        │           │ repeatable, and not cancelled
-//!        │           ▼         client: cancels; or client, or server: the deadline is over
+//!        │           ▼         client: cancels; or client, or server: the deadline is over; or server: the client is gone
 //!        └────────  Again ─────────────────────────────────────────► Lost
 //! ```
 //!

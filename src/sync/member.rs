@@ -135,11 +135,15 @@ impl<K: Content> Member<K> {
             let numbered = (range.start as u32..).zip(views.seats.get(range.clone()).unwrap_or_default());
             numbered.map(|(number, seat)| (number, &seat.generation))
         };
-        let is_preferred = |number: u32| K::is_preferred(views, number as usize);
+        // Noted as it was seen: what is preferred may change at any time.
+        let passed_over = Cell::new(false);
+        let is_preferred = |number: u32| {
+            let is_preferred = K::is_preferred(views, number as usize);
+            passed_over.set(passed_over.get() || !is_preferred);
+            is_preferred
+        };
         let me = match seats::take_any(&region, seats(), is_preferred)? {
-            None if !range.clone().all(|number| is_preferred(number as u32)) => {
-                seats::take_any(&region, seats(), |_| true)?
-            }
+            None if passed_over.get() => seats::take_any(&region, seats(), |_| true)?,
             me => me,
         };
         let Some(me) = me else { return Err(no_seat(&region, range)) };

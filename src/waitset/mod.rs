@@ -35,8 +35,8 @@ use substitutes::Substitutes;
 /// Single looks before sleeping.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 
-/// Waits for many things at once: consumers, observers, members of groups, space for a producer, latest values, events,
-/// latches, barriers, ticks.
+/// Waits for many things at once: consumers, observers, members of groups, space for a producer, latest values, tables,
+/// events, latches, barriers, clients and servers of services, ticks.
 ///
 /// The things are borrowed for one wait. Their places in the list are the tokens that come back: see [`Ready`].
 ///
@@ -44,7 +44,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 2000 };
 /// |---|---|---|
 /// | [`Consumer`](crate::Consumer), [`Observer`](crate::Observer), [`TypedConsumer`](crate::TypedConsumer) | there is an event, the producer closed the ring or died, or the handle has an error | [`recv_timeout`](crate::Consumer::recv_timeout) with a time-out of 0, which reports the end of the stream as well; or `try_recv`, and [`status`](crate::Consumer::status) if there is nothing |
 /// | [`Producer::space`](crate::Producer::space) | there is room for the record, or the send would fail | [`try_send`](crate::Producer::try_send) |
-/// | [`LatestReader`](crate::sync::LatestReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
+/// | [`LatestReader`](crate::sync::LatestReader), [`LatestBytesReader`](crate::sync::LatestBytesReader) | there is a value that this handle has not returned | [`get`](crate::sync::LatestReader::get) |
 /// | [`TableReader`](crate::sync::TableReader) | a row has a value that this handle has not returned | [`next_deadline`](crate::sync::TableReader::next_deadline) |
 /// | [`Event`](crate::sync::Event) | it is set. With [`Reset::Manual`](crate::sync::Reset::Manual) also once after it was set and reset since the last wait | [`try_wait`](crate::sync::Event::try_wait), which takes the signal of [`Reset::Auto`](crate::sync::Reset::Auto) |
 /// | [`Latch`](crate::sync::Latch) | it is open, or broken | [`try_wait`](crate::sync::Latch::try_wait) |

@@ -87,6 +87,7 @@ fn child() {
         "serve calls" => service::serve(&part),
         "make calls" => service::call(&part),
         "hold a request" => service::hold(&part),
+        "call repeatably" => service::call_repeatably(&part),
         "fork with calls" => service::fork(&part),
         "fork with a guard" => mutex::fork_with_a_guard(&part),
         "locks without futexes" => locks::without_futexes(&part),

@@ -319,6 +319,41 @@ fn who_waits_is_told_of_a_server_that_dies() {
     }
 }
 
+/// Makes a repeatable call, and waits for ever.
+///
+/// `ring`.
+pub(crate) fn call_repeatably(part: &Part) {
+    let mut client = Client::open(part.ring()).expect("open");
+    client.start(b"again", CallOptions::new().repeatable(true)).expect("start");
+    say("calls");
+    hear();
+}
+
+/// One that kills its servers would otherwise go on doing so for nobody.
+#[test]
+fn a_repeatable_call_of_a_client_that_was_killed_does_not_run_again() {
+    let stage = Stage::tmpfs(120);
+    let path = stage.file("service");
+    for is_killed in [false, true] {
+        let server = Server::create(&path, &ServiceOptions::new()).expect("create");
+        let mut client = Part::new("call repeatably").on(&path).start();
+        client.says("calls");
+        std::mem::forget(server.recv().expect("recv"));
+        drop(server);
+        if is_killed {
+            client.kill();
+        }
+        let next = Server::open(&path).expect("open");
+        let again = next.try_recv().expect("look");
+        assert_eq!(again.is_some_and(|request| request.is_again()), !is_killed);
+        if !is_killed {
+            client.kill();
+        }
+        drop(next);
+        std::fs::remove_file(&path).expect("remove");
+    }
+}
+
 /// A stopped server is alive, and has what it has.
 #[test]
 fn a_stopped_server_keeps_its_calls() {

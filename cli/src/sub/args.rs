@@ -24,7 +24,8 @@ pub(crate) struct Args {
     /// The ring
     pub(crate) path: PathBuf,
 
-    /// Lose nothing: the producer waits for this consumer
+    /// Lose nothing, unless evicted on request (quoit evict) or over the ring's hard limit: the producer waits for this
+    /// consumer
     #[arg(long, group = "policy", group = "gates", help_heading = "Policy")]
     pub(crate) gated: bool,
     /// Lose nothing unless this consumer blocks the producer for longer than TIME within one lap of the ring

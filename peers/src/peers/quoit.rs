@@ -14,7 +14,7 @@ use crate::ends::{BATCH, Batching, GULP, Placing, Receiver, Sender, Shape, build
 use crate::record::{Bytes, Record, Words, exactly, words};
 
 /// From so many bytes on, records of a batch are not handed over by value: moving them costs more than a call for each.
-const LARGE: usize = 256;
+const LARGE: usize = 1024;
 
 pub(crate) enum Quoit {}
 

@@ -154,7 +154,7 @@ impl Writer {
     }
 
     /// The next claim is checked.
-    fn forbid_fast(&mut self) {
+    pub(crate) fn forbid_fast(&mut self) {
         self.fast_until = self.published().position;
         self.alone_until = self.fast_until;
         if let Some(timed) = &mut self.timed {
@@ -435,8 +435,13 @@ impl Writer {
     #[inline(always)]
     fn inline<'a>(&self, areas: Areas<'a>, claimed: Claimed) -> Option<&'a [Word]> {
         let bytes = claimed.len as usize;
-        let short = bytes <= INLINE_BYTES && self.pace.copies();
-        short.then(|| &areas.head.inline.payload[..bytes.div_ceil(8)])
+        self.copies(bytes).then(|| &areas.head.inline.payload[..bytes.div_ceil(8)])
+    }
+
+    /// Whether a record of so many bytes, its time included, is copied inline.
+    #[inline(always)]
+    fn copies(&self, bytes: usize) -> bool {
+        bytes <= INLINE_BYTES && self.pace.copies()
     }
 
     /// [W3]: the inline copy belongs to this record from here on.
@@ -534,6 +539,7 @@ fn put_header(areas: Areas<'_>, claimed: Claimed, place: Place) -> Place {
 mod tests {
     use super::*;
     use crate::Options;
+    use crate::ring::layout::TIME_BYTES;
 
     #[test]
     fn in_a_rush_a_record_is_in_the_ring_alone() {
@@ -559,6 +565,30 @@ mod tests {
         let (second, is_repeated) = send(Pace::rush(first.sequence), 2);
         assert!(!is_repeated, "in a rush");
         assert!(send(Pace::new(second.sequence, true), 3).1, "the rush is over");
+    }
+
+    /// Only now and then one is checked, for the pace and at the end of a segment. Also after a batch, which lowers the bound.
+    #[test]
+    fn single_sends_come_back_to_the_fast_way() {
+        for is_timed in [false, true] {
+            let options = Options::new().capacity(64 << 20).times(is_timed);
+            let ring = crate::Ring::heap(&options).expect("a ring");
+            let mut producer = ring.producer().expect("a producer");
+            let mut checked = 0;
+            for number in 0..4096 {
+                if number == 1000 {
+                    let mut batch = producer.batch();
+                    batch.send(&[1; 64]).expect("send");
+                    batch.publish();
+                }
+                let writer = producer.sender.writer();
+                let end = writer.staged.position.wrapping_add(footprint(64 + TIME_BYTES as usize));
+                let bound = writer.timed.as_ref().map_or(writer.alone_until, |timed| timed.alone_until);
+                checked += u32::from(!after(bound, end));
+                producer.send(&[1; 64]).expect("send");
+            }
+            assert!((10..60).contains(&checked), "{checked} of 4096 were checked");
+        }
     }
 
     /// Records published alone count for the pace, whether sent or claimed.

@@ -551,11 +551,11 @@ mod tests {
         let mut consumer = ring.consumer(&crate::Attach::gated()).expect("a consumer");
         consumer.set_spins(0);
         let receiver = &mut consumer.receiver;
-        receiver.reader.backoff().helps = true;
-        assert!(receiver.recv_timeout(Duration::from_millis(1)).is_ok_and(|event| event.is_none()));
-        assert!(!receiver.reader.backoff().helps, "it slept");
-        receiver.reader.backoff().helps = true;
+        *receiver.reader.backoff().helps() = true;
+        assert!(receiver.recv_timeout(Duration::from_millis(100)).is_ok_and(|event| event.is_none()));
+        assert!(!*receiver.reader.backoff().helps(), "it slept");
+        *receiver.reader.backoff().helps() = true;
         crate::source::Source::arm(receiver);
-        assert!(!receiver.reader.backoff().helps, "a set is about to");
+        assert!(!*receiver.reader.backoff().helps(), "a set is about to");
     }
 }

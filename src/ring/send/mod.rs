@@ -95,10 +95,11 @@ impl Sender {
     pub(crate) fn send(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
         match self.send_fast(payload) {
             Some(sequence) => Ok(sequence),
-            None => match self.send_timed(payload) {
+            None if self.writer.is_timed() => match self.send_timed(payload) {
                 Some(sequence) => Ok(sequence),
-                None => self.send_slow(payload, time_limit),
+                None => self.send_timed_slow(payload, time_limit),
             },
+            None => self.send_slow(payload, time_limit),
         }
     }
 
@@ -117,9 +118,6 @@ impl Sender {
     #[cold]
     #[inline(never)]
     fn send_slow(&mut self, payload: &[u8], time_limit: TimeLimit) -> Result<u64, SendError> {
-        if self.writer.is_timed() {
-            return self.send_timed_slow(payload, time_limit);
-        }
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed);
@@ -192,6 +190,8 @@ impl Sender {
     #[inline(never)]
     fn claim_alone_slow(&mut self, len: usize, time_limit: TimeLimit) -> Result<Claimed, SendError> {
         self.drop_forgotten();
+        // Checked, and not compared with the end of the segment: only that lets the next one be fast again, and measures the pace.
+        self.writer.forbid_fast();
         self.claim(len, time_limit)
     }
 

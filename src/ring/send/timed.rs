@@ -8,8 +8,8 @@ use crate::ring::protocol::Place;
 use crate::ring::protocol::writer::{Claimed, Writer};
 
 impl Sender {
-    /// As `send_fast`, on a ring with times. A function of its own, which costs the plain way nothing, and what it returns is in
-    /// registers. `None`: nothing was done.
+    /// As `send_fast`, on a ring with times. A function of its own, so that the plain fast way is as short as without it; what it
+    /// returns is in registers. `None`: nothing was done.
     #[cold]
     #[inline(never)]
     pub(super) fn send_timed(&mut self, payload: &[u8]) -> Option<u64> {
@@ -40,6 +40,8 @@ impl Sender {
         Some(sequence)
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn send_timed_slow(
         &mut self,
         payload: &[u8],
@@ -48,11 +50,7 @@ impl Sender {
         let claimed = self.claim_alone_slow(payload.len(), time_limit)?;
         let areas = self.region.areas();
         let staged = self.writer.stage(areas, claimed.whole());
-        if self.writer.copies_timed(payload.len()) {
-            self.writer.fill_timed_twice(areas, claimed, staged, payload);
-        } else {
-            self.writer.fill_timed(areas, claimed, staged, payload);
-        }
+        self.writer.fill_timed_twice(areas, claimed, staged, payload);
         self.publisher().publish(staged)?;
         Ok(staged.sequence.wrapping_sub(1))
     }

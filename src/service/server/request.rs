@@ -64,9 +64,8 @@ impl<'s> Request<'s> {
         if self.server.region.broken() {
             return None;
         }
-        let until_ns = self.served().channels.requests.note(self.message);
-        let is_limit = !matches!(until_ns, 0 | u64::MAX);
-        is_limit.then(|| Duration::from_nanos(until_ns.saturating_sub(timestamp::now_ns())))
+        let until_ns = self.served().until_ns(self.message)?;
+        Some(Duration::from_nanos(until_ns.saturating_sub(timestamp::now_ns())))
     }
 
     /// Whether the client does not wait for the call any more.

@@ -134,6 +134,10 @@ impl Served<'_> {
                     self.starve(true);
                     return None;
                 }
+                // Asked of the kernel, so of these alone: one that kills its servers would go on doing so for nobody.
+                Some(State::Again) if self.is_client_gone(message) => {
+                    header::end(requests.state(message), message.header);
+                }
                 Some(seen @ (State::Queued | State::Again)) => {
                     requests.fetch(message);
                     if let Some(taken) = header::take(requests.state(message), message.header) {
@@ -163,9 +167,15 @@ impl Served<'_> {
     /// Whether nobody waits for a call any more: its deadline has passed, or its client is not the present one.
     #[inline(always)]
     fn is_void(self, message: Message) -> bool {
+        let is_past = self.until_ns(message).is_some_and(|until_ns| timestamp::now_ns() >= until_ns);
+        is_past || self.is_of_another(message)
+    }
+
+    /// Until when the client waits for a call, on the machine's clock. `None`: without a limit.
+    #[inline(always)]
+    pub(super) fn until_ns(self, message: Message) -> Option<u64> {
         let until_ns = self.channels.requests.note(message);
-        let is_past = || !matches!(until_ns, 0 | u64::MAX) && timestamp::now_ns() >= until_ns;
-        is_past() || self.is_of_another(message)
+        (!matches!(until_ns, 0 | u64::MAX)).then_some(until_ns)
     }
 
     /// Whether the client of a request has left its seat to another one.

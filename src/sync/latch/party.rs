@@ -20,6 +20,13 @@ impl LatchParty {
         Self { member }
     }
 
+    /// Whether the file was removed, renamed, replaced, overwritten or cut short. If so, a process that opens the path
+    /// now does not get this latch. Takes three system calls.
+    #[cfg(not(loom))]
+    pub fn is_stale(&self) -> bool {
+        self.member.is_stale()
+    }
+
     /// Arrives. Returns whether this opened the latch; `false` also if the latch was open already, or if one that waits was
     /// the first to see that all have arrived.
     ///

@@ -178,6 +178,19 @@ impl<T: Typed> RwLock<T> {
         Ok(value)
     }
 
+    /// As [`get`](Self::get), into a value that is there already: a large one does not go through the stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get). Part of the value may be of another one then.
+    pub fn get_into(&self, value: &mut T) -> Result<(), Error> {
+        let member = &self.guarded.member;
+        member.check()?;
+        let cells = self.guarded.cells();
+        whole(member.region(), || cells.read(value.as_mut_bytes()))?;
+        Ok(())
+    }
+
     /// Waits for the lock to read, without a limit.
     ///
     /// # Errors

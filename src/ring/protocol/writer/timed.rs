@@ -108,7 +108,7 @@ impl Writer {
     /// Whether a payload of so many bytes is copied inline, with its time.
     #[inline(always)]
     pub(crate) fn copies_timed(&self, len: usize) -> bool {
-        len <= INLINE_BYTES - TIME_BYTES as usize && self.pace.copies()
+        self.copies(TIME_BYTES as usize + len)
     }
 
     /// As `fill` without an inline copy, and writes the time.
@@ -125,7 +125,7 @@ impl Writer {
         }
     }
 
-    /// The same with an inline copy.
+    /// The same with an inline copy, if the record has one.
     #[inline(always)]
     pub(crate) fn fill_timed_twice(
         &mut self,
@@ -136,7 +136,9 @@ impl Writer {
     ) {
         let Some((time, words)) = claimed.time_and_payload(areas) else { return };
         let inline = self.inline(areas, claimed.whole());
-        let Some((inline_time, inline_words)) = inline.and_then(<[Word]>::split_first) else { return };
+        let Some((inline_time, inline_words)) = inline.and_then(<[Word]>::split_first) else {
+            return self.fill_timed(areas, claimed, staged, payload);
+        };
         let Some(now) = self.stamp(time) else { return };
         // As in `fill`.
         if let Some(word) = inline_words.get(INLINE_BESIDE - 1) {
