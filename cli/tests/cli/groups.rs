@@ -5,6 +5,9 @@ use std::process::Stdio;
 
 use crate::support::{Place, Ran, eventually, lines};
 
+/// Works until it is told to go on. A member that is killed leaves its command running, which ends with its folder at the latest.
+const WAITS: &str = "while test -e \"$PWD\" && ! test -e go; do sleep 0.02; done";
+
 impl Place {
     /// Runs `quoit sub RING --group g OPTIONS --ack-after SCRIPT`.
     fn work(&self, options: &str, script: &str) -> Ran {
@@ -73,7 +76,7 @@ fn another_does_what_a_killed_one_had() {
     place.publish("job\n");
     let first = place.spawn_words(
         "sub RING --group g --hold forever",
-        &["--ack-after", "while ! test -e go; do sleep 0.02; done"],
+        &["--ack-after", WAITS],
     );
     let group = || place.group();
     eventually("it works", || group()["oldest"]["sequence"] == 0 && group()["members"][0]["leases"] == 1);
@@ -112,7 +115,7 @@ fn who_holds_the_producer_up_is_the_member_with_the_oldest_record() {
     let join = |options: &str| {
         place.spawn_words(
             &format!("sub RING --group g --hold forever {options}"),
-            &["--ack-after", "while ! test -e go; do sleep 0.02; done"],
+            &["--ack-after", WAITS],
         )
     };
     let first = join("");

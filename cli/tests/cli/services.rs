@@ -161,7 +161,7 @@ fn a_repeatable_call_runs_again() {
 #[test]
 fn what_runs_is_answered_before_the_end() {
     let place = Place::new();
-    let script = "touch ran; while ! test -e go; do sleep 0.01; done; cat";
+    let script = "touch ran; while test -e \"$PWD\" && ! test -e go; do sleep 0.01; done; cat";
     let server = place.serve("", script);
     let call = place.spawn("call RING x", Stdio::null(), Stdio::piped());
     eventually("it runs", || place.file("ran").exists());
