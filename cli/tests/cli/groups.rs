@@ -74,10 +74,7 @@ fn a_record_is_acknowledged_after_its_command() {
 fn another_does_what_a_killed_one_had() {
     let place = Place::with("--capacity 64KiB");
     place.publish("job\n");
-    let first = place.spawn_words(
-        "sub RING --group g --hold forever",
-        &["--ack-after", WAITS],
-    );
+    let first = place.spawn_words("sub RING --group g --hold forever", &["--ack-after", WAITS]);
     let group = || place.group();
     eventually("it works", || group()["oldest"]["sequence"] == 0 && group()["members"][0]["leases"] == 1);
     let text = String::from_utf8(place.run("info RING", b"").assert_code(0).stdout).unwrap();
@@ -113,10 +110,7 @@ fn who_holds_the_producer_up_is_the_member_with_the_oldest_record() {
     let place = Place::with("--capacity 4KiB");
     place.publish("job\n");
     let join = |options: &str| {
-        place.spawn_words(
-            &format!("sub RING --group g --hold forever {options}"),
-            &["--ack-after", WAITS],
-        )
+        place.spawn_words(&format!("sub RING --group g --hold forever {options}"), &["--ack-after", WAITS])
     };
     let first = join("");
     let members = || {

@@ -139,7 +139,9 @@ fn signals_go_on_to_the_command() {
             (Signal::USR1, "USR1"),
             (Signal::USR2, "USR2"),
         ] {
-            let script = format!("trap 'echo got; exit 5' {name}; touch there; while test -e \"$PWD\"; do sleep 0.01; done");
+            let script = format!(
+                "trap 'echo got; exit 5' {name}; touch there; while test -e \"$PWD\"; do sleep 0.01; done"
+            );
             let process = place.under(verb, &script);
             eventually("the command runs", || place.file("there").exists());
             std::fs::remove_file(place.file("there")).unwrap();
