@@ -212,7 +212,10 @@ mod tests {
         let (path, action) = (PathBuf::from("x"), "open the file");
         let error = Error::Io { path, action, source: source() };
         let error = anyhow::Error::new(error).context("sub");
-        assert_eq!(told(&error), "sub: x: could not open the file: File name too long (os error 36)");
+        assert_eq!(
+            told(&error),
+            "sub: x: could not open the file (choose a shorter name): File name too long (os error 36)"
+        );
         let error = anyhow::Error::new(source()).context("could not write standard output");
         assert_eq!(told(&error), "could not write standard output: File name too long (os error 36)");
     }

@@ -286,7 +286,8 @@ impl fmt::Display for Error {
 /// What to do about what the system said. `None`: its own words, which follow as the source, say all there is.
 fn remedy(source: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind::{
-        Interrupted, OutOfMemory, PermissionDenied, StorageFull, Unsupported, WouldBlock,
+        Interrupted, InvalidFilename, InvalidInput, OutOfMemory, PermissionDenied, StorageFull, Unsupported,
+        WouldBlock,
     };
     // The standard library has no stable kind for the first two, ENFILE and EMFILE.
     let remedy = match (source.raw_os_error(), source.kind()) {
@@ -299,6 +300,8 @@ fn remedy(source: &std::io::Error) -> Option<&'static str> {
         (_, StorageFull) => "free some space",
         (_, Unsupported) => "use a kernel, a file system and a system-call filter that have it",
         (_, Interrupted | WouldBlock) => "try again",
+        (_, InvalidFilename) => "choose a shorter name",
+        (_, InvalidInput) => "choose another name or value",
         _ => return None,
     };
     Some(remedy)
