@@ -28,9 +28,22 @@ pub(crate) trait Held: DerefMut<Target = Self::Value> {
     fn abandon(self);
 }
 
-/// The library's guards have these methods.
-macro_rules! held {
-    ($guard:ident) => {
+/// The library's locks and their guards have these methods. `$held` finds the guard of a lock that this handle has.
+macro_rules! lock {
+    ($lock:ident, $guard:ident, $held:ident) => {
+        impl<T: quoit::Typed> $crate::copied::Lock for $lock<T> {
+            type Value = T;
+            type Held<'a>
+                = $guard<'a, T>
+            where
+                T: 'a;
+
+            fn held(&mut self) -> Result<$guard<'_, T>, quoit::Error> {
+                // Otherwise the memory is gone, and the lock with it.
+                self.$held()?.ok_or(quoit::Error::TimedOut)
+            }
+        }
+
         impl<T: quoit::Typed> $crate::copied::Held for $guard<'_, T> {
             type Value = T;
 
@@ -48,7 +61,7 @@ macro_rules! held {
         }
     };
 }
-pub(crate) use held;
+pub(crate) use lock;
 
 /// Room for a copy.
 pub(crate) fn room<T: Typed>() -> Result<Box<T>, Error> {
@@ -135,14 +148,13 @@ impl<L: Lock> DerefMut for Copied<'_, L> {
 impl<L: Lock> Drop for Copied<'_, L> {
     fn drop(&mut self) {
         let is_panic = std::thread::panicking() && !self.in_panic;
-        let is_saved = is_panic || self.save().is_ok();
         // Otherwise the handle is of no use, and holds nothing that others wait for.
-        if let (true, Ok(held)) = (is_saved, self.lock.held()) {
-            if is_panic {
-                held.abandon();
-            } else {
-                drop(held);
-            }
+        let Ok(mut held) = self.lock.held() else { return };
+        if is_panic {
+            held.abandon();
+        } else if self.is_changed {
+            // Its own drop commits it, and unlocks.
+            held.as_mut_bytes().copy_from_slice(self.value.as_bytes());
         }
     }
 }

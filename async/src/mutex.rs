@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use quoit::sync::{Mutex, MutexGuard};
 use quoit::{Error, Typed};
 
-use crate::copied::{Copied, Lock, held, keep, room};
+use crate::copied::{Copied, Lock, keep, lock, room};
 use crate::deputy::{Acquire, Deputy};
 
 /// A [`Mutex`], for async code.
@@ -86,20 +86,7 @@ pub(crate) enum IfAbandoned {
     Accept,
 }
 
-held!(MutexGuard);
-
-impl<T: Typed> Lock for Mutex<T> {
-    type Value = T;
-    type Held<'a>
-        = MutexGuard<'a, T>
-    where
-        T: 'a;
-
-    fn held(&mut self) -> Result<MutexGuard<'_, T>, Error> {
-        // Otherwise the memory is gone, and the lock with it.
-        self.try_recover()?.ok_or(Error::TimedOut)
-    }
-}
+lock!(Mutex, MutexGuard, try_recover);
 
 impl<T: Typed + Send + 'static> Acquire for Mutex<T> {
     type Wanted = IfAbandoned;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use quoit::sync::{RwLock, WriteGuard};
 use quoit::{Error, Typed};
 
-use crate::copied::{Copied, Lock, held, keep, room};
+use crate::copied::{Copied, keep, lock, room};
 use crate::deputy::{Acquire, Deputy};
 
 /// An [`RwLock`], for async code.
@@ -111,20 +111,7 @@ pub(crate) enum Wanted {
     Recover,
 }
 
-held!(WriteGuard);
-
-impl<T: Typed> Lock for RwLock<T> {
-    type Value = T;
-    type Held<'a>
-        = WriteGuard<'a, T>
-    where
-        T: 'a;
-
-    fn held(&mut self) -> Result<WriteGuard<'_, T>, Error> {
-        // Otherwise the memory is gone, and the lock with it.
-        self.regain_forgotten()?.ok_or(Error::TimedOut)
-    }
-}
+lock!(RwLock, WriteGuard, regain_forgotten);
 
 impl<T: Typed + Send + 'static> Acquire for RwLock<T> {
     type Wanted = Wanted;

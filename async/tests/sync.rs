@@ -11,8 +11,11 @@ use std::time::Duration;
 use common::{PATIENCE, Runtime};
 use futures_lite::future;
 use quoit::Error;
-use quoit::sync::{Barrier, Latch, LatestBytes, LatestOptions, RwLock, SyncOptions, Table, TableOptions};
-use quoit_async::{AsyncBarrier, AsyncLatch, AsyncLatestBytes, AsyncRwLock, AsyncTable};
+use quoit::sync::{
+    Barrier, Latch, LatestBytes, LatestOptions, Mutex, RwLock, SyncOptions, Table, TableOptions,
+};
+use quoit::zerocopy::FromZeros;
+use quoit_async::{AsyncBarrier, AsyncLatch, AsyncLatestBytes, AsyncMutex, AsyncRwLock, AsyncTable};
 
 fn options() -> SyncOptions {
     SyncOptions::new().seats(16)
@@ -309,4 +312,25 @@ fn a_task_that_panics_abandons_what_it_writes() {
         assert!(panicked.await.is_err());
         assert_eq!(*next.write().await.unwrap(), 3);
     });
+}
+
+/// A value may be larger than the stack of a runtime's thread.
+#[test]
+fn a_large_value_does_not_go_through_the_stack() {
+    type Large = [u64; 1 << 18];
+    let first = Large::new_box_zeroed().unwrap();
+    let lock = RwLock::local(&options(), &*first).unwrap();
+    let mutex = Mutex::local(&options(), &*first).unwrap();
+    let small = thread::Builder::new().stack_size(256 << 10);
+    let task = small.spawn(move || {
+        future::block_on(async {
+            let mut lock = AsyncRwLock::new(lock).unwrap();
+            lock.write().await.unwrap()[1 << 17] = 7;
+            assert_eq!(lock.read().await.unwrap()[1 << 17], 7);
+            let mut mutex = AsyncMutex::new(mutex).unwrap();
+            mutex.lock().await.unwrap()[1 << 17] = 8;
+            assert_eq!(mutex.lock().await.unwrap()[1 << 17], 8);
+        });
+    });
+    task.unwrap().join().unwrap();
 }

@@ -8,7 +8,7 @@ use quoit_floors::distance::Distance;
 use quoit_floors::figures::{Figures, Tail};
 use quoit_floors::latencies::Latencies;
 use quoit_floors::machine::Machine;
-use quoit_floors::rounds::{Series, Times};
+use quoit_floors::rounds::{Series, Times, usual_bounce};
 use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
@@ -142,7 +142,6 @@ impl Document {
         let results = groups.iter().zip(series).flat_map(|(group, series)| {
             group.rows.iter().zip(series).map(|(row, series)| Outcome::of(group, row, series))
         });
-        let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
         Self {
             quoit_bench_format: FORMAT,
             date: machine.date.clone(),
@@ -152,7 +151,7 @@ impl Document {
             quick,
             machine,
             distance,
-            bounce_ns: Spread::of(bounces).map(|spread| spread.median),
+            bounce_ns: usual_bounce(series),
             results: results.collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! Words and numbers that every form of the outcome has in common.
 
+use quoit_floors::distance;
 use quoit_floors::machine::Machine;
 use quoit_floors::rounds::Times;
 use quoit_floors::stats::Spread;
@@ -214,14 +215,7 @@ pub(crate) fn machine(document: &Document) -> Vec<(&'static str, String)> {
         ("date", format!("{} UTC, quoit {}, {}", document.date, document.quoit, document.rustc)),
         ("machine", format!("{}, {} CPUs{guest}, Linux {}", machine.cpu, machine.cpus, machine.kernel)),
         ("placement", format!("CPUs {first} and {second}: {}", machine.placement)),
-        (
-            "distance",
-            format!(
-                "{}: a cache line goes there and back in {}",
-                if document.is_far() { "far" } else { "near" },
-                nanos(document.bounce_ns)
-            ),
-        ),
+        ("distance", distance::described(document.bounce_ns)),
         ("mitigations", machine.mitigations.clone()),
         ("others", format!("kept {:.2} CPUs busy in the half second before", machine.busy)),
         (

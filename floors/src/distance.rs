@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 /// A cache line that takes longer than this to go there and back is between CPUs that share no cache, ns. Those that do take 50
 /// to 140, others from 400 on.
 pub const FAR_NS: f64 = 250.0;
@@ -25,6 +27,14 @@ impl Distance {
     pub fn of(bounce_ns: f64) -> Self {
         if bounce_ns > FAR_NS { Self::Far } else { Self::Near }
     }
+}
+
+/// In words, for the time that a line took in the rounds that count. `None`: there were none.
+pub fn described(bounce_ns: Option<f64>) -> String {
+    bounce_ns.map_or_else(
+        || "unknown: no round counts".to_owned(),
+        |ns| format!("{}: a cache line goes there and back in {}", Distance::of(ns), units::nanos(ns, 3)),
+    )
 }
 
 impl fmt::Display for Distance {

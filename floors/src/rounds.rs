@@ -44,14 +44,11 @@ impl Series {
 
     /// Discards the rounds in which a line took longer or shorter than counts.
     fn discard_others(&mut self, counts: impl Fn(f64) -> bool) {
-        let bounces = std::mem::take(&mut self.bounces);
-        let mut which = bounces.iter().map(|bounce| counts(*bounce));
-        self.kept.retain(|_| which.next() == Some(true));
-        let mut which = bounces.iter().map(|bounce| counts(*bounce));
-        self.latencies.retain(|_| which.next() == Some(true));
-        let all = bounces.len();
-        self.bounces = bounces.into_iter().filter(|bounce| counts(*bounce)).collect();
-        self.discarded += (all - self.bounces.len()) as u32;
+        let which: Vec<bool> = self.bounces.iter().map(|bounce| counts(*bounce)).collect();
+        keep(&mut self.kept, &which);
+        keep(&mut self.bounces, &which);
+        keep(&mut self.latencies, &which);
+        self.discarded += which.iter().filter(|counts| !**counts).count() as u32;
     }
 
     /// How many rounds would be left then.
@@ -103,6 +100,12 @@ impl Series {
     }
 }
 
+/// Those of the items for which `which` is true.
+fn keep<T>(items: &mut Vec<T>, which: &[bool]) {
+    let mut which = which.iter();
+    items.retain(|_| which.next() == Some(&true));
+}
+
 fn joined<'a>(parts: impl IntoIterator<Item = &'a Option<Latencies>>) -> Option<Latencies> {
     let mut all = None;
     for part in parts.into_iter().flatten() {
@@ -149,14 +152,12 @@ pub struct Rounds {
 #[derive(Clone, Copy)]
 struct Counting {
     wanted: Option<Distance>,
-    /// The median over all rounds of all rows, ns. `None`: there are none.
     usual: Option<f64>,
 }
 
 impl Counting {
     fn of(wanted: Option<Distance>, series: &[Vec<Series>]) -> Self {
-        let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
-        Self { wanted, usual: Spread::of(bounces).map(|spread| spread.median) }
+        Self { wanted, usual: usual_bounce(series) }
     }
 
     fn counts(self, bounce: f64) -> bool {
@@ -165,6 +166,12 @@ impl Counting {
             None => self.usual.is_none_or(|usual| is_usual(bounce, usual)),
         }
     }
+}
+
+/// How long a line took there and back, ns: the median over all rounds of all rows. `None`: there are none.
+pub fn usual_bounce(series: &[Vec<Series>]) -> Option<f64> {
+    let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
+    Spread::of(bounces).map(|spread| spread.median)
 }
 
 /// One series for each row of each group. Every round has processes of its own: where their memory happens to lie is

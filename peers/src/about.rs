@@ -1,6 +1,6 @@
 //! What was measured: machine, versions, date.
 
-use quoit_floors::distance::Distance;
+use quoit_floors::distance;
 use quoit_floors::machine::Machine;
 
 use crate::system::System;
@@ -21,7 +21,7 @@ pub(crate) fn about(machine: &Machine, bounce_ns: Option<f64>, systems: &[System
     let about = [
         ("Machine", format!("{}, {} CPUs", machine.cpu, machine.cpus)),
         ("CPUs used", format!("{first} and {second}: {}", machine.placement)),
-        ("Distance", distance(bounce_ns)),
+        ("Distance", distance::described(bounce_ns)),
         ("Kernel", format!("Linux {}", machine.kernel)),
         ("Security", machine.mitigations.clone()),
         ("Others", format!("kept {:.2} CPUs busy in the half second before", machine.busy)),
@@ -30,13 +30,6 @@ pub(crate) fn about(machine: &Machine, bounce_ns: Option<f64>, systems: &[System
         ("Date", machine.date.clone()),
     ];
     about.map(|(what, value)| (what.to_owned(), value)).into()
-}
-
-fn distance(bounce_ns: Option<f64>) -> String {
-    bounce_ns.map_or_else(
-        || "unknown".to_owned(),
-        |ns| format!("{}: a cache line goes there and back in {ns:.0} ns", Distance::of(ns)),
-    )
 }
 
 /// As it was built.

@@ -38,7 +38,6 @@ use quoit_floors::distance::Distance;
 use quoit_floors::machine::{Machine, two_cpus};
 use quoit_floors::rounds::{self, Rounds};
 use quoit_floors::scene::Scene;
-use quoit_floors::stats::Spread;
 
 use crate::document::Document;
 use crate::job::Job;
@@ -78,7 +77,7 @@ struct Args {
     #[arg(long)]
     json: bool,
     /// Measures nothing: shows such documents, which have a part each, as one; with --write it becomes the documentation
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds", "seconds"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "only", "systems", "rounds", "seconds", "distance"])]
     report: Vec<PathBuf>,
     /// The measuring process of this number
     #[arg(long, hide = true, requires_all = ["directory", "cpus"])]
@@ -124,9 +123,7 @@ fn measure(args: &Args) -> Result<Document> {
     let jobs: Vec<_> = groups.iter().map(|(group, systems)| group.jobs(systems)).collect();
     let bounce = Job { system: None, work: Work::Pingpong, bytes: 8, count: 2000 };
     let series = rounds::play(&jobs, bounce, rounds, &mut Crew::new(&arguments, &|| false))?;
-    let bounces = series.iter().flatten().flat_map(|series| series.bounces.iter().copied());
-    let bounce = Spread::of(bounces).map(|spread| spread.median);
-    let about = about::about(&machine, bounce, System::value_variants());
+    let about = about::about(&machine, rounds::usual_bounce(&series), System::value_variants());
     Ok(Document::of(about, &groups, &series))
 }
 

@@ -135,15 +135,10 @@ impl<K: Content> Member<K> {
             let numbered = (range.start as u32..).zip(views.seats.get(range.clone()).unwrap_or_default());
             numbered.map(|(number, seat)| (number, &seat.generation))
         };
-        // Noted as it was seen: what is preferred may change at any time.
-        let passed_over = Cell::new(false);
-        let is_preferred = |number: u32| {
-            let is_preferred = K::is_preferred(views, number as usize);
-            passed_over.set(passed_over.get() || !is_preferred);
-            is_preferred
-        };
+        let is_preferred = |number: u32| K::is_preferred(views, number as usize);
         let me = match seats::take_any(&region, seats(), is_preferred)? {
-            None if passed_over.get() => seats::take_any(&region, seats(), |_| true)?,
+            // What is preferred changes at any time, so all are tried, whatever was seen.
+            None => seats::take_any(&region, seats(), |_| true)?,
             me => me,
         };
         let Some(me) = me else { return Err(no_seat(&region, range)) };

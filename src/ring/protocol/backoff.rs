@@ -35,8 +35,8 @@ const WITHOUT: u32 = 64;
 const WITH: u32 = 16;
 /// After so many polls in a row that find nothing the producer is idle: 3 to 10 µs, more than most interrupts take.
 const IDLE: u32 = 256;
-/// How far apart comparisons are: at first, and after the producer was idle or the reader slept; after one that spoke against waits; where records come one
-/// by one; where waits have found several but have brought nothing; and with waits. A drain of one record counts 1, one of
+/// How far apart comparisons are: at first, and after the producer was idle or the reader slept; after one that spoke against
+/// waits; where records come one by one; where waits have found several but have brought nothing; and with waits. A drain of one record counts 1, one of
 /// several counts `SEVERAL`: a stream is then noticed soon, by a reader that has answered record after record for long. One
 /// that only answers waits in vain once in thousands of drains, from the first: its slowest in a thousand are not among
 /// them.

@@ -16,7 +16,9 @@ impl Sender {
         if self.writer.copies_timed(payload.len()) {
             return self.send_timed_twice(payload);
         }
-        self.send_timed_by(payload, Writer::fill_timed)
+        self.send_timed_by(payload, |writer, areas, claimed, _, payload| {
+            writer.fill_timed(areas, claimed, payload);
+        })
     }
 
     /// With an inline copy. Apart: what it keeps between the copies is in memory, and would cost the way without a copy thirty

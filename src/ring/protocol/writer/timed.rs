@@ -113,7 +113,7 @@ impl Writer {
 
     /// As `fill` without an inline copy, and writes the time.
     #[inline(always)]
-    pub(crate) fn fill_timed(&mut self, areas: Areas<'_>, claimed: Claimed, _: Place, payload: &[u8]) {
+    pub(crate) fn fill_timed(&mut self, areas: Areas<'_>, claimed: Claimed, payload: &[u8]) {
         let Some((time, words)) = claimed.time_and_payload(areas) else { return };
         if payload.len() <= INLINE_BYTES {
             // Before the few words of the payload: so none of what the copy needs has to be kept across the look.
@@ -137,7 +137,7 @@ impl Writer {
         let Some((time, words)) = claimed.time_and_payload(areas) else { return };
         let inline = self.inline(areas, claimed.whole());
         let Some((inline_time, inline_words)) = inline.and_then(<[Word]>::split_first) else {
-            return self.fill_timed(areas, claimed, staged, payload);
+            return self.fill_timed(areas, claimed, payload);
         };
         let Some(now) = self.stamp(time) else { return };
         // As in `fill`.
