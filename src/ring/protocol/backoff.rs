@@ -16,9 +16,9 @@
 //! One pause between polls needs no trial: a record of several lines takes so long to arrive that polling without a pause
 //! only slows its producer.
 //!
-//! How long to wait needs none either: until about `ENOUGH` bytes are there, which makes the transfers cheap, or a
-//! fraction of the ring, so that the wait neither blocks the producer nor loses records. A comparison can be spoilt by
-//! an interrupt, so one that speaks against waits is repeated before it counts.
+//! How long to wait needs none either: until `ENOUGH` bytes are there, or more of long records, which makes the transfers
+//! cheap, or a fraction of the ring, so that the wait neither blocks the producer nor loses records. A comparison can be
+//! spoilt by an interrupt, so one that speaks against waits is repeated before it counts.
 //!
 //! All of this is private to the reader: no shared word changes, and no poll is omitted, only delayed.
 
@@ -28,6 +28,10 @@ use crate::ring::protocol::Place;
 /// Bytes that a wait is to find. With a quarter of it streams are up to a sixth slower; with twice as much some are 5 to 10 % faster,
 /// and records come twice as late.
 const ENOUGH: u64 = 16_384;
+/// Of long records a wait is to find so many, or `ENOUGH_LONG` bytes. A reader that is only 16 KiB behind loads lines ahead that
+/// the producer is writing: 4 KiB records then take four times as long. So they do not come later for it.
+const RECORDS: u64 = 32;
+const ENOUGH_LONG: u64 = 131_072;
 /// At most this fraction of the ring: the cursor is stored as often.
 const PART: u64 = 8;
 /// Drains in the two halves of a comparison.
@@ -36,22 +40,25 @@ const WITH: u32 = 16;
 /// After so many polls in a row that find nothing the producer is idle: 3 to 10 µs, more than most interrupts take.
 const IDLE: u32 = 256;
 /// How far apart comparisons are: at first, and after the producer was idle or the reader slept; after one that spoke against
-/// waits; where records come one by one; where waits have found several but have brought nothing; and with waits. A drain of one record counts 1, one of
-/// several counts `SEVERAL`: a stream is then noticed soon, by a reader that has answered record after record for long. One
-/// that only answers waits in vain once in thousands of drains, from the first: its slowest in a thousand are not among
-/// them.
+/// waits; where records come one by one; where waits have found several but have brought nothing; and with waits. A drain of one record counts 1, and at first
+/// 1 more for each `LONG` bytes; one of several counts `SEVERAL`: a stream is then noticed soon, by a reader that has answered
+/// record after record for long. One that only answers waits in vain once in thousands of drains, from the first: its slowest
+/// in a thousand are not among them.
 const STEADY: u32 = 512 * SEVERAL;
 const SOON: u32 = 64 * SEVERAL;
 const LATE: u32 = 8192;
 const VAIN: u32 = 1024 * SEVERAL;
 const WAITING: u32 = 1024 * SEVERAL;
 const SEVERAL: u32 = 64;
-/// Pauses before a poll: in the first comparison, and the least and the most of a wait. The most is what `ENOUGH` bytes
+/// Pauses before a poll: in the first comparison, and the least and the most of a wait for `ENOUGH` bytes. The most is what these
 /// take in the fastest stream of the shortest records, and some more: with a quarter of it, streams of 64 bytes are slower
-/// by a third.
+/// by a third. A comparison of long records begins with as many as the first for each `LONG` bytes, up to `LONGEST` times, or what
+/// the ring has room for: a wait that finds one record is taken for one in vain.
 const FIRST: u32 = 32;
 const LEAST: u32 = 2;
 const MOST: u32 = 512;
+const LONG: u64 = 256;
+const LONGEST: u64 = 16;
 /// This many consecutive polls after a wait that find at most one record mean that there is no stream.
 const FAILURES: u32 = 2;
 /// This many consecutive comparisons without a gain mean that waits do not help any more.
@@ -75,8 +82,8 @@ pub(crate) struct Backoff {
     has_waited: bool,
     /// Polls since the last one that found something.
     in_vain: u32,
-    /// Bytes that a wait is to find.
-    enough: u64,
+    /// Bytes of the ring that a wait may find at most.
+    part: u64,
     phase: Phase,
     /// Drains until the phase ends.
     left: u32,
@@ -126,7 +133,7 @@ impl Backoff {
             pauses: FIRST,
             has_waited: false,
             in_vain: 0,
-            enough: ENOUGH.min(capacity / PART),
+            part: capacity / PART,
             phase: Phase::Rest,
             left: STEADY,
             distance: STEADY,
@@ -222,7 +229,20 @@ impl Backoff {
     /// What the drain that has just ended counts.
     #[inline(always)]
     fn counts(&self, next: Place) -> u32 {
-        if self.phase == Phase::Rest && self.received(next) > 1 { SEVERAL } else { 1 }
+        if self.phase != Phase::Rest {
+            return 1;
+        }
+        match self.received(next) {
+            0 | 1 if self.distance == STEADY => 1 + (self.bytes(next) / LONG).min(u64::from(SEVERAL) - 1) as u32,
+            0 | 1 => 1,
+            _ => SEVERAL,
+        }
+    }
+
+    /// Bytes received since the last poll.
+    #[inline(always)]
+    fn bytes(&self, next: Place) -> u64 {
+        next.position.wrapping_sub(self.looked.position)
     }
 
     #[inline(always)]
@@ -237,7 +257,7 @@ impl Backoff {
     #[inline(never)]
     fn drained(&mut self, next: Place, now_ns: impl FnOnce() -> u64) {
         let (records, counts) = (self.received(next), self.counts(next));
-        let bytes = next.position.wrapping_sub(self.looked.position);
+        let bytes = self.bytes(next);
         self.looked = next;
         if self.has_waited && self.count_wait(bytes, records) {
             return;
@@ -256,6 +276,8 @@ impl Backoff {
             Phase::Rest => (Phase::Without, WITHOUT),
             Phase::Without => {
                 self.without = rate;
+                let long = (bytes / records.max(1) / LONG).min(self.part / ENOUGH).min(LONGEST);
+                self.pauses = self.pauses.max(FIRST * long as u32);
                 (Phase::With, WITH)
             }
             Phase::With => return self.compared(rate),
@@ -266,7 +288,7 @@ impl Backoff {
     #[inline(never)]
     fn count_wait(&mut self, bytes: u64, records: u64) -> bool {
         self.has_waited = false;
-        self.fit(bytes);
+        self.fit(bytes, records);
         self.failures = if records > 1 { 0 } else { self.failures + 1 };
         let is_over = self.failures >= FAILURES;
         if is_over {
@@ -275,12 +297,14 @@ impl Backoff {
         is_over
     }
 
-    /// Fits the wait to the bytes that the last one has found.
-    fn fit(&mut self, found: u64) {
-        if found < self.enough / 4 * 3 || found > self.enough / 2 * 3 {
-            let fitting = u64::from(self.pauses) * self.enough / found.max(1);
+    /// Fits the wait to what the last one has found.
+    fn fit(&mut self, found: u64, records: u64) {
+        let enough = (RECORDS * (found / records.max(1))).clamp(ENOUGH, ENOUGH_LONG).min(self.part);
+        if found < enough / 4 * 3 || found > enough / 2 * 3 {
+            let fitting = u64::from(self.pauses) * enough / found.max(1);
             let (least, most) = (u64::from(self.pauses / 2), u64::from(self.pauses * 2));
-            self.pauses = (fitting.clamp(least, most) as u32).clamp(LEAST, MOST);
+            let longest = MOST * (enough / ENOUGH).max(1) as u32;
+            self.pauses = (fitting.clamp(least, most) as u32).clamp(LEAST, longest);
         }
     }
 
@@ -335,6 +359,7 @@ mod tests {
     /// there are.
     struct Reader {
         backoff: Backoff,
+        len: u32,
         now: u64,
         waited: u64,
         records: u64,
@@ -346,7 +371,7 @@ mod tests {
     impl Reader {
         fn new(capacity: u64) -> Self {
             let backoff = Backoff::new(START, capacity);
-            Self { backoff, now: 1, waited: 0, records: 0, lost: 0, holds: capacity / RECORD }
+            Self { backoff, len: 64, now: 1, waited: 0, records: 0, lost: 0, holds: capacity / RECORD }
         }
 
         fn drain(&mut self, times: u32, world: impl Fn(u64) -> u64) {
@@ -370,7 +395,7 @@ mod tests {
                 self.lost += sent - records;
                 self.records += records;
                 self.now += time;
-                let next = (0..records).fold(self.backoff.looked, |place, _| place.past_record(64));
+                let next = (0..records).fold(self.backoff.looked, |place, _| place.past_record(self.len));
                 let now = self.now;
                 self.backoff.in_vain = 0;
                 self.backoff.drained(next, || now);
@@ -398,6 +423,21 @@ mod tests {
             let found = (reader.records - before) * RECORD / 20_000;
             assert!((ENOUGH / 2..=ENOUGH * 2).contains(&found), "{found} bytes a drain");
         }
+    }
+
+    /// One record is found at a time, and a wait as short as that for short records finds no more.
+    #[test]
+    fn a_stream_of_long_records_is_soon_waited_for() {
+        let mut reader = Reader { len: 4096, ..Reader::new(4 << 20) };
+        let slow = 2 * PAUSE * u64::from(FIRST);
+        // A reader that is far behind does not hold the producer up.
+        let world = |time| if time < 8 * slow { time / slow } else { time / (slow / 4) };
+        reader.drain(4_000, world);
+        assert!(reader.backoff.helps, "{:?}", reader.backoff);
+        let before = reader.records;
+        reader.drain(4_000, world);
+        let found = (reader.records - before) * 4104 / 4_000;
+        assert!((ENOUGH_LONG / 2..=ENOUGH_LONG * 2).contains(&found), "{found} bytes a drain");
     }
 
     #[test]
