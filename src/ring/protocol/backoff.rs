@@ -13,8 +13,8 @@
 //! keep from the CPU.
 //! The comparison counts only records that the reader received, not those overwritten before.
 //!
-//! One pause between polls needs no trial: a record of several lines takes so long to arrive that polling without a pause
-//! only slows its producer.
+//! One pause between polls needs no trial: where lines take long, polling without a pause only slows the producer
+//! (`transfer.rs`).
 //!
 //! How long to wait needs none either: until `ENOUGH` bytes are there, or more of long records, which makes the transfers
 //! cheap, or a fraction of the ring, so that the wait neither blocks the producer nor loses records. A comparison can be
@@ -24,6 +24,7 @@
 
 use crate::atomics::spin;
 use crate::ring::protocol::Place;
+use crate::ring::protocol::transfer::Transfer;
 
 /// Bytes that a wait is to find. With a quarter of it streams are up to a sixth slower; with twice as much some are 5 to 10 % faster,
 /// and records come twice as late.
@@ -71,9 +72,7 @@ pub(crate) struct Backoff {
     looked: Place,
     /// Turned off: every poll is made at once.
     off: bool,
-    /// The last record that was waited for had lines besides that of `published`. While the producer waits for those, a
-    /// reader that polls at once takes the line of `published` from it again.
-    has_lines: bool,
+    transfer: Transfer,
     /// Waits are known to help.
     helps: bool,
     /// Pauses of a wait, whether waits are made or not.
@@ -128,7 +127,7 @@ impl Backoff {
         Self {
             looked: next,
             off: false,
-            has_lines: false,
+            transfer: Transfer::default(),
             helps: false,
             pauses: FIRST,
             has_waited: false,
@@ -144,15 +143,15 @@ impl Backoff {
         }
     }
 
-    /// A record that was waited for has come.
+    /// How long lines take.
     #[inline(always)]
-    pub(crate) fn came(&mut self, in_one_line: bool) {
-        self.has_lines = !in_one_line && !self.off;
+    pub(crate) fn transfer(&mut self) -> &mut Transfer {
+        &mut self.transfer
     }
 
     /// Never waits from here on. Measurements compare with that.
     pub(crate) fn turn_off(&mut self) {
-        (self.off, self.has_lines) = (true, false);
+        self.off = true;
         self.give_up(LATE);
     }
 
@@ -169,13 +168,14 @@ impl Backoff {
                 self.count_wait(0, 0);
             }
             self.found_nothing(1);
-            if self.has_lines {
-                spin();
+            if !self.off {
+                self.transfer.between_polls();
             }
             return;
         }
         // The short path if there is no wait and no measurement to end.
         self.in_vain = 0;
+        self.transfer.count();
         let counts = self.counts(next);
         if !self.waits() && self.left > counts {
             self.looked = next;
@@ -233,7 +233,9 @@ impl Backoff {
             return 1;
         }
         match self.received(next) {
-            0 | 1 if self.distance == STEADY => 1 + (self.bytes(next) / LONG).min(u64::from(SEVERAL) - 1) as u32,
+            0 | 1 if self.distance == STEADY => {
+                1 + (self.bytes(next) / LONG).min(u64::from(SEVERAL) - 1) as u32
+            }
             0 | 1 => 1,
             _ => SEVERAL,
         }
@@ -574,24 +576,5 @@ mod tests {
         assert!(!reader.backoff.helps);
         let most = u64::from(WITH * (1_000_000 / 1024 + 9));
         assert!(reader.waited <= most, "waited {} times", reader.waited);
-    }
-
-    #[test]
-    fn records_of_one_line_are_polled_at_once() {
-        let mut backoff = Backoff::new(START, 1 << 20);
-        backoff.came(false);
-        assert!(backoff.has_lines);
-        backoff.came(true);
-        assert!(!backoff.has_lines);
-    }
-
-    #[test]
-    fn turned_off_there_are_no_pauses_either() {
-        let mut backoff = Backoff::new(START, 1 << 20);
-        backoff.came(false);
-        backoff.turn_off();
-        assert!(!backoff.has_lines);
-        backoff.came(false);
-        assert!(!backoff.has_lines);
     }
 }

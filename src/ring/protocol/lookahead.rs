@@ -32,6 +32,23 @@ impl Copies {
         &mut self.bytes
     }
 
+    /// The same, for a payload that may be shorter.
+    #[inline(always)]
+    pub(crate) fn front<const N: usize>(&mut self) -> Option<&mut [[u8; 8]; N]> {
+        self.payload = 0;
+        self.position = None;
+        if self.bytes.len() < 8 * N {
+            self.lengthen(8 * N);
+        }
+        self.bytes.as_chunks_mut().0.first_chunk_mut()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lengthen(&mut self, bytes: usize) {
+        self.bytes.resize(bytes, 0);
+    }
+
     /// The first `len` bytes of the payload of the last record received.
     #[inline(always)]
     pub(crate) fn payload(&self, len: u32) -> &[u8] {

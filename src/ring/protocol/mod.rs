@@ -47,6 +47,7 @@ pub(crate) mod run;
 pub(crate) mod stage;
 pub(crate) mod stalls;
 pub(crate) mod times;
+pub(crate) mod transfer;
 pub(crate) mod writer;
 
 use crate::atomics::{at, fence_at};

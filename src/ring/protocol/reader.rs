@@ -218,24 +218,31 @@ impl Reader {
         }
     }
 
-    /// The first record after a poll that found something new, or the next one from the copies; never another event.
-    /// After it took one, `poll_fast` may continue up to `limit`.
+    /// One poll by a reader that has read everything it has seen, and the record that it has waited for, if that has an
+    /// inline copy. `None`: `poll_seen` has what was found. In little code: from the arrival of `published` on, every
+    /// instruction counts.
     #[inline(always)]
-    pub(crate) fn poll_new(&mut self, areas: Areas<'_>, copies: &mut Copies, limit: Option<u64>) -> New {
-        // Records that the last poll found come before another poll.
-        let mut taken = self.poll_copied(areas, copies);
-        if taken.is_none() {
-            if self.seen != self.next.position || self.change.is_some() {
-                return New::Unknown;
-            }
-            self.backoff.before_look(self.next, clock::monotonic_ns);
-            match self.look(areas) {
-                Ok(true) if self.change.is_none() => {}
-                Ok(false) => return New::Nothing,
-                _ => return New::Unknown,
-            }
-            taken = self.poll_inline(areas, copies).or_else(|| self.poll_copied(areas, copies));
+    pub(crate) fn poll_waited(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<New> {
+        if self.seen != self.next.position {
+            return None;
         }
+        if self.change.is_some() {
+            return Some(New::Unknown);
+        }
+        self.backoff.before_look(self.next, clock::monotonic_ns);
+        let published = match self.look(areas) {
+            Ok(Some(published)) if self.change.is_none() => published,
+            Ok(None) => return Some(New::Nothing),
+            _ => return Some(New::Unknown),
+        };
+        self.poll_inline(areas, copies, published).map(|taken| New::Copied(taken.len))
+    }
+
+    /// The first of the records that were seen but not taken; never another event. After it took one, `poll_fast` may
+    /// continue up to `limit`.
+    #[inline(always)]
+    pub(crate) fn poll_seen(&mut self, areas: Areas<'_>, copies: &mut Copies, limit: Option<u64>) -> New {
+        let taken = self.poll_copied(areas, copies);
         self.allow_fast(areas, copies, limit);
         match taken.or_else(|| self.poll_fast(areas, copies)) {
             Some(Taken { len, in_ring: None, .. }) => New::Copied(len),
@@ -246,16 +253,11 @@ impl Reader {
 
     /// The next record from its inline copy, if it is the newest and has one. `None`: it is in the ring.
     #[inline(always)]
-    fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
-        let short = self.seen.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
+    fn poll_inline(&mut self, areas: Areas<'_>, copies: &mut Copies, published: u64) -> Option<Taken> {
+        let short = published.wrapping_sub(self.next.position) <= footprint(INLINE_BYTES);
         if short && areas.geometry.inline {
-            let found = self.inline(areas, copies);
-            if let Some(taken) = found {
-                self.backoff.came(taken.len as usize <= 8 * INLINE_BESIDE);
-            }
-            return found;
+            return self.inline(areas, copies, published);
         }
-        self.backoff.came(false);
         // A reader that loads the header of a longer record first, to learn its length, waits for a transfer from the
         // other core's cache twice.
         self.fetch(areas);
@@ -305,19 +307,21 @@ impl Reader {
     #[inline]
     pub(crate) fn poll(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Found {
         loop {
-            let fresh = !after(self.seen, self.next.position);
-            if fresh {
+            let mut fresh = None;
+            if !after(self.seen, self.next.position) {
                 self.backoff.before_look(self.next, clock::monotonic_ns);
-                match self.look(areas) {
-                    Ok(true) => {}
-                    Ok(false) => return Found::Nothing,
+                fresh = match self.look(areas) {
+                    Ok(Some(published)) => Some(published),
+                    Ok(None) => return Found::Nothing,
                     Err(corruption) => return Found::Corrupt(corruption),
-                }
+                };
             }
             if let Some(changed) = self.change_here() {
                 return changed;
             }
-            if fresh && let Some(taken) = self.poll_inline(areas, copies) {
+            if let Some(published) = fresh
+                && let Some(taken) = self.poll_inline(areas, copies, published)
+            {
                 return Found::Record(taken);
             }
             if let Some(found) = self.known(areas, copies) {
@@ -363,10 +367,11 @@ impl Reader {
         self.record(areas, copies)
     }
 
-    /// [R4]: whether there is anything new.
+    /// [R4]: the new `published`, if there is anything new.
     #[inline(always)]
-    fn look(&mut self, areas: Areas<'_>) -> Result<bool, Corruption> {
-        let published = areas.head.inline.published.load(at!(R4_PUBLISHED, Relaxed));
+    fn look(&mut self, areas: Areas<'_>) -> Result<Option<u64>, Corruption> {
+        let published =
+            if self.backoff.transfer().is_due() { self.timed_poll(areas) } else { Self::poll_once(areas) };
         // By signed distance, not equality: after a resync this reader may be ahead of the `published` that it loads,
         // which may be an older value.
         if !after(published, self.next.position) {
@@ -377,7 +382,27 @@ impl Reader {
         // Without it: a reader may read words of the previous lap instead of the record.
         fence_at!(R4_FENCE, Acquire);
         self.note_new(areas, published);
-        Ok(true)
+        Ok(Some(published))
+    }
+
+    #[inline(always)]
+    fn poll_once(areas: Areas<'_>) -> u64 {
+        areas.head.inline.published.load(at!(R4_PUBLISHED, Relaxed))
+    }
+
+    /// The same, timed if it finds something: then the line has come from the producer's core.
+    #[cold]
+    #[inline(never)]
+    fn timed_poll(&mut self, areas: Areas<'_>) -> u64 {
+        let [before, began] = [clock::monotonic_ns(), clock::monotonic_ns()];
+        let published = Self::poll_once(areas);
+        if after(published, self.next.position) {
+            let ended = clock::monotonic_ns();
+            self.backoff
+                .transfer()
+                .took(ended.saturating_sub(began).saturating_sub(began.saturating_sub(before)));
+        }
+        published
     }
 
     /// Everything before `end` may be read.
@@ -410,30 +435,30 @@ impl Reader {
 
     /// Nothing new. But for one reader a word never goes back.
     #[inline(always)]
-    fn steady(&self, published: u64) -> Result<bool, Corruption> {
+    fn steady(&self, published: u64) -> Result<Option<u64>, Corruption> {
         if after(self.seen, published) {
             return Err(Corruption { position: published, what: "a published cursor that went back" });
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// [R3]: the inline copy, if it holds the only record that is not read yet.
     #[inline(always)]
-    fn inline(&mut self, areas: Areas<'_>, copies: &mut Copies) -> Option<Taken> {
+    fn inline(&mut self, areas: Areas<'_>, copies: &mut Copies, published: u64) -> Option<Taken> {
         let inline = &areas.head.inline;
         let (len, sequence) = unpack(inline.header.load(at!(R3_HEADER, Relaxed)));
         let fits = len as usize <= INLINE_BYTES
-            && self.seen.wrapping_sub(self.next.position) == footprint(len as usize)
+            && published.wrapping_sub(self.next.position) == footprint(len as usize)
             && sequence == self.next.sequence as u32;
         if !fits {
             return None;
         }
-        copy_out(&inline.payload, len, copies);
+        copy_inline(&inline.payload, len as usize, copies);
         // [R3] Acquire. Pairs with [W3].
         // Orders: the copied words before the load of the stamp.
         // Without it: a reader may copy the next record's words and still find its own stamp.
         fence_at!(R3_FENCE, Acquire);
-        let whole = inline.stamp.load(at!(R3_STAMP, Relaxed)) == self.seen;
+        let whole = inline.stamp.load(at!(R3_STAMP, Relaxed)) == published;
         whole.then(|| Taken { sequence: self.take(len), len, in_ring: None })
     }
 
@@ -511,6 +536,25 @@ impl Reader {
 #[inline(always)]
 fn copy_out(words: &[Word], len: u32, copies: &mut Copies) {
     copy::read_vec(words, len as usize, copies.one(), false);
+}
+
+/// Copies at least `len` bytes of an inline copy: a word, what is on the line of `published`, or all. So few lengths are
+/// short code, and one line is not waited for to get a record from the other.
+#[inline(always)]
+fn copy_inline(words: &[Word; INLINE_BYTES / 8], len: usize, copies: &mut Copies) {
+    #[inline(always)]
+    fn some<const N: usize>(words: &[Word; INLINE_BYTES / 8], copies: &mut Copies) {
+        if let (Some(words), Some(out)) = (words.first_chunk::<N>(), copies.front()) {
+            copy::read_words(words, out);
+        }
+    }
+    if len <= 8 {
+        some::<1>(words, copies);
+    } else if len <= 8 * INLINE_BESIDE {
+        some::<INLINE_BESIDE>(words, copies);
+    } else {
+        some::<{ INLINE_BYTES / 8 }>(words, copies);
+    }
 }
 
 #[cfg(all(test, not(loom)))]

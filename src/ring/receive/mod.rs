@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | run | reads one header after the other, in a loop that keeps its state in registers | `drain_run` | `run`, `run_of_copies` |
 //! | fast | reads one header, in the ring or in the copies | `take_fast` | `poll_fast` |
-//! | new | polls `published` once; takes the inline copy, or copies records out of the ring, or lends the first; makes the records after it available to run and fast | `take_new` | `poll_new` |
+//! | new | polls `published` once; takes the inline copy, or copies records out of the ring, or lends the first; makes the records after it available to run and fast | `take_new`, `take_seen` | `poll_waited`, `poll_seen` |
 //! | full | releases, stores the cursor, opens the gate; reports losses, evictions and other producers; polls, unless new has just polled and found nothing; skips padding, detects corruption | `take_any` | `poll` |
 //! | wait | the full path; then polls `published` many times; then sleeps; repeats until there is an event, or the end | `wait` | `is_behind` |
 //!
@@ -325,7 +325,20 @@ impl Receiver {
         if self.cursor_is_late(due) || self.producer_waits() {
             return New::Unknown;
         }
-        let new = self.reader.poll_new(areas, &mut self.copies, due);
+        match self.reader.poll_waited(areas, &mut self.copies) {
+            Some(New::Copied(len)) => {
+                self.released.unreleased = Some(len);
+                New::Copied(len)
+            }
+            Some(new) => new,
+            None => self.take_seen(due),
+        }
+    }
+
+    /// The rest of the new way, apart from the short code for the record that a reader waits for.
+    #[inline(never)]
+    fn take_seen(&mut self, due: Option<u64>) -> New {
+        let new = self.reader.poll_seen(self.region.areas(), &mut self.copies, due);
         if let New::Copied(len) | New::InRing(len) = new {
             self.released.unreleased = Some(len);
         }
