@@ -65,6 +65,9 @@ pub struct Args {
     /// minutes (eight with kit, 17 seconds with --quick)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
+    /// No further round that would end later than this, instead of those minutes
+    #[arg(long, value_name = "N", conflicts_with = "rounds", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
     /// The two CPUs to run on; by default two cores that share a cache
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     cpus: Option<[usize; 2]>,
@@ -76,7 +79,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Measure nothing; show the result that an earlier run wrote with --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "rounds", "cpus", "distance"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "rounds", "seconds", "cpus", "distance"])]
     from: Option<PathBuf>,
     /// Show what changed since an earlier run; takes its --json output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
@@ -169,6 +172,7 @@ fn measure(args: &Args, workloads: &[Workload], caller: &Caller<'_>) -> Result<D
         false if workloads.contains(&Workload::Kit) => 480,
         false => 300,
     };
+    let seconds = args.seconds.unwrap_or(seconds);
     let distance = args.distance;
     let rounds = match args.rounds {
         Some(most) => Rounds { most, time: Duration::MAX, enough: usize::MAX, distance },

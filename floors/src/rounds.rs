@@ -148,6 +148,13 @@ pub struct Rounds {
     pub distance: Option<Distance>,
 }
 
+impl Rounds {
+    /// How long a group may wait for the distance wanted.
+    fn patience(&self, elapsed: Duration) -> Duration {
+        if self.time == Duration::MAX { PATIENCE } else { self.time.saturating_sub(elapsed) }
+    }
+}
+
 /// Which rounds count, by how long a line took there and back.
 #[derive(Clone, Copy)]
 struct Counting {
@@ -201,6 +208,7 @@ pub fn play<J: Job>(
             break;
         }
         crew.dismiss();
+        let mut waited = Duration::ZERO;
         for (group, series) in groups.iter().zip(&mut series) {
             let kept = series.iter().map(counted).min().unwrap_or(0);
             if kept >= rounds.enough {
@@ -210,10 +218,11 @@ pub fn play<J: Job>(
             let done = done.max(began.elapsed().as_secs_f64() / rounds.time.as_secs_f64()).min(1.0);
             let what = format!("round {round}: {}, {kept} kept so far", group.name);
             progress.at((done * PROGRESS as f64) as u64, what);
-            let patience = PATIENCE.min(rounds.time.saturating_sub(began.elapsed()));
-            let Some(near) =
-                wait_for(rounds.distance, || Ok(crew.measure(bounce)?.figures.typical), patience)?
-            else {
+            let patience = rounds.patience(began.elapsed());
+            let waiting = Instant::now();
+            let found = wait_for(rounds.distance, || Ok(crew.measure(bounce)?.figures.typical), patience)?;
+            waited += waiting.elapsed();
+            let Some(near) = found else {
                 series.iter_mut().for_each(|series| series.discarded += 1);
                 continue;
             };
@@ -229,7 +238,8 @@ pub fn play<J: Job>(
                 series.add(bounce, &before, &row, &after);
             }
         }
-        longest = longest.max(began.elapsed() - before);
+        // How long the host keeps the CPUs elsewhere says nothing of the next round.
+        longest = longest.max((began.elapsed() - before).saturating_sub(waited));
     }
     crew.dismiss();
     let counting = Counting::of(rounds.distance, &series);
@@ -256,7 +266,7 @@ fn wait_for(
     }
 }
 
-/// How long a group waits for the distance wanted.
+/// How long a group waits for the distance wanted, if there is no other end.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
