@@ -331,7 +331,7 @@ macro_rules! reading {
             }
 
             /// Polls at once from here on, always. Otherwise a handle that keeps up with an uninterrupted stream waits before a
-            /// poll, up to some microseconds, if it receives more records a second that way; it neither does so in bursts
+            /// poll, mostly some microseconds, if it receives more records a second that way; it neither does so in bursts
             /// of some hundred records, nor where records come one by one. For one that wants each record of a stream as early as
             /// it can be had, whatever that costs the producer.
             pub fn turn_backoff_off(&mut self) {
