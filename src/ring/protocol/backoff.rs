@@ -169,7 +169,7 @@ impl Backoff {
             }
             self.found_nothing(1);
             if !self.off {
-                self.transfer.between_polls();
+                self.transfer.between_polls(self.in_vain);
             }
             return;
         }

@@ -12,6 +12,9 @@ use crate::atomics::spin;
 
 /// Lines from cores that share a cache take less on all processors measured, all others more.
 const LONG_NS: u64 = 125;
+/// An answer from a core that is near comes within so many polls, 0.2 to 0.3 µs. For what comes later the sender is better left
+/// alone: a record each microsecond took 1.37 of bare lines, and takes 1.29 where its reader pauses.
+const SOON: u32 = 16;
 /// The first lines are timed, and two of so many after them: far fewer than one in a thousand waits for the clock.
 const FIRST: u32 = 8;
 const EVERY: u32 = 4096;
@@ -50,10 +53,10 @@ impl Transfer {
         !cfg!(loom) && (self.found % EVERY < 2 || self.found < FIRST)
     }
 
-    /// Waits a little, after a poll that found nothing.
+    /// Waits a little, after so many polls that found nothing.
     #[inline(always)]
-    pub(crate) fn between_polls(&self) {
-        if self.is_long { spin() } else { moment() }
+    pub(crate) fn between_polls(&self, in_vain: u32) {
+        if self.is_long || in_vain > SOON { spin() } else { moment() }
     }
 
     /// A poll that found something took so long.
