@@ -335,6 +335,15 @@ mod tests {
     }
 
     #[test]
+    fn it_is_waited_for_as_long_as_there_is_time() {
+        let rounds = |time| Rounds { most: 1, time, enough: 1, distance: None };
+        let elapsed = Duration::from_secs(100);
+        assert_eq!(rounds(Duration::from_secs(3600)).patience(elapsed), Duration::from_secs(3500));
+        assert_eq!(rounds(Duration::from_secs(60)).patience(elapsed), Duration::ZERO);
+        assert_eq!(rounds(Duration::MAX).patience(elapsed), PATIENCE, "a number of rounds has no other end");
+    }
+
+    #[test]
     fn the_distance_wanted_is_waited_for() {
         let mut looks = [110.0, 105.0, 480.0, 90.0].into_iter();
         let mut look = |wanted, patience| wait_for(wanted, || Ok(looks.next().unwrap()), patience).unwrap();

@@ -120,6 +120,26 @@ fn every_way_to_read_loads_the_same() {
 }
 
 #[test]
+fn a_known_number_of_words_is_read_at_any_place() {
+    fn read<const N: usize>() {
+        let words = ring(N + 1);
+        for first in 0..2 {
+            let mut out = [[0; WORD]; N];
+            read_words(words[first..].first_chunk().unwrap(), &mut out);
+            assert_eq!(
+                out.as_flattened(),
+                &contents(&words)[first * WORD..][..N * WORD],
+                "{N} words at {first}"
+            );
+        }
+    }
+    read::<1>();
+    read::<2>();
+    read::<5>();
+    read::<13>();
+}
+
+#[test]
 fn write_at_changes_its_bytes_only() {
     let longest = if cfg!(miri) { 20 } else { 60 };
     for (offset, len) in (0..=longest).flat_map(|offset| (0..=longest).map(move |len| (offset, len))) {

@@ -13,7 +13,7 @@
 //! keep from the CPU.
 //! The comparison counts only records that the reader received, not those overwritten before.
 //!
-//! One pause between polls needs no trial: where lines take long, polling without a pause only slows the producer
+//! What a reader waits between two polls that find nothing needs no trial: that follows how long lines take
 //! (`transfer.rs`).
 //!
 //! How long to wait needs none either: until `ENOUGH` bytes are there, or more of long records, which makes the transfers
@@ -22,15 +22,14 @@
 //!
 //! All of this is private to the reader: no shared word changes, and no poll is omitted, only delayed.
 
-use crate::atomics::spin;
 use crate::ring::protocol::Place;
-use crate::ring::protocol::transfer::Transfer;
+use crate::ring::protocol::transfer::{Gap, Transfer};
 
 /// Bytes that a wait is to find. With a quarter of it streams are up to a sixth slower; with twice as much some are 5 to 10 % faster,
 /// and records come twice as late.
 const ENOUGH: u64 = 16_384;
-/// Of long records a wait is to find so many, or `ENOUGH_LONG` bytes. A reader that is only 16 KiB behind loads lines ahead that
-/// the producer is writing: 4 KiB records then take four times as long. So they do not come later for it.
+/// Of long records a wait is to find so many, or `ENOUGH_LONG` bytes: a stream of 4 KiB takes four times as long to a reader
+/// that is only `ENOUGH` behind. Its records then come 3.5 µs late instead of 2.
 const RECORDS: u64 = 32;
 const ENOUGH_LONG: u64 = 131_072;
 /// At most this fraction of the ring: the cursor is stored as often.
@@ -143,10 +142,21 @@ impl Backoff {
         }
     }
 
-    /// How long lines take.
+    /// Whether the next poll is to be timed.
     #[inline(always)]
-    pub(crate) fn transfer(&mut self) -> &mut Transfer {
-        &mut self.transfer
+    pub(crate) fn is_timed(&self) -> bool {
+        !self.off && self.transfer.is_due()
+    }
+
+    /// A poll that was timed has found something.
+    pub(crate) fn line_took(&mut self, ns: u64) {
+        self.transfer.took(ns);
+    }
+
+    /// What to wait before the next poll, after one that found nothing.
+    #[inline(always)]
+    pub(crate) fn gap(&self) -> Gap {
+        if self.off { Gap::None } else { self.transfer.gap(self.in_vain) }
     }
 
     /// Never waits from here on. Measurements compare with that.
@@ -168,9 +178,7 @@ impl Backoff {
                 self.count_wait(0, 0);
             }
             self.found_nothing(1);
-            if !self.off {
-                self.transfer.between_polls(self.in_vain);
-            }
+            self.gap().wait();
             return;
         }
         // The short path if there is no wait and no measurement to end.
@@ -184,9 +192,7 @@ impl Backoff {
         }
         self.drained(next, now_ns);
         if self.waits() {
-            for _ in 0..self.pauses {
-                spin();
-            }
+            (0..self.pauses).for_each(|_| Gap::Pause.wait());
             self.has_waited = true;
         }
     }
@@ -576,5 +582,16 @@ mod tests {
         assert!(!reader.backoff.helps);
         let most = u64::from(WITH * (1_000_000 / 1024 + 9));
         assert!(reader.waited <= most, "waited {} times", reader.waited);
+    }
+
+    #[test]
+    fn whoever_turned_it_off_polls_at_once() {
+        let mut backoff = Backoff::new(START, 1 << 20);
+        assert!(backoff.is_timed() && backoff.gap() == Gap::Moment);
+        backoff.line_took(10_000);
+        backoff.line_took(10_000);
+        assert_eq!(backoff.gap(), Gap::Pause);
+        backoff.turn_off();
+        assert!(!backoff.is_timed() && backoff.gap() == Gap::None);
     }
 }

@@ -32,7 +32,7 @@ impl Copies {
         &mut self.bytes
     }
 
-    /// The same, for a payload that may be shorter.
+    /// Room for the payload of one record, of at most `N` words. Never made shorter, so that it is rarely made longer.
     #[inline(always)]
     pub(crate) fn front<const N: usize>(&mut self) -> Option<&mut [[u8; 8]; N]> {
         self.payload = 0;

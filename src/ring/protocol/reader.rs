@@ -370,8 +370,11 @@ impl Reader {
     /// [R4]: the new `published`, if there is anything new.
     #[inline(always)]
     fn look(&mut self, areas: Areas<'_>) -> Result<Option<u64>, Corruption> {
-        let published =
-            if self.backoff.transfer().is_due() { self.timed_poll(areas) } else { Self::poll_once(areas) };
+        let published = if self.backoff.is_timed() {
+            self.timed_poll(areas, clock::monotonic_ns)
+        } else {
+            Self::poll_once(areas)
+        };
         // By signed distance, not equality: after a resync this reader may be ahead of the `published` that it loads,
         // which may be an older value.
         if !after(published, self.next.position) {
@@ -393,14 +396,12 @@ impl Reader {
     /// The same, timed if it finds something: then the line has come from the producer's core.
     #[cold]
     #[inline(never)]
-    fn timed_poll(&mut self, areas: Areas<'_>) -> u64 {
-        let [before, began] = [clock::monotonic_ns(), clock::monotonic_ns()];
+    fn timed_poll(&mut self, areas: Areas<'_>, mut now_ns: impl FnMut() -> u64) -> u64 {
+        let (before, began) = (now_ns(), now_ns());
         let published = Self::poll_once(areas);
         if after(published, self.next.position) {
-            let ended = clock::monotonic_ns();
-            self.backoff
-                .transfer()
-                .took(ended.saturating_sub(began).saturating_sub(began.saturating_sub(before)));
+            let look = began.saturating_sub(before);
+            self.backoff.line_took(now_ns().saturating_sub(began).saturating_sub(look));
         }
         published
     }
@@ -538,8 +539,8 @@ fn copy_out(words: &[Word], len: u32, copies: &mut Copies) {
     copy::read_vec(words, len as usize, copies.one(), false);
 }
 
-/// Copies at least `len` bytes of an inline copy: a word, what is on the line of `published`, or all. So few lengths are
-/// short code, and one line is not waited for to get a record from the other.
+/// Copies at least `len` bytes of an inline copy: one word, the words on the line of `published`, or all. Three lengths
+/// make little code, and a record that fits the first line does not wait for the second.
 #[inline(always)]
 fn copy_inline(words: &[Word; INLINE_BYTES / 8], len: usize, copies: &mut Copies) {
     #[inline(always)]
@@ -561,6 +562,7 @@ fn copy_inline(words: &[Word; INLINE_BYTES / 8], len: usize, copies: &mut Copies
 mod tests {
     use super::*;
     use crate::Options;
+    use crate::ring::protocol::transfer::Gap;
 
     #[test]
     fn what_was_lost_does_not_count_as_received() {
@@ -579,5 +581,25 @@ mod tests {
         assert_eq!(reader.backoff.received(reader.next), 0);
         assert!(matches!(reader.poll(areas, &mut copies), Found::Record(_)));
         assert_eq!(reader.backoff.received(reader.next), 1);
+    }
+
+    #[test]
+    fn what_a_line_takes_decides_how_a_reader_polls() {
+        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
+        let mut producer = ring.producer().expect("a producer");
+        let mut reader = Reader::new(producer.sender.writer().published(), Overwritable::Never, 1, 4096);
+        // Two looks at the clock take 20 ns, and the poll between the second and the third its own time.
+        let mut polls = |is_there: bool, line_ns: u64| {
+            if is_there {
+                producer.send(&[7; 8]).expect("room");
+            }
+            let mut times = [0, 20, 40 + line_ns].into_iter();
+            reader.timed_poll(producer.sender.region().areas(), || times.next().expect("three looks"));
+            reader.backoff.gap()
+        };
+        assert_eq!([polls(false, 240), polls(false, 240)], [Gap::Moment; 2], "no line has come");
+        assert_eq!([polls(true, 60), polls(false, 60)], [Gap::Moment; 2]);
+        assert_eq!([polls(true, 240), polls(true, 240)], [Gap::Moment, Gap::Pause]);
+        assert_eq!([polls(true, 60), polls(true, 60)], [Gap::Pause, Gap::Moment]);
     }
 }

@@ -1,25 +1,43 @@
-//! How long a cache line takes from the producer's core to the reader's. A poll takes the line of `published` from the
-//! producer, which may still be storing to it. So a reader that polls too often makes its own record late, and one that
-//! polls too rarely sees it late. Measured on a Zen 4: where a line takes 55 ns, a poll each 20 to 25 ns is best, as a
-//! `try_recv` in a loop makes it; where it takes 240 ns, one each 50 to 70 ns, which is 15 % faster. So there a reader pauses
-//! once between polls.
-//!
-//! A hypervisor may move the two cores at any time, so a line is timed now and then.
+//! How long a cache line takes from the producer's core to the reader's, and what a reader waits between two polls for it.
+//! A poll takes the line of `published` from the producer, which may still be storing to it. So a reader that polls too
+//! often makes its own record late, and one that polls too rarely sees it late. What is best depends on how long a line
+//! takes: docs/benchmarks.md has the figures. A hypervisor may move the two cores at any time, so lines are timed now and
+//! then.
 
 use core::hint::black_box;
 
 use crate::atomics::spin;
 
-/// Lines from cores that share a cache take less on all processors measured, all others more.
+/// A line from a core that shares a cache took 50 to 70 ns where it was measured, from all others 215 to 250.
 const LONG_NS: u64 = 125;
-/// An answer from a core that is near comes within so many polls, 0.2 to 0.3 µs. For what comes later the sender is better left
-/// alone: a record each microsecond took 1.37 of bare lines, and takes 1.29 where its reader pauses.
+/// An answer from a core that is near comes within so many polls, 0.2 to 0.3 µs. A record that does not come as soon comes earlier
+/// if its reader pauses.
 const SOON: u32 = 16;
 /// The first lines are timed, and two of so many after them: far fewer than one in a thousand waits for the clock.
 const FIRST: u32 = 8;
 const EVERY: u32 = 4096;
 
-/// Some ten cycles, where `spin` may take a hundred.
+/// What to wait before a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    None,
+    /// Some ten cycles.
+    Moment,
+    /// One turn of a busy wait, which may take a hundred.
+    Pause,
+}
+
+impl Gap {
+    #[inline(always)]
+    pub(crate) fn wait(self) {
+        match self {
+            Self::None => {}
+            Self::Moment => moment(),
+            Self::Pause => spin(),
+        }
+    }
+}
+
 #[inline(never)]
 fn moment() {
     let mut work = 1_u64;
@@ -53,10 +71,10 @@ impl Transfer {
         !cfg!(loom) && (self.found % EVERY < 2 || self.found < FIRST)
     }
 
-    /// Waits a little, after so many polls that found nothing.
+    /// What to wait after so many polls that found nothing.
     #[inline(always)]
-    pub(crate) fn between_polls(&self, in_vain: u32) {
-        if self.is_long || in_vain > SOON { spin() } else { moment() }
+    pub(crate) fn gap(&self, in_vain: u32) -> Gap {
+        if self.is_long || in_vain > SOON { Gap::Pause } else { Gap::Moment }
     }
 
     /// A poll that found something took so long.
@@ -83,6 +101,15 @@ mod tests {
         assert_eq!(
             [60, 5000, 60, 240, 240, 60, 240, 60, 60].map(&mut took).map(u8::from),
             [0, 0, 0, 0, 1, 1, 1, 1, 0]
+        );
+    }
+
+    #[test]
+    fn what_does_not_come_soon_is_polled_for_with_pauses() {
+        let transfer = Transfer::default();
+        assert_eq!(
+            [1, SOON, SOON + 1].map(|polls| transfer.gap(polls)),
+            [Gap::Moment, Gap::Moment, Gap::Pause]
         );
     }
 

@@ -78,16 +78,27 @@ impl Writer {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::Options;
     use crate::ring::protocol::pace::Pace;
+    use crate::{Options, Producer};
 
-    #[test]
-    fn in_a_rush_a_record_is_in_the_ring_alone() {
+    fn producer() -> Producer {
         let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
-        let producer = ring.producer().expect("a producer");
+        ring.producer().expect("a producer")
+    }
+
+    /// Another writer for that producer's ring.
+    fn writer(producer: &Producer) -> Writer {
         let areas = producer.sender.region().areas();
         let mut writer = Writer::resume(areas, producer.sender.writer().published(), 0, false, || 0);
         writer.set_limit(areas.geometry.capacity);
+        writer
+    }
+
+    #[test]
+    fn in_a_rush_a_record_is_in_the_ring_alone() {
+        let producer = producer();
+        let areas = producer.sender.region().areas();
+        let mut writer = writer(&producer);
         let mut send = |pace, byte| {
             writer.pace = pace;
             let claimed = writer.claim(areas, 13).expect("room");
@@ -110,11 +121,9 @@ mod tests {
     /// Records published alone count for the pace, whether sent or claimed.
     #[test]
     fn after_a_rush_claims_have_copies_again() {
-        let ring = crate::Ring::heap(&Options::new().capacity(4096)).expect("a ring");
-        let producer = ring.producer().expect("a producer");
+        let producer = producer();
         let areas = producer.sender.region().areas();
-        let mut writer = Writer::resume(areas, producer.sender.writer().published(), 0, false, || 0);
-        writer.set_limit(areas.geometry.capacity);
+        let mut writer = writer(&producer);
         writer.pace = Pace::rush(writer.staged.sequence);
         let copied: Vec<_> = (0..100)
             .map(|_| {
