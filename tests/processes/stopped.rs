@@ -60,6 +60,7 @@ pub(crate) fn idle(part: &Part) {
                 next += 1;
                 left -= 1;
             }
+            Event::Lost(loss) => next += loss.records,
             Event::Evicted => say("evicted"),
             _ => {}
         }

@@ -250,7 +250,10 @@ pub(crate) fn one_word(part: &Part) {
         return say("skipped");
     }
     let mut set = WaitSet::new();
-    assert!(set.wait_timeout(&mut [&mut consumer], Duration::from_millis(1)).is_empty());
+    // On a busy machine the time may be over before it sleeps.
+    while set.method() == WaitMethod::None {
+        assert!(set.wait_timeout(&mut [&mut consumer], Duration::from_millis(1)).is_empty());
+    }
     say(format_args!("{:?}", set.method()));
 }
 
@@ -327,9 +330,12 @@ pub(crate) fn without_helpers(part: &Part) {
     assert!(std::thread::Builder::new().spawn(|| {}).is_err(), "a thread was started");
     let mut wait = |method: WaitMethod| {
         let mut waiter = Waiter::new("set");
-        ask.send(()).expect("the sender");
-        assert_eq!(waiter.wait(&mut [&mut first, &mut second]), [1]);
-        assert!(second.try_recv().expect("receive").is_some());
+        // On a busy machine the record may be there before it sleeps.
+        while waiter.method() == WaitMethod::None {
+            ask.send(()).expect("the sender");
+            assert_eq!(waiter.wait(&mut [&mut first, &mut second]), [1]);
+            assert!(second.try_recv().expect("receive").is_some());
+        }
         assert_eq!(waiter.method(), method);
         let mut descriptor = WaitFd::new().expect("a descriptor");
         let refused = descriptor.arm(&mut [&mut first, &mut second]).expect_err("no helper");
