@@ -232,14 +232,25 @@ pub(crate) fn read_vec(words: &[Word], len: usize, out: &mut Vec<u8>, gated: boo
     unsafe { out.set_len(end) };
 }
 
-/// Copies words that others may overwrite. The compiler knows how many, so this is little code.
+/// Copies words that others may overwrite. The compiler knows how many, and the second begins a pair in an inline copy, so this
+/// is little code. `read_pairs` is twice as much, one half for either place, and round trips of 64 bytes take a fifth longer
+/// with it.
 #[inline(always)]
 pub(crate) fn read_words<const N: usize>(words: &[Word; N], out: &mut [[u8; WORD]; N]) {
-    const { assert!(N > 0) };
-    // SAFETY: `read_pairs` stores initialised bytes only.
-    let (chunks, _) = unsafe { to_fill(out.as_flattened_mut()) }.as_chunks_mut();
-    // SAFETY: there are `N` of both.
-    unsafe { read_pairs(words, chunks, false) };
+    // SAFETY: both ways store initialised bytes only.
+    let (out, _) = unsafe { to_fill(out.as_flattened_mut()) }.as_chunks_mut();
+    let (Some((first, pairs)), Some((first_out, pairs_out))) = (words.split_first(), out.split_first_mut())
+    else {
+        return;
+    };
+    first_out.write_copy_of_slice(&load(first, false).to_le_bytes());
+    if N.is_multiple_of(2) || !begins_a_pair(pairs) {
+        return read_plain(pairs, pairs_out.as_flattened_mut(), false);
+    }
+    for (pair, pair_out) in pairs.as_chunks::<2>().0.iter().zip(pairs_out.as_chunks_mut::<2>().0) {
+        // SAFETY: two of both, and every second word is at such a boundary, as was just checked.
+        unsafe { load_pair(pair, pair_out, false) };
+    }
 }
 
 /// Overwrites the bytes at `offset` and leaves those around them unchanged. Copies what fits. Only for words that the
