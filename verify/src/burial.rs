@@ -7,7 +7,7 @@
 //! with the victim's descriptors, which the kernel closes after it has freed the memory. That time is the kernel's;
 //! the difference is the library's. `objects` measures the same for locks, groups and services.
 //!
-//! The median of the difference must be within what is promised. Only those kills count after which neither the
+//! The median of the difference must be within what is promised, of fewer than 20 kills the least. Only those kills count after which neither the
 //! one that waits nor the watcher was kept from running: the kernel says for how long a thread was ready and had no processor
 //! (`/proc/PID/task/TID/schedstat`).
 
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args, form: Form) -> Result<Outcome> {
     let kills = args.kills.unwrap_or(if form == Form::Quick { 5 } else { 200 });
     table.push_str(&objects::run(objects.path(), kills, args, &mut outcome)?);
     outcome.note(format!(
-        "times are p50 / p99 / max by nearest rank; the median after the lock must be within what is promised, of the kills \
+        "times are p50 / p99 / max by nearest rank; the median after the lock, of a few kills the least, must be within what is promised, of the kills \
          that count: those in which neither who waited nor who saw the lock free was kept from a processor for more than {} ms after it",
         ms_of(promise::KEPT)
     ));
