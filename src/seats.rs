@@ -156,3 +156,21 @@ pub(crate) fn is_read_locked<F: Format>(region: &Region<F>, number: u32, word: &
     let generation = word.load(at!(E_GENERATION, Relaxed));
     region.is_read_locked(taking(number)) || region.is_read_locked(incarnation(number, after(generation)))
 }
+
+/// Why there is no seat to be had, where the participants note their processes. `seats`: each one's number, word and process.
+pub(crate) fn none_free<'a, F: Format>(
+    region: &Region<F>,
+    seats: impl Iterator<Item = (u32, &'a AtomicU64, u32)>,
+) -> Error {
+    let mut pids = Vec::new();
+    for (number, word, pid) in seats {
+        if is_read_locked(region, number, word) {
+            return Error::ReadLocked { what: "a seat" };
+        }
+        pids.push(pid);
+    }
+    let seats = pids.len() as u32;
+    pids.sort_unstable();
+    pids.dedup();
+    Error::SeatsTaken { seats, pids }
+}

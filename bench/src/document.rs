@@ -12,11 +12,11 @@ use quoit_floors::rounds::{Series, Times, usual_bounce};
 use quoit_floors::stats::Spread;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Group, Row, SHARE_TARGET, TAIL_TARGET, Target, Workload};
+use crate::plan::{Group, Row, SHARE_TARGET, TAIL_TARGET, Workload};
 use crate::ratio::{Ratio, Ratios};
 
-/// Of this document. Older ones cannot be read: they do not say what others kept busy, nor how far the CPUs were.
-const FORMAT: u32 = 4;
+/// Of this document. Older ones cannot be read: they number their targets, or do not say how far the CPUs were.
+const FORMAT: u32 = 5;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
     pub(crate) ratio: Option<Ratios>,
     /// Of a stream: whether its worst round was far below its median.
     pub(crate) slow_mode: Option<bool>,
-    pub(crate) target: Option<Target>,
+    pub(crate) target: Option<f64>,
     /// Of the ratio, and of how much was received where that matters.
     pub(crate) verdict: Option<Verdict>,
     pub(crate) tail: Option<TailRatios>,
@@ -66,12 +66,12 @@ pub(crate) struct Outcome {
 }
 
 /// The high percentiles, by the floor's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct TailRatios {
     /// `None`: no round was kept.
     pub(crate) p99: Option<Ratios>,
     pub(crate) p999: Option<Ratios>,
-    pub(crate) target: Option<Target>,
+    pub(crate) target: Option<f64>,
 }
 
 /// How the median of a ratio stands to its target, and whether the quartile next to it stands on the same side.
@@ -88,8 +88,8 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn of(ratio_of: Ratio, ratio: Spread, target: &Target) -> Self {
-        let meets = |ratio| ratio_of.meets(ratio, target.ratio);
+    pub(crate) fn of(ratio_of: Ratio, ratio: Spread, target: f64) -> Self {
+        let meets = |ratio| ratio_of.meets(ratio, target);
         match (meets(ratio.median), meets(ratio.lower_quartile) && meets(ratio.upper_quartile)) {
             (true, true) => Self::Met,
             (true, false) => Self::JustMet,
@@ -200,11 +200,11 @@ impl Document {
     pub(crate) fn judged(&self) -> Vec<Judged<'_>> {
         let mut judged = Vec::new();
         for outcome in &self.results {
-            if let (Some(target), ratio) = (&outcome.target, outcome.ratio) {
+            if let (Some(target), ratio) = (outcome.target, outcome.ratio) {
                 judged.push(Judged { outcome, what: "", ratio, target, verdict: outcome.verdict });
             }
-            let Some(TailRatios { p99, p999, target: Some(target) }) = &outcome.tail else { continue };
-            for (what, ratio) in [(", p99", *p99), (", p99.9", *p999)] {
+            let Some(TailRatios { p99, p999, target: Some(target) }) = outcome.tail else { continue };
+            for (what, ratio) in [(", p99", p99), (", p99.9", p999)] {
                 let verdict = ratio.map(|ratio| Verdict::of(Ratio::Time, ratio.spread, target));
                 judged.push(Judged { outcome, what, ratio, target, verdict });
             }
@@ -220,7 +220,7 @@ pub(crate) struct Judged<'a> {
     /// Which ratio of it, if it is not that of the typical time.
     pub(crate) what: &'static str,
     pub(crate) ratio: Option<Ratios>,
-    pub(crate) target: &'a Target,
+    pub(crate) target: f64,
     pub(crate) verdict: Option<Verdict>,
 }
 
@@ -240,7 +240,7 @@ impl Outcome {
     fn of(group: &Group, row: &Row, series: &Series) -> Self {
         let ratio = Ratios::of(group.ratio, series, |floor, row| group.ratio.of(floor, row));
         let share = series.median(|_, row| row.share).filter(|_| group.ratio.has_floor());
-        let verdict = ratio.zip(row.target.as_ref()).map(|(ratio, target)| {
+        let verdict = ratio.zip(row.target).map(|(ratio, target)| {
             let received = share.is_none_or(|share| share >= SHARE_TARGET);
             if received { Verdict::of(group.ratio, ratio.spread, target) } else { Verdict::Missed }
         });
@@ -254,7 +254,7 @@ impl Outcome {
             ratio_of: group.ratio,
             ratio,
             slow_mode: ratio.filter(|_| group.workload.is_stream()).map(Ratios::has_slow_mode),
-            target: row.target.clone(),
+            target: row.target,
             verdict,
             tail: tail_ratios(series, group.workload),
             share,
@@ -272,9 +272,7 @@ fn tail_ratios(series: &Series, workload: Workload) -> Option<TailRatios> {
         Ratios::of(Ratio::Time, series, |floor, row| Some(of(row.tail?) / of(floor.tail?)))
     };
     let (p99, p999) = (ratio(|tail| tail.p99), ratio(|tail| tail.p999));
-    let (number, target) = TAIL_TARGET;
-    let target = Target { number: number.into(), ratio: target };
-    let target = (workload == Workload::Pingpong).then_some(target);
+    let target = (workload == Workload::Pingpong).then_some(TAIL_TARGET);
     (p99.is_some() || target.is_some()).then_some(TailRatios { p99, p999, target })
 }
 
@@ -284,9 +282,8 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let target = Target { number: "1".into(), ratio: 1.25 };
         let verdict = |ratio_of, lower_quartile, median, upper_quartile| {
-            Verdict::of(ratio_of, Spread { lower_quartile, median, upper_quartile }, &target)
+            Verdict::of(ratio_of, Spread { lower_quartile, median, upper_quartile }, 1.25)
         };
         assert_eq!(verdict(Ratio::Time, 1.0, 1.1, 1.2), Verdict::Met);
         assert_eq!(verdict(Ratio::Time, 1.0, 1.2, 1.3), Verdict::JustMet);

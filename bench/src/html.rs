@@ -95,7 +95,7 @@ fn targets(page: &mut String, document: &Document) {
         put(page, &number(&words::ratio(ratio.map(|ratio| ratio.spread.median))));
         put(page, &number(&words::ratio(ratio.map(|ratio| ratio.worst))));
         put(page, &number(&words::quartiles(ratio)));
-        put(page, &number(&format!("{} {:.2}", judged.sign(), target.ratio)));
+        put(page, &number(&format!("{} {:.2}", judged.sign(), target)));
         let slow = if judged.has_slow_mode() { ", slow mode" } else { "" };
         put(page, &format!("<td class=\"number {class}\">{word}{slow}</td>"));
         put(page, &(number(&rounds(outcome)) + "</tr>"));

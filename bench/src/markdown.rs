@@ -117,9 +117,7 @@ fn table(document: &Document) -> String {
     let mut line = |words: std::fmt::Arguments<'_>| {
         let _ = writeln!(text, "{words}");
     };
-    let mut judged = document.judged();
-    // 4 before 4b before 5, and within one of them in the order in which they were measured.
-    judged.sort_by_key(|judged| place(&judged.target.number));
+    let judged = document.judged();
     if let Some(modes) = words::slow_modes(document) {
         line(format_args!("\n{modes}."));
     }
@@ -145,7 +143,7 @@ fn table(document: &Document) -> String {
             words::ratio(ratio.map(|ratio| ratio.worst)),
             words::quartiles(*ratio),
             judged.sign(),
-            target.ratio,
+            target,
             verdict.map_or("not measured", Verdict::word),
             if judged.has_slow_mode() { ", slow mode" } else { "" },
             outcome.kept,
@@ -185,22 +183,4 @@ fn table(document: &Document) -> String {
         line(format_args!("| {} | {} |", words::row(outcome), cells.join(" | ")));
     }
     text
-}
-
-/// By number, then by letter.
-fn place(number: &str) -> (u32, &str) {
-    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    (number[..digits].parse().unwrap_or(u32::MAX), &number[digits..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_an_order() {
-        let mut numbers = ["11", "4b", "10", "4", "5", "3"];
-        numbers.sort_by_key(|number| place(number));
-        assert_eq!(numbers, ["3", "4", "4b", "5", "10", "11"]);
-    }
 }

@@ -117,14 +117,8 @@ impl Workload {
 pub(crate) struct Row {
     pub(crate) label: String,
     pub(crate) job: Job,
-    pub(crate) target: Option<Target>,
-}
-
-/// What the median of a ratio is to reach, and under which number the project's list of targets has it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Target {
-    pub(crate) number: String,
-    pub(crate) ratio: f64,
+    /// What the median of the ratio is to reach.
+    pub(crate) target: Option<f64>,
 }
 
 /// Things that share a floor. A round measures the floor, each of them, and the floor again.
@@ -150,23 +144,23 @@ impl Group {
 }
 
 /// Target for the high percentiles of a round trip, by the floor's own.
-pub(crate) const TAIL_TARGET: (&str, f64) = ("3", 1.5);
+pub(crate) const TAIL_TARGET: f64 = 1.5;
 /// How much a busy lossy consumer is to receive.
 pub(crate) const SHARE_TARGET: f64 = 0.99;
 const BATCH: usize = 64;
 
-/// Those of these workloads that are about rings, in the order in which they are shown. Counts are those of a window, a millisecond or so; half of them if
-/// it is to be `quick`.
+/// Those of these workloads that are about rings, in the order in which they are shown. Counts are those of a window of some
+/// milliseconds; half of them if it is to be `quick`.
 pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
     let scaled = |count: u64| if quick { (count / 2).max(100) } else { count };
     let mut groups = Vec::new();
-    for (bytes, number, target, count) in [
-        (8, "1", 1.25, 4_000),
-        (64, "1", 1.25, 4_000),
-        (104, "1", 1.25, 4_000),
-        (256, "2", 1.15, 3_000),
-        (1024, "2", 1.0, 2_000),
-        (4096, "2", 1.0, 1_000),
+    for (bytes, target, count) in [
+        (8, 1.25, 4_000),
+        (64, 1.25, 4_000),
+        (104, 1.25, 4_000),
+        (256, 1.15, 3_000),
+        (1024, 1.0, 2_000),
+        (4096, 1.0, 1_000),
     ] {
         let count = scaled(count);
         groups.push(group(
@@ -174,25 +168,21 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
             bytes,
             Ratio::Time,
             Job::BounceLines { bytes, count },
-            vec![row(size(bytes), Job::BounceRings { bytes, count }, to(number, target))],
+            vec![row(size(bytes), Job::BounceRings { bytes, count }, Some(target))],
         ));
     }
-    for (bytes, number, target, count) in STREAMS {
+    for (bytes, target, count) in STREAMS {
         let count = scaled(count);
         groups.push(group(
             Workload::Stream,
             bytes,
             Ratio::Throughput,
             slots(bytes, count, Building::Copied),
-            vec![row(
-                size(bytes),
-                ring(bytes, count, Wait::Membarrier, Building::Copied),
-                to(number, target),
-            )],
+            vec![row(size(bytes), ring(bytes, count, Wait::Membarrier, Building::Copied), Some(target))],
         ));
     }
     // A batch spans at most half the ring: 64 KiB records would not fit the rings used here.
-    for (bytes, _, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= 4096) {
+    for (bytes, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= 4096) {
         let count = scaled(count * 2);
         groups.push(group(
             Workload::Batch,
@@ -202,7 +192,7 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
             vec![row(
                 size(bytes),
                 Job::StreamBatches { bytes, count, batch: BATCH },
-                to("5", if bytes <= 64 { 1.0 } else { 0.95 }),
+                Some(if bytes <= 64 { 1.0 } else { 0.95 }),
             )],
         ));
     }
@@ -213,7 +203,7 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         64,
         Ratio::Time,
         Job::BounceFutexes { count },
-        vec![row("64 B", Job::BounceAsleep { count }, to("7", 1.1))],
+        vec![row("64 B", Job::BounceAsleep { count }, Some(1.1))],
     ));
     let count = scaled(40_000);
     groups.push(group(
@@ -222,7 +212,7 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         Ratio::Time,
         ring(64, count, Wait::Spin, Building::Copied),
         vec![
-            row("membarrier", ring(64, count, Wait::Membarrier, Building::Copied), to("6", 1.05)),
+            row("membarrier", ring(64, count, Wait::Membarrier, Building::Copied), Some(1.05)),
             row("fence", ring(64, count, Wait::Fence, Building::Copied), None),
         ],
     ));
@@ -233,9 +223,9 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         Ratio::Time,
         Job::Copy { count },
         vec![
-            row("no reader", Job::Flood { count, reader: false, batch: 1 }, to("8", 1.5)),
-            row("no reader, batches", Job::Flood { count, reader: false, batch: BATCH }, to("8", 1.0)),
-            row("one lossy", Job::Flood { count, reader: true, batch: 1 }, to("8", 4.5)),
+            row("no reader", Job::Flood { count, reader: false, batch: 1 }, Some(1.5)),
+            row("no reader, batches", Job::Flood { count, reader: false, batch: BATCH }, Some(1.0)),
+            row("one lossy", Job::Flood { count, reader: true, batch: 1 }, Some(4.5)),
         ],
     ));
     groups.extend(claims(scaled));
@@ -247,7 +237,7 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         Ratio::Throughput,
         Job::LargeCopy { count },
         vec![
-            row("in place", Job::LargeRing { count, way: Way::InPlace }, to("10", 0.9)),
+            row("in place", Job::LargeRing { count, way: Way::InPlace }, Some(0.9)),
             row("copied", Job::LargeRing { count, way: Way::Copied }, None),
         ],
     ));
@@ -256,7 +246,7 @@ pub(crate) fn plan(workloads: &[Workload], quick: bool) -> Vec<Group> {
         ("64 B", Job::OpenLines { count, interval }),
         ("by half a bounce", Job::BounceHalf { count: scaled(4_000) }),
     ] {
-        let row = row(label, Job::OpenRing { count, interval }, to("11", 1.2));
+        let row = row(label, Job::OpenRing { count, interval }, Some(1.2));
         groups.push(group(Workload::Open, 64, Ratio::Time, floor, vec![row]));
     }
     groups.extend(times(scaled));
@@ -272,7 +262,7 @@ fn times(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
         for batch in [1, BATCH] {
             let job = |timed| Job::Times { bytes, count: scaled(count), batch, timed };
             let way = if batch == 1 { "singly".to_owned() } else { format!("in batches of {batch}") };
-            let row = row(format!("{}, {way}", size(bytes)), job(true), to("22", 3.0));
+            let row = row(format!("{}, {way}", size(bytes)), job(true), Some(3.0));
             groups.push(group(Workload::Times, bytes, Ratio::Extra, job(false), vec![row]));
         }
     }
@@ -297,7 +287,7 @@ fn backoff(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
                     bytes,
                     Ratio::Throughput,
                     Job::Backoff(without),
-                    vec![row(label, with, to("14", 0.97))],
+                    vec![row(label, with, Some(0.97))],
                 ));
             }
         }
@@ -309,7 +299,7 @@ fn backoff(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
 fn built(quick: bool, scaled: impl Fn(u64) -> u64) -> Vec<Group> {
     let most = if quick { 256 } else { 1024 };
     let mut groups = Vec::new();
-    for (bytes, _, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= most) {
+    for (bytes, _, count) in STREAMS.into_iter().filter(|(bytes, ..)| *bytes <= most) {
         let count = scaled(count);
         for building in Building::ALL {
             let label = format!("{}, {}", size(bytes), building.name());
@@ -332,8 +322,8 @@ fn claims(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
     let groups = sizes.map(|(bytes, target, count)| {
         let job = |call| Job::Call { bytes, count: scaled(count), call };
         let rows = vec![
-            row(format!("claim, {}", size(bytes)), job(Call::Claim), to("12", target)),
-            row(format!("typed, {}", size(bytes)), job(Call::Typed), to("13", 1.05)),
+            row(format!("claim, {}", size(bytes)), job(Call::Claim), Some(target)),
+            row(format!("typed, {}", size(bytes)), job(Call::Typed), Some(1.05)),
         ];
         group(Workload::Claims, bytes, Ratio::Time, job(Call::Send), rows)
     });
@@ -352,9 +342,9 @@ fn ring(bytes: usize, count: u64, wait: Wait, building: Building) -> Job {
 fn growth(count: u64) -> [Group; 2] {
     let readers = |readers, target| {
         let label = if readers == 1 { "1 consumer".to_owned() } else { format!("{readers} consumers") };
-        row(label, Job::Fan { count, readers }, to("9", target))
+        row(label, Job::Fan { count, readers }, Some(target))
     };
-    let many = |slots| row(format!("{slots} slots"), Job::Gates { laps: 1, slots }, to("9", 1.1));
+    let many = |slots| row(format!("{slots} slots"), Job::Gates { laps: 1, slots }, Some(1.1));
     let one_slot = Job::Gates { laps: 1, slots: 1 };
     [
         group(
@@ -368,25 +358,21 @@ fn growth(count: u64) -> [Group; 2] {
     ]
 }
 
-/// Bytes of a record, number of the target and target of single sends, records.
-const STREAMS: [(usize, &str, f64, u64); 6] = [
-    (8, "4b", 0.6, 300_000),
-    (64, "4", 1.3, 100_000),
-    (256, "4", 1.3, 50_000),
-    (1024, "4", 1.0, 20_000),
-    (4096, "4", 1.0, 10_000),
-    (65_536, "4", 1.0, 500),
+/// Bytes of a record, target of single sends, records.
+const STREAMS: [(usize, f64, u64); 6] = [
+    (8, 0.6, 300_000),
+    (64, 1.3, 100_000),
+    (256, 1.3, 50_000),
+    (1024, 1.0, 20_000),
+    (4096, 1.0, 10_000),
+    (65_536, 1.0, 500),
 ];
-
-pub(crate) fn to(number: &str, ratio: f64) -> Option<Target> {
-    Some(Target { number: number.into(), ratio })
-}
 
 pub(crate) fn group(workload: Workload, bytes: usize, ratio: Ratio, floor: Job, rows: Vec<Row>) -> Group {
     Group { workload, bytes, ratio, floor, rows }
 }
 
-pub(crate) fn row(label: impl Into<String>, job: Job, target: Option<Target>) -> Row {
+pub(crate) fn row(label: impl Into<String>, job: Job, target: Option<f64>) -> Row {
     Row { label: label.into(), job, target }
 }
 
@@ -440,12 +426,11 @@ mod tests {
         for workload in workloads() {
             let groups = plan(&[*workload], false);
             let rows = groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group.ratio, row)));
-            let of = |(ratio, row): (Ratio, &Row)| {
-                row.target.as_ref().map(|target| format!("{} {:?}", ratio.sign(), target.ratio))
-            };
+            let of =
+                |(ratio, row): (Ratio, &Row)| row.target.map(|target| format!("{} {target:?}", ratio.sign()));
             let mut targets: Vec<String> = rows.filter_map(of).collect();
             if *workload == Workload::Pingpong {
-                targets.push(format!("{} {:?}", Ratio::Time.sign(), TAIL_TARGET.1));
+                targets.push(format!("{} {TAIL_TARGET:?}", Ratio::Time.sign()));
             }
             targets.sort_unstable();
             targets.dedup();

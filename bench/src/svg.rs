@@ -21,7 +21,7 @@ const ROW: f64 = 30.0;
 /// targets stands at the edge.
 pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
     let ends = outcomes.iter().flat_map(|outcome| {
-        let target = outcome.target.as_ref().map(|target| target.ratio);
+        let target = outcome.target;
         [outcome.ratio.map(|ratio| ratio.spread.upper_quartile), target]
     });
     let most = ends.flatten().fold(1.0, f64::max) * 1.08;
@@ -83,8 +83,8 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
             ),
         );
         put(&mut svg, format_args!(r#"<circle class="worst" cx="{worst:.1}" cy="{middle:.1}" r="3.5"/>"#));
-        if let Some(target) = &outcome.target {
-            let at = x(target.ratio);
+        if let Some(target) = outcome.target {
+            let at = x(target);
             put(
                 &mut svg,
                 format_args!(
@@ -94,9 +94,9 @@ pub(crate) fn bars(outcomes: &[&Outcome]) -> String {
                 ),
             );
         }
-        let words = match (&outcome.target, outcome.verdict) {
+        let words = match (outcome.target, outcome.verdict) {
             (Some(target), Some(verdict)) => {
-                format!("{median:.2}  {} {:.2} {}", outcome.ratio_of.sign(), target.ratio, verdict.word())
+                format!("{median:.2}  {} {target:.2} {}", outcome.ratio_of.sign(), verdict.word())
             }
             _ => format!("{median:.2}"),
         };

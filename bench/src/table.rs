@@ -89,8 +89,7 @@ fn record(line: &mut impl FnMut(Arguments<'_>), outcome: &Outcome, width: usize)
 fn verdict(outcome: &Outcome) -> String {
     let quartiles = words::quartiles(outcome.ratio);
     let sign = outcome.ratio_of.sign();
-    let target =
-        outcome.target.as_ref().map_or_else(String::new, |target| format!("{sign} {:.2}", target.ratio));
+    let target = outcome.target.map_or_else(String::new, |target| format!("{sign} {target:.2}"));
     let verdict = outcome.verdict.map_or("", Verdict::word);
     let mut text = format!("{quartiles:>11}   {target:>6} {verdict:<11} {:>6}", outcome.kept);
     if outcome.discarded > 0 {

@@ -131,17 +131,18 @@ impl<K: Content> Member<K> {
     /// Takes a free seat, one that is preferred if there is any.
     fn sit(region: Region<Shape<K>>, range: Range<usize>) -> Result<Self, Error> {
         let views = region.views();
-        let seats = || {
-            let numbered = (range.start as u32..).zip(views.seats.get(range.clone()).unwrap_or_default());
-            numbered.map(|(number, seat)| (number, &seat.generation))
-        };
+        let numbered = || (range.start as u32..).zip(views.seats.get(range.clone()).unwrap_or_default());
+        let seats = || numbered().map(|(number, seat)| (number, &seat.generation));
         let is_preferred = |number: u32| K::is_preferred(views, number as usize);
         let me = match seats::take_any(&region, seats(), is_preferred)? {
             // What is preferred changes at any time, so all are tried, whatever was seen.
             None => seats::take_any(&region, seats(), |_| true)?,
             me => me,
         };
-        let Some(me) = me else { return Err(no_seat(&region, range)) };
+        let Some(me) = me else {
+            let taken = numbered().map(|(number, seat)| (number, &seat.generation, pid(seat)));
+            return Err(seats::none_free(&region, taken));
+        };
         let seat = &views.seats[me.number as usize];
         seat.pid.store(std::process::id().into(), at!(E_HINTS, Relaxed));
         seat.since.store(clock::wall_ns(), at!(E_HINTS, Relaxed));
@@ -292,20 +293,6 @@ pub(crate) const NOBODYS: Error = Error::Garbage { what: "a word names an owner 
 
 fn pid(seat: &Seat) -> u32 {
     seat.pid.load(at!(E_HINTS_READ, Relaxed)) as u32
-}
-
-fn no_seat<K: Content>(region: &Region<Shape<K>>, range: Range<usize>) -> Error {
-    let seats = region.views().seats.get(range.clone()).unwrap_or_default();
-    let is_read_locked = (range.start as u32..)
-        .zip(seats)
-        .any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation));
-    if is_read_locked {
-        return Error::ReadLocked { what: "a seat" };
-    }
-    let mut pids: Vec<u32> = seats.iter().map(pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    Error::SeatsTaken { seats: seats.len() as u32, pids }
 }
 
 impl<K: Content> fmt::Debug for Member<K> {

@@ -11,7 +11,7 @@ use super::meetings::Meeting;
 use super::sleeping::Sleeping;
 use super::waits::Waiter;
 use crate::job::Job;
-use crate::plan::{Group, Row, Workload, group, row, to};
+use crate::plan::{Group, Row, Workload, group, row};
 use crate::ratio::Ratio;
 
 /// Whose figures go by no floor: whether the machine kept still is told by a line that goes there and back.
@@ -39,7 +39,7 @@ fn by(workload: Workload, floor: Task, rows: Vec<Row>) -> Group {
     group(workload, 64, Ratio::Time, Job::Kit(floor), rows)
 }
 
-fn kit(label: impl Into<String>, task: Task, target: Option<crate::plan::Target>) -> Row {
+fn kit(label: impl Into<String>, task: Task, target: Option<f64>) -> Row {
     row(label, Job::Kit(task), target)
 }
 
@@ -48,7 +48,7 @@ fn alone(count: u64) -> Vec<Group> {
     let mut groups = Vec::new();
     for (lock, name) in [(Lock::ParkingLot, "parking_lot"), (Lock::Robust, "a robust mutex")] {
         for (changes, what) in [(false, "the value read"), (true, "the value changed")] {
-            let target = to("15", 1.5).filter(|_| lock == Lock::ParkingLot);
+            let target = Some(1.5).filter(|_| lock == Lock::ParkingLot);
             let label = format!("mutex by {name}, {what}");
             groups.push(by(
                 Workload::Locks,
@@ -70,7 +70,7 @@ fn contended(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
     for (members, count) in [(2, 4_000), (4, 2_000)] {
         let locks = |lock| Task::Contended { lock, members, count: scaled(count) };
         for (floor, name, ours, what, target) in [
-            (Lock::Futex, "a futex mutex", Lock::Quoit, "mutex", to("16", 1.2)),
+            (Lock::Futex, "a futex mutex", Lock::Quoit, "mutex", Some(1.2)),
             (Lock::Robust, "a robust mutex", Lock::Quoit, "mutex", None),
             (Lock::PosixSemaphore, "a POSIX semaphore", Lock::QuoitSemaphore, "semaphore", None),
         ] {
@@ -99,7 +99,7 @@ fn hand_over(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
     let asleep = |sleeping| Task::Asleep { sleeping, count };
     let event = kit("there and back by events, by two futex words", asleep(Sleeping::Events), None);
     vec![
-        mutex(Lock::Futex, "a futex mutex", to("16", 1.2)),
+        mutex(Lock::Futex, "a futex mutex", Some(1.2)),
         mutex(Lock::Robust, "a robust mutex", None),
         by(Workload::Handover, lock(Lock::PosixSemaphore), vec![semaphore]),
         by(Workload::Handover, asleep(Sleeping::Futexes), vec![event]),
@@ -109,7 +109,7 @@ fn hand_over(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
 fn fairness(millis: u64) -> Group {
     let lock = |lock| Task::Fairness { lock, members: 8, millis };
     let rows = vec![
-        kit("mutex, 8 processes", lock(Lock::Quoit), to("17", 0.25)),
+        kit("mutex, 8 processes", lock(Lock::Quoit), Some(0.25)),
         kit("semaphore, 8 processes", lock(Lock::QuoitSemaphore), None),
         kit("a futex mutex, to compare", lock(Lock::Futex), None),
     ];
@@ -120,7 +120,7 @@ fn latest(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
     let two_cells = Kept::Latest { cells: 2 };
     let mut groups = Vec::new();
     for (workload, writing, count, rows) in [
-        (Workload::Latest, Writing::Never, 60_000, vec![("nobody writes", two_cells, to("18", 1.2))]),
+        (Workload::Latest, Writing::Never, 60_000, vec![("nobody writes", two_cells, Some(1.2))]),
         (
             Workload::Latest,
             Writing::Always,
@@ -130,7 +130,7 @@ fn latest(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
                 ("a writer at full speed, 8 cells", Kept::Latest { cells: 8 }, None),
             ],
         ),
-        (Workload::Changed, Writing::Between, 2_000, vec![("64 B", two_cells, to("18", 1.4))]),
+        (Workload::Changed, Writing::Between, 2_000, vec![("64 B", two_cells, Some(1.4))]),
     ] {
         let read = |kept| Task::Read { kept, writing, count: scaled(count) };
         let rows = rows.into_iter().map(|(label, kept, target)| kit(label, read(kept), target)).collect();
@@ -152,7 +152,7 @@ fn waits(count: u64) -> Group {
 fn idle(millis: u64) -> Group {
     let rows = [1, 16, 128].map(|rings| {
         let label = if rings == 1 { "1 ring".to_owned() } else { format!("{rings} rings") };
-        kit(label, Task::Idle { rings, millis }, to("19", 0.1))
+        kit(label, Task::Idle { rings, millis }, Some(0.1))
     });
     group(Workload::Idle, 64, Ratio::Part, STILL, rows.into())
 }
@@ -164,13 +164,13 @@ fn round_trips(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
         let calls = |route, clients| Task::InTurn { route, clients, bytes, count };
         let size = units::bytes(bytes as u64);
         let label = format!("{size}, by two ring hops");
-        let row = kit(label, calls(Route::Service, 1), to("20", 1.3));
+        let row = kit(label, calls(Route::Service, 1), Some(1.3));
         groups.push(group(Workload::Calls, bytes, Ratio::Time, Job::Kit(calls(Route::Rings, 1)), vec![row]));
     }
     let count = scaled(4_000);
     let calls = |route, clients| Task::InTurn { route, clients, bytes: calls::BYTES, count };
     let lines = Job::BounceLines { bytes: calls::BYTES, count };
-    let many = kit("16 clients in turn, by two ring hops", calls(Route::Service, 16), to("20", 1.6));
+    let many = kit("16 clients in turn, by two ring hops", calls(Route::Service, 16), Some(1.6));
     groups.push(by(Workload::Calls, calls(Route::Rings, 16), vec![many]));
     let bare = vec![
         kit("64 B, by plain atomics", calls(Route::Service, 1), None),
@@ -180,7 +180,7 @@ fn round_trips(scaled: impl Fn(u64) -> u64) -> Vec<Group> {
     let count = scaled(200) / 5;
     let asleep = |sleeping| Task::Asleep { sleeping, count };
     for (floor, name, target) in [
-        (Sleeping::Futexes, "two futex words", to("20", 1.15)),
+        (Sleeping::Futexes, "two futex words", Some(1.15)),
         (Sleeping::Socket, "a Unix socket pair", None),
         (Sleeping::Pipes, "two pipes", None),
     ] {
@@ -222,8 +222,8 @@ fn hand_outs(count: u64) -> Vec<Group> {
         let who = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
         // Beside a channel records take so little time that a window of `count` would be mostly its beginning and its end.
         for (floor, name, count, target) in [
-            (Sharing::Channel, "crossbeam-channel", 4 * count, to("21", 1.0)),
-            (Sharing::Pipe { in_batches: false }, "a pipe", count, to("21", 10.0)),
+            (Sharing::Channel, "crossbeam-channel", 4 * count, Some(1.0)),
+            (Sharing::Pipe { in_batches: false }, "a pipe", count, Some(10.0)),
             (Sharing::Pipe { in_batches: true }, "a pipe, 16 a read", count, None),
         ] {
             let row = kit(format!("{who}, by {name}"), share(Sharing::Group, count), target);

@@ -121,8 +121,13 @@ impl Client {
     /// Takes a free seat.
     pub(super) fn sit(region: Region) -> Result<Self, Error> {
         let seats = region.views().seats;
-        let words = (0..).zip(seats).map(|(number, seat)| (number, &seat.generation));
-        let Some(me) = seats::take_any(&region, words, |_| true)? else { return Err(no_seat(&region)) };
+        let numbered = || (0..).zip(seats);
+        let words = numbered().map(|(number, seat)| (number, &seat.generation));
+        let Some(me) = seats::take_any(&region, words, |_| true)? else {
+            let pid = |seat: &Seat| seat.pid.load(at!(Q_HINTS_READ, Relaxed)) as u32;
+            let taken = numbered().map(|(number, seat)| (number, &seat.generation, pid(seat)));
+            return Err(seats::none_free(&region, taken));
+        };
         let seat = &seats[me.number as usize];
         let channels = region.views().channels(region.shape(), me.number as usize);
         // The words of the one before are in order: its lock is free, and this one has taken it.
@@ -546,18 +551,6 @@ impl Client {
         let words = self.channels().replies.payload(message.position, message.len());
         Answer::reply(call, part, message.header, Payload::lent(words, message.len()))
     }
-}
-
-fn no_seat(region: &Region) -> Error {
-    let seats = region.views().seats;
-    if (0..).zip(seats).any(|(number, seat)| seats::is_read_locked(region, number, &seat.generation)) {
-        return Error::ReadLocked { what: "a seat" };
-    }
-    let pid = |seat: &Seat| seat.pid.load(at!(Q_HINTS_READ, Relaxed)) as u32;
-    let mut pids: Vec<u32> = seats.iter().map(pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    Error::SeatsTaken { seats: seats.len() as u32, pids }
 }
 
 impl Drop for Client {
