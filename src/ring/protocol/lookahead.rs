@@ -2,8 +2,9 @@
 //! check of `reserve` covers. The check costs as much as a short record, and one long copy fetches its cache lines in
 //! parallel.
 
-use crate::atomics::copy;
+use crate::atomics::{Word, copy};
 use crate::ring::geometry::Areas;
+use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES};
 use crate::ring::protocol::{Judged, Place};
 
 /// The most bytes copied at a time: about what a processor can fetch in parallel, and little work lost if the
@@ -34,7 +35,7 @@ impl Copies {
 
     /// Room for the payload of one record, of at most `N` words. Never made shorter, so that it is rarely made longer.
     #[inline(always)]
-    pub(crate) fn front<const N: usize>(&mut self) -> Option<&mut [[u8; 8]; N]> {
+    fn front<const N: usize>(&mut self) -> Option<&mut [[u8; 8]; N]> {
         self.payload = 0;
         self.position = None;
         if self.bytes.len() < 8 * N {
@@ -47,6 +48,32 @@ impl Copies {
     #[inline(never)]
     fn lengthen(&mut self, bytes: usize) {
         self.bytes.resize(bytes, 0);
+    }
+
+    /// Copies the payload of one record, which may be overwritten meanwhile.
+    #[inline(always)]
+    pub(crate) fn copy(&mut self, words: &[Word], len: u32) {
+        copy::read_vec(words, len as usize, self.one(), false);
+    }
+
+    /// Copies at least `len` bytes of an inline copy: one word, the words on the line of `published`, or all. Three
+    /// lengths make little code, and a record that fits the first line does not wait for the second.
+    #[inline(always)]
+    pub(crate) fn copy_inline(&mut self, words: &[Word; INLINE_BYTES / 8], len: usize) {
+        if len <= 8 {
+            self.copy_first::<1>(words);
+        } else if len <= 8 * INLINE_BESIDE {
+            self.copy_first::<INLINE_BESIDE>(words);
+        } else {
+            self.copy_first::<{ INLINE_BYTES / 8 }>(words);
+        }
+    }
+
+    #[inline(always)]
+    fn copy_first<const N: usize>(&mut self, words: &[Word]) {
+        if let (Some(words), Some(out)) = (words.first_chunk::<N>(), self.front()) {
+            copy::read_words(words, out);
+        }
     }
 
     /// The first `len` bytes of the payload of the last record received.

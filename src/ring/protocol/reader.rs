@@ -2,10 +2,10 @@
 //! diagram in `protocol/mod.rs`.
 
 use crate::atomics::copy;
-use crate::atomics::{Word, at, fence_at};
+use crate::atomics::{at, fence_at};
 use crate::error::Corruption;
 use crate::ring::geometry::Areas;
-use crate::ring::layout::{INLINE_BESIDE, INLINE_BYTES, footprint, unpack};
+use crate::ring::layout::{INLINE_BYTES, footprint, unpack};
 use crate::ring::protocol::backoff::Backoff;
 use crate::ring::protocol::index;
 use crate::ring::protocol::lookahead::{Copies, SHORT};
@@ -454,7 +454,7 @@ impl Reader {
         if !fits {
             return None;
         }
-        copy_inline(&inline.payload, len as usize, copies);
+        copies.copy_inline(&inline.payload, len as usize);
         // [R3] Acquire. Pairs with [W3].
         // Orders: the copied words before the load of the stamp.
         // Without it: a reader may copy the next record's words and still find its own stamp.
@@ -476,7 +476,7 @@ impl Reader {
         let step = self.next.judge(areas, header, self.seen);
         if overwritable && let Judged::Record(len) = step {
             let end = word + 1 + (len as usize).div_ceil(8);
-            copy_out(&areas.data[word + 1..end], len, copies);
+            copies.copy(&areas.data[word + 1..end], len);
         }
         // Judged first, then checked: an invalid header is corruption only if it was not overwritten by the next lap.
         if overwritable && after(floor(areas), self.next.position) {
@@ -530,31 +530,6 @@ impl Reader {
         // A hostile index may advance by up to half of all positions, after which an old bound would lie ahead again.
         self.fast_until = place.position;
         Some((left, place))
-    }
-}
-
-/// Copies the first `len` bytes of `words`, which may be overwritten meanwhile.
-#[inline(always)]
-fn copy_out(words: &[Word], len: u32, copies: &mut Copies) {
-    copy::read_vec(words, len as usize, copies.one(), false);
-}
-
-/// Copies at least `len` bytes of an inline copy: one word, the words on the line of `published`, or all. Three lengths
-/// make little code, and a record that fits the first line does not wait for the second.
-#[inline(always)]
-fn copy_inline(words: &[Word; INLINE_BYTES / 8], len: usize, copies: &mut Copies) {
-    #[inline(always)]
-    fn some<const N: usize>(words: &[Word; INLINE_BYTES / 8], copies: &mut Copies) {
-        if let (Some(words), Some(out)) = (words.first_chunk::<N>(), copies.front()) {
-            copy::read_words(words, out);
-        }
-    }
-    if len <= 8 {
-        some::<1>(words, copies);
-    } else if len <= 8 * INLINE_BESIDE {
-        some::<INLINE_BESIDE>(words, copies);
-    } else {
-        some::<{ INLINE_BYTES / 8 }>(words, copies);
     }
 }
 

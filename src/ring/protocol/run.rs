@@ -47,8 +47,8 @@ impl Ahead for &[[u8; 8]] {
     }
 }
 
-/// A reader that steps over records while only their headers need a check. The state that changes with every record
-/// fits in registers.
+/// A reader that steps over records while only their headers need a check. What changes with every record is a few
+/// words, apart from the rest of the reader.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<A> {
     /// The words ahead.

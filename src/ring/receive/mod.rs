@@ -5,7 +5,7 @@
 //!
 //! | path | what it does | function | in the reader |
 //! |---|---|---|---|
-//! | run | reads one header after the other, in a loop that keeps its state in registers | `drain_run` | `run`, `run_of_copies` |
+//! | run | reads one header after the other, in a loop with a few words of its own, which the reader gets at the end | `drain_run` | `run`, `run_of_copies` |
 //! | fast | reads one header, in the ring or in the copies | `take_fast` | `poll_fast` |
 //! | new | polls `published` once; takes the inline copy, or copies records out of the ring, or lends the first; makes the records after it available to run and fast | `take_new`, `take_seen` | `poll_waited`, `poll_seen` |
 //! | full | releases, stores the cursor, opens the gate; reports losses, evictions and other producers; polls, unless new has just polled and found nothing; skips padding, detects corruption | `take_any` | `poll` |

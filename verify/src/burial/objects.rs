@@ -286,26 +286,20 @@ pub(super) fn run(folder: &Path, kills: u32, args: &Args, outcome: &mut Outcome)
             .to_owned();
     let mut killed = 0;
     for case in CASES.iter().filter(|case| args.wants(case.what)) {
-        let (mut held, mut floor) = (Vec::new(), Vec::new());
-        for number in 0..kills {
-            let both = bury(folder, case, number).and_then(|times| Ok((times, bury_bare(folder, number)?)));
-            match both {
-                Ok((times, bare)) => {
-                    held.push(times);
-                    floor.push(bare);
-                }
-                Err(error) => {
-                    outcome.fail(format!("{}, kill {number}: {error:#} [cargo verify burial]", case.what));
-                    break;
-                }
-            }
+        let round = |times: &Times| (ms_of(times.goes_on) - ms_of(times.lock_free), times.kept);
+        let (all, failed) = promise::kill_all(
+            kills,
+            case.promised_ms,
+            |number| Ok((bury(folder, case, number)?, bury_bare(folder, number)?)),
+            |(times, _)| round(times),
+        );
+        if let Some((number, error)) = failed {
+            outcome.fail(format!("{}, kill {number}: {error:#} [cargo verify burial]", case.what));
         }
+        let (held, floor): (Vec<Times>, Vec<Times>) = all.into_iter().unzip();
         killed += held.len() as u64;
-        let after = |all: &[Times]| {
-            spread(all.iter().map(|times| ms_of(times.goes_on) - ms_of(times.lock_free)).collect())
-        };
-        let rounds = held.iter().map(|times| (ms_of(times.goes_on) - ms_of(times.lock_free), times.kept));
-        let counted = promise::judge(case.what, rounds, case.promised_ms, outcome);
+        let after = |all: &[Times]| spread(all.iter().map(|times| round(times).0).collect());
+        let counted = promise::judge(case.what, held.iter().map(round), case.promised_ms, outcome);
         table.push_str(&format!(
             "| {} | {} | {} | {} | {} | {counted} | {} |\n",
             case.what,

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 
 use super::ms_of;
 use crate::outcome::Outcome;
@@ -14,9 +14,8 @@ pub(super) const WITHIN_MS: f64 = 2.0;
 pub(super) const KEPT: Duration = Duration::from_micros(200);
 /// Of so many kills one has to count, or nothing is said.
 const ONE_IN: usize = 8;
-/// The median of fewer than these is chance: with five, it is beyond 2 ms every few dozen times although nothing is wrong. All
-/// of them have to be beyond then.
-const FEW: usize = 20;
+/// The median of fewer kills than these may be late by chance.
+const ENOUGH: u32 = 20;
 
 /// A thread that waits for a death.
 #[derive(Debug, Default)]
@@ -73,17 +72,53 @@ impl<T> Went<T> {
     }
 }
 
-/// Fails if the median of the rounds that count is beyond what is promised. Each is a time in ms, and for how long nobody
-/// could run. Returns how many count.
+/// A kill, as it counts: how long after the release the waiting one went on, ms, and for how long nobody could run.
+pub(super) type Round = (f64, Duration);
+
+/// Kills so many times. If the median is late then, and they were few, it goes on until there are enough to tell. Returns what
+/// they came to, and the number and the error of the one that failed.
+pub(super) fn kill_all<T>(
+    kills: u32,
+    promised_ms: f64,
+    mut kill: impl FnMut(u32) -> Result<T>,
+    round: impl Fn(&T) -> Round,
+) -> (Vec<T>, Option<(u32, Error)>) {
+    let (mut all, mut end) = (Vec::new(), kills);
+    while (all.len() as u32) < end {
+        let number = all.len() as u32;
+        match kill(number) {
+            Ok(times) => all.push(times),
+            Err(error) => return (all, Some((number, error))),
+        }
+        if number + 1 == end && median(&counted(all.iter().map(&round))).is_some_and(|ms| ms > promised_ms) {
+            end = end.max(ENOUGH);
+        }
+    }
+    (all, None)
+}
+
+/// The times of the rounds that count, in order.
+fn counted(rounds: impl Iterator<Item = Round>) -> Vec<f64> {
+    let mut counted: Vec<f64> =
+        rounds.filter(|(_, kept)| *kept <= KEPT).map(|(after_ms, _)| after_ms).collect();
+    counted.sort_by(f64::total_cmp);
+    counted
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
+/// Fails if the median of the rounds that count is beyond what is promised. Returns how many
+/// count.
 pub(super) fn judge(
     what: &str,
-    rounds: impl ExactSizeIterator<Item = (f64, Duration)>,
+    rounds: impl ExactSizeIterator<Item = Round>,
     promised_ms: f64,
     outcome: &mut Outcome,
 ) -> usize {
     let all = rounds.len();
-    let mut counted: Vec<f64> =
-        rounds.filter(|(_, kept)| *kept <= KEPT).map(|(after_ms, _)| after_ms).collect();
+    let counted = counted(rounds);
     if counted.len() * ONE_IN < all || counted.is_empty() {
         outcome.note(format!(
             "SKIPPED: {what}: the machine was busy, in all but {} of {all} kills somebody had no processor for more \
@@ -93,9 +128,9 @@ pub(super) fn judge(
         ));
         return counted.len();
     }
-    if let Some((how_many, ms)) = beyond(&mut counted, promised_ms) {
+    if let Some(median) = median(&counted).filter(|median| *median > promised_ms) {
         outcome.fail(format!(
-            "{what}: {how_many} of {} went on {ms:.2} ms after the lock or later, and {promised_ms} ms are promised [cargo verify \
+            "{what}: half of {} went on {median:.2} ms after the lock or later, and {promised_ms} ms are promised [cargo verify \
              burial]",
             counted.len()
         ));
@@ -103,26 +138,34 @@ pub(super) fn judge(
     counted.len()
 }
 
-/// How many took too long, and how long at least: half of them, or of a few all.
-fn beyond(times_ms: &mut [f64], promised_ms: f64) -> Option<(&'static str, f64)> {
-    times_ms.sort_by(f64::total_cmp);
-    let few = times_ms.len() < FEW;
-    let (how_many, at) = if few { ("all", 0) } else { ("half", (times_ms.len() - 1) / 2) };
-    times_ms.get(at).filter(|ms| **ms > promised_ms).map(|ms| (how_many, *ms))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_few_fail_together_and_many_by_half() {
-        let beyond = |mut times: Vec<f64>| beyond(&mut times, 2.0);
-        assert_eq!(beyond(vec![0.3, 2.2, 2.1, 2.3, 1.9]), None, "chance");
-        assert_eq!(beyond(vec![100.0, 2.2, 2.1, 2.3, 50.0]), Some(("all", 2.1)));
-        let many = |late: usize| [vec![0.5; FEW - late], vec![2.5; late]].concat();
-        assert_eq!(beyond(many(FEW / 2)), None);
-        assert_eq!(beyond(many(FEW / 2 + 1)), Some(("half", 2.5)));
-        assert_eq!(beyond(vec![]), None);
+    fn few_that_are_late_are_not_judged_before_there_are_enough() {
+        let kills = |kills, late: fn(u32) -> bool| {
+            let kill = |number| Ok(if late(number) { 2.1 } else { 0.5 });
+            let (all, failed) = kill_all(kills, 2.0, kill, |ms| (*ms, Duration::ZERO));
+            assert!(failed.is_none());
+            (all.len(), median(&counted(all.into_iter().map(|ms| (ms, Duration::ZERO)))))
+        };
+        assert_eq!(kills(5, |number| number > 2), (5, Some(0.5)));
+        assert_eq!(kills(5, |number| number < 3), (20, Some(0.5)), "chance");
+        assert_eq!(kills(5, |_| true), (20, Some(2.1)));
+        assert_eq!(kills(50, |_| true), (50, Some(2.1)), "enough");
+    }
+
+    #[test]
+    fn kills_after_which_nobody_could_run_do_not_count() {
+        let rounds = [(0.5, Duration::ZERO), (9.0, KEPT * 2), (1.5, KEPT), (1.0, Duration::ZERO)];
+        assert_eq!(counted(rounds.into_iter()), [0.5, 1.0, 1.5]);
+        let (all, failed) = kill_all(3, 2.0, |number| ensure_not(number, 1), |_| (0.0, Duration::ZERO));
+        assert_eq!((all.len(), failed.map(|(number, _)| number)), (1, Some(1)));
+    }
+
+    fn ensure_not(number: u32, which: u32) -> Result<()> {
+        ensure!(number != which, "this one fails");
+        Ok(())
     }
 }
